@@ -1,0 +1,298 @@
+"""The schema of an experiment: TOML in, frozen models out, errors a person can act on.
+
+Defaults live here; the files in configs/ state only what differs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from emodetect.emotions import canonical_emotion
+from emodetect.errors import ConfigError, DataError
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class SyntheticConfig(_Section):
+    """How many faces the `synthetic` source draws."""
+
+    train_per_class: int = Field(default=200, ge=2)
+    test_per_class: int = Field(default=50, ge=1)
+    size: int = Field(default=64, ge=32, le=512, description="side of a drawn face, pixels")
+
+
+class DataConfig(_Section):
+    """Where the labelled images come from and how they are stored."""
+
+    source: Literal["folder", "synthetic"] = "folder"
+    path: Path | None = None
+    image_size: int = Field(
+        default=48, ge=16, le=512, description="side of the stored crop and of the model's input"
+    )
+    color: Literal["gray", "rgb"] = "gray"
+    classes: tuple[str, ...] | None = Field(
+        default=None, description="subset of emotions to use; all that are found if absent"
+    )
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.1, description="taken out only where the source has no test split of its own"
+    )
+    max_unreadable_fraction: Fraction = 0.05
+    cache_dir: Path | None = None
+    synthetic: SyntheticConfig = SyntheticConfig()
+
+    @field_validator("classes")
+    @classmethod
+    def _canonical_classes(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if classes is None:
+            return None
+        try:
+            names = tuple(canonical_emotion(name) for name in classes)
+        except DataError as error:
+            raise ValueError(str(error)) from None
+        if len(set(names)) != len(names):
+            raise ValueError("each emotion may be named once")
+        if len(names) < 2:
+            raise ValueError("expected at least two emotions")
+        return names
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.source == "folder" and self.path is None:
+            raise ValueError("path: the folder source needs data.path, the folder of class folders")
+        if self.source == "synthetic" and self.path is not None:
+            raise ValueError("path: the synthetic source draws its images and takes no data.path")
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                "validation_fraction and test_fraction must leave images to train on, "
+                f"but sum to {self.validation_fraction + self.test_fraction:g}"
+            )
+        return self
+
+
+class ModelConfig(_Section):
+    """The network."""
+
+    name: Literal["mobilenet_v2"] = "mobilenet_v2"
+    weights: str = Field(default="imagenet", description="'imagenet', 'none', or a .weights.h5")
+    width: float = Field(default=1.0, gt=0, le=2, description="alpha of the MobileNet papers")
+    backbone_size: int = Field(
+        default=96, ge=32, le=512, description="side the input is enlarged to inside the model"
+    )
+    dropout: Fraction = 0.2
+    dense: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(), description="units of the dense layers between backbone and softmax"
+    )
+
+
+class AugmentationConfig(_Section):
+    """Random changes to training images; 0 or false switches one off."""
+
+    flip: bool = True
+    rotation_degrees: float = Field(default=15.0, ge=0, le=180)
+    zoom: Fraction = Field(default=0.1, description="scale drawn from 1 - zoom to 1 + zoom")
+    translation: Fraction = Field(default=0.1, description="share of the image's side")
+    brightness: Fraction = Field(default=0.15, description="shift as a share of 255")
+    contrast: Fraction = Field(default=0.2, description="factor from 1 - contrast to 1 + contrast")
+    erasing: float = Field(
+        default=0.25, ge=0, le=1, description="probability of erasing a random rectangle"
+    )
+
+
+class TrainingConfig(_Section):
+    """The two phases: a head on the frozen backbone, then fine-tuning."""
+
+    head_epochs: int = Field(default=1, ge=0)
+    epochs: int = Field(default=12, ge=0, description="epochs of fine-tuning")
+    batch_size: int = Field(default=64, ge=1)
+    head_learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=7e-4, gt=0)
+    warmup_epochs: float = Field(default=1.0, ge=0, description="linear, in fine-tuning")
+    weight_decay: float = Field(default=0.02, ge=0)
+    label_smoothing: Fraction = 0.1
+    ema_momentum: Fraction = Field(
+        default=0.999, description="moving average of the weights; 0 switches it off"
+    )
+    batch_norm_momentum: Fraction = 0.99
+    fine_tune_from: str = Field(
+        default="all", description="name of the first backbone layer to train, or 'all'"
+    )
+    early_stopping_patience: int = Field(default=6, ge=0, description="epochs; 0 switches it off")
+    monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    mixed_precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    tensorboard: bool = False
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.head_epochs + self.epochs == 0:
+            raise ValueError("epochs: head_epochs and epochs are both 0, nothing would be trained")
+        if self.epochs and self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs: expected less than epochs ({self.epochs}), "
+                f"got {self.warmup_epochs:g}"
+            )
+        return self
+
+
+class ExperimentConfig(_Section):
+    """Everything that decides the outcome of a training run."""
+
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    training: TrainingConfig = TrainingConfig()
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    output: Path = Field(default=Path("runs/emodetect"), description="the run folder")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.model.weights == "none" and self.training.head_epochs:
+            raise ValueError(
+                "training.head_epochs: expected 0 with model.weights = 'none' (a frozen backbone "
+                f"of random weights teaches the head nothing), got {self.training.head_epochs}"
+            )
+        return self
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets that the package carries."""
+    return sorted(path.name.removesuffix(".toml") for path in _presets().iterdir()
+                  if path.name.endswith(".toml"))
+
+
+def preset_text(name: str) -> str:
+    """Return the TOML text of a preset. Raises ConfigError for an unknown name."""
+    names = preset_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(
+            f"expected a config file or a preset ({', '.join(names)}), got {name!r}.{hint}"
+        )
+    return (_presets() / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Read a config file or preset, apply `key=value` overrides, and validate the result.
+
+    A value of an override is read as TOML (`3`, `true`, `["happy", "sad"]`), else as text.
+    Raises ConfigError with the key, what was expected and what came.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or path.exists():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot read the config: {error.strerror}.") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"{path}: expected TOML text in UTF-8, got other bytes.") from None
+    else:
+        text = preset_text(name_or_path)
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name_or_path}: not valid TOML: {error}.") from None
+    for override in overrides:
+        _apply_override(values, override)
+    return validate_config(values, origin=name_or_path)
+
+
+def validate_config(values: Mapping[str, Any], *, origin: str) -> ExperimentConfig:
+    """Validate nested plain values (of a TOML or JSON file) as an experiment's config."""
+    try:
+        # Through JSON because pydantic's strict mode takes arrays for tuples and text for
+        # paths only there; numbers written as text stay errors.
+        return ExperimentConfig.model_validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        lines = [_explain(detail) for detail in error.errors()]
+        joined = "\n  ".join(lines)
+        raise ConfigError(f"{origin}: {len(lines)} fault(s) in the config:\n  {joined}") from None
+
+
+def config_toml(config: ExperimentConfig) -> str:
+    """Return the resolved config as TOML text that `load_config` reads back unchanged."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+
+
+def changed_keys(old: ExperimentConfig, new: ExperimentConfig) -> list[str]:
+    """Return the dotted keys whose values differ between two configs."""
+    before = dict(_flatten(old.model_dump(mode="json")))
+    after = dict(_flatten(new.model_dump(mode="json")))
+    return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+
+
+def _presets() -> Any:
+    packaged = files("emodetect") / "configs"
+    # An editable install has no packaged copy: the presets then lie beside the package.
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, separator, raw = override.partition("=")
+    parts = [part.strip() for part in key.split(".")]
+    if not separator or not all(parts):
+        raise ConfigError(f"--set: expected key=value such as training.epochs=3, got {override!r}.")
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw.strip()
+    table = values
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override}: {part!r} is a value, not a table of keys.")
+    table[parts[-1]] = value
+
+
+def _explain(detail: Any) -> str:
+    location = [str(part) for part in detail["loc"]]
+    key = ".".join(location) or "config"
+    got = json.dumps(detail["input"], default=str)
+    match detail["type"]:
+        case "extra_forbidden":
+            known = _known_keys(location[:-1])
+            near = difflib.get_close_matches(location[-1], known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+            return f"{key}: unknown key; {hint}"
+        case "missing":
+            return f"{key}: missing; this key has no default"
+        case "value_error":
+            # A table's own message already names the key that is at fault.
+            shown = "" if isinstance(detail["input"], dict) else f", got {got}"
+            prefix = ".".join(location)
+            message = str(detail["ctx"]["error"])
+            joint = "." if isinstance(detail["input"], dict) and prefix else ": "
+            return f"{prefix}{joint}{message}{shown}" if prefix else message
+        case _:
+            message = detail["msg"].replace("Input should be", "expected")
+            return f"{key}: {message}, got {got}"
+
+
+def _known_keys(location: Sequence[str]) -> list[str]:
+    section: type[BaseModel] = ExperimentConfig
+    for part in location:
+        annotation = section.model_fields[part].annotation
+        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        section = annotation
+    return list(section.model_fields)
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,174 @@
+"""Batches for training: order and augmentation are functions of seed and step alone.
+
+Keras' augmentation layers keep a random state, so a resumed run would continue with other
+numbers than the one that was killed. Here each batch is computed from (seed, step): whatever
+the step at which a run goes on, it sees the batches that it would have seen.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from emodetect.config import AugmentationConfig
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Return how many full batches `count` images make; at least one."""
+    return max(1, count // batch_size)
+
+
+def training_batches(
+    images: np.ndarray,
+    targets: np.ndarray,
+    members: np.ndarray,
+    *,
+    batch_size: int,
+    seed: int,
+    first_step: int,
+    last_step: int,
+    augmentation: AugmentationConfig,
+) -> tf.data.Dataset:
+    """Return the augmented batches of steps `first_step` to `last_step` - 1.
+
+    Each epoch is a new permutation; the images that fill no whole batch wait for the next one.
+
+    Args:
+        images: (n, size, size, channels) uint8; may be memory-mapped.
+        targets: (n, classes) float32, the probability of each class.
+        members: positions of the images to train on.
+
+    Yields:
+        (batch, size, size, channels) float32 in 0-255 and (batch, classes) float32.
+    """
+    batch_size = min(batch_size, len(members))
+    steps = steps_per_epoch(len(members), batch_size)
+    order: dict[int, np.ndarray] = {}
+
+    def load(step: np.int64) -> tuple[np.ndarray, np.ndarray]:
+        epoch, position = divmod(int(step), steps)
+        if epoch not in order:
+            order.clear()
+            order[epoch] = np.random.default_rng([seed, epoch]).permutation(members)
+        chosen = order[epoch][position * batch_size : (position + 1) * batch_size]
+        return images[chosen], targets[chosen]
+
+    def load_and_shape(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        batch, target = tf.numpy_function(load, [step], (tf.uint8, tf.float32))
+        batch.set_shape((batch_size, *images.shape[1:]))
+        target.set_shape((batch_size, targets.shape[1]))
+        return batch, target, step
+
+    def change(batch: tf.Tensor, target: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return augment(batch, augmentation, seed=tf.stack([tf.cast(seed, tf.int64), step])), target
+
+    return (
+        tf.data.Dataset.range(first_step, last_step)
+        .map(load_and_shape)
+        .map(change, num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(4)
+    )
+
+
+def evaluation_batches(
+    images: np.ndarray, targets: np.ndarray, members: np.ndarray, *, batch_size: int
+) -> tf.data.Dataset:
+    """Return every one of `members`, in order and unchanged; the last batch may be smaller."""
+
+    def load(start: np.int64) -> tuple[np.ndarray, np.ndarray]:
+        chosen = members[int(start) : int(start) + batch_size]
+        return images[chosen], targets[chosen]
+
+    def load_and_shape(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch, target = tf.numpy_function(load, [start], (tf.uint8, tf.float32))
+        batch.set_shape((None, *images.shape[1:]))
+        target.set_shape((None, targets.shape[1]))
+        return tf.cast(batch, tf.float32), target
+
+    return tf.data.Dataset.range(0, len(members), batch_size).map(load_and_shape).prefetch(4)
+
+
+def augment(batch: tf.Tensor, config: AugmentationConfig, *, seed: tf.Tensor) -> tf.Tensor:
+    """Change each image of a batch at random, the same way for the same seed.
+
+    Args:
+        batch: (batch, size, size, channels) uint8.
+        seed: (2,) int64.
+
+    Returns:
+        (batch, size, size, channels) float32 in 0-255.
+    """
+    pixels = tf.cast(batch, tf.float32)
+    count, size = tf.shape(pixels)[0], pixels.shape[1]
+
+    def uniform(purpose: int, low: float, high: float, columns: int = 1) -> tf.Tensor:
+        # Every use of randomness has its own number, so that switching one kind of
+        # augmentation off leaves the others as they were.
+        own = seed + tf.constant([purpose << 32, 0], tf.int64)
+        return tf.random.stateless_uniform((count, columns), own, low, high)
+
+    if config.flip or config.rotation_degrees or config.zoom or config.translation:
+        pixels = _transform(
+            pixels,
+            angle=uniform(1, -config.rotation_degrees, config.rotation_degrees) * math.pi / 180,
+            scale=uniform(2, 1 - config.zoom, 1 + config.zoom),
+            shift=uniform(3, -config.translation, config.translation, 2) * size,
+            mirror=tf.where(uniform(4, 0, 1) < 0.5, -1.0, 1.0) if config.flip else tf.ones((1, 1)),
+        )
+    per_image = (count, 1, 1, 1)
+    if config.contrast:
+        factor = tf.reshape(uniform(5, 1 - config.contrast, 1 + config.contrast), per_image)
+        mean = tf.reduce_mean(pixels, axis=(1, 2, 3), keepdims=True)
+        pixels = (pixels - mean) * factor + mean
+    if config.brightness:
+        shift = uniform(6, -255 * config.brightness, 255 * config.brightness)
+        pixels += tf.reshape(shift, per_image)
+    if config.erasing:
+        pixels = _erase(
+            pixels,
+            chosen=uniform(7, 0, 1) < config.erasing,
+            center=uniform(8, 0, 1, 2) * size,
+            half_side=uniform(9, 0.08, 0.2, 2) * size,
+            value=tf.reshape(uniform(10, 0, 255), per_image),
+        )
+    return tf.clip_by_value(pixels, 0, 255)
+
+
+def _transform(
+    pixels: tf.Tensor, *, angle: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor, mirror: tf.Tensor
+) -> tf.Tensor:
+    """Mirror, rotate, zoom and shift about the centre in one bilinear resampling."""
+    size = pixels.shape[1]
+    center = (size - 1) / 2
+    # The matrix takes a point of the result to the point of the image that it shows.
+    a0, a1 = mirror * tf.cos(angle) / scale, -tf.sin(angle) / scale
+    b0, b1 = mirror * tf.sin(angle) / scale, tf.cos(angle) / scale
+    a2 = center - (a0 + a1) * center + shift[:, :1]
+    b2 = center - (b0 + b1) * center + shift[:, 1:]
+    zero = tf.zeros_like(a1)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=pixels,
+        transforms=tf.concat([a0, a1, a2, b0, b1, b2, zero, zero], axis=1),
+        output_shape=(size, size),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )
+
+
+def _erase(
+    pixels: tf.Tensor,
+    *,
+    chosen: tf.Tensor,
+    center: tf.Tensor,
+    half_side: tf.Tensor,
+    value: tf.Tensor,
+) -> tf.Tensor:
+    """Fill a rectangle of the chosen images (random erasing, Zhong et al. 2020)."""
+    places = tf.range(pixels.shape[1], dtype=tf.float32)[tf.newaxis]
+    columns = tf.abs(places - center[:, :1]) < half_side[:, :1]
+    rows = tf.abs(places - center[:, 1:]) < half_side[:, 1:]
+    inside = rows[:, :, tf.newaxis] & columns[:, tf.newaxis, :] & chosen[:, :, tf.newaxis]
+    return tf.where(inside[..., tf.newaxis], value, pixels)

@@ -1,0 +1,122 @@
+"""The networks. Each takes raw crops (0-255, native size) and ends in a softmax.
+
+Enlarging, scaling and grey-to-RGB are layers of the model, so that no user of the saved file
+has to repeat them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+
+from emodetect.config import ModelConfig
+from emodetect.errors import ConfigError, ModelError
+from emodetect.preprocessing import Color, channels_of
+
+BACKBONE = "backbone"
+
+
+def build_model(
+    config: ModelConfig, *, image_size: int, color: Color, class_count: int, weights: str
+) -> keras.Model:
+    """Build a classifier.
+
+    Args:
+        weights: of the backbone: "imagenet" (downloaded by Keras), "none", or a file's path.
+
+    Returns:
+        A model from (batch, image_size, image_size, channels) float32 in 0-255 to
+        (batch, class_count) float32 probabilities, its backbone the layer named "backbone".
+    """
+    channels = channels_of(color)
+    inputs = keras.Input((image_size, image_size, channels), name="crop")
+    x = inputs
+    if config.backbone_size != image_size:
+        x = keras.layers.Resizing(config.backbone_size, config.backbone_size, name="enlarge")(x)
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="scale")(x)
+    if channels == 1:
+        x = keras.layers.Concatenate(name="gray_to_rgb")([x, x, x])
+    x = BUILDERS[config.name](config, weights)(x)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    for position, units in enumerate(config.dense):
+        x = keras.layers.Dropout(config.dropout, name=f"dropout_{position}")(x)
+        x = keras.layers.Dense(units, activation="relu", name=f"dense_{position}")(x)
+    x = keras.layers.Dropout(config.dropout, name="dropout")(x)
+    # float32 also under mixed precision: half-precision probabilities lose small ones.
+    outputs = keras.layers.Dense(
+        class_count, activation="softmax", dtype="float32", name="probabilities"
+    )(x)
+    return keras.Model(inputs, outputs, name=config.name)
+
+
+def mobilenet_v2(config: ModelConfig, weights: str) -> keras.Model:
+    """MobileNetV2 without its top (Sandler et al. 2018)."""
+    return _application(keras.applications.MobileNetV2, config, weights)
+
+
+BUILDERS: dict[str, Callable[[ModelConfig, str], keras.Model]] = {"mobilenet_v2": mobilenet_v2}
+
+
+def freeze_below(model: keras.Model, first_trainable: str) -> None:
+    """Leave the backbone's layers from `first_trainable` on trainable; "all" means every one.
+
+    Raises ConfigError for a layer that the backbone does not have.
+    """
+    backbone = model.get_layer(BACKBONE)
+    backbone.trainable = True
+    if first_trainable == "all":
+        return
+    names = [layer.name for layer in backbone.layers]
+    if first_trainable not in names:
+        near = difflib.get_close_matches(first_trainable, names, n=3)
+        raise ConfigError(
+            f"training.fine_tune_from: expected 'all' or a layer of {model.name} "
+            f"(such as {', '.join(near or names[-3:])}), got {first_trainable!r}."
+        )
+    for layer in backbone.layers[: names.index(first_trainable)]:
+        layer.trainable = False
+
+
+def set_batch_norm_momentum(model: keras.Model, momentum: float) -> None:
+    """Set how slowly batch norm's moving averages follow.
+
+    Keras' MobileNetV2 has 0.999: a horizon of 1,000 steps, more than an epoch of a small data
+    set, so that early validation runs with statistics of weights long gone.
+    """
+    for layer in model.get_layer(BACKBONE).layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = momentum
+
+
+def _application(
+    application: Callable[..., keras.Model], config: ModelConfig, weights: str
+) -> keras.Model:
+    if weights not in ("imagenet", "none") and not Path(weights).is_file():
+        raise ModelError(
+            f"{weights}: no such file; model.weights is 'imagenet', 'none' or the path of a "
+            ".weights.h5 file."
+        )
+    try:
+        return application(
+            input_shape=(config.backbone_size, config.backbone_size, 3),
+            alpha=config.width,
+            include_top=False,
+            weights=None if weights == "none" else weights,
+            name=BACKBONE,
+        )
+    except Exception as error:
+        if weights == "none":
+            raise
+        # Keras raises a bare Exception for a download that failed, ValueError and OSError for
+        # a width that has no weights and for files of another network.
+        reason = str(error).splitlines()[0]
+        hint = (
+            "Download the weights where there is a network and name the file: "
+            "--set model.weights=FILE, or train from random weights with model.weights=none."
+            if weights == "imagenet"
+            else f"Expected weights of {config.name} (width {config.width:g}, without its top)."
+        )
+        raise ModelError(f"model.weights = {weights!r} cannot be used: {reason}. {hint}") from None

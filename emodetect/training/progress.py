@@ -1,0 +1,57 @@
+"""What a person sees while a model trains."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class TrainingProgress(keras.callbacks.Callback):
+    """A bar for each epoch with images/s and time left, then a line of its figures, on stderr."""
+
+    def __init__(self, *, phase: str, epochs: int, steps: int, batch_size: int):
+        super().__init__()
+        self.phase, self.epochs = phase, epochs
+        self.steps, self.batch_size = steps, batch_size
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.started = time.monotonic()
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task(self._title(epoch), total=self.steps, rate="")
+        self.bar.start()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.trained_s = time.monotonic() - self.started
+        rate = f"{(batch + 1) * self.batch_size / self.trained_s:.0f} images/s"
+        self.bar.update(self.task, completed=batch + 1, rate=rate)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.bar.stop()
+        seconds = time.monotonic() - self.started
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
+        rate = self.steps * self.batch_size / self.trained_s
+        left_s = seconds * (self.epochs - epoch - 1)
+        self.console.print(
+            f"{self._title(epoch)}  {figures}  {seconds:.0f} s, {rate:.0f} images/s"
+            + (f", {left_s / 60:.0f} min left" if left_s > 90 else "")
+        )
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.bar.stop()
+
+    def _title(self, epoch: int) -> str:
+        return f"epoch {epoch + 1}/{self.epochs} ({self.phase})"

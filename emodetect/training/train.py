@@ -1,0 +1,455 @@
+"""Training: two phases of Keras' fit, a run folder, and an artifact at the end.
+
+A run can be killed at any moment and resumed. Its state is saved whole at the start of every
+epoch (weights, optimizer, random states, best score, patience), and every batch is a function
+of the seed and the step (data/pipeline.py), so the resumed run ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from emodetect import __version__
+from emodetect.artifact import Metadata, write_artifact
+from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_config
+from emodetect.data.dataset import Dataset, load_dataset
+from emodetect.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
+from emodetect.errors import ConfigError, EmodetectError
+from emodetect.training.compile import compile_to_litert
+from emodetect.training.models import (
+    BACKBONE,
+    build_model,
+    freeze_below,
+    set_batch_norm_momentum,
+)
+from emodetect.training.progress import TrainingProgress
+
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a finished run left behind.
+
+    `validation` holds the figures of the best epoch, whose weights the artifact carries.
+    """
+
+    run: Path
+    artifact: Path
+    best_epoch: int
+    validation: dict[str, float]
+    dataset: Dataset
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """One call of fit: epochs `first` to `last` - 1, counted over the whole run."""
+
+    name: str
+    first: int
+    last: int
+
+
+@dataclass
+class _Progress:
+    """The part of a run's state that is not in the weights file.
+
+    `best` is the best score of the run, `stopping_best` the phase's, for which EarlyStopping
+    has `waited` epochs; `epoch` is the next one to train, `seconds` the time spent so far.
+    """
+
+    epoch: int = 0
+    best: float | None = None
+    best_epoch: int = 0
+    stopping_best: float | None = None
+    waited: int = 0
+    finished: bool = False
+    seconds: float = 0.0
+
+
+def train(config: ExperimentConfig) -> TrainingResult:
+    """Train a new model into the run folder `config.output`.
+
+    Raises ConfigError where that folder holds something already, DataError and ModelError for
+    data and weights that cannot be used, EmodetectError if the loss stops being a number.
+    """
+    run = config.output
+    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise ConfigError(
+            f"{run}: is there already; go on with it by --resume {run}, or name another folder "
+            "with --set output=FOLDER."
+        )
+    dataset = load_dataset(config.data, seed=config.seed)
+    with _clear_disk_errors(run):
+        run.mkdir(parents=True, exist_ok=True)
+        (run / "config.toml").write_text(config_toml(config), encoding="utf-8")
+    return _train(config, run, dataset)
+
+
+def resume(run: Path, config: ExperimentConfig | None = None) -> TrainingResult:
+    """Go on with a run that was interrupted; the result equals the uninterrupted run's.
+
+    Raises ConfigError where there is no run, it is finished, or `config` differs from its own.
+    """
+    if not (run / "config.toml").is_file():
+        raise ConfigError(f"{run}: expected a run folder with a config.toml to resume.")
+    own = load_config(str(run / "config.toml"))
+    if config is not None and (changed := changed_keys(own, config)):
+        raise ConfigError(
+            f"{run}: was started with other values of {', '.join(changed)}; resume it without "
+            "--config and --set, or start a new run."
+        )
+    if (run / "best_model.keras").is_file():
+        raise ConfigError(f"{run}: is finished; its model is {run / 'best_model.keras'}.")
+    dataset = load_dataset(own.data, seed=own.seed)
+    record = run / "checkpoints" / "dataset.json"
+    if record.is_file() and json.loads(record.read_text())["fingerprint"] != dataset.fingerprint:
+        raise ConfigError(
+            f"{run}: the data has changed since the run was started; start a new run."
+        )
+    return _train(own, run, dataset)
+
+
+def _train(config: ExperimentConfig, run: Path, dataset: Dataset) -> TrainingResult:
+    keras.utils.set_random_seed(config.seed)
+    tf.config.experimental.enable_op_determinism()
+    checkpoints = run / "checkpoints"
+    with _clear_disk_errors(run):
+        checkpoints.mkdir(exist_ok=True)
+        for abandoned in checkpoints.glob("partial-*"):
+            shutil.rmtree(abandoned)
+        _write_atomically(
+            checkpoints / "dataset.json", json.dumps({"fingerprint": dataset.fingerprint})
+        )
+    state, progress = _saved_state(checkpoints)
+    # A saved state overwrites the pretrained weights, so a resumed run need not load them.
+    weights = config.model.weights if state is None else "none"
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.training.mixed_precision)
+    try:
+        model = _build(config, len(dataset.emotions), weights)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    set_batch_norm_momentum(model, config.training.batch_norm_momentum)
+
+    head_epochs, epochs = config.training.head_epochs, config.training.epochs
+    for phase in (
+        _Phase("head", 0, head_epochs),
+        _Phase("fine-tuning", head_epochs, head_epochs + epochs),
+    ):
+        if progress.epoch < phase.last and not progress.finished:
+            _fit(model, phase, config, dataset, run, progress, restore_from=state)
+            state = None
+    with _clear_disk_errors(run):
+        progress.finished = True
+        _write_atomically(checkpoints / "finished.json", json.dumps(asdict(progress)))
+        validation = _history_row(run / "history.csv", progress.best_epoch)
+        artifact = _save_artifact(config, run, dataset, validation)
+        _write_run_record(config, run, dataset, progress, validation)
+        for old_state in checkpoints.glob("epoch-*"):
+            shutil.rmtree(old_state)
+    return TrainingResult(run, artifact, progress.best_epoch, validation, dataset)
+
+
+def _build(config: ExperimentConfig, class_count: int, weights: str) -> keras.Model:
+    return build_model(
+        config.model,
+        image_size=config.data.image_size,
+        color=config.data.color,
+        class_count=class_count,
+        weights=weights,
+    )
+
+
+def _fit(
+    model: keras.Model,
+    phase: _Phase,
+    config: ExperimentConfig,
+    dataset: Dataset,
+    run: Path,
+    progress: _Progress,
+    *,
+    restore_from: Path | None,
+) -> None:
+    training = config.training
+    members = dataset.indices("train")
+    batch_size = min(training.batch_size, len(members))
+    steps = steps_per_epoch(len(members), batch_size)
+    checkpoints = run / "checkpoints"
+    _compile(model, phase, config, steps)
+    if restore_from is not None:
+        model.load_weights(restore_from / "state.weights.h5")
+    _truncate_history(run / "history.csv", progress.epoch)
+
+    swap = (
+        [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if model.optimizer.use_ema else []
+    )
+    mode = "max" if training.monitor == "val_accuracy" else "min"
+    stopping = keras.callbacks.EarlyStopping(
+        training.monitor,
+        mode=mode,
+        patience=training.early_stopping_patience or training.epochs + 1,
+    )
+    checkpoint = keras.callbacks.ModelCheckpoint(
+        str(checkpoints / "best.weights.h5"),
+        monitor=training.monitor,
+        mode=mode,
+        save_best_only=True,
+        save_weights_only=True,
+        initial_value_threshold=progress.best,
+    )
+    started = time.monotonic() - progress.seconds
+    callbacks = [
+        # The weights must be the averaged ones before any callback below looks at the model.
+        *swap,
+        checkpoint,
+        stopping,
+        keras.callbacks.CSVLogger(str(run / "history.csv"), append=True),
+        keras.callbacks.TerminateOnNaN(),
+        _SaveState(checkpoints, phase, progress, stopping, checkpoint, started),
+        TrainingProgress(
+            phase=phase.name,
+            epochs=phase.last,
+            steps=steps,
+            batch_size=batch_size,
+        ),
+    ]
+    if training.tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(run / "tensorboard"))
+    targets = np.eye(len(dataset.emotions), dtype=np.float32)[dataset.labels]
+    with _clear_disk_errors(run):
+        history = model.fit(
+            training_batches(
+                dataset.images,
+                targets,
+                members,
+                batch_size=batch_size,
+                seed=config.seed,
+                first_step=progress.epoch * steps,
+                last_step=phase.last * steps,
+                augmentation=config.augmentation,
+            ),
+            validation_data=evaluation_batches(
+                dataset.images, targets, dataset.indices("val"), batch_size=EVALUATION_BATCH
+            ),
+            initial_epoch=progress.epoch,
+            epochs=phase.last,
+            steps_per_epoch=steps,
+            callbacks=callbacks,
+            verbose=0,
+        )
+    if not np.isfinite(history.history["loss"][-1]):
+        raise EmodetectError(
+            f"{run}: the loss stopped being a number; lower training.learning_rate or raise "
+            "training.warmup_epochs."
+        )
+    progress.epoch = phase.last
+
+
+def _compile(model: keras.Model, phase: _Phase, config: ExperimentConfig, steps: int) -> None:
+    training = config.training
+    head = phase.name == "head"
+    if head:
+        # A frozen backbone also keeps its batch norm in inference mode: the statistics belong
+        # to the pretrained weights and must not drift while the head is random.
+        model.get_layer(BACKBONE).trainable = False
+        schedule: Any = training.head_learning_rate
+    else:
+        freeze_below(model, training.fine_tune_from)
+        warmup = int(training.warmup_epochs * steps)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0,
+            decay_steps=training.epochs * steps - warmup,
+            warmup_target=training.learning_rate,
+            warmup_steps=warmup,
+        )
+    optimizer = keras.optimizers.AdamW(
+        schedule,
+        weight_decay=training.weight_decay,
+        use_ema=not head and training.ema_momentum > 0,
+        ema_momentum=training.ema_momentum or 0.99,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    model.compile(
+        optimizer,
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+    # Its variables must be there before a saved state is loaded into them.
+    optimizer.build(model.trainable_variables)
+
+
+class _SaveState(keras.callbacks.Callback):
+    """Saves the run's state at the start of each epoch, in a folder that appears at once.
+
+    Keras' BackupAndRestore writes weights and epoch number in two steps, and forgets
+    EarlyStopping's patience and ModelCheckpoint's best score. At the start of an epoch
+    SwapEMAWeights has put the raw weights back, and all other callbacks are done with the last.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Path,
+        phase: _Phase,
+        progress: _Progress,
+        stopping: keras.callbacks.EarlyStopping,
+        checkpoint: keras.callbacks.ModelCheckpoint,
+        started: float,
+    ):
+        super().__init__()
+        self.checkpoints, self.phase, self.progress = checkpoints, phase, progress
+        self.stopping, self.checkpoint, self.started = stopping, checkpoint, started
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self.progress.epoch > self.phase.first:
+            self.stopping.best = self.progress.stopping_best
+            self.stopping.wait = self.progress.waited
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.progress.epoch = epoch
+        self.progress.seconds = time.monotonic() - self.started
+        folder = self.checkpoints / f"epoch-{epoch:04d}"
+        if folder.exists():
+            return
+        partial = self.checkpoints / f"partial-{os.getpid()}"
+        partial.mkdir()
+        self.model.save_weights(partial / "state.weights.h5")
+        (partial / "progress.json").write_text(json.dumps(asdict(self.progress)))
+        partial.rename(folder)
+        for older in self.checkpoints.glob("epoch-*"):
+            if older != folder:
+                shutil.rmtree(older)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        best = float(self.checkpoint.best)
+        if self.progress.best is None or best != self.progress.best:
+            self.progress.best, self.progress.best_epoch = best, epoch
+        self.progress.stopping_best = float(self.stopping.best)
+        self.progress.waited = self.stopping.wait
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.progress.seconds = time.monotonic() - self.started
+
+
+def _saved_state(checkpoints: Path) -> tuple[Path | None, _Progress]:
+    """Return the folder of the latest saved state and what it says of the run."""
+    finished = checkpoints / "finished.json"
+    if finished.is_file():
+        return checkpoints, _Progress(**json.loads(finished.read_text()))
+    folders = sorted(checkpoints.glob("epoch-*"))
+    if not folders:
+        return None, _Progress()
+    return folders[-1], _Progress(**json.loads((folders[-1] / "progress.json").read_text()))
+
+
+def _save_artifact(
+    config: ExperimentConfig, run: Path, dataset: Dataset, validation: dict[str, float]
+) -> Path:
+    # A new model: without optimizer, without the dtype policy of mixed precision.
+    model = _build(config, len(dataset.emotions), "none")
+    model.load_weights(run / "checkpoints" / "best.weights.h5")
+    plain = run / "checkpoints" / "plain.keras"
+    model.save(plain)
+    metadata = Metadata(
+        name=run.name,
+        emotions=dataset.emotions,
+        image_size=config.data.image_size,
+        color=config.data.color,
+        config=config.model_dump(mode="json", exclude_none=True),
+        dataset={"fingerprint": dataset.fingerprint, "counts": dataset.counts()},
+        metrics=validation,
+        versions=_versions(),
+    )
+    path = run / "best_model.keras"
+    write_artifact(
+        path, keras_file=plain, compiled=compile_to_litert(model), metadata=metadata
+    )
+    plain.unlink()
+    return path
+
+
+def _write_run_record(
+    config: ExperimentConfig,
+    run: Path,
+    dataset: Dataset,
+    progress: _Progress,
+    validation: dict[str, float],
+) -> None:
+    record = {
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(progress.seconds, 1),
+        "best_epoch": progress.best_epoch + 1,
+        "validation": validation,
+        "seed": config.seed,
+        "versions": _versions(),
+        "dataset": {
+            "fingerprint": dataset.fingerprint,
+            "counts": dataset.counts(),
+            "left_out": dataset.left_out,
+            "skipped": [asdict(file) for file in dataset.skipped],
+        },
+    }
+    _write_atomically(run / "run.json", json.dumps(record, indent=1))
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "emodetect": __version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def _history_row(path: Path, epoch: int) -> dict[str, float]:
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if int(row["epoch"]) == epoch:
+                return {name: float(value) for name, value in row.items() if name != "epoch"}
+    raise EmodetectError(f"{path}: epoch {epoch} is missing; was the file changed by hand?")
+
+
+def _truncate_history(path: Path, epoch: int) -> None:
+    """Drop the rows from `epoch` on, which a resumed run writes again."""
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines[1:] if line.endswith("\n") and _epoch_of(line) < epoch]
+        _write_atomically(path, "".join(lines[:1] + kept) if kept else "")
+
+
+def _epoch_of(line: str) -> int:
+    return int(line.split(",", 1)[0])
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+@contextlib.contextmanager
+def _clear_disk_errors(run: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EmodetectError(
+            f"{run}: writing failed: {error.strerror or error}. The epochs finished so far are "
+            f"kept; free some space and go on with --resume {run}."
+        ) from error
