@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 
 from emodetect.errors import EmodetectError
+from emodetect.quiet import quiet_stderr
 
 
 def use_tensorflow() -> None:
-    """Choose Keras' backend and silence start-up logs; call it before importing Keras.
+    """Choose Keras' backend and import TensorFlow in silence; call it before importing Keras.
 
     Raises EmodetectError where Keras was imported before, with another backend.
     """
@@ -27,3 +29,5 @@ def use_tensorflow() -> None:
     # runs of one seed drift apart (seen on TensorFlow 2.21). One at a time, each on all cores,
     # is as fast.
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+    with quiet_stderr():  # the import logs before it reads the log level above
+        importlib.import_module("tensorflow")

@@ -169,8 +169,11 @@ class ExperimentConfig(_Section):
 
 def preset_names() -> list[str]:
     """Return the names of the presets that the package carries."""
-    return sorted(path.name.removesuffix(".toml") for path in _presets().iterdir()
-                  if path.name.endswith(".toml"))
+    return sorted(
+        path.name.removesuffix(".toml")
+        for path in _presets().iterdir()
+        if path.name.endswith(".toml")
+    )
 
 
 def preset_text(name: str) -> str:
@@ -182,7 +185,7 @@ def preset_text(name: str) -> str:
         raise ConfigError(
             f"expected a config file or a preset ({', '.join(names)}), got {name!r}.{hint}"
         )
-    return (_presets() / f"{name}.toml").read_text(encoding="utf-8")
+    return str((_presets() / f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
@@ -285,7 +288,8 @@ def _known_keys(location: Sequence[str]) -> list[str]:
     section: type[BaseModel] = ExperimentConfig
     for part in location:
         annotation = section.model_fields[part].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        assert isinstance(annotation, type)
+        assert issubclass(annotation, BaseModel)
         section = annotation
     return list(section.model_fields)
 

@@ -11,8 +11,13 @@ Item = TypeVar("Item")
 def track(items: Iterable[Item], *, description: str, total: int) -> Iterator[Item]:
     """Yield `items` while a bar shows how far it is; silent where stderr is no terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -1,2 +1,37 @@
+"""The command line: each command parses, calls one function, and prints."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from emodetect import __version__
+from emodetect.cli.config import config
+from emodetect.cli.data import data
+from emodetect.cli.demo import demo
+from emodetect.cli.evaluate import evaluate
+from emodetect.cli.predict import predict
+from emodetect.cli.train import train
+from emodetect.cli.webcam import webcam
+from emodetect.errors import EmodetectError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="emodetect")
+def app() -> None:
+    """Train, judge and run facial-emotion recognition on your own machine."""
+
+
+for command in (train, evaluate, predict, webcam, data, config, demo):
+    app.add_command(command)
+
+
 def main() -> None:
-    pass
+    """Run the command line; the user's mistakes end in one line and exit status 1."""
+    try:
+        app()
+    except EmodetectError as error:
+        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(str(error), err=True)
+        sys.exit(1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from emodetect.config import DataConfig
 from emodetect.data.cache import SkippedFile, load_images
-from emodetect.data.sources import list_samples
+from emodetect.data.sources import Listing, list_samples
 from emodetect.data.splits import assign_splits
 from emodetect.errors import DataError
 
@@ -58,12 +58,36 @@ class Dataset:
 
 
 def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
-    """List, decode (once: see cache.py) and split a data set.
+    """List, decode (once: see cache.py) and split a data set to train on.
 
     Raises DataError for data that cannot be used; a file that cannot be decoded is skipped and
     named in the result, unless more than `max_unreadable_fraction` of all are so.
     """
     listing = list_samples(config)
+    if len(listing.emotions) < 2:
+        raise DataError(
+            f"{config.path}: expected class folders of at least two emotions, "
+            f"found {', '.join(listing.emotions) or 'none'}."
+        )
+    dataset = _decode(config, listing, seed=seed)
+    for emotion, count in dataset.counts()["train"].items():
+        if count == 0:
+            raise DataError(
+                f"no image of {emotion!r} is left to train on; add some, or leave the emotion "
+                "out with data.classes."
+            )
+    return dataset
+
+
+def load_for_evaluation(config: DataConfig) -> Dataset:
+    """List and decode a data set without splitting it further than its source does.
+
+    Images of a source without splits have the split "".
+    """
+    return _decode(config, list_samples(config), seed=None)
+
+
+def _decode(config: DataConfig, listing: Listing, *, seed: int | None) -> Dataset:
     cached = load_images(
         [sample.path for sample in listing.samples],
         size=config.image_size,
@@ -81,15 +105,19 @@ def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
     samples = [listing.samples[row] for row in cached.rows]
     position = {emotion: label for label, emotion in enumerate(listing.emotions)}
     labels = np.array([position[sample.emotion] for sample in samples], np.int64)
-    splits = assign_splits(
-        labels,
-        cached.digests,
-        [sample.split for sample in samples],
-        validation_fraction=config.validation_fraction,
-        test_fraction=config.test_fraction,
-        seed=seed,
-    )
-    dataset = Dataset(
+    given = [sample.split for sample in samples]
+    if seed is None:
+        splits = np.array([split or "" for split in given], "U5")
+    else:
+        splits = assign_splits(
+            labels,
+            cached.digests,
+            given,
+            validation_fraction=config.validation_fraction,
+            test_fraction=config.test_fraction,
+            seed=seed,
+        )
+    return Dataset(
         images=cached.images,
         labels=labels,
         splits=splits,
@@ -99,11 +127,6 @@ def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
         left_out=listing.left_out,
         fingerprint=_fingerprint(cached.digests, [sample.emotion for sample in samples], splits),
     )
-    for emotion, count in dataset.counts()["train"].items():
-        if count == 0:
-            raise DataError(f"no image of {emotion!r} is left to train on; add some, or leave "
-                            "the emotion out with data.classes.")
-    return dataset
 
 
 def _fingerprint(digests: np.ndarray, emotions: list[str], splits: np.ndarray) -> str:

@@ -136,6 +136,14 @@ def augment(batch: tf.Tensor, config: AugmentationConfig, *, seed: tf.Tensor) ->
     return tf.clip_by_value(pixels, 0, 255)
 
 
+def augment_images(images: np.ndarray, *, config: AugmentationConfig, seed: int) -> np.ndarray:
+    """Return augmented copies of (n, size, size, channels) uint8 images, for looking at."""
+    changed = augment(tf.constant(images), config, seed=tf.constant([seed, 0], tf.int64))
+    pixels: np.ndarray = changed.numpy()
+    rounded: np.ndarray = np.rint(pixels).astype(np.uint8)
+    return rounded
+
+
 def _transform(
     pixels: tf.Tensor, *, angle: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor, mirror: tf.Tensor
 ) -> tf.Tensor:

@@ -48,8 +48,7 @@ class Listing:
 def list_samples(config: DataConfig) -> Listing:
     """List the images of a data set with the reader of `config.source`.
 
-    Raises DataError for a missing folder, a label nobody knows, an empty class, or fewer than
-    two emotions.
+    Raises DataError for a missing folder, a label nobody knows, or an empty class.
     """
     return READERS[config.source](config)
 
@@ -68,15 +67,13 @@ def read_folder(config: DataConfig) -> Listing:
     others = [folder for folder in _folders(root) if folder not in split_folders]
     if split_folders and others:
         raise DataError(
-            f"{root}: expected either split folders ({', '.join(sorted(set(SPLIT_FOLDERS)))}) or "
+            f"{root}: expected either split folders ({', '.join(SPLIT_FOLDERS)}) or "
             f"class folders, found both: {others[0].name!r} stands beside "
             f"{next(iter(split_folders)).name!r}. Move one of them away."
         )
     samples: list[Sample] = []
     left_out: Counter[str] = Counter()
-    tops: dict[Path, str | None] = dict(split_folders) if split_folders else {root: None}
-    if "train" not in tops.values() and split_folders:
-        raise DataError(f"{root}: expected a train folder beside {sorted(tops.values())}.")
+    tops: dict[Path, str | None] = {**split_folders} if split_folders else {root: None}
     for top, split in tops.items():
         for folder in _folders(top):
             emotion = canonical_emotion(folder.name, where=str(folder))
@@ -134,10 +131,10 @@ def _checked(
             f"{where}: no images of {', '.join(missing)}, which data.classes asks for; "
             f"found {', '.join(found) or 'none'}."
         )
-    if len(emotions) < 2:
+    if not samples:
         raise DataError(
-            f"{where}: expected class folders of at least two emotions, "
-            f"found {', '.join(found) or 'none'}."
+            f"{where}: no class folder found; expected folders named after emotions "
+            f"({', '.join(EMOTIONS)}), or train and test folders with such folders inside."
         )
     return Listing(tuple(samples), emotions, dict(left_out))
 

@@ -50,6 +50,7 @@ class TrainingResult:
     """
 
     run: Path
+    config: ExperimentConfig
     artifact: Path
     best_epoch: int
     validation: dict[str, float]
@@ -163,7 +164,7 @@ def _train(config: ExperimentConfig, run: Path, dataset: Dataset) -> TrainingRes
         _write_run_record(config, run, dataset, progress, validation)
         for old_state in checkpoints.glob("epoch-*"):
             shutil.rmtree(old_state)
-    return TrainingResult(run, artifact, progress.best_epoch, validation, dataset)
+    return TrainingResult(run, config, artifact, progress.best_epoch, validation, dataset)
 
 
 def _build(config: ExperimentConfig, class_count: int, weights: str) -> keras.Model:
@@ -196,9 +197,7 @@ def _fit(
         model.load_weights(restore_from / "state.weights.h5")
     _truncate_history(run / "history.csv", progress.epoch)
 
-    swap = (
-        [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if model.optimizer.use_ema else []
-    )
+    swap = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if model.optimizer.use_ema else []
     mode = "max" if training.monitor == "val_accuracy" else "min"
     stopping = keras.callbacks.EarlyStopping(
         training.monitor,
@@ -251,6 +250,7 @@ def _fit(
             epochs=phase.last,
             steps_per_epoch=steps,
             callbacks=callbacks,
+            shuffle=False,  # training_batches shuffles
             verbose=0,
         )
     if not np.isfinite(history.history["loss"][-1]):
@@ -377,9 +377,7 @@ def _save_artifact(
         versions=_versions(),
     )
     path = run / "best_model.keras"
-    write_artifact(
-        path, keras_file=plain, compiled=compile_to_litert(model), metadata=metadata
-    )
+    write_artifact(path, keras_file=plain, compiled=compile_to_litert(model), metadata=metadata)
     plain.unlink()
     return path
 

@@ -1,0 +1,46 @@
+"""`emodetect config`: the presets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def config() -> None:
+    """List and copy the presets that come with emodetect."""
+
+
+@config.command("list")
+def list_presets() -> None:
+    """Print each preset's name and what it is."""
+    from emodetect.config import preset_names, preset_text
+
+    for name in preset_names():
+        first_line = preset_text(name).splitlines()[0].lstrip("# ")
+        click.echo(f"{name:<24} {first_line}")
+
+
+@config.command()
+@click.argument("name")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to write. [default: NAME.toml]",
+)
+def write(name: str, out: Path | None) -> None:
+    """Write the preset NAME to a file, to be changed and given to `train --config`."""
+    from emodetect.config import preset_text
+    from emodetect.errors import ConfigError
+
+    text = preset_text(name)
+    out = out or Path(f"{name}.toml")
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(f"{out}: is there already; name another file with --out.") from None
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot be written: {error.strerror}.") from None
+    click.echo(str(out))

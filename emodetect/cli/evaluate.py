@@ -1,0 +1,121 @@
+"""`emodetect evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from emodetect.cli.model_options import model_options, usable_model
+
+
+@click.command()
+@model_options
+@click.option("--data", metavar="SOURCE:PATH", help="Labelled images, such as folder:data/fer2013.")
+@click.option("--config", "config_name", metavar="FILE|PRESET", help="The data of this config.")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test", "all"]),
+    help="Which images. [default: test, or all where the data has no splits]",
+)
+@click.option("--classes", metavar="A,B,...", help="With --data: use only these emotions.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the report. [default: evaluation-SPLIT beside the model; for a shipped "
+    "model, here]",
+)
+@click.option("--force", is_flag=True, help="Write into a report folder that exists.")
+def evaluate(
+    model: str | None,
+    labels: str | None,
+    pixels: str,
+    data: str | None,
+    config_name: str | None,
+    split: Any,
+    classes: str | None,
+    out: Path | None,
+    force: bool,
+) -> None:
+    """Measure a model on labelled images: precision, recall, F1, confusion matrix, ROC, mistakes.
+
+    \b
+    emodetect evaluate --data folder:data/fer2013 --split test
+    emodetect evaluate --model runs/demo/best_model.keras
+
+    Without --data and --config the data that the model was trained with is used, split as in
+    training. Labels are matched by name, whatever their order.
+    """
+    if data and config_name:
+        raise click.UsageError("Name the data once: --data or --config.")
+    if classes and not data:
+        raise click.UsageError("--classes goes with --data.")
+    from emodetect.config import load_config
+    from emodetect.errors import EmodetectError
+    from emodetect.evaluation import evaluate as evaluation
+    from emodetect.evaluation.metrics import compute_metrics
+    from emodetect.evaluation.report import write_report
+    from emodetect.inference.recognizer import EmotionRecognizer
+    from emodetect.shipped import shipped_models
+
+    path = usable_model(model, labels, pixels)
+    recognizer = EmotionRecognizer(path, detector="none")
+    if data:
+        predictions, dataset, split = evaluation.evaluate_source(
+            recognizer, data, split=split, classes=classes
+        )
+    else:
+        config = (
+            load_config(config_name)
+            if config_name
+            else evaluation.training_config(recognizer.metadata)
+        )
+        predictions, dataset, split = evaluation.evaluate_config(recognizer, config, split=split)
+    home = Path() if path in shipped_models().values() else path.parent
+    out = out or home / f"evaluation-{split}"
+    if out.is_dir() and any(out.iterdir()) and not force:
+        raise EmodetectError(
+            f"{out}: holds a report already; name another folder with --out, or add --force."
+        )
+    metrics = {
+        "model": str(path),
+        "data": data or config_name or "the model's own",
+        "split": split,
+        "skipped": [f"{file.path}: {file.reason}" for file in dataset.skipped],
+        "left_out": dataset.left_out,
+        **compute_metrics(predictions),
+    }
+    files = write_report(predictions, metrics, out)
+    _print(metrics)
+    for file in files:
+        click.echo(str(file))
+
+
+def _print(metrics: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from emodetect.evaluation.report import class_rows
+
+    table = Table(title=f"{metrics['images']:,} images, split {metrics['split']}")
+    table.add_column("emotion")
+    for name in ("precision", "recall", "F1", "images"):
+        table.add_column(name, justify="right")
+    for name, (precision, recall, f1, support) in class_rows(metrics):
+        if name == "macro average":
+            table.add_section()
+        shown = "-" if name in metrics["never_predicted"] else f"{precision:.3f}"
+        table.add_row(name, shown, f"{recall:.3f}", f"{f1:.3f}", str(support))
+    Console().print(table)
+    click.echo(
+        f"accuracy {metrics['accuracy']:.4f}   "
+        f"balanced accuracy {metrics['balanced_accuracy']:.4f}   "
+        f"log-loss {metrics['log_loss']:.4f}"
+    )
+    if metrics["never_predicted"]:
+        click.echo(f"never predicted: {', '.join(metrics['never_predicted'])}")
+    if metrics["absent"]:
+        click.echo(f"no images of: {', '.join(metrics['absent'])} (left out of the averages)")
+    if metrics["skipped"]:
+        click.echo(f"skipped {len(metrics['skipped'])} unreadable files, named in metrics.json")

@@ -1,0 +1,49 @@
+"""The options by which a command is told its model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+PIXEL_RANGES = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --model, and what a Keras file from elsewhere needs beside it."""
+    for option in (
+        click.option(
+            "--pixels",
+            type=click.Choice(list(PIXEL_RANGES)),
+            default="0..255",
+            show_default=True,
+            help="With --labels: the range of pixel values that the foreign model was trained on.",
+        ),
+        click.option(
+            "--labels",
+            metavar="A,B,...",
+            help="Emotions in the order of the outputs, for a Keras file that was not made by "
+            "emodetect.",
+        ),
+        click.option(
+            "--model",
+            metavar="FILE|NAME",
+            help="A .keras file, or the name of a shipped model. [default: the shipped one]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def usable_model(model: str | None, labels: str | None, pixels: str) -> Path:
+    """Return the artifact to use; a foreign Keras file is compiled once, into the cache."""
+    from emodetect.shipped import model_path
+
+    path = model_path(model)
+    if labels is None:
+        return path
+    from emodetect.training.foreign import adopt_foreign
+
+    return adopt_foreign(path, labels=labels.split(","), pixel_range=PIXEL_RANGES[pixels])

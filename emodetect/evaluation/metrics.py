@@ -1,0 +1,125 @@
+"""How well a model does on labelled images."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    classification_report,
+    confusion_matrix,
+    log_loss,
+)
+
+from emodetect.data.dataset import Dataset
+from emodetect.errors import DataError
+from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.inference.runtime import MAX_BATCH
+from emodetect.progress import track
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A model's answers on labelled images.
+
+    Attributes:
+        emotions: the model's label order.
+        labels: (n,) int64, the true positions in `emotions`.
+        probabilities: (n, emotions) float32.
+        images: (n, size, size, channels) uint8.
+        paths: (n,) str.
+    """
+
+    emotions: tuple[str, ...]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    images: np.ndarray
+    paths: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """(n,) int64, the most probable position of each image."""
+        best: np.ndarray = np.argmax(self.probabilities, axis=1)
+        return best
+
+
+def predict_dataset(recognizer: EmotionRecognizer, dataset: Dataset, split: str) -> Predictions:
+    """Classify the images of a split ("train", "val", "test" or "all").
+
+    Labels are matched by name. Raises DataError for an empty split, and for emotions that the
+    model does not know.
+    """
+    members = dataset.indices(split)
+    if not len(members):
+        there = sorted(set(dataset.splits.tolist()) - {""})
+        raise DataError(
+            f"expected images in the split {split!r}; this data has "
+            f"{', '.join(there) or 'no splits'}. Use --split all for every image."
+        )
+    names = [dataset.emotions[label] for label in dataset.labels[members]]
+    unknown = sorted(set(names) - set(recognizer.emotions))
+    if unknown:
+        raise DataError(
+            f"the data has emotions that the model does not know: {', '.join(unknown)}. It knows "
+            f"{', '.join(recognizer.emotions)}. Leave them out with --classes."
+        )
+    position = {emotion: label for label, emotion in enumerate(recognizer.emotions)}
+    starts = range(0, len(members), MAX_BATCH)
+    probabilities = np.concatenate(
+        [
+            recognizer.classify_inputs(dataset.images[members[start : start + MAX_BATCH]])
+            for start in track(starts, description="classifying", total=len(starts))
+        ]
+    )
+    return Predictions(
+        emotions=recognizer.emotions,
+        labels=np.array([position[name] for name in names]),
+        probabilities=probabilities,
+        images=dataset.images[members],
+        paths=dataset.paths[members],
+    )
+
+
+def compute_metrics(predictions: Predictions) -> dict[str, Any]:
+    """Return the figures of a classifier as plain, JSON-ready values.
+
+    Averages go over the emotions that the data has; predictions of others count as errors.
+    A precision that is undefined, because the emotion was never predicted, counts as 0.
+    """
+    labels, predicted = predictions.labels, predictions.predicted
+    names = predictions.emotions
+    present = np.unique(labels)
+    report = classification_report(
+        labels,
+        predicted,
+        labels=present,
+        target_names=[names[label] for label in present],
+        output_dict=True,
+        zero_division=0,
+    )
+    with warnings.catch_warnings():
+        # Predictions of an emotion that the data lacks are errors here, and no cause to warn.
+        warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
+        balanced = balanced_accuracy_score(labels, predicted)
+    return {
+        "images": len(labels),
+        "accuracy": float(np.mean(labels == predicted)),
+        "balanced_accuracy": float(balanced),
+        "log_loss": float(
+            log_loss(labels, predictions.probabilities, labels=np.arange(len(names)))
+        ),
+        "macro_average": report["macro avg"],
+        "weighted_average": report["weighted avg"],
+        "per_class": {names[label]: report[names[label]] for label in present},
+        "absent": [name for label, name in enumerate(names) if label not in present],
+        "never_predicted": [
+            name for label, name in enumerate(names) if label not in np.unique(predicted)
+        ],
+        "emotions": list(names),
+        "confusion_matrix": confusion_matrix(
+            labels, predicted, labels=np.arange(len(names))
+        ).tolist(),
+    }

@@ -1,0 +1,118 @@
+"""From an image to the emotions of its faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emodetect.artifact import read_artifact
+from emodetect.faces.detectors import DETECTORS, Box
+from emodetect.faces.framing import crop_face
+from emodetect.inference.runtime import MAX_BATCH, open_runtime
+from emodetect.preprocessing import to_input
+from emodetect.shipped import model_path
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face in an image.
+
+    Attributes:
+        box: x, y, width, height in pixels.
+        emotion: the most probable one.
+        confidence: its probability.
+        scores: the probability of each emotion, in the model's label order.
+    """
+
+    box: Box
+    emotion: str
+    confidence: float
+    scores: dict[str, float]
+
+
+class EmotionRecognizer:
+    """Finds faces and names their emotions.
+
+    Args:
+        model: an artifact's path, a shipped model's name, or None for the default one.
+        detector: "haar", or "none" to take each image as one face.
+        threads: for the classifier; the machine's cores (at most 4) if None.
+
+    Raises:
+        ModelError: for a model that is missing, damaged or foreign.
+
+    Not safe to use from several threads at once; make one for each.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        detector: str = "haar",
+        threads: int | None = None,
+    ) -> None:
+        artifact = read_artifact(model_path(model))
+        self.metadata = artifact.metadata
+        self.emotions = artifact.metadata.emotions
+        self.detector = DETECTORS[detector]()
+        self.runtime = open_runtime(artifact, threads=threads)
+
+    def detect(self, image: np.ndarray) -> list[Box]:
+        """Return the boxes of the faces of a (height, width, 3) uint8 BGR image, largest first."""
+        return self.detector.detect(image)
+
+    def crop(self, image: np.ndarray, box: Box) -> np.ndarray:
+        """Cut out a face with the framing that the model was trained on; uint8 BGR."""
+        return crop_face(image, box, margin=self.metadata.margin)
+
+    def classify(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the probabilities of the emotions of face crops.
+
+        Args:
+            crops: (height, width, 3) uint8 BGR each; sizes may differ.
+
+        Returns:
+            (n, emotions) float32; the columns are `self.emotions`.
+        """
+        size, color = self.metadata.image_size, self.metadata.color
+        return self.classify_inputs([to_input(crop, size=size, color=color) for crop in crops])
+
+    def classify_inputs(self, inputs: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """Return the probabilities for crops that `preprocessing.to_input` made.
+
+        Args:
+            inputs: (n, size, size, channels) uint8 of the model's size and colour mode.
+
+        Returns:
+            (n, emotions) float32.
+        """
+        results = [
+            self.runtime.run(np.asarray(inputs[start : start + MAX_BATCH], np.float32))
+            for start in range(0, len(inputs), MAX_BATCH)
+        ]
+        if not results:
+            return np.empty((0, len(self.emotions)), np.float32)
+        return _at_temperature(np.concatenate(results), self.metadata.temperature)
+
+    def analyze(self, image: np.ndarray) -> list[Face]:
+        """Return the faces of a (height, width, 3) uint8 BGR image, largest first."""
+        boxes = self.detect(image)
+        scores = self.classify([self.crop(image, box) for box in boxes])
+        return [self._face(box, row) for box, row in zip(boxes, scores, strict=True)]
+
+    def _face(self, box: Box, scores: np.ndarray) -> Face:
+        best = int(np.argmax(scores))
+        named = {name: float(score) for name, score in zip(self.emotions, scores, strict=True)}
+        return Face(box, self.emotions[best], float(scores[best]), named)
+
+
+def _at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Apply temperature scaling (Guo et al. 2017) to the outputs of a softmax."""
+    if temperature == 1:
+        return probabilities
+    scaled: np.ndarray = probabilities ** (1 / temperature)
+    scaled /= scaled.sum(axis=1, keepdims=True)
+    return scaled

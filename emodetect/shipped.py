@@ -1,0 +1,33 @@
+"""The models that the package carries, and how a user's --model is found."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from emodetect.errors import ModelError
+
+DEFAULT_MODEL = "mobilenetv2_fer2013"
+
+
+def shipped_models() -> dict[str, Path]:
+    """Return the files of the shipped models by name."""
+    assets = Path(str(files("emodetect"))) / "assets"
+    return {path.stem: path for path in sorted(assets.glob("*.keras"))}
+
+
+def model_path(name_or_path: str | Path | None) -> Path:
+    """Return the file of a model: a shipped one by its name, the default for None, or a path.
+
+    Raises ModelError where there is neither.
+    """
+    shipped = shipped_models()
+    name = str(name_or_path or DEFAULT_MODEL)
+    if name in shipped:
+        return shipped[name]
+    if Path(name).exists():
+        return Path(name)
+    raise ModelError(
+        f"{name}: expected the path of a .keras file or the name of a shipped model "
+        f"({', '.join(shipped) or 'this installation carries none'})."
+    )
