@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from emodetect.emotions import EMOTIONS
 from emodetect.errors import ModelError
 from emodetect.preprocessing import Color
 
@@ -135,8 +136,12 @@ def read_artifact(path: Path) -> Artifact:
 def _metadata(content: dict[str, Any]) -> Metadata:
     values = {item.name: content[item.name] for item in fields(Metadata)}
     metadata = Metadata(**{**values, "emotions": tuple(values["emotions"])})
-    if len(metadata.emotions) < 2 or metadata.color not in ("gray", "rgb"):
-        raise ValueError("labels or colour mode are not usable")
+    known = set(metadata.emotions) <= set(EMOTIONS)
+    distinct = len(set(metadata.emotions))
+    if not known or distinct != len(metadata.emotions) or distinct < 2:
+        raise ValueError(f"expected at least two different emotions, got {values['emotions']!r}")
+    if metadata.color not in ("gray", "rgb"):
+        raise ValueError(f"expected the colour mode gray or rgb, got {metadata.color!r}")
     if not (isinstance(metadata.image_size, int) and metadata.temperature > 0):
         raise ValueError("image size or temperature are not usable")
     return metadata

@@ -25,15 +25,15 @@ def draw_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     for face in faces:
         x, y, width, height = face.box
         color = COLORS[face.emotion][::-1] if face.emotion in COLORS else (60, 60, 60)
-        cv2.rectangle(drawn, (x, y), (x + width, y + height), color, thick)
+        cv2.rectangle(drawn, (x, y), (x + width, y + height), color, max(2, thick))
         _label(drawn, f"{face.emotion} {face.confidence:.0%}", (x, y), scale, thick, color)
     return drawn
 
 
 def draw_text(image: np.ndarray, text: str) -> None:
-    """Write a line of text into the top left corner of a uint8 BGR image."""
+    """Write a line of text into the bottom left corner of a uint8 BGR image, off most faces."""
     scale = max(0.45, min(image.shape[:2]) / 900)
-    _label(image, text, (0, 0), scale, max(1, round(scale * 2)), (40, 40, 40))
+    _label(image, text, (0, image.shape[0]), scale, max(1, round(scale * 2)), (40, 40, 40))
 
 
 def _label(
@@ -44,11 +44,14 @@ def _label(
     thick: int,
     color: tuple[int, ...],
 ) -> None:
-    """Draw white text on a filled strip above `corner`, moved inside where it would leave."""
+    """Draw text on a filled strip above `corner`, moved inside where it would leave."""
     (width, height), base = cv2.getTextSize(text, FONT, scale, thick)
     strip = height + base + 4
     left = max(0, min(corner[0], image.shape[1] - width - 4))
     bottom = max(strip, min(corner[1], image.shape[0]))
     cv2.rectangle(image, (left, bottom - strip), (left + width + 4, bottom), color, cv2.FILLED)
     place = (left + 2, bottom - base - 1)
-    cv2.putText(image, text, place, FONT, scale, (255, 255, 255), thick, cv2.LINE_AA)
+    blue, green, red = color
+    # Luma (ITU-R BT.601): white on sky blue or orange is hard to read.
+    ink = (0, 0, 0) if 0.114 * blue + 0.587 * green + 0.299 * red > 140 else (255, 255, 255)
+    cv2.putText(image, text, place, FONT, scale, ink, thick, cv2.LINE_AA)

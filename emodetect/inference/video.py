@@ -27,28 +27,31 @@ import numpy as np
 from emodetect.errors import VideoError
 from emodetect.inference.overlay import draw_faces, draw_text
 from emodetect.inference.recognizer import EmotionRecognizer, Face
-from emodetect.quiet import quiet_stderr
 from emodetect.inference.writers import face_record
 from emodetect.progress import track
+from emodetect.quiet import quiet_stderr
 
-CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
+URL_TIMEOUT_MS = 10_000
+CAMERAS = 64
+MAX_DAMAGED = 30
 DEFAULT_FPS = 20.0
 # Some containers give the ticks of their clock (90000) as the rate.
 MAX_FPS = 500.0
-URL_TIMEOUT_MS = 10_000
+
 DISPLAY_TIMEOUT_S = 20
-# A video is completed by an index at its end, for which there must be room.
-RESERVE_BYTES = 16 * 2**20
-MAX_DAMAGED = 30
-CAMERAS = 10
 WINDOW = "emodetect"
 WINDOW_SIZE = (1280, 720)
+# RLIMIT_CORE: no core file of the failed trial in the user's folder.
 WINDOW_TRIAL = """
 import cv2, resource
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 cv2.namedWindow("emodetect")
 """
 NO_WINDOWS = "this OpenCV opens no windows (opencv-python does, opencv-python-headless does not)"
+
+CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
+# A video is completed by an index at its end, for which there must be room.
+RESERVE_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -108,42 +111,6 @@ class Source:
     live: bool
 
 
-class Window(Protocol):
-    """Where frames are shown."""
-
-    def show(self, image: np.ndarray) -> None:
-        """Show a (height, width, 3) uint8 BGR image."""
-        ...
-
-    def key(self) -> str:
-        """Return the letter pressed since the last call, in lower case, or an empty string."""
-        ...
-
-    def closed(self) -> bool:
-        """Tell whether the user closed the window."""
-        ...
-
-    def close(self) -> None:
-        """Take the window off the screen."""
-        ...
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A finished run: frames, seconds, the files written, and the signal that ended it if any."""
-
-    frames: int
-    seconds: float
-    files: tuple[Path, ...]
-    signal: int | None
-
-    def __str__(self) -> str:
-        stopped = "" if self.signal is None else f"stopped by {signal.Signals(self.signal).name}: "
-        rate = self.frames / max(self.seconds, 1e-9)
-        files = "".join(f"; wrote {path}" for path in self.files)
-        return f"{stopped}{self.frames} frames in {self.seconds:.1f} s ({rate:.1f} a second){files}"
-
-
 @contextmanager
 def open_source(*, camera: int | None = None, source: str | None = None) -> Iterator[Source]:
     """Open a file or URL, or the camera of that number (0 by default); close it at the end.
@@ -179,10 +146,13 @@ def list_cameras() -> list[Camera]:
             continue
         with quiet_stderr():
             capture = cv2.VideoCapture(index, _camera_api())
-        if capture.isOpened():
-            width = capture.get(cv2.CAP_PROP_FRAME_WIDTH)
-            height = capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
-            cameras.append(Camera(index, int(width), int(height)))
+        if not capture.isOpened():
+            if sys.platform != "linux":
+                break  # others number them without gaps, and a search there is slow
+            continue
+        width = capture.get(cv2.CAP_PROP_FRAME_WIDTH)
+        height = capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        cameras.append(Camera(index, int(width), int(height)))
         capture.release()
     return cameras
 
@@ -192,20 +162,20 @@ def read_frames(source: Source, *, max_frames: int | None = None) -> Generator[F
 
     Raises VideoError for a camera that stops, and for a source without a picture.
     """
-    capture, index, damaged, last_s = source.capture, 0, 0, -math.inf
-    started = time.monotonic()
+    capture, index, damaged = source.capture, 0, 0
+    started_s = last_s = -math.inf
     while max_frames is None or index < max_frames:
-        good, image = capture.retrieve() if capture.grab() else (None, None)
-        if good is None and source.live:
-            raise VideoError(_camera_stopped(source.name, index))
-        if good is None or damaged == MAX_DAMAGED:
+        if damaged == MAX_DAMAGED or not capture.grab():
+            if source.live:
+                raise VideoError(_camera_stopped(source.name, index))
             break
-        if not good or image is None:
+        good, image = capture.retrieve()
+        if not good:
             damaged += 1
             continue
         if source.live:
-            started = time.monotonic() if index == 0 else started
-            time_s = time.monotonic() - started
+            started_s = time.monotonic() if index == 0 else started_s
+            time_s = time.monotonic() - started_s
         else:
             time_s = max(0.0, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
             # Files without usable timestamps repeat the last one.
@@ -216,144 +186,94 @@ def read_frames(source: Source, *, max_frames: int | None = None) -> Generator[F
         raise VideoError(f"{source.name}: no picture in it could be decoded; is it damaged?")
 
 
-def check_outputs(
-    output: Path | None, log: Path | None, *, source: str | None, force: bool
-) -> None:
-    """Raise VideoError where a file to write cannot be, or would replace one without `force`."""
-    if output is not None and output.suffix.lower() not in CODECS:
-        raise VideoError(f"{output}: expected a name that ends in {' or '.join(CODECS)}.")
-    if output is not None and log is not None and output.absolute() == log.absolute():
-        raise VideoError(f"{log}: --output and --log are the same file; give them two names.")
-    for path in (output, log):
-        if path is None:
-            continue
-        if not path.parent.is_dir():
-            raise VideoError(f"{path}: the folder {path.parent} does not exist; make it first.")
-        if path.is_dir():
-            raise VideoError(f"{path}: expected the name of a file, got a folder.")
-        if path.exists():
-            if source is not None and Path(source).exists() and path.samefile(source):
-                raise VideoError(f"{path}: would replace the source; choose another name.")
-            if not force:
-                raise VideoError(
-                    f"{path}: exists already; choose another name, or replace it with --force."
-                )
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise VideoError(f"{path}: may not be written; choose another folder.")
+def _silence_opencv() -> None:
+    """Keep OpenCV's and FFmpeg's logs off stderr; what goes wrong is raised as VideoError."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-class VideoWriter:
-    """Writes frames into an .mp4 or .avi file, which is playable once the block is left.
-
-    The file is made at the first frame and has its size; frames of other sizes are resized.
-    With `live`, frames are repeated or left out so that the video plays at the speed of their
-    `time_s`; otherwise each is written once.
-
-    Raises VideoError where the file cannot be made or completed.
-    """
-
-    def __init__(self, path: Path, *, fps: float, live: bool = False) -> None:
-        self.path, self.live, self.written = path, live, 0
-        # MPEG-4 holds the rate as a fraction with a denominator below 65536.
-        self.fps = round(fps, 3 if fps < 65 else 2)
-        self.size = (0, 0)
-        self.writer: cv2.VideoWriter | None = None
-
-    def __enter__(self) -> VideoWriter:
-        return self
-
-    def write(self, frame: Frame) -> None:
-        """Write a frame; VideoError where the disk is full."""
-        if self.writer is None:
-            height, width = frame.image.shape[:2]
-            self.size = (width, height)
-            code = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
-            self.writer = cv2.VideoWriter(str(self.path), code, self.fps, self.size)
-            if not self.writer.isOpened():
-                raise VideoError(
-                    f"{self.path}: OpenCV cannot write this video ({width}x{height} pixels, "
-                    f"{self.fps:g} frames a second); try {self._other_suffix()}."
-                )
-        if shutil.disk_usage(self.path.parent).free < RESERVE_BYTES:
-            raise VideoError(f"{self.path}: the disk is full; the frames so far are kept.")
-        image = frame.image
-        if image.shape[1::-1] != self.size:
-            image = cv2.resize(image, self.size, interpolation=cv2.INTER_AREA)
-        due = round(frame.time_s * self.fps) + 1 if self.live else self.written + 1
-        while self.written < due:
-            self.writer.write(image)
-            self.written += 1
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self.writer is None:
-            return
-        self.writer.release()
-        if kind is None and self.written > 0 and not _is_complete(self.path, self.written):
-            raise VideoError(f"{self.path}: could not be completed; is the disk full?")
-
-    def _other_suffix(self) -> str:
-        return next(suffix for suffix in CODECS if suffix != self.path.suffix.lower())
+def _open_file_or_url(source: str) -> cv2.VideoCapture:
+    if "://" in source:
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC]
+        options = [value for limit in limits for value in (limit, URL_TIMEOUT_MS)]
+        capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, options)
+        if not capture.isOpened():
+            raise VideoError(
+                f"{source}: cannot be opened as a video; is the address right and the other "
+                "side running?"
+            )
+        return capture
+    path = Path(source)
+    try:
+        path.stat()
+    except OSError as error:
+        hint = f" For a camera use --camera {source}." if source.isdecimal() else ""
+        raise VideoError(f"{source}: {error.strerror or error}.{hint}") from None
+    if path.is_dir():
+        raise VideoError(f"{source}: expected a video file, got a folder.")
+    if not os.access(path, os.R_OK):
+        raise VideoError(f"{source}: may not be read; check its permissions.")
+    if path.is_file() and path.stat().st_size == 0:
+        raise VideoError(f"{source}: the file is empty.")
+    capture = cv2.VideoCapture(source)
+    if not capture.isOpened():
+        raise VideoError(f"{source}: no video that can be read in it; expected an .mp4 or alike.")
+    return capture
 
 
-def run_video(
-    source: Source,
-    recognizer: EmotionRecognizer,
-    *,
-    output: Path | None = None,
-    log: Path | None = None,
-    window: Window | None = None,
-    max_frames: int | None = None,
-    notify: Callable[[str], None] = lambda text: None,
-) -> Summary:
-    """Recognise the faces of a source's frames; show, write and log them.
+def _open_camera(number: int) -> cv2.VideoCapture:
+    listing = "`emodetect webcam --list` shows the cameras that can be opened."
+    if sys.platform == "linux":
+        if not _device(number).exists():
+            raise VideoError(f"camera {number} is not there ({_device(number)}); {listing}")
+        if not os.access(_device(number), os.R_OK | os.W_OK):
+            raise VideoError(
+                f"camera {number}: you may not use {_device(number)}; add yourself to the group "
+                "video and log in again."
+            )
+    with quiet_stderr():
+        capture = cv2.VideoCapture(number, _camera_api())
+    if not capture.isOpened():
+        raise VideoError(
+            f"camera {number} cannot be opened: it is not there, or another program uses it; "
+            f"{listing}"
+        )
+    return capture
 
-    Ctrl-C, SIGTERM, `q` and the window's close button end it after the frame in work, with all
-    files complete; a second Ctrl-C raises KeyboardInterrupt at once.
 
-    Args:
-        output: an .mp4 or .avi file of the frames with boxes, labels and the rate drawn.
-        log: a file of JSON lines, one a frame, each on the disk before the next frame.
-        notify: takes a line for the user, such as where a snapshot lies.
+def _camera_stopped(name: str, index: int) -> str:
+    if index == 0:
+        return f"{name} gives no picture; does another program use it?"
+    return f"{name} stopped after {index} frames; was it unplugged? The frames so far are kept."
 
-    Raises:
-        VideoError: for a source that stops, and for files that cannot be written.
-    """
-    done, started = 0, time.monotonic()
-    frame_times: deque[float] = deque(maxlen=30)
-    with ExitStack() as stack:
-        signals = stack.enter_context(_noted_signals())
-        if window is not None:
-            stack.callback(window.close)
-        writer = rows = None
-        if output is not None:
-            writer = stack.enter_context(VideoWriter(output, fps=source.fps, live=source.live))
-        frames = read_frames(source, max_frames=max_frames)
-        if window is None and source.frame_count > 2 * source.fps:
-            total = min(source.frame_count, max_frames or source.frame_count)
-            frames = _with_progress(frames, total)
-        for frame in stack.enter_context(closing(frames)):
-            faces = recognizer.analyze(frame.image)
-            frame_times.append(time.monotonic())
-            if log is not None:
-                rows = rows or stack.enter_context(_open_log(log))
-                _write_row(rows, frame, faces)
-            done += 1
-            if writer is not None or window is not None:
-                drawn = draw_faces(frame.image, faces)
-                draw_text(drawn, f"{_rate(frame_times):.1f} FPS")
-                if writer is not None:
-                    writer.write(Frame(frame.index, frame.time_s, drawn))
-                if window is not None and _show_last(window, drawn, notify):
-                    break
-            if signals:
-                break
-    files = tuple(path for path in (output, log) if path is not None)
-    return Summary(done, time.monotonic() - started, files, signals[0] if signals else None)
+
+def _device(number: int) -> Path:
+    return Path(f"/dev/video{number}")
+
+
+def _camera_api() -> int:
+    # Others would be asked in vain, some of them loudly.
+    return cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY
+
+
+class Window(Protocol):
+    """Where frames are shown."""
+
+    def show(self, image: np.ndarray) -> None:
+        """Show a (height, width, 3) uint8 BGR image."""
+        ...
+
+    def key(self) -> str:
+        """Return the letter pressed since the last call, in lower case, or an empty string."""
+        ...
+
+    def closed(self) -> bool:
+        """Tell whether the user closed the window."""
+        ...
+
+    def close(self) -> None:
+        """Take the window off the screen."""
+        ...
 
 
 def open_window() -> Window:
@@ -440,84 +360,97 @@ def save_snapshot(image: np.ndarray, folder: Path) -> Path:
     raise FileExistsError(f"{stem}.png")
 
 
-def _show_last(window: Window, image: np.ndarray, notify: Callable[[str], None]) -> bool:
-    """Show a frame and do what the user's key says; tell whether they want to stop."""
-    window.show(image)
-    key = window.key()
-    if key == "s":
-        try:
-            notify(f"saved {save_snapshot(image, Path.cwd())}")
-        except OSError as error:
-            notify(f"the snapshot could not be saved: {error}")
-    return key == "q" or window.closed()
+def check_outputs(
+    output: Path | None, log: Path | None, *, source: str | None, force: bool
+) -> None:
+    """Raise VideoError where a file to write cannot be, or would replace one without `force`."""
+    if output is not None and output.suffix.lower() not in CODECS:
+        raise VideoError(f"{output}: expected a name that ends in {' or '.join(CODECS)}.")
+    if output is not None and log is not None and output.absolute() == log.absolute():
+        raise VideoError(f"{log}: --output and --log are the same file; give them two names.")
+    for path in (output, log):
+        if path is None:
+            continue
+        if len(os.fsencode(path.name)) > 255:
+            raise VideoError(f"{path}: the name is too long; choose a shorter one.")
+        if not path.parent.is_dir():
+            raise VideoError(f"{path}: the folder {path.parent} does not exist; make it first.")
+        if path.is_dir():
+            raise VideoError(f"{path}: expected the name of a file, got a folder.")
+        if path.exists():
+            if source is not None and _is_same_file(path, source):
+                raise VideoError(f"{path}: would replace the source; choose another name.")
+            if not force:
+                raise VideoError(
+                    f"{path}: exists already; choose another name, or replace it with --force."
+                )
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise VideoError(f"{path}: may not be written; choose another folder.")
 
 
-def _silence_opencv() -> None:
-    """Keep OpenCV's and FFmpeg's logs off stderr; what goes wrong is raised as VideoError."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+def _is_same_file(path: Path, source: str) -> bool:
+    try:
+        return path.samefile(source)
+    except OSError:  # a URL, or no file at all
+        return False
 
 
-def _open_file_or_url(source: str) -> cv2.VideoCapture:
-    if "://" in source:
-        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC]
-        options = [value for limit in limits for value in (limit, URL_TIMEOUT_MS)]
-        capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, options)
-        if not capture.isOpened():
-            raise VideoError(
-                f"{source}: cannot be opened as a video; is the address right and the other "
-                "side running?"
-            )
-        return capture
-    path = Path(source)
-    if not path.exists():
-        hint = f" For a camera use --camera {source}." if source.isdecimal() else ""
-        raise VideoError(f"{source}: no such file.{hint}")
-    if path.is_dir():
-        raise VideoError(f"{source}: expected a video file, got a folder.")
-    if not os.access(path, os.R_OK):
-        raise VideoError(f"{source}: may not be read; check its permissions.")
-    if path.is_file() and path.stat().st_size == 0:
-        raise VideoError(f"{source}: the file is empty.")
-    capture = cv2.VideoCapture(source)
-    if not capture.isOpened():
-        raise VideoError(f"{source}: no video that can be read in it; expected an .mp4 or alike.")
-    return capture
+class VideoWriter:
+    """Writes frames into an .mp4 or .avi file, which is playable once the block is left.
 
+    The file is made at the first frame and has its size; frames of other sizes are resized.
+    With `live`, frames are repeated or left out so that the video plays at the speed of their
+    `time_s`; otherwise each is written once.
 
-def _open_camera(number: int) -> cv2.VideoCapture:
-    listing = "`emodetect webcam --list` shows the cameras that can be opened."
-    if sys.platform == "linux":
-        if not _device(number).exists():
-            raise VideoError(f"camera {number} is not there ({_device(number)}); {listing}")
-        if not os.access(_device(number), os.R_OK | os.W_OK):
-            raise VideoError(
-                f"camera {number}: you may not use {_device(number)}; add yourself to the group "
-                "video and log in again."
-            )
-    with quiet_stderr():
-        capture = cv2.VideoCapture(number, _camera_api())
-    if not capture.isOpened():
-        raise VideoError(
-            f"camera {number} cannot be opened: it is not there, or another program uses it; "
-            f"{listing}"
-        )
-    return capture
+    Raises VideoError where the file cannot be made or completed.
+    """
 
+    def __init__(self, path: Path, *, fps: float, live: bool = False) -> None:
+        self.path, self.live, self.written = path, live, 0
+        # MPEG-4 holds the rate as a fraction with a denominator below 65536.
+        self.fps = round(fps, 3 if fps < 65 else 2)
+        self.size = (0, 0)
+        self.writer: cv2.VideoWriter | None = None
 
-def _camera_stopped(name: str, index: int) -> str:
-    if index == 0:
-        return f"{name} gives no picture; does another program use it?"
-    return f"{name} stopped after {index} frames; was it unplugged? The frames so far are kept."
+    def __enter__(self) -> VideoWriter:
+        return self
 
+    def write(self, frame: Frame) -> None:
+        """Write a frame; VideoError where the disk is full."""
+        if shutil.disk_usage(self.path.parent).free < RESERVE_BYTES:
+            raise VideoError(f"{self.path}: the disk is full; the frames so far are kept.")
+        if self.writer is None:
+            height, width = frame.image.shape[:2]
+            self.size = (width, height)
+            code = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
+            self.writer = cv2.VideoWriter(str(self.path), code, self.fps, self.size)
+            if not self.writer.isOpened():
+                raise VideoError(
+                    f"{self.path}: OpenCV cannot write this video ({width}x{height} pixels, "
+                    f"{self.fps:g} frames a second); try {self._other_suffix()}."
+                )
+        image = frame.image
+        if image.shape[1::-1] != self.size:
+            image = cv2.resize(image, self.size, interpolation=cv2.INTER_AREA)
+        due = round(frame.time_s * self.fps) + 1 if self.live else self.written + 1
+        while self.written < due:
+            self.writer.write(image)
+            self.written += 1
 
-def _device(number: int) -> Path:
-    return Path(f"/dev/video{number}")
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.writer is None:
+            return
+        self.writer.release()
+        if kind is None and self.written > 0 and not _is_complete(self.path, self.written):
+            raise VideoError(f"{self.path}: could not be completed; is the disk full?")
 
-
-def _camera_api() -> int:
-    # Others would be asked in vain, some of them loudly.
-    return cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY
+    def _other_suffix(self) -> str:
+        return next(suffix for suffix in CODECS if suffix != self.path.suffix.lower())
 
 
 def _is_complete(path: Path, frames: int) -> bool:
@@ -548,6 +481,97 @@ def _write_row(file: FileIO, frame: Frame, faces: Sequence[Face]) -> None:
         raise VideoError(f"{file.name}: cannot be written: {error.strerror}.") from None
     if not whole:
         raise VideoError(f"{file.name}: the disk is full; the last row is cut.")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A finished run: frames, seconds, the files written, and the signal that ended it if any."""
+
+    frames: int
+    seconds: float
+    files: tuple[Path, ...]
+    signal: int | None
+
+    def __str__(self) -> str:
+        stopped = "" if self.signal is None else f"stopped by {signal.Signals(self.signal).name}: "
+        count = "1 frame" if self.frames == 1 else f"{self.frames} frames"
+        rate = self.frames / max(self.seconds, 1e-9)
+        files = "".join(f"; wrote {path}" for path in self.files)
+        return f"{stopped}{count} in {self.seconds:.1f} s ({rate:.1f} frames/s){files}"
+
+
+def run_video(
+    source: Source,
+    recognizer: EmotionRecognizer,
+    *,
+    output: Path | None = None,
+    log: Path | None = None,
+    window: Window | None = None,
+    max_frames: int | None = None,
+    notify: Callable[[str], None] = lambda text: None,
+) -> Summary:
+    """Recognise the faces of a source's frames; show, write and log them.
+
+    Ctrl-C, SIGTERM, `q` and the window's close button end it after the frame in work, with all
+    files complete; a second Ctrl-C raises KeyboardInterrupt at once.
+
+    Args:
+        output: an .mp4 or .avi file of the frames with boxes, labels and the rate drawn.
+        log: a file of JSON lines, one a frame, each on the disk before the next frame.
+        notify: takes a line for the user, such as where a snapshot lies.
+
+    Raises:
+        VideoError: for a source that stops, and for files that cannot be written.
+    """
+    done, started = 0, time.monotonic()
+    frame_times: deque[float] = deque(maxlen=30)
+    with ExitStack() as stack:
+        signals = stack.enter_context(_noted_signals())
+        if window is not None:
+            stack.callback(window.close)
+        writer = rows = None
+        if output is not None:
+            writer = stack.enter_context(VideoWriter(output, fps=source.fps, live=source.live))
+        frames = read_frames(source, max_frames=max_frames)
+        if window is None and source.frame_count > 2 * source.fps:
+            total = min(source.frame_count, max_frames or source.frame_count)
+            frames = _with_progress(frames, total)
+        for frame in stack.enter_context(closing(frames)):
+            faces = recognizer.analyze(frame.image)
+            frame_times.append(time.monotonic())
+            if log is not None:
+                rows = rows or stack.enter_context(_open_log(log))
+                _write_row(rows, frame, faces)
+            done += 1
+            if writer is not None or window is not None:
+                drawn = draw_faces(frame.image, faces)
+                draw_text(drawn, f"{_rate(frame_times):.1f} FPS")
+                if writer is not None:
+                    writer.write(Frame(frame.index, frame.time_s, drawn))
+                if window is not None and _show_last(window, drawn, notify):
+                    break
+            if signals:
+                break
+        else:
+            if max_frames is None and done < 0.9 * source.frame_count:
+                notify(
+                    f"{source.name}: only {done} of {source.frame_count} frames could be read; "
+                    "it may be cut off or damaged."
+                )
+    files = tuple(path for path in (output, log) if path is not None)
+    return Summary(done, time.monotonic() - started, files, signals[0] if signals else None)
+
+
+def _show_last(window: Window, image: np.ndarray, notify: Callable[[str], None]) -> bool:
+    """Show a frame and do what the user's key says; tell whether they want to stop."""
+    window.show(image)
+    key = window.key()
+    if key == "s":
+        try:
+            notify(f"saved {save_snapshot(image, Path.cwd())}")
+        except OSError as error:
+            notify(f"the snapshot could not be saved: {error}")
+    return key == "q" or window.closed()
 
 
 def _with_progress(frames: Iterator[Frame], total: int) -> Generator[Frame]:

@@ -86,9 +86,17 @@ def set_batch_norm_momentum(model: keras.Model, momentum: float) -> None:
     Keras' MobileNetV2 has 0.999: a horizon of 1,000 steps, more than an epoch of a small data
     set, so that early validation runs with statistics of weights long gone.
     """
-    for layer in model.get_layer(BACKBONE).layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = momentum
+    for layer in batch_norm_layers(model):
+        layer.momentum = momentum
+
+
+def batch_norm_layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """Return the batch-norm layers of the backbone."""
+    return [
+        layer
+        for layer in model.get_layer(BACKBONE).layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
 
 
 def _application(

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,11 @@ from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_c
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from emodetect.errors import ConfigError, EmodetectError
+from emodetect.training.averaging import (
+    CALIBRATION_BATCH_SIZE,
+    CALIBRATION_BATCHES,
+    AveragedWeights,
+)
 from emodetect.training.compile import compile_to_litert
 from emodetect.training.models import (
     BACKBONE,
@@ -197,7 +203,23 @@ def _fit(
         model.load_weights(restore_from / "state.weights.h5")
     _truncate_history(run / "history.csv", progress.epoch)
 
-    swap = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if model.optimizer.use_ema else []
+    targets = np.eye(len(dataset.emotions), dtype=np.float32)[dataset.labels]
+    batches = partial(
+        training_batches,
+        dataset.images,
+        targets,
+        members,
+        augmentation=config.augmentation,
+    )
+    averaging = []
+    if model.optimizer.use_ema:
+        calibration = batches(
+            batch_size=CALIBRATION_BATCH_SIZE,
+            seed=config.seed + 1,
+            first_step=0,
+            last_step=CALIBRATION_BATCHES,
+        )
+        averaging.append(AveragedWeights(calibration))
     mode = "max" if training.monitor == "val_accuracy" else "min"
     stopping = keras.callbacks.EarlyStopping(
         training.monitor,
@@ -215,7 +237,7 @@ def _fit(
     started = time.monotonic() - progress.seconds
     callbacks = [
         # The weights must be the averaged ones before any callback below looks at the model.
-        *swap,
+        *averaging,
         checkpoint,
         stopping,
         keras.callbacks.CSVLogger(str(run / "history.csv"), append=True),
@@ -230,18 +252,13 @@ def _fit(
     ]
     if training.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run / "tensorboard"))
-    targets = np.eye(len(dataset.emotions), dtype=np.float32)[dataset.labels]
     with _clear_disk_errors(run):
         history = model.fit(
-            training_batches(
-                dataset.images,
-                targets,
-                members,
+            batches(
                 batch_size=batch_size,
                 seed=config.seed,
                 first_step=progress.epoch * steps,
                 last_step=phase.last * steps,
-                augmentation=config.augmentation,
             ),
             validation_data=evaluation_batches(
                 dataset.images, targets, dataset.indices("val"), batch_size=EVALUATION_BATCH
@@ -300,7 +317,7 @@ class _SaveState(keras.callbacks.Callback):
 
     Keras' BackupAndRestore writes weights and epoch number in two steps, and forgets
     EarlyStopping's patience and ModelCheckpoint's best score. At the start of an epoch
-    SwapEMAWeights has put the raw weights back, and all other callbacks are done with the last.
+    AveragedWeights has put the raw weights back, and all other callbacks are done with the last.
     """
 
     def __init__(

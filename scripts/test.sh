@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Makes .venv with the development tools and runs the checks and the whole test suite.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/setup.sh
+make_environment dev
+"$VENV_PYTHON" -m ruff check .
+"$VENV_PYTHON" -m ruff format --check .
+"$VENV_PYTHON" -m mypy
+"$VENV_PYTHON" -m pytest "$@"

@@ -1,0 +1,76 @@
+"""The command line as a whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from emodetect import __version__
+from emodetect.cli import app
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def commands(group: click.Group = app, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield every command with its full name."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=lambda item: str(item))
+def test_every_command_and_option_has_help(name: str, command: click.Command) -> None:
+    """--help explains each command and each of its options."""
+    assert command.help
+    assert len(command.help) > 30, name
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help or parameter.name == "config_name", f"{name} {parameter.name}"
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=lambda item: str(item))
+def test_every_command_stands_in_the_readme(name: str, command: click.Command) -> None:
+    """The README mentions each command."""
+    assert f"emodetect {name}" in README.read_text(encoding="utf-8")
+
+
+def test_module_and_version() -> None:
+    """`python -m emodetect --version` is the same program and says its version."""
+    done = subprocess.run(
+        [sys.executable, "-m", "emodetect", "--version"], capture_output=True, text=True, check=True
+    )
+    assert __version__ in done.stdout
+
+
+def test_a_users_mistake_is_one_line_and_exit_status_1() -> None:
+    """A mistake ends in one clear line on stderr, never in a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-m", "emodetect", "train", "--config", "nothing_like_it"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert "mobilenetv2_fer2013" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_option_shows_usage_and_exit_status_2() -> None:
+    """A wrong option is a usage error, told apart from a failure by its exit status."""
+    done = subprocess.run(
+        [sys.executable, "-m", "emodetect", "predict", "--no-such-option", "a.jpg"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "--no-such-option" in done.stderr

@@ -1,0 +1,89 @@
+"""The shape of the code: which part may import which, and what stays out of quick commands."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import emodetect
+
+PACKAGE = Path(emodetect.__file__).parent
+PARTS = ("cli", "data", "evaluation", "faces", "inference", "training")
+MAY_USE = {
+    "faces": set(),
+    "data": {"faces"},
+    "training": {"data"},
+    "inference": {"faces"},
+    "evaluation": {"data", "inference"},
+    "cli": set(PARTS),
+    "root": set(),
+}
+HEAVY = ("tensorflow", "keras", "matplotlib", "sklearn", "scipy")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return every emodetect module that a file imports, at any level, but for type checkers."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def part_of(path: Path) -> str:
+    """Return the folder of the package that a file lies in, or "root"."""
+    first = path.relative_to(PACKAGE).parts[0]
+    return first if first in PARTS else "root"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_imports_go_one_way(path: Path) -> None:
+    """A module imports only the parts below its own, so that no part drags in another."""
+    if path.name == "__main__.py":
+        return
+    own = part_of(path)
+    for module in imports_of(path):
+        names = module.split(".")
+        if names[0] != "emodetect" or len(names) < 2 or names[1] not in PARTS:
+            continue
+        assert names[1] == own or names[1] in MAY_USE[own], f"{path.name} imports {module}"
+
+
+def test_only_the_learn_flow_imports_tensorflow_on_loading() -> None:
+    """TensorFlow and Keras are imported at module level only where training needs them."""
+    users = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            modules: list[str] = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                modules = [node.module or ""]
+            if any(module.split(".")[0] in ("tensorflow", "keras") for module in modules):
+                users.add(path.relative_to(PACKAGE).as_posix())
+    assert all(user.startswith("training/") or user == "data/pipeline.py" for user in users)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["config", "list"]])
+def test_quick_commands_import_nothing_heavy(arguments: list[str]) -> None:
+    """Help appears at once because no heavy library is loaded for it."""
+    code = (
+        "import sys\nfrom emodetect.cli import app\n"
+        f"app({arguments!r}, standalone_mode=False)\n"
+        f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "assert not loaded, loaded"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,272 @@
+"""Training, its run folder, and going on after a kill; on the small model of conftest.py."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from emodetect.artifact import read_artifact
+from emodetect.cli import app
+from emodetect.config import ExperimentConfig, load_config
+from emodetect.errors import ConfigError, DataError, EmodetectError, ModelError
+from emodetect.inference.recognizer import EmotionRecognizer
+
+
+def keras_weights(artifact: Path) -> list[np.ndarray]:
+    """Return the weights of an artifact as Keras loads them."""
+    import keras
+
+    return keras.models.load_model(artifact, compile=False).get_weights()
+
+
+def start_training(overrides: list[str], run: Path) -> subprocess.Popen[str]:
+    """Start `emodetect train` in another process."""
+    options = [part for value in [*overrides, f"output={run}"] for part in ("--set", value)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "emodetect", "train", "--config", "demo", *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def kill_when(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
+    """Kill a process as soon as something happened; fail if it ends before."""
+    while not happened():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_run_folder_is_complete(artifact: Path, small_config: ExperimentConfig) -> None:
+    """A finished run holds model, resolved config, history and a record of what was used."""
+    run = artifact.parent
+    assert load_config(str(run / "config.toml")) == small_config
+    rows = list(csv.DictReader((run / "history.csv").open()))
+    assert [int(row["epoch"]) for row in rows] == list(range(small_config.training.epochs))
+    record = json.loads((run / "run.json").read_text())
+    assert record["dataset"]["counts"]["test"] == {"happy": 10, "sad": 10, "surprise": 10}
+    assert record["dataset"]["skipped"] == []
+    assert record["seconds"] > 0
+    assert {"tensorflow", "keras", "emodetect"} <= record["versions"].keys()
+
+
+def test_best_epoch_is_what_the_artifact_holds(artifact: Path) -> None:
+    """The figures of the record are those of the best validation epoch."""
+    run = artifact.parent
+    rows = list(csv.DictReader((run / "history.csv").open()))
+    best = max(float(row["val_accuracy"]) for row in rows)
+    record = json.loads((run / "run.json").read_text())
+    assert record["validation"]["val_accuracy"] == best
+    assert read_artifact(artifact).metadata.metrics["val_accuracy"] == best
+
+
+def test_artifact_is_plain_keras_and_agrees_with_its_compiled_form(artifact: Path) -> None:
+    """Keras opens the artifact as an ordinary model without optimizer; LiteRT answers alike."""
+    import keras
+
+    model = keras.models.load_model(artifact)
+    assert not model.compiled
+    recognizer = EmotionRecognizer(artifact, detector="none")
+    crops = np.random.default_rng(0).integers(0, 256, (70, 32, 32, 1), np.uint8)
+    expected = np.asarray(model(crops.astype(np.float32), training=False))
+    np.testing.assert_allclose(recognizer.classify_inputs(crops), expected, atol=1e-4)
+    np.testing.assert_allclose(expected.sum(axis=1), 1, atol=1e-5)
+
+
+def test_killed_runs_end_as_the_uninterrupted_one(
+    artifact: Path, small_overrides: list[str], tmp_path: Path
+) -> None:
+    """A run killed in its second epoch, and resumed, ends with the same weights and history."""
+    run = tmp_path / "run"
+    process = start_training(small_overrides, run)
+    kill_when(process, (run / "checkpoints" / "epoch-0001").is_dir)
+    assert not (run / "best_model.keras").exists()
+    result = CliRunner().invoke(app, ["train", "--resume", str(run)])
+    assert result.exit_code == 0, result.exception
+    assert (run / "history.csv").read_text() == (artifact.parent / "history.csv").read_text()
+    for resumed, expected in zip(
+        keras_weights(run / "best_model.keras"), keras_weights(artifact), strict=True
+    ):
+        np.testing.assert_array_equal(resumed, expected)
+    for name in ("curves.png", "samples.png"):
+        assert cv2.imread(str(run / name)) is not None
+
+
+def test_resume_of_a_finished_run_is_refused(artifact: Path) -> None:
+    """Resuming a finished run says that it is finished and where its model lies."""
+    from emodetect.training.train import resume
+
+    with pytest.raises(ConfigError, match="is finished"):
+        resume(artifact.parent)
+
+
+def test_resume_with_another_config_names_the_keys(
+    artifact: Path, small_config: ExperimentConfig
+) -> None:
+    """A config that differs from the run's own is refused, with the keys that differ."""
+    from emodetect.training.train import resume
+
+    training = small_config.training.model_copy(update={"epochs": 9})
+    with pytest.raises(ConfigError, match=r"training\.epochs"):
+        resume(artifact.parent, small_config.model_copy(update={"training": training}))
+
+
+def test_resume_where_nothing_is(tmp_path: Path) -> None:
+    """Resuming a folder that is no run says what was expected."""
+    from emodetect.training.train import resume
+
+    with pytest.raises(ConfigError, match=r"config\.toml"):
+        resume(tmp_path)
+
+
+def test_an_existing_run_is_never_overwritten(
+    artifact: Path, small_config: ExperimentConfig
+) -> None:
+    """Training into a folder that holds a run is refused before anything is touched."""
+    from emodetect.training.train import train
+
+    before = artifact.read_bytes()
+    with pytest.raises(ConfigError, match="is there already"):
+        train(small_config)
+    assert artifact.read_bytes() == before
+
+
+def test_missing_weights_and_unknown_layers_are_named(
+    small_config: ExperimentConfig, tmp_path: Path
+) -> None:
+    """A weights file that is not there, or a layer that is not there, is one clear error."""
+    from emodetect.training.models import build_model, freeze_below
+
+    arguments = {"image_size": 32, "color": "gray", "class_count": 3}
+    with pytest.raises(ModelError, match="no such file"):
+        build_model(small_config.model, **arguments, weights=str(tmp_path / "no.weights.h5"))
+    wrong = tmp_path / "wrong.weights.h5"
+    wrong.write_text("not weights")
+    with pytest.raises(ModelError, match="cannot be used"):
+        build_model(small_config.model, **arguments, weights=str(wrong))
+    model = build_model(small_config.model, **arguments, weights="none")
+    with pytest.raises(ConfigError, match="block_13_expand"):
+        freeze_below(model, "block_13_expend")
+
+
+def test_fine_tuning_from_a_named_depth(small_config: ExperimentConfig) -> None:
+    """Layers below the named one stay as they are, the others train."""
+    from emodetect.training.models import BACKBONE, build_model, freeze_below
+
+    model = build_model(
+        small_config.model, image_size=32, color="gray", class_count=3, weights="none"
+    )
+    freeze_below(model, "block_13_expand")
+    layers = {layer.name: layer.trainable for layer in model.get_layer(BACKBONE).layers}
+    assert not layers["block_12_add"] if "block_12_add" in layers else True
+    assert not layers["Conv1"]
+    assert layers["block_13_expand"]
+    assert layers["Conv_1"]
+
+
+def test_pretrained_weights_come_from_a_file(
+    small_config: ExperimentConfig, tmp_path: Path
+) -> None:
+    """`model.weights = FILE` starts the backbone from that file's weights."""
+    import keras
+
+    from emodetect.training.models import BACKBONE, build_model
+
+    original = keras.applications.MobileNetV2(
+        input_shape=(32, 32, 3), alpha=0.35, include_top=False, weights=None
+    )
+    file = tmp_path / "backbone.weights.h5"
+    original.save_weights(file)
+    model = build_model(
+        small_config.model, image_size=32, color="gray", class_count=3, weights=str(file)
+    )
+    for loaded, expected in zip(
+        model.get_layer(BACKBONE).get_weights(), original.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(loaded, expected)
+
+
+def test_two_phases_train_head_then_backbone(
+    small_overrides: list[str], cache_dir: Path, tmp_path: Path
+) -> None:
+    """With pretrained weights the head is trained first, then all; averaged weights included."""
+    import keras
+
+    from emodetect.training.train import train
+
+    file = tmp_path / "backbone.weights.h5"
+    keras.applications.MobileNetV2(
+        input_shape=(32, 32, 3), alpha=0.35, include_top=False, weights=None
+    ).save_weights(file)
+    config = load_config(
+        "demo",
+        [
+            *small_overrides,
+            f"model.weights={file}",
+            "training.head_epochs=1",
+            "training.epochs=1",
+            "training.ema_momentum=0.9",
+            f"output={tmp_path / 'run'}",
+        ],
+    )
+    result = train(config)
+    rows = list(csv.DictReader((tmp_path / "run" / "history.csv").open()))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert result.best_epoch in (0, 1)
+    assert read_artifact(result.artifact).metadata.emotions == ("happy", "sad", "surprise")
+
+
+def test_training_that_diverges_says_so(small_overrides: list[str], tmp_path: Path) -> None:
+    """A loss that stops being a number ends in advice, not in a model of NaNs."""
+    from emodetect.training.train import train
+
+    config = load_config(
+        "demo",
+        [
+            *small_overrides,
+            "training.learning_rate=1e30",
+            "training.warmup_epochs=0.0",
+            f"output={tmp_path / 'run'}",
+        ],
+    )
+    with pytest.raises(EmodetectError, match=r"training\.learning_rate"):
+        train(config)
+    assert not (tmp_path / "run" / "best_model.keras").exists()
+
+
+def test_dry_run_reports_absent_data_and_size() -> None:
+    """--dry-run shows config, data and model size, calls absent data so, and exits 0."""
+    result = CliRunner().invoke(
+        app,
+        ["train", "--config", "mobilenetv2_fer2013", "--dry-run", "--set", "data.path=no/where"],
+    )
+    assert result.exit_code == 0, result.exception
+    assert "no/where: not found" in result.stdout
+    assert "2,266,951 parameters" in result.stdout  # 2,257,984 of MobileNetV2, 1280 * 7 + 7 of ours
+    assert "image_size = 48" in result.stdout
+
+
+def test_missing_data_is_a_clear_error(tmp_path: Path) -> None:
+    """Training on a folder that is not there names the folder and leaves no run behind."""
+    from emodetect.training.train import train
+
+    run = tmp_path / "run"
+    config = load_config(
+        "mobilenetv2_fer2013", [f"data.path={tmp_path / 'faces'}", f"output={run}"]
+    )
+    with pytest.raises(DataError, match="faces"):
+        train(config)
+    assert not run.exists()

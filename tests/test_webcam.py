@@ -1,0 +1,420 @@
+"""`emodetect webcam`: what users see, get written, and are told when something is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from emodetect.cli.webcam import webcam
+from emodetect.data.synthetic import draw_scene
+from emodetect.errors import VideoError
+from emodetect.inference import video
+from emodetect.inference.recognizer import EmotionRecognizer
+
+FPS, FRAMES, SHIFT = 12.5, 12, 3
+COMMAND = [sys.executable, "-m", "emodetect", "webcam"]
+
+
+class FakeCapture:
+    """Stands in for cv2.VideoCapture."""
+
+    def __init__(self, images: Iterable[np.ndarray]) -> None:
+        self.images = iter(images)
+        self.image: np.ndarray | None = None
+
+    def grab(self) -> bool:
+        self.image = next(self.images, None)
+        return self.image is not None
+
+    def retrieve(self) -> tuple[bool, np.ndarray | None]:
+        return True, self.image
+
+    def get(self, propId: int) -> float:  # noqa: N803
+        return 0.0
+
+
+class FakeWindow:
+    """Stands in for a window whose user presses `keys`, one a frame, and then closes it."""
+
+    def __init__(self, keys: str = "") -> None:
+        self.keys = list(keys)
+        self.shown: list[np.ndarray] = []
+        self.is_gone = False
+
+    def show(self, image: np.ndarray) -> None:
+        self.shown.append(image)
+
+    def key(self) -> str:
+        return self.keys.pop(0).strip() if self.keys else ""
+
+    def closed(self) -> bool:
+        return not self.keys
+
+    def close(self) -> None:
+        self.is_gone = True
+
+
+@pytest.fixture(scope="module")
+def scene() -> np.ndarray:
+    """A picture of two faces, (240, 320, 3)."""
+    return draw_scene(["happy", "surprise"], np.random.default_rng(3), width=320, height=240).image
+
+
+@pytest.fixture(scope="module")
+def film(scene: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of the scene that moves to the right."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    write_video(path, [np.roll(scene, SHIFT * index, axis=1) for index in range(FRAMES)])
+    return path
+
+
+@pytest.fixture(scope="module")
+def recognizer(artifact: Path) -> EmotionRecognizer:
+    return EmotionRecognizer(artifact)
+
+
+def write_video(path: Path, images: Iterable[np.ndarray], *, code: str = "mp4v") -> None:
+    writer = None
+    for image in images:
+        if writer is None:
+            size = (image.shape[1], image.shape[0])
+            writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), FPS, size)
+        writer.write(image)
+    assert writer is not None
+    writer.release()
+
+
+def read_video(path: Path) -> list[np.ndarray]:
+    capture, images = cv2.VideoCapture(str(path)), []
+    while (step := capture.read())[0]:
+        images.append(step[1])
+    return images
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    text = path.read_text(encoding="utf-8")
+    assert text.endswith("\n")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def fake_source(images: Iterable[np.ndarray], *, live: bool = False) -> video.Source:
+    return video.Source("fake", FakeCapture(images), fps=FPS, frame_count=0, live=live)
+
+
+def call(*arguments: object) -> Result:
+    """Run the command in this process; the user's mistakes are in `exception`."""
+    return CliRunner().invoke(webcam, [str(argument) for argument in arguments])
+
+
+def no_display() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if "DISPLAY" not in name}
+
+
+def test_every_frame_has_a_row_and_a_picture(film: Path, artifact: Path, tmp_path: Path) -> None:
+    """A user gets one row and one drawn frame for each frame of a file, none lost."""
+    output, log = tmp_path / "out.mp4", tmp_path / "rows.jsonl"
+    result = call(
+        "--source", film, "--model", artifact, "--no-display", "--output", output, "--log", log
+    )
+    assert result.exit_code == 0, result.exception
+    rows = read_rows(log)
+    assert [row["frame"] for row in rows] == list(range(FRAMES))
+    assert [row["time_s"] for row in rows] == pytest.approx([n / FPS for n in range(FRAMES)])
+    for row in rows:
+        assert set(row) == {"frame", "time_s", "faces"}
+        for face in row["faces"]:
+            assert set(face) == {"box", "emotion", "confidence", "scores"}
+            assert set(face["scores"]) == {"happy", "sad", "surprise"}
+            assert sum(face["scores"].values()) == pytest.approx(1, abs=1e-4)
+            assert face["confidence"] == max(face["scores"].values())
+            assert face["scores"][face["emotion"]] == face["confidence"]
+    drawn = read_video(output)
+    assert len(drawn) == FRAMES
+    assert drawn[0].shape == (240, 320, 3)
+    for text in (f"{FRAMES} frames", str(output), str(log)):
+        assert text in result.stderr
+
+
+def test_boxes_follow_the_faces(
+    film: Path, recognizer: EmotionRecognizer, scene: np.ndarray, tmp_path: Path
+) -> None:
+    """The rows of a moving video are those of its own frames, and the boxes are drawn there."""
+    with video.open_source(source=str(film)) as source:
+        video.run_video(
+            source, recognizer, output=tmp_path / "out.avi", log=tmp_path / "rows.jsonl"
+        )
+    boxes = [face["box"] for row in read_rows(tmp_path / "rows.jsonl") for face in row["faces"]]
+    found = [recognizer.detect(image) for image in read_video(film)]
+    assert boxes == [list(box) for frame in found for box in frame]
+    assert len(boxes) > FRAMES
+    change = np.abs(read_video(tmp_path / "out.avi")[0].astype(int) - scene).max(axis=2) > 60
+    for x, y, width, height in found[0]:
+        assert change[y + height - 2 : y + height + 2, x : x + width].any(axis=0).mean() > 0.8
+
+
+def test_a_run_can_be_limited_and_need_not_write(film: Path, artifact: Path) -> None:
+    """--max-frames ends early, and a run that writes nothing still tells its speed."""
+    result = call("--source", film, "--model", artifact, "--no-display", "--max-frames", 5)
+    assert result.exit_code == 0, result.exception
+    assert re.fullmatch(r"5 frames in [\d.]+ s \([\d.]+ frames/s\)\n", result.stderr)
+
+
+def test_unusable_sources_are_named(tmp_path: Path, artifact: Path) -> None:
+    """A missing, empty, foreign or absent source is told apart, and leaves no file behind."""
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("no video\n" * 100)
+    for arguments, message in (
+        (["--source", tmp_path / "missing.mp4"], "No such file"),
+        (["--source", tmp_path / "empty.mp4"], "the file is empty"),
+        (["--source", tmp_path / "text.mp4"], "no video"),
+        (["--source", tmp_path], "a folder"),
+        (["--source", "7"], "--camera 7"),
+        (["--source", "x" * 300], "too long"),
+        (["--source", "http://127.0.0.1:9/video"], "cannot be opened"),
+        (["--camera", 99], "camera 99"),
+    ):
+        output = tmp_path / "out.mp4"
+        result = call(*arguments, "--model", artifact, "--no-display", "--output", output)
+        assert isinstance(result.exception, VideoError)
+        assert message in str(result.exception)
+        assert "\n" not in str(result.exception)
+        assert not output.exists()
+    assert call("--camera", 0, "--source", "film.mp4").exit_code == 2
+
+
+def test_files_of_the_user_are_kept(film: Path, artifact: Path, tmp_path: Path) -> None:
+    """What exists is replaced only with --force, and the source never."""
+    old = tmp_path / "old.mp4"
+    old.write_text("precious")
+    copy = shutil.copy(film, tmp_path / "copy.mp4")
+    for arguments, message in (
+        (["--output", old], "--force"),
+        (["--log", old], "--force"),
+        (["--output", copy, "--force"], "the source"),
+        (["--output", tmp_path / "film.mkv"], ".mp4 or .avi"),
+        (["--output", tmp_path / "no" / "film.mp4"], "does not exist"),
+        (["--log", tmp_path], "a folder"),
+        (["--log", tmp_path / "one.mp4", "--output", tmp_path / "one.mp4"], "the same file"),
+    ):
+        result = call("--source", copy, "--model", artifact, "--no-display", *arguments)
+        assert isinstance(result.exception, VideoError)
+        assert message in str(result.exception)
+    assert old.read_text() == "precious"
+    assert copy.read_bytes() == film.read_bytes()
+    again = ["--source", film, "--model", artifact, "--no-display", "--output", old, "--force"]
+    assert call(*again).exit_code == 0
+    assert len(read_video(old)) == FRAMES
+
+
+@pytest.mark.parametrize("display", [None, "", ":4071", "127.0.0.1:4071"])
+def test_a_missing_display_is_one_line(display: str | None, film: Path, artifact: Path) -> None:
+    """Where no window can be shown the user reads what to do, and Qt does not crash."""
+    environment = no_display() if display is None else {**no_display(), "DISPLAY": display}
+    done = subprocess.run(
+        [*COMMAND, "--source", film, "--model", artifact],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: .*--no-display.*\n", done.stderr)
+
+
+def test_an_absent_camera_is_one_line(artifact: Path) -> None:
+    """A camera that is not there ends in one line, without the noise of OpenCV."""
+    for camera, status, told in (
+        (["--camera", "99"], 1, r"error: camera 99 .*\n"),
+        (["--list"], 0, ""),
+    ):
+        done = subprocess.run(
+            [*COMMAND, *camera, "--model", artifact], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status
+        assert re.fullmatch(told, done.stderr)
+    assert re.fullmatch(r"no camera found\n|(camera \d+: \d+x\d+\n)+", done.stdout)
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_whole_files(
+    asked: signal.Signals, scene: np.ndarray, artifact: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C and a polite kill leave a playable video, whole rows, and a line that says where."""
+    film, output, log = tmp_path / "long.avi", tmp_path / "out.mp4", tmp_path / "rows.jsonl"
+    written = ["--output", output, "--log", log]
+    write_video(film, [scene] * 3000, code="MJPG")
+    process = subprocess.Popen(
+        [*COMMAND, "--source", film, "--model", artifact, "--no-display", *written],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts jobs in the background with SIGINT ignored; the tests may be one.
+        preexec_fn=lambda: signal.signal(asked, signal.SIG_DFL),
+    )
+    while process.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") > 5):
+        time.sleep(0.01)
+    process.send_signal(asked)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + asked
+    rows = read_rows(log)
+    assert 5 < len(rows) < 3000
+    assert len(read_video(output)) == len(rows)
+    assert told.startswith(f"stopped by {asked.name}: {len(rows)} frames")
+    assert str(output) in told
+
+
+def test_frames_may_change_their_size(
+    scene: np.ndarray, recognizer: EmotionRecognizer, tmp_path: Path
+) -> None:
+    """A stream that changes its size gives a whole video of the first size, and all rows."""
+    images = [scene, cv2.resize(scene, (640, 480)), cv2.resize(scene, (160, 120)), scene]
+    output, log = tmp_path / "out.mp4", tmp_path / "rows.jsonl"
+    summary = video.run_video(fake_source(images), recognizer, output=output, log=log)
+    assert summary.frames == len(read_rows(log)) == 4
+    assert [image.shape for image in read_video(output)] == [scene.shape] * 4
+
+
+def test_a_camera_pulled_out_keeps_what_it_gave(
+    scene: np.ndarray, recognizer: EmotionRecognizer, tmp_path: Path
+) -> None:
+    """A camera that stops is an error, and what was recorded until then can be played."""
+    output, log = tmp_path / "out.mp4", tmp_path / "rows.jsonl"
+    with pytest.raises(VideoError, match="stopped after 3 frames"):
+        video.run_video(fake_source([scene] * 3, live=True), recognizer, output=output, log=log)
+    assert len(read_rows(log)) == 3
+    assert read_video(output)
+    with pytest.raises(VideoError, match="gives no picture"):
+        video.run_video(fake_source([], live=True), recognizer)
+
+
+def test_a_camera_s_video_plays_at_its_speed(scene: np.ndarray, tmp_path: Path) -> None:
+    """A video recorded from a slow machine lasts as long as what it shows."""
+    with video.VideoWriter(tmp_path / "out.mp4", fps=10, live=True) as writer:
+        for index, time_s in enumerate((0.0, 0.31, 1.02)):
+            writer.write(video.Frame(index, time_s, scene))
+    assert len(read_video(tmp_path / "out.mp4")) == 11
+
+
+def test_a_full_disk_is_told_in_time(
+    scene: np.ndarray,
+    recognizer: EmotionRecognizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A disk that fills up ends the run while the video can still be completed."""
+    free = iter([2**40, 2**40, 0])
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=next(free)))
+    with pytest.raises(VideoError, match="disk is full"):
+        video.run_video(fake_source([scene] * 9), recognizer, output=tmp_path / "out.mp4")
+    assert len(read_video(tmp_path / "out.mp4")) == 2
+
+
+def test_a_cut_file_is_told(
+    scene: np.ndarray, recognizer: EmotionRecognizer, tmp_path: Path
+) -> None:
+    """A file that breaks off is not passed off as whole."""
+    film, told = tmp_path / "cut.avi", []
+    write_video(film, [scene] * 20, code="MJPG")
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    with video.open_source(source=str(film)) as source:
+        summary = video.run_video(source, recognizer, notify=told.append)
+    assert 0 < summary.frames < 20
+    assert len(told) == 1
+    assert f"only {summary.frames} of 20 frames" in told[0]
+
+
+def test_keys_of_the_window(
+    scene: np.ndarray,
+    recognizer: EmotionRecognizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`s` saves what is shown and replaces no other snapshot, `q` quits, the window is closed."""
+    monkeypatch.chdir(tmp_path)
+    window, told = FakeWindow("s sq sss"), []
+    summary = video.run_video(
+        fake_source([scene] * 9, live=True), recognizer, window=window, notify=told.append
+    )
+    assert summary.frames == 4
+    assert window.is_gone
+    snapshots = sorted(tmp_path.glob("snapshot-*.png"))
+    assert len(snapshots) == 2
+    assert sorted(told) == [f"saved {path}" for path in snapshots]
+    shown = [image.tobytes() for image in window.shown]
+    saved = {cv2.imread(str(path)).tobytes() for path in snapshots}
+    assert saved == {shown[0], shown[2]}
+    assert not np.array_equal(window.shown[0], scene)
+
+
+def test_closing_the_window_ends_the_run(
+    scene: np.ndarray, recognizer: EmotionRecognizer, tmp_path: Path
+) -> None:
+    """The window's close button ends a camera's run, with its files complete."""
+    output = tmp_path / "out.mp4"
+    summary = video.run_video(
+        fake_source([scene] * 9, live=True), recognizer, window=FakeWindow("  "), output=output
+    )
+    assert summary.frames == 2
+    assert summary.files == (output,)
+    assert read_video(output)
+
+
+@pytest.mark.skipif(
+    not (shutil.which("Xvfb") and shutil.which("xdotool")), reason="needs Xvfb and xdotool"
+)
+def test_a_real_window(scene: np.ndarray, artifact: Path, tmp_path: Path) -> None:
+    """On a display the window opens, `s` saves a snapshot, `q` quits, and nothing else is said."""
+    film = tmp_path / "long.avi"
+    write_video(film, [scene] * 3000, code="MJPG")
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", "1", "-screen", "0", "800x600x24"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    process = None
+    try:
+        assert server.stdout is not None
+        environment = {**no_display(), "DISPLAY": f":{server.stdout.readline().strip()}"}
+        process = subprocess.Popen(
+            [*COMMAND, "--source", film, "--model", artifact],
+            env=environment,
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while process.poll() is None and not list(tmp_path.glob("snapshot-*.png")):
+            press("s", environment)
+        while process.poll() is None:
+            press("q", environment)
+        told = process.communicate(timeout=60)[1].splitlines()
+    finally:
+        for started in filter(None, (process, server)):
+            started.kill()
+            started.wait()
+    assert process.returncode == 0
+    assert all(line.startswith("saved ") for line in told[:-1])
+    assert re.match(r"\d+ frames in", told[-1])
+    assert cv2.imread(str(next(tmp_path.glob("snapshot-*.png")))).shape == scene.shape
+
+
+def press(key: str, environment: dict[str, str]) -> None:
+    """Press a key in the window, if there is one."""
+    search = ["xdotool", "search", "--onlyvisible", "--name", "^emodetect$"]
+    command = [*search, "windowfocus", "key", "--window", "%1", key]
+    subprocess.run(command, env=environment, capture_output=True, check=False, timeout=30)
+    time.sleep(0.1)
