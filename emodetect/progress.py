@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
-def track(items: Iterable[Item], *, description: str, total: int) -> Iterator[Item]:
+def track(items: Iterable[Item], *, description: str, total: int) -> Generator[Item]:
     """Yield `items` while a bar shows how far it is; silent where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import (

@@ -22,7 +22,7 @@ from click.testing import CliRunner, Result
 from emodetect.cli.webcam import webcam
 from emodetect.data.synthetic import draw_scene
 from emodetect.errors import VideoError
-from emodetect.inference import video
+from emodetect.inference import capture, recording, video
 from emodetect.inference.recognizer import EmotionRecognizer
 
 FPS, FRAMES, SHIFT = 12.5, 12, 3
@@ -111,8 +111,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def fake_source(images: Iterable[np.ndarray], *, live: bool = False) -> video.Source:
-    return video.Source("fake", FakeCapture(images), fps=FPS, frame_count=0, live=live)
+def fake_source(images: Iterable[np.ndarray], *, live: bool = False) -> capture.Source:
+    return capture.Source("fake", FakeCapture(images), fps=FPS, frame_count=0, live=live)
 
 
 def call(*arguments: object) -> Result:
@@ -153,7 +153,7 @@ def test_boxes_follow_the_faces(
     film: Path, recognizer: EmotionRecognizer, scene: np.ndarray, tmp_path: Path
 ) -> None:
     """The rows of a moving video are those of its own frames, and the boxes are drawn there."""
-    with video.open_source(source=str(film)) as source:
+    with capture.open_source(source=str(film)) as source:
         video.run_video(
             source, recognizer, output=tmp_path / "out.avi", log=tmp_path / "rows.jsonl"
         )
@@ -302,9 +302,9 @@ def test_a_camera_pulled_out_keeps_what_it_gave(
 
 def test_a_camera_s_video_plays_at_its_speed(scene: np.ndarray, tmp_path: Path) -> None:
     """A video recorded from a slow machine lasts as long as what it shows."""
-    with video.VideoWriter(tmp_path / "out.mp4", fps=10, live=True) as writer:
+    with recording.VideoWriter(tmp_path / "out.mp4", fps=10, live=True) as writer:
         for index, time_s in enumerate((0.0, 0.31, 1.02)):
-            writer.write(video.Frame(index, time_s, scene))
+            writer.write(capture.Frame(index, time_s, scene))
     assert len(read_video(tmp_path / "out.mp4")) == 11
 
 
@@ -330,7 +330,7 @@ def test_a_cut_file_is_told(
     film, told = tmp_path / "cut.avi", []
     write_video(film, [scene] * 20, code="MJPG")
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
-    with video.open_source(source=str(film)) as source:
+    with capture.open_source(source=str(film)) as source:
         summary = video.run_video(source, recognizer, notify=told.append)
     assert 0 < summary.frames < 20
     assert len(told) == 1

@@ -67,10 +67,10 @@ def webcam(
     Exit status: 0; 1 for a source, display or file that does not work; 130 after Ctrl-C (143
     after SIGTERM), where what was written until then is complete and playable.
     """
-    from emodetect.inference import video
+    from emodetect.inference.capture import list_cameras, open_source
 
     if list_only:
-        cameras = video.list_cameras()
+        cameras = list_cameras()
         for found in cameras:
             click.echo(f"camera {found.index}: {found.width}x{found.height}")
         if not cameras:
@@ -80,15 +80,18 @@ def webcam(
         raise click.UsageError("--camera and --source exclude each other; give one of them.")
 
     from emodetect.inference.recognizer import EmotionRecognizer
+    from emodetect.inference.recording import check_outputs
+    from emodetect.inference.video import run_video
+    from emodetect.inference.window import open_window
 
-    video.check_outputs(output, log, source=source, force=force)
-    with video.open_source(camera=camera, source=source) as opened:
-        summary = video.run_video(
+    check_outputs(output, log, source=source, force=force)
+    with open_source(camera=camera, source=source) as opened:
+        summary = run_video(
             opened,
             EmotionRecognizer(usable_model(model, labels, pixels)),
             output=output,
             log=log,
-            window=None if no_display else video.open_window(),
+            window=None if no_display else open_window(),
             max_frames=max_frames,
             notify=lambda text: click.echo(text, err=True),
         )

@@ -1,0 +1,145 @@
+"""What a video leaves behind: an annotated copy and a log of rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+
+from emodetect.errors import VideoError
+from emodetect.inference.capture import Frame
+from emodetect.inference.recognizer import Face
+from emodetect.inference.writers import face_record
+
+CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
+# A video is completed by an index at its end, for which there must be room.
+RESERVE_BYTES = 16 * 2**20
+
+
+def check_outputs(
+    output: Path | None, log: Path | None, *, source: str | None, force: bool
+) -> None:
+    """Raise VideoError where a file to write cannot be, or would replace one without `force`."""
+    if output is not None and output.suffix.lower() not in CODECS:
+        raise VideoError(f"{output}: expected a name that ends in {' or '.join(CODECS)}.")
+    if output is not None and log is not None and output.absolute() == log.absolute():
+        raise VideoError(f"{log}: --output and --log are the same file; give them two names.")
+    for path in (output, log):
+        if path is None:
+            continue
+        if len(os.fsencode(path.name)) > 255:
+            raise VideoError(f"{path}: the name is too long; choose a shorter one.")
+        if not path.parent.is_dir():
+            raise VideoError(f"{path}: the folder {path.parent} does not exist; make it first.")
+        if path.is_dir():
+            raise VideoError(f"{path}: expected the name of a file, got a folder.")
+        if path.exists():
+            if source is not None and _is_same_file(path, source):
+                raise VideoError(f"{path}: would replace the source; choose another name.")
+            if not force:
+                raise VideoError(
+                    f"{path}: exists already; choose another name, or replace it with --force."
+                )
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise VideoError(f"{path}: may not be written; choose another folder.")
+
+
+def _is_same_file(path: Path, source: str) -> bool:
+    try:
+        return path.samefile(source)
+    except OSError:  # a URL, or no file at all
+        return False
+
+
+class VideoWriter:
+    """Writes frames into an .mp4 or .avi file, which is playable once the block is left.
+
+    The file is made at the first frame and has its size; frames of other sizes are resized.
+    With `live`, frames are repeated or left out so that the video plays at the speed of their
+    `time_s`; otherwise each is written once.
+
+    Raises VideoError where the file cannot be made or completed.
+    """
+
+    def __init__(self, path: Path, *, fps: float, live: bool = False) -> None:
+        self.path, self.live, self.written = path, live, 0
+        # MPEG-4 holds the rate as a fraction with a denominator below 65536.
+        self.fps = round(fps, 3 if fps < 65 else 2)
+        self.size = (0, 0)
+        self.writer: cv2.VideoWriter | None = None
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def write(self, frame: Frame) -> None:
+        """Write a frame; VideoError where the disk is full."""
+        if shutil.disk_usage(self.path.parent).free < RESERVE_BYTES:
+            raise VideoError(f"{self.path}: the disk is full; the frames so far are kept.")
+        if self.writer is None:
+            height, width = frame.image.shape[:2]
+            self.size = (width, height)
+            code = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
+            self.writer = cv2.VideoWriter(str(self.path), code, self.fps, self.size)
+            if not self.writer.isOpened():
+                raise VideoError(
+                    f"{self.path}: OpenCV cannot write this video ({width}x{height} pixels, "
+                    f"{self.fps:g} frames a second); try {self._other_suffix()}."
+                )
+        image = frame.image
+        if image.shape[1::-1] != self.size:
+            image = cv2.resize(image, self.size, interpolation=cv2.INTER_AREA)
+        due = round(frame.time_s * self.fps) + 1 if self.live else self.written + 1
+        while self.written < due:
+            self.writer.write(image)
+            self.written += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.writer is None:
+            return
+        self.writer.release()
+        if kind is None and self.written > 0 and not _is_complete(self.path, self.written):
+            raise VideoError(f"{self.path}: could not be completed; is the disk full?")
+
+    def _other_suffix(self) -> str:
+        return next(suffix for suffix in CODECS if suffix != self.path.suffix.lower())
+
+
+def _is_complete(path: Path, frames: int) -> bool:
+    capture = cv2.VideoCapture(str(path))
+    complete = capture.isOpened() and capture.get(cv2.CAP_PROP_FRAME_COUNT) >= frames
+    capture.release()
+    return complete
+
+
+def open_log(path: Path) -> FileIO:
+    try:
+        # Unbuffered, so that each row is a whole one however the run ends.
+        return path.open("wb", buffering=0)
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be written: {error.strerror}.") from None
+
+
+def write_row(file: FileIO, frame: Frame, faces: Sequence[Face]) -> None:
+    row = {
+        "frame": frame.index,
+        "time_s": round(frame.time_s, 4),
+        "faces": [face_record(face) for face in faces],
+    }
+    line = (json.dumps(row) + "\n").encode()
+    try:
+        whole = file.write(line) == len(line)
+    except OSError as error:
+        raise VideoError(f"{file.name}: cannot be written: {error.strerror}.") from None
+    if not whole:
+        raise VideoError(f"{file.name}: the disk is full; the last row is cut.")

@@ -1,0 +1,131 @@
+"""A window on the user's display, and snapshots of what it shows."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from emodetect.errors import VideoError
+
+DISPLAY_TIMEOUT_S = 20
+WINDOW = "emodetect"
+WINDOW_SIZE = (1280, 720)
+# RLIMIT_CORE: no core file of the failed trial in the user's folder.
+WINDOW_TRIAL = """
+import cv2, resource
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+cv2.namedWindow("emodetect")
+"""
+NO_WINDOWS = "this OpenCV opens no windows (opencv-python does, opencv-python-headless does not)"
+
+
+class Window(Protocol):
+    """Where frames are shown."""
+
+    def show(self, image: np.ndarray) -> None:
+        """Show a (height, width, 3) uint8 BGR image."""
+        ...
+
+    def key(self) -> str:
+        """Return the letter pressed since the last call, in lower case, or an empty string."""
+        ...
+
+    def closed(self) -> bool:
+        """Tell whether the user closed the window."""
+        ...
+
+    def close(self) -> None:
+        """Take the window off the screen."""
+        ...
+
+
+def open_window() -> Window:
+    """Return a window on the user's display.
+
+    Raises VideoError where there is no display, or none that OpenCV can use.
+    """
+    advice = "run with --no-display, and --output or --log to keep what is found."
+    if sys.platform == "linux":
+        display = os.environ.get("DISPLAY")
+        if not display:
+            raise VideoError(f"no display here to show a window on (DISPLAY is not set); {advice}")
+        # Qt aborts the process where it cannot reach the display, so another one tries first.
+        try:
+            status = subprocess.run(
+                [sys.executable, "-P", "-c", WINDOW_TRIAL],
+                timeout=DISPLAY_TIMEOUT_S,
+                capture_output=True,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            status = -signal.SIGALRM
+        if status < 0:
+            raise VideoError(f"the display {display} cannot be reached; {advice}")
+        if status > 0:
+            raise VideoError(f"{NO_WINDOWS}; {advice}")
+    return CvWindow()
+
+
+class CvWindow:
+    """A window of OpenCV's."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+
+    def show(self, image: np.ndarray) -> None:
+        """Show a (height, width, 3) uint8 BGR image, in a window no larger than WINDOW_SIZE."""
+        try:
+            if not self.is_open:
+                flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
+                cv2.namedWindow(WINDOW, flags)
+                height, width = image.shape[:2]
+                scale = min(1.0, WINDOW_SIZE[0] / width, WINDOW_SIZE[1] / height)
+                cv2.resizeWindow(WINDOW, round(width * scale), round(height * scale))
+                self.is_open = True
+            cv2.imshow(WINDOW, image)
+        except cv2.error:
+            raise VideoError(f"{NO_WINDOWS}; run with --no-display.") from None
+
+    def key(self) -> str:
+        """Return the letter pressed since the last call, in lower case, or an empty string."""
+        code = cv2.waitKey(1)
+        return chr(code & 0xFF).lower() if code >= 0 else ""
+
+    def closed(self) -> bool:
+        """Tell whether the user closed the window."""
+        try:
+            return cv2.getWindowProperty(WINDOW, cv2.WND_PROP_VISIBLE) < 1
+        except cv2.error:
+            return True
+
+    def close(self) -> None:
+        """Take the window off the screen."""
+        if self.is_open and not self.closed():
+            cv2.destroyWindow(WINDOW)
+
+
+def save_snapshot(image: np.ndarray, folder: Path) -> Path:
+    """Save a uint8 BGR image as snapshot-YYYYmmdd-HHMMSS.png, replacing no file; return its path.
+
+    Raises OSError where it cannot be written.
+    """
+    # Encoded in memory, because OpenCV's own file writing fails on some Unicode paths.
+    encoded = cv2.imencode(".png", image)[1].tobytes()
+    stem = f"snapshot-{datetime.now():%Y%m%d-%H%M%S}"
+    for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
+        path = folder / f"{stem}{suffix}.png"
+        try:
+            with path.open("xb") as file:
+                file.write(encoded)
+        except FileExistsError:
+            continue
+        return path
+    raise FileExistsError(f"{stem}.png")

@@ -1,0 +1,521 @@
+"""`emodetect predict`: what a user gets for photos, good and bad."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from emodetect.artifact import read_artifact
+from emodetect.cli import app
+from emodetect.data.synthetic import Scene, draw_face, draw_scene
+from emodetect.errors import EmodetectError
+
+HEAVY = ("tensorflow", "keras", "matplotlib", "sklearn", "scipy")
+
+
+def _write(path: Path, image: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
+    return path
+
+
+def _face(path: Path, emotion: str = "happy", *, number: int = 0) -> Path:
+    return _write(path, draw_face(emotion, np.random.default_rng(number)))
+
+
+def _invoke(artifact: Path, *arguments: object) -> Result:
+    words = ["predict", *map(str, arguments), "--model", str(artifact)]
+    return CliRunner().invoke(app, words)
+
+
+def _records(result: Result) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = json.loads(result.stdout)
+    return records
+
+
+def _run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "emodetect", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    """A picture with two faces that the detector finds."""
+    return draw_scene(["happy", "sad"], np.random.default_rng(21))
+
+
+@pytest.fixture
+def photo(tmp_path: Path, scene: Scene) -> Path:
+    """The scene as a file."""
+    return _write(tmp_path / "scene.png", scene.image)
+
+
+@pytest.fixture
+def blank(tmp_path: Path) -> Path:
+    """A photo without a face."""
+    return _write(tmp_path / "blank.png", np.full((120, 160, 3), 128, np.uint8))
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """A file that is no photo."""
+    file = tmp_path / "broken.jpg"
+    file.write_text("no photo", encoding="utf-8")
+    return file
+
+
+# --- formats
+
+
+def test_json_has_exactly_the_documented_shape(artifact: Path, photo: Path, scene: Scene) -> None:
+    """JSON is a list of photos, each with its size, its faces and null for the error."""
+    result = _invoke(artifact, photo, "--format", "json")
+    assert result.exit_code == 0
+    (record,) = _records(result)
+    assert list(record) == ["path", "width", "height", "faces", "error"]
+    assert record["path"] == str(photo)
+    assert (record["width"], record["height"]) == (640, 480)
+    assert record["error"] is None
+    assert len(record["faces"]) == 2
+    for face in record["faces"]:
+        assert list(face) == ["box", "emotion", "confidence", "scores"]
+        x, y, width, height = face["box"]
+        assert all(isinstance(value, int) for value in face["box"])
+        centers = [
+            (drawn.box[0] + drawn.box[2] / 2, drawn.box[1] + drawn.box[3] / 2)
+            for drawn in scene.faces
+        ]
+        assert any(x < cx < x + width and y < cy < y + height for cx, cy in centers)
+
+
+def test_scores_are_probabilities_in_the_models_order(artifact: Path, photo: Path) -> None:
+    """Scores name every emotion of the model in its order, sum to 1, and the best one wins."""
+    emotions = list(read_artifact(artifact).metadata.emotions)
+    (record,) = _records(_invoke(artifact, photo, "--format", "json"))
+    for face in record["faces"]:
+        assert list(face["scores"]) == emotions
+        assert sum(face["scores"].values()) == pytest.approx(1, abs=1e-4)
+        assert face["emotion"] == max(face["scores"], key=face["scores"].get)
+        assert face["confidence"] == face["scores"][face["emotion"]]
+
+
+def test_json_without_faces_is_a_list_still(artifact: Path, blank: Path, broken: Path) -> None:
+    """A photo without faces has an empty list, an unreadable one nulls and its error."""
+    result = _invoke(artifact, blank, broken, "--format", "json")
+    first, second = _records(result)
+    assert (first["width"], first["height"], first["faces"]) == (160, 120, [])
+    assert first["error"] is None
+    assert (second["width"], second["height"], second["faces"]) == (None, None, [])
+    assert "not an image" in second["error"]
+
+
+def test_jsonl_is_one_photo_a_line(artifact: Path, photo: Path, blank: Path, broken: Path) -> None:
+    """Each line of jsonl is the object that the JSON list would hold."""
+    named = (photo, blank, broken)
+    lines = _invoke(artifact, *named, "--format", "jsonl").stdout.splitlines()
+    whole = _records(_invoke(artifact, *named, "--format", "json"))
+    assert [json.loads(line) for line in lines] == whole
+
+
+def test_csv_has_one_row_a_face(artifact: Path, photo: Path, blank: Path, broken: Path) -> None:
+    """CSV has a row for each face, and one with an empty box for a photo without any."""
+    emotions = read_artifact(artifact).metadata.emotions
+    result = _invoke(artifact, photo, blank, broken, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert [row["path"] for row in rows] == [str(photo)] * 2 + [str(blank), str(broken)]
+    for row in rows[:2]:
+        assert int(row["box_width"]) > 0
+        assert sum(float(row[emotion]) for emotion in emotions) == pytest.approx(1, abs=1e-4)
+        assert row["error"] == ""
+    for row in rows[2:]:
+        assert {row[key] for key in ("x", "y", "box_width", "box_height")} == {""}
+        assert {row[key] for key in ("emotion", "confidence", *emotions)} == {""}
+    assert (rows[2]["width"], rows[2]["height"], rows[2]["error"]) == ("160", "120", "")
+    assert (rows[3]["width"], rows[3]["height"]) == ("", "")
+    assert "not an image" in rows[3]["error"]
+
+
+def test_the_table_has_a_line_for_each_face(artifact: Path, photo: Path, blank: Path) -> None:
+    """The table names file, emotion, confidence and place, and says where there is no face."""
+    result = _invoke(artifact, photo, blank)
+    assert result.exit_code == 0
+    (record, _) = _records(_invoke(artifact, photo, blank, "--format", "json"))
+    lines = result.stdout.splitlines()
+    assert len(lines) == 3
+    for line, face in zip(lines, record["faces"], strict=False):
+        assert str(photo) in line
+        assert face["emotion"] in line
+        assert f"{face['confidence']:.1%}" in line
+        x, y, width, height = face["box"]
+        assert f"{x},{y} {width}x{height}" in line
+    assert str(blank) in lines[2]
+    assert "no face found" in lines[2]
+
+
+# --- which files, which order
+
+
+def test_folders_are_searched_in_order_at_any_depth(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths come sorted, spelt as the folder was named, joined with the place inside it."""
+    for name in ("b.png", "a/z.jpg", "a/deep/y.PNG", "c/x.webp"):
+        _face(tmp_path / "holiday" / name)
+    (tmp_path / "holiday" / "notes.txt").write_text("no photo", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    result = _invoke(artifact, "holiday", "--detector", "none", "--format", "json")
+    assert result.exit_code == 0
+    expected = ["holiday/a/deep/y.PNG", "holiday/a/z.jpg", "holiday/b.png", "holiday/c/x.webp"]
+    assert [record["path"] for record in _records(result)] == expected
+    result = _invoke(artifact, "./holiday/../holiday", "--detector", "none", "--format", "json")
+    paths = [record["path"] for record in _records(result)]
+    assert paths == [name.replace("holiday", "holiday/../holiday", 1) for name in expected]
+
+
+def test_named_files_keep_their_order(artifact: Path, tmp_path: Path) -> None:
+    """Files come out in the order in which they were named, whatever their suffix."""
+    names = [_face(tmp_path / name) for name in ("z.png", "a.png")]
+    odd = tmp_path / "no-suffix"
+    odd.write_bytes(names[0].read_bytes())
+    named = [names[0], odd, names[1]]
+    result = _invoke(artifact, *named, "--detector", "none", "--format", "json")
+    assert [record["path"] for record in _records(result)] == list(map(str, named))
+    assert [len(record["faces"]) for record in _records(result)] == [1, 1, 1]
+
+
+# --- files that do not work
+
+
+@pytest.mark.parametrize("form", ["table", "json", "jsonl", "csv"])
+def test_a_broken_file_does_not_stop_the_others(
+    artifact: Path, tmp_path: Path, photo: Path, broken: Path, form: str
+) -> None:
+    """The error is in the output beside the file, the others are done, the exit status is 1."""
+    missing = tmp_path / "missing.png"
+    result = _invoke(artifact, broken, missing, photo, "--format", form)
+    assert result.exit_code == 1
+    for path in (broken, missing, photo):
+        assert str(path) in result.stdout
+    assert "not an image" in result.stdout
+    assert "no such file" in result.stdout
+    assert "2 of 3" in result.stderr
+
+
+def test_no_face_is_no_error(artifact: Path, blank: Path) -> None:
+    """A photo without a face says so and ends with exit status 0."""
+    result = _invoke(artifact, blank)
+    assert result.exit_code == 0
+    assert result.stdout == f"{blank}  no face found\n"
+    assert result.stderr == ""
+
+
+def test_an_empty_folder_is_told(artifact: Path, tmp_path: Path, photo: Path) -> None:
+    """A folder without photos is an error of its own, and the others go on."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = _invoke(artifact, empty, photo)
+    assert result.exit_code == 1
+    assert f"{empty}  error: the folder holds no image" in result.stdout
+    assert str(photo) in result.stdout
+
+
+# --- options
+
+
+def test_the_whole_image_as_one_face(artifact: Path, blank: Path) -> None:
+    """--detector none judges each file as it is, faces or not."""
+    (record,) = _records(_invoke(artifact, blank, "--detector", "none", "--format", "json"))
+    assert [face["box"] for face in record["faces"]] == [[0, 0, 160, 120]]
+
+
+def test_unsure_faces_are_left_out(artifact: Path, photo: Path) -> None:
+    """--min-confidence keeps exactly the faces that are at least as sure."""
+    (record,) = _records(_invoke(artifact, photo, "--format", "json"))
+    sure = sorted(face["confidence"] for face in record["faces"])
+    between = (sure[0] + sure[1]) / 2
+    assert sure[0] < between < sure[1]
+    result = _invoke(artifact, photo, "--format", "json", "--min-confidence", between)
+    (kept,) = _records(result)
+    assert kept["faces"] == [face for face in record["faces"] if face["confidence"] > between]
+    result = _invoke(artifact, photo, "--format", "json", "--min-confidence", 1)
+    assert result.exit_code == 0
+    assert _records(result)[0]["faces"] == []
+
+
+@pytest.mark.parametrize("value", ["1.5", "-0.1", "half", "nan"])
+def test_a_confidence_that_is_no_share_is_refused(artifact: Path, photo: Path, value: str) -> None:
+    """--min-confidence takes numbers from 0 to 1 and nothing else."""
+    assert _invoke(artifact, photo, f"--min-confidence={value}").exit_code == 2
+
+
+def test_annotated_copies_show_boxes(artifact: Path, photo: Path, tmp_path: Path) -> None:
+    """--annotate writes a copy of the same size with the boxes, and leaves the photo alone."""
+    before = photo.read_bytes()
+    result = _invoke(artifact, photo, "--format", "json", "--annotate", tmp_path / "drawn")
+    assert result.exit_code == 0
+    assert photo.read_bytes() == before
+    drawn, original = (cv2.imread(str(path)) for path in (tmp_path / "drawn" / "scene.png", photo))
+    assert drawn is not None
+    assert original is not None
+    assert drawn.shape == original.shape
+    changed = (drawn != original).any(axis=2)
+    for face in _records(result)[0]["faces"]:
+        x, y, width, height = face["box"]
+        assert changed[y + height // 2, x - 1 : x + 2].any()
+        assert not changed[y + height // 3 : y + height // 2, x + width // 2].any()
+
+
+def test_annotating_never_overwrites_the_photo(artifact: Path, photo: Path) -> None:
+    """--annotate into the photo's own folder, also by a detour, is refused before any harm."""
+    before = photo.read_bytes()
+    (photo.parent / "detour").symlink_to(photo.parent, target_is_directory=True)
+    for folder in (photo.parent, photo.parent / "detour", photo.parent / "x" / ".."):
+        result = _invoke(artifact, photo, "--annotate", folder)
+        assert isinstance(result.exception, EmodetectError)
+        assert photo.read_bytes() == before
+
+
+def test_annotating_never_overwrites_another_named_photo(artifact: Path, tmp_path: Path) -> None:
+    """Copies of one folder's photos do not replace the photos of another that is analysed."""
+    _face(tmp_path / "a" / "x.png", number=1)
+    other = _face(tmp_path / "b" / "x.png", number=2)
+    before = other.read_bytes()
+    _invoke(
+        artifact, tmp_path / "a", tmp_path / "b", "--detector", "none", "--annotate", tmp_path / "b"
+    )
+    assert other.read_bytes() == before
+
+
+def test_annotating_twice_replaces_the_first_copies(artifact: Path, photo: Path) -> None:
+    """A second run writes over the copies of the first, as running a command again should."""
+    drawn = photo.parent / "drawn"
+    for _ in range(2):
+        assert _invoke(artifact, photo, "--annotate", drawn).exit_code == 0
+    assert [file.name for file in drawn.iterdir()] == ["scene.png"]
+
+
+def test_annotated_copies_keep_names_and_folders(artifact: Path, tmp_path: Path) -> None:
+    """Copies lie below the output folder as the photos lie below theirs, in any letters."""
+    _face(tmp_path / "Fotos 情感" / "süß" / "😀.png")
+    result = _invoke(
+        artifact, tmp_path / "Fotos 情感", "--detector", "none", "--annotate", tmp_path / "ä"
+    )
+    assert result.exit_code == 0
+    assert (tmp_path / "ä" / "süß" / "😀.png").is_file()
+
+
+def test_copies_of_one_name_from_two_folders_are_all_kept(artifact: Path, tmp_path: Path) -> None:
+    """x.png of two folders gives two copies, also where a third photo has the numbered name."""
+    photos = [_face(tmp_path / name, number=1) for name in ("a/x.png", "b/x.png", "c/x-2.png")]
+    photos.append(_face(tmp_path / "d" / "x.jpg"))
+    result = _invoke(artifact, *photos, "--detector", "none", "--annotate", tmp_path / "drawn")
+    assert result.exit_code == 0
+    assert len(list((tmp_path / "drawn").iterdir())) == 4
+
+
+def test_crops_lie_in_a_folder_for_each_emotion(artifact: Path, photo: Path) -> None:
+    """--save-crops writes each face's pixels below the name of its emotion."""
+    result = _invoke(artifact, photo, "--format", "json", "--save-crops", photo.parent / "crops")
+    (record,) = _records(result)
+    original = cv2.imread(str(photo))
+    assert original is not None
+    for number, face in enumerate(record["faces"], start=1):
+        crop = cv2.imread(str(photo.parent / "crops" / face["emotion"] / f"scene_{number}.png"))
+        x, y, width, height = face["box"]
+        assert crop is not None
+        assert np.array_equal(crop, original[y : y + height, x : x + width])
+    assert len(list((photo.parent / "crops").rglob("*.png"))) == 2
+
+
+def test_no_crop_replaces_another(artifact: Path, tmp_path: Path) -> None:
+    """Photos that differ only in suffix, or in where an underscore stands, keep their crops."""
+    for name in ("x.png", "x.jpg", "a_b/c.png", "a/b_c.png"):
+        _face(tmp_path / "in" / name, number=3)
+    result = _invoke(
+        artifact, tmp_path / "in", "--detector", "none", "--save-crops", tmp_path / "out"
+    )
+    assert result.exit_code == 0
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 4
+
+
+@pytest.mark.parametrize("option", ["--annotate", "--save-crops"])
+def test_an_output_folder_that_cannot_be_is_told(
+    artifact: Path, photo: Path, broken: Path, option: str
+) -> None:
+    """An output folder below a file ends in one error that names the place."""
+    result = _invoke(artifact, photo, option, broken / "below")
+    assert isinstance(result.exception, EmodetectError)
+    assert str(broken) in str(result.exception)
+    assert _invoke(artifact, photo, option, broken).exit_code == 2
+
+
+def test_a_copy_of_a_photo_too_wide_for_its_format_is_told(artifact: Path, tmp_path: Path) -> None:
+    """Where a copy cannot be encoded, no empty file is left in its place."""
+    wide = _write(tmp_path / "wide.png", np.zeros((2, 17000, 3), np.uint8))
+    wide = wide.rename(tmp_path / "wide.webp")
+    result = _invoke(artifact, wide, "--detector", "none", "--annotate", tmp_path / "drawn")
+    for file in (tmp_path / "drawn").rglob("*"):
+        assert file.stat().st_size > 0
+    assert result.exit_code == 0 or isinstance(result.exception, EmodetectError)
+
+
+# --- models that do not work, and the real program
+
+
+def _plain_zip(path: Path, artifact: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("hello.txt", "hello")
+
+
+def _truncated(path: Path, artifact: Path) -> None:
+    data = artifact.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def _swapped(path: Path, artifact: Path) -> None:
+    with zipfile.ZipFile(artifact) as source, zipfile.ZipFile(path, "w") as target:
+        for member in source.namelist():
+            data = source.read(member)
+            target.writestr(member, data[:-1] + b"?" if member == "model.tflite" else data)
+
+
+MODELS = {
+    "missing": lambda path, artifact: None,
+    "text": lambda path, artifact: path.write_text("no model", encoding="utf-8"),
+    "empty": lambda path, artifact: path.touch(),
+    "truncated": _truncated,
+    "plain zip": _plain_zip,
+    "folder": lambda path, artifact: path.mkdir(),
+    "swapped member": _swapped,
+}
+
+
+@pytest.mark.parametrize("kind", list(MODELS))
+def test_a_model_that_is_none_is_one_line(
+    artifact: Path, photo: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model file that is missing, damaged or something else is refused with its path."""
+    model = photo.parent / "model.keras"
+    MODELS[kind](model, artifact)
+    result = CliRunner().invoke(app, ["predict", str(photo), "--model", str(model)])
+    assert isinstance(result.exception, EmodetectError)
+    assert str(model) in str(result.exception)
+    assert "\n" not in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_the_program_ends_in_one_line_and_status_1(photo: Path, artifact: Path) -> None:
+    """`python -m emodetect predict` with a broken model prints `error: ...` and no traceback."""
+    model = photo.parent / "model.keras"
+    _truncated(model, artifact)
+    done = _run("predict", photo, "--model", model)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {model}")
+
+
+def test_predict_needs_none_of_the_heavy_libraries(artifact: Path, photo: Path) -> None:
+    """predict works where TensorFlow, Keras, Matplotlib, scikit-learn and SciPy cannot load."""
+    program = f"""
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {HEAVY!r}:
+            raise ImportError("refused by the test: " + name)
+
+sys.meta_path.insert(0, Refuse())
+from emodetect.cli import main
+sys.argv = ["emodetect", *sys.argv[1:]]
+main()
+"""
+    words = ["predict", photo, "--model", artifact, "--format", "json"]
+    words += ["--annotate", photo.parent / "drawn"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert len(json.loads(done.stdout)[0]["faces"]) == 2
+
+
+def test_output_can_be_cut_off_by_a_pager(artifact: Path, tmp_path: Path) -> None:
+    """`emodetect predict ... | head -1` ends without a traceback."""
+    for number in range(30):
+        _face(tmp_path / "in" / f"{number}.png", number=number)
+    words = ["predict", tmp_path / "in", "--detector", "none", "--model", artifact]
+    with subprocess.Popen(
+        [sys.executable, "-m", "emodetect", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        errors = process.stderr.read().decode()
+    assert "Traceback" not in errors
+    assert "BrokenPipe" not in errors
+
+
+def test_names_outside_the_locale_and_outside_unicode_work(artifact: Path, tmp_path: Path) -> None:
+    """With LC_ALL=C, and for a file name that is no Unicode at all, every format is written."""
+    folder = tmp_path / "in"
+    _face(folder / "счастье.png")
+    data = (folder / "счастье.png").read_bytes()
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff\xfe.png")).write_bytes(data)
+    environment = {**os.environ, "LC_ALL": "C", "LANG": "C"}
+    for form in ("table", "csv"):
+        done = subprocess.run(
+            [sys.executable, "-m", "emodetect", "predict", str(folder), "--detector", "none",
+             "--model", str(artifact), "--format", form, "--annotate", str(tmp_path / "drawn")],
+            capture_output=True,
+            check=False,
+            env=environment,
+            timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0
+        assert done.stderr == b""
+        assert "счастье.png" in done.stdout.decode("utf-8", "replace")
+    assert len(list((tmp_path / "drawn").iterdir())) == 2
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_plain_file_does_not_hang(artifact: Path, tmp_path: Path, kind: str) -> None:
+    """A named pipe or a device given as a photo is an error at once, not an endless read."""
+    path = Path("/dev/zero")
+    if kind == "pipe":
+        path = tmp_path / "pipe.png"
+        os.mkfifo(path)
+    # Limits memory, so that an endless read ends this test and not the machine.
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)); "
+        "sys.argv[0] = 'emodetect'; from emodetect.cli import main; main()"
+    )
+    words = [sys.executable, "-c", program, "predict", str(path), "--model", str(artifact)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 1
+    assert f"{path}  error: " in done.stdout
+    assert "Traceback" not in done.stderr
