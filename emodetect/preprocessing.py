@@ -5,6 +5,7 @@ Images are BGR, as OpenCV decodes them, until `to_input` makes the stored crop.
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,8 @@ def read_image(path: Path) -> np.ndarray:
     cannot be read, is empty, cut short, or no image.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe or device may never end
+            raise ImageError("not a regular file")
         data = path.read_bytes()
     except FileNotFoundError:
         raise ImageError("no such file") from None

@@ -34,6 +34,15 @@ END
     fi
 }
 
+# The test of a real window runs on a virtual display.
+install_virtual_display() {
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v Xvfb >/dev/null; then
+        echo "installing xvfb and xdotool for the test of a real window"
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends xvfb xdotool >/dev/null
+    fi
+}
+
 make_environment() {
     extra=${1:+[$1]}
     [ -x .venv/bin/python ] || "$(find_python)" -m venv .venv

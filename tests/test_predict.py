@@ -511,7 +511,7 @@ def test_what_is_no_plain_file_does_not_hang(artifact: Path, tmp_path: Path, kin
         os.mkfifo(path)
     # Limits memory, so that an endless read ends this test and not the machine.
     program = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)); "
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30)); "
         "sys.argv[0] = 'emodetect'; from emodetect.cli import main; main()"
     )
     words = [sys.executable, "-c", program, "predict", str(path), "--model", str(artifact)]

@@ -57,7 +57,8 @@ def train(
         result = _start(config, resume_run)
     except KeyboardInterrupt:
         run = resume_run or (config and config.output)
-        click.echo(f"interrupted; go on with: emodetect train --resume {run}", err=True)
+        if run and (run / "config.toml").is_file():
+            click.echo(f"interrupted; go on with: emodetect train --resume {run}", err=True)
         raise SystemExit(130) from None
     _plot(result)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in result.validation.items())

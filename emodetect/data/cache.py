@@ -123,8 +123,12 @@ def _is_complete(folder: Path, shape: tuple[int, int, int]) -> bool:
 def _key(paths: Sequence[Path], size: int, color: Color) -> str:
     digest = hashlib.sha256(f"{FORMAT} {size} {color}".encode())
     for path in paths:
-        status = path.stat()
-        digest.update(f"\n{path.absolute()} {status.st_size} {status.st_mtime_ns}".encode())
+        try:
+            status = path.stat()
+            state = f"{status.st_size} {status.st_mtime_ns}"
+        except OSError:  # reading it will say what is wrong with it
+            state = "unreadable"
+        digest.update(os.fsencode(f"\n{path.absolute()} {state}"))
     return digest.hexdigest()[:24]
 
 

@@ -146,6 +146,7 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
+    # Not is_file(): a broken link must end as a file that cannot be read, not in silence.
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.startswith("."):
+        if not path.is_dir() and not path.name.startswith("."):
             yield path

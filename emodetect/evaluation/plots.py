@@ -125,21 +125,26 @@ def contact_sheet(
     """Show some training images of each emotion, and below each its augmented version."""
     generator = np.random.default_rng(seed)
     train = dataset.indices("train") if "train" in dataset.splits else dataset.indices("all")
-    rows: list[np.ndarray] = []
-    titles: list[str] = []
-    for label, emotion in enumerate(dataset.emotions):
+    chosen = []
+    for label in range(len(dataset.emotions)):
         members = train[dataset.labels[train] == label]
         count = min(per_emotion, len(members))
-        chosen = np.sort(generator.choice(members, count, replace=False))
-        kinds = [(dataset.images[chosen], emotion)]
-        if augment is not None:
-            kinds.append((augment(dataset.images[chosen]), f"{emotion}, augmented"))
+        chosen.append(np.sort(generator.choice(members, count, replace=False)))
+    # All in one call, so that no two images are changed alike.
+    changed = augment(dataset.images[np.concatenate(chosen)]) if augment else None
+    cells: list[np.ndarray] = []
+    titles: list[str] = []
+    done = 0
+    for emotion, members in zip(dataset.emotions, chosen, strict=True):
+        kinds = [(dataset.images[members], emotion)]
+        if changed is not None:
+            kinds.append((changed[done : done + len(members)], f"{emotion}, augmented"))
+        done += len(members)
         for images, title in kinds:
-            missing = per_emotion - count
-            blank = np.full((missing, *images.shape[1:]), 255, np.uint8)
-            rows.append(np.concatenate([images, blank]))
-            titles += [title] * count + [""] * missing
-    _grid(np.concatenate(rows), titles, columns=per_emotion).savefig(out, dpi=DPI)
+            missing = per_emotion - len(images)
+            cells += [images, np.full((missing, *images.shape[1:]), 255, np.uint8)]
+            titles += [title] * len(images) + [""] * missing
+    _grid(np.concatenate(cells), titles, columns=per_emotion).savefig(out, dpi=DPI)
 
 
 def _grid(images: np.ndarray, titles: Sequence[str], *, columns: int, title: str = "") -> Figure:

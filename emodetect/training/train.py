@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import importlib.util
 import json
 import os
 import platform
@@ -101,6 +102,7 @@ def train(config: ExperimentConfig) -> TrainingResult:
             f"{run}: is there already; go on with it by --resume {run}, or name another folder "
             "with --set output=FOLDER."
         )
+    _require_tensorboard(config)
     dataset = load_dataset(config.data, seed=config.seed)
     with _clear_disk_errors(run):
         run.mkdir(parents=True, exist_ok=True)
@@ -123,6 +125,7 @@ def resume(run: Path, config: ExperimentConfig | None = None) -> TrainingResult:
         )
     if (run / "best_model.keras").is_file():
         raise ConfigError(f"{run}: is finished; its model is {run / 'best_model.keras'}.")
+    _require_tensorboard(own)
     dataset = load_dataset(own.data, seed=own.seed)
     record = run / "checkpoints" / "dataset.json"
     if record.is_file() and json.loads(record.read_text())["fingerprint"] != dataset.fingerprint:
@@ -130,6 +133,14 @@ def resume(run: Path, config: ExperimentConfig | None = None) -> TrainingResult:
             f"{run}: the data has changed since the run was started; start a new run."
         )
     return _train(own, run, dataset)
+
+
+def _require_tensorboard(config: ExperimentConfig) -> None:
+    if config.training.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise ConfigError(
+            "training.tensorboard: TensorBoard is not installed; install it with "
+            "pip install 'emodetect[tensorboard]', or set the key to false."
+        )
 
 
 def _train(config: ExperimentConfig, run: Path, dataset: Dataset) -> TrainingResult:
@@ -251,7 +262,7 @@ def _fit(
         ),
     ]
     if training.tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(run / "tensorboard"))
+        callbacks.append(keras.callbacks.TensorBoard(str(run / "tensorboard")))
     with _clear_disk_errors(run):
         history = model.fit(
             batches(

@@ -1,0 +1,401 @@
+"""Figures and reports: against values worked out by hand, and through the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from emodetect.artifact import read_artifact
+from emodetect.cli import app
+from emodetect.data.dataset import Dataset
+from emodetect.data.synthetic import draw_dataset
+from emodetect.errors import DataError, EmodetectError
+from emodetect.evaluation.metrics import Predictions, compute_metrics, predict_dataset
+from emodetect.evaluation.report import write_report
+
+REPORT = {
+    "metrics.json",
+    "classification_report.csv",
+    "confusion_matrix.png",
+    "roc.png",
+    "mistakes.png",
+}
+
+
+def _predictions(
+    labels: list[int], probabilities: list[list[float]], emotions: tuple[str, ...]
+) -> Predictions:
+    count = len(labels)
+    images = np.random.default_rng(0).integers(0, 256, (count, 16, 16, 1), dtype=np.uint8)
+    return Predictions(
+        emotions=emotions,
+        labels=np.array(labels),
+        probabilities=np.array(probabilities, np.float32),
+        images=images,
+        paths=np.array([f"{number}.png" for number in range(count)]),
+    )
+
+
+@pytest.fixture
+def six() -> Predictions:
+    """Six answers; in the order (sad, happy, fear) three, two and one are true.
+
+    Predicted: sad, sad, happy; happy, happy; sad. The confusion matrix is therefore
+    [[2, 1, 0], [0, 2, 0], [1, 0, 0]].
+    """
+    return _predictions(
+        [0, 0, 0, 1, 1, 2],
+        [
+            [0.7, 0.2, 0.1],
+            [0.6, 0.3, 0.1],
+            [0.3, 0.6, 0.1],
+            [0.1, 0.8, 0.1],
+            [0.3, 0.5, 0.2],
+            [0.6, 0.3, 0.1],
+        ],
+        ("sad", "happy", "fear"),
+    )
+
+
+def test_the_figures_are_those_worked_out_by_hand(six: Predictions) -> None:
+    """Accuracy, precision, recall, F1, averages and log-loss follow their definitions."""
+    metrics = compute_metrics(six)
+    assert metrics["images"] == 6
+    assert metrics["accuracy"] == pytest.approx(4 / 6)
+    assert metrics["confusion_matrix"] == [[2, 1, 0], [0, 2, 0], [1, 0, 0]]
+    expected = {
+        "sad": (2 / 3, 2 / 3, 2 / 3, 3),
+        "happy": (2 / 3, 1, 4 / 5, 2),
+        "fear": (0, 0, 0, 1),
+    }
+    for emotion, values in expected.items():
+        row = metrics["per_class"][emotion]
+        found = (row["precision"], row["recall"], row["f1-score"], row["support"])
+        assert found == pytest.approx(values)
+    macro, weighted = metrics["macro_average"], metrics["weighted_average"]
+    assert macro["precision"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+    assert macro["recall"] == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert macro["f1-score"] == pytest.approx((2 / 3 + 4 / 5 + 0) / 3)
+    assert weighted["f1-score"] == pytest.approx((3 * 2 / 3 + 2 * 4 / 5 + 0) / 6)
+    assert metrics["balanced_accuracy"] == pytest.approx((2 / 3 + 1 + 0) / 3)
+    of_the_truth = [0.7, 0.6, 0.3, 0.8, 0.5, 0.1]
+    log_loss = -sum(math.log(probability) for probability in of_the_truth) / 6
+    assert metrics["log_loss"] == pytest.approx(log_loss, abs=1e-5)
+    assert metrics["absent"] == []
+    assert metrics["never_predicted"] == ["fear"]
+    assert metrics["emotions"] == ["sad", "happy", "fear"]
+
+
+def test_the_figures_can_be_written_as_strict_json(six: Predictions) -> None:
+    """metrics.json holds plain numbers that any JSON reader takes, no NaN."""
+    text = json.dumps(compute_metrics(six), allow_nan=False)
+    assert json.loads(text)["images"] == 6
+
+
+def test_an_emotion_that_the_data_lacks_is_left_out_of_the_averages() -> None:
+    """Averages go over the emotions there are; an answer of an absent one is an error."""
+    # True: sad, sad, happy, happy. Answers: sad, fear, happy, happy.
+    predictions = _predictions(
+        [0, 0, 1, 1],
+        [[0.8, 0.1, 0.1], [0.2, 0.2, 0.6], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1]],
+        ("sad", "happy", "fear"),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        metrics = compute_metrics(predictions)
+    assert metrics["absent"] == ["fear"]
+    assert metrics["never_predicted"] == []
+    assert list(metrics["per_class"]) == ["sad", "happy"]
+    assert metrics["accuracy"] == pytest.approx(3 / 4)
+    assert metrics["balanced_accuracy"] == pytest.approx((1 / 2 + 1) / 2)
+    assert metrics["macro_average"]["recall"] == pytest.approx((1 / 2 + 1) / 2)
+    assert metrics["macro_average"]["precision"] == pytest.approx(1)
+    assert metrics["macro_average"]["f1-score"] == pytest.approx((2 / 3 + 1) / 2)
+    assert metrics["confusion_matrix"] == [[1, 0, 1], [0, 2, 0], [0, 0, 0]]
+
+
+def test_an_emotion_never_predicted_raises_no_warning(six: Predictions, tmp_path: Path) -> None:
+    """Undefined precisions count as 0 in silence, in the figures and in the pictures."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        metrics = compute_metrics(six)
+        write_report(six, metrics, tmp_path)
+    assert metrics["per_class"]["fear"]["precision"] == 0
+
+
+def _assert_report(folder: Path) -> None:
+    assert {file.name for file in folder.iterdir()} == REPORT
+    for file in folder.glob("*.png"):
+        picture = cv2.imread(str(file))
+        assert picture is not None
+        assert min(picture.shape[:2]) > 50
+        assert picture.std() > 1
+
+
+def test_a_report_is_complete(six: Predictions, tmp_path: Path) -> None:
+    """A report holds the figures as JSON and CSV, and pictures that open."""
+    metrics = compute_metrics(six)
+    files = write_report(six, metrics, tmp_path / "deep" / "report")
+    assert {file.name for file in files} == REPORT
+    _assert_report(tmp_path / "deep" / "report")
+    stored = (tmp_path / "deep" / "report" / "metrics.json").read_text(encoding="utf-8")
+    assert json.loads(stored) == metrics
+    with (tmp_path / "deep" / "report" / "classification_report.csv").open(
+        newline="", encoding="utf-8"
+    ) as file:
+        rows = {row["emotion"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["sad", "happy", "fear", "macro average", "weighted average"]
+    assert float(rows["happy"]["precision"]) == pytest.approx(2 / 3)
+    assert float(rows["happy"]["recall"]) == pytest.approx(1)
+    assert float(rows["happy"]["f1"]) == pytest.approx(0.8)
+    assert int(rows["happy"]["support"]) == 2
+    assert int(rows["macro average"]["support"]) == 6
+
+
+def test_perfect_answers_have_a_report_too(tmp_path: Path) -> None:
+    """Without a single mistake every figure is 1 and the mistakes picture says there are none."""
+    predictions = _predictions([0, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], ("sad", "happy"))
+    metrics = compute_metrics(predictions)
+    assert metrics["accuracy"] == 1
+    assert metrics["macro_average"]["f1-score"] == 1
+    write_report(predictions, metrics, tmp_path)
+    _assert_report(tmp_path)
+
+
+@pytest.mark.parametrize("probabilities", [[0.9, 0.1], [0.1, 0.9]])
+def test_a_single_image_has_a_report_too(probabilities: list[float], tmp_path: Path) -> None:
+    """One image, answered right or wrong, gives figures and pictures without a warning."""
+    predictions = _predictions([0], [probabilities], ("sad", "happy"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        metrics = compute_metrics(predictions)
+        write_report(predictions, metrics, tmp_path)
+    assert metrics["accuracy"] == (1 if probabilities[0] > 0.5 else 0)
+    assert metrics["absent"] == ["happy"]
+    _assert_report(tmp_path)
+
+
+def test_many_mistakes_fit_a_picture(tmp_path: Path) -> None:
+    """A model that is always wrong on colour images of eight emotions gets its report too."""
+    count = 40
+    probabilities = np.full((count, 8), 0.05)
+    probabilities[:, 7] = 0.65
+    emotions = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise", "contempt")
+    predictions = _predictions([number % 7 for number in range(count)], probabilities, emotions)
+    colour = replace(predictions, images=np.repeat(predictions.images, 3, axis=3))
+    metrics = compute_metrics(colour)
+    assert metrics["accuracy"] == 0
+    write_report(colour, metrics, tmp_path)
+    _assert_report(tmp_path)
+
+
+class _ReadsPixels:
+    """A recognizer that answers with the emotion whose position each image's pixels hold."""
+
+    emotions = ("sad", "fear", "happy")
+
+    def classify_inputs(self, inputs: np.ndarray) -> np.ndarray:
+        probabilities = np.full((len(inputs), 3), 0.1, np.float32)
+        probabilities[np.arange(len(inputs)), inputs[:, 0, 0, 0]] = 0.8
+        return probabilities
+
+
+def _dataset(
+    emotions: tuple[str, ...], labels: list[int], pixels: list[int], splits: list[str]
+) -> Dataset:
+    images = np.empty((len(labels), 4, 4, 1), np.uint8)
+    images[:] = np.array(pixels).reshape(-1, 1, 1, 1)
+    return Dataset(
+        images=images,
+        labels=np.array(labels),
+        splits=np.array(splits, "U5"),
+        paths=np.array([f"{number}.png" for number in range(len(labels))]),
+        emotions=emotions,
+        skipped=(),
+        left_out={},
+        fingerprint="",
+    )
+
+
+def test_labels_are_matched_by_name() -> None:
+    """Data whose emotions stand in another order, or are fewer, is judged by their names."""
+    # Model: sad 0, fear 1, happy 2. Data: happy 0, sad 1. The third answer is wrong.
+    dataset = _dataset(("happy", "sad"), [0, 1, 1], [2, 0, 2], ["test"] * 3)
+    predictions = predict_dataset(_ReadsPixels(), dataset, "test")
+    assert predictions.emotions == ("sad", "fear", "happy")
+    assert predictions.labels.tolist() == [2, 0, 0]
+    assert predictions.predicted.tolist() == [2, 0, 2]
+    metrics = compute_metrics(predictions)
+    assert metrics["accuracy"] == pytest.approx(2 / 3)
+    assert metrics["absent"] == ["fear"]
+
+
+def test_an_emotion_that_the_model_does_not_know_is_refused() -> None:
+    """Data of an emotion the model cannot answer is an error that names it and the way out."""
+    dataset = _dataset(("angry", "happy"), [0, 1], [0, 2], ["test"] * 2)
+    with pytest.raises(DataError, match=r"angry.*--classes"):
+        predict_dataset(_ReadsPixels(), dataset, "test")
+
+
+def test_only_the_images_of_the_split_are_judged() -> None:
+    """A split's images alone count, in order, over more than one batch; `all` takes every one."""
+    splits = ["test" if number % 3 == 0 else "train" for number in range(300)]
+    dataset = _dataset(("sad", "happy"), [0] * 300, [0] * 300, splits)
+    predictions = predict_dataset(_ReadsPixels(), dataset, "test")
+    assert predictions.paths.tolist() == [f"{number}.png" for number in range(0, 300, 3)]
+    assert len(predict_dataset(_ReadsPixels(), dataset, "all").labels) == 300
+
+
+def test_an_empty_split_is_told() -> None:
+    """A split without images is an error that names those there are."""
+    dataset = _dataset(("sad", "happy"), [0, 1], [0, 2], ["train", "test"])
+    with pytest.raises(DataError, match=r"'val'.*test, train"):
+        predict_dataset(_ReadsPixels(), dataset, "val")
+
+
+# --- through the command line
+
+
+@pytest.fixture
+def faces(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Class folders of four drawn faces for each of the model's emotions."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    emotions = read_artifact(artifact).metadata.emotions
+    draw_dataset(tmp_path, counts={"faces": 4}, emotions=emotions, seed=9, size=64)
+    return tmp_path / "faces"
+
+
+def _evaluate(artifact: Path, *arguments: object) -> Result:
+    words = ["evaluate", "--model", str(artifact), *map(str, arguments)]
+    return CliRunner().invoke(app, words)
+
+
+def test_evaluate_counts_what_predict_answers(artifact: Path, faces: Path, tmp_path: Path) -> None:
+    """The accuracy in metrics.json is the share of files that `predict` names rightly."""
+    result = _evaluate(artifact, "--data", f"folder:{faces}", "--out", tmp_path / "report")
+    assert result.exit_code == 0
+    _assert_report(tmp_path / "report")
+    metrics = json.loads((tmp_path / "report" / "metrics.json").read_text(encoding="utf-8"))
+    words = ["predict", str(faces), "--detector", "none", "--format", "jsonl"]
+    lines = CliRunner().invoke(app, [*words, "--model", str(artifact)]).stdout.splitlines()
+    pairs = []
+    for line in lines:
+        record = json.loads(line)
+        pairs.append((Path(record["path"]).parent.name, record["faces"][0]["emotion"]))
+    assert metrics["images"] == len(pairs) == 4 * len(metrics["emotions"])
+    right = sum(true == answer for true, answer in pairs)
+    assert metrics["accuracy"] == pytest.approx(right / len(pairs))
+    order = metrics["emotions"]
+    for true, row in zip(order, metrics["confusion_matrix"], strict=True):
+        assert row == [pairs.count((true, answer)) for answer in order]
+    assert f"accuracy {metrics['accuracy']:.4f}" in result.stdout
+    assert metrics["split"] == "all"
+
+
+def test_evaluate_replaces_no_report(artifact: Path, faces: Path, tmp_path: Path) -> None:
+    """A report that is there is refused without --force, left as it was, and replaced with it."""
+    report = tmp_path / "report"
+    report.mkdir()
+    (report / "metrics.json").write_text("mine", encoding="utf-8")
+    words = ("--data", f"folder:{faces}", "--out", report)
+    result = _evaluate(artifact, *words)
+    assert isinstance(result.exception, EmodetectError)
+    assert "--force" in str(result.exception)
+    assert (report / "metrics.json").read_text(encoding="utf-8") == "mine"
+    assert [file.name for file in report.iterdir()] == ["metrics.json"]
+    assert _evaluate(artifact, *words, "--force").exit_code == 0
+    _assert_report(report)
+
+
+def test_evaluate_takes_a_subset_of_classes(artifact: Path, faces: Path, tmp_path: Path) -> None:
+    """--classes judges on these emotions alone, by any of their names, and counts the rest."""
+    out = tmp_path / "report"
+    words = ("--data", f"folder:{faces}", "--classes", "Happiness,sad", "--out", out)
+    assert _evaluate(artifact, *words).exit_code == 0
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["images"] == 8
+    assert set(metrics["per_class"]) == {"happy", "sad"}
+    assert sum(metrics["left_out"].values()) == 4 * (len(metrics["emotions"]) - 2)
+
+
+def test_evaluate_takes_one_class_alone(artifact: Path, faces: Path, tmp_path: Path) -> None:
+    """--classes happy measures how many happy faces are found."""
+    out = tmp_path / "report"
+    words = ("--data", f"folder:{faces}", "--classes", "happy", "--out", out)
+    assert _evaluate(artifact, *words).exit_code == 0
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["images"] == 4
+    assert metrics["accuracy"] == metrics["per_class"]["happy"]["recall"]
+
+
+def test_skipped_files_are_named_in_the_report(artifact: Path, faces: Path, tmp_path: Path) -> None:
+    """A broken file among many is skipped, said so, and named in metrics.json."""
+    for number in range(30):
+        source = faces / "happy" / "happy_00000.png"
+        (faces / "happy" / f"more_{number}.png").write_bytes(source.read_bytes())
+    broken = faces / "happy" / "happy_00001.png"
+    broken.write_text("no image", encoding="utf-8")
+    result = _evaluate(artifact, "--data", f"folder:{faces}", "--out", tmp_path / "report")
+    assert result.exit_code == 0
+    metrics = json.loads((tmp_path / "report" / "metrics.json").read_text(encoding="utf-8"))
+    (skipped,) = metrics["skipped"]
+    assert str(broken) in skipped
+    assert "skipped 1" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--data", "faces"), "SOURCE:PATH"),
+        (("--data", "csv:faces"), "sources"),
+        (("--data", "folder:nowhere"), "no such folder"),
+        (("--data", "folder:"), "path"),
+        (("--data", "folder:{faces}", "--classes", "hapy"), "'happy'"),
+        (("--data", "folder:{faces}", "--classes", "contempt"), "contempt"),
+        (("--data", "folder:{faces}", "--classes", "happy,happy"), "once"),
+        (("--data", "folder:{faces}", "--classes", "happy,"), "--classes"),
+        (("--data", "folder:{faces}", "--split", "test"), "--split all"),
+        (("--data", "synthetic:somewhere"), "path"),
+        (("--config", "dmeo"), "'demo'"),
+    ],
+)
+def test_data_that_cannot_be_judged_on_is_told(
+    artifact: Path, faces: Path, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    """Wrong names of data, classes, splits and configs end in one clear error."""
+    named = [word.format(faces=faces) for word in words]
+    result = _evaluate(artifact, *named, "--out", tmp_path / "report")
+    assert isinstance(result.exception, EmodetectError)
+    assert said in str(result.exception)
+    assert not (tmp_path / "report").exists()
+
+
+def test_data_and_config_exclude_each_other(artifact: Path, faces: Path) -> None:
+    """Naming the data twice is a usage error, not a silent choice."""
+    result = _evaluate(artifact, "--data", f"folder:{faces}", "--config", "demo")
+    assert result.exit_code == 2
+
+
+def test_classes_without_data_is_refused(artifact: Path) -> None:
+    """--classes, which goes with --data alone, is not accepted and ignored."""
+    assert _evaluate(artifact, "--config", "demo", "--classes", "happy,sad").exit_code == 2
+
+
+def test_a_report_that_cannot_be_written_is_told(
+    artifact: Path, faces: Path, tmp_path: Path
+) -> None:
+    """An --out below a file ends in one error that names the place."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    out = tmp_path / "file" / "report"
+    result = _evaluate(artifact, "--data", f"folder:{faces}", "--out", out)
+    assert isinstance(result.exception, EmodetectError)
+    assert str(tmp_path / "file") in str(result.exception)
