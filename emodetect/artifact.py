@@ -148,10 +148,10 @@ def _metadata(content: dict[str, Any]) -> Metadata:
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
+    if not os.path.isfile(path):  # noqa: PTH113  Path.is_file raises for some names
+        raise ModelError(f"{path}: no such model file.")
     try:
         return zipfile.ZipFile(path)
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such model file.") from None
     except (OSError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path}: expected a .keras model file: {error}.") from None
 

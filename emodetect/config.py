@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, time
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -22,8 +24,17 @@ from emodetect.errors import ConfigError, DataError
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
+def _refuse_empty(path: object) -> object:
+    if path == "":
+        raise ValueError("expected a path")
+    return path
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+Section = TypeVar("Section", bound=_Section)
 
 
 class SyntheticConfig(_Section):
@@ -53,6 +64,11 @@ class DataConfig(_Section):
     max_unreadable_fraction: Fraction = 0.05
     cache_dir: Path | None = None
     synthetic: SyntheticConfig = SyntheticConfig()
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _not_empty(cls, path: object) -> object:
+        return _refuse_empty(path)
 
     @field_validator("classes")
     @classmethod
@@ -97,6 +113,13 @@ class ModelConfig(_Section):
         default=(), description="units of the dense layers between backbone and softmax"
     )
 
+    @field_validator("weights")
+    @classmethod
+    def _known_or_file(cls, weights: str) -> str:
+        if weights in ("imagenet", "none") or weights.endswith(".h5"):
+            return weights
+        raise ValueError("expected 'imagenet', 'none', or a file that ends in .weights.h5")
+
 
 class AugmentationConfig(_Section):
     """Random changes to training images; 0 or false switches one off."""
@@ -115,9 +138,9 @@ class AugmentationConfig(_Section):
 class TrainingConfig(_Section):
     """The two phases: a head on the frozen backbone, then fine-tuning."""
 
-    head_epochs: int = Field(default=1, ge=0)
-    epochs: int = Field(default=12, ge=0, description="epochs of fine-tuning")
-    batch_size: int = Field(default=64, ge=1)
+    head_epochs: int = Field(default=1, ge=0, le=10_000)
+    epochs: int = Field(default=12, ge=0, le=10_000, description="epochs of fine-tuning")
+    batch_size: int = Field(default=64, ge=1, le=65_536)
     head_learning_rate: float = Field(default=1e-3, gt=0)
     learning_rate: float = Field(default=7e-4, gt=0)
     warmup_epochs: float = Field(default=1.0, ge=0, description="linear, in fine-tuning")
@@ -157,6 +180,11 @@ class ExperimentConfig(_Section):
     seed: int = Field(default=0, ge=0, lt=2**31)
     output: Path = Field(default=Path("runs/emodetect"), description="the run folder")
 
+    @field_validator("output", mode="before")
+    @classmethod
+    def _not_empty(cls, output: object) -> object:
+        return _refuse_empty(output)
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.model.weights == "none" and self.training.head_epochs:
@@ -195,9 +223,9 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> ExperimentC
     Raises ConfigError with the key, what was expected and what came.
     """
     path = Path(name_or_path)
-    if path.suffix == ".toml" or path.exists():
+    if path.suffix == ".toml" or os.path.isfile(path):  # noqa: PTH113  Path.is_file may raise
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
         except OSError as error:
             raise ConfigError(f"{path}: cannot read the config: {error.strerror}.") from None
         except UnicodeDecodeError:
@@ -206,7 +234,7 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> ExperimentC
         text = preset_text(name_or_path)
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{name_or_path}: not valid TOML: {error}.") from None
     for override in overrides:
         _apply_override(values, override)
@@ -215,10 +243,22 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> ExperimentC
 
 def validate_config(values: Mapping[str, Any], *, origin: str) -> ExperimentConfig:
     """Validate nested plain values (of a TOML or JSON file) as an experiment's config."""
+    return _validate(ExperimentConfig, values, origin)
+
+
+def validate_data(values: Mapping[str, Any], *, origin: str) -> DataConfig:
+    """Validate plain values as the data section of a config."""
+    return _validate(DataConfig, values, origin)
+
+
+def _validate(section: type[Section], values: Mapping[str, Any], origin: str) -> Section:
+    for key, value in _flatten(values):
+        if isinstance(value, date | time):
+            raise ConfigError(f"{origin}: {key}: expected no date, got {value}; quote it as text.")
     try:
         # Through JSON because pydantic's strict mode takes arrays for tuples and text for
         # paths only there; numbers written as text stay errors.
-        return ExperimentConfig.model_validate_json(json.dumps(values, default=str))
+        return section.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         lines = [_explain(detail) for detail in error.errors()]
         joined = "\n  ".join(lines)
@@ -249,15 +289,17 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     if not separator or not all(parts):
         raise ConfigError(f"--set: expected key=value such as training.epochs=3, got {override!r}.")
     try:
-        value = tomllib.loads(f"value = {raw}")["value"]
+        parsed = tomllib.loads(f"value = {raw}")
     except tomllib.TOMLDecodeError:
-        value = raw.strip()
+        parsed = {"value": raw.strip()}
+    if len(parsed) > 1:
+        raise ConfigError(f"--set: expected one key=value, got several lines: {override!r}.")
     table = values
     for part in parts[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
             raise ConfigError(f"--set {override}: {part!r} is a value, not a table of keys.")
-    table[parts[-1]] = value
+    table[parts[-1]] = parsed["value"]
 
 
 def _explain(detail: Any) -> str:

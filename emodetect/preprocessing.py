@@ -5,7 +5,9 @@ Images are BGR, as OpenCV decodes them, until `to_input` makes the stored crop.
 
 from __future__ import annotations
 
+import io
 import stat
+import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +19,8 @@ from emodetect.errors import ImageError
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 Color = Literal["gray", "rgb"]
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -45,14 +49,14 @@ def decode_image(data: bytes) -> np.ndarray:
         raise ImageError("the file is empty")
     if _is_cut_short(data):
         raise ImageError("the image is cut short (its end is missing)")
-    buffer = np.frombuffer(data, np.uint8)
+    image = _decode_on_white(data) if _may_be_transparent(data) else None
+    if image is not None:
+        return image
     try:
-        if _has_alpha(data):
-            image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
-            if image is not None and image.ndim == 3 and image.shape[2] == 4:
-                return _on_white(image)
-        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
+        if "MAX_IMAGE" in str(error):
+            raise ImageError("too large to be decoded safely (over 200 million pixels)") from None
         raise ImageError(f"cannot be decoded: {error.err or error}") from None
     if image is None:
         raise ImageError("not an image that can be decoded (JPEG, PNG, WebP, BMP, TIFF)")
@@ -99,26 +103,41 @@ def _pad_to_square(image: np.ndarray) -> np.ndarray:
     )
 
 
-def _on_white(image: np.ndarray) -> np.ndarray:
-    scale = np.iinfo(image.dtype).max
-    pixels = image.astype(np.float32) / scale
-    alpha = pixels[..., 3:]
-    blended = pixels[..., :3] * alpha + (1 - alpha)
-    return np.rint(blended * 255).astype(np.uint8)
+def _decode_on_white(data: bytes) -> np.ndarray | None:
+    """Decode an image with transparency; None where it has none or cannot be read.
+
+    By Pillow, because OpenCV ignores the EXIF orientation, palettes and some formats here.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data))
+        if not image.has_transparency_data:
+            return None
+        upright = ImageOps.exif_transpose(image).convert("RGBA")
+        white = Image.new("RGBA", upright.size, "white")
+        rgb = np.asarray(Image.alpha_composite(white, upright).convert("RGB"))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise ImageError("too large to be decoded safely") from None
+    except (OSError, ValueError, SyntaxError):
+        return None
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
 
 
-def _has_alpha(data: bytes) -> bool:
-    # Asked before decoding, because decoding twice would halve the speed of reading data sets.
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return len(data) > 25 and data[25] in (4, 6)
-    if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X":
-        return len(data) > 20 and bool(data[20] & 0x10)
-    return False
+def _may_be_transparent(data: bytes) -> bool:
+    # Told from the header: the slower decoder must not read every image of a data set.
+    if data[:8] == PNG_SIGNATURE:
+        return data[25:26] in (b"\x04", b"\x06") or b"tRNS" in data[: data.find(b"IDAT")]
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return data[12:16] in (b"VP8X", b"VP8L")
+    return data[:4] in (b"II*\0", b"MM\0*")
 
 
 def _is_cut_short(data: bytes) -> bool:
     """Tell whether a JPEG or PNG lacks its end, which OpenCV would fill with grey in silence."""
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
+    if data[:8] == PNG_SIGNATURE:
         return b"IEND" not in data
     if data[:2] != b"\xff\xd8":
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -22,10 +23,10 @@ def model_path(name_or_path: str | Path | None) -> Path:
     Raises ModelError where there is neither.
     """
     shipped = shipped_models()
-    name = str(name_or_path or DEFAULT_MODEL)
+    name = DEFAULT_MODEL if name_or_path is None else str(name_or_path)
     if name in shipped:
         return shipped[name]
-    if Path(name).exists():
+    if os.path.exists(name):  # noqa: PTH110  Path.exists raises for some names
         return Path(name)
     raise ModelError(
         f"{name}: expected the path of a .keras file or the name of a shipped model "

@@ -259,12 +259,29 @@ def test_a_set_of_broken_pictures_alone_is_told(tmp_path: Path, stored: Path) ->
         load_dataset(config, seed=0)
 
 
-def test_a_link_that_leads_nowhere_or_round_is_no_endless_search(tmp_path: Path) -> None:
-    """Dangling links and links to a folder above end the search like any other entry."""
+def test_a_link_to_a_folder_above_is_no_endless_search(tmp_path: Path) -> None:
+    """A class folder that links to its own data set ends the search like any other."""
     _make(tmp_path, {"happy": 2, "sad": 2})
-    (tmp_path / "happy" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "happy" / "round").symlink_to(tmp_path, target_is_directory=True)
     assert len(_list(tmp_path).samples) == 4
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, stored: Path) -> None:
+    """A dangling link is skipped and named like any picture that cannot be read."""
+    _make(tmp_path / "faces", {"happy": 15, "sad": 15})
+    dangling = tmp_path / "faces" / "happy" / "gone.png"
+    dangling.symlink_to(tmp_path / "nowhere.png")
+    dataset = load_for_evaluation(_config(tmp_path / "faces", stored))
+    assert len(dataset.labels) == 30
+    assert [file.path for file in dataset.skipped] == [str(dangling)]
+
+
+def test_a_file_name_outside_unicode_is_read(tmp_path: Path, stored: Path) -> None:
+    """A picture whose name holds bytes that are no UTF-8 is a picture like any other."""
+    _make(tmp_path / "faces", {"happy": 3, "sad": 3})
+    odd = os.fsencode(tmp_path / "faces" / "sad") + b"/\xff\xfe.png"
+    Path(os.fsdecode(odd)).write_bytes((tmp_path / "faces/sad/0003.png").read_bytes())
+    assert len(load_for_evaluation(_config(tmp_path / "faces", stored)).labels) == 7
 
 
 # --- splits

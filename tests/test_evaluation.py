@@ -385,11 +385,6 @@ def test_data_and_config_exclude_each_other(artifact: Path, faces: Path) -> None
     assert result.exit_code == 2
 
 
-def test_classes_without_data_is_refused(artifact: Path) -> None:
-    """--classes, which goes with --data alone, is not accepted and ignored."""
-    assert _evaluate(artifact, "--config", "demo", "--classes", "happy,sad").exit_code == 2
-
-
 def test_a_report_that_cannot_be_written_is_told(
     artifact: Path, faces: Path, tmp_path: Path
 ) -> None:

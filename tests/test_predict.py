@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -21,6 +22,8 @@ from emodetect.artifact import read_artifact
 from emodetect.cli import app
 from emodetect.data.synthetic import Scene, draw_face, draw_scene
 from emodetect.errors import EmodetectError
+from emodetect.inference.photos import analyze_photos, find_photos
+from emodetect.inference.recognizer import Face
 
 HEAVY = ("tensorflow", "keras", "matplotlib", "sklearn", "scipy")
 
@@ -246,15 +249,29 @@ def test_the_whole_image_as_one_face(artifact: Path, blank: Path) -> None:
     assert [face["box"] for face in record["faces"]] == [[0, 0, 160, 120]]
 
 
-def test_unsure_faces_are_left_out(artifact: Path, photo: Path) -> None:
-    """--min-confidence keeps exactly the faces that are at least as sure."""
-    (record,) = _records(_invoke(artifact, photo, "--format", "json"))
-    sure = sorted(face["confidence"] for face in record["faces"])
-    between = (sure[0] + sure[1]) / 2
-    assert sure[0] < between < sure[1]
-    result = _invoke(artifact, photo, "--format", "json", "--min-confidence", between)
-    (kept,) = _records(result)
-    assert kept["faces"] == [face for face in record["faces"] if face["confidence"] > between]
+class _TwoFaces:
+    """A recognizer that finds one sure and one unsure face in every photo."""
+
+    def analyze(self, image: np.ndarray) -> list[Face]:
+        sure = Face((0, 0, 40, 40), "happy", 0.75, {"happy": 0.75, "sad": 0.25})
+        unsure = Face((50, 0, 40, 40), "sad", 0.5, {"happy": 0.5, "sad": 0.5})
+        return [sure, unsure]
+
+
+@pytest.mark.parametrize(
+    ("least", "kept"),
+    [(0.0, [0.75, 0.5]), (0.5, [0.75, 0.5]), (0.6, [0.75]), (0.75, [0.75]), (0.76, [])],
+)
+def test_unsure_faces_are_left_out(blank: Path, least: float, kept: list[float]) -> None:
+    """Faces that are at least as sure as asked are kept, all others left out."""
+    photos = list(find_photos([blank]))
+    (result,) = analyze_photos(photos, _TwoFaces(), min_confidence=least)
+    assert [face.confidence for face in result.faces] == kept
+    assert result.error is None
+
+
+def test_min_confidence_is_obeyed(artifact: Path, photo: Path) -> None:
+    """--min-confidence 1 leaves every face out, and that is no error."""
     result = _invoke(artifact, photo, "--format", "json", "--min-confidence", 1)
     assert result.exit_code == 0
     assert _records(result)[0]["faces"] == []
@@ -338,7 +355,7 @@ def test_crops_lie_in_a_folder_for_each_emotion(artifact: Path, photo: Path) -> 
     original = cv2.imread(str(photo))
     assert original is not None
     for number, face in enumerate(record["faces"], start=1):
-        crop = cv2.imread(str(photo.parent / "crops" / face["emotion"] / f"scene_{number}.png"))
+        crop = cv2.imread(str(photo.parent / "crops" / face["emotion"] / f"scene.png_{number}.png"))
         x, y, width, height = face["box"]
         assert crop is not None
         assert np.array_equal(crop, original[y : y + height, x : x + width])
@@ -478,6 +495,61 @@ def test_output_can_be_cut_off_by_a_pager(artifact: Path, tmp_path: Path) -> Non
         errors = process.stderr.read().decode()
     assert "Traceback" not in errors
     assert "BrokenPipe" not in errors
+
+
+def test_a_progress_bar_takes_nothing_from_the_output(artifact: Path, tmp_path: Path) -> None:
+    """`predict FOLDER --format csv > file` in a terminal writes every row into the file."""
+    for number in range(25):
+        _face(tmp_path / "in" / f"{number:02d}.png", number=number)
+    words = ["predict", tmp_path / "in", "--detector", "none", "--format", "csv"]
+    words += ["--model", artifact]
+    terminal, child = os.openpty()
+    out = tmp_path / "emotions.csv"
+    with out.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "emodetect", *map(str, words)],
+            stdout=file,
+            stderr=child,
+            env={**os.environ, "TERM": "xterm"},
+        )
+    os.close(child)
+    # The terminal is read to its end, or the program would wait for it.
+    with os.fdopen(terminal, "rb", buffering=0) as screen, contextlib.suppress(OSError):
+        while screen.read(4096):
+            pass
+    assert process.wait(timeout=60) == 0
+    with out.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["path"]).name for row in rows] == [f"{n:02d}.png" for n in range(25)]
+
+
+def test_photos_of_an_earlier_run_are_not_analysed(artifact: Path, tmp_path: Path) -> None:
+    """With --annotate and --save-crops inside the searched folder, a second run finds the same."""
+    _face(tmp_path / "holiday" / "x.png")
+    words = (tmp_path / "holiday", "--detector", "none", "--format", "json")
+    words += ("--annotate", tmp_path / "holiday" / "drawn")
+    words += ("--save-crops", tmp_path / "holiday" / "crops")
+    first, second = (_records(_invoke(artifact, *words)) for _ in range(2))
+    assert second == first
+    assert len(first) == 1
+
+
+def test_a_name_too_long_for_any_file_is_told(artifact: Path, photo: Path) -> None:
+    """A path that the system refuses outright is that photo's error, and the others go on."""
+    result = _invoke(artifact, f"{'a' * 300}.png", photo, "--format", "json")
+    assert result.exit_code == 1
+    first, second = _records(result)
+    assert first["error"] is not None
+    assert len(second["faces"]) == 2
+
+
+def test_a_table_stays_one_line_a_face(artifact: Path, tmp_path: Path) -> None:
+    """Line breaks and terminal codes in a file's name do not break or colour the table."""
+    _face(tmp_path / "in" / "a\nb.png")
+    _face(tmp_path / "in" / "c\x1b[31md.png")
+    result = _invoke(artifact, tmp_path / "in", "--detector", "none")
+    assert len(result.stdout.splitlines()) == 2
+    assert "\x1b" not in result.stdout
 
 
 def test_names_outside_the_locale_and_outside_unicode_work(artifact: Path, tmp_path: Path) -> None:

@@ -35,3 +35,8 @@ def main() -> None:
         click.secho("error: ", fg="red", bold=True, nl=False, err=True)
         click.echo(str(error), err=True)
         sys.exit(1)
+    except OSError as error:  # a disk, folder or permission that no module foresaw
+        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"{place}{error.strerror or error}", err=True)
+        sys.exit(1)

@@ -41,6 +41,10 @@ def show(config_name: str, overrides: tuple[str, ...], out: Path) -> None:
     from emodetect.data.pipeline import augment_images
     from emodetect.evaluation.plots import contact_sheet
 
+    if out.suffix.lower() != ".png":
+        raise click.BadParameter(
+            f"expected a name that ends in .png, got {out}", param_hint="--out"
+        )
     config = load_config(config_name, overrides)
     dataset = load_dataset(config.data, seed=config.seed)
     counts = dataset.counts()

@@ -19,7 +19,7 @@ from emodetect.cli.model_options import model_options, usable_model
     type=click.Choice(["train", "val", "test", "all"]),
     help="Which images. [default: test, or all where the data has no splits]",
 )
-@click.option("--classes", metavar="A,B,...", help="With --data: use only these emotions.")
+@click.option("--classes", metavar="A,B,...", help="Use only the images of these emotions.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -30,10 +30,10 @@ from emodetect.cli.model_options import model_options, usable_model
 def evaluate(
     model: str | None,
     labels: str | None,
-    pixels: str,
+    pixels: str | None,
     data: str | None,
     config_name: str | None,
-    split: Any,
+    split: str | None,
     classes: str | None,
     out: Path | None,
     force: bool,
@@ -49,41 +49,36 @@ def evaluate(
     """
     if data and config_name:
         raise click.UsageError("Name the data once: --data or --config.")
-    if classes and not data:
-        raise click.UsageError("--classes goes with --data.")
     from emodetect.config import load_config
-    from emodetect.errors import EmodetectError
-    from emodetect.evaluation import evaluate as evaluation
-    from emodetect.evaluation.metrics import compute_metrics
-    from emodetect.evaluation.report import write_report
+    from emodetect.evaluation.metrics import compute_metrics, predict_dataset
+    from emodetect.evaluation.report import check_report_folder, write_report
+    from emodetect.evaluation.sources import open_source, open_training_data, training_config
     from emodetect.inference.recognizer import EmotionRecognizer
     from emodetect.shipped import shipped_models
 
     path = usable_model(model, labels, pixels)
     recognizer = EmotionRecognizer(path, detector="none")
     if data:
-        predictions, dataset, split = evaluation.evaluate_source(
-            recognizer, data, split=split, classes=classes
-        )
+        dataset = open_source(data, recognizer.metadata)
     else:
-        config = (
-            load_config(config_name)
-            if config_name
-            else evaluation.training_config(recognizer.metadata)
-        )
-        predictions, dataset, split = evaluation.evaluate_config(recognizer, config, split=split)
+        config = load_config(config_name) if config_name else training_config(recognizer.metadata)
+        dataset = open_training_data(config, recognizer.metadata)
+    split = split or ("test" if "test" in dataset.splits else "all")
     home = Path() if path in shipped_models().values() else path.parent
     out = out or home / f"evaluation-{split}"
-    if out.is_dir() and any(out.iterdir()) and not force:
-        raise EmodetectError(
-            f"{out}: holds a report already; name another folder with --out, or add --force."
-        )
+    check_report_folder(out, force=force)
+    predictions = predict_dataset(
+        recognizer, dataset, split, emotions=classes.split(",") if classes else None
+    )
+    left_out = dict(dataset.left_out)
+    if others := len(dataset.indices(split)) - len(predictions.labels):
+        left_out["emotion outside --classes"] = others
     metrics = {
         "model": str(path),
         "data": data or config_name or "the model's own",
         "split": split,
         "skipped": [f"{file.path}: {file.reason}" for file in dataset.skipped],
-        "left_out": dataset.left_out,
+        "left_out": left_out,
         **compute_metrics(predictions),
     }
     files = write_report(predictions, metrics, out)
@@ -117,5 +112,7 @@ def _print(metrics: dict[str, Any]) -> None:
         click.echo(f"never predicted: {', '.join(metrics['never_predicted'])}")
     if metrics["absent"]:
         click.echo(f"no images of: {', '.join(metrics['absent'])} (left out of the averages)")
+    for reason, count in metrics["left_out"].items():
+        click.echo(f"left out {count:,} images: {reason}")
     if metrics["skipped"]:
         click.echo(f"skipped {len(metrics['skipped'])} unreadable files, named in metrics.json")

@@ -17,9 +17,8 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--pixels",
             type=click.Choice(list(PIXEL_RANGES)),
-            default="0..255",
-            show_default=True,
-            help="With --labels: the range of pixel values that the foreign model was trained on.",
+            help="With --labels: the range of pixel values that the foreign model was trained on. "
+            "[default: 0..255]",
         ),
         click.option(
             "--labels",
@@ -37,13 +36,17 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def usable_model(model: str | None, labels: str | None, pixels: str) -> Path:
+def usable_model(model: str | None, labels: str | None, pixels: str | None) -> Path:
     """Return the artifact to use; a foreign Keras file is compiled once, into the cache."""
     from emodetect.shipped import model_path
 
     path = model_path(model)
     if labels is None:
+        if pixels is not None:
+            raise click.UsageError("--pixels goes with --labels.")
         return path
     from emodetect.training.foreign import adopt_foreign
 
-    return adopt_foreign(path, labels=labels.split(","), pixel_range=PIXEL_RANGES[pixels])
+    return adopt_foreign(
+        path, labels=labels.split(","), pixel_range=PIXEL_RANGES[pixels or "0..255"]
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +16,14 @@ if TYPE_CHECKING:
     from emodetect.inference.photos import PhotoResult
 
 
+def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    if math.isnan(value):
+        raise click.BadParameter("expected a number from 0 to 1")
+    return value
+
+
 @click.command()
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
 @model_options
 @click.option(
     "--detector",
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
     "--min-confidence",
     type=click.FloatRange(0, 1),
     default=0.0,
+    callback=_refuse_nan,
     metavar="P",
     help="Leave out faces whose emotion is less sure than this.",
 )
@@ -55,7 +64,7 @@ def predict(
     images: tuple[Path, ...],
     model: str | None,
     labels: str | None,
-    pixels: str,
+    pixels: str | None,
     detector: str,
     min_confidence: float,
     output_format: str,
@@ -78,7 +87,7 @@ def predict(
     from emodetect.progress import track
 
     recognizer = EmotionRecognizer(usable_model(model, labels, pixels), detector=detector)
-    photos = list(find_photos(images))
+    photos = list(find_photos(images, leave_out=(annotate, save_crops)))
     results = analyze_photos(
         photos,
         recognizer,
@@ -86,7 +95,7 @@ def predict(
         annotate=annotate,
         save_crops=save_crops,
     )
-    if len(photos) > 20:
+    if len(photos) > 20 and not sys.stdout.isatty():
         results = track(results, description="analysing", total=len(photos))
     failed: list[str] = []
     for line in WRITERS[output_format](_noting_errors(results, failed), recognizer.emotions):

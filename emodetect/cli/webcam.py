@@ -43,7 +43,7 @@ def webcam(
     list_only: bool,
     model: str | None,
     labels: str | None,
-    pixels: str,
+    pixels: str | None,
     no_display: bool,
     output: Path | None,
     log: Path | None,

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -63,8 +64,8 @@ def publish(folder: Path) -> Iterator[Path]:
         unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     except OSError as error:
         raise DataError(
-            f"{folder.parent}: cannot write the cache: {error.strerror}; "
-            "name another folder with data.cache_dir."
+            f"{folder.parent}: cannot write the cache: {error.strerror}; name another folder "
+            "with data.cache_dir in a config, or with the variable XDG_CACHE_HOME."
         ) from None
     try:
         yield unfinished
@@ -75,8 +76,8 @@ def publish(folder: Path) -> Iterator[Path]:
                 raise
     except OSError as error:
         raise DataError(
-            f"{folder}: writing the cache failed: {error.strerror}; free some space or name "
-            "another folder with data.cache_dir."
+            f"{folder}: writing the cache failed: {error.strerror}; free some space, or name "
+            "another folder with data.cache_dir in a config or the variable XDG_CACHE_HOME."
         ) from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -96,12 +97,16 @@ def load_images(
         shutil.rmtree(folder, ignore_errors=True)
         with publish(folder) as unfinished:
             _decode_all(paths, unfinished, size=size, color=color)
-    index = np.load(folder / "index.npz")
+    rows, digests, skipped = _read_index(folder)
+    return ImageCache(_open_images(folder, shape), rows, digests, skipped)
+
+
+def _read_index(folder: Path) -> tuple[np.ndarray, np.ndarray, tuple[SkippedFile, ...]]:
+    # Opened here, because np.load leaves a damaged file open.
+    with (folder / "index.npz").open("rb") as file, np.load(file) as index:
+        rows, digests = index["rows"], index["digests"]
     skipped = json.loads((folder / "skipped.json").read_text(encoding="utf-8"))
-    images = _open_images(folder, shape)
-    return ImageCache(
-        images, index["rows"], index["digests"], tuple(SkippedFile(**entry) for entry in skipped)
-    )
+    return rows, digests, tuple(SkippedFile(**entry) for entry in skipped)
 
 
 def _open_images(folder: Path, shape: tuple[int, int, int]) -> np.ndarray:
@@ -113,10 +118,9 @@ def _open_images(folder: Path, shape: tuple[int, int, int]) -> np.ndarray:
 
 def _is_complete(folder: Path, shape: tuple[int, int, int]) -> bool:
     try:
-        count = len(np.load(folder / "index.npz")["rows"])
-        size = (folder / "images.bin").stat().st_size
-        return (folder / "skipped.json").is_file() and size == count * int(np.prod(shape))
-    except (OSError, ValueError, KeyError):
+        rows, _, _ = _read_index(folder)
+        return (folder / "images.bin").stat().st_size == len(rows) * int(np.prod(shape))
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return False
 
 

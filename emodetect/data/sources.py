@@ -73,6 +73,10 @@ def read_folder(config: DataConfig) -> Listing:
         )
     samples: list[Sample] = []
     left_out: Counter[str] = Counter()
+    for top in {root, *split_folders}:
+        beside = sum(path.suffix.lower() in IMAGE_SUFFIXES for path in _direct_files(top))
+        if beside:
+            left_out["image beside the class folders, not in one"] += beside
     tops: dict[Path, str | None] = {**split_folders} if split_folders else {root: None}
     for top, split in tops.items():
         for folder in _folders(top):
@@ -143,6 +147,10 @@ def _folders(parent: Path) -> list[Path]:
     return sorted(
         path for path in parent.iterdir() if path.is_dir() and not path.name.startswith(".")
     )
+
+
+def _direct_files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if not path.is_dir()]
 
 
 def _files(folder: Path) -> Iterator[Path]:

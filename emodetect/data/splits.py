@@ -55,10 +55,12 @@ def _carve(
         _, chosen = train_test_split(
             np.arange(len(first)), test_size=fraction, stratify=strata, random_state=seed
         )
-    except ValueError as error:
+    except ValueError:
+        fewest = np.bincount(strata).min() if len(strata) else 0
         raise DataError(
-            f"cannot take a {name} split of {fraction:g} out of {len(first)} different images: "
-            f"{error} Add images or change data.{'test' if name == 'test' else 'validation'}"
-            "_fraction."
+            f"cannot take a {name} split of {fraction:g} out of {len(first)} different images, "
+            f"{fewest} of the rarest emotion: each emotion needs at least 2, and the split one "
+            f"for each emotion. Add images, or change data."
+            f"{'test' if name == 'test' else 'validation'}_fraction."
         ) from None
     splits[members[np.isin(group, chosen)]] = name

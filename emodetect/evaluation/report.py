@@ -7,13 +7,25 @@ import json
 from pathlib import Path
 from typing import Any
 
+from emodetect.errors import EmodetectError
 from emodetect.evaluation import plots
 from emodetect.evaluation.metrics import Predictions
 
 
+def check_report_folder(out: Path, *, force: bool) -> None:
+    """Raise EmodetectError where the folder holds files already and `force` is not set."""
+    if out.is_dir() and any(out.iterdir()) and not force:
+        raise EmodetectError(
+            f"{out}: holds files already; name another folder with --out, or add --force."
+        )
+
+
 def write_report(predictions: Predictions, metrics: dict[str, Any], out: Path) -> list[Path]:
     """Write figures and plots into the folder `out`; return the files."""
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EmodetectError(f"{out}: cannot be written: {error.strerror}.") from None
     names = (
         "metrics.json",
         "classification_report.csv",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,49 +34,71 @@ class PhotoResult:
     """What was found in a photo; `error` says why nothing could be, and is else None.
 
     `width` and `height` are in pixels, after turning the image upright; None with an error.
+    `unsure` counts the faces left out for their low confidence.
     """
 
     path: str
     width: int | None
     height: int | None
     faces: tuple[Face, ...]
+    unsure: int
     error: str | None
 
 
-def find_photos(named: Iterable[Path]) -> Iterator[Photo]:
+def find_photos(named: Iterable[Path], *, leave_out: Iterable[Path | None] = ()) -> Iterator[Photo]:
     """Yield named files as they are, and the images inside named folders, sorted, at any depth.
 
-    A folder without images is yielded itself, so that it ends as an error and not in silence.
-    Results of files of the same name, from different folders, get a number.
+    A folder without images, or one that cannot be read, is yielded itself, so that it ends as an
+    error and not in silence. Photos that would have the same place among the results, because
+    they come from different folders, get a number.
+
+    Args:
+        leave_out: folders that are not searched, such as those of an earlier run's results.
+
+    Raises:
+        EmodetectError: for a named folder that is to be left out.
     """
-    seen: Counter[Path] = Counter()
-    for photo in _all_photos(named):
-        seen[photo.inner] += 1
-        if (number := seen[photo.inner]) > 1:
-            inner = photo.inner.with_name(f"{photo.inner.stem}-{number}{photo.inner.suffix}")
-            yield Photo(photo.path, inner)
-        else:
-            yield photo
-
-
-def _all_photos(named: Iterable[Path]) -> Iterator[Photo]:
+    closed = {os.path.realpath(folder) for folder in leave_out if folder is not None}
+    taken: set[Path] = set()
     for path in named:
-        if not path.is_dir():
-            yield Photo(path, Path(path.name))
-            continue
-        inside = sorted(
-            file
-            for file in path.rglob("*")
-            if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+        for photo in _photos_of(path, closed):
+            inner, number = photo.inner, 1
+            while inner in taken:
+                number += 1
+                inner = photo.inner.with_name(f"{photo.inner.stem}-{number}{photo.inner.suffix}")
+            taken.add(inner)
+            yield Photo(photo.path, inner)
+
+
+def _photos_of(path: Path, closed: set[str]) -> Iterator[Photo]:
+    if not os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
+        yield Photo(path, Path(path.name or "photo"))
+        return
+    if os.path.realpath(path) in closed:
+        raise EmodetectError(
+            f"{path}: is both searched for photos and written to; name another folder to write to."
         )
-        for file in inside:
-            yield Photo(file, file.relative_to(path))
-        if not inside:
-            yield Photo(path, Path(path.name))
+    found: list[Path] = []
+    unreadable: list[Path] = []
+    for folder, folders, files in os.walk(
+        path, onerror=lambda error: unreadable.append(Path(error.filename))
+    ):
+        folders[:] = [
+            name for name in folders if os.path.realpath(Path(folder, name)) not in closed
+        ]
+        found += [Path(folder, name) for name in files if _is_image_name(name)]
+    for file in sorted([*found, *unreadable]):
+        yield Photo(file, file.relative_to(path))
+    if not found and not unreadable:
+        yield Photo(path, Path(path.name or "photo"))
+
+
+def _is_image_name(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
 
 
 def analyze_photos(
-    photos: Iterable[Photo],
+    photos: Sequence[Photo],
     recognizer: EmotionRecognizer,
     *,
     min_confidence: float = 0.0,
@@ -91,46 +113,51 @@ def analyze_photos(
         save_crops: folder for face crops, in one folder for each emotion.
 
     Raises:
-        EmodetectError: where an annotated copy would overwrite the photo itself, or an output
-            cannot be written.
+        EmodetectError: where a result would overwrite a photo, or cannot be written.
     """
+    originals = {os.path.realpath(photo.path) for photo in photos}
     for photo in photos:
         try:
             image = _read(photo.path)
         except ImageError as error:
-            yield PhotoResult(str(photo.path), None, None, (), str(error))
+            yield PhotoResult(str(photo.path), None, None, (), 0, str(error))
             continue
-        faces = tuple(
-            face for face in recognizer.analyze(image) if face.confidence >= min_confidence
-        )
+        found = recognizer.analyze(image)
+        faces = tuple(face for face in found if face.confidence >= min_confidence)
         if annotate is not None:
-            _write_image(annotate / photo.inner, draw_faces(image, faces), keep=photo.path)
+            _write_image(annotate / photo.inner, draw_faces(image, faces), originals)
         if save_crops is not None:
             for number, face in enumerate(faces, start=1):
-                name = "_".join(photo.inner.with_suffix("").parts)
-                place = save_crops / face.emotion / f"{name}_{number}.png"
-                _write_image(place, recognizer.crop(image, face.box), keep=photo.path)
+                name = f"{photo.inner.name}_{number}.png"
+                place = save_crops / face.emotion / photo.inner.parent / name
+                _write_image(place, recognizer.crop(image, face.box), originals)
         height, width = image.shape[:2]
-        yield PhotoResult(str(photo.path), width, height, faces, None)
+        unsure = len(found) - len(faces)
+        yield PhotoResult(str(photo.path), width, height, faces, unsure, None)
 
 
 def _read(path: Path) -> np.ndarray:
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise ImageError("the folder may not be read")
         raise ImageError(f"the folder holds no image ({', '.join(IMAGE_SUFFIXES)})")
     return read_image(path)
 
 
-def _write_image(path: Path, image: np.ndarray, *, keep: Path) -> None:
-    if path.exists() and path.samefile(keep):
-        raise EmodetectError(
-            f"{path}: an annotated copy would overwrite the photo; name another folder."
-        )
+def _write_image(path: Path, image: np.ndarray, originals: set[str]) -> None:
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         path = path.with_name(path.name + ".png")
-    # Encoded in memory, because OpenCV's own file writing fails on some Unicode paths.
-    encoded = cv2.imencode(path.suffix, image)[1]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.realpath(path) in originals:
+            raise EmodetectError(
+                f"{path}: a result would overwrite this photo; name another folder."
+            )
+        # Encoded in memory, because OpenCV's own file writing fails on some Unicode paths.
+        whole, encoded = cv2.imencode(path.suffix, image)
+        if not whole:  # WebP ends at 16,383 pixels a side
+            path = path.with_name(path.name + ".png")
+            encoded = cv2.imencode(".png", image)[1]
         path.write_bytes(encoded.tobytes())
     except OSError as error:
         raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None

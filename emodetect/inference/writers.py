@@ -36,11 +36,12 @@ def photo_record(result: PhotoResult) -> dict[str, Any]:
 def as_table(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Iterator[str]:
     """Yield a line for each face."""
     for result in results:
-        path = _printable(result.path)
+        path = _on_one_line(result.path)
         if result.error is not None:
             yield f"{path}  error: {result.error}"
         elif not result.faces:
-            yield f"{path}  no face found"
+            unsure = f" sure enough ({result.unsure} below the confidence)" if result.unsure else ""
+            yield f"{path}  no face found{unsure}"
         for face in result.faces:
             x, y, width, height = face.box
             yield (
@@ -91,6 +92,14 @@ def _csv_line(values: list[Any]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(values)
     return text.getvalue()
+
+
+def _on_one_line(path: str) -> str:
+    # A name may hold line breaks, or codes that change the terminal.
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in path
+    )
 
 
 def _printable(path: str) -> str:

@@ -1,0 +1,45 @@
+"""The data that a model is to be evaluated on, by the name a user gives it."""
+
+from __future__ import annotations
+
+from emodetect.artifact import Metadata
+from emodetect.config import ExperimentConfig, validate_config, validate_data
+from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
+from emodetect.data.sources import READERS
+from emodetect.errors import ConfigError, DataError
+
+
+def open_source(source: str, metadata: Metadata) -> Dataset:
+    """Load labelled images named as SOURCE:PATH, such as "folder:data/fer2013".
+
+    They have the splits that the source itself has, and the size and colour of the model's input.
+
+    Raises:
+        DataError: for a name of another form, or data that cannot be read.
+    """
+    kind, separator, path = source.partition(":")
+    if not separator or kind not in READERS:
+        raise DataError(
+            f"--data: expected SOURCE:PATH such as folder:data/fer2013 (sources: "
+            f"{', '.join(READERS)}), got {source!r}."
+        )
+    values = {"source": kind, "image_size": metadata.image_size, "color": metadata.color}
+    if path:
+        values["path"] = path
+    return load_for_evaluation(validate_data(values, origin=f"--data {source}"))
+
+
+def open_training_data(config: ExperimentConfig, metadata: Metadata) -> Dataset:
+    """Load the data of a training config, split exactly as in training."""
+    size_and_color = {"image_size": metadata.image_size, "color": metadata.color}
+    return load_dataset(config.data.model_copy(update=size_and_color), seed=config.seed)
+
+
+def training_config(metadata: Metadata) -> ExperimentConfig:
+    """Return the config that a model was trained with, as it carries it."""
+    if not metadata.config:
+        raise ConfigError(
+            f"{metadata.name}: the model carries no training config; name the data with "
+            "--data SOURCE:PATH or --config FILE."
+        )
+    return validate_config(metadata.config, origin=metadata.name)
