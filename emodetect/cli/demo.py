@@ -36,6 +36,9 @@ def demo(context: click.Context, out: Path) -> None:
     if scene_file.is_file():  # the mark of an earlier demo, whose parts alone are replaced
         shutil.rmtree(run, ignore_errors=True)
         shutil.rmtree(report, ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+    scene = draw_scene(SCENE_EMOTIONS, np.random.default_rng(7), width=800, height=500)
+    scene_file.write_bytes(cv2.imencode(".png", scene.image)[1].tobytes())
     model = run / "best_model.keras"
 
     click.secho("1/3  training on drawn faces", bold=True)
@@ -43,8 +46,6 @@ def demo(context: click.Context, out: Path) -> None:
     click.secho("2/3  evaluating on drawn faces that training never saw", bold=True)
     context.invoke(evaluate, model=str(model), out=report)
     click.secho("3/3  predicting a drawn scene", bold=True)
-    scene = draw_scene(SCENE_EMOTIONS, np.random.default_rng(7), width=800, height=500)
-    cv2.imwrite(str(scene_file), scene.image)
     context.invoke(predict, images=(scene_file,), model=str(model), annotate=out / "annotated")
     left_to_right = sorted(scene.faces, key=lambda face: face.box)
     click.echo(f"drawn, left to right: {', '.join(face.emotion for face in left_to_right)}")
