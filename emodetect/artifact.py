@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import zipfile
 from dataclasses import asdict, dataclass, field, fields
@@ -142,8 +143,12 @@ def _metadata(content: dict[str, Any]) -> Metadata:
         raise ValueError(f"expected at least two different emotions, got {values['emotions']!r}")
     if metadata.color not in ("gray", "rgb"):
         raise ValueError(f"expected the colour mode gray or rgb, got {metadata.color!r}")
-    if not (isinstance(metadata.image_size, int) and metadata.temperature > 0):
-        raise ValueError("image size or temperature are not usable")
+    if not (isinstance(metadata.image_size, int) and metadata.image_size > 0):
+        raise ValueError(f"expected an image size in pixels, got {metadata.image_size!r}")
+    if not (math.isfinite(metadata.temperature) and metadata.temperature > 0):
+        raise ValueError(f"expected a temperature above 0, got {metadata.temperature!r}")
+    if not 0 <= metadata.margin <= 10:
+        raise ValueError(f"expected a margin from 0 to 10, got {metadata.margin!r}")
     return metadata
 
 

@@ -143,7 +143,11 @@ class TrainingConfig(_Section):
     batch_size: int = Field(default=64, ge=1, le=65_536)
     head_learning_rate: float = Field(default=1e-3, gt=0)
     learning_rate: float = Field(default=7e-4, gt=0)
-    warmup_epochs: float = Field(default=1.0, ge=0, description="linear, in fine-tuning")
+    warmup_epochs: float | None = Field(
+        default=None,
+        ge=0,
+        description="linear, in fine-tuning; if absent 1, or a quarter of a run below 4 epochs",
+    )
     weight_decay: float = Field(default=0.02, ge=0)
     label_smoothing: Fraction = 0.1
     ema_momentum: Fraction = Field(
@@ -162,12 +166,16 @@ class TrainingConfig(_Section):
     def _possible(self) -> Self:
         if self.head_epochs + self.epochs == 0:
             raise ValueError("epochs: head_epochs and epochs are both 0, nothing would be trained")
-        if self.epochs and self.warmup_epochs >= self.epochs:
+        if self.epochs and self.warmup >= self.epochs:
             raise ValueError(
-                f"warmup_epochs: expected less than epochs ({self.epochs}), "
-                f"got {self.warmup_epochs:g}"
+                f"warmup_epochs: expected less than epochs ({self.epochs}), got {self.warmup:g}"
             )
         return self
+
+    @property
+    def warmup(self) -> float:
+        """The epochs of warm-up, also where the config leaves them to the default."""
+        return min(1.0, self.epochs / 4) if self.warmup_epochs is None else self.warmup_epochs
 
 
 class ExperimentConfig(_Section):
@@ -223,7 +231,10 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> ExperimentC
     Raises ConfigError with the key, what was expected and what came.
     """
     path = Path(name_or_path)
-    if path.suffix == ".toml" or os.path.isfile(path):  # noqa: PTH113  Path.is_file may raise
+    # A preset's bare name means the preset, whatever lies in the current folder.
+    if name_or_path not in preset_names() and (
+        path.suffix == ".toml" or os.path.isfile(path)  # noqa: PTH113  Path.is_file may raise
+    ):
         try:
             text = path.read_text(encoding="utf-8-sig")
         except OSError as error:

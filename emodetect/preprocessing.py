@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import stat
-import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -79,11 +78,15 @@ def to_input(image: np.ndarray, *, size: int, color: Color) -> np.ndarray:
         (size, size, 1 or 3) uint8, gray or RGB.
     """
     code = cv2.COLOR_BGR2GRAY if color == "gray" else cv2.COLOR_BGR2RGB
-    square = _pad_to_square(cv2.cvtColor(image, code))
-    side = square.shape[0]
-    if side != size:
-        method = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-        square = cv2.resize(square, (size, size), interpolation=method)
+    pixels = cv2.cvtColor(image, code)
+    height, width = pixels.shape[:2]
+    longer = max(height, width)
+    if longer != size:
+        method = cv2.INTER_AREA if longer > size else cv2.INTER_LINEAR
+        shape = max(1, round(width * size / longer)), max(1, round(height * size / longer))
+        pixels = cv2.resize(pixels, shape, interpolation=method)
+    # Only now, because a long thin strip padded at its full length would fill the memory.
+    square = _pad_to_square(pixels)
     return square.reshape(size, size, channels_of(color))
 
 
@@ -111,15 +114,14 @@ def _decode_on_white(data: bytes) -> np.ndarray | None:
     from PIL import Image, ImageOps
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
-        if not image.has_transparency_data:
+        image = Image.open(io.BytesIO(data))
+        # Pillow's 16-bit grey loses its range on the way to 8 bits.
+        if not image.has_transparency_data or image.mode.startswith("I"):
             return None
         upright = ImageOps.exif_transpose(image).convert("RGBA")
         white = Image.new("RGBA", upright.size, "white")
         rgb = np.asarray(Image.alpha_composite(white, upright).convert("RGB"))
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
         raise ImageError("too large to be decoded safely") from None
     except (OSError, ValueError, SyntaxError):
         return None

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Makes .venv, installs emodetect and runs its demo. Needs Python 3.11-3.13 and the package index.
+# Makes .venv, installs emodetect and runs its demo in the current folder.
+# Needs Python 3.11-3.13 and the package index. Options go to `emodetect demo`.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+here=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/setup.sh
 make_environment
+cd "$here"
 "$VENV_PYTHON" -m emodetect demo "$@"

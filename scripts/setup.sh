@@ -1,9 +1,13 @@
 # Sourced by demo.sh and test.sh: makes .venv beside the package and installs emodetect into it.
 # Usage: . scripts/setup.sh [EXTRA]     leaves $VENV_PYTHON set
 
+is_suitable() {
+    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
+}
+
 find_python() {
     for name in "${PYTHON:-python3}" python3.13 python3.12 python3.11 python; do
-        if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+        if is_suitable "$name"; then
             echo "$name"
             return
         fi
@@ -12,41 +16,58 @@ find_python() {
     return 1
 }
 
+is_root_on_debian() {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null
+}
+
+apt_install() {
+    apt-get update -qq &&
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+make_venv() {
+    if is_suitable .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        return
+    fi
+    rm -rf .venv # half made, or of another Python
+    local python
+    python=$(find_python) || return 1
+    if ! "$python" -m venv .venv; then
+        echo "error: $python cannot make a virtual environment; on Debian or Ubuntu install" \
+            "python3-venv and run this again" >&2
+        return 1
+    fi
+}
+
 # opencv-python links against two system libraries that slim images lack.
 install_system_libraries() {
-    missing=""
-    "$VENV_PYTHON" - <<'END' || missing="libgl1 libglib2.0-0"
+    if "$VENV_PYTHON" - <<'END' 2>/dev/null; then return; fi
 import ctypes, sys
 if sys.platform == "linux":
     for library in ("libGL.so.1", "libgthread-2.0.so.0"):
         ctypes.CDLL(library)
 END
-    [ -z "$missing" ] && return
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        echo "installing the system libraries that OpenCV needs: $missing"
-        apt-get update -qq
-        # shellcheck disable=SC2086  # two package names
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
-    else
-        echo "error: OpenCV needs libGL.so.1 and libgthread-2.0.so.0; install them, on Debian or" >&2
-        echo "Ubuntu with: sudo apt-get install $missing" >&2
-        return 1
+    if is_root_on_debian; then
+        echo "installing the system libraries that OpenCV needs: libgl1 libglib2.0-0"
+        apt_install libgl1 libglib2.0-0 && return
     fi
+    echo "error: OpenCV needs libGL.so.1 and libgthread-2.0.so.0; install them, on Debian or" \
+        "Ubuntu with: sudo apt-get install libgl1 libglib2.0-0" >&2
+    return 1
 }
 
-# The test of a real window runs on a virtual display.
+# The test of a real window runs on a virtual display, and is skipped where there is none.
 install_virtual_display() {
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v Xvfb >/dev/null; then
-        echo "installing xvfb and xdotool for the test of a real window"
-        apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends xvfb xdotool >/dev/null
+    if command -v Xvfb >/dev/null && command -v xdotool >/dev/null; then return; fi
+    if ! is_root_on_debian || ! apt_install xvfb xdotool; then
+        echo "no xvfb and xdotool here: the test of a real window will be skipped" >&2
     fi
 }
 
 make_environment() {
-    extra=${1:+[$1]}
-    [ -x .venv/bin/python ] || "$(find_python)" -m venv .venv
+    make_venv || return 1
     VENV_PYTHON=$PWD/.venv/bin/python
-    "$VENV_PYTHON" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".$extra"
+    "$VENV_PYTHON" -m pip install --quiet --disable-pip-version-check \
+        -c constraints.txt -e ".${1:+[$1]}" || return 1
     install_system_libraries
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv with the development tools and runs the checks and the whole test suite.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/setup.sh
 make_environment dev
 install_virtual_display

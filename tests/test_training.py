@@ -47,14 +47,14 @@ def kill_when(process: subprocess.Popen[str], happened: Callable[[], bool]) -> N
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
 
 
 def test_run_folder_is_complete(artifact: Path, small_config: ExperimentConfig) -> None:
     """A finished run holds model, resolved config, history and a record of what was used."""
     run = artifact.parent
     assert load_config(str(run / "config.toml")) == small_config
-    rows = list(csv.DictReader((run / "history.csv").open()))
+    rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
     assert [int(row["epoch"]) for row in rows] == list(range(small_config.training.epochs))
     record = json.loads((run / "run.json").read_text())
     assert record["dataset"]["counts"]["test"] == {"happy": 10, "sad": 10, "surprise": 10}
@@ -66,7 +66,7 @@ def test_run_folder_is_complete(artifact: Path, small_config: ExperimentConfig) 
 def test_best_epoch_is_what_the_artifact_holds(artifact: Path) -> None:
     """The figures of the record are those of the best validation epoch."""
     run = artifact.parent
-    rows = list(csv.DictReader((run / "history.csv").open()))
+    rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
     best = max(float(row["val_accuracy"]) for row in rows)
     record = json.loads((run / "run.json").read_text())
     assert record["validation"]["val_accuracy"] == best
@@ -223,7 +223,7 @@ def test_two_phases_train_head_then_backbone(
         ],
     )
     result = train(config)
-    rows = list(csv.DictReader((tmp_path / "run" / "history.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "run" / "history.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["0", "1"]
     assert result.best_epoch in (0, 1)
     assert read_artifact(result.artifact).metadata.emotions == ("happy", "sad", "surprise")

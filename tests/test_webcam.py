@@ -405,7 +405,7 @@ def test_a_real_window(scene: np.ndarray, artifact: Path, tmp_path: Path) -> Non
     finally:
         for started in filter(None, (process, server)):
             started.kill()
-            started.wait()
+            started.communicate()
     assert process.returncode == 0
     assert all(line.startswith("saved ") for line in told[:-1])
     assert re.match(r"\d+ frames in", told[-1])

@@ -57,10 +57,6 @@ def show(config_name: str, overrides: tuple[str, ...], out: Path) -> None:
     table.add_section()
     table.add_row("all", *(f"{sum(counts[split].values()):,}" for split in SPLITS))
     Console().print(table)
-    for reason, count in dataset.left_out.items():
-        click.echo(f"left out {count:,}: {reason}")
-    for file in dataset.skipped:
-        click.echo(f"skipped {file.path}: {file.reason}")
     contact_sheet(
         dataset,
         out,

@@ -31,12 +31,15 @@ def demo(context: click.Context, out: Path) -> None:
     from emodetect.cli.predict import predict
     from emodetect.cli.train import train
     from emodetect.data.synthetic import draw_scene
+    from emodetect.outputs import check_output_folder
 
     run, report, scene_file = out / "run", out / "report", out / "scene.png"
-    if scene_file.is_file():  # the mark of an earlier demo, whose parts alone are replaced
-        shutil.rmtree(run, ignore_errors=True)
-        shutil.rmtree(report, ignore_errors=True)
+    marker = out / ".emodetect-demo"
+    if marker.is_file():
+        shutil.rmtree(out)
+    check_output_folder(out, force=False)
     out.mkdir(parents=True, exist_ok=True)
+    marker.write_text("Made by emodetect demo, which replaces this folder.\n", encoding="utf-8")
     scene = draw_scene(SCENE_EMOTIONS, np.random.default_rng(7), width=800, height=500)
     scene_file.write_bytes(cv2.imencode(".png", scene.image)[1].tobytes())
     model = run / "best_model.keras"

@@ -51,22 +51,23 @@ def evaluate(
         raise click.UsageError("Name the data once: --data or --config.")
     from emodetect.config import load_config
     from emodetect.evaluation.metrics import compute_metrics, predict_dataset
-    from emodetect.evaluation.report import check_report_folder, write_report
+    from emodetect.evaluation.report import write_report
     from emodetect.evaluation.sources import open_source, open_training_data, training_config
     from emodetect.inference.recognizer import EmotionRecognizer
-    from emodetect.shipped import shipped_models
+    from emodetect.outputs import check_output_folder
+    from emodetect.shipped import DEFAULT_MODEL, shipped_models
 
-    path = usable_model(model, labels, pixels)
-    recognizer = EmotionRecognizer(path, detector="none")
+    recognizer = EmotionRecognizer(usable_model(model, labels, pixels), detector="none")
     if data:
         dataset = open_source(data, recognizer.metadata)
     else:
         config = load_config(config_name) if config_name else training_config(recognizer.metadata)
         dataset = open_training_data(config, recognizer.metadata)
     split = split or ("test" if "test" in dataset.splits else "all")
-    home = Path() if path in shipped_models().values() else path.parent
+    # Of the file that the user named: a foreign one is compiled into the cache.
+    home = Path() if model is None or model in shipped_models() else Path(model).parent
     out = out or home / f"evaluation-{split}"
-    check_report_folder(out, force=force)
+    check_output_folder(out, force=force)
     predictions = predict_dataset(
         recognizer, dataset, split, emotions=classes.split(",") if classes else None
     )
@@ -74,7 +75,7 @@ def evaluate(
     if others := len(dataset.indices(split)) - len(predictions.labels):
         left_out["emotion outside --classes"] = others
     metrics = {
-        "model": str(path),
+        "model": model or DEFAULT_MODEL,
         "data": data or config_name or "the model's own",
         "split": split,
         "skipped": [f"{file.path}: {file.reason}" for file in dataset.skipped],
@@ -112,7 +113,5 @@ def _print(metrics: dict[str, Any]) -> None:
         click.echo(f"never predicted: {', '.join(metrics['never_predicted'])}")
     if metrics["absent"]:
         click.echo(f"no images of: {', '.join(metrics['absent'])} (left out of the averages)")
-    for reason, count in metrics["left_out"].items():
-        click.echo(f"left out {count:,} images: {reason}")
     if metrics["skipped"]:
         click.echo(f"skipped {len(metrics['skipped'])} unreadable files, named in metrics.json")

@@ -60,6 +60,7 @@ def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float
     metavar="DIR",
     help="Write face crops here, in a folder for each emotion.",
 )
+@click.option("--force", is_flag=True, help="Write into folders that hold files already.")
 def predict(
     images: tuple[Path, ...],
     model: str | None,
@@ -70,6 +71,7 @@ def predict(
     output_format: str,
     annotate: Path | None,
     save_crops: Path | None,
+    force: bool,
 ) -> None:
     """Name the emotion of every face in IMAGES: files, or folders searched at any depth.
 
@@ -84,8 +86,12 @@ def predict(
     from emodetect.inference.photos import analyze_photos, find_photos
     from emodetect.inference.recognizer import EmotionRecognizer
     from emodetect.inference.writers import WRITERS
+    from emodetect.outputs import check_output_folder
     from emodetect.progress import track
 
+    for folder in (annotate, save_crops):
+        if folder is not None:
+            check_output_folder(folder, force=force)
     recognizer = EmotionRecognizer(usable_model(model, labels, pixels), detector=detector)
     photos = list(find_photos(images, leave_out=(annotate, save_crops)))
     results = analyze_photos(

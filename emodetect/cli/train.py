@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from emodetect.config import ExperimentConfig
+    from emodetect.data.dataset import Dataset
     from emodetect.training.train import TrainingResult
 
 
@@ -60,7 +61,6 @@ def train(
         if run and (run / "config.toml").is_file():
             click.echo(f"interrupted; go on with: emodetect train --resume {run}", err=True)
         raise SystemExit(130) from None
-    _plot(result)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in result.validation.items())
     click.echo(f"best epoch {result.best_epoch + 1}: {figures}")
     click.echo(f"model: {result.artifact}")
@@ -71,18 +71,15 @@ def _start(config: ExperimentConfig | None, resume_run: Path | None) -> Training
     from emodetect.training import train as training
 
     if resume_run is not None:
-        return training.resume(resume_run, config)
+        return training.resume(resume_run, config, draw=_draw)
     assert config is not None
-    return training.train(config)
+    return training.train(config, draw=_draw)
 
 
-def _plot(result: TrainingResult) -> None:
+def _draw(run: Path, config: ExperimentConfig, dataset: Dataset) -> None:
     from emodetect.data.pipeline import augment_images
     from emodetect.evaluation import plots
 
-    plots.learning_curves(result.run / "history.csv", result.run / "curves.png")
-    plots.contact_sheet(
-        result.dataset,
-        result.run / "samples.png",
-        augment=partial(augment_images, config=result.config.augmentation, seed=0),
-    )
+    plots.learning_curves(run / "history.csv", run / "curves.png")
+    augment = partial(augment_images, config=config.augmentation, seed=config.seed)
+    plots.contact_sheet(dataset, run / "samples.png", augment=augment)

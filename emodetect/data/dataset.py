@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from emodetect.data.cache import SkippedFile, load_images
 from emodetect.data.sources import Listing, list_samples
 from emodetect.data.splits import assign_splits
 from emodetect.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
 
@@ -26,6 +29,7 @@ class Dataset:
         splits: (n,) str, "train", "val" or "test".
         paths: (n,) str, as the source names the files.
         emotions: the label order.
+        carved: splits that the source does not have, taken out of its images by the seed.
         skipped: files that could not be decoded.
         left_out: how many files the reader left out, by reason.
         fingerprint: a hash of all pixels, labels and splits; paths and dates do not matter.
@@ -36,6 +40,7 @@ class Dataset:
     splits: np.ndarray
     paths: np.ndarray
     emotions: tuple[str, ...]
+    carved: tuple[str, ...]
     skipped: tuple[SkippedFile, ...]
     left_out: dict[str, int]
     fingerprint: str
@@ -117,12 +122,17 @@ def _decode(config: DataConfig, listing: Listing, *, seed: int | None) -> Datase
             test_fraction=config.test_fraction,
             seed=seed,
         )
+    for file in cached.skipped:
+        logger.warning("skipped %s: %s", file.path, file.reason)
+    for reason, count in listing.left_out.items():
+        logger.warning("left out %d files: %s", count, reason)
     return Dataset(
         images=cached.images,
         labels=labels,
         splits=splits,
         paths=np.array([sample.relative_path for sample in samples]),
         emotions=listing.emotions,
+        carved=tuple(split for split in SPLITS if split in splits and split not in given),
         skipped=cached.skipped,
         left_out=listing.left_out,
         fingerprint=_fingerprint(cached.digests, [sample.emotion for sample in samples], splits),

@@ -21,9 +21,9 @@ def assign_splits(
 ) -> np.ndarray:
     """Return "train", "val" or "test" for each image.
 
-    Splits that the source gives are kept. A missing test split is taken out of all images, a
-    missing validation split out of train; both stratified by label, identical images on one
-    side. A given test split is never touched, and never taken from.
+    Splits that the source gives are kept. Missing test and validation splits are taken out of
+    the images of train (all, where the source gives no splits), stratified by label, identical
+    images on one side. A given split is never taken from.
 
     Args:
         labels: (n,) int class of each image.

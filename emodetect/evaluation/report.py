@@ -12,14 +12,6 @@ from emodetect.evaluation import plots
 from emodetect.evaluation.metrics import Predictions
 
 
-def check_report_folder(out: Path, *, force: bool) -> None:
-    """Raise EmodetectError where the folder holds files already and `force` is not set."""
-    if out.is_dir() and any(out.iterdir()) and not force:
-        raise EmodetectError(
-            f"{out}: holds files already; name another folder with --out, or add --force."
-        )
-
-
 def write_report(predictions: Predictions, metrics: dict[str, Any], out: Path) -> list[Path]:
     """Write figures and plots into the folder `out`; return the files."""
     try:

@@ -30,9 +30,23 @@ def open_source(source: str, metadata: Metadata) -> Dataset:
 
 
 def open_training_data(config: ExperimentConfig, metadata: Metadata) -> Dataset:
-    """Load the data of a training config, split exactly as in training."""
+    """Load the data of a training config, split as in training.
+
+    Raises DataError where the model was trained on this data, a split of it was drawn by the
+    seed, and data or seed are no longer the same: some of its images were then trained on.
+    """
     size_and_color = {"image_size": metadata.image_size, "color": metadata.color}
-    return load_dataset(config.data.model_copy(update=size_and_color), seed=config.seed)
+    dataset = load_dataset(config.data.model_copy(update=size_and_color), seed=config.seed)
+    trained_on = metadata.config.get("data", {}).get("path")
+    same_place = trained_on is not None and str(config.data.path) == trained_on
+    changed = dataset.fingerprint != metadata.dataset.get("fingerprint")
+    if "test" in dataset.carved and same_place and changed:
+        raise DataError(
+            f"{trained_on}: data or seed have changed since the model was trained, so that its "
+            "test images cannot be told from those it was trained on. Evaluate it on images "
+            "kept apart: --data folder:PATH --split all."
+        )
+    return dataset
 
 
 def training_config(metadata: Metadata) -> ExperimentConfig:

@@ -10,6 +10,7 @@ import numpy as np
 from emodetect.artifact import Artifact
 from emodetect.backend import use_tensorflow
 from emodetect.errors import ModelError
+from emodetect.preprocessing import channels_of
 from emodetect.quiet import quiet_stderr
 
 MAX_BATCH = 64
@@ -27,9 +28,18 @@ def open_runtime(artifact: Artifact, *, threads: int | None = None) -> Runtime:
     """Return a runtime for an artifact; `threads` defaults to the machine's cores, at most 4."""
     threads = threads or min(4, os.cpu_count() or 1)
     try:
-        return LiteRTRuntime(artifact.compiled, threads=threads)
+        runtime = LiteRTRuntime(artifact.compiled, threads=threads)
     except ImportError:
         return KerasRuntime(artifact)
+    metadata = artifact.metadata
+    size, channels = metadata.image_size, channels_of(metadata.color)
+    expected = (size, size, channels), (len(metadata.emotions),)
+    if (runtime.input_shape, runtime.output_shape) != expected:
+        raise ModelError(
+            f"{artifact.path}: damaged: its metadata say input and output {expected}, the network "
+            f"has {(runtime.input_shape, runtime.output_shape)}."
+        )
+    return runtime
 
 
 class LiteRTRuntime:
@@ -43,8 +53,11 @@ class LiteRTRuntime:
                 self.interpreter = Interpreter(model_content=compiled, num_threads=threads)
         except ValueError as error:
             raise ModelError(f"the compiled model cannot be opened: {error}") from None
-        self.input = self.interpreter.get_input_details()[0]["index"]
-        self.output = self.interpreter.get_output_details()[0]["index"]
+        (input_details,) = self.interpreter.get_input_details()
+        (output_details,) = self.interpreter.get_output_details()
+        self.input, self.output = input_details["index"], output_details["index"]
+        self.input_shape = tuple(int(side) for side in input_details["shape"][1:])
+        self.output_shape = tuple(int(side) for side in output_details["shape"][1:])
         self.shape: tuple[int, ...] = ()
 
     def run(self, batch: np.ndarray) -> np.ndarray:

@@ -48,9 +48,7 @@ def adopt_foreign(
         # Safe mode is Keras' default and stays on: code inside the file is refused.
         model = keras.models.load_model(path, compile=False)
     except Exception as error:
-        raise ModelError(
-            f"{path}: Keras cannot open it: {str(error).strip().splitlines()[0]}"
-        ) from None
+        raise ModelError(f"{path}: Keras cannot open it: {_first_line(error)}") from None
     size, color = _input_of(model, path)
     classes = model.output_shape[-1] if isinstance(model.output_shape, tuple) else None
     if classes != len(emotions):
@@ -71,9 +69,18 @@ def adopt_foreign(
         plain = Path(folder) / "plain.keras"
         wrapped.save(plain)
         metadata = Metadata(name=path.stem, emotions=emotions, image_size=size, color=color)
-        compiled = compile_to_litert(wrapped)
+        try:
+            compiled = compile_to_litert(wrapped)
+        except Exception as error:
+            raise ModelError(
+                f"{path}: cannot be compiled for LiteRT: {_first_line(error)}"
+            ) from None
         write_artifact(adopted, keras_file=plain, compiled=compiled, metadata=metadata)
     return adopted
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _input_of(model: keras.Model, path: Path) -> tuple[int, Color]:

@@ -99,14 +99,19 @@ def batch_norm_layers(model: keras.Model) -> list[keras.layers.BatchNormalizatio
     ]
 
 
-def _application(
-    application: Callable[..., keras.Model], config: ModelConfig, weights: str
-) -> keras.Model:
+def check_weights(weights: str) -> None:
+    """Raise ModelError for a weights file that is not there."""
     if weights not in ("imagenet", "none") and not Path(weights).is_file():
         raise ModelError(
             f"{weights}: no such file; model.weights is 'imagenet', 'none' or the path of a "
             ".weights.h5 file."
         )
+
+
+def _application(
+    application: Callable[..., keras.Model], config: ModelConfig, weights: str
+) -> keras.Model:
+    check_weights(weights)
     try:
         return application(
             input_shape=(config.backbone_size, config.backbone_size, 3),
@@ -120,10 +125,11 @@ def _application(
             raise
         # Keras raises a bare Exception for a download that failed, ValueError and OSError for
         # a width that has no weights and for files of another network.
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         hint = (
             "Download the weights where there is a network and name the file: "
-            "--set model.weights=FILE, or train from random weights with model.weights=none."
+            "--set model.weights=FILE; or start from random weights: --set model.weights=none "
+            "--set training.head_epochs=0."
             if weights == "imagenet"
             else f"Expected weights of {config.name} (width {config.width:g}, without its top)."
         )

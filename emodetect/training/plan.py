@@ -7,17 +7,16 @@ from collections import Counter
 from emodetect.config import DataConfig, ExperimentConfig, config_toml
 from emodetect.data.sources import list_samples
 from emodetect.emotions import EMOTIONS
-from emodetect.training.models import build_model
+from emodetect.errors import DataError
+from emodetect.training.models import build_model, freeze_below
 
 
 def describe_run(config: ExperimentConfig) -> str:
     """Return the resolved config, the data that is found and the model's size, as text.
 
     Pretrained weights are not loaded and nothing is drawn or decoded; absent data is reported
-    as "not found".
-
-    Raises:
-        DataError: for data that is there but cannot be used.
+    as "not found", and what is wrong with data that cannot be used. Raises ConfigError for a layer
+    that the backbone does not have.
     """
     emotions, data = _describe_data(config.data)
     model = build_model(
@@ -27,6 +26,7 @@ def describe_run(config: ExperimentConfig) -> str:
         class_count=len(emotions),
         weights="none",
     )
+    freeze_below(model, config.training.fine_tune_from)
     return (
         f"{config_toml(config)}\n# data: {data}\n"
         f"# model: {config.model.name}, {model.count_params():,} parameters, "
@@ -44,7 +44,10 @@ def _describe_data(config: DataConfig) -> tuple[tuple[str, ...], str]:
         )
     if config.path is None or not config.path.exists():
         return emotions, f"{config.path}: not found"
-    listing = list_samples(config)
+    try:
+        listing = list_samples(config)
+    except DataError as error:
+        return emotions, f"cannot be used: {error}"
     counts = Counter(sample.split or "no split" for sample in listing.samples)
     found = ", ".join(f"{split} {count:,}" for split, count in counts.items())
     left_out = "".join(

@@ -18,9 +18,6 @@ class TrainingProgress(keras.callbacks.Callback):
         self.phase, self.epochs = phase, epochs
         self.steps, self.batch_size = steps, batch_size
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.started = time.monotonic()
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -31,6 +28,9 @@ class TrainingProgress(keras.callbacks.Callback):
             transient=True,
             disable=not self.console.is_terminal,
         )
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.started = time.monotonic()
         self.task = self.bar.add_task(self._title(epoch), total=self.steps, rate="")
         self.bar.start()
 
@@ -41,6 +41,7 @@ class TrainingProgress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.bar.stop()
+        self.bar.remove_task(self.task)
         seconds = time.monotonic() - self.started
         figures = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
         rate = self.steps * self.batch_size / self.trained_s
@@ -50,7 +51,8 @@ class TrainingProgress(keras.callbacks.Callback):
             + (f", {left_s / 60:.0f} min left" if left_s > 90 else "")
         )
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+    def close(self) -> None:
+        """Take the bar off the screen, which hides the cursor as long as it is there."""
         self.bar.stop()
 
     def _title(self, epoch: int) -> str:

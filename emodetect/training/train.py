@@ -15,7 +15,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -41,12 +41,14 @@ from emodetect.training.compile import compile_to_litert
 from emodetect.training.models import (
     BACKBONE,
     build_model,
+    check_weights,
     freeze_below,
     set_batch_norm_momentum,
 )
 from emodetect.training.progress import TrainingProgress
 
 EVALUATION_BATCH = 256
+BEST_NAME = "best-{epoch}.weights.h5"
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,11 @@ class _Progress:
     seconds: float = 0.0
 
 
-def train(config: ExperimentConfig) -> TrainingResult:
+Draw = Callable[[Path, ExperimentConfig, Dataset], None]
+"""Draws the pictures of a run into its folder; called before the artifact is saved."""
+
+
+def train(config: ExperimentConfig, *, draw: Draw | None = None) -> TrainingResult:
     """Train a new model into the run folder `config.output`.
 
     Raises ConfigError where that folder holds something already, DataError and ModelError for
@@ -103,16 +109,19 @@ def train(config: ExperimentConfig) -> TrainingResult:
             "with --set output=FOLDER."
         )
     _require_tensorboard(config)
+    check_weights(config.model.weights)
     dataset = load_dataset(config.data, seed=config.seed)
     model = _trainable_model(config, len(dataset.emotions), weights=config.model.weights)
     # Only now, so that a mistake in config, data or weights leaves no run folder behind.
     with _clear_disk_errors(run):
-        (run / "checkpoints").mkdir(parents=True, exist_ok=True)
-        (run / "config.toml").write_text(config_toml(config), encoding="utf-8")
-    return _train(config, run, dataset, model)
+        run.mkdir(parents=True, exist_ok=True)
+        _write_atomically(run / "config.toml", config_toml(config))
+    return _train(config, run, dataset, model, draw)
 
 
-def resume(run: Path, config: ExperimentConfig | None = None) -> TrainingResult:
+def resume(
+    run: Path, config: ExperimentConfig | None = None, *, draw: Draw | None = None
+) -> TrainingResult:
     """Go on with a run that was interrupted; the result equals the uninterrupted run's.
 
     Raises ConfigError where there is no run, it is finished, or `config` differs from its own.
@@ -137,7 +146,8 @@ def resume(run: Path, config: ExperimentConfig | None = None) -> TrainingResult:
     # A saved state overwrites the pretrained weights, so that they need not be loaded again.
     state, _ = _saved_state(run / "checkpoints")
     weights = own.model.weights if state is None else "none"
-    return _train(own, run, dataset, _trainable_model(own, len(dataset.emotions), weights=weights))
+    model = _trainable_model(own, len(dataset.emotions), weights=weights)
+    return _train(own, run, dataset, model, draw)
 
 
 def _require_tensorboard(config: ExperimentConfig) -> None:
@@ -164,10 +174,15 @@ def _trainable_model(config: ExperimentConfig, class_count: int, *, weights: str
 
 
 def _train(
-    config: ExperimentConfig, run: Path, dataset: Dataset, model: keras.Model
+    config: ExperimentConfig,
+    run: Path,
+    dataset: Dataset,
+    model: keras.Model,
+    draw: Draw | None,
 ) -> TrainingResult:
     checkpoints = run / "checkpoints"
     with _clear_disk_errors(run):
+        checkpoints.mkdir(exist_ok=True)
         for abandoned in checkpoints.glob("partial-*"):
             shutil.rmtree(abandoned)
         _write_atomically(
@@ -186,11 +201,14 @@ def _train(
         progress.finished = True
         _write_atomically(checkpoints / "finished.json", json.dumps(asdict(progress)))
         validation = _history_row(run / "history.csv", progress.best_epoch)
-        _write_run_record(config, run, dataset, progress, validation)
-        # Last, because its presence tells that the run is finished.
-        artifact = _save_artifact(config, run, dataset, validation)
         for old_state in checkpoints.glob("epoch-*"):
             shutil.rmtree(old_state)
+        _write_run_record(config, run, dataset, progress, validation)
+        if draw is not None:
+            draw(run, config, dataset)
+        # Last, because its presence tells that the run is finished.
+        best = checkpoints / _best_name(progress.best_epoch)
+        artifact = _save_artifact(config, run, dataset, best, validation)
     return TrainingResult(run, config, artifact, progress.best_epoch, validation, dataset)
 
 
@@ -233,7 +251,7 @@ def _fit(
         augmentation=config.augmentation,
     )
     averaging = []
-    if model.optimizer.use_ema:
+    if _uses_averaging(phase, config):
         calibration = batches(
             batch_size=CALIBRATION_BATCH_SIZE,
             seed=config.seed + 1,
@@ -248,7 +266,8 @@ def _fit(
         patience=training.early_stopping_patience or training.epochs + 1,
     )
     checkpoint = keras.callbacks.ModelCheckpoint(
-        str(checkpoints / "best.weights.h5"),
+        # A file for each epoch, so that the best of a saved state is never overwritten.
+        str(checkpoints / BEST_NAME),
         monitor=training.monitor,
         mode=mode,
         save_best_only=True,
@@ -256,6 +275,7 @@ def _fit(
         initial_value_threshold=progress.best,
     )
     started = time.monotonic() - progress.seconds
+    bars = TrainingProgress(phase=phase.name, epochs=phase.last, steps=steps, batch_size=batch_size)
     callbacks = [
         # The weights must be the averaged ones before any callback below looks at the model.
         *averaging,
@@ -264,16 +284,11 @@ def _fit(
         keras.callbacks.CSVLogger(str(run / "history.csv"), append=True),
         keras.callbacks.TerminateOnNaN(),
         _SaveState(checkpoints, phase, progress, stopping, checkpoint, started),
-        TrainingProgress(
-            phase=phase.name,
-            epochs=phase.last,
-            steps=steps,
-            batch_size=batch_size,
-        ),
+        bars,
     ]
     if training.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(str(run / "tensorboard")))
-    with _clear_disk_errors(run):
+    with _clear_disk_errors(run), contextlib.closing(bars):
         history = model.fit(
             batches(
                 batch_size=batch_size,
@@ -309,7 +324,7 @@ def _compile(model: keras.Model, phase: _Phase, config: ExperimentConfig, steps:
         schedule: Any = training.head_learning_rate
     else:
         freeze_below(model, training.fine_tune_from)
-        warmup = int(training.warmup_epochs * steps)
+        warmup = int(training.warmup * steps)
         schedule = keras.optimizers.schedules.CosineDecay(
             0.0,
             decay_steps=training.epochs * steps - warmup,
@@ -319,7 +334,7 @@ def _compile(model: keras.Model, phase: _Phase, config: ExperimentConfig, steps:
     optimizer = keras.optimizers.AdamW(
         schedule,
         weight_decay=training.weight_decay,
-        use_ema=not head and training.ema_momentum > 0,
+        use_ema=_uses_averaging(phase, config),
         ema_momentum=training.ema_momentum or 0.99,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
@@ -330,8 +345,18 @@ def _compile(model: keras.Model, phase: _Phase, config: ExperimentConfig, steps:
         # XLA makes MobileNet's training on a CPU ten times slower.
         jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
     )
-    # Its variables must be there before a saved state is loaded into them.
-    optimizer.build(model.trainable_variables)
+    # Its variables must be there before a saved state is loaded into them. Under mixed_float16
+    # Keras wraps the optimizer, so it is the model's that counts.
+    model.optimizer.build(model.trainable_variables)
+
+
+def _uses_averaging(phase: _Phase, config: ExperimentConfig) -> bool:
+    # The head's phase is too short for averages to follow.
+    return phase.name != "head" and config.training.ema_momentum > 0
+
+
+def _best_name(epoch: int) -> str:
+    return BEST_NAME.format(epoch=epoch + 1)  # Keras counts from 1 here
 
 
 class _SaveState(keras.callbacks.Callback):
@@ -374,6 +399,9 @@ class _SaveState(keras.callbacks.Callback):
         for older in self.checkpoints.glob("epoch-*"):
             if older != folder:
                 shutil.rmtree(older)
+        for weights in self.checkpoints.glob(BEST_NAME.format(epoch="*")):
+            if weights.name != _best_name(self.progress.best_epoch):
+                weights.unlink()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         best = float(self.checkpoint.best)
@@ -398,11 +426,15 @@ def _saved_state(checkpoints: Path) -> tuple[Path | None, _Progress]:
 
 
 def _save_artifact(
-    config: ExperimentConfig, run: Path, dataset: Dataset, validation: dict[str, float]
+    config: ExperimentConfig,
+    run: Path,
+    dataset: Dataset,
+    best: Path,
+    validation: dict[str, float],
 ) -> Path:
     # A new model: without optimizer, without the dtype policy of mixed precision.
     model = _build(config, len(dataset.emotions), "none")
-    model.load_weights(run / "checkpoints" / "best.weights.h5")
+    model.load_weights(best)
     plain = run / "checkpoints" / "plain.keras"
     model.save(plain)
     metadata = Metadata(
