@@ -74,3 +74,20 @@ def test_an_unknown_option_shows_usage_and_exit_status_2() -> None:
     )
     assert done.returncode == 2
     assert "--no-such-option" in done.stderr
+
+
+def test_every_source_network_and_detector_can_be_chosen() -> None:
+    """What the schema and options offer is what there is: no name is refused or leads nowhere."""
+    from typing import get_args
+
+    from emodetect.cli.predict import predict
+    from emodetect.config import DataConfig, ModelConfig
+    from emodetect.data.sources import READERS
+    from emodetect.faces.detectors import DETECTORS
+    from emodetect.training.models import BUILDERS
+
+    assert set(get_args(DataConfig.model_fields["source"].annotation)) == set(READERS)
+    assert set(get_args(ModelConfig.model_fields["name"].annotation)) == set(BUILDERS)
+    (detector,) = (option for option in predict.params if option.name == "detector")
+    assert isinstance(detector.type, click.Choice)
+    assert set(detector.type.choices) == set(DETECTORS)

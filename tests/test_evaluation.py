@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from emodetect.artifact import read_artifact
+from emodetect.artifact import Metadata, read_artifact
 from emodetect.cli import app
-from emodetect.data.dataset import Dataset
+from emodetect.config import load_config
+from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
 from emodetect.evaluation.metrics import Predictions, compute_metrics, predict_dataset
 from emodetect.evaluation.report import write_report
+from emodetect.evaluation.sources import open_training_data
 
 REPORT = {
     "metrics.json",
@@ -220,6 +222,7 @@ def _dataset(
         splits=np.array(splits, "U5"),
         paths=np.array([f"{number}.png" for number in range(len(labels))]),
         emotions=emotions,
+        carved=(),
         skipped=(),
         left_out={},
         fingerprint="",
@@ -394,3 +397,28 @@ def test_a_report_that_cannot_be_written_is_told(
     result = _evaluate(artifact, "--data", f"folder:{faces}", "--out", out)
     assert isinstance(result.exception, EmodetectError)
     assert str(tmp_path / "file") in str(result.exception)
+
+
+def test_test_images_that_were_trained_on_are_refused(tmp_path: Path) -> None:
+    """A drawn test split is not judged by a model that another drawing of it trained."""
+    faces = tmp_path / "faces"
+    draw_dataset(faces, counts={"": 12}, emotions=("happy", "sad"), seed=5, size=32)
+    config = load_config(
+        "demo",
+        [
+            'data={source="folder", image_size=32, validation_fraction=0.25, test_fraction=0.25,'
+            f' path="{faces}", cache_dir="{tmp_path / "cache"}"}}'
+        ],
+    )
+    trained = load_dataset(config.data, seed=config.seed)
+    metadata = Metadata(
+        name="mine",
+        emotions=("happy", "sad"),
+        image_size=32,
+        color="gray",
+        config=config.model_dump(mode="json", exclude_none=True),
+        dataset={"fingerprint": trained.fingerprint},
+    )
+    assert open_training_data(config, metadata).fingerprint == trained.fingerprint
+    with pytest.raises(DataError, match="have changed"):
+        open_training_data(config.model_copy(update={"seed": 1}), metadata)

@@ -9,8 +9,15 @@ import zipfile
 from pathlib import Path
 
 import cv2
+import numpy as np
+from click.testing import CliRunner
 
+from emodetect.cli import app
 from emodetect.config import preset_names
+from emodetect.data.synthetic import draw_face
+from emodetect.emotions import EMOTIONS
+from emodetect.errors import EmodetectError
+from emodetect.inference.recognizer import EmotionRecognizer
 from emodetect.shipped import DEFAULT_MODEL
 
 ROOT = Path(__file__).parent.parent
@@ -56,3 +63,23 @@ def test_demo_trains_a_model_worth_showing(tmp_path: Path) -> None:
         assert cv2.imread(str(out / picture)) is not None
     assert "Traceback" not in done.stderr
     assert "0000 00:00" not in done.stderr  # TensorFlow's start-up messages
+
+
+def test_shipped_model_is_sound() -> None:
+    """The shipped model loads, answers probabilities, and knows FER2013's seven emotions."""
+    recognizer = EmotionRecognizer(detector="none")
+    assert recognizer.emotions == EMOTIONS[:7]
+    rng = np.random.default_rng(0)
+    scores = recognizer.classify([draw_face(emotion, rng) for emotion in EMOTIONS])
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+    assert scores.argmax(axis=1)[EMOTIONS.index("happy")] == EMOTIONS.index("happy")
+
+
+def test_demo_replaces_only_its_own_folder(tmp_path: Path) -> None:
+    """A folder that holds anything but an earlier demo is left alone."""
+    (tmp_path / "scene.png").write_text("mine")
+    (tmp_path / "run").mkdir()
+    result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path)])
+    assert isinstance(result.exception, EmodetectError)
+    assert (tmp_path / "scene.png").read_text() == "mine"
+    assert (tmp_path / "run").is_dir()

@@ -322,10 +322,13 @@ def test_annotating_never_overwrites_another_named_photo(artifact: Path, tmp_pat
 
 
 def test_annotating_twice_replaces_the_first_copies(artifact: Path, photo: Path) -> None:
-    """A second run writes over the copies of the first, as running a command again should."""
+    """A second run is refused, and with --force writes over the copies of the first."""
     drawn = photo.parent / "drawn"
-    for _ in range(2):
-        assert _invoke(artifact, photo, "--annotate", drawn).exit_code == 0
+    assert _invoke(artifact, photo, "--annotate", drawn).exit_code == 0
+    refused = _invoke(artifact, photo, "--annotate", drawn)
+    assert isinstance(refused.exception, EmodetectError)
+    assert "--force" in str(refused.exception)
+    assert _invoke(artifact, photo, "--annotate", drawn, "--force").exit_code == 0
     assert [file.name for file in drawn.iterdir()] == ["scene.png"]
 
 
@@ -528,7 +531,7 @@ def test_photos_of_an_earlier_run_are_not_analysed(artifact: Path, tmp_path: Pat
     _face(tmp_path / "holiday" / "x.png")
     words = (tmp_path / "holiday", "--detector", "none", "--format", "json")
     words += ("--annotate", tmp_path / "holiday" / "drawn")
-    words += ("--save-crops", tmp_path / "holiday" / "crops")
+    words += ("--save-crops", tmp_path / "holiday" / "crops", "--force")
     first, second = (_records(_invoke(artifact, *words)) for _ in range(2))
     assert second == first
     assert len(first) == 1
@@ -562,7 +565,8 @@ def test_names_outside_the_locale_and_outside_unicode_work(artifact: Path, tmp_p
     for form in ("table", "csv"):
         done = subprocess.run(
             [sys.executable, "-m", "emodetect", "predict", str(folder), "--detector", "none",
-             "--model", str(artifact), "--format", form, "--annotate", str(tmp_path / "drawn")],
+             "--model", str(artifact), "--format", form,
+             "--annotate", str(tmp_path / "drawn"), "--force"],
             capture_output=True,
             check=False,
             env=environment,
