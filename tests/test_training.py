@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -284,3 +285,19 @@ def test_missing_data_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="faces"):
         train(config)
     assert not run.exists()
+
+
+def test_a_full_disk_is_told_before_an_epoch_is_lost(
+    small_overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk without room for the next checkpoint stops the run in time; it can be resumed."""
+    from emodetect.training.train import train
+
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    run = tmp_path / "run"
+    config = load_config("demo", [*small_overrides, f"output={run}"])
+    with pytest.raises(EmodetectError, match="--resume"):
+        train(config)
+    assert (run / "config.toml").is_file()
+    assert not (run / "best_model.keras").exists()

@@ -11,6 +11,7 @@ import contextlib
 import csv
 import importlib.util
 import json
+import math
 import os
 import platform
 import shutil
@@ -391,6 +392,7 @@ class _SaveState(keras.callbacks.Callback):
         folder = self.checkpoints / f"epoch-{epoch:04d}"
         if folder.exists():
             return
+        self._require_space(states=1)
         partial = self.checkpoints / f"partial-{os.getpid()}"
         partial.mkdir()
         self.model.save_weights(partial / "state.weights.h5")
@@ -402,6 +404,21 @@ class _SaveState(keras.callbacks.Callback):
         for weights in self.checkpoints.glob(BEST_NAME.format(epoch="*")):
             if weights.name != _best_name(self.progress.best_epoch):
                 weights.unlink()
+        # The best weights and the state after this epoch: it must not be trained for nothing.
+        self._require_space(states=2)
+
+    def _require_space(self, *, states: int) -> None:
+        # Asked before, because h5py meets a full disk with half a file and noise on stderr.
+        variables = [*self.model.variables, *self.model.optimizer.variables]
+        size = sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables)
+        needed, free = states * int(1.1 * size + 2**20), shutil.disk_usage(self.checkpoints).free
+        if free < needed:
+            run = self.checkpoints.parent
+            raise EmodetectError(
+                f"{run}: the next checkpoint needs {needed / 1e6:.0f} MB, but the disk has "
+                f"{free / 1e6:.0f} MB left. The epochs finished so far are kept; free some space "
+                f"and go on with --resume {run}."
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         best = float(self.checkpoint.best)
