@@ -287,6 +287,8 @@ def test_missing_data_is_a_clear_error(tmp_path: Path) -> None:
     assert not run.exists()
 
 
+# Keras' CSVLogger leaves closing its file, whose rows are flushed, to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_full_disk_is_told_before_an_epoch_is_lost(
     small_overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
