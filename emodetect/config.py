@@ -249,7 +249,9 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> ExperimentC
         raise ConfigError(f"{name_or_path}: not valid TOML: {error}.") from None
     for override in overrides:
         _apply_override(values, override)
-    return validate_config(values, origin=name_or_path)
+    return validate_config(
+        values, origin=f"{name_or_path} with --set" if overrides else name_or_path
+    )
 
 
 def validate_config(values: Mapping[str, Any], *, origin: str) -> ExperimentConfig:
@@ -273,7 +275,7 @@ def _validate(section: type[Section], values: Mapping[str, Any], origin: str) ->
     except ValidationError as error:
         lines = [_explain(detail) for detail in error.errors()]
         joined = "\n  ".join(lines)
-        raise ConfigError(f"{origin}: {len(lines)} fault(s) in the config:\n  {joined}") from None
+        raise ConfigError(f"{origin}: cannot be used:\n  {joined}") from None
 
 
 def config_toml(config: ExperimentConfig) -> str:
@@ -323,6 +325,8 @@ def _explain(detail: Any) -> str:
             near = difflib.get_close_matches(location[-1], known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
             return f"{key}: unknown key; {hint}"
+        case "tuple_type" | "list_type":
+            return f'{key}: expected an array such as ["happy", "sad"] or [128, 64], got {got}'
         case "missing":
             return f"{key}: missing; this key has no default"
         case "value_error":

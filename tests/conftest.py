@@ -25,6 +25,8 @@ def small_overrides(cache_dir: Path) -> list[str]:
         "data.synthetic.train_per_class=40",
         "data.synthetic.test_per_class=10",
         "model.backbone_size=32",
+        "model.dropout=0.3",
+        "training.ema_momentum=0.9",
         "training.epochs=2",
         "training.warmup_epochs=0.5",
         "training.batch_size=16",

@@ -43,7 +43,7 @@ def _describe_data(config: DataConfig) -> tuple[tuple[str, ...], str]:
             f"{drawn.test_per_class} to test"
         )
     if config.path is None or not config.path.exists():
-        return emotions, f"{config.path}: not found"
+        return emotions, f"{config.path}: not found; its emotions are not known yet"
     try:
         listing = list_samples(config)
     except DataError as error:

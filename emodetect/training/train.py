@@ -240,7 +240,7 @@ def _fit(
     checkpoints = run / "checkpoints"
     _compile(model, phase, config, steps)
     if restore_from is not None:
-        model.load_weights(restore_from / "state.weights.h5")
+        _load_state(model, restore_from)
     _truncate_history(run / "history.csv", progress.epoch)
 
     targets = np.eye(len(dataset.emotions), dtype=np.float32)[dataset.labels]
@@ -276,7 +276,12 @@ def _fit(
         initial_value_threshold=progress.best,
     )
     started = time.monotonic() - progress.seconds
-    bars = TrainingProgress(phase=phase.name, epochs=phase.last, steps=steps, batch_size=batch_size)
+    bars = TrainingProgress(
+        phase=phase.name,
+        epochs=training.head_epochs + training.epochs,
+        steps=steps,
+        batch_size=batch_size,
+    )
     callbacks = [
         # The weights must be the averaged ones before any callback below looks at the model.
         *averaging,
@@ -395,7 +400,7 @@ class _SaveState(keras.callbacks.Callback):
         self._require_space(states=1)
         partial = self.checkpoints / f"partial-{os.getpid()}"
         partial.mkdir()
-        self.model.save_weights(partial / "state.weights.h5")
+        _save_state(self.model, partial)
         (partial / "progress.json").write_text(json.dumps(asdict(self.progress)))
         partial.rename(folder)
         for older in self.checkpoints.glob("epoch-*"):
@@ -429,6 +434,25 @@ class _SaveState(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.progress.seconds = time.monotonic() - self.started
+
+
+def _save_state(model: keras.Model, folder: Path) -> None:
+    model.save_weights(folder / "state.weights.h5")  # with the optimizer's variables
+    np.savez(folder / "random.npz", *(np.asarray(state) for state in _random_states(model)))
+
+
+def _load_state(model: keras.Model, folder: Path) -> None:
+    model.load_weights(folder / "state.weights.h5")
+    with np.load(folder / "random.npz") as saved:
+        for state, value in zip(_random_states(model), saved.values(), strict=True):
+            state.assign(value)
+
+
+def _random_states(model: keras.Model) -> list[keras.Variable]:
+    """Return the states of dropout's random numbers, which Keras leaves out of weights files."""
+    return [
+        layer.seed_generator.state for layer in model.layers if hasattr(layer, "seed_generator")
+    ]
 
 
 def _saved_state(checkpoints: Path) -> tuple[Path | None, _Progress]:
