@@ -65,8 +65,8 @@ def decode_image(data: bytes) -> np.ndarray:
 def to_input(image: np.ndarray, *, size: int, color: Color) -> np.ndarray:
     """Turn a face crop into the pixels that a model takes.
 
-    A crop that is not square is first padded to a square with its edge pixels, so that faces
-    keep their shape. Shrinking averages areas, so a large webcam crop ends as smooth as the
+    A crop that is not square is padded to a square with its edge pixels, so that faces keep
+    their shape. Shrinking averages areas, so a large webcam crop ends as smooth as the
     small training images.
 
     Args:
@@ -88,6 +88,11 @@ def to_input(image: np.ndarray, *, size: int, color: Color) -> np.ndarray:
     # Only now, because a long thin strip padded at its full length would fill the memory.
     square = _pad_to_square(pixels)
     return square.reshape(size, size, channels_of(color))
+
+
+def has_image_suffix(path: Path) -> bool:
+    """Tell whether a file is named like an image that can be read."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def channels_of(color: Color) -> int:

@@ -41,22 +41,23 @@ def test_every_command_stands_in_the_readme(name: str, command: click.Command) -
     assert f"emodetect {name}" in README.read_text(encoding="utf-8")
 
 
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run emodetect as a user does, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "emodetect", *words], capture_output=True, text=True, check=False
+    )
+
+
 def test_module_and_version() -> None:
     """`python -m emodetect --version` is the same program and says its version."""
-    done = subprocess.run(
-        [sys.executable, "-m", "emodetect", "--version"], capture_output=True, text=True, check=True
-    )
+    done = run("--version")
+    assert done.returncode == 0
     assert __version__ in done.stdout
 
 
 def test_a_users_mistake_is_one_line_and_exit_status_1() -> None:
     """A mistake ends in one clear line on stderr, never in a traceback."""
-    done = subprocess.run(
-        [sys.executable, "-m", "emodetect", "train", "--config", "nothing_like_it"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run("train", "--config", "nothing_like_it")
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
@@ -66,12 +67,7 @@ def test_a_users_mistake_is_one_line_and_exit_status_1() -> None:
 
 def test_an_unknown_option_shows_usage_and_exit_status_2() -> None:
     """A wrong option is a usage error, told apart from a failure by its exit status."""
-    done = subprocess.run(
-        [sys.executable, "-m", "emodetect", "predict", "--no-such-option", "a.jpg"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run("predict", "--no-such-option", "a.jpg")
     assert done.returncode == 2
     assert "--no-such-option" in done.stderr
 

@@ -32,11 +32,13 @@ def main() -> None:
     try:
         app()
     except EmodetectError as error:
-        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(str(error), err=True)
-        sys.exit(1)
+        _fail(str(error))
     except OSError as error:  # a disk, folder or permission that no module foresaw
-        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
         place = f"{error.filename}: " if error.filename else ""
-        click.echo(f"{place}{error.strerror or error}", err=True)
-        sys.exit(1)
+        _fail(f"{place}{error.strerror or error}")
+
+
+def _fail(message: str) -> None:
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(message, err=True)
+    sys.exit(1)

@@ -13,7 +13,7 @@ from emodetect.data.cache import cache_root, publish
 from emodetect.data.synthetic import draw_dataset
 from emodetect.emotions import EMOTIONS, canonical_emotion, in_canonical_order
 from emodetect.errors import DataError
-from emodetect.preprocessing import IMAGE_SUFFIXES
+from emodetect.preprocessing import IMAGE_SUFFIXES, has_image_suffix
 
 SPLIT_FOLDERS = {
     "train": "train",
@@ -74,7 +74,7 @@ def read_folder(config: DataConfig) -> Listing:
     samples: list[Sample] = []
     left_out: Counter[str] = Counter()
     for top in {root, *split_folders}:
-        beside = sum(path.suffix.lower() in IMAGE_SUFFIXES for path in _direct_files(top))
+        beside = sum(map(has_image_suffix, _direct_files(top)))
         if beside:
             left_out["image beside the class folders, not in one"] += beside
     tops: dict[Path, str | None] = {**split_folders} if split_folders else {root: None}
@@ -82,7 +82,7 @@ def read_folder(config: DataConfig) -> Listing:
         for folder in _folders(top):
             emotion = canonical_emotion(folder.name, where=str(folder))
             files = list(_files(folder))
-            images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+            images = list(filter(has_image_suffix, files))
             if len(files) > len(images):
                 left_out["not an image file (by its suffix)"] += len(files) - len(images)
             if config.classes and emotion not in config.classes:

@@ -109,7 +109,7 @@ def compute_metrics(predictions: Predictions) -> dict[str, Any]:
     """
     labels, predicted = predictions.labels, predictions.predicted
     names = predictions.emotions
-    present = np.unique(labels)
+    present, answered = np.unique(labels), np.unique(predicted)
     report = classification_report(
         labels,
         predicted,
@@ -130,9 +130,7 @@ def compute_metrics(predictions: Predictions) -> dict[str, Any]:
         "weighted_average": report["weighted avg"],
         "per_class": {names[label]: report[names[label]] for label in present},
         "absent": [name for label, name in enumerate(names) if label not in present],
-        "never_predicted": [
-            name for label, name in enumerate(names) if label not in np.unique(predicted)
-        ],
+        "never_predicted": [name for label, name in enumerate(names) if label not in answered],
         "emotions": list(names),
         "confusion_matrix": confusion_matrix(
             labels, predicted, labels=np.arange(len(names))

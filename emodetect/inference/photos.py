@@ -13,7 +13,7 @@ import numpy as np
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.inference.overlay import draw_faces
 from emodetect.inference.recognizer import EmotionRecognizer, Face
-from emodetect.preprocessing import IMAGE_SUFFIXES, read_image
+from emodetect.preprocessing import IMAGE_SUFFIXES, has_image_suffix, read_image
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,11 @@ def _photos_of(path: Path, closed: set[str]) -> Iterator[Photo]:
         folders[:] = [
             name for name in folders if os.path.realpath(Path(folder, name)) not in closed
         ]
-        found += [Path(folder, name) for name in files if _is_image_name(name)]
+        found += filter(has_image_suffix, (Path(folder, name) for name in files))
     for file in sorted([*found, *unreadable]):
         yield Photo(file, file.relative_to(path))
     if not found and not unreadable:
         yield Photo(path, Path(path.name or "photo"))
-
-
-def _is_image_name(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
 
 
 def analyze_photos(
@@ -145,7 +141,7 @@ def _read(path: Path) -> np.ndarray:
 
 
 def _write_image(path: Path, image: np.ndarray, originals: set[str]) -> None:
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
+    if not has_image_suffix(path):
         path = path.with_name(path.name + ".png")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
