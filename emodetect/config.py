@@ -45,11 +45,56 @@ class SyntheticConfig(_Section):
     size: int = Field(default=64, ge=32, le=512, description="side of a drawn face, pixels")
 
 
+# Keys that only some sources know: elsewhere they would be accepted and ignored.
+SOURCES_OF_KEY = {
+    "votes": ("ferplus",),
+    "soft_labels": ("ferplus",),
+    "public_test": ("fer2013_csv", "ferplus"),
+    "group": ("manifest",),
+    "label_names": ("folder", "manifest"),
+}
+
+
 class DataConfig(_Section):
     """Where the labelled images come from and how they are stored."""
 
-    source: Literal["folder", "synthetic"] = "folder"
-    path: Path | None = None
+    source: Literal["folder", "manifest", "fer2013_csv", "ferplus", "synthetic"] = "folder"
+    path: Path | None = Field(
+        default=None,
+        description="folder of class folders; manifest: a csv with path, label and maybe split; "
+        "fer2013_csv: fer2013.csv; ferplus: a folder of PNGs, or fer2013.csv",
+    )
+    votes: Path | None = Field(
+        default=None,
+        description="ferplus: fer2013new.csv; looked for in and beside data.path if absent",
+    )
+    soft_labels: bool = Field(
+        default=False, description="ferplus: train on the shares of the votes, not on the winner"
+    )
+    public_test: Literal["val", "test"] | None = Field(
+        default=None,
+        description="fer2013_csv and ferplus: what PublicTest serves as; if absent test, or val "
+        "where there is a PrivateTest",
+    )
+    label_names: dict[str, str] = Field(
+        default={}, description='emotions of labels by other names, such as {"3" = "happy"}'
+    )
+    group: tuple[str, ...] = Field(
+        default=(), description="manifest: columns (person, video) that never straddle a split"
+    )
+    faces: Literal["whole", "detect"] = Field(
+        default="whole",
+        description="whole: each image is one crop; detect: faces are found as predict does",
+    )
+    faces_per_image: Literal["largest", "all"] = Field(
+        default="largest", description="which faces data.faces = 'detect' takes"
+    )
+    margin: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="by how much of its side a found box is grown, here and by predict",
+    )
     image_size: int = Field(
         default=48, ge=16, le=512, description="side of the stored crop and of the model's input"
     )
@@ -65,10 +110,18 @@ class DataConfig(_Section):
     cache_dir: Path | None = None
     synthetic: SyntheticConfig = SyntheticConfig()
 
-    @field_validator("path", mode="before")
+    @field_validator("path", "votes", mode="before")
     @classmethod
     def _not_empty(cls, path: object) -> object:
         return _refuse_empty(path)
+
+    @field_validator("label_names")
+    @classmethod
+    def _known_emotions(cls, names: dict[str, str]) -> dict[str, str]:
+        try:
+            return {label: canonical_emotion(name) for label, name in names.items()}
+        except DataError as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("classes")
     @classmethod
@@ -87,10 +140,19 @@ class DataConfig(_Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.source == "folder" and self.path is None:
-            raise ValueError("path: the folder source needs data.path, the folder of class folders")
         if self.source == "synthetic" and self.path is not None:
             raise ValueError("path: the synthetic source draws its images and takes no data.path")
+        if self.source != "synthetic" and self.path is None:
+            raise ValueError(f"path: the {self.source} source needs data.path")
+        for key, sources in SOURCES_OF_KEY.items():
+            if getattr(self, key) and self.source not in sources:
+                raise ValueError(
+                    f"{key}: is for the source {' and '.join(sources)}, not for {self.source}"
+                )
+        if self.faces == "detect" and self.source in ("fer2013_csv", "ferplus"):
+            raise ValueError(f"faces: {self.source} holds face crops; expected 'whole'")
+        if self.faces == "whole" and self.faces_per_image == "all":
+            raise ValueError("faces_per_image: 'all' needs data.faces = 'detect'")
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError(
                 "validation_fraction and test_fraction must leave images to train on, "
@@ -102,9 +164,22 @@ class DataConfig(_Section):
 class ModelConfig(_Section):
     """The network."""
 
-    name: Literal["mobilenet_v2"] = "mobilenet_v2"
-    weights: str = Field(default="imagenet", description="'imagenet', 'none', or a .weights.h5")
-    width: float = Field(default=1.0, gt=0, le=2, description="alpha of the MobileNet papers")
+    name: Literal["mobilenet_v2", "mobilenet", "lenet5"] = "mobilenet_v2"
+    init: str | None = Field(
+        default=None,
+        description="start from an artifact instead: 'shipped', a shipped model's name, or a path",
+    )
+    weights: str | None = Field(
+        default_factory=lambda fields: None if fields.get("init") else "imagenet",
+        description="of the backbone: 'imagenet', 'none', or a .weights.h5 without top; absent "
+        "with init",
+    )
+    width: float = Field(
+        default=1.0,
+        gt=0,
+        le=16,
+        description="factor of the filters; MobileNet's alpha",
+    )
     backbone_size: int = Field(
         default=96, ge=32, le=512, description="side the input is enlarged to inside the model"
     )
@@ -112,13 +187,26 @@ class ModelConfig(_Section):
     dense: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(), description="units of the dense layers between backbone and softmax"
     )
+    l2: float = Field(
+        default=0.0,
+        ge=0,
+        description="L2 penalty on the kernels of dense layers and of lenet5's convolutions",
+    )
 
     @field_validator("weights")
     @classmethod
-    def _known_or_file(cls, weights: str) -> str:
-        if weights in ("imagenet", "none") or weights.endswith(".h5"):
+    def _known_or_file(cls, weights: str | None) -> str | None:
+        if weights in (None, "imagenet", "none") or weights.endswith(".h5"):
             return weights
         raise ValueError("expected 'imagenet', 'none', or a file that ends in .weights.h5")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.init is not None and self.weights is not None:
+            raise ValueError("init: an artifact brings its own weights; leave model.weights out")
+        if self.name == "lenet5" and self.weights == "imagenet":
+            raise ValueError("weights: lenet5 has no ImageNet weights; expected 'none'")
+        return self
 
 
 class AugmentationConfig(_Section):
@@ -132,6 +220,12 @@ class AugmentationConfig(_Section):
     contrast: Fraction = Field(default=0.2, description="factor from 1 - contrast to 1 + contrast")
     erasing: float = Field(
         default=0.25, ge=0, le=1, description="probability of erasing a random rectangle"
+    )
+    mixup: float = Field(
+        default=0.0, ge=0, description="alpha of the share that two blended images have"
+    )
+    cutmix: float = Field(
+        default=0.0, ge=0, description="alpha of the area that one image gives to another"
     )
 
 
@@ -150,6 +244,12 @@ class TrainingConfig(_Section):
     )
     weight_decay: float = Field(default=0.02, ge=0)
     label_smoothing: Fraction = 0.1
+    imbalance: Literal["none", "class_weights", "balanced_sampling", "focal"] = Field(
+        default="none", description="what is done about emotions with few images"
+    )
+    focal_gamma: float = Field(
+        default=2.0, ge=0, description="how little focal loss counts what is already right"
+    )
     ema_momentum: Fraction = Field(
         default=0.999, description="moving average of the weights; 0 switches it off"
     )

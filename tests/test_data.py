@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from emodetect.config import DataConfig
-from emodetect.data import cache
+from emodetect.data import cache, crops
 from emodetect.data.cache import load_images
 from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
-from emodetect.data.sources import Listing, list_samples
+from emodetect.data.listing import Listing, Sample
+from emodetect.data.sources import list_samples
 from emodetect.data.splits import assign_splits
 from emodetect.errors import DataError
 
@@ -70,7 +71,7 @@ def test_class_folders_give_the_labels(tmp_path: Path) -> None:
     assert [(sample.emotion, sample.split) for sample in listing.samples].count(
         ("happy", None)
     ) == 3
-    assert {sample.relative_path for sample in listing.samples} == {
+    assert {sample.name for sample in listing.samples} == {
         "sad/0000.png",
         "sad/0001.png",
         "happy/0002.png",
@@ -381,11 +382,17 @@ def _no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(path: Path) -> np.ndarray:
         raise AssertionError(f"{path} was decoded again")
 
-    monkeypatch.setattr(cache, "read_image", fail)
+    monkeypatch.setattr(crops, "read_image", fail)
 
 
-def _load(root: Path, stored: Path) -> cache.ImageCache:
-    return load_images(sorted(root.rglob("*.png")), size=32, color="gray", cache_dir=stored)
+def _samples(root: Path) -> list[Sample]:
+    names = [path.relative_to(root).as_posix() for path in sorted(root.rglob("*.png"))]
+    return [Sample(name, name, "happy", None) for name in names]
+
+
+def _load(root: Path, stored: Path, **values: Any) -> cache.ImageCache:
+    config = _config(root, stored).model_copy(update=values)
+    return load_images(root, _samples(root), config)
 
 
 def test_a_second_load_decodes_nothing(
@@ -397,7 +404,7 @@ def test_a_second_load_decodes_nothing(
     first = _load(root, stored)
     _no_decoding(monkeypatch)
     second = _load(root, stored)
-    assert np.array_equal(first.images, second.images)
+    assert np.array_equal(first.images[:], second.images[:])
     assert np.array_equal(first.rows, second.rows)
     assert first.skipped == second.skipped
     assert len(second.skipped) == 1
@@ -415,19 +422,12 @@ def test_a_changed_file_is_decoded_anew(tmp_path: Path, stored: Path) -> None:
 def test_other_settings_are_another_cache(tmp_path: Path, stored: Path) -> None:
     """Asking for another size or colour mode never returns the pixels of the first."""
     root = _make(tmp_path / "faces", {"happy": 3})
-    paths = sorted(root.rglob("*.png"))
-    assert load_images(paths, size=32, color="gray", cache_dir=stored).images.shape[1:] == (
-        32, 32, 1,
-    )  # fmt: skip
-    assert load_images(paths, size=32, color="rgb", cache_dir=stored).images.shape[1:] == (
-        32, 32, 3,
-    )  # fmt: skip
-    assert load_images(paths, size=24, color="gray", cache_dir=stored).images.shape[1:] == (
-        24, 24, 1,
-    )  # fmt: skip
+    assert _load(root, stored).images.shape == (3, 32, 32, 1)
+    assert _load(root, stored, color="rgb").images.shape == (3, 32, 32, 3)
+    assert _load(root, stored, image_size=24).images.shape == (3, 24, 24, 1)
 
 
-@pytest.mark.parametrize("member", ["images.bin", "index.npz", "skipped.json"])
+@pytest.mark.parametrize("member", ["images.bin", "index.npz", "left_out.json"])
 @pytest.mark.parametrize("damage", ["removed", "emptied", "halved"])
 def test_a_damaged_cache_is_not_used(
     tmp_path: Path, stored: Path, member: str, damage: str
@@ -459,7 +459,7 @@ def test_an_interrupted_decoding_leaves_nothing_to_trust(
         return np.zeros((32, 32, 3), np.uint8)
 
     with monkeypatch.context() as patched:
-        patched.setattr(cache, "read_image", interrupt)
+        patched.setattr(crops, "read_image", interrupt)
         with pytest.raises(KeyboardInterrupt):
             _load(root, stored)
     assert list(stored.glob("images-*")) == []
@@ -478,10 +478,10 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_a_file_that_vanishes_is_no_crash(tmp_path: Path, stored: Path) -> None:
     """A picture deleted between listing and decoding is skipped and named, not a crash."""
     root = _make(tmp_path / "faces", {"happy": 30})
-    paths = sorted(root.rglob("*.png"))
-    paths[3].unlink()
-    loaded = load_images(paths, size=32, color="gray", cache_dir=stored)
-    assert [file.path for file in loaded.skipped] == [str(paths[3])]
+    samples = _samples(root)
+    (root / samples[3].file).unlink()
+    loaded = load_images(root, samples, _config(root, stored))
+    assert [file.path for file in loaded.skipped] == [str(root / samples[3].file)]
     assert len(loaded.images) == 29
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import click
@@ -29,6 +30,9 @@ for command in (train, evaluate, predict, webcam, data, config, demo):
 
 def main() -> None:
     """Run the command line; the user's mistakes end in one line and exit status 1."""
+    logger = logging.getLogger("emodetect")
+    logger.addHandler(logging.StreamHandler())  # plain lines on stderr
+    logger.setLevel(logging.INFO)
     try:
         app()
     except EmodetectError as error:

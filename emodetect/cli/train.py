@@ -61,8 +61,8 @@ def train(
         if run and (run / "config.toml").is_file():
             click.echo(f"interrupted; go on with: emodetect train --resume {run}", err=True)
         raise SystemExit(130) from None
-    figures = ", ".join(f"{name} {value:.4f}" for name, value in result.validation.items())
-    click.echo(f"best epoch {result.best_epoch + 1}: {figures}")
+    for line in result.summary:
+        click.echo(line)
     click.echo(f"model: {result.artifact}")
     click.echo(f"next:  emodetect evaluate --model {result.artifact}")
 

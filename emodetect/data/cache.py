@@ -1,12 +1,14 @@
-"""Decoded images on disk: every file is decoded once, then read as one memory-mapped array."""
+"""Decoded crops on disk: every image is decoded once, its crops are then read from one file."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import tempfile
+import weakref
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,33 +18,55 @@ from pathlib import Path
 
 import numpy as np
 
+from emodetect.config import DataConfig
+from emodetect.data.crops import read_crops
+from emodetect.data.listing import Sample, SkippedFile
 from emodetect.errors import DataError, ImageError
-from emodetect.preprocessing import Color, channels_of, read_image, to_input
+from emodetect.preprocessing import channels_of, to_input
 from emodetect.progress import track
 
-FORMAT = 1  # raise it when the stored pixels change, so that older caches are not used
+FORMAT = 2  # raise it when the stored pixels change, so that older caches are not used
 
 
-@dataclass(frozen=True)
-class SkippedFile:
-    """A file that could not be used, and why."""
+class StoredImages:
+    """(n, size, size, channels) uint8 in a file, indexed like an array.
 
-    path: str
-    reason: str
+    Each use maps the file anew and copies what is asked for, so that the memory of the process
+    does not grow to the size of the file. The file may be deleted meanwhile.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        weakref.finalize(self, os.close, self._descriptor)
+        self.shape = (os.fstat(self._descriptor).st_size // int(np.prod(shape)), *shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, positions: int | slice | np.ndarray) -> np.ndarray:
+        if len(self) == 0:  # an empty file cannot be mapped
+            return np.empty(self.shape, np.uint8)[positions]
+        mapped = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
+        return np.array(np.frombuffer(mapped, np.uint8).reshape(self.shape)[positions])
 
 
 @dataclass(frozen=True)
 class ImageCache:
-    """The decoded images of a list of files, without those that could not be decoded.
+    """The crops of a list of images.
 
-    `images` is (n, size, size, channels) uint8, memory-mapped; `rows` gives for each of them
-    the position of its file in the list; `digests` holds a hash of each one's pixels.
+    Attributes:
+        images: (n, size, size, channels) uint8, on disk.
+        rows: (n,) int64, for each crop the position of its image in the list.
+        digests: (n,) bytes, a hash of each one's pixels.
+        skipped: images that could not be used.
+        faceless: names of the images in which no face was found.
     """
 
-    images: np.ndarray
+    images: StoredImages
     rows: np.ndarray
     digests: np.ndarray
     skipped: tuple[SkippedFile, ...]
+    faceless: tuple[str, ...]
 
 
 def cache_root(configured: Path | None) -> Path:
@@ -83,37 +107,34 @@ def publish(folder: Path) -> Iterator[Path]:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def load_images(
-    paths: Sequence[Path], *, size: int, color: Color, cache_dir: Path | None
-) -> ImageCache:
-    """Return the decoded images of `paths`, from the cache or decoded now, in parallel.
+def load_images(root: Path, samples: Sequence[Sample], config: DataConfig) -> ImageCache:
+    """Return the crops of `samples`, from the cache or decoded now, in parallel.
 
     The cache is keyed by each file's path, size and time of change, and by the settings, so
     moved or changed files are decoded anew.
     """
-    folder = cache_root(cache_dir) / f"images-{_key(paths, size, color)}"
-    shape = (size, size, channels_of(color))
+    folder = cache_root(config.cache_dir) / f"images-{_key(root, samples, config)}"
+    shape = (config.image_size, config.image_size, channels_of(config.color))
     if not _is_complete(folder, shape):
         shutil.rmtree(folder, ignore_errors=True)
         with publish(folder) as unfinished:
-            _decode_all(paths, unfinished, size=size, color=color)
-    rows, digests, skipped = _read_index(folder)
-    return ImageCache(_open_images(folder, shape), rows, digests, skipped)
+            _decode_all(root, samples, unfinished, config)
+    rows, digests, left_out = _read_index(folder)
+    return ImageCache(
+        images=StoredImages(folder / "images.bin", shape),
+        rows=rows,
+        digests=digests,
+        skipped=tuple(SkippedFile(**entry) for entry in left_out["skipped"]),
+        faceless=tuple(left_out["faceless"]),
+    )
 
 
-def _read_index(folder: Path) -> tuple[np.ndarray, np.ndarray, tuple[SkippedFile, ...]]:
+def _read_index(folder: Path) -> tuple[np.ndarray, np.ndarray, dict[str, list]]:
     # Opened here, because np.load leaves a damaged file open.
     with (folder / "index.npz").open("rb") as file, np.load(file) as index:
         rows, digests = index["rows"], index["digests"]
-    skipped = json.loads((folder / "skipped.json").read_text(encoding="utf-8"))
-    return rows, digests, tuple(SkippedFile(**entry) for entry in skipped)
-
-
-def _open_images(folder: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    file = folder / "images.bin"
-    if file.stat().st_size == 0:
-        return np.empty((0, *shape), np.uint8)
-    return np.memmap(file, np.uint8, mode="r").reshape(-1, *shape)
+    left_out = json.loads((folder / "left_out.json").read_text(encoding="utf-8"))
+    return rows, digests, {"skipped": left_out["skipped"], "faceless": left_out["faceless"]}
 
 
 def _is_complete(folder: Path, shape: tuple[int, int, int]) -> bool:
@@ -124,49 +145,67 @@ def _is_complete(folder: Path, shape: tuple[int, int, int]) -> bool:
         return False
 
 
-def _key(paths: Sequence[Path], size: int, color: Color) -> str:
-    digest = hashlib.sha256(f"{FORMAT} {size} {color}".encode())
-    for path in paths:
-        try:
-            status = path.stat()
-            state = f"{status.st_size} {status.st_mtime_ns}"
-        except OSError:  # reading it will say what is wrong with it
-            state = "unreadable"
-        digest.update(os.fsencode(f"\n{path.absolute()} {state}"))
+def _key(root: Path, samples: Sequence[Sample], config: DataConfig) -> str:
+    settings = (config.image_size, config.color, config.faces, config.faces_per_image)
+    margin = config.margin if config.faces == "detect" else None
+    digest = hashlib.sha256(f"{FORMAT} {settings} {margin} {root.absolute()}".encode())
+    states: dict[str, str] = {}
+    for sample in samples:
+        if sample.file not in states:
+            try:
+                status = (root / sample.file).stat()
+                states[sample.file] = f"{status.st_size} {status.st_mtime_ns}"
+            except OSError:  # reading it will say what is wrong with it
+                states[sample.file] = "unreadable"
+        digest.update(os.fsencode(f"\n{sample.file} {sample.offset} {states[sample.file]}"))
     return digest.hexdigest()[:24]
 
 
-def _decode_all(paths: Sequence[Path], folder: Path, *, size: int, color: Color) -> None:
-    def decode(path: Path) -> np.ndarray | str:
+def _decode_all(root: Path, samples: Sequence[Sample], folder: Path, config: DataConfig) -> None:
+    def decode(sample: Sample) -> list[np.ndarray] | str:
         try:
-            return to_input(read_image(path), size=size, color=color)
+            return [
+                to_input(crop, size=config.image_size, color=config.color)
+                for crop in read_crops(root, sample, config)
+            ]
         except ImageError as error:
             return str(error)
 
     rows: list[int] = []
     digests: list[str] = []
     skipped: list[dict[str, str]] = []
+    faceless: list[str] = []
     # Plain writes, not a memory map: on a full disk a map dies by a signal, a write says why.
     with (folder / "images.bin").open("wb") as file, ThreadPoolExecutor() as pool:
-        decoded = _bounded_map(pool, decode, paths)
-        for row, result in enumerate(track(decoded, description="decoding", total=len(paths))):
+        decoded = _bounded_map(pool, decode, samples)
+        for row, result in enumerate(track(decoded, description="decoding", total=len(samples))):
             if isinstance(result, str):
-                skipped.append({"path": str(paths[row]), "reason": result})
+                skipped.append({"path": _place(root, samples[row]), "reason": result})
                 continue
-            file.write(result.tobytes())
-            rows.append(row)
-            digests.append(hashlib.blake2b(result.tobytes(), digest_size=16).hexdigest())
+            if not result:
+                faceless.append(samples[row].name)
+            for crop in result:
+                file.write(crop.tobytes())
+                rows.append(row)
+                digests.append(hashlib.blake2b(crop.tobytes(), digest_size=16).hexdigest())
     np.savez(
         folder / "index.npz",
         rows=np.array(rows, np.int64),
-        digests=np.array(digests, "U32"),
+        digests=np.array(digests, "S32"),
     )
-    (folder / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
+    left_out = {"skipped": skipped, "faceless": faceless}
+    (folder / "left_out.json").write_text(json.dumps(left_out), encoding="utf-8")
+
+
+def _place(root: Path, sample: Sample) -> str:
+    return sample.name if sample.offset is not None else str(root / sample.file)
 
 
 def _bounded_map(
-    pool: ThreadPoolExecutor, decode: Callable[[Path], np.ndarray | str], paths: Sequence[Path]
-) -> Iterator[np.ndarray | str]:
-    # pool.map would queue every file at once and hold all results that are not yet written.
-    for start in range(0, len(paths), 1024):
-        yield from pool.map(decode, paths[start : start + 1024])
+    pool: ThreadPoolExecutor,
+    decode: Callable[[Sample], list[np.ndarray] | str],
+    samples: Sequence[Sample],
+) -> Iterator[list[np.ndarray] | str]:
+    # pool.map would queue every image at once and hold all results that are not yet written.
+    for start in range(0, len(samples), 1024):
+        yield from pool.map(decode, samples[start : start + 1024])

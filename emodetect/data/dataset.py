@@ -9,14 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from emodetect.config import DataConfig
-from emodetect.data.cache import SkippedFile, load_images
-from emodetect.data.sources import Listing, list_samples
-from emodetect.data.splits import assign_splits
+from emodetect.data.cache import ImageCache, StoredImages, load_images
+from emodetect.data.listing import Listing, Sample, SkippedFile
+from emodetect.data.sources import list_samples
+from emodetect.data.splits import assign_splits, connect
+from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
 
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
+NAMED_AT_MOST = 10
 
 
 @dataclass(frozen=True)
@@ -24,19 +27,22 @@ class Dataset:
     """Labelled face crops.
 
     Attributes:
-        images: (n, size, size, channels) uint8, memory-mapped.
+        images: (n, size, size, channels) uint8, on disk.
         labels: (n,) int64, positions in `emotions`.
+        targets: (n, emotions) float32, the probability of each emotion: 1 for the label, or the
+            shares of the votes.
         splits: (n,) str, "train", "val" or "test".
-        paths: (n,) str, as the source names the files.
+        paths: (n,) str objects, as the source names the images.
         emotions: the label order.
         carved: splits that the source does not have, taken out of its images by the seed.
-        skipped: files that could not be decoded.
-        left_out: how many files the reader left out, by reason.
-        fingerprint: a hash of all pixels, labels and splits; paths and dates do not matter.
+        skipped: images that could not be used.
+        left_out: how many images were left out on purpose, by reason.
+        fingerprint: a hash of all pixels, targets and splits; paths and dates do not matter.
     """
 
-    images: np.ndarray
+    images: StoredImages
     labels: np.ndarray
+    targets: np.ndarray
     splits: np.ndarray
     paths: np.ndarray
     emotions: tuple[str, ...]
@@ -61,6 +67,19 @@ class Dataset:
             for split in SPLITS
         }
 
+    def describe(self) -> list[str]:
+        """Say in lines how many images were taken, left out and skipped, and why."""
+        parts = ", ".join(
+            f"{int(np.sum(self.splits == split)):,} {split or 'without a split'}"
+            for split in sorted(set(self.splits.tolist()), key=[*SPLITS, ""].index)
+        )
+        lines = [f"took {len(self.labels):,} images: {parts}"]
+        lines += [f"left out {count:,}: {reason}" for reason, count in self.left_out.items()]
+        lines += [f"skipped {file.path}: {file.reason}" for file in self.skipped[:NAMED_AT_MOST]]
+        if (more := len(self.skipped) - NAMED_AT_MOST) > 0:
+            lines.append(f"skipped {more:,} more")
+        return lines
+
 
 def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
     """List, decode (once: see cache.py) and split a data set to train on.
@@ -71,7 +90,7 @@ def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
     listing = list_samples(config)
     if len(listing.emotions) < 2:
         raise DataError(
-            f"{config.path}: expected class folders of at least two emotions, "
+            f"{config.path}: expected images of at least two emotions, "
             f"found {', '.join(listing.emotions) or 'none'}."
         )
     dataset = _decode(config, listing, seed=seed)
@@ -93,23 +112,25 @@ def load_for_evaluation(config: DataConfig) -> Dataset:
 
 
 def _decode(config: DataConfig, listing: Listing, *, seed: int | None) -> Dataset:
-    cached = load_images(
-        [sample.path for sample in listing.samples],
-        size=config.image_size,
-        color=config.color,
-        cache_dir=config.cache_dir,
-    )
-    total = len(listing.samples)
-    if len(cached.skipped) > config.max_unreadable_fraction * total:
-        first = cached.skipped[0]
+    cached = load_images(listing.root, listing.samples, config)
+    skipped = (*listing.skipped, *cached.skipped)
+    total = len(listing.samples) + len(listing.skipped)
+    if len(skipped) > config.max_unreadable_fraction * total:
+        first = skipped[0]
         raise DataError(
-            f"{len(cached.skipped)} of {total} images cannot be used, more than the "
+            f"{len(skipped)} of {total} images cannot be used, more than the "
             f"{config.max_unreadable_fraction:.0%} that data.max_unreadable_fraction allows. "
             f"The first: {first.path}: {first.reason}."
         )
+    left_out = dict(listing.left_out)
+    if cached.faceless:
+        left_out["no face found"] = len(cached.faceless)
+    if not len(cached.rows):
+        raise DataError(f"{config.path}: no face was found in any of {total} images.")
     samples = [listing.samples[row] for row in cached.rows]
     position = {emotion: label for label, emotion in enumerate(listing.emotions)}
     labels = np.array([position[sample.emotion] for sample in samples], np.int64)
+    targets = _targets(samples, labels, listing.emotions, soft=config.soft_labels)
     given = [sample.split for sample in samples]
     if seed is None:
         splits = np.array([split or "" for split in given], "U5")
@@ -121,24 +142,71 @@ def _decode(config: DataConfig, listing: Listing, *, seed: int | None) -> Datase
             validation_fraction=config.validation_fraction,
             test_fraction=config.test_fraction,
             seed=seed,
+            groups=_groups(config, samples, cached),
         )
-    for file in cached.skipped:
-        logger.warning("skipped %s: %s", file.path, file.reason)
-    for reason, count in listing.left_out.items():
-        logger.warning("left out %d files: %s", count, reason)
-    return Dataset(
+    dataset = Dataset(
         images=cached.images,
         labels=labels,
+        targets=targets,
         splits=splits,
-        paths=np.array([sample.relative_path for sample in samples]),
+        paths=np.array([sample.name for sample in samples], object),
         emotions=listing.emotions,
         carved=tuple(split for split in SPLITS if split in splits and split not in given),
-        skipped=cached.skipped,
-        left_out=listing.left_out,
-        fingerprint=_fingerprint(cached.digests, [sample.emotion for sample in samples], splits),
+        skipped=skipped,
+        left_out=left_out,
+        fingerprint=_fingerprint(cached.digests, listing.emotions, labels, targets, splits, config),
     )
+    for line in dataset.describe():
+        logger.info(line)
+    return dataset
 
 
-def _fingerprint(digests: np.ndarray, emotions: list[str], splits: np.ndarray) -> str:
-    lines = sorted(map(" ".join, zip(digests, emotions, splits, strict=True)))
+def _targets(
+    samples: list[Sample], labels: np.ndarray, emotions: tuple[str, ...], *, soft: bool
+) -> np.ndarray:
+    if not soft:
+        certain: np.ndarray = np.eye(len(emotions), dtype=np.float32)[labels]
+        return certain
+    columns = [EMOTIONS.index(emotion) for emotion in emotions]
+    votes = np.array([sample.votes for sample in samples], np.float32)[:, columns]
+    shares: np.ndarray = votes / votes.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _groups(config: DataConfig, samples: list[Sample], cached: ImageCache) -> np.ndarray | None:
+    """Return which crops must lie in one split, beyond identical ones; None for no such groups."""
+    if not config.group and config.faces_per_image == "largest":
+        return None
+    columns = [[sample.groups[number] for sample in samples] for number in range(len(config.group))]
+    _refuse_straddling(config, samples, columns)
+    photos = [str(row) for row in cached.rows]
+    return connect([*columns, photos, cached.digests.astype(str).tolist()])
+
+
+def _refuse_straddling(config: DataConfig, samples: list[Sample], columns: list[list[str]]) -> None:
+    for name, column in zip(config.group, columns, strict=True):
+        split_of: dict[str, str | None] = {}
+        for sample, value in zip(samples, column, strict=True):
+            if value and sample.split and split_of.setdefault(value, sample.split) != sample.split:
+                raise DataError(
+                    f"{config.path}: {name} {value!r} has images in {split_of[value]} and in "
+                    f"{sample.split}; a group must lie in one split. Move them, or leave the "
+                    "column split out to have it drawn."
+                )
+
+
+def _fingerprint(
+    digests: np.ndarray,
+    emotions: tuple[str, ...],
+    labels: np.ndarray,
+    targets: np.ndarray,
+    splits: np.ndarray,
+    config: DataConfig,
+) -> str:
+    names = [emotions[label] for label in labels]
+    if config.soft_labels:
+        shares = np.round(targets, 4).tolist()
+        names = [f"{name} {row}" for name, row in zip(names, shares, strict=True)]
+    columns = (digests.astype(str), names, splits)
+    lines = sorted(map(" ".join, zip(*columns, strict=True)))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -13,6 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from emodetect.config import AugmentationConfig
+from emodetect.data.cache import StoredImages
+
+Images = np.ndarray | StoredImages
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
@@ -21,7 +24,7 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def training_batches(
-    images: np.ndarray,
+    images: Images,
     targets: np.ndarray,
     members: np.ndarray,
     *,
@@ -30,28 +33,39 @@ def training_batches(
     first_step: int,
     last_step: int,
     augmentation: AugmentationConfig,
+    balanced: bool = False,
+    class_weights: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Return the augmented batches of steps `first_step` to `last_step` - 1.
 
     Each epoch is a new permutation; the images that fill no whole batch wait for the next one.
 
     Args:
-        images: (n, size, size, channels) uint8; may be memory-mapped.
+        images: (n, size, size, channels) uint8.
         targets: (n, classes) float32, the probability of each class.
         members: positions of the images to train on.
+        balanced: show each class equally often, the rare ones repeatedly in an epoch.
+        class_weights: (classes,) float32; an image weighs as its target does.
 
     Yields:
-        (batch, size, size, channels) float32 in 0-255 and (batch, classes) float32.
+        (batch, size, size, channels) float32 in 0-255, (batch, classes) float32, and with class
+        weights (batch,) float32, the weight of each image's loss.
     """
     batch_size = min(batch_size, len(members))
     steps = steps_per_epoch(len(members), batch_size)
+    labels = targets[members].argmax(axis=1)
     order: dict[int, np.ndarray] = {}
 
     def load(step: np.int64) -> tuple[np.ndarray, np.ndarray]:
         epoch, position = divmod(int(step), steps)
         if epoch not in order:
+            generator = np.random.default_rng([seed, epoch])
             order.clear()
-            order[epoch] = np.random.default_rng([seed, epoch]).permutation(members)
+            order[epoch] = (
+                _balanced_order(members, labels, generator)
+                if balanced
+                else generator.permutation(members)
+            )
         chosen = order[epoch][position * batch_size : (position + 1) * batch_size]
         return images[chosen], targets[chosen]
 
@@ -61,8 +75,13 @@ def training_batches(
         target.set_shape((batch_size, targets.shape[1]))
         return batch, target, step
 
-    def change(batch: tf.Tensor, target: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return augment(batch, augmentation, seed=tf.stack([tf.cast(seed, tf.int64), step])), target
+    def change(batch: tf.Tensor, target: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        pixels = augment(batch, augmentation, seed=tf.stack([tf.cast(seed, tf.int64), step]))
+        if augmentation.mixup or augmentation.cutmix:
+            pixels, target = mix(pixels, target, augmentation, seed=seed, step=step)
+        if class_weights is None:
+            return pixels, target
+        return pixels, target, tf.linalg.matvec(target, tf.constant(class_weights, tf.float32))
 
     return (
         tf.data.Dataset.range(first_step, last_step)
@@ -72,8 +91,37 @@ def training_batches(
     )
 
 
+def balancing_weights(targets: np.ndarray) -> np.ndarray:
+    """Return a weight for each class, so that all weigh alike and the mean image weighs 1.
+
+    Args:
+        targets: (n, classes) float32, the probability of each class for the training images.
+
+    Returns:
+        (classes,) float32.
+    """
+    totals = targets.sum(axis=0, dtype=np.float64)
+    weights: np.ndarray = len(targets) / (len(totals) * totals)
+    return weights.astype(np.float32)
+
+
+def _balanced_order(
+    members: np.ndarray, labels: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    classes = np.unique(labels)
+    shares = np.full(len(classes), len(members) // len(classes))
+    shares[: len(members) % len(classes)] += 1
+    drawn = []
+    for label, wanted in zip(generator.permutation(classes), shares, strict=True):
+        pool = members[labels == label]
+        # All images of the class once before any comes again.
+        rounds = [generator.permutation(pool) for _ in range(-(-wanted // len(pool)))]
+        drawn.append(np.concatenate([pool[:0], *rounds])[:wanted])
+    return generator.permutation(np.concatenate(drawn))
+
+
 def evaluation_batches(
-    images: np.ndarray, targets: np.ndarray, members: np.ndarray, *, batch_size: int
+    images: Images, targets: np.ndarray, members: np.ndarray, *, batch_size: int
 ) -> tf.data.Dataset:
     """Return every one of `members`, in order and unchanged; the last batch may be smaller."""
 
@@ -88,6 +136,55 @@ def evaluation_batches(
         return tf.cast(batch, tf.float32), target
 
     return tf.data.Dataset.range(0, len(members), batch_size).map(load_and_shape).prefetch(4)
+
+
+def mix(
+    pixels: tf.Tensor,
+    target: tf.Tensor,
+    config: AugmentationConfig,
+    *,
+    seed: int,
+    step: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Give each image of a batch a part of its neighbour, and of its neighbour's target.
+
+    Mixup (Zhang et al. 2018) blends the two, CutMix (Yun et al. 2019) pastes a rectangle; where
+    both are on, each batch draws one of them.
+
+    Args:
+        pixels: (batch, size, size, channels) float32.
+        target: (batch, classes) float32.
+
+    Returns:
+        The same shapes.
+    """
+    count, size = pixels.shape[0], pixels.shape[1]
+
+    def draw(step: np.int64) -> tuple[np.ndarray, np.ndarray]:
+        generator = np.random.default_rng([seed, int(step), 1])
+        cut = bool(config.cutmix) and not (config.mixup and generator.random() < 0.5)
+        alpha = config.cutmix if cut else config.mixup
+        kept = generator.beta(alpha, alpha, count)
+        if not cut:
+            return kept.astype(np.float32), np.zeros((count, 4), np.int32)
+        half = np.sqrt(1 - kept)[:, None] * size / 2
+        center = generator.uniform(0, size, (count, 2))
+        corners = np.clip(np.rint(np.hstack([center - half, center + half])), 0, size)
+        return np.ones(count, np.float32), corners.astype(np.int32)
+
+    kept, box = tf.numpy_function(draw, [step], (tf.float32, tf.int32))
+    kept, box = tf.reshape(kept, (count, 1)), tf.reshape(box, (count, 4))
+    places = tf.range(size)[tf.newaxis]
+    columns = (places >= box[:, 0:1]) & (places < box[:, 2:3])
+    rows = (places >= box[:, 1:2]) & (places < box[:, 3:4])
+    inside = (rows[:, :, tf.newaxis] & columns[:, tf.newaxis, :])[..., tf.newaxis]
+    # Batches are in random order, so the neighbour is a random image.
+    blend = kept[:, :, tf.newaxis, tf.newaxis]
+    neighbour = tf.roll(pixels, 1, axis=0)
+    mixed = tf.where(inside, neighbour, blend * pixels + (1 - blend) * neighbour)
+    pasted = tf.reduce_mean(tf.cast(inside, tf.float32), axis=(1, 2))
+    own = kept - pasted
+    return mixed, own * target + (1 - own) * tf.roll(target, 1, axis=0)
 
 
 def augment(batch: tf.Tensor, config: AugmentationConfig, *, seed: tf.Tensor) -> tf.Tensor:
@@ -139,6 +236,9 @@ def augment(batch: tf.Tensor, config: AugmentationConfig, *, seed: tf.Tensor) ->
 def augment_images(images: np.ndarray, *, config: AugmentationConfig, seed: int) -> np.ndarray:
     """Return augmented copies of (n, size, size, channels) uint8 images, for looking at."""
     changed = augment(tf.constant(images), config, seed=tf.constant([seed, 0], tf.int64))
+    if config.mixup or config.cutmix:
+        no_target = tf.zeros((len(images), 1))
+        changed, _ = mix(changed, no_target, config, seed=seed, step=tf.constant(0, tf.int64))
     pixels: np.ndarray = changed.numpy()
     rounded: np.ndarray = np.rint(pixels).astype(np.uint8)
     return rounded

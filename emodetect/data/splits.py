@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import train_test_split
 
 from emodetect.errors import DataError
@@ -18,25 +20,57 @@ def assign_splits(
     validation_fraction: float,
     test_fraction: float,
     seed: int,
+    groups: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return "train", "val" or "test" for each image.
 
     Splits that the source gives are kept. Missing test and validation splits are taken out of
     the images of train (all, where the source gives no splits), stratified by label, identical
-    images on one side. A given split is never taken from.
+    images and groups on one side. A given split is never taken from.
 
     Args:
         labels: (n,) int class of each image.
         digests: (n,) hash of each image's pixels.
         given: the source's own split of each image, or None.
+        groups: (n,) int; images of one number never straddle a split.
+
+    Raises:
+        DataError: for too few images to split.
     """
     splits = np.array([split or "train" for split in given], dtype="U5")
     if "test" not in splits:
-        _carve(splits, "test", test_fraction, labels, digests, seed)
+        _carve(splits, "test", test_fraction, labels, digests, groups, seed)
     if "val" not in splits:
         # The share is meant of all that train and validation have together.
-        _carve(splits, "val", validation_fraction, labels, digests, seed)
+        _carve(splits, "val", validation_fraction, labels, digests, groups, seed)
     return splits
+
+
+def connect(columns: Sequence[Sequence[str]]) -> np.ndarray:
+    """Number the images so that those which share a value in any column have one number.
+
+    A person may be in several videos, and a video may show several persons: neither may
+    straddle a split. Empty values connect nothing.
+
+    Args:
+        columns: of n values each.
+
+    Returns:
+        (n,) int.
+    """
+    count = len(columns[0])
+    rows, keys = [], []
+    first_key = count
+    for column in columns:
+        values, key = np.unique(np.array(column), return_inverse=True)
+        named = np.flatnonzero(np.array(column) != "")
+        rows.append(named)
+        keys.append(first_key + key[named])
+        first_key += len(values)
+    edges = np.concatenate(rows), np.concatenate(keys)
+    graph = coo_array((np.ones(len(edges[0]), bool), edges), shape=(first_key, first_key))
+    numbers: np.ndarray = connected_components(graph, directed=False)[1][:count]
+    return numbers
 
 
 def _carve(
@@ -45,12 +79,23 @@ def _carve(
     fraction: float,
     labels: np.ndarray,
     digests: np.ndarray,
+    groups: np.ndarray | None,
     seed: int,
 ) -> None:
     members = np.flatnonzero(splits == "train")
+    if groups is None:
+        chosen = _draw_images(labels[members], digests[members], name, fraction, seed)
+    else:
+        chosen = _draw_groups(labels[members], groups[members], name, fraction, seed)
+    splits[members[chosen]] = name
+
+
+def _draw_images(
+    labels: np.ndarray, digests: np.ndarray, name: str, fraction: float, seed: int
+) -> np.ndarray:
     # One vote a group of identical images: its first label decides the stratum.
-    _, first, group = np.unique(digests[members], return_index=True, return_inverse=True)
-    strata = labels[members][first]
+    _, first, group = np.unique(digests, return_index=True, return_inverse=True)
+    strata = labels[first]
     try:
         _, chosen = train_test_split(
             np.arange(len(first)), test_size=fraction, stratify=strata, random_state=seed
@@ -60,7 +105,36 @@ def _carve(
         raise DataError(
             f"cannot take a {name} split of {fraction:g} out of {len(first)} different images, "
             f"{fewest} of the rarest emotion: each emotion needs at least 2, and the split one "
-            f"for each emotion. Add images, or change data."
-            f"{'test' if name == 'test' else 'validation'}_fraction."
+            f"for each emotion. Add images, or change data.{_key(name)}."
         ) from None
-    splits[members[np.isin(group, chosen)]] = name
+    return np.isin(group, chosen)
+
+
+def _draw_groups(
+    labels: np.ndarray, groups: np.ndarray, name: str, fraction: float, seed: int
+) -> np.ndarray:
+    """Take whole groups, in random order, as long as they bring each class nearer its share."""
+    _, group = np.unique(groups, return_inverse=True)
+    counts = np.zeros((group.max() + 1, labels.max() + 1))
+    np.add.at(counts, (group, labels), 1)
+    missing = fraction * counts.sum(axis=0)
+    # Shares, so that a rare class weighs as much as a common one.
+    scale = 1 / np.maximum(counts.sum(axis=0), 1)
+    chosen = np.zeros(len(counts), bool)
+    for candidate in np.random.default_rng(seed).permutation(len(counts)):
+        left = missing - counts[candidate]
+        if np.sum(np.abs(left) * scale) < np.sum(np.abs(missing) * scale):
+            chosen[candidate] = True
+            missing = left
+    if not chosen.any():  # every group is larger than the split: the one that fits least badly
+        chosen[np.argmin(np.abs(missing - counts) @ scale)] = True
+    if chosen.all():
+        raise DataError(
+            f"cannot take a {name} split of {fraction:g} out of {len(counts)} groups that must "
+            f"stay together. Add groups, or change data.{_key(name)}."
+        )
+    return chosen[group]
+
+
+def _key(name: str) -> str:
+    return f"{'test' if name == 'test' else 'validation'}_fraction"

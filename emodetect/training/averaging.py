@@ -41,7 +41,7 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
         usual = [layer.momentum for layer in layers]
         for layer in layers:
             layer.momentum = CALIBRATION_MOMENTUM
-        for images, _ in self.batches:
+        for images, *_ in self.batches:
             self.forward(images)
         for layer, momentum in zip(layers, usual, strict=True):
             layer.momentum = momentum

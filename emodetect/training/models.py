@@ -7,7 +7,7 @@ has to repeat them.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -32,32 +32,70 @@ def build_model(
         (batch, class_count) float32 probabilities, its backbone the layer named "backbone".
     """
     channels = channels_of(color)
+    backbone = BUILDERS[config.name](config, weights, channels)
     inputs = keras.Input((image_size, image_size, channels), name="crop")
     x = inputs
     if config.backbone_size != image_size:
         x = keras.layers.Resizing(config.backbone_size, config.backbone_size, name="enlarge")(x)
     x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="scale")(x)
-    if channels == 1:
+    if backbone.input_shape[-1] != channels:
         x = keras.layers.Concatenate(name="gray_to_rgb")([x, x, x])
-    x = BUILDERS[config.name](config, weights)(x)
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    x = backbone(x)
     for position, units in enumerate(config.dense):
         x = keras.layers.Dropout(config.dropout, name=f"dropout_{position}")(x)
-        x = keras.layers.Dense(units, activation="relu", name=f"dense_{position}")(x)
+        x = keras.layers.Dense(
+            units, activation="relu", kernel_regularizer=_l2(config), name=f"dense_{position}"
+        )(x)
     x = keras.layers.Dropout(config.dropout, name="dropout")(x)
     # float32 also under mixed precision: half-precision probabilities lose small ones.
     outputs = keras.layers.Dense(
-        class_count, activation="softmax", dtype="float32", name="probabilities"
+        class_count,
+        activation="softmax",
+        kernel_regularizer=_l2(config),
+        dtype="float32",
+        name="probabilities",
     )(x)
     return keras.Model(inputs, outputs, name=config.name)
 
 
-def mobilenet_v2(config: ModelConfig, weights: str) -> keras.Model:
-    """MobileNetV2 without its top (Sandler et al. 2018)."""
+def mobilenet_v2(config: ModelConfig, weights: str, channels: int) -> keras.Model:
+    """MobileNetV2 without its top (Sandler et al. 2018); takes RGB."""
     return _application(keras.applications.MobileNetV2, config, weights)
 
 
-BUILDERS: dict[str, Callable[[ModelConfig, str], keras.Model]] = {"mobilenet_v2": mobilenet_v2}
+def mobilenet(config: ModelConfig, weights: str, channels: int) -> keras.Model:
+    """MobileNet V1 without its top (Howard et al. 2017); takes RGB."""
+    return _application(keras.applications.MobileNet, config, weights)
+
+
+def lenet5(config: ModelConfig, weights: str, channels: int) -> keras.Model:
+    """The convolutions of LeNet-5 (LeCun et al. 1998), modified.
+
+    Batch norm, ReLU, max-pooling and dropout take the place of tanh and trainable sub-sampling.
+    """
+    if weights != "none":
+        raise ModelError(f"model.weights: lenet5 starts from 'none', got {weights!r}.")
+    inputs = keras.Input((config.backbone_size, config.backbone_size, channels))
+    x = inputs
+    for position, filters in enumerate((6, 16)):
+        x = keras.layers.Conv2D(
+            max(1, round(filters * config.width)),
+            5,
+            activation="relu",
+            kernel_regularizer=_l2(config),
+            name=f"convolution_{position}",
+        )(x)
+        x = keras.layers.BatchNormalization(name=f"batch_norm_{position}")(x)
+        x = keras.layers.MaxPooling2D(name=f"pool_{position}")(x)
+        x = keras.layers.Dropout(config.dropout, name=f"dropout_{position}")(x)
+    return keras.Model(inputs, keras.layers.Flatten(name="flatten")(x), name=BACKBONE)
+
+
+BUILDERS: dict[str, Callable[[ModelConfig, str, int], keras.Model]] = {
+    "mobilenet_v2": mobilenet_v2,
+    "mobilenet": mobilenet,
+    "lenet5": lenet5,
+}
 
 
 def freeze_below(model: keras.Model, first_trainable: str) -> None:
@@ -91,12 +129,19 @@ def set_batch_norm_momentum(model: keras.Model, momentum: float) -> None:
 
 
 def batch_norm_layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
-    """Return the batch-norm layers of the backbone."""
+    """Return the model's batch-norm layers; all are in the backbone."""
     return [
-        layer
-        for layer in model.get_layer(BACKBONE).layers
-        if isinstance(layer, keras.layers.BatchNormalization)
+        layer for layer in layers_of(model) if isinstance(layer, keras.layers.BatchNormalization)
     ]
+
+
+def layers_of(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yield every layer of a model, those of the backbone too."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from layers_of(layer)
+        else:
+            yield layer
 
 
 def check_weights(weights: str) -> None:
@@ -108,6 +153,10 @@ def check_weights(weights: str) -> None:
         )
 
 
+def _l2(config: ModelConfig) -> keras.regularizers.Regularizer | None:
+    return keras.regularizers.L2(config.l2) if config.l2 else None
+
+
 def _application(
     application: Callable[..., keras.Model], config: ModelConfig, weights: str
 ) -> keras.Model:
@@ -117,6 +166,7 @@ def _application(
             input_shape=(config.backbone_size, config.backbone_size, 3),
             alpha=config.width,
             include_top=False,
+            pooling="avg",
             weights=None if weights == "none" else weights,
             name=BACKBONE,
         )

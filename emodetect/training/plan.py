@@ -53,4 +53,6 @@ def _describe_data(config: DataConfig) -> tuple[tuple[str, ...], str]:
     left_out = "".join(
         f"; left out {count:,} ({reason})" for reason, count in listing.left_out.items()
     )
+    if listing.skipped:
+        left_out += f"; {len(listing.skipped):,} cannot be used"
     return listing.emotions, f"{config.path}: {found} images{left_out}"

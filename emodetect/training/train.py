@@ -29,9 +29,20 @@ import tensorflow as tf
 
 from emodetect import __version__
 from emodetect.artifact import Metadata, write_artifact
-from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_config
+from emodetect.config import (
+    ExperimentConfig,
+    TrainingConfig,
+    changed_keys,
+    config_toml,
+    load_config,
+)
 from emodetect.data.dataset import Dataset, load_dataset
-from emodetect.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
+from emodetect.data.pipeline import (
+    balancing_weights,
+    evaluation_batches,
+    steps_per_epoch,
+    training_batches,
+)
 from emodetect.errors import ConfigError, EmodetectError
 from emodetect.training.averaging import (
     CALIBRATION_BATCH_SIZE,
@@ -39,14 +50,17 @@ from emodetect.training.averaging import (
     AveragedWeights,
 )
 from emodetect.training.compile import compile_to_litert
+from emodetect.training.initial import initial_artifact, load_initial
 from emodetect.training.models import (
     BACKBONE,
     build_model,
     check_weights,
     freeze_below,
+    layers_of,
     set_batch_norm_momentum,
 )
 from emodetect.training.progress import TrainingProgress
+from emodetect.training.summary import ValidationResult, summarize
 
 EVALUATION_BATCH = 256
 BEST_NAME = "best-{epoch}.weights.h5"
@@ -56,7 +70,8 @@ BEST_NAME = "best-{epoch}.weights.h5"
 class TrainingResult:
     """What a finished run left behind.
 
-    `validation` holds the figures of the best epoch, whose weights the artifact carries.
+    `validation` holds the figures of the best epoch, whose weights the artifact carries;
+    `summary` says in lines what they mean and what to try next.
     """
 
     run: Path
@@ -64,6 +79,7 @@ class TrainingResult:
     artifact: Path
     best_epoch: int
     validation: dict[str, float]
+    summary: list[str]
     dataset: Dataset
 
 
@@ -110,9 +126,12 @@ def train(config: ExperimentConfig, *, draw: Draw | None = None) -> TrainingResu
             "with --set output=FOLDER."
         )
     _require_tensorboard(config)
-    check_weights(config.model.weights)
+    check_weights(_start_weights(config))
+    init = initial_artifact(config.model.init) if config.model.init else None
     dataset = load_dataset(config.data, seed=config.seed)
-    model = _trainable_model(config, len(dataset.emotions), weights=config.model.weights)
+    model = _trainable_model(config, len(dataset.emotions), weights=_start_weights(config))
+    if init is not None:
+        load_initial(model, init, dataset.emotions)
     # Only now, so that a mistake in config, data or weights leaves no run folder behind.
     with _clear_disk_errors(run):
         run.mkdir(parents=True, exist_ok=True)
@@ -146,9 +165,15 @@ def resume(
         )
     # A saved state overwrites the pretrained weights, so that they need not be loaded again.
     state, _ = _saved_state(run / "checkpoints")
-    weights = own.model.weights if state is None else "none"
+    weights = _start_weights(own) if state is None else "none"
     model = _trainable_model(own, len(dataset.emotions), weights=weights)
+    if own.model.init and state is None:
+        load_initial(model, initial_artifact(own.model.init), dataset.emotions)
     return _train(own, run, dataset, model, draw)
+
+
+def _start_weights(config: ExperimentConfig) -> str:
+    return config.model.weights or "none"  # absent where an artifact brings them
 
 
 def _require_tensorboard(config: ExperimentConfig) -> None:
@@ -201,16 +226,37 @@ def _train(
     with _clear_disk_errors(run):
         progress.finished = True
         _write_atomically(checkpoints / "finished.json", json.dumps(asdict(progress)))
-        validation = _history_row(run / "history.csv", progress.best_epoch)
+        history = _read_history(run / "history.csv")
+        validation = history[progress.best_epoch]
         for old_state in checkpoints.glob("epoch-*"):
             shutil.rmtree(old_state)
-        _write_run_record(config, run, dataset, progress, validation)
+        # A new model: without optimizer, without the dtype policy of mixed precision.
+        best = _build(config, len(dataset.emotions), "none")
+        best.load_weights(checkpoints / _best_name(progress.best_epoch))
+        answers = _validate(best, dataset)
+        summary = summarize(config, history, progress.best_epoch, answers)
+        _write_run_record(config, run, dataset, progress, validation, summary)
         if draw is not None:
             draw(run, config, dataset)
         # Last, because its presence tells that the run is finished.
-        best = checkpoints / _best_name(progress.best_epoch)
         artifact = _save_artifact(config, run, dataset, best, validation)
-    return TrainingResult(run, config, artifact, progress.best_epoch, validation, dataset)
+    return TrainingResult(run, config, artifact, progress.best_epoch, validation, summary, dataset)
+
+
+def _validate(model: keras.Model, dataset: Dataset) -> ValidationResult:
+    members = dataset.indices("val")
+    probabilities = model.predict(
+        evaluation_batches(
+            dataset.images, dataset.targets, members, batch_size=EVALUATION_BATCH
+        ).map(lambda images, _: images),
+        verbose=0,
+    )
+    return ValidationResult(
+        emotions=dataset.emotions,
+        labels=dataset.labels[members],
+        predicted=probabilities.argmax(axis=1),
+        train_counts=tuple(dataset.counts()["train"].values()),
+    )
 
 
 def _build(config: ExperimentConfig, class_count: int, weights: str) -> keras.Model:
@@ -243,13 +289,18 @@ def _fit(
         _load_state(model, restore_from)
     _truncate_history(run / "history.csv", progress.epoch)
 
-    targets = np.eye(len(dataset.emotions), dtype=np.float32)[dataset.labels]
     batches = partial(
         training_batches,
         dataset.images,
-        targets,
+        dataset.targets,
         members,
         augmentation=config.augmentation,
+        balanced=training.imbalance == "balanced_sampling",
+        class_weights=(
+            balancing_weights(dataset.targets[members])
+            if training.imbalance == "class_weights"
+            else None
+        ),
     )
     averaging = []
     if _uses_averaging(phase, config):
@@ -303,7 +354,10 @@ def _fit(
                 last_step=phase.last * steps,
             ),
             validation_data=evaluation_batches(
-                dataset.images, targets, dataset.indices("val"), batch_size=EVALUATION_BATCH
+                dataset.images,
+                dataset.targets,
+                dataset.indices("val"),
+                batch_size=EVALUATION_BATCH,
             ),
             initial_epoch=progress.epoch,
             epochs=phase.last,
@@ -346,7 +400,7 @@ def _compile(model: keras.Model, phase: _Phase, config: ExperimentConfig, steps:
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(
         optimizer,
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
+        loss=_loss(training),
         metrics=["accuracy"],
         # XLA makes MobileNet's training on a CPU ten times slower.
         jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
@@ -354,6 +408,15 @@ def _compile(model: keras.Model, phase: _Phase, config: ExperimentConfig, steps:
     # Its variables must be there before a saved state is loaded into them. Under mixed_float16
     # Keras wraps the optimizer, so it is the model's that counts.
     model.optimizer.build(model.trainable_variables)
+
+
+def _loss(training: TrainingConfig) -> keras.losses.Loss:
+    if training.imbalance == "focal":
+        # Lin et al. 2017; alpha 1, because the classes' weights are another setting.
+        return keras.losses.CategoricalFocalCrossentropy(
+            alpha=1.0, gamma=training.focal_gamma, label_smoothing=training.label_smoothing
+        )
+    return keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing)
 
 
 def _uses_averaging(phase: _Phase, config: ExperimentConfig) -> bool:
@@ -451,7 +514,7 @@ def _load_state(model: keras.Model, folder: Path) -> None:
 def _random_states(model: keras.Model) -> list[keras.Variable]:
     """Return the states of dropout's random numbers, which Keras leaves out of weights files."""
     return [
-        layer.seed_generator.state for layer in model.layers if hasattr(layer, "seed_generator")
+        layer.seed_generator.state for layer in layers_of(model) if hasattr(layer, "seed_generator")
     ]
 
 
@@ -470,12 +533,9 @@ def _save_artifact(
     config: ExperimentConfig,
     run: Path,
     dataset: Dataset,
-    best: Path,
+    model: keras.Model,
     validation: dict[str, float],
 ) -> Path:
-    # A new model: without optimizer, without the dtype policy of mixed precision.
-    model = _build(config, len(dataset.emotions), "none")
-    model.load_weights(best)
     plain = run / "checkpoints" / "plain.keras"
     model.save(plain)
     metadata = Metadata(
@@ -483,6 +543,7 @@ def _save_artifact(
         emotions=dataset.emotions,
         image_size=config.data.image_size,
         color=config.data.color,
+        margin=config.data.margin,
         config=config.model_dump(mode="json", exclude_none=True),
         dataset={"fingerprint": dataset.fingerprint, "counts": dataset.counts()},
         metrics=validation,
@@ -500,12 +561,14 @@ def _write_run_record(
     dataset: Dataset,
     progress: _Progress,
     validation: dict[str, float],
+    summary: list[str],
 ) -> None:
     record = {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(progress.seconds, 1),
         "best_epoch": progress.best_epoch + 1,
         "validation": validation,
+        "summary": summary,
         "seed": config.seed,
         "versions": _versions(),
         "dataset": {
@@ -528,12 +591,12 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _history_row(path: Path, epoch: int) -> dict[str, float]:
+def _read_history(path: Path) -> list[dict[str, float]]:
     with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if int(row["epoch"]) == epoch:
-                return {name: float(value) for name, value in row.items() if name != "epoch"}
-    raise EmodetectError(f"{path}: epoch {epoch} is missing; was the file changed by hand?")
+        return [
+            {name: float(value) for name, value in row.items() if name != "epoch"}
+            for row in csv.DictReader(file)
+        ]
 
 
 def _truncate_history(path: Path, epoch: int) -> None:

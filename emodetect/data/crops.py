@@ -1,0 +1,52 @@
+"""From a labelled image to its face crops, framed as `predict` frames them."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from emodetect.config import DataConfig
+from emodetect.data.fer2013 import read_pixels
+from emodetect.data.listing import Sample
+from emodetect.errors import ImageError
+from emodetect.faces.detectors import DETECTORS, Box, Detector
+from emodetect.faces.framing import crop_face
+from emodetect.preprocessing import read_image
+
+# Smaller images show no expression; such files are thumbnails or tracking pixels.
+SMALLEST_SIDE = 8
+
+# OpenCV's detectors may not be shared by threads, and loading one takes a while.
+_local = threading.local()
+
+
+def read_crops(root: Path, sample: Sample, config: DataConfig) -> list[np.ndarray]:
+    """Return the crops of a sample, largest face first; none where no face is found.
+
+    Returns:
+        (height, width, 3) uint8 BGR each.
+
+    Raises:
+        ImageError: for an image that cannot be decoded or is too small.
+    """
+    if sample.offset is not None:
+        return [read_pixels(root / sample.file, sample.offset)]
+    image = read_image(root / sample.file)
+    height, width = image.shape[:2]
+    if min(height, width) < SMALLEST_SIDE:
+        raise ImageError(f"too small: {width}x{height} pixels; at least {SMALLEST_SIDE} a side")
+    if config.faces == "whole":
+        return [image]
+    boxes = find_faces(image, faces_per_image=config.faces_per_image)
+    return [crop_face(image, box, margin=config.margin) for box in boxes]
+
+
+def find_faces(image: np.ndarray, *, faces_per_image: str) -> list[Box]:
+    """Return the boxes of the largest face or of all faces of a BGR image, largest first."""
+    if not hasattr(_local, "detector"):
+        _local.detector = DETECTORS["haar"]()
+    detector: Detector = _local.detector
+    boxes = detector.detect(image)
+    return boxes[:1] if faces_per_image == "largest" else boxes

@@ -1,0 +1,310 @@
+"""FER2013 as a csv (Goodfellow et al. 2013), and the FER+ votes on it (Barsoum et al. 2016)."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from emodetect.config import DataConfig
+from emodetect.data.folders import files_below
+from emodetect.data.labels import label_order
+from emodetect.data.listing import Listing, Sample, SkippedFile
+from emodetect.data.manifest import open_csv, require_columns
+from emodetect.emotions import EMOTIONS
+from emodetect.errors import DataError, ImageError
+from emodetect.preprocessing import has_image_suffix
+
+SIDE = 48
+# The meaning of the numbers 0 to 6 in the column "emotion".
+FER2013_EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+COLUMNS = ("emotion", "pixels", "Usage")
+USAGES = ("Training", "PublicTest", "PrivateTest")
+VOTE_COLUMNS = {
+    "angry": "anger",
+    "disgust": "disgust",
+    "fear": "fear",
+    "happy": "happiness",
+    "neutral": "neutral",
+    "sad": "sadness",
+    "surprise": "surprise",
+    "contempt": "contempt",
+}
+# Votes that name no emotion.
+OTHER_VOTES = {"unknown": "unknown", "NF": "no face"}
+VOTES_FILE = "fer2013new.csv"
+# A row of 2,304 pixels has at most 9,300 bytes.
+LONGEST_ROW = 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of fer2013.csv without its pixels; `offset` is where it begins, in bytes."""
+
+    name: str
+    offset: int
+    emotion: str
+    usage: str
+
+
+def read_fer2013_csv(config: DataConfig) -> Listing:
+    """List the rows of fer2013.csv: emotion (0-6), pixels (2,304 numbers), Usage.
+
+    The file is streamed; the pixels are read when a row's image is decoded.
+    """
+    path = config.path
+    assert path is not None  # the schema requires it for this source
+    rows: list[_Row] = []
+    skipped: list[SkippedFile] = []
+    left_out: Counter[str] = Counter()
+    for row in _rows(path):
+        if isinstance(row, SkippedFile):
+            skipped.append(row)
+        elif config.classes and row.emotion not in config.classes:
+            left_out[f"emotion outside data.classes: {row.emotion}"] += 1
+        else:
+            rows.append(row)
+    split_of = _splits({row.usage for row in rows}, config)
+    samples = tuple(
+        Sample(row.name, path.name, row.emotion, split_of[row.usage], offset=row.offset)
+        for row in rows
+    )
+    if skipped and not samples:
+        raise DataError(f"{skipped[0].path}: {skipped[0].reason}; no row can be used.")
+    emotions = label_order(samples, config, where=str(path))
+    return Listing(path.parent, samples, emotions, dict(left_out), tuple(skipped))
+
+
+def read_pixels(path: Path, offset: int) -> np.ndarray:
+    """Return the image of the row of fer2013.csv that begins at `offset`.
+
+    Returns:
+        (48, 48, 3) uint8 BGR.
+
+    Raises:
+        ImageError: for a number of pixels other than 2,304, or one outside 0-255.
+    """
+    try:
+        with path.open("rb") as file:
+            position = _fields(file.readline(LONGEST_ROW)).index("pixels")
+            file.seek(offset)
+            text = _fields(file.readline(LONGEST_ROW))[position].split()
+        pixels = np.array([int(value) for value in text])
+    except OSError as error:
+        raise ImageError(f"cannot be read: {error.strerror}") from None
+    except (ValueError, IndexError, OverflowError):
+        raise ImageError("expected pixels as whole numbers, got other text") from None
+    if len(pixels) != SIDE * SIDE:
+        raise ImageError(f"expected {SIDE * SIDE:,} pixels, got {len(pixels):,}")
+    if pixels.min() < 0 or pixels.max() > 255:
+        wrong = pixels[(pixels < 0) | (pixels > 255)][0]
+        raise ImageError(f"expected pixels from 0 to 255, got {wrong}")
+    return np.repeat(pixels.astype(np.uint8).reshape(SIDE, SIDE, 1), 3, axis=2)
+
+
+def read_ferplus(config: DataConfig) -> Listing:
+    """List images with FER+ votes; the label is the emotion strictly ahead of all columns.
+
+    Images whose votes tie, or have "unknown" or "no face" ahead, are left out and counted.
+    `data.path` is a folder of PNGs, joined to the votes by file name, or fer2013.csv, joined
+    by row.
+    """
+    path = config.path
+    assert path is not None  # the schema requires it for this source
+    votes_file = _votes_file(config, path)
+    votes = list(_vote_rows(votes_file))
+    images = _images_by_name(path, votes) if path.is_dir() else _images_by_row(path, votes)
+    samples: list[Sample] = []
+    taken: list[_Votes] = []
+    skipped: list[SkippedFile] = []
+    left_out: Counter[str] = Counter()
+    for row, image in zip(votes, images.of_row, strict=True):
+        if image is None:
+            left_out["votes without an image"] += 1
+        elif isinstance(image, SkippedFile):
+            skipped.append(image)
+        elif isinstance(row, SkippedFile):
+            skipped.append(row)
+        elif row.winner not in EMOTIONS:
+            left_out[f"votes: {row.winner}"] += 1
+        elif config.classes and row.winner not in config.classes:
+            left_out[f"emotion outside data.classes: {row.winner}"] += 1
+        else:
+            samples.append(replace(image, emotion=row.winner, votes=row.votes))
+            taken.append(row)
+    if images.without_votes:
+        left_out["image without votes"] = images.without_votes
+    split_of = _splits({row.usage for row in taken}, config)
+    with_splits = tuple(
+        replace(sample, split=split_of[row.usage])
+        for sample, row in zip(samples, taken, strict=True)
+    )
+    emotions = label_order(with_splits, config, where=f"{path} with {votes_file}")
+    return Listing(images.root, with_splits, emotions, dict(left_out), tuple(skipped))
+
+
+@dataclass(frozen=True, slots=True)
+class _Votes:
+    """A row of fer2013new.csv: `winner` is the column strictly ahead, or "tie".
+
+    `votes` are those for EMOTIONS, in that order.
+    """
+
+    image_name: str
+    usage: str
+    winner: str
+    votes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Images:
+    """The image of each row of votes, None where there is none; its label is not set yet."""
+
+    root: Path
+    of_row: list[Sample | SkippedFile | None]
+    without_votes: int = 0
+
+
+def _images_by_name(folder: Path, votes: list[_Votes | SkippedFile]) -> _Images:
+    files: dict[str, str] = {}
+    for file in filter(has_image_suffix, files_below(folder)):
+        relative = file.relative_to(folder).as_posix()
+        if file.name in files:
+            raise DataError(
+                f"{folder}: two images have one name, by which the votes are joined: "
+                f"{files[file.name]} and {relative}. Remove one."
+            )
+        files[file.name] = relative
+    of_row: list[Sample | SkippedFile | None] = []
+    for row in votes:
+        # Of a row at fault nothing but its place is known.
+        name = files.pop(row.image_name, None) if isinstance(row, _Votes) else None
+        if isinstance(row, SkippedFile):
+            of_row.append(row)
+        else:
+            of_row.append(Sample(name, name, "", None) if name is not None else None)
+    return _Images(folder, of_row, without_votes=len(files))
+
+
+def _images_by_row(path: Path, votes: list[_Votes | SkippedFile]) -> _Images:
+    rows = list(_rows(path))
+    if len(rows) != len(votes):
+        raise DataError(
+            f"{path}: has {len(rows):,} rows, but the votes have {len(votes):,}; they are joined "
+            "row by row, so that both must be the complete files."
+        )
+    of_row: list[Sample | SkippedFile | None] = []
+    for row, vote in zip(rows, votes, strict=True):
+        if isinstance(row, SkippedFile):
+            of_row.append(row)
+            continue
+        if isinstance(vote, _Votes) and vote.usage != row.usage:
+            raise DataError(
+                f"{row.name}: has the Usage {row.usage}, but its row of votes {vote.usage}; the "
+                "two files do not belong together."
+            )
+        of_row.append(Sample(row.name, path.name, "", None, offset=row.offset))
+    return _Images(path.parent, of_row)
+
+
+def _votes_file(config: DataConfig, path: Path) -> Path:
+    if config.votes is not None:
+        return config.votes
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder.")
+    places = [path / VOTES_FILE, path.parent / VOTES_FILE]
+    for place in places:
+        if place.is_file():
+            return place
+    raise DataError(
+        f"no {VOTES_FILE} in or beside {path}; name the file of the FER+ votes with data.votes."
+    )
+
+
+def _vote_rows(path: Path) -> Iterator[_Votes | SkippedFile]:
+    with open_csv(path) as file:
+        rows = csv.DictReader(file)
+        columns = ("Usage", "Image name", *VOTE_COLUMNS.values(), *OTHER_VOTES)
+        require_columns(path, rows.fieldnames, columns)
+        for row in rows:
+            try:
+                yield _read_votes(row)
+            except ValueError as error:
+                yield SkippedFile(f"{path.name}:{rows.line_num}", str(error))
+
+
+def _read_votes(row: Mapping[str, str]) -> _Votes:
+    if None in row or None in row.values():
+        raise ValueError("expected as many values as the first line has, got another number")
+    counts = {emotion: int(row[column]) for emotion, column in VOTE_COLUMNS.items()}
+    others = {name: int(row[column]) for column, name in OTHER_VOTES.items()}
+    if min(*counts.values(), *others.values()) < 0:
+        raise ValueError("expected numbers of votes, got one below 0")
+    ranked = sorted((counts | others).items(), key=lambda item: -item[1])
+    winner = ranked[0][0] if ranked[0][1] > ranked[1][1] else "tie"
+    votes = tuple(counts[emotion] for emotion in EMOTIONS)
+    return _Votes(row["Image name"].strip(), _usage(row["Usage"]), winner, votes)
+
+
+def _rows(path: Path) -> Iterator[_Row | SkippedFile]:
+    """Yield the rows of fer2013.csv with their labels, or what is wrong with them."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
+    with file:
+        lines = iter(partial(file.readline, LONGEST_ROW), b"")
+        header = next(lines, b"")
+        columns = _fields(header)
+        require_columns(path, columns, COLUMNS)
+        emotion, usage = columns.index("emotion"), columns.index("Usage")
+        offset = len(header)
+        for number, line in enumerate(lines, start=2):
+            if len(line) == LONGEST_ROW:
+                raise DataError(
+                    f"{path}, line {number}: is longer than any row of {SIDE * SIDE:,} pixels."
+                )
+            name = f"{path.name}:{number}"
+            try:
+                fields = _fields(line)
+                if len(fields) != len(columns):
+                    raise ValueError(f"expected {len(columns)} values, got {len(fields)}")
+                yield _Row(name, offset, _emotion(fields[emotion]), _usage(fields[usage]))
+            except ValueError as error:
+                yield SkippedFile(name, str(error))
+            offset += len(line)
+
+
+def _fields(line: bytes) -> list[str]:
+    text = line.decode("utf-8-sig", errors="replace")
+    try:
+        return [value.strip() for value in next(csv.reader([text]), [])]
+    except csv.Error:  # binary data
+        return []
+
+
+def _emotion(value: str) -> str:
+    if value not in map(str, range(len(FER2013_EMOTIONS))):
+        raise ValueError(f"expected an emotion from 0 to 6, got {value!r}")
+    return FER2013_EMOTIONS[int(value)]
+
+
+def _usage(value: str) -> str:
+    if value not in USAGES:
+        raise ValueError(f"expected the Usage {', '.join(USAGES)}, got {value!r}")
+    return value
+
+
+def _splits(usages: set[str], config: DataConfig) -> dict[str, str]:
+    """Return which split each Usage serves as.
+
+    The contest (Goodfellow et al. 2013) ranked by PublicTest while it ran and by PrivateTest at
+    its end, so that the first is validation; files without PrivateTest have it as their test.
+    """
+    public = config.public_test or ("val" if "PrivateTest" in usages else "test")
+    return {"Training": "train", "PublicTest": public, "PrivateTest": "test"}

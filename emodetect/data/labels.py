@@ -1,0 +1,54 @@
+"""From a source's own labels and splits to ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from emodetect.config import DataConfig
+from emodetect.data.listing import Sample
+from emodetect.emotions import canonical_emotion, in_canonical_order
+from emodetect.errors import DataError
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def emotion_of(label: str, label_names: Mapping[str, str], *, where: str) -> str:
+    """Return the emotion of a source's label, by the user's own names first.
+
+    Raises DataError for a label that neither `label_names` nor the known aliases have.
+    """
+    if label in label_names:
+        return label_names[label]
+    try:
+        return canonical_emotion(label, where=where)
+    except DataError as error:
+        raise DataError(
+            f"{error} Labels of your own are named with --set "
+            f'\'data.label_names={{"{label}" = "happy"}}\'.'
+        ) from None
+
+
+def label_order(samples: Sequence[Sample], config: DataConfig, *, where: str) -> tuple[str, ...]:
+    """Return the emotions in the order of the outputs: data.classes, or those that are found.
+
+    Raises DataError where there is no image, or none of a class that is asked for.
+    """
+    found = in_canonical_order({sample.emotion for sample in samples})
+    emotions = config.classes or found
+    missing = [emotion for emotion in emotions if emotion not in found]
+    if missing:
+        raise DataError(
+            f"{where}: no images of {', '.join(missing)}, which data.classes asks for; "
+            f"found {', '.join(found) or 'none'}."
+        )
+    if not samples:
+        raise DataError(f"{where}: no labelled image found.")
+    return emotions

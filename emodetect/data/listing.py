@@ -1,0 +1,55 @@
+"""What a reader finds in a data set: the labelled images, and what it left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One labelled image. A data set may have a million of these, so they are kept small.
+
+    Attributes:
+        name: as the source names it, such as "train/happy/1.png" or "fer2013.csv:17".
+        file: the file that holds it, relative to the listing's root (or absolute).
+        emotion: its canonical label.
+        split: "train", "val" or "test"; None where the source does not say.
+        offset: where its row begins in a file of many images, in bytes.
+        groups: its values of the columns that must not straddle a split.
+        votes: how many people chose each of EMOTIONS; None for a plain label.
+    """
+
+    name: str
+    file: str
+    emotion: str
+    split: str | None
+    offset: int | None = None
+    groups: tuple[str, ...] = ()
+    votes: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class SkippedFile:
+    """An image that could not be used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a reader found.
+
+    Attributes:
+        root: the folder that the samples' files are relative to.
+        emotions: the label order.
+        left_out: how many images were left out on purpose, by reason.
+        skipped: images that are at fault, such as a row with 2,303 pixels.
+    """
+
+    root: Path
+    samples: tuple[Sample, ...]
+    emotions: tuple[str, ...]
+    left_out: dict[str, int] = field(default_factory=dict)
+    skipped: tuple[SkippedFile, ...] = ()

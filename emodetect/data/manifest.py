@@ -1,0 +1,80 @@
+"""Manifests: a csv of path, label and, if wanted, split and any other columns."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from emodetect.config import DataConfig
+from emodetect.data.labels import SPLIT_NAMES, emotion_of, label_order
+from emodetect.data.listing import Listing, Sample
+from emodetect.errors import DataError
+
+
+def read_manifest(config: DataConfig) -> Listing:
+    """List the images of a csv with the columns path, label and, if wanted, split.
+
+    Paths are relative to the csv's folder. `data.group` names columns whose values never
+    straddle a split.
+    """
+    path = config.path
+    assert path is not None  # the schema requires it for this source
+    samples: list[Sample] = []
+    left_out: Counter[str] = Counter()
+    with open_csv(path) as file:
+        rows = csv.DictReader(file)
+        require_columns(path, rows.fieldnames, ("path", "label", *config.group))
+        for row in rows:
+            where = f"{path}, line {rows.line_num}"
+            if None in row or None in row.values():
+                raise DataError(
+                    f"{where}: expected {len(rows.fieldnames or ())} values, got another number."
+                )
+            if not row["path"]:
+                raise DataError(f"{where}: the path is empty.")
+            emotion = emotion_of(row["label"].strip(), config.label_names, where=where)
+            split = _split_of(row.get("split") or "", where)
+            if config.classes and emotion not in config.classes:
+                left_out[f"emotion outside data.classes: {emotion}"] += 1
+                continue
+            groups = tuple(row[column] for column in config.group)
+            samples.append(Sample(row["path"], row["path"], emotion, split, groups=groups))
+    emotions = label_order(samples, config, where=str(path))
+    return Listing(path.parent, tuple(samples), emotions, dict(left_out))
+
+
+@contextmanager
+def open_csv(path: Path) -> Iterator[TextIO]:
+    """Open a csv file as UTF-8 text. Raises DataError for one that cannot be read as such."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            yield file
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: expected a csv file in UTF-8, got other bytes.") from None
+    except csv.Error as error:
+        raise DataError(f"{path}: expected a csv file: {error}.") from None
+
+
+def require_columns(path: Path, found: object, wanted: tuple[str, ...]) -> None:
+    """Raise DataError where the csv lacks one of the `wanted` columns."""
+    columns = list(found) if isinstance(found, list | tuple) else []
+    if missing := [name for name in wanted if name not in columns]:
+        raise DataError(
+            f"{path}: expected the columns {', '.join(wanted)}; missing: {', '.join(missing)}; "
+            f"the first line has: {', '.join(columns)[:200] or 'nothing'}."
+        )
+
+
+def _split_of(value: str, where: str) -> str | None:
+    name = value.strip().lower()
+    if name and name not in SPLIT_NAMES:
+        raise DataError(
+            f"{where}: expected a split ({', '.join(SPLIT_NAMES)}, or nothing), got {value!r}."
+        )
+    return SPLIT_NAMES.get(name)
