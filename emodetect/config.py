@@ -171,7 +171,7 @@ class ModelConfig(_Section):
     )
     weights: str | None = Field(
         default_factory=lambda fields: None if fields.get("init") else "imagenet",
-        description="of the backbone: 'imagenet', 'none', or a .weights.h5 without top; absent "
+        description="of the backbone: 'imagenet', 'none', or a .weights.h5 without top; left out "
         "with init",
     )
     width: float = Field(
@@ -202,7 +202,7 @@ class ModelConfig(_Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.init is not None and self.weights is not None:
+        if self.init is not None and self.weights not in (None, "none"):
             raise ValueError("init: an artifact brings its own weights; leave model.weights out")
         if self.name == "lenet5" and self.weights == "imagenet":
             raise ValueError("weights: lenet5 has no ImageNet weights; expected 'none'")
@@ -295,7 +295,8 @@ class ExperimentConfig(_Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.model.weights == "none" and self.training.head_epochs:
+        random = self.model.weights == "none" and self.model.init is None
+        if random and self.training.head_epochs:
             raise ValueError(
                 "training.head_epochs: expected 0 with model.weights = 'none' (a frozen backbone "
                 f"of random weights teaches the head nothing), got {self.training.head_epochs}"

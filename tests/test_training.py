@@ -1,18 +1,12 @@
-"""Training, its run folder, and going on after a kill; on the small model of conftest.py."""
+"""Training and its run folder; on the small model of conftest.py."""
 
 from __future__ import annotations
 
 import csv
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -22,33 +16,6 @@ from emodetect.cli import app
 from emodetect.config import ExperimentConfig, load_config
 from emodetect.errors import ConfigError, DataError, EmodetectError, ModelError
 from emodetect.inference.recognizer import EmotionRecognizer
-
-
-def keras_weights(artifact: Path) -> list[np.ndarray]:
-    """Return the weights of an artifact as Keras loads them."""
-    import keras
-
-    return keras.models.load_model(artifact, compile=False).get_weights()
-
-
-def start_training(overrides: list[str], run: Path) -> subprocess.Popen[str]:
-    """Start `emodetect train` in another process."""
-    options = [part for value in [*overrides, f"output={run}"] for part in ("--set", value)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "emodetect", "train", "--config", "demo", *options],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def kill_when(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
-    """Kill a process as soon as something happened; fail if it ends before."""
-    while not happened():
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
 
 
 def test_run_folder_is_complete(artifact: Path, small_config: ExperimentConfig) -> None:
@@ -85,25 +52,6 @@ def test_artifact_is_plain_keras_and_agrees_with_its_compiled_form(artifact: Pat
     expected = np.asarray(model(crops.astype(np.float32), training=False))
     np.testing.assert_allclose(recognizer.classify_inputs(crops), expected, atol=1e-4)
     np.testing.assert_allclose(expected.sum(axis=1), 1, atol=1e-5)
-
-
-def test_killed_runs_end_as_the_uninterrupted_one(
-    artifact: Path, small_overrides: list[str], tmp_path: Path
-) -> None:
-    """A run killed in its second epoch, and resumed, ends with the same weights and history."""
-    run = tmp_path / "run"
-    process = start_training(small_overrides, run)
-    kill_when(process, (run / "checkpoints" / "epoch-0001").is_dir)
-    assert not (run / "best_model.keras").exists()
-    result = CliRunner().invoke(app, ["train", "--resume", str(run)])
-    assert result.exit_code == 0, result.exception
-    assert (run / "history.csv").read_text() == (artifact.parent / "history.csv").read_text()
-    for resumed, expected in zip(
-        keras_weights(run / "best_model.keras"), keras_weights(artifact), strict=True
-    ):
-        np.testing.assert_array_equal(resumed, expected)
-    for name in ("curves.png", "samples.png"):
-        assert cv2.imread(str(run / name)) is not None
 
 
 def test_resume_of_a_finished_run_is_refused(artifact: Path) -> None:

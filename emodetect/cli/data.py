@@ -1,4 +1,4 @@
-"""`emodetect data`: looking at data."""
+"""`emodetect data`: looking at data, and preparing it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 @click.group()
 def data() -> None:
-    """Look at the data of a config before training on it."""
+    """Look at data before training on it, and prepare it."""
 
 
 @data.command()
@@ -63,3 +63,119 @@ def show(config_name: str, overrides: tuple[str, ...], out: Path) -> None:
         augment=partial(augment_images, config=config.augmentation, seed=config.seed),
     )
     click.echo(str(out))
+
+
+@data.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, readable=False))
+@click.argument("out", metavar="OUT", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--faces-per-image",
+    type=click.Choice(["largest", "all"]),
+    default="largest",
+    show_default=True,
+    help="Which faces of an image.",
+)
+@click.option(
+    "--margin",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="M",
+    help="Grow a found box by this share of its side; 0 to 10.",
+)
+@click.option("--force", is_flag=True, help="Replace the crops of an earlier run in OUT.")
+def crop(folder: Path, out: Path, faces_per_image: str, margin: float, force: bool) -> None:
+    """Find the faces in all images below DIR, as predict does, and write their crops to OUT.
+
+    \b
+    emodetect data crop photos crops
+    emodetect data crop photos crops --faces-per-image all --margin 0.2
+
+    Folders stay: face 1 of DIR/train/happy/a.jpg becomes OUT/train/happy/a.jpg_1.png, so that
+    OUT can be trained on (with data.margin as here). OUT/faces.csv lists every face, and every
+    image without one. Faces of one photo may then lie in different splits; they do not where a
+    config finds them itself (data.faces = "detect").
+
+    Exit status: 0, also where no face is found; 1 if a file could not be read (it is named, the
+    others go on).
+    """
+    from emodetect.data.cropping import crop_photos
+
+    counts = crop_photos(folder, out, faces_per_image=faces_per_image, margin=margin, force=force)
+    for line in counts.describe():
+        click.echo(line)
+    if counts.unreadable:
+        raise SystemExit(1)
+
+
+@data.command()
+@click.argument("path", metavar="PATH", type=click.Path(path_type=Path, readable=False))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE.csv",
+    help="The manifest to write; must not exist.",
+)
+@click.option(
+    "--validation",
+    type=float,
+    default=0.1,
+    show_default=True,
+    metavar="SHARE",
+    help="Share of validation images, where PATH has none.",
+)
+@click.option(
+    "--test",
+    type=float,
+    default=0.1,
+    show_default=True,
+    metavar="SHARE",
+    help="Share of test images, where PATH has none.",
+)
+@click.option(
+    "--group",
+    multiple=True,
+    metavar="COLUMN",
+    help="A column (person, video) of the manifest PATH whose values never straddle a split; "
+    "may be given several times.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    help="Another seed draws other splits.",
+)
+def split(
+    path: Path, out: Path, validation: float, test: float, group: tuple[str, ...], seed: int
+) -> None:
+    """Split the images of PATH into train, val and test, and write a manifest of them.
+
+    \b
+    emodetect data split faces --out faces.csv
+    emodetect data split people.csv --out splits.csv --group person --group video
+    emodetect train --config mobilenetv2_fer2013 --set data.source=manifest \\
+        --set data.path=splits.csv
+
+    PATH is a folder of class folders, or a manifest: a csv with the columns path and label, and
+    maybe split and others. Identical images and groups stay on one side, given val and test
+    splits are kept. Unreadable images are left out and named.
+    """
+    from emodetect.data.dataset import SPLITS
+    from emodetect.data.splitting import write_splits
+
+    if out.suffix.lower() != ".csv":
+        raise click.BadParameter(
+            f"expected a name that ends in .csv, got {out}", param_hint="--out"
+        )
+    if group and path.is_dir():
+        raise click.BadParameter(
+            f"names a column of a manifest, but {path} is a folder", param_hint="--group"
+        )
+    dataset = write_splits(
+        path, out, validation_fraction=validation, test_fraction=test, group=group, seed=seed
+    )
+    counts = ", ".join(f"{len(dataset.indices(name)):,} {name}" for name in SPLITS)
+    left_out = f"; {len(dataset.skipped):,} unreadable left out" if dataset.skipped else ""
+    click.echo(f"{out}: {counts}{left_out}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -14,6 +14,13 @@ from emodetect.cli.model_options import model_options, usable_model
 @model_options
 @click.option("--data", metavar="SOURCE:PATH", help="Labelled images, such as folder:data/fer2013.")
 @click.option("--config", "config_name", metavar="FILE|PRESET", help="The data of this config.")
+@click.option(
+    "--faces",
+    type=click.Choice(["whole", "detect"]),
+    default="whole",
+    show_default=True,
+    help="With --data: take each image as one crop, or find its largest face as predict does.",
+)
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test", "all"]),
@@ -33,6 +40,7 @@ def evaluate(
     pixels: str | None,
     data: str | None,
     config_name: str | None,
+    faces: Literal["whole", "detect"],
     split: str | None,
     classes: str | None,
     out: Path | None,
@@ -42,6 +50,8 @@ def evaluate(
 
     \b
     emodetect evaluate --data folder:data/fer2013 --split test
+    emodetect evaluate --data fer2013_csv:fer2013.csv
+    emodetect evaluate --data folder:photos --faces detect --split all
     emodetect evaluate --model runs/demo/best_model.keras
 
     Without --data and --config the data that the model was trained with is used, split as in
@@ -49,6 +59,8 @@ def evaluate(
     """
     if data and config_name:
         raise click.UsageError("Name the data once: --data or --config.")
+    if faces == "detect" and not data:
+        raise click.UsageError("--faces goes with --data; a config has data.faces.")
     from emodetect.config import load_config
     from emodetect.evaluation.metrics import compute_metrics, predict_dataset
     from emodetect.evaluation.report import write_report
@@ -59,7 +71,7 @@ def evaluate(
 
     recognizer = EmotionRecognizer(usable_model(model, labels, pixels), detector="none")
     if data:
-        dataset = open_source(data, recognizer.metadata)
+        dataset = open_source(data, recognizer.metadata, faces=faces)
     else:
         config = load_config(config_name) if config_name else training_config(recognizer.metadata)
         dataset = open_training_data(config, recognizer.metadata)

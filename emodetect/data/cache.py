@@ -6,13 +6,14 @@ import hashlib
 import json
 import mmap
 import os
+import re
 import shutil
 import tempfile
 import weakref
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +23,12 @@ from emodetect.config import DataConfig
 from emodetect.data.crops import read_crops
 from emodetect.data.listing import Sample, SkippedFile
 from emodetect.errors import DataError, ImageError
+from emodetect.locks import locked
 from emodetect.preprocessing import channels_of, to_input
 from emodetect.progress import track
 
 FORMAT = 2  # raise it when the stored pixels change, so that older caches are not used
+UNFINISHED = re.compile(r"[a-z]+-[0-9a-f]{16,}\.\w{8}")  # the folders that `publish` gives out
 
 
 class StoredImages:
@@ -80,12 +83,18 @@ def cache_root(configured: Path | None) -> Path:
 def publish(folder: Path) -> Iterator[Path]:
     """Give an unfinished folder to fill, which becomes `folder` in one step at the end.
 
-    A process killed half way leaves nothing at `folder`; of two processes that fill it at
-    once, the first wins and the other's work is dropped.
+    A process killed half way leaves nothing at `folder`, and what it left beside it is removed
+    by the next one; of two processes that fill it at once, the first wins and the other's work
+    is dropped.
     """
+    claim = ExitStack()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+        # So that nobody takes a folder that is made but not yet locked for an abandoned one.
+        with locked(folder.parent, wait=True):
+            _remove_abandoned(folder.parent)
+            unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+            claim.enter_context(locked(unfinished, wait=True))
     except OSError as error:
         raise DataError(
             f"{folder.parent}: cannot write the cache: {error.strerror}; name another folder "
@@ -105,6 +114,17 @@ def publish(folder: Path) -> Iterator[Path]:
         ) from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+        claim.close()
+
+
+def _remove_abandoned(caches: Path) -> None:
+    """Remove what killed processes left unfinished: the folders that nobody holds locked."""
+    for folder in caches.iterdir():
+        if UNFINISHED.fullmatch(folder.name):
+            # It may be somebody else's, or become finished meanwhile.
+            with suppress(OSError), locked(folder, wait=False) as lock:
+                if lock == "held":
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def load_images(root: Path, samples: Sequence[Sample], config: DataConfig) -> ImageCache:
@@ -116,7 +136,7 @@ def load_images(root: Path, samples: Sequence[Sample], config: DataConfig) -> Im
     folder = cache_root(config.cache_dir) / f"images-{_key(root, samples, config)}"
     shape = (config.image_size, config.image_size, channels_of(config.color))
     if not _is_complete(folder, shape):
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove_damaged(folder, shape)
         with publish(folder) as unfinished:
             _decode_all(root, samples, unfinished, config)
     rows, digests, left_out = _read_index(folder)
@@ -145,19 +165,28 @@ def _is_complete(folder: Path, shape: tuple[int, int, int]) -> bool:
         return False
 
 
+def _remove_damaged(folder: Path, shape: tuple[int, int, int]) -> None:
+    if folder.exists():
+        # Locked and asked again, because another process may have made it anew by now.
+        with locked(folder.parent, wait=True):
+            if not _is_complete(folder, shape):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 def _key(root: Path, samples: Sequence[Sample], config: DataConfig) -> str:
     settings = (config.image_size, config.color, config.faces, config.faces_per_image)
     margin = config.margin if config.faces == "detect" else None
     digest = hashlib.sha256(f"{FORMAT} {settings} {margin} {root.absolute()}".encode())
-    states: dict[str, str] = {}
+    file = state = None
     for sample in samples:
-        if sample.file not in states:
+        if sample.file != file:  # the rows of one file follow each other
+            file = sample.file
             try:
-                status = (root / sample.file).stat()
-                states[sample.file] = f"{status.st_size} {status.st_mtime_ns}"
+                status = (root / file).stat()
+                state = f"{status.st_size} {status.st_mtime_ns}"
             except OSError:  # reading it will say what is wrong with it
-                states[sample.file] = "unreadable"
-        digest.update(os.fsencode(f"\n{sample.file} {sample.offset} {states[sample.file]}"))
+                state = "unreadable"
+        digest.update(os.fsencode(f"\n{file} {sample.offset} {state}"))
     return digest.hexdigest()[:24]
 
 
@@ -172,7 +201,7 @@ def _decode_all(root: Path, samples: Sequence[Sample], folder: Path, config: Dat
             return str(error)
 
     rows: list[int] = []
-    digests: list[str] = []
+    digests = bytearray()  # not a list: it would take three times the memory
     skipped: list[dict[str, str]] = []
     faceless: list[str] = []
     # Plain writes, not a memory map: on a full disk a map dies by a signal, a write says why.
@@ -187,11 +216,11 @@ def _decode_all(root: Path, samples: Sequence[Sample], folder: Path, config: Dat
             for crop in result:
                 file.write(crop.tobytes())
                 rows.append(row)
-                digests.append(hashlib.blake2b(crop.tobytes(), digest_size=16).hexdigest())
+                digests += hashlib.blake2b(crop.tobytes(), digest_size=16).hexdigest().encode()
     np.savez(
         folder / "index.npz",
         rows=np.array(rows, np.int64),
-        digests=np.array(digests, "S32"),
+        digests=np.frombuffer(digests, "S32"),
     )
     left_out = {"skipped": skipped, "faceless": faceless}
     (folder / "left_out.json").write_text(json.dumps(left_out), encoding="utf-8")

@@ -33,14 +33,23 @@ def read_crops(root: Path, sample: Sample, config: DataConfig) -> list[np.ndarra
     """
     if sample.offset is not None:
         return [read_pixels(root / sample.file, sample.offset)]
-    image = read_image(root / sample.file)
-    height, width = image.shape[:2]
-    if min(height, width) < SMALLEST_SIDE:
-        raise ImageError(f"too small: {width}x{height} pixels; at least {SMALLEST_SIDE} a side")
+    image = read_photo(root / sample.file)
     if config.faces == "whole":
         return [image]
     boxes = find_faces(image, faces_per_image=config.faces_per_image)
     return [crop_face(image, box, margin=config.margin) for box in boxes]
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """Decode an image file to (height, width, 3) uint8 BGR.
+
+    Raises ImageError for one that cannot be decoded or is too small.
+    """
+    image = read_image(path)
+    height, width = image.shape[:2]
+    if min(height, width) < SMALLEST_SIDE:
+        raise ImageError(f"too small: {width}x{height} pixels; at least {SMALLEST_SIDE} a side")
+    return image
 
 
 def find_faces(image: np.ndarray, *, faces_per_image: str) -> list[Box]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from emodetect.config import DataConfig
 from emodetect.data.cache import ImageCache, StoredImages, load_images
-from emodetect.data.listing import Listing, Sample, SkippedFile
+from emodetect.data.listing import Sample, SkippedFile
 from emodetect.data.sources import list_samples
 from emodetect.data.splits import assign_splits, connect
 from emodetect.emotions import EMOTIONS
@@ -87,13 +87,7 @@ def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
     Raises DataError for data that cannot be used; a file that cannot be decoded is skipped and
     named in the result, unless more than `max_unreadable_fraction` of all are so.
     """
-    listing = list_samples(config)
-    if len(listing.emotions) < 2:
-        raise DataError(
-            f"{config.path}: expected images of at least two emotions, "
-            f"found {', '.join(listing.emotions) or 'none'}."
-        )
-    dataset = _decode(config, listing, seed=seed)
+    dataset = _load(config, seed=seed)
     for emotion, count in dataset.counts()["train"].items():
         if count == 0:
             raise DataError(
@@ -108,10 +102,16 @@ def load_for_evaluation(config: DataConfig) -> Dataset:
 
     Images of a source without splits have the split "".
     """
-    return _decode(config, list_samples(config), seed=None)
+    return _load(config, seed=None)
 
 
-def _decode(config: DataConfig, listing: Listing, *, seed: int | None) -> Dataset:
+def _load(config: DataConfig, *, seed: int | None) -> Dataset:
+    listing = list_samples(config)
+    if seed is not None and len(listing.emotions) < 2:
+        raise DataError(
+            f"{config.path}: expected images of at least two emotions, "
+            f"found {', '.join(listing.emotions) or 'none'}."
+        )
     cached = load_images(listing.root, listing.samples, config)
     skipped = (*listing.skipped, *cached.skipped)
     total = len(listing.samples) + len(listing.skipped)
@@ -127,34 +127,39 @@ def _decode(config: DataConfig, listing: Listing, *, seed: int | None) -> Datase
         left_out["no face found"] = len(cached.faceless)
     if not len(cached.rows):
         raise DataError(f"{config.path}: no face was found in any of {total} images.")
+    emotions = listing.emotions
     samples = [listing.samples[row] for row in cached.rows]
-    position = {emotion: label for label, emotion in enumerate(listing.emotions)}
-    labels = np.array([position[sample.emotion] for sample in samples], np.int64)
-    targets = _targets(samples, labels, listing.emotions, soft=config.soft_labels)
+    labels = np.array([emotions.index(sample.emotion) for sample in samples], np.int64)
+    targets = _targets(samples, labels, emotions, soft=config.soft_labels)
+    groups = None if seed is None else _groups(config, samples, cached)
+    names = np.array([sample.name for sample in samples], object)
     given = [sample.split for sample in samples]
+    # A million of them take half a gigabyte, and splitting takes memory of its own.
+    del listing, samples
     if seed is None:
         splits = np.array([split or "" for split in given], "U5")
     else:
         splits = assign_splits(
             labels,
-            cached.digests,
+            # Half as long as in hexadecimal, and in the same order.
+            np.frombuffer(bytes.fromhex(cached.digests.tobytes().decode()), "S16"),
             given,
             validation_fraction=config.validation_fraction,
             test_fraction=config.test_fraction,
             seed=seed,
-            groups=_groups(config, samples, cached),
+            groups=groups,
         )
     dataset = Dataset(
         images=cached.images,
         labels=labels,
         targets=targets,
         splits=splits,
-        paths=np.array([sample.name for sample in samples], object),
-        emotions=listing.emotions,
+        paths=names,
+        emotions=emotions,
         carved=tuple(split for split in SPLITS if split in splits and split not in given),
         skipped=skipped,
         left_out=left_out,
-        fingerprint=_fingerprint(cached.digests, listing.emotions, labels, targets, splits, config),
+        fingerprint=_fingerprint(cached.digests, emotions, labels, targets, splits, config),
     )
     for line in dataset.describe():
         logger.info(line)
@@ -207,6 +212,13 @@ def _fingerprint(
     if config.soft_labels:
         shares = np.round(targets, 4).tolist()
         names = [f"{name} {row}" for name, row in zip(names, shares, strict=True)]
-    columns = (digests.astype(str), names, splits)
-    lines = sorted(map(" ".join, zip(*columns, strict=True)))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    # Encoded and hashed line by line, because there may be a million.
+    lines = [
+        f"{digest.decode()} {name} {split}".encode()
+        for digest, name, split in zip(digests, names, splits, strict=True)
+    ]
+    lines.sort()
+    fingerprint = hashlib.sha256()
+    for number, line in enumerate(lines):
+        fingerprint.update(b"\n" + line if number else line)
+    return fingerprint.hexdigest()

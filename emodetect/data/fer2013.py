@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -74,8 +75,8 @@ def read_fer2013_csv(config: DataConfig) -> Listing:
         Sample(row.name, path.name, row.emotion, split_of[row.usage], offset=row.offset)
         for row in rows
     )
-    if skipped and not samples:
-        raise DataError(f"{skipped[0].path}: {skipped[0].reason}; no row can be used.")
+    if skipped and not samples and not left_out:
+        raise DataError(f"{path}: no row can be used; the first: {_named(skipped[0])}.")
     emotions = label_order(samples, config, where=str(path))
     return Listing(path.parent, samples, emotions, dict(left_out), tuple(skipped))
 
@@ -97,7 +98,7 @@ def read_pixels(path: Path, offset: int) -> np.ndarray:
         pixels = np.array([int(value) for value in text])
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}") from None
-    except (ValueError, IndexError, OverflowError):
+    except (ValueError, IndexError):
         raise ImageError("expected pixels as whole numbers, got other text") from None
     if len(pixels) != SIDE * SIDE:
         raise ImageError(f"expected {SIDE * SIDE:,} pixels, got {len(pixels):,}")
@@ -139,6 +140,8 @@ def read_ferplus(config: DataConfig) -> Listing:
             taken.append(row)
     if images.without_votes:
         left_out["image without votes"] = images.without_votes
+    if not samples:
+        _refuse_all(path, votes_file, images, left_out, skipped)
     split_of = _splits({row.usage for row in taken}, config)
     with_splits = tuple(
         replace(sample, split=split_of[row.usage])
@@ -146,6 +149,30 @@ def read_ferplus(config: DataConfig) -> Listing:
     )
     emotions = label_order(with_splits, config, where=f"{path} with {votes_file}")
     return Listing(images.root, with_splits, emotions, dict(left_out), tuple(skipped))
+
+
+def _refuse_all(
+    path: Path,
+    votes_file: Path,
+    images: _Images,
+    left_out: Mapping[str, int],
+    skipped: Sequence[SkippedFile],
+) -> NoReturn:
+    where = f"{path} with {votes_file}"
+    if images.without_votes and all(image is None for image in images.of_row):
+        raise DataError(
+            f"{where}: none of the {images.without_votes:,} images has a row of votes; they are "
+            "joined by the file's name, such as fer0000000.png. Images by other names are joined "
+            "by row: give fer2013.csv as data.path."
+        )
+    reasons = [f"{reason} {count:,}" for reason, count in left_out.items()]
+    if skipped:
+        reasons.append(f"rows at fault {len(skipped):,}, the first: {_named(skipped[0])}")
+    raise DataError(f"{where}: no image is left ({'; '.join(reasons) or 'there are no votes'}).")
+
+
+def _named(file: SkippedFile) -> str:
+    return f"{file.path}: {file.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,14 +268,19 @@ def _vote_rows(path: Path) -> Iterator[_Votes | SkippedFile]:
 def _read_votes(row: Mapping[str, str]) -> _Votes:
     if None in row or None in row.values():
         raise ValueError("expected as many values as the first line has, got another number")
-    counts = {emotion: int(row[column]) for emotion, column in VOTE_COLUMNS.items()}
-    others = {name: int(row[column]) for column, name in OTHER_VOTES.items()}
-    if min(*counts.values(), *others.values()) < 0:
-        raise ValueError("expected numbers of votes, got one below 0")
+    counts = {emotion: _vote_count(row[column]) for emotion, column in VOTE_COLUMNS.items()}
+    others = {name: _vote_count(row[column]) for column, name in OTHER_VOTES.items()}
     ranked = sorted((counts | others).items(), key=lambda item: -item[1])
     winner = ranked[0][0] if ranked[0][1] > ranked[1][1] else "tie"
     votes = tuple(counts[emotion] for emotion in EMOTIONS)
     return _Votes(row["Image name"].strip(), _usage(row["Usage"]), winner, votes)
+
+
+def _vote_count(value: str) -> int:
+    # Not int(): it takes "1_0" and, below 0, another message than for text.
+    if not (value.strip().isascii() and value.strip().isdigit()):
+        raise ValueError(f"expected whole numbers of votes, got {value!r}")
+    return int(value)
 
 
 def _rows(path: Path) -> Iterator[_Row | SkippedFile]:
@@ -260,6 +292,8 @@ def _rows(path: Path) -> Iterator[_Row | SkippedFile]:
     with file:
         lines = iter(partial(file.readline, LONGEST_ROW), b"")
         header = next(lines, b"")
+        if b"\0" in header or "\ufffd" in _text(header):
+            raise DataError(f"{path}: expected a csv file in UTF-8, got other bytes.")
         columns = _fields(header)
         require_columns(path, columns, COLUMNS)
         emotion, usage = columns.index("emotion"), columns.index("Usage")
@@ -269,6 +303,9 @@ def _rows(path: Path) -> Iterator[_Row | SkippedFile]:
                 raise DataError(
                     f"{path}, line {number}: is longer than any row of {SIDE * SIDE:,} pixels."
                 )
+            if not line.strip():  # as csv.DictReader does, so that rows are joined to votes
+                offset += len(line)
+                continue
             name = f"{path.name}:{number}"
             try:
                 fields = _fields(line)
@@ -281,11 +318,14 @@ def _rows(path: Path) -> Iterator[_Row | SkippedFile]:
 
 
 def _fields(line: bytes) -> list[str]:
-    text = line.decode("utf-8-sig", errors="replace")
     try:
-        return [value.strip() for value in next(csv.reader([text]), [])]
-    except csv.Error:  # binary data
+        return [value.strip() for value in next(csv.reader([_text(line)]), [])]
+    except csv.Error:  # a line of carriage returns
         return []
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8-sig", errors="replace")
 
 
 def _emotion(value: str) -> str:

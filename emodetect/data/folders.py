@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,21 +43,24 @@ def read_folder(config: DataConfig) -> Listing:
     for top, split in tops.items():
         for folder in _folders(top):
             emotion = emotion_of(folder.name, config.label_names, where=str(folder))
-            files = list(files_below(folder))
-            images = list(filter(has_image_suffix, files))
-            if len(files) > len(images):
-                left_out["not an image file (by its suffix)"] += len(files) - len(images)
+            names: list[str] = []
+            others_below = 0
+            for path in files_below(folder, frozenset([os.path.realpath(root)])):
+                if is_photo(path):
+                    names.append(path.relative_to(root).as_posix())
+                else:
+                    others_below += 1
+            if others_below:
+                left_out["not an image file (by its suffix)"] += others_below
             if config.classes and emotion not in config.classes:
-                left_out[f"emotion outside data.classes: {emotion}"] += len(images)
+                left_out[f"emotion outside data.classes: {emotion}"] += len(names)
                 continue
-            if not images:
+            if not names:
                 raise DataError(
                     f"{folder}: the class folder holds no image "
                     f"({', '.join(IMAGE_SUFFIXES)}); fill it or remove it."
                 )
-            for path in images:
-                name = path.relative_to(root).as_posix()
-                samples.append(Sample(name, name, emotion, split))
+            samples += [Sample(name, name, emotion, split) for name in names]
     if not samples and not config.classes:
         raise DataError(
             f"{root}: no class folder found; expected folders named after emotions "
@@ -66,12 +70,36 @@ def read_folder(config: DataConfig) -> Listing:
     return Listing(root, tuple(samples), emotions, dict(left_out))
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder at any depth, sorted, without hidden ones."""
-    # Not is_file(): a broken link must end as a file that cannot be read, not in silence.
-    for path in sorted(folder.rglob("*")):
-        if not path.is_dir() and not path.name.startswith("."):
+def files_below(folder: Path, closed: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """Yield the files below a folder at any depth, sorted, without hidden ones.
+
+    Links are followed. A folder that may not be read comes itself, so that it ends as a file that
+    cannot be read, not in silence.
+
+    Args:
+        closed: real paths of folders that are not searched. Those above a folder join them,
+            so that a link that leads back up is no endless search.
+    """
+    real = os.path.realpath(folder)
+    if real in closed:
+        return
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError:
+        yield folder
+        return
+    for path in paths:
+        if path.name.startswith("."):
+            continue
+        if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
+            yield from files_below(path, closed | {real})
+        else:
             yield path
+
+
+def is_photo(path: Path) -> bool:
+    """Tell whether a path of `files_below` is an image by its name, or a folder, which fails."""
+    return has_image_suffix(path) or os.path.isdir(path)  # noqa: PTH112  as above
 
 
 def _folders(parent: Path) -> list[Path]:

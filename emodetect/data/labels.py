@@ -31,8 +31,8 @@ def emotion_of(label: str, label_names: Mapping[str, str], *, where: str) -> str
         return canonical_emotion(label, where=where)
     except DataError as error:
         raise DataError(
-            f"{error} Labels of your own are named with --set "
-            f'\'data.label_names={{"{label}" = "happy"}}\'.'
+            f"{error} A config names labels of your own: "
+            f'data.label_names = {{"{label}" = "happy"}}.'
         ) from None
 
 

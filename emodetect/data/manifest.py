@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -28,6 +28,7 @@ def read_manifest(config: DataConfig) -> Listing:
     with open_csv(path) as file:
         rows = csv.DictReader(file)
         require_columns(path, rows.fieldnames, ("path", "label", *config.group))
+        _refuse_other_case(path, rows.fieldnames or ())
         for row in rows:
             where = f"{path}, line {rows.line_num}"
             if None in row or None in row.values():
@@ -41,7 +42,7 @@ def read_manifest(config: DataConfig) -> Listing:
             if config.classes and emotion not in config.classes:
                 left_out[f"emotion outside data.classes: {emotion}"] += 1
                 continue
-            groups = tuple(row[column] for column in config.group)
+            groups = tuple(row[column].strip() for column in config.group)
             samples.append(Sample(row["path"], row["path"], emotion, split, groups=groups))
     emotions = label_order(samples, config, where=str(path))
     return Listing(path.parent, tuple(samples), emotions, dict(left_out))
@@ -69,6 +70,13 @@ def require_columns(path: Path, found: object, wanted: tuple[str, ...]) -> None:
             f"{path}: expected the columns {', '.join(wanted)}; missing: {', '.join(missing)}; "
             f"the first line has: {', '.join(columns)[:200] or 'nothing'}."
         )
+
+
+def _refuse_other_case(path: Path, columns: Sequence[str]) -> None:
+    # A column "Split" would be ignored, and other splits drawn.
+    for name in columns:
+        if name != "split" and name.strip().lower() == "split":
+            raise DataError(f"{path}: expected the column 'split', got {name!r}; rename it.")
 
 
 def _split_of(value: str, where: str) -> str | None:

@@ -24,9 +24,10 @@ def assign_splits(
 ) -> np.ndarray:
     """Return "train", "val" or "test" for each image.
 
-    Splits that the source gives are kept. Missing test and validation splits are taken out of
-    the images of train (all, where the source gives no splits), stratified by label, identical
-    images and groups on one side. A given split is never taken from.
+    Test and validation splits that the source gives are kept, and images without a split that
+    are identical to theirs or of their groups join them. A missing one is taken out of the images
+    of train (all, where the source gives no splits), stratified by label, identical images and
+    groups on one side.
 
     Args:
         labels: (n,) int class of each image.
@@ -35,9 +36,11 @@ def assign_splits(
         groups: (n,) int; images of one number never straddle a split.
 
     Raises:
-        DataError: for too few images to split.
+        DataError: for too few images to split, or an image without a split whose group has
+            images in two given splits.
     """
     splits = np.array([split or "train" for split in given], dtype="U5")
+    _follow_given(splits, given, digests, groups)
     if "test" not in splits:
         _carve(splits, "test", test_fraction, labels, digests, groups, seed)
     if "val" not in splits:
@@ -71,6 +74,33 @@ def connect(columns: Sequence[Sequence[str]]) -> np.ndarray:
     graph = coo_array((np.ones(len(edges[0]), bool), edges), shape=(first_key, first_key))
     numbers: np.ndarray = connected_components(graph, directed=False)[1][:count]
     return numbers
+
+
+def _follow_given(
+    splits: np.ndarray,
+    given: Sequence[str | None],
+    digests: np.ndarray,
+    groups: np.ndarray | None,
+) -> None:
+    """Put images without a split where the given images of their group are."""
+    own = np.array([split is not None for split in given], bool)
+    if own.all() or not own.any():
+        return
+    _, group = np.unique(digests if groups is None else groups, return_inverse=True)
+    taken: dict[int, set[str]] = {}
+    for number, split in zip(group[own].tolist(), splits[own].tolist(), strict=True):
+        taken.setdefault(number, set()).add(split)
+    for row in np.flatnonzero(~own).tolist():
+        sides = taken.get(int(group[row]), set())
+        if len(sides) == 1:
+            splits[row] = next(iter(sides))
+        # Copies that the source itself has on two sides are its own affair.
+        elif sides and groups is not None:
+            raise DataError(
+                f"image {row + 1} of {len(splits)} has no split, and shares groups with images "
+                f"in {' and in '.join(sorted(sides))}; a group must lie in one split. Give the "
+                "images other splits, or leave the column split out to have it drawn."
+            )
 
 
 def _carve(

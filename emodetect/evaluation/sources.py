@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from emodetect.artifact import Metadata
 from emodetect.config import ExperimentConfig, validate_config, validate_data
 from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
@@ -9,10 +11,16 @@ from emodetect.data.sources import READERS
 from emodetect.errors import ConfigError, DataError
 
 
-def open_source(source: str, metadata: Metadata) -> Dataset:
+def open_source(
+    source: str, metadata: Metadata, *, faces: Literal["whole", "detect"] = "whole"
+) -> Dataset:
     """Load labelled images named as SOURCE:PATH, such as "folder:data/fer2013".
 
     They have the splits that the source itself has, and the size and colour of the model's input.
+
+    Args:
+        faces: "whole" takes each image as one crop, "detect" its largest face, framed as
+            `predict` does.
 
     Raises:
         DataError: for a name of another form, or data that cannot be read.
@@ -23,7 +31,13 @@ def open_source(source: str, metadata: Metadata) -> Dataset:
             f"--data: expected SOURCE:PATH such as folder:data/fer2013 (sources: "
             f"{', '.join(READERS)}), got {source!r}."
         )
-    values = {"source": kind, "image_size": metadata.image_size, "color": metadata.color}
+    values: dict[str, Any] = {
+        "source": kind,
+        "image_size": metadata.image_size,
+        "color": metadata.color,
+        "faces": faces,
+        "margin": metadata.margin,
+    }
     if path:
         values["path"] = path
     return load_for_evaluation(validate_data(values, origin=f"--data {source}"))

@@ -9,10 +9,17 @@ import tensorflow as tf
 
 from emodetect.training.models import batch_norm_layers
 
-CALIBRATION_BATCHES = 16
 CALIBRATION_BATCH_SIZE = 256
-# After 16 batches the old statistics weigh 0.8^16 = 3 %.
-CALIBRATION_MOMENTUM = 0.8
+# What the old statistics weigh after the last batch.
+OLD_STATISTICS = 0.03
+
+
+def calibration_batches(image_count: int) -> int:
+    """Return on how many batches the statistics are estimated: 16, fewer for a small data set.
+
+    A data set of some hundred images would otherwise spend most of its time on this.
+    """
+    return min(16, max(2, image_count // CALIBRATION_BATCH_SIZE))
 
 
 class AveragedWeights(keras.callbacks.SwapEMAWeights):
@@ -24,12 +31,14 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
     difference between 53.6 % and 64.4 % on validation. Training itself does not read them.
 
     Args:
-        batches: training images (batch, size, size, channels) float32, and targets.
+        batches: training images (batch, size, size, channels) float32, and targets; of known
+            number.
     """
 
     def __init__(self, batches: tf.data.Dataset) -> None:
         super().__init__(swap_on_epoch=True)
         self.batches = batches
+        self.momentum = OLD_STATISTICS ** (1 / int(batches.cardinality()))
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
@@ -40,7 +49,7 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
         layers = batch_norm_layers(self.model)
         usual = [layer.momentum for layer in layers]
         for layer in layers:
-            layer.momentum = CALIBRATION_MOMENTUM
+            layer.momentum = self.momentum
         for images, *_ in self.batches:
             self.forward(images)
         for layer, momentum in zip(layers, usual, strict=True):

@@ -36,32 +36,37 @@ def load_initial(model: keras.Model, path: Path, emotions: tuple[str, ...]) -> N
     """
     metadata = read_artifact(path).metadata
     donor = keras.models.load_model(path, compile=False)  # Keras' safe mode stays on
-    if not _copy(donor, model, BACKBONE):
-        own = metadata.config.get("model", {})
+    if _shapes(donor, [BACKBONE]) != _shapes(model, [BACKBONE]):
+        width = metadata.config.get("model", {}).get("width", "unknown")
+        color = "gray" if model.input_shape[-1] == 1 else "rgb"
         raise ModelError(
-            f"{path}: holds another network ({donor.name}, width {own.get('width', 'unknown')}) "
-            f"than the config asks for ({model.name}); set model.name and model.width to its."
+            f"{path}: holds another network ({donor.name}, width {width}, {metadata.color}) than "
+            f"the config asks for ({model.name}, {color}); set model.name, model.width and "
+            "data.color to its."
         )
-    hidden = [layer.name for layer in model.layers if layer.name.startswith("dense_")]
-    same_head = set(metadata.emotions) == set(emotions) and all(
-        _copy(donor, model, name) for name in hidden
+    model.get_layer(BACKBONE).set_weights(donor.get_layer(BACKBONE).get_weights())
+    head = _head(model)
+    # All of the head or nothing: a layer on other inputs than it was trained with is of no use.
+    same_head = set(metadata.emotions) == set(emotions) and (
+        _shapes(donor, _head(donor)) == _shapes(model, head)
     )
     if same_head:
-        kernel, bias = donor.get_layer("probabilities").get_weights()
+        for name in head[:-1]:
+            model.get_layer(name).set_weights(donor.get_layer(name).get_weights())
+        kernel, bias = donor.get_layer(head[-1]).get_weights()
         order = [metadata.emotions.index(emotion) for emotion in emotions]
-        head = model.get_layer("probabilities")
-        same_head = head.kernel.shape == kernel.shape
-        if same_head:
-            head.set_weights([kernel[:, order], bias[order]])
+        model.get_layer(head[-1]).set_weights([kernel[:, order], bias[order]])
     logger.info("starting from %s, %s", path, "its head too" if same_head else "with a new head")
 
 
-def _copy(donor: keras.Model, model: keras.Model, name: str) -> bool:
-    """Copy a layer's weights where the donor has the same layer; tell whether it has."""
-    if name not in [layer.name for layer in donor.layers]:
-        return False
-    theirs, own = donor.get_layer(name).get_weights(), model.get_layer(name).get_weights()
-    if [np.shape(weight) for weight in theirs] != [np.shape(weight) for weight in own]:
-        return False
-    model.get_layer(name).set_weights(theirs)
-    return True
+def _head(model: keras.Model) -> list[str]:
+    return [layer.name for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+
+
+def _shapes(model: keras.Model, names: list[str]) -> dict[str, list[tuple[int, ...]]]:
+    """Return the shapes of the weights of those of the named layers that there are."""
+    return {
+        layer.name: [np.shape(weight) for weight in layer.get_weights()]
+        for layer in model.layers
+        if layer.name in names
+    }

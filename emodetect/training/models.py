@@ -171,11 +171,14 @@ def _application(
             name=BACKBONE,
         )
     except Exception as error:
-        if weights == "none":
-            raise
         # Keras raises a bare Exception for a download that failed, ValueError and OSError for
         # a width that has no weights and for files of another network.
         reason = (str(error) or type(error).__name__).splitlines()[0]
+        if weights == "none":
+            raise ModelError(
+                f"{config.name} cannot be built with model.width = {config.width:g} and "
+                f"model.backbone_size = {config.backbone_size}: {reason}"
+            ) from None
         hint = (
             "Download the weights where there is a network and name the file: "
             "--set model.weights=FILE; or start from random weights: --set model.weights=none "

@@ -7,7 +7,6 @@ from collections import Counter
 from emodetect.config import DataConfig, ExperimentConfig, config_toml
 from emodetect.data.sources import list_samples
 from emodetect.emotions import EMOTIONS
-from emodetect.errors import DataError
 from emodetect.training.models import build_model, freeze_below
 
 
@@ -15,8 +14,11 @@ def describe_run(config: ExperimentConfig) -> str:
     """Return the resolved config, the data that is found and the model's size, as text.
 
     Pretrained weights are not loaded and nothing is drawn or decoded; absent data is reported
-    as "not found", and what is wrong with data that cannot be used. Raises ConfigError for a layer
-    that the backbone does not have.
+    as "not found".
+
+    Raises:
+        DataError: for data that is there but cannot be used.
+        ConfigError: for a layer that the backbone does not have.
     """
     emotions, data = _describe_data(config.data)
     model = build_model(
@@ -44,10 +46,7 @@ def _describe_data(config: DataConfig) -> tuple[tuple[str, ...], str]:
         )
     if config.path is None or not config.path.exists():
         return emotions, f"{config.path}: not found; its emotions are not known yet"
-    try:
-        listing = list_samples(config)
-    except DataError as error:
-        return emotions, f"cannot be used: {error}"
+    listing = list_samples(config)
     counts = Counter(sample.split or "no split" for sample in listing.samples)
     found = ", ".join(f"{split} {count:,}" for split, count in counts.items())
     left_out = "".join(

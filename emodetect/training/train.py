@@ -44,10 +44,11 @@ from emodetect.data.pipeline import (
     training_batches,
 )
 from emodetect.errors import ConfigError, EmodetectError
+from emodetect.locks import locked
 from emodetect.training.averaging import (
     CALIBRATION_BATCH_SIZE,
-    CALIBRATION_BATCHES,
     AveragedWeights,
+    calibration_batches,
 )
 from emodetect.training.compile import compile_to_litert
 from emodetect.training.initial import initial_artifact, load_initial
@@ -64,6 +65,7 @@ from emodetect.training.summary import ValidationResult, summarize
 
 EVALUATION_BATCH = 256
 BEST_NAME = "best-{epoch}.weights.h5"
+PARTIAL_FILES = ".*.[0-9]*"  # of _write_atomically and write_artifact: a process's number last
 
 
 @dataclass(frozen=True)
@@ -120,11 +122,7 @@ def train(config: ExperimentConfig, *, draw: Draw | None = None) -> TrainingResu
     data and weights that cannot be used, EmodetectError if the loss stops being a number.
     """
     run = config.output
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
-        raise ConfigError(
-            f"{run}: is there already; go on with it by --resume {run}, or name another folder "
-            "with --set output=FOLDER."
-        )
+    _require_new(run)
     _require_tensorboard(config)
     check_weights(_start_weights(config))
     init = initial_artifact(config.model.init) if config.model.init else None
@@ -135,8 +133,11 @@ def train(config: ExperimentConfig, *, draw: Draw | None = None) -> TrainingResu
     # Only now, so that a mistake in config, data or weights leaves no run folder behind.
     with _clear_disk_errors(run):
         run.mkdir(parents=True, exist_ok=True)
-        _write_atomically(run / "config.toml", config_toml(config))
-    return _train(config, run, dataset, model, draw)
+    with _only_process(run):
+        _require_new(run)
+        with _clear_disk_errors(run):
+            _write_atomically(run / "config.toml", config_toml(config))
+        return _train(config, run, dataset, model, draw)
 
 
 def resume(
@@ -144,10 +145,16 @@ def resume(
 ) -> TrainingResult:
     """Go on with a run that was interrupted; the result equals the uninterrupted run's.
 
-    Raises ConfigError where there is no run, it is finished, or `config` differs from its own.
+    Raises ConfigError where there is no run, it is finished or being trained by another process,
+    or `config` differs from its own.
     """
     if not (run / "config.toml").is_file():
         raise ConfigError(f"{run}: expected a run folder with a config.toml to resume.")
+    with _only_process(run):
+        return _resume(run, config, draw)
+
+
+def _resume(run: Path, config: ExperimentConfig | None, draw: Draw | None) -> TrainingResult:
     own = load_config(str(run / "config.toml"))
     if config is not None and (changed := changed_keys(own, config)):
         raise ConfigError(
@@ -170,6 +177,32 @@ def resume(
     if own.model.init and state is None:
         load_initial(model, initial_artifact(own.model.init), dataset.emotions)
     return _train(own, run, dataset, model, draw)
+
+
+def _require_new(run: Path) -> None:
+    # A process killed before it wrote config.toml leaves an empty folder, or half of that file.
+    if run.exists() and (not run.is_dir() or set(run.iterdir()) - set(_abandoned(run))):
+        raise ConfigError(
+            f"{run}: is there already; go on with it by --resume {run}, or name another folder "
+            "with --set output=FOLDER."
+        )
+
+
+@contextlib.contextmanager
+def _only_process(run: Path) -> Iterator[None]:
+    with locked(run, wait=False) as lock:
+        if lock == "taken":
+            raise ConfigError(
+                f"{run}: another process is training this run; wait for it, or stop it first."
+            )
+        yield
+
+
+def _abandoned(run: Path) -> list[Path]:
+    """Return what killed processes left half written in a run folder."""
+    checkpoints = run / "checkpoints"
+    files = [*run.glob(PARTIAL_FILES), *checkpoints.glob(PARTIAL_FILES)]
+    return [*files, *checkpoints.glob("partial-*")]
 
 
 def _start_weights(config: ExperimentConfig) -> str:
@@ -209,8 +242,11 @@ def _train(
     checkpoints = run / "checkpoints"
     with _clear_disk_errors(run):
         checkpoints.mkdir(exist_ok=True)
-        for abandoned in checkpoints.glob("partial-*"):
-            shutil.rmtree(abandoned)
+        for abandoned in _abandoned(run):
+            if abandoned.is_dir():
+                shutil.rmtree(abandoned)
+            else:
+                abandoned.unlink()
         _write_atomically(
             checkpoints / "dataset.json", json.dumps({"fingerprint": dataset.fingerprint})
         )
@@ -308,14 +344,14 @@ def _fit(
             batch_size=CALIBRATION_BATCH_SIZE,
             seed=config.seed + 1,
             first_step=0,
-            last_step=CALIBRATION_BATCHES,
+            last_step=calibration_batches(len(members)),
         )
         averaging.append(AveragedWeights(calibration))
     mode = "max" if training.monitor == "val_accuracy" else "min"
+    # Never in the head's phase: fine-tuning has to follow, at its place in the count of epochs.
+    patience = 0 if phase.name == "head" else training.early_stopping_patience
     stopping = keras.callbacks.EarlyStopping(
-        training.monitor,
-        mode=mode,
-        patience=training.early_stopping_patience or training.epochs + 1,
+        training.monitor, mode=mode, patience=patience or phase.last + 1
     )
     checkpoint = keras.callbacks.ModelCheckpoint(
         # A file for each epoch, so that the best of a saved state is never overwritten.
@@ -475,6 +511,10 @@ class _SaveState(keras.callbacks.Callback):
         # The best weights and the state after this epoch: it must not be trained for nothing.
         self._require_space(states=2)
 
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        # Again before ModelCheckpoint writes, because others may fill the disk during an epoch.
+        self._require_space(states=2)
+
     def _require_space(self, *, states: int) -> None:
         # Asked before, because h5py meets a full disk with half a file and noise on stderr.
         variables = [*self.model.variables, *self.model.optimizer.variables]
@@ -549,10 +589,10 @@ def _save_artifact(
         metrics=validation,
         versions=_versions(),
     )
-    path = run / "best_model.keras"
-    write_artifact(path, keras_file=plain, compiled=compile_to_litert(model), metadata=metadata)
+    complete = run / "checkpoints" / "best_model.keras"
+    write_artifact(complete, keras_file=plain, compiled=compile_to_litert(model), metadata=metadata)
     plain.unlink()
-    return path
+    return complete.replace(run / "best_model.keras")
 
 
 def _write_run_record(

@@ -1,0 +1,277 @@
+"""The disk cache's memory and speed, with few images and with many.
+
+    python scripts/bench/cache.py
+
+Draws faces, varies them by rolling and brightening, and loads 3,000 of them and 300,000 in fresh
+processes: first with an empty cache, then with a full one. Each process then goes through the
+same number of training batches, without a model, and tells its peak memory. At last it reads
+batches from the cache and from an array in memory, in turns.
+
+Needs about 7 kB of disk for each image: 2.1 GB for 300,000.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import cv2
+import numpy as np
+
+from emodetect.data.synthetic import draw_face
+from emodetect.emotions import EMOTIONS
+
+if TYPE_CHECKING:
+    from emodetect.data.pipeline import Images
+
+SMALL_COUNT = 3000
+BATCH_SIZE = 64
+SIZE = 48  # pixels a side
+BYTES_PER_IMAGE = 7000  # a PNG in its 4 KiB block, its pixels in the cache, folder entries
+DIFFERENT_FACES = 2100
+CLASSES = EMOTIONS[:7]
+TURNS = 5
+BATCHES_IN_A_TURN = 400
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A process' memory in bytes; None where the system does not tell.
+
+    Attributes:
+        peak: the most it ever had, by getrusage.
+        high_water: the same by Linux' own count.
+        anonymous: what it has now that is not backed by a file.
+    """
+
+    peak: int
+    high_water: int | None
+    anonymous: int | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Median images a second: batches read by position, and batches ready for training."""
+
+    read_from_cache: float
+    read_from_array: float
+    batches_from_cache: float
+    batches_from_array: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a fresh process found; `reading` only where it was asked for."""
+
+    load_s: float
+    after_imports: Memory
+    after_load: Memory
+    after_batches: Memory
+    reading: Reading | None
+
+
+@click.command(help="\n\n".join(__doc__.split("\n\n")[i] for i in (0, 2, 3)))
+@click.option("--count", default=300_000, show_default=True, type=click.IntRange(SMALL_COUNT))
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the drawn images stay for the next run.  [default: a folder removed at the end]",
+)
+def main(count: int, folder: Path | None) -> None:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="emodetect-bench-", dir=folder) as scratch:
+        free = shutil.disk_usage(scratch).free
+        if free < count * BYTES_PER_IMAGE:
+            raise click.ClickException(
+                f"{count:,} images need {count * BYTES_PER_IMAGE / 1e9:.1f} GB of disk, "
+                f"{scratch} has {free / 1e9:.1f} GB; lower --count or name another --folder."
+            )
+        images = folder or Path(scratch)
+        for number in (SMALL_COUNT, count):
+            draw(images / f"{number}-images", number)
+        steps = count // BATCH_SIZE
+        results = {
+            number: [
+                in_fresh_process(
+                    images / f"{number}-images",
+                    cache_dir=Path(scratch) / f"cache-{number}",
+                    steps=steps,
+                    read=cached,
+                )
+                for cached in (False, True)
+            ]
+            for number in (SMALL_COUNT, count)
+        }
+    print_results(results, steps)
+
+
+def draw(folder: Path, count: int) -> None:
+    """Fill a folder with `count` different images of drawn faces, unless it is there."""
+    if folder.is_dir():
+        return
+    print(f"drawing {count:,} images ...", file=sys.stderr)
+    generator = np.random.default_rng(0)
+    faces = [
+        cv2.cvtColor(
+            draw_face(CLASSES[number % len(CLASSES)], generator, size=SIZE), cv2.COLOR_BGR2GRAY
+        )
+        for number in range(min(count, DIFFERENT_FACES))
+    ]
+    unfinished = folder.with_name(folder.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for emotion in CLASSES:
+        (unfinished / emotion).mkdir(parents=True)
+
+    def write(number: int) -> None:
+        variation, face = divmod(number, len(faces))
+        pixels = np.roll(faces[face], variation % SIZE, axis=1)
+        pixels = cv2.add(pixels, np.full_like(pixels, 2 * (variation // SIZE)))
+        name = f"{CLASSES[face % len(CLASSES)]}/face_{number:07d}.png"
+        if not cv2.imwrite(str(unfinished / name), pixels):
+            raise OSError(f"{unfinished / name}: cannot be written")
+
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, count, 10_000):
+            list(pool.map(write, range(start, min(start + 10_000, count))))
+    unfinished.rename(folder)
+
+
+def in_fresh_process(folder: Path, *, cache_dir: Path, steps: int, read: bool) -> Measurement:
+    """Run `measure` in a process of its own, so that its peak memory is its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(measure, folder, cache_dir, steps, read).result()
+
+
+def measure(folder: Path, cache_dir: Path, steps: int, read: bool) -> Measurement:
+    """Load the images of a folder, go through `steps` training batches, and look at memory."""
+    import emodetect.training  # noqa: F401  here, because only this process needs TensorFlow
+    from emodetect.config import AugmentationConfig, DataConfig
+    from emodetect.data.dataset import load_dataset
+    from emodetect.data.pipeline import training_batches
+
+    after_imports = memory()
+    started = time.perf_counter()
+    dataset = load_dataset(DataConfig(path=folder, cache_dir=cache_dir), seed=0)
+    load_s = time.perf_counter() - started
+    after_load = memory()
+    batches = partial(
+        training_batches,
+        targets=dataset.targets,
+        members=dataset.indices("train"),
+        batch_size=BATCH_SIZE,
+        seed=0,
+        first_step=0,
+        augmentation=AugmentationConfig(),
+    )
+    for _ in batches(dataset.images, last_step=steps):
+        pass
+    after_batches = memory()
+    reading = None
+    if read:
+        array = dataset.images[:]
+        order = np.random.default_rng(0).permutation(len(array))
+        positions = order[: len(order) // BATCH_SIZE * BATCH_SIZE].reshape(-1, BATCH_SIZE)
+        read_from_cache, read_from_array = in_turns(
+            *(partial(read_batches, images, positions) for images in (dataset.images, array))
+        )
+        batches_from_cache, batches_from_array = in_turns(
+            *(
+                partial(take, iter(batches(images, last_step=2**40)))
+                for images in (dataset.images, array)
+            )
+        )
+        reading = Reading(read_from_cache, read_from_array, batches_from_cache, batches_from_array)
+    return Measurement(load_s, after_imports, after_load, after_batches, reading)
+
+
+def memory() -> Memory:
+    """Return the memory of this process."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return Memory(peak, None, None)
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    high_water, anonymous = (int(lines[name].split()[0]) * 1024 for name in ("VmHWM", "RssAnon"))
+    return Memory(peak, high_water, anonymous)
+
+
+def in_turns(first: Callable[[int], None], second: Callable[[int], None]) -> tuple[float, float]:
+    """Return the median images a second of two ways to read batches, which take turns."""
+    speeds: tuple[list[float], list[float]] = ([], [])
+    for turn in range(-1, TURNS):
+        for way, speed in zip((first, second), speeds, strict=True):
+            started = time.perf_counter()
+            way(BATCHES_IN_A_TURN)
+            if turn >= 0:  # the turn before is to warm up
+                speed.append(BATCHES_IN_A_TURN * BATCH_SIZE / (time.perf_counter() - started))
+    return statistics.median(speeds[0]), statistics.median(speeds[1])
+
+
+def read_batches(images: Images, positions: np.ndarray, count: int) -> None:
+    """Read `count` batches by their images' positions."""
+    for number in range(count):
+        images[positions[number % len(positions)]]
+
+
+def take(batches: Iterator[object], count: int) -> None:
+    """Take `count` batches from an iterator."""
+    for _ in islice(batches, count):
+        pass
+
+
+def print_results(results: dict[int, list[Measurement]], steps: int) -> None:
+    """Print a column for each number of images, and the second as a share of the first."""
+    (few, few_results), (many, many_results) = results.items()
+    print(f"each process: load, then {steps:,} batches of {BATCH_SIZE}; MB = 1e6 bytes")
+    print(f"{'images':<46}{few:>12,}{many:>12,}{'ratio':>10}")
+
+    def line(
+        name: str, values: list[float] | list[int | None], scale: float, digits: int = 0
+    ) -> None:
+        first, second = values
+        if first is None or second is None:
+            print(f"{name:<46}{'-':>12}{'-':>12}{'-':>10}")
+            return
+        shown = "".join(f"{value / scale:>12,.{digits}f}" for value in values)
+        print(f"{name:<46}{shown}{second / first:>10.1%}")
+
+    for number, kind in enumerate(("empty cache", "full cache")):
+        pair = [few_results[number], many_results[number]]
+        line(f"{kind}: load, s", [one.load_s for one in pair], 1, 2)
+        each = [one.load_s / count for one, count in zip(pair, (few, many), strict=True)]
+        line(f"{kind}: load, us an image", each, 1e-6)
+        for when in ("imports", "load", "batches"):
+            then = [getattr(one, f"after_{when}") for one in pair]
+            line(f"{kind}: after {when}, peak MB (ru_maxrss)", [one.peak for one in then], 1e6)
+            line(f"{kind}: after {when}, peak MB (VmHWM)", [one.high_water for one in then], 1e6)
+            line(f"{kind}: after {when}, anonymous MB", [one.anonymous for one in then], 1e6)
+    reading = [few_results[1].reading, many_results[1].reading]
+    for what, cache, array in (
+        ("read by position", "read_from_cache", "read_from_array"),
+        ("training batches", "batches_from_cache", "batches_from_array"),
+    ):
+        from_cache = [getattr(one, cache) for one in reading]
+        from_array = [getattr(one, array) for one in reading]
+        line(f"{what}, cache, images/s", from_cache, 1)
+        line(f"{what}, array in memory, images/s", from_array, 1)
+        shares = [first / second for first, second in zip(from_cache, from_array, strict=True)]
+        line(f"{what}, cache / array, %", shares, 0.01, 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""The networks: that each is built for gray and RGB at any size, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from emodetect.backend import use_tensorflow
+from emodetect.config import ModelConfig, load_config
+from emodetect.errors import ConfigError, ModelError
+
+use_tensorflow()
+
+import keras  # noqa: E402
+
+from emodetect.training.models import (  # noqa: E402
+    BACKBONE,
+    BUILDERS,
+    batch_norm_layers,
+    build_model,
+    freeze_below,
+    set_batch_norm_momentum,
+)
+
+
+def _build(
+    name: str,
+    *,
+    color: Any = "gray",
+    image_size: int = 32,
+    class_count: int = 3,
+    weights: str = "none",
+    **values: Any,
+) -> keras.Model:
+    narrow = {"width": 1.0 if name == "lenet5" else 0.25, "backbone_size": 32}
+    return build_model(
+        ModelConfig(name=name, weights="none", **{**narrow, **values}),
+        image_size=image_size,
+        color=color,
+        class_count=class_count,
+        weights=weights,
+    )
+
+
+@pytest.mark.parametrize("name", list(BUILDERS))
+@pytest.mark.parametrize(
+    ("color", "image_size", "backbone_size"),
+    [("gray", 32, 32), ("rgb", 16, 32), ("gray", 48, 33), ("rgb", 48, 64)],
+)
+def test_networks_take_crops_of_any_size_and_colour(
+    name: str, color: str, image_size: int, backbone_size: int
+) -> None:
+    """Each network turns 0-255 crops of its size and colour into probabilities, as float32."""
+    model = _build(name, color=color, image_size=image_size, backbone_size=backbone_size)
+    channels = 1 if color == "gray" else 3
+    assert model.input_shape == (None, image_size, image_size, channels)
+    assert model.get_layer(BACKBONE).input_shape[1:3] == (backbone_size, backbone_size)
+    crops = np.random.default_rng(0).integers(0, 256, (2, image_size, image_size, channels))
+    answers = np.asarray(model(crops.astype(np.float32), training=False))
+    assert answers.shape == (2, 3)
+    assert answers.dtype == np.float32
+    assert answers.sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", list(BUILDERS))
+def test_all_batch_norm_is_found(name: str) -> None:
+    """The momentum that the config sets reaches every batch norm of the network."""
+    model = _build(name)
+    inside = [
+        layer
+        for layer in model.get_layer(BACKBONE).layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    assert inside
+    assert {id(layer) for layer in batch_norm_layers(model)} == {id(layer) for layer in inside}
+    set_batch_norm_momentum(model, 0.5)
+    assert {layer.momentum for layer in inside} == {0.5}
+    # Moving averages are the only weights that are not trained; all belong to those layers.
+    assert len(model.non_trainable_weights) == 2 * len(inside)
+
+
+def test_lenet_is_lenet() -> None:
+    """Two 5 x 5 convolutions of 6 and 16 filters with pooling, and 120 and 84 units on top."""
+    model = _build("lenet5", class_count=10, dense=(120, 84))
+    backbone = model.get_layer(BACKBONE)
+    assert backbone.output_shape == (None, 5 * 5 * 16)
+    # LeCun et al. 1998, with all maps connected: 61,706; batch norm adds 4 for each filter.
+    assert model.count_params() == 61_706 + 4 * (6 + 16)
+    wide = _build("lenet5", width=4.0).get_layer(BACKBONE)
+    assert wide.output_shape == (None, 5 * 5 * 64)
+    assert _build("lenet5", width=0.01).get_layer(BACKBONE).output_shape == (None, 5 * 5)
+
+
+def test_dense_layers_and_dropout_stand_in_their_order() -> None:
+    """model.dense puts layers of these units between backbone and softmax, dropout before each."""
+    model = _build("mobilenet_v2", dense=(12, 7), dropout=0.4)
+    top = model.layers[model.layers.index(model.get_layer(BACKBONE)) + 1 :]
+    kinds = [type(layer).__name__ for layer in top]
+    assert kinds == ["Dropout", "Dense"] * 3
+    assert [layer.units for layer in top[1::2]] == [12, 7, 3]
+    assert {layer.rate for layer in top[::2]} == {0.4}
+
+
+@pytest.mark.parametrize("name", list(BUILDERS))
+def test_l2_adds_the_squares_of_the_kernels_to_the_loss(name: str) -> None:
+    """The penalty is l2 times the sum of the squared kernels of dense layers and LeNet's own."""
+    assert _build(name, dense=(4,)).losses == []
+    model = _build(name, dense=(4,), l2=0.5)
+    layers = [model.get_layer("dense_0"), model.get_layer("probabilities")]
+    if name == "lenet5":
+        backbone = model.get_layer(BACKBONE)
+        layers += [backbone.get_layer("convolution_0"), backbone.get_layer("convolution_1")]
+    expected = 0.5 * sum(float(np.sum(np.square(layer.kernel))) for layer in layers)
+    assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", list(BUILDERS))
+def test_a_frozen_backbone_leaves_the_head_to_train(name: str) -> None:
+    """fine_tune_from names a layer of any network; those below it stay, batch norm included."""
+    model = _build(name)
+    last = next(layer for layer in reversed(model.get_layer(BACKBONE).layers) if layer.weights)
+    freeze_below(model, last.name)
+    assert {id(weight) for weight in model.trainable_weights} == {
+        id(weight)
+        for layer in (last, model.get_layer("probabilities"))
+        for weight in layer.trainable_weights
+    }
+    with pytest.raises(ConfigError, match=rf"layer of {name}"):
+        freeze_below(model, "nothing")
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    """A file of another network, or of another width, is told with what was expected."""
+    v2 = tmp_path / "v2.weights.h5"
+    keras.applications.MobileNetV2((32, 32, 3), 0.25, include_top=False, weights=None).save_weights(
+        v2
+    )
+    with pytest.raises(ModelError, match=r"v2\.weights\.h5.*Expected weights of mobilenet \(width"):
+        _build("mobilenet", weights=str(v2))
+    with pytest.raises(ModelError, match=r"Expected weights of mobilenet_v2 \(width 0\.5"):
+        _build("mobilenet_v2", width=0.5, weights=str(v2))
+    model = _build("mobilenet_v2", weights=str(v2))
+    assert model.get_layer(BACKBONE).get_weights()[0].shape == (3, 3, 3, 8)
+    with pytest.raises(ModelError, match="lenet5 starts from 'none'"):
+        _build("lenet5", weights=str(v2))
+    with pytest.raises(ModelError, match=r"gone\.weights\.h5: no such file"):
+        _build("mobilenet", weights=str(tmp_path / "gone.weights.h5"))
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("model.backbone_size=31", "backbone_size.*32.*31"),
+        ("model.backbone_size=0", "backbone_size.*32.*0"),
+        ("data.image_size=15", "image_size.*16.*15"),
+        ("model.width=0.0", r"width.*0"),
+        ("model.dense=[0]", "dense.*1.*0"),
+        ("model.dropout=1.0", "dropout.*1"),
+        ("model.l2=-1.0", "l2.*0.*-1"),
+        ("model.name=resnet", "mobilenet_v2.*resnet"),
+    ],
+)
+def test_sizes_that_cannot_be_built_are_refused_by_their_key(override: str, said: str) -> None:
+    """What no network can be built with is refused by the config, with key, bound and value."""
+    with pytest.raises(ConfigError, match=said):
+        load_config("lenet5_happy_sad_angry", [override])
+
+
+def test_lenet_takes_no_imagenet_weights() -> None:
+    """lenet5 without weights named is told what to set, not that a download failed."""
+    with pytest.raises(ConfigError, match=r"weights: lenet5 has no ImageNet weights.*'none'"):
+        load_config("mobilenetv2_fer2013", ["model.name=lenet5"])
+
+
+def test_presets_build() -> None:
+    """Each preset describes a network that can be built, and its fine_tune_from is there."""
+    from emodetect.config import preset_names
+
+    for name in preset_names():
+        config = load_config(name)
+        model = build_model(
+            config.model,
+            image_size=config.data.image_size,
+            color=config.data.color,
+            class_count=len(config.data.classes or "1234567"),
+            weights="none",
+        )
+        freeze_below(model, config.training.fine_tune_from)
