@@ -308,9 +308,9 @@ def test_the_contact_sheet_shows_mixed_images() -> None:
 
 
 def _focal(training: TrainingConfig, target: np.ndarray, probabilities: np.ndarray) -> float:
-    from emodetect.training.train import _loss
+    from emodetect.training.phases import loss_function
 
-    return float(_loss(training)(target, probabilities))
+    return float(loss_function(training)(target, probabilities))
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])

@@ -37,6 +37,7 @@ from emodetect.data.pipeline import augment, steps_per_epoch, training_batches
 from emodetect.data.sources import list_samples
 from emodetect.data.synthetic import draw_dataset
 from emodetect.emotions import EMOTIONS
+from emodetect.training.phases import Phase, compile_model
 
 PRESET = "mobilenetv2_fer2013"
 WARM_UP_STEPS = 5
@@ -179,12 +180,12 @@ def input_stages(
 
 def trainable_model(config: ExperimentConfig, dataset: Dataset) -> keras.Model:
     """Build and compile the model as a run does for fine-tuning."""
-    model = train._trainable_model(
+    model = train.trainable_model(
         config, len(dataset.emotions), weights=config.model.weights or "none"
     )
     steps = steps_per_epoch(len(dataset.indices("train")), config.training.batch_size)
-    phase = train._Phase("fine-tuning", 0, config.training.epochs)
-    train._compile(model, phase, config, steps)
+    phase = Phase("fine-tuning", 0, config.training.epochs)
+    compile_model(model, phase, config, steps)
     model.make_train_function()
     return model
 

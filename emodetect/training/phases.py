@@ -1,0 +1,78 @@
+"""The two phases of training, and how each is optimized."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from emodetect.config import ExperimentConfig, TrainingConfig
+from emodetect.training.models import BACKBONE, freeze_below
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One call of fit: epochs `first` to `last` - 1, counted over the whole run."""
+
+    name: str
+    first: int
+    last: int
+
+
+def compile_model(model: keras.Model, phase: Phase, config: ExperimentConfig, steps: int) -> None:
+    """Set what a phase trains, with which optimizer, learning rate and loss.
+
+    Args:
+        steps: in an epoch.
+    """
+    training = config.training
+    head = phase.name == "head"
+    if head:
+        # A frozen backbone also keeps its batch norm in inference mode: the statistics belong
+        # to the pretrained weights and must not drift while the head is random.
+        model.get_layer(BACKBONE).trainable = False
+        schedule: Any = training.head_learning_rate
+    else:
+        freeze_below(model, training.fine_tune_from)
+        warmup = int(training.warmup * steps)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0,
+            decay_steps=training.epochs * steps - warmup,
+            warmup_target=training.learning_rate,
+            warmup_steps=warmup,
+        )
+    optimizer = keras.optimizers.AdamW(
+        schedule,
+        weight_decay=training.weight_decay,
+        use_ema=uses_averaging(phase, config),
+        ema_momentum=training.ema_momentum or 0.99,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    model.compile(
+        optimizer,
+        loss=loss_function(training),
+        metrics=["accuracy"],
+        # XLA makes MobileNet's training on a CPU ten times slower.
+        jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
+    )
+    # Its variables must be there before a saved state is loaded into them. Under mixed_float16
+    # Keras wraps the optimizer, so it is the model's that counts.
+    model.optimizer.build(model.trainable_variables)
+
+
+def loss_function(training: TrainingConfig) -> keras.losses.Loss:
+    """Return the loss of (batch, classes) targets and probabilities, a mean over the batch."""
+    if training.imbalance == "focal":
+        # Lin et al. 2017; alpha 1, because the classes' weights are another setting.
+        return keras.losses.CategoricalFocalCrossentropy(
+            alpha=1.0, gamma=training.focal_gamma, label_smoothing=training.label_smoothing
+        )
+    return keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing)
+
+
+def uses_averaging(phase: Phase, config: ExperimentConfig) -> bool:
+    """Tell whether a phase validates and saves averaged weights."""
+    # The head's phase is too short for averages to follow.
+    return phase.name != "head" and config.training.ema_momentum > 0
