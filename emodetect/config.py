@@ -144,6 +144,8 @@ class DataConfig(_Section):
             raise ValueError("path: the synthetic source draws its images and takes no data.path")
         if self.source != "synthetic" and self.path is None:
             raise ValueError(f"path: the {self.source} source needs data.path")
+        if self.source != "synthetic" and self.synthetic != SyntheticConfig():
+            raise ValueError(f"synthetic: is for the source synthetic, not for {self.source}")
         for key, sources in SOURCES_OF_KEY.items():
             if getattr(self, key) and self.source not in sources:
                 raise ValueError(
@@ -167,7 +169,9 @@ class ModelConfig(_Section):
     name: Literal["mobilenet_v2", "mobilenet", "lenet5"] = "mobilenet_v2"
     init: str | None = Field(
         default=None,
-        description="start from an artifact instead: 'shipped', a shipped model's name, or a path",
+        min_length=1,
+        description="start from an artifact: 'shipped', a shipped model's name, or a path; "
+        "model.weights is then left out, or 'none'",
     )
     weights: str | None = Field(
         default_factory=lambda fields: None if fields.get("init") else "imagenet",
@@ -266,6 +270,10 @@ class TrainingConfig(_Section):
     def _possible(self) -> Self:
         if self.head_epochs + self.epochs == 0:
             raise ValueError("epochs: head_epochs and epochs are both 0, nothing would be trained")
+        if self.focal_gamma != type(self).model_fields["focal_gamma"].default and (
+            self.imbalance != "focal"
+        ):
+            raise ValueError("focal_gamma: is for training.imbalance = 'focal'")
         if self.epochs and self.warmup >= self.epochs:
             raise ValueError(
                 f"warmup_epochs: expected less than epochs ({self.epochs}), got {self.warmup:g}"
@@ -422,7 +430,8 @@ def _explain(detail: Any) -> str:
     got = json.dumps(detail["input"], default=str)
     match detail["type"]:
         case "extra_forbidden":
-            known = _known_keys(location[:-1])
+            section = _section_at(location[:-1])
+            known = list(section.model_fields) if section else []
             near = difflib.get_close_matches(location[-1], known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
             return f"{key}: unknown key; {hint}"
@@ -432,24 +441,23 @@ def _explain(detail: Any) -> str:
             return f"{key}: missing; this key has no default"
         case "value_error":
             # A table's own message already names the key that is at fault.
-            shown = "" if isinstance(detail["input"], dict) else f", got {got}"
-            prefix = ".".join(location)
             message = str(detail["ctx"]["error"])
-            joint = "." if isinstance(detail["input"], dict) and prefix else ": "
-            return f"{prefix}{joint}{message}{shown}" if prefix else message
+            if _section_at(location) is None:
+                return f"{key}: {message}, got {got}"
+            return ".".join([*location, message])
         case _:
             message = detail["msg"].replace("Input should be", "expected")
             return f"{key}: {message}, got {got}"
 
 
-def _known_keys(location: Sequence[str]) -> list[str]:
+def _section_at(location: Sequence[str]) -> type[BaseModel] | None:
     section: type[BaseModel] = ExperimentConfig
     for part in location:
         annotation = section.model_fields[part].annotation
-        assert isinstance(annotation, type)
-        assert issubclass(annotation, BaseModel)
+        if not isinstance(annotation, type) or not issubclass(annotation, BaseModel):
+            return None
         section = annotation
-    return list(section.model_fields)
+    return section
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

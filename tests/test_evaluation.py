@@ -219,6 +219,7 @@ def _dataset(
     return Dataset(
         images=images,
         labels=np.array(labels),
+        targets=np.eye(len(emotions), dtype=np.float32)[labels],
         splits=np.array(splits, "U5"),
         paths=np.array([f"{number}.png" for number in range(len(labels))]),
         emotions=emotions,
@@ -226,6 +227,7 @@ def _dataset(
         skipped=(),
         left_out={},
         fingerprint="",
+        order="",
     )
 
 

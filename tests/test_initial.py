@@ -179,11 +179,13 @@ def test_files_that_are_no_artifacts_are_refused(
 
 def test_init_brings_the_weights_and_is_kept_in_the_config(artifact: Path, tmp_path: Path) -> None:
     """init and weights together are refused; init alone needs no weights and round-trips."""
-    for weights in ("none", "imagenet", "some.weights.h5"):
+    for weights in ("imagenet", "some.weights.h5"):
         with pytest.raises(ConfigError, match=r"model\.init.*model\.weights"):
             load_config(
                 "mobilenetv2_fer2013", [f"model.init={artifact}", f"model.weights={weights}"]
             )
+    # A preset that says "none" can start from an artifact too.
+    assert load_config("demo", [f"model.init={artifact}"]).model.init == str(artifact)
     config = load_config("mobilenetv2_fer2013", [f"model.init={artifact}"])
     assert config.model.weights is None
     file = tmp_path / "config.toml"
@@ -235,9 +237,9 @@ class _KilledError(Exception):
 def test_a_run_from_an_artifact_goes_on_after_a_kill(
     small_overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped before its first epoch or in its last, it ends with the same weights.
+    """Stopped before the head's epoch or in fine-tuning's first, it ends with the same weights.
 
-    In its last it goes on without the artifact, which may be gone by then.
+    In fine-tuning it goes on without the artifact, which may be gone by then.
     """
     from emodetect.training import train as training
 
@@ -246,6 +248,7 @@ def test_a_run_from_an_artifact_goes_on_after_a_kill(
         *small_overrides,
         "model={name='lenet5', width=1.0, backbone_size=32, dropout=0.3}",
         f"model.init={start}",
+        "training.head_epochs=1",
         f"output={tmp_path / 'whole'}",
     ]
     whole = training.train(load_config("demo", overrides))
@@ -264,7 +267,7 @@ def test_a_run_from_an_artifact_goes_on_after_a_kill(
     def kill_at_once(*arguments: Any, **options: Any) -> None:
         raise _KilledError
 
-    def kill_in_last(self: Any, epoch: int, logs: dict[str, float] | None = None) -> None:
+    def kill_in_fine_tuning(self: Any, epoch: int, logs: dict[str, float] | None = None) -> None:
         if epoch == 1:
             raise _KilledError
         usual(self, epoch, logs)
@@ -275,9 +278,9 @@ def test_a_run_from_an_artifact_goes_on_after_a_kill(
         with pytest.raises(_KilledError):
             training.train(load_config("demo", [*overrides, f"output={early}"]))
     check(early)
-    usual = training._SaveState.on_epoch_end
+    usual = training.SaveState.on_epoch_end
     with monkeypatch.context() as patch:
-        patch.setattr(training._SaveState, "on_epoch_end", kill_in_last)
+        patch.setattr(training.SaveState, "on_epoch_end", kill_in_fine_tuning)
         with pytest.raises(_KilledError):
             training.train(load_config("demo", [*overrides, f"output={late}"]))
     start.unlink()

@@ -140,7 +140,7 @@ def no_space_after_validation() -> None:
 
 
 DRAWN = r"synthetic-\w+/train/happy/happy_00020"
-HALF_DRAWN = r"synthetic-\w+\.\w+/train/sad/sad_00020"
+HALF_DRAWN = r"\.unfinished/\w+/train/sad/sad_00020"
 PLACES: dict[str, Callable[[Callable[[], Any]], None]] = {
     "faces half drawn": partial(on_event, "open", HALF_DRAWN),
     "crops half decoded": partial(on_event, "open", DRAWN),

@@ -430,7 +430,7 @@ def test_a_manifest_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
     [
         (b"path,label\na.png,hapy\n", r"m\.csv, line 2: expected an emotion.*'happy'"),
         (b"path,label,split\na.png,sad,dev\n", r"line 2: expected a split.*'dev'"),
-        (b"path,label\na.png,sad\n,sad\n", r"line 3: the path is empty"),
+        (b"path,label\na.png,sad\n,sad\n", r"line 3: expected a path, got ''"),
         (b"path,label\na.png,sad,9\n", r"line 2: expected 2 values"),
         (b"path,label\na.png\n", r"line 2: expected 2 values"),
         (b"path,emotion\na.png,sad\n", r"missing: label; the first line has: path, emotion"),

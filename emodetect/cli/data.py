@@ -141,6 +141,12 @@ def crop(folder: Path, out: Path, faces_per_image: str, margin: float, force: bo
     "may be given several times.",
 )
 @click.option(
+    "--label-name",
+    multiple=True,
+    metavar="LABEL=EMOTION",
+    help="The emotion of a label by another name, such as 3=happy; may be given several times.",
+)
+@click.option(
     "--seed",
     type=click.IntRange(0, 2**31 - 1),
     default=0,
@@ -148,7 +154,13 @@ def crop(folder: Path, out: Path, faces_per_image: str, margin: float, force: bo
     help="Another seed draws other splits.",
 )
 def split(
-    path: Path, out: Path, validation: float, test: float, group: tuple[str, ...], seed: int
+    path: Path,
+    out: Path,
+    validation: float,
+    test: float,
+    group: tuple[str, ...],
+    label_name: tuple[str, ...],
+    seed: int,
 ) -> None:
     """Split the images of PATH into train, val and test, and write a manifest of them.
 
@@ -160,7 +172,7 @@ def split(
 
     PATH is a folder of class folders, or a manifest: a csv with the columns path and label, and
     maybe split and others. Identical images and groups stay on one side, given val and test
-    splits are kept. Unreadable images are left out and named.
+    splits are kept. Unreadable images are left out and named; the exit status is then still 0.
     """
     from emodetect.data.dataset import SPLITS
     from emodetect.data.splitting import write_splits
@@ -173,8 +185,20 @@ def split(
         raise click.BadParameter(
             f"names a column of a manifest, but {path} is a folder", param_hint="--group"
         )
+    names = dict(name.rpartition("=")[::2] for name in label_name)
+    if "" in names:
+        raise click.BadParameter(
+            f"expected LABEL=EMOTION such as 3=happy, got {', '.join(label_name)}",
+            param_hint="--label-name",
+        )
     dataset = write_splits(
-        path, out, validation_fraction=validation, test_fraction=test, group=group, seed=seed
+        path,
+        out,
+        validation_fraction=validation,
+        test_fraction=test,
+        group=group,
+        label_names=names,
+        seed=seed,
     )
     counts = ", ".join(f"{len(dataset.indices(name)):,} {name}" for name in SPLITS)
     left_out = f"; {len(dataset.skipped):,} unreadable left out" if dataset.skipped else ""

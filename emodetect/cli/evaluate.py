@@ -17,9 +17,8 @@ from emodetect.cli.model_options import model_options, usable_model
 @click.option(
     "--faces",
     type=click.Choice(["whole", "detect"]),
-    default="whole",
-    show_default=True,
-    help="With --data: take each image as one crop, or find its largest face as predict does.",
+    help="With --data: take each image as one crop, or find its largest face as predict does. "
+    "[default: as the model was trained]",
 )
 @click.option(
     "--split",
@@ -40,7 +39,7 @@ def evaluate(
     pixels: str | None,
     data: str | None,
     config_name: str | None,
-    faces: Literal["whole", "detect"],
+    faces: Literal["whole", "detect"] | None,
     split: str | None,
     classes: str | None,
     out: Path | None,
@@ -59,7 +58,7 @@ def evaluate(
     """
     if data and config_name:
         raise click.UsageError("Name the data once: --data or --config.")
-    if faces == "detect" and not data:
+    if faces and not data:
         raise click.UsageError("--faces goes with --data; a config has data.faces.")
     from emodetect.config import load_config
     from emodetect.evaluation.metrics import compute_metrics, predict_dataset

@@ -6,16 +6,17 @@ import hashlib
 import json
 import mmap
 import os
-import re
 import shutil
 import tempfile
 import weakref
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -28,7 +29,11 @@ from emodetect.preprocessing import channels_of, to_input
 from emodetect.progress import track
 
 FORMAT = 2  # raise it when the stored pixels change, so that older caches are not used
-UNFINISHED = re.compile(r"[a-z]+-[0-9a-f]{16,}\.\w{8}")  # the folders that `publish` gives out
+UNFINISHED = ".unfinished"  # the folder in a cache folder for what is not complete yet
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class StoredImages:
@@ -83,17 +88,19 @@ def cache_root(configured: Path | None) -> Path:
 def publish(folder: Path) -> Iterator[Path]:
     """Give an unfinished folder to fill, which becomes `folder` in one step at the end.
 
-    A process killed half way leaves nothing at `folder`, and what it left beside it is removed
-    by the next one; of two processes that fill it at once, the first wins and the other's work
-    is dropped.
+    A process killed half way leaves nothing at `folder`, and the next one removes what it left;
+    of two processes that fill it at once, the first wins and the other's work is dropped.
     """
     claim = ExitStack()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # So that nobody takes a folder that is made but not yet locked for an abandoned one.
-        with locked(folder.parent, wait=True):
-            _remove_abandoned(folder.parent)
-            unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+        workshop = folder.parent / UNFINISHED
+        workshop.mkdir(exist_ok=True)
+        with locked(workshop, wait=True):
+            _remove_abandoned(workshop)
+            unfinished = Path(tempfile.mkdtemp(dir=workshop))
+            unfinished.chmod(workshop.stat().st_mode)  # a cache may be shared, mkdtemp is private
             claim.enter_context(locked(unfinished, wait=True))
     except OSError as error:
         raise DataError(
@@ -117,14 +124,13 @@ def publish(folder: Path) -> Iterator[Path]:
         claim.close()
 
 
-def _remove_abandoned(caches: Path) -> None:
+def _remove_abandoned(workshop: Path) -> None:
     """Remove what killed processes left unfinished: the folders that nobody holds locked."""
-    for folder in caches.iterdir():
-        if UNFINISHED.fullmatch(folder.name):
-            # It may be somebody else's, or become finished meanwhile.
-            with suppress(OSError), locked(folder, wait=False) as lock:
-                if lock == "held":
-                    shutil.rmtree(folder, ignore_errors=True)
+    for folder in workshop.iterdir():
+        # It may be somebody else's, or become finished meanwhile.
+        with suppress(OSError), locked(folder, wait=False) as lock:
+            if lock == "held":
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def load_images(root: Path, samples: Sequence[Sample], config: DataConfig) -> ImageCache:
@@ -206,7 +212,7 @@ def _decode_all(root: Path, samples: Sequence[Sample], folder: Path, config: Dat
     faceless: list[str] = []
     # Plain writes, not a memory map: on a full disk a map dies by a signal, a write says why.
     with (folder / "images.bin").open("wb") as file, ThreadPoolExecutor() as pool:
-        decoded = _bounded_map(pool, decode, samples)
+        decoded = bounded_map(pool, decode, samples, at_once=1024)
         for row, result in enumerate(track(decoded, description="decoding", total=len(samples))):
             if isinstance(result, str):
                 skipped.append({"path": _place(root, samples[row]), "reason": result})
@@ -230,11 +236,17 @@ def _place(root: Path, sample: Sample) -> str:
     return sample.name if sample.offset is not None else str(root / sample.file)
 
 
-def _bounded_map(
+def bounded_map(
     pool: ThreadPoolExecutor,
-    decode: Callable[[Sample], list[np.ndarray] | str],
-    samples: Sequence[Sample],
-) -> Iterator[list[np.ndarray] | str]:
-    # pool.map would queue every image at once and hold all results that are not yet written.
-    for start in range(0, len(samples), 1024):
-        yield from pool.map(decode, samples[start : start + 1024])
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    at_once: int,
+) -> Iterator[Result]:
+    """Apply a function in parallel, in order, to `at_once` items at a time.
+
+    The pool's own map would queue all items and hold all results that are not used yet.
+    """
+    left = iter(items)
+    while batch := list(islice(left, at_once)):
+        yield from pool.map(function, batch)

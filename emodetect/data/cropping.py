@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import cv2
 
 from emodetect.config import DataConfig, validate_data
+from emodetect.data.cache import bounded_map
 from emodetect.data.crops import find_faces, read_photo
 from emodetect.data.folders import files_below, is_photo
 from emodetect.data.listing import SkippedFile
@@ -134,7 +133,7 @@ def crop_photos(
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
         photos = filter(is_photo, files_below(folder, closed))
-        results = _bounded_map(pool, crop, photos)
+        results = bounded_map(pool, crop, photos, at_once=64)
         for name, found in track(results, description="finding faces", total=total):
             images += 1
             # Also without a face: a class of which nothing is left must not vanish in silence.
@@ -149,7 +148,7 @@ def crop_photos(
                 table.writerow([name, *[""] * 7])
                 faceless += 1
             for number, (box, png) in enumerate(found, start=1):
-                crop_name = f"{name}_{number}.png"
+                crop_name = _crop_name(name, number)
                 table.writerow([name, number, *box, crop_name, ""])
                 (out / crop_name).write_bytes(png)
                 faces += 1
@@ -180,18 +179,15 @@ def _remove_earlier(out: Path) -> None:
         rows = csv.DictReader(file)
         if tuple(rows.fieldnames or ()) != COLUMNS:
             return
-        inside = os.path.realpath(out)
-        for row in rows:
-            crop = Path(os.path.realpath(out / (row["crop"] or "")))
-            if crop.suffix == ".png" and crop.is_relative_to(inside) and crop.is_file():
-                crop.unlink()
+        crops = [
+            row["crop"] for row in rows if row["crop"] == _crop_name(row["photo"], row["face"])
+        ]
+    inside = os.path.realpath(out)
+    for name in crops:
+        # The table may have been changed: nothing of the user's may go.
+        if "\0" not in name and Path(os.path.realpath(out / name)).is_relative_to(inside):
+            (out / name).unlink(missing_ok=True)
 
 
-def _bounded_map(
-    pool: ThreadPoolExecutor,
-    crop: Callable[[Path], tuple[str, list[_Crop] | str]],
-    photos: Iterator[Path],
-) -> Iterator[tuple[str, list[_Crop] | str]]:
-    # pool.map would queue every photo at once, and hold all crops that are not yet written.
-    while batch := list(islice(photos, 64)):
-        yield from pool.map(crop, batch)
+def _crop_name(photo: str, number: object) -> str:
+    return f"{photo}_{number}.png"

@@ -37,7 +37,9 @@ class Dataset:
         carved: splits that the source does not have, taken out of its images by the seed.
         skipped: images that could not be used.
         left_out: how many images were left out on purpose, by reason.
-        fingerprint: a hash of all pixels, targets and splits; paths and dates do not matter.
+        fingerprint: a hash of all pixels, targets and splits; paths, dates and order do not
+            matter.
+        order: a hash of the images' order.
     """
 
     images: StoredImages
@@ -50,6 +52,7 @@ class Dataset:
     skipped: tuple[SkippedFile, ...]
     left_out: dict[str, int]
     fingerprint: str
+    order: str
 
     def indices(self, split: str) -> np.ndarray:
         """Return the positions of a split's images; "all" means every image."""
@@ -76,6 +79,10 @@ class Dataset:
         lines = [f"took {len(self.labels):,} images: {parts}"]
         lines += [f"left out {count:,}: {reason}" for reason, count in self.left_out.items()]
         lines += [f"skipped {file.path}: {file.reason}" for file in self.skipped[:NAMED_AT_MOST]]
+        for split in self.carved:
+            counts = self.counts()[split]
+            if absent := [emotion for emotion, count in counts.items() if not count]:
+                lines.append(f"the {split} split has no image of {', '.join(absent)}")
         if (more := len(self.skipped) - NAMED_AT_MOST) > 0:
             lines.append(f"skipped {more:,} more")
         return lines
@@ -160,6 +167,7 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
         skipped=skipped,
         left_out=left_out,
         fingerprint=_fingerprint(cached.digests, emotions, labels, targets, splits, config),
+        order=hashlib.sha256(cached.digests.tobytes()).hexdigest(),
     )
     for line in dataset.describe():
         logger.info(line)

@@ -61,16 +61,19 @@ def read_fer2013_csv(config: DataConfig) -> Listing:
     path = config.path
     assert path is not None  # the schema requires it for this source
     rows: list[_Row] = []
+    usages: set[str] = set()
     skipped: list[SkippedFile] = []
     left_out: Counter[str] = Counter()
     for row in _rows(path):
         if isinstance(row, SkippedFile):
             skipped.append(row)
-        elif config.classes and row.emotion not in config.classes:
+            continue
+        usages.add(row.usage)
+        if config.classes and row.emotion not in config.classes:
             left_out[f"emotion outside data.classes: {row.emotion}"] += 1
         else:
             rows.append(row)
-    split_of = _splits({row.usage for row in rows}, config)
+    split_of = _splits(usages, config)
     samples = tuple(
         Sample(row.name, path.name, row.emotion, split_of[row.usage], offset=row.offset)
         for row in rows
@@ -120,11 +123,19 @@ def read_ferplus(config: DataConfig) -> Listing:
     votes_file = _votes_file(config, path)
     votes = list(_vote_rows(votes_file))
     images = _images_by_name(path, votes) if path.is_dir() else _images_by_row(path, votes)
+    pairs = list(zip(votes, images.of_row, strict=True))
+    split_of = _splits(
+        {
+            row.usage
+            for row, image in pairs
+            if isinstance(row, _Votes) and isinstance(image, Sample)
+        },
+        config,
+    )
     samples: list[Sample] = []
-    taken: list[_Votes] = []
     skipped: list[SkippedFile] = []
     left_out: Counter[str] = Counter()
-    for row, image in zip(votes, images.of_row, strict=True):
+    for row, image in pairs:
         if image is None:
             left_out["votes without an image"] += 1
         elif isinstance(image, SkippedFile):
@@ -136,19 +147,14 @@ def read_ferplus(config: DataConfig) -> Listing:
         elif config.classes and row.winner not in config.classes:
             left_out[f"emotion outside data.classes: {row.winner}"] += 1
         else:
-            samples.append(replace(image, emotion=row.winner, votes=row.votes))
-            taken.append(row)
+            split = split_of[row.usage]
+            samples.append(replace(image, emotion=row.winner, split=split, votes=row.votes))
     if images.without_votes:
         left_out["image without votes"] = images.without_votes
     if not samples:
         _refuse_all(path, votes_file, images, left_out, skipped)
-    split_of = _splits({row.usage for row in taken}, config)
-    with_splits = tuple(
-        replace(sample, split=split_of[row.usage])
-        for sample, row in zip(samples, taken, strict=True)
-    )
-    emotions = label_order(with_splits, config, where=f"{path} with {votes_file}")
-    return Listing(images.root, with_splits, emotions, dict(left_out), tuple(skipped))
+    emotions = label_order(samples, config, where=f"{path} with {votes_file}")
+    return Listing(images.root, tuple(samples), emotions, dict(left_out), tuple(skipped))
 
 
 def _refuse_all(

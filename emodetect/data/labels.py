@@ -31,8 +31,9 @@ def emotion_of(label: str, label_names: Mapping[str, str], *, where: str) -> str
         return canonical_emotion(label, where=where)
     except DataError as error:
         raise DataError(
-            f"{error} A config names labels of your own: "
-            f'data.label_names = {{"{label}" = "happy"}}.'
+            f"{error} Labels by other names are given in a config: "
+            f'data.label_names = {{"{label}" = "happy"}}; data split takes '
+            f"--label-name {label}=happy."
         ) from None
 
 

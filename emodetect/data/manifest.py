@@ -35,8 +35,8 @@ def read_manifest(config: DataConfig) -> Listing:
                 raise DataError(
                     f"{where}: expected {len(rows.fieldnames or ())} values, got another number."
                 )
-            if not row["path"]:
-                raise DataError(f"{where}: the path is empty.")
+            if not row["path"] or "\0" in row["path"]:
+                raise DataError(f"{where}: expected a path, got {row['path']!r}.")
             emotion = emotion_of(row["label"].strip(), config.label_names, where=where)
             split = _split_of(row.get("split") or "", where)
             if config.classes and emotion not in config.classes:

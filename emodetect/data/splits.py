@@ -113,9 +113,13 @@ def _carve(
     seed: int,
 ) -> None:
     members = np.flatnonzero(splits == "train")
+    if not len(members):
+        raise DataError(f"no image is left to take a {name} split from, nor to train on.")
     if groups is None:
         chosen = _draw_images(labels[members], digests[members], name, fraction, seed)
     else:
+        # By the pixels, so that the order of the images does not matter.
+        members = members[np.argsort(digests[members], kind="stable")]
         chosen = _draw_groups(labels[members], groups[members], name, fraction, seed)
     splits[members[chosen]] = name
 
@@ -144,7 +148,8 @@ def _draw_groups(
     labels: np.ndarray, groups: np.ndarray, name: str, fraction: float, seed: int
 ) -> np.ndarray:
     """Take whole groups, in random order, as long as they bring each class nearer its share."""
-    _, group = np.unique(groups, return_inverse=True)
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    group = np.argsort(np.argsort(first))[group]  # numbered by their first image
     counts = np.zeros((group.max() + 1, labels.max() + 1))
     np.add.at(counts, (group, labels), 1)
     missing = fraction * counts.sum(axis=0)

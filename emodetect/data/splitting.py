@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from emodetect.config import validate_data
@@ -22,6 +22,7 @@ def write_splits(
     validation_fraction: float,
     test_fraction: float,
     group: Sequence[str] = (),
+    label_names: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Split a data set as training would, and write the splits as a manifest.
@@ -37,6 +38,7 @@ def write_splits(
         validation_fraction: share of validation images, where `path` has no such split.
         test_fraction: share of test images, where `path` has no such split.
         group: columns of an input manifest whose values never straddle a split.
+        label_names: the emotions of labels by other names.
 
     Returns:
         The data set, as it was split.
@@ -50,6 +52,7 @@ def write_splits(
             "source": "folder" if path.is_dir() else "manifest",
             "path": str(path),
             "group": list(group),
+            "label_names": dict(label_names or {}),
             "validation_fraction": validation_fraction,
             "test_fraction": test_fraction,
             "max_unreadable_fraction": 0.99,
@@ -75,9 +78,14 @@ def write_splits(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with out.open("x", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*COLUMNS, *others])
-            writer.writerows(rows)
+            try:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow([*COLUMNS, *others])
+                writer.writerows(rows)
+                file.flush()
+            except OSError:
+                out.unlink()  # half of it would look like all of it
+                raise
     except FileExistsError:
         raise DataError(exists) from None
     except OSError as error:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from emodetect.artifact import Metadata
-from emodetect.config import ExperimentConfig, validate_config, validate_data
+from emodetect.config import SOURCES_OF_KEY, ExperimentConfig, validate_config, validate_data
 from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
 from emodetect.data.sources import READERS
 from emodetect.errors import ConfigError, DataError
 
+# What the names of labels mean, and where the votes are, is as in training.
+INHERITED = ("label_names", "votes", "public_test")
+
 
 def open_source(
-    source: str, metadata: Metadata, *, faces: Literal["whole", "detect"] = "whole"
+    source: str, metadata: Metadata, *, faces: Literal["whole", "detect"] | None = None
 ) -> Dataset:
     """Load labelled images named as SOURCE:PATH, such as "folder:data/fer2013".
 
@@ -20,7 +23,7 @@ def open_source(
 
     Args:
         faces: "whole" takes each image as one crop, "detect" its largest face, framed as
-            `predict` does.
+            `predict` does; as the model was trained if None.
 
     Raises:
         DataError: for a name of another form, or data that cannot be read.
@@ -35,9 +38,16 @@ def open_source(
         "source": kind,
         "image_size": metadata.image_size,
         "color": metadata.color,
-        "faces": faces,
         "margin": metadata.margin,
     }
+    trained = metadata.config.get("data", {})
+    if faces is not None:
+        values["faces"] = faces
+    elif kind in ("folder", "manifest"):
+        values["faces"] = trained.get("faces", "whole")
+    for key, sources in SOURCES_OF_KEY.items():
+        if kind in sources and key in INHERITED and key in trained:
+            values[key] = trained[key]
     if path:
         values["path"] = path
     return load_for_evaluation(validate_data(values, origin=f"--data {source}"))
@@ -49,8 +59,12 @@ def open_training_data(config: ExperimentConfig, metadata: Metadata) -> Dataset:
     Raises DataError where the model was trained on this data, a split of it was drawn by the
     seed, and data or seed are no longer the same: some of its images were then trained on.
     """
-    size_and_color = {"image_size": metadata.image_size, "color": metadata.color}
-    dataset = load_dataset(config.data.model_copy(update=size_and_color), seed=config.seed)
+    of_model = {
+        "image_size": metadata.image_size,
+        "color": metadata.color,
+        "margin": metadata.margin,
+    }
+    dataset = load_dataset(config.data.model_copy(update=of_model), seed=config.seed)
     trained_on = metadata.config.get("data", {}).get("path")
     same_place = trained_on is not None and str(config.data.path) == trained_on
     changed = dataset.fingerprint != metadata.dataset.get("fingerprint")

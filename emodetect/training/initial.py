@@ -35,7 +35,11 @@ def load_initial(model: keras.Model, path: Path, emotions: tuple[str, ...]) -> N
     Raises ModelError for an artifact of another network.
     """
     metadata = read_artifact(path).metadata
-    donor = keras.models.load_model(path, compile=False)  # Keras' safe mode stays on
+    try:
+        donor = keras.models.load_model(path, compile=False)  # Keras' safe mode stays on
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"{path}: Keras cannot open it: {reason}") from None
     if _shapes(donor, [BACKBONE]) != _shapes(model, [BACKBONE]):
         width = metadata.config.get("model", {}).get("width", "unknown")
         color = "gray" if model.input_shape[-1] == 1 else "rgb"

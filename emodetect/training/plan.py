@@ -7,6 +7,7 @@ from collections import Counter
 from emodetect.config import DataConfig, ExperimentConfig, config_toml
 from emodetect.data.sources import list_samples
 from emodetect.emotions import EMOTIONS
+from emodetect.training.initial import initial_artifact
 from emodetect.training.models import build_model, freeze_below
 
 
@@ -19,7 +20,10 @@ def describe_run(config: ExperimentConfig) -> str:
     Raises:
         DataError: for data that is there but cannot be used.
         ConfigError: for a layer that the backbone does not have.
+        ModelError: for a model.init that is not there.
     """
+    if config.model.init:
+        initial_artifact(config.model.init)
     emotions, data = _describe_data(config.data)
     model = build_model(
         config.model,

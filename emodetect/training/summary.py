@@ -76,7 +76,7 @@ def summarize(
     lines.append(fit)
     weakest, weak_advice = _weakest(config, validation)
     lines += weakest
-    lines += [f"next to try: {text}" for text in (advice, weak_advice) if text]
+    lines += [f"next to try, in a new run: {text}" for text in (advice, weak_advice) if text]
     return lines
 
 

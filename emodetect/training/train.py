@@ -147,7 +147,7 @@ def _resume(run: Path, config: ExperimentConfig | None, draw: Draw | None) -> Tr
     _require_tensorboard(own)
     dataset = load_dataset(own.data, seed=own.seed)
     record = run / "checkpoints" / "dataset.json"
-    if record.is_file() and json.loads(record.read_text())["fingerprint"] != dataset.fingerprint:
+    if record.is_file() and json.loads(record.read_text()) != _identity(dataset):
         raise ConfigError(
             f"{run}: the data has changed since the run was started; start a new run."
         )
@@ -158,6 +158,11 @@ def _resume(run: Path, config: ExperimentConfig | None, draw: Draw | None) -> Tr
     if own.model.init and state is None:
         load_initial(model, initial_artifact(own.model.init), dataset.emotions)
     return _train(own, run, dataset, model, draw)
+
+
+def _identity(dataset: Dataset) -> dict[str, str]:
+    # The order too: batches are drawn by position.
+    return {"fingerprint": dataset.fingerprint, "order": dataset.order}
 
 
 def _start_weights(config: ExperimentConfig) -> str:
@@ -202,9 +207,7 @@ def _train(
                 shutil.rmtree(left_over)
             else:
                 left_over.unlink()
-        write_atomically(
-            checkpoints / "dataset.json", json.dumps({"fingerprint": dataset.fingerprint})
-        )
+        write_atomically(checkpoints / "dataset.json", json.dumps(_identity(dataset)))
     state, progress = saved_state(checkpoints)
     head_epochs, epochs = config.training.head_epochs, config.training.epochs
     for phase in (
