@@ -152,6 +152,15 @@ def test_a_value_out_of_range_is_refused(tmp_path: Path, key: str, value: str) -
             DRAWN + '[model]\nweights = "none"\n[training]\nhead_epochs = 1\n',
             ("training.head_epochs", "model.weights"),
         ),
+        (DRAWN + "[training]\nfocal_gamma = 3.0\n", ("training.focal_gamma", "imbalance")),
+        (
+            '[data]\npath = "faces"\nsynthetic.size = 48\n',
+            ("data.synthetic", "folder"),
+        ),
+        (
+            '[data]\npath = "faces"\nlabel_names = {"1" = "cheerful"}\n',
+            ("data.label_names: ", "cheerful"),
+        ),
         ("", ("data",)),
     ],
 )

@@ -19,11 +19,12 @@ from click.testing import CliRunner, Result
 
 from emodetect.cli import app
 from emodetect.cli.data import data
-from emodetect.config import DataConfig
+from emodetect.config import DataConfig, ExperimentConfig
 from emodetect.data.cropping import crop_photos
 from emodetect.data.dataset import load_dataset, load_for_evaluation
 from emodetect.data.synthetic import draw_scene
 from emodetect.errors import ConfigError, DataError, EmodetectError
+from emodetect.evaluation.sources import open_source, open_training_data
 from emodetect.inference.recognizer import EmotionRecognizer
 from emodetect.preprocessing import read_image, to_input
 
@@ -409,3 +410,25 @@ def test_another_framing_is_another_cache(tmp_path: Path, photos: Path) -> None:
     assert np.array_equal(images[0], images[3])
     assert not np.array_equal(images[0], images[1])
     assert not np.array_equal(images[0], images[2])
+
+
+# --- evaluation
+
+
+def test_evaluation_frames_faces_as_the_model_was_trained(tmp_path: Path, photos: Path) -> None:
+    """Photos are judged by the crops that the model knows, unless the user says otherwise."""
+    metadata = replace(
+        EmotionRecognizer().metadata, margin=0.2, config={"data": {"faces": "detect"}}
+    )
+    own = open_source(f"folder:{photos}", metadata)
+    values = {"margin": 0.2, "image_size": metadata.image_size, "color": metadata.color}
+    trained = load_for_evaluation(_config(photos, tmp_path / "c", **values))
+    assert np.array_equal(own.images[:], trained.images[:])
+    whole = open_source(f"folder:{photos}", metadata, faces="whole")
+    assert len(whole.images) > len(own.images)
+    # A config of other framing does not change the model's.
+    config = ExperimentConfig(data=_config(photos, tmp_path / "c", margin=0.0))
+    judged = open_training_data(config, metadata)
+    assert {image.tobytes() for image in judged.images} == {
+        image.tobytes() for image in trained.images
+    }

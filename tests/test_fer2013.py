@@ -145,6 +145,18 @@ def test_public_test_is_what_the_file_lacks(
     assert [sample.split for sample in listing.samples] == expected
 
 
+def test_public_test_does_not_hang_on_the_classes(tmp_path: Path) -> None:
+    """It stays validation where the file's PrivateTest has no image of the classes asked for."""
+    rows = [
+        _row(0, "happy"),
+        _row(1, "sad"),
+        _row(2, "happy", "PublicTest"),
+        _row(3, "fear", "PrivateTest"),
+    ]
+    listing = _list(_csv(tmp_path / "fer2013.csv", rows), classes=("happy", "sad"))
+    assert [sample.split for sample in listing.samples] == ["train", "train", "val"]
+
+
 def test_a_subset_of_classes_leaves_rows_out(tmp_path: Path) -> None:
     """data.classes keeps the named emotions, in the order named, and counts the others."""
     rows = [_row(n, emotion) for n, emotion in enumerate(["sad", "fear", "happy", "fear"])]

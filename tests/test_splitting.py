@@ -525,3 +525,34 @@ def test_a_manifest_to_judge_on_has_its_own_splits_only(tmp_path: Path) -> None:
     rows = [{**row, "split": "test" if i < 7 else ""} for i, row in enumerate(_people(20))]
     config = DataConfig(source="manifest", path=_write(tmp_path / "m.csv", rows))
     assert load_for_evaluation(config).splits.tolist() == ["test"] * 7 + [""] * 13
+
+
+def test_the_order_of_the_rows_does_not_matter(tmp_path: Path) -> None:
+    """A manifest that was sorted otherwise gives each group the same split."""
+    rows = _people(60)
+    first = _load(_write(tmp_path / "first.csv", rows), group=("person",))
+    second = _load(_write(tmp_path / "second.csv", rows[::-1]), group=("person",))
+    assert dict(zip(first.paths, first.splits, strict=True)) == dict(
+        zip(second.paths, second.splits, strict=True)
+    )
+    assert first.order != second.order
+
+
+def test_groups_with_nothing_to_train_on_are_told(tmp_path: Path) -> None:
+    """A manifest of test images alone is one clear error, with groups as without."""
+    manifest = _write(tmp_path / "test.csv", _people(40, split="test"))
+    for group in ((), ("person",)):
+        with pytest.raises(DataError, match="no image is left"):
+            _load(manifest, group=group)
+
+
+def test_labels_by_other_names_are_named_to_the_command(tmp_path: Path) -> None:
+    """`data split --label-name` reads labels that are no emotions' names."""
+    rows = [{**row, "label": "01"[row["label"] == "sad"]} for row in _people(40)]
+    manifest = _write(tmp_path / "numbers.csv", rows)
+    refused = _invoke(manifest, "--out", tmp_path / "out.csv")
+    assert "--label-name 0=happy" in str(refused.exception)
+    names = ("--label-name", "0=happy", "--label-name", "1=sad")
+    done = _invoke(manifest, "--out", tmp_path / "out.csv", *names)
+    assert done.exit_code == 0, done.output
+    assert {row["label"] for row in _read(tmp_path / "out.csv")} == {"happy", "sad"}
