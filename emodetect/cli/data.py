@@ -21,7 +21,8 @@ def data() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     default="samples.png",
     show_default=True,
-    help="The contact sheet: images with labels, before and after augmentation.",
+    help="The contact sheet: images with labels, before and after augmentation (mixup and CutMix, "
+    "which mix labels too, are not drawn).",
 )
 def show(config_name: str, overrides: tuple[str, ...], out: Path) -> None:
     """Count the images of each emotion in each split, and draw a contact sheet.

@@ -234,11 +234,11 @@ def augment(batch: tf.Tensor, config: AugmentationConfig, *, seed: tf.Tensor) ->
 
 
 def augment_images(images: np.ndarray, *, config: AugmentationConfig, seed: int) -> np.ndarray:
-    """Return augmented copies of (n, size, size, channels) uint8 images, for looking at."""
+    """Return augmented copies of (n, size, size, channels) uint8 images, for looking at.
+
+    Without mixup and CutMix, after which an image no longer has the label it is shown with.
+    """
     changed = augment(tf.constant(images), config, seed=tf.constant([seed, 0], tf.int64))
-    if config.mixup or config.cutmix:
-        no_target = tf.zeros((len(images), 1))
-        changed, _ = mix(changed, no_target, config, seed=seed, step=tf.constant(0, tf.int64))
     pixels: np.ndarray = changed.numpy()
     rounded: np.ndarray = np.rint(pixels).astype(np.uint8)
     return rounded
