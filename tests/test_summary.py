@@ -384,3 +384,14 @@ def test_an_emotion_without_validation_images_is_named() -> None:
     text = _summary(LEVEL, answers=_answers((80, 0, 70), (20, 0, 30)))
     assert "not validated, without an image: sad" in text
     assert "weakest: surprise (recall 0.70 of 100, most often taken for happy)\n" in f"{text}\n"
+
+
+def test_no_emotion_is_called_weak_where_all_answers_are_right() -> None:
+    """A faultless validation names no weakest emotion."""
+    answers = ValidationResult(
+        emotions=("happy", "sad"),
+        labels=np.array([0, 1] * 60),
+        predicted=np.array([0, 1] * 60),
+        train_counts=(60, 60),
+    )
+    assert "weakest: none" in _summary(LEVEL, answers=answers)

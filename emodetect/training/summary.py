@@ -208,6 +208,8 @@ def _weakest(config: ExperimentConfig, validation: ValidationResult) -> tuple[li
         confusion = f", most often taken for {emotions[most]}" if taken_for[most] else ""
         parts.append(f"{emotions[label]} (recall {recall:.2f} of {mine.sum()}{confusion})")
     lines = [f"weakest: {'; '.join(parts)}"]
+    if min(recalls)[0] == 1:
+        lines = ["weakest: none; every validation image was named rightly"]
     seen = {label for _, label in recalls}
     if missing := [emotion for label, emotion in enumerate(emotions) if label not in seen]:
         lines.append(f"not validated, without an image: {', '.join(missing)}")
