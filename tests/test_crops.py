@@ -217,14 +217,14 @@ def test_a_folder_that_may_not_be_read_is_named(
     """The photos of a closed folder are not lost in silence: the folder counts as unreadable."""
     _scene(tmp_path / "photos" / "a.png", 1)
     _scene(tmp_path / "photos" / "closed" / "b.png", 1)
-    iterate = Path.iterdir
+    usual = os.listdir
 
     def refuse(path: Path) -> Any:
         if path.name == "closed":
             raise PermissionError(13, "Permission denied", str(path))
-        return iterate(path)
+        return usual(path)
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr(os, "listdir", refuse)
     counts = _crop(tmp_path / "photos", tmp_path / "out")
     assert (counts.images, counts.faces, counts.unreadable) == (2, 1, 1)
     assert counts.named[0].path == str(tmp_path / "photos" / "closed")

@@ -188,7 +188,7 @@ def _key(root: Path, samples: Sequence[Sample], config: DataConfig) -> str:
         if sample.file != file:  # the rows of one file follow each other
             file = sample.file
             try:
-                status = (root / file).stat()
+                status = os.stat(os.path.join(root, file))  # noqa: PTH116, PTH118  faster
                 state = f"{status.st_size} {status.st_mtime_ns}"
             except OSError:  # reading it will say what is wrong with it
                 state = "unreadable"

@@ -84,12 +84,13 @@ def files_below(folder: Path, closed: frozenset[str] = frozenset()) -> Iterator[
     if real in closed:
         return
     try:
-        paths = sorted(folder.iterdir())
+        names = sorted(os.listdir(folder))  # noqa: PTH208  Paths of a million files fill the memory
     except OSError:
         yield folder
         return
-    for path in paths:
-        if path.name.startswith("."):
+    for name in names:
+        path = folder / name
+        if name.startswith("."):
             continue
         if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
             yield from files_below(path, closed | {real})
