@@ -89,7 +89,7 @@ def evaluate(
         "model": model or DEFAULT_MODEL,
         "data": data or config_name or "the model's own",
         "split": split,
-        "skipped": [f"{file.path}: {file.reason}" for file in dataset.skipped],
+        "skipped": [str(file) for file in dataset.skipped],
         "left_out": left_out,
         **compute_metrics(predictions),
     }

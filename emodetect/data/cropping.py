@@ -14,7 +14,7 @@ from emodetect.config import DataConfig, validate_data
 from emodetect.data.cache import bounded_map
 from emodetect.data.crops import find_faces, read_photo
 from emodetect.data.folders import files_below, is_photo
-from emodetect.data.listing import SkippedFile
+from emodetect.data.listing import NAMED_AT_MOST, SkippedFile
 from emodetect.data.manifest import open_csv
 from emodetect.errors import DataError, ImageError
 from emodetect.faces.detectors import Box
@@ -25,7 +25,6 @@ from emodetect.progress import track
 
 TABLE = "faces.csv"
 COLUMNS = ("photo", "face", "x", "y", "width", "height", "crop", "error")
-NAMED_AT_MOST = 10
 
 # A face's box, and the PNG file of its crop.
 _Crop = tuple[Box, bytes]
@@ -53,7 +52,7 @@ class CropCounts:
 
     def describe(self) -> list[str]:
         """Say in lines what was left out and why; the last one counts everything."""
-        lines = [f"skipped {file.path}: {file.reason}" for file in self.named]
+        lines = [f"skipped {file}" for file in self.named]
         if (more := self.unreadable - len(self.named)) > 0:
             lines.append(f"skipped {more:,} more, named in {TABLE}")
         if self.others:

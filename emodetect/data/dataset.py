@@ -10,7 +10,7 @@ import numpy as np
 
 from emodetect.config import DataConfig
 from emodetect.data.cache import ImageCache, StoredImages, load_images
-from emodetect.data.listing import Sample, SkippedFile
+from emodetect.data.listing import NAMED_AT_MOST, Sample, SkippedFile
 from emodetect.data.sources import list_samples
 from emodetect.data.splits import assign_splits, connect
 from emodetect.emotions import EMOTIONS
@@ -19,7 +19,6 @@ from emodetect.errors import DataError
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
-NAMED_AT_MOST = 10
 
 
 @dataclass(frozen=True)
@@ -78,11 +77,11 @@ class Dataset:
         )
         lines = [f"took {len(self.labels):,} images: {parts}"]
         lines += [f"left out {count:,}: {reason}" for reason, count in self.left_out.items()]
-        lines += [f"skipped {file.path}: {file.reason}" for file in self.skipped[:NAMED_AT_MOST]]
         for split in self.carved:
             counts = self.counts()[split]
             if absent := [emotion for emotion, count in counts.items() if not count]:
                 lines.append(f"the {split} split has no image of {', '.join(absent)}")
+        lines += [f"skipped {file}" for file in self.skipped[:NAMED_AT_MOST]]
         if (more := len(self.skipped) - NAMED_AT_MOST) > 0:
             lines.append(f"skipped {more:,} more")
         return lines
@@ -127,7 +126,7 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
         raise DataError(
             f"{len(skipped)} of {total} images cannot be used, more than the "
             f"{config.max_unreadable_fraction:.0%} that data.max_unreadable_fraction allows. "
-            f"The first: {first.path}: {first.reason}."
+            f"The first: {first}."
         )
     left_out = dict(listing.left_out)
     if cached.faceless:
@@ -141,7 +140,7 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
     groups = None if seed is None else _groups(config, samples, cached)
     names = np.array([sample.name for sample in samples], object)
     given = [sample.split for sample in samples]
-    # A million of them take half a gigabyte, and splitting takes memory of its own.
+    # Not needed any more, and splitting takes memory of its own.
     del listing, samples
     if seed is None:
         splits = np.array([split or "" for split in given], "U5")

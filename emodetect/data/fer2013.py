@@ -79,7 +79,7 @@ def read_fer2013_csv(config: DataConfig) -> Listing:
         for row in rows
     )
     if skipped and not samples and not left_out:
-        raise DataError(f"{path}: no row can be used; the first: {_named(skipped[0])}.")
+        raise DataError(f"{path}: no row can be used; the first: {skipped[0]}.")
     emotions = label_order(samples, config, where=str(path))
     return Listing(path.parent, samples, emotions, dict(left_out), tuple(skipped))
 
@@ -173,12 +173,8 @@ def _refuse_all(
         )
     reasons = [f"{reason} {count:,}" for reason, count in left_out.items()]
     if skipped:
-        reasons.append(f"rows at fault {len(skipped):,}, the first: {_named(skipped[0])}")
+        reasons.append(f"rows at fault {len(skipped):,}, the first: {skipped[0]}")
     raise DataError(f"{where}: no image is left ({'; '.join(reasons) or 'there are no votes'}).")
-
-
-def _named(file: SkippedFile) -> str:
-    return f"{file.path}: {file.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,12 +211,11 @@ def _images_by_name(folder: Path, votes: list[_Votes | SkippedFile]) -> _Images:
         files[file.name] = relative
     of_row: list[Sample | SkippedFile | None] = []
     for row in votes:
-        # Of a row at fault nothing but its place is known.
-        name = files.pop(row.image_name, None) if isinstance(row, _Votes) else None
-        if isinstance(row, SkippedFile):
+        if isinstance(row, SkippedFile):  # nothing but its place is known
             of_row.append(row)
-        else:
-            of_row.append(Sample(name, name, "", None) if name is not None else None)
+            continue
+        name = files.pop(row.image_name, None)
+        of_row.append(None if name is None else Sample(name, name, "", None))
     return _Images(folder, of_row, without_votes=len(files))
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+# Of the images that could not be used, so many are told by name; the rest are counted.
+NAMED_AT_MOST = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -35,6 +38,9 @@ class SkippedFile:
 
     path: str
     reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
 
 
 @dataclass(frozen=True)

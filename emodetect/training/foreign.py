@@ -16,6 +16,7 @@ from emodetect.emotions import canonical_emotion
 from emodetect.errors import ModelError
 from emodetect.preprocessing import Color
 from emodetect.training.compile import compile_to_litert
+from emodetect.training.models import first_line, load_keras
 
 
 def adopt_foreign(
@@ -44,11 +45,7 @@ def adopt_foreign(
     adopted = cache_root(None) / "models" / f"{path.stem}-{key.hexdigest()[:16]}.keras"
     if adopted.is_file():
         return adopted
-    try:
-        # Safe mode is Keras' default and stays on: code inside the file is refused.
-        model = keras.models.load_model(path, compile=False)
-    except Exception as error:
-        raise ModelError(f"{path}: Keras cannot open it: {_first_line(error)}") from None
+    model = load_keras(path)
     size, color = _input_of(model, path)
     classes = model.output_shape[-1] if isinstance(model.output_shape, tuple) else None
     if classes != len(emotions):
@@ -73,14 +70,10 @@ def adopt_foreign(
             compiled = compile_to_litert(wrapped)
         except Exception as error:
             raise ModelError(
-                f"{path}: cannot be compiled for LiteRT: {_first_line(error)}"
+                f"{path}: cannot be compiled for LiteRT: {first_line(error)}"
             ) from None
         write_artifact(adopted, keras_file=plain, compiled=compiled, metadata=metadata)
     return adopted
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _input_of(model: keras.Model, path: Path) -> tuple[int, Color]:

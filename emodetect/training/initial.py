@@ -11,7 +11,7 @@ import numpy as np
 from emodetect.artifact import has_metadata, read_artifact
 from emodetect.errors import ModelError
 from emodetect.shipped import model_path
-from emodetect.training.models import BACKBONE
+from emodetect.training.models import BACKBONE, load_keras
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +35,7 @@ def load_initial(model: keras.Model, path: Path, emotions: tuple[str, ...]) -> N
     Raises ModelError for an artifact of another network.
     """
     metadata = read_artifact(path).metadata
-    try:
-        donor = keras.models.load_model(path, compile=False)  # Keras' safe mode stays on
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{path}: Keras cannot open it: {reason}") from None
+    donor = load_keras(path)
     if _shapes(donor, [BACKBONE]) != _shapes(model, [BACKBONE]):
         width = metadata.config.get("model", {}).get("width", "unknown")
         color = "gray" if model.input_shape[-1] == 1 else "rgb"

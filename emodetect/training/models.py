@@ -144,6 +144,20 @@ def layers_of(model: keras.Model) -> Iterator[keras.layers.Layer]:
             yield layer
 
 
+def load_keras(path: Path) -> keras.Model:
+    """Open a .keras file. Raises ModelError for one that Keras refuses, such as one with code."""
+    try:
+        # Safe mode is Keras' default and stays on: code inside the file is refused.
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:
+        raise ModelError(f"{path}: Keras cannot open it: {first_line(error)}") from None
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its kind."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def check_weights(weights: str) -> None:
     """Raise ModelError for a weights file that is not there."""
     if weights not in ("imagenet", "none") and not Path(weights).is_file():
@@ -173,7 +187,7 @@ def _application(
     except Exception as error:
         # Keras raises a bare Exception for a download that failed, ValueError and OSError for
         # a width that has no weights and for files of another network.
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         if weights == "none":
             raise ModelError(
                 f"{config.name} cannot be built with model.width = {config.width:g} and "
