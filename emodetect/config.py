@@ -48,7 +48,7 @@ class SyntheticConfig(_Section):
 # Keys that only some sources know: elsewhere they would be accepted and ignored.
 SOURCES_OF_KEY = {
     "votes": ("ferplus",),
-    "soft_labels": ("ferplus",),
+    "soft_labels": ("ferplus", "manifest"),
     "public_test": ("fer2013_csv", "ferplus"),
     "group": ("manifest",),
     "label_names": ("folder", "manifest"),
@@ -69,7 +69,9 @@ class DataConfig(_Section):
         description="ferplus: fer2013new.csv; looked for in and beside data.path if absent",
     )
     soft_labels: bool = Field(
-        default=False, description="ferplus: train on the shares of the votes, not on the winner"
+        default=False,
+        description="train on shares, not on the winner: of the FER+ votes, or of a manifest's "
+        "columns that are named as the emotions",
     )
     public_test: Literal["val", "test"] | None = Field(
         default=None,
@@ -224,6 +226,12 @@ class AugmentationConfig(_Section):
     contrast: Fraction = Field(default=0.2, description="factor from 1 - contrast to 1 + contrast")
     erasing: float = Field(
         default=0.25, ge=0, le=1, description="probability of erasing a random rectangle"
+    )
+    degradation: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="probability of each of blur or sharpening, noise and JPEG compression",
     )
     mixup: float = Field(
         default=0.0, ge=0, description="alpha of the share that two blended images have"

@@ -20,7 +20,8 @@ class Sample:
         split: "train", "val" or "test"; None where the source does not say.
         offset: where its row begins in a file of many images, in bytes.
         groups: its values of the columns that must not straddle a split.
-        votes: how many people chose each of EMOTIONS; None for a plain label.
+        votes: how many people chose each of EMOTIONS, or any other weights; None for a plain
+            label.
     """
 
     name: str
@@ -29,7 +30,7 @@ class Sample:
     split: str | None
     offset: int | None = None
     groups: tuple[str, ...] = ()
-    votes: tuple[int, ...] | None = None
+    votes: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -12,6 +13,7 @@ from typing import TextIO
 from emodetect.config import DataConfig
 from emodetect.data.labels import SPLIT_NAMES, emotion_of, label_order
 from emodetect.data.listing import Listing, Sample
+from emodetect.emotions import EMOTIONS, canonical_emotion
 from emodetect.errors import DataError
 
 
@@ -19,7 +21,8 @@ def read_manifest(config: DataConfig) -> Listing:
     """List the images of a csv with the columns path, label and, if wanted, split.
 
     Paths are relative to the csv's folder. `data.group` names columns whose values never
-    straddle a split.
+    straddle a split. With `data.soft_labels`, a column named as each emotion holds its weight:
+    votes, or the probabilities of another model.
     """
     path = config.path
     assert path is not None  # the schema requires it for this source
@@ -29,6 +32,7 @@ def read_manifest(config: DataConfig) -> Listing:
         rows = csv.DictReader(file)
         require_columns(path, rows.fieldnames, ("path", "label", *config.group))
         _refuse_other_case(path, rows.fieldnames or ())
+        weighed = _weight_columns(path, rows.fieldnames or ()) if config.soft_labels else None
         for row in rows:
             where = f"{path}, line {rows.line_num}"
             if None in row or None in row.values():
@@ -43,8 +47,13 @@ def read_manifest(config: DataConfig) -> Listing:
                 left_out[f"emotion outside data.classes: {emotion}"] += 1
                 continue
             groups = tuple(row[column].strip() for column in config.group)
-            samples.append(Sample(row["path"], row["path"], emotion, split, groups=groups))
+            votes = None if weighed is None else _weights(row, weighed, where)
+            samples.append(
+                Sample(row["path"], row["path"], emotion, split, groups=groups, votes=votes)
+            )
     emotions = label_order(samples, config, where=str(path))
+    if weighed is not None:
+        _refuse_unweighed(path, samples, emotions, weighed)
     return Listing(path.parent, tuple(samples), emotions, dict(left_out))
 
 
@@ -77,6 +86,54 @@ def _refuse_other_case(path: Path, columns: Sequence[str]) -> None:
     for name in columns:
         if name != "split" and name.strip().lower() == "split":
             raise DataError(f"{path}: expected the column 'split', got {name!r}; rename it.")
+
+
+def _weight_columns(path: Path, columns: Sequence[str]) -> dict[str, str]:
+    """Return the column that holds the weight of each emotion."""
+    found: dict[str, str] = {}
+    for name in columns:
+        try:
+            emotion = canonical_emotion(name)
+        except DataError:
+            continue
+        if emotion in found:
+            raise DataError(
+                f"{path}: expected one column for {emotion}, got {found[emotion]!r} and {name!r}."
+            )
+        found[emotion] = name
+    return found
+
+
+def _weights(row: Mapping[str, str], columns: Mapping[str, str], where: str) -> tuple[float, ...]:
+    weights = []
+    for emotion in EMOTIONS:
+        text = row[columns[emotion]] if emotion in columns else "0"
+        try:
+            weight = float(text)
+        except ValueError:
+            weight = math.nan
+        if not (math.isfinite(weight) and weight >= 0):
+            raise DataError(f"{where}: expected a weight of 0 or more for {emotion}, got {text!r}.")
+        weights.append(weight)
+    return tuple(weights)
+
+
+def _refuse_unweighed(
+    path: Path, samples: Sequence[Sample], emotions: Sequence[str], columns: Mapping[str, str]
+) -> None:
+    if absent := [emotion for emotion in emotions if emotion not in columns]:
+        raise DataError(
+            f"{path}: data.soft_labels needs a column of weights for each emotion; missing: "
+            f"{', '.join(absent)}."
+        )
+    used = [EMOTIONS.index(emotion) for emotion in emotions]
+    for sample in samples:
+        assert sample.votes is not None  # read_manifest sets them all
+        if not sum(sample.votes[position] for position in used):
+            raise DataError(
+                f"{path}: {sample.name} has no weight for any of {', '.join(emotions)}; "
+                "give it one, or remove its row."
+            )
 
 
 def _split_of(value: str, where: str) -> str | None:

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from emodetect.config import AugmentationConfig
 from emodetect.data.cache import StoredImages
+from emodetect.data.degradation import degrade
 
 Images = np.ndarray | StoredImages
 
@@ -222,6 +223,8 @@ def augment(batch: tf.Tensor, config: AugmentationConfig, *, seed: tf.Tensor) ->
     if config.brightness:
         shift = uniform(6, -255 * config.brightness, 255 * config.brightness)
         pixels += tf.reshape(shift, per_image)
+    if config.degradation:
+        pixels = _degrade(pixels, config.degradation, seed)
     if config.erasing:
         pixels = _erase(
             pixels,
@@ -264,6 +267,16 @@ def _transform(
         interpolation="BILINEAR",
         fill_mode="NEAREST",
     )
+
+
+def _degrade(pixels: tf.Tensor, probability: float, seed: tf.Tensor) -> tf.Tensor:
+    def change(batch: np.ndarray, seed: np.ndarray) -> np.ndarray:
+        generator = np.random.default_rng([*seed.tolist(), 2])
+        return degrade(np.clip(batch, 0, 255), probability, generator)
+
+    changed = tf.numpy_function(change, [pixels, seed], tf.float32)
+    changed.set_shape(pixels.shape)
+    return changed
 
 
 def _erase(
