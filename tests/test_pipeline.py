@@ -91,7 +91,7 @@ def _centers(images: np.ndarray) -> np.ndarray:
 
 def test_batches_are_a_function_of_seed_and_step() -> None:
     """A run resumed at any step, within an epoch or at its start, sees the rest of the batches."""
-    everything = AugmentationConfig(erasing=0.5)
+    everything = AugmentationConfig(erasing=0.5, degradation=0.5)
     whole = _batches(0, 16, augmentation=everything)
     for step in (1, 7, 11):
         tail = _batches(step, 16, augmentation=everything)

@@ -56,7 +56,7 @@ def _answers(
     return ValidationResult(
         emotions=emotions,
         labels=np.array(labels),
-        predicted=np.array(predicted),
+        probabilities=np.eye(len(emotions))[predicted],
         train_counts=tuple(train_counts),
     )
 
@@ -223,7 +223,7 @@ def test_nothing_learnt_is_told_with_the_accuracy_of_guessing() -> None:
     constant = ValidationResult(
         emotions=THREE,
         labels=labels,
-        predicted=np.zeros_like(labels),
+        probabilities=np.eye(3)[np.zeros_like(labels)],
         train_counts=(1000, 500, 500),
     )
     text = _summary(history, answers=constant)
@@ -391,7 +391,7 @@ def test_no_emotion_is_called_weak_where_all_answers_are_right() -> None:
     answers = ValidationResult(
         emotions=("happy", "sad"),
         labels=np.array([0, 1] * 60),
-        predicted=np.array([0, 1] * 60),
+        probabilities=np.eye(2)[[0, 1] * 60],
         train_counts=(60, 60),
     )
     assert "weakest: none" in _summary(LEVEL, answers=answers)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from emodetect.artifact import read_artifact
+from emodetect.calibration import at_temperature
 from emodetect.faces.detectors import DETECTORS, Box
 from emodetect.faces.framing import crop_face
 from emodetect.inference.runtime import MAX_BATCH, open_runtime
@@ -95,7 +96,7 @@ class EmotionRecognizer:
         ]
         if not results:
             return np.empty((0, len(self.emotions)), np.float32)
-        return _at_temperature(np.concatenate(results), self.metadata.temperature)
+        return at_temperature(np.concatenate(results), self.metadata.temperature)
 
     def analyze(self, image: np.ndarray) -> list[Face]:
         """Return the faces of a (height, width, 3) uint8 BGR image, largest first."""
@@ -107,12 +108,3 @@ class EmotionRecognizer:
         best = int(np.argmax(scores))
         named = {name: float(score) for name, score in zip(self.emotions, scores, strict=True)}
         return Face(box, self.emotions[best], float(scores[best]), named)
-
-
-def _at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Apply temperature scaling (Guo et al. 2017) to the outputs of a softmax."""
-    if temperature == 1:
-        return probabilities
-    scaled: np.ndarray = probabilities ** (1 / temperature)
-    scaled /= scaled.sum(axis=1, keepdims=True)
-    return scaled

@@ -33,14 +33,20 @@ class ValidationResult:
     Attributes:
         emotions: the label order.
         labels: (n,) int, the true positions in `emotions`.
-        predicted: (n,) int.
+        probabilities: (n, emotions) float32.
         train_counts: the number of training images of each emotion.
     """
 
     emotions: tuple[str, ...]
     labels: np.ndarray
-    predicted: np.ndarray
+    probabilities: np.ndarray
     train_counts: tuple[int, ...]
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """(n,) int, the most probable position of each image."""
+        best: np.ndarray = self.probabilities.argmax(axis=1)
+        return best
 
 
 def summarize(

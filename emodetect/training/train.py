@@ -71,6 +71,7 @@ from emodetect.training.run_folder import (
     write_run_record,
 )
 from emodetect.training.summary import ValidationResult, summarize
+from emodetect.training.temperature import fit_temperature
 
 EVALUATION_BATCH = 256
 
@@ -228,12 +229,13 @@ def _train(
         best = _build(config, len(dataset.emotions), "none")
         best.load_weights(checkpoints / best_name(progress.best_epoch))
         answers = _validate(best, dataset)
+        temperature = fit_temperature(answers.probabilities, answers.labels)
         summary = summarize(config, history, progress.best_epoch, answers)
         write_run_record(config, run, dataset, progress, validation, summary)
         if draw is not None:
             draw(run, config, dataset)
         # Last, because its presence tells that the run is finished.
-        artifact = _save_artifact(config, run, dataset, best, validation)
+        artifact = _save_artifact(config, run, dataset, best, validation, temperature)
     return TrainingResult(run, config, artifact, progress.best_epoch, validation, summary, dataset)
 
 
@@ -248,7 +250,7 @@ def _validate(model: keras.Model, dataset: Dataset) -> ValidationResult:
     return ValidationResult(
         emotions=dataset.emotions,
         labels=dataset.labels[members],
-        predicted=probabilities.argmax(axis=1),
+        probabilities=probabilities,
         train_counts=tuple(dataset.counts()["train"].values()),
     )
 
@@ -374,6 +376,7 @@ def _save_artifact(
     dataset: Dataset,
     model: keras.Model,
     validation: dict[str, float],
+    temperature: float,
 ) -> Path:
     plain = run / "checkpoints" / "plain.keras"
     model.save(plain)
@@ -383,6 +386,7 @@ def _save_artifact(
         image_size=config.data.image_size,
         color=config.data.color,
         margin=config.data.margin,
+        temperature=temperature,
         config=config.model_dump(mode="json", exclude_none=True),
         dataset={"fingerprint": dataset.fingerprint, "counts": dataset.counts()},
         metrics=validation,
