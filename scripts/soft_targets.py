@@ -1,19 +1,31 @@
-"""Write the manifests that the shipped models are trained on: FER2013 with FER+ votes as weights.
+"""Write the manifests that the shipped models are trained on: FER2013 with weights for emotions.
 
     python scripts/soft_targets.py votes data/fer2013 data/ferplus_votes.csv
+    python scripts/soft_targets.py blend data/fer2013 data/fer2013_blend.csv \\
+        --model runs/shipped_ferplus/best_model.keras
 
-Both manifests have one validation split, drawn from FER2013's train with identical images on one
-side, so that a model that was taught by one of them has not seen the other's validation images.
+Both manifests have the validation split that `data.path = "data/fer2013"` gets at seed 0, so that
+a model taught by one of them has not seen the other's validation images.
 """
 
 from __future__ import annotations
 
+from emodetect.training.models import load_keras  # before TensorFlow, which it sets up
+
+# isort: split
 import csv
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
+import keras
 import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from emodetect.config import validate_data
 from emodetect.data.dataset import Dataset, load_dataset
@@ -21,50 +33,102 @@ from emodetect.data.fer2013 import OTHER_VOTES, VOTE_COLUMNS
 from emodetect.emotions import EMOTIONS
 
 SEED = 0
+FOLDS = 5
+FEATURE_BATCH = 256
+
+folder_argument = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+out_argument = click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+votes_option = click.option(
+    "--votes",
+    "votes_file",
+    type=click.Path(path_type=Path, exists=True),
+    help="fer2013new.csv. [default: the one in FOLDER]",
+)
 
 
 @click.group()
 def main() -> None:
-    """Write manifests of FER2013 with soft targets."""
+    """Write manifests of FER2013 with a weight for each emotion."""
 
 
 @main.command("votes")
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option("--votes", "votes_file", type=click.Path(path_type=Path), help="fer2013new.csv.")
+@folder_argument
+@out_argument
+@votes_option
 def write_votes(folder: Path, out: Path, votes_file: Path | None) -> None:
-    """FER+ votes for eight emotions.
+    """Weigh each emotion by the FER+ votes for it.
 
     Train takes every image for which "unknown" and "no face" together have fewer votes than the
     leading emotion, ties of emotions too; val and test only those with one column strictly ahead,
     as the published figures on FER+ do.
     """
     dataset = _fer2013(folder)
-    votes = _read_votes(votes_file or folder / "fer2013new.csv")
-    rows = []
+    votes = _votes(votes_file or folder / "fer2013new.csv")
+    rows: list[list[object]] = []
     for path, split in zip(dataset.paths, dataset.splits, strict=True):
         counts = votes.get(Path(path).name)
         if counts is None:
             continue
         emotions, others = counts[: len(EMOTIONS)], counts[len(EMOTIONS) :]
-        leading = np.sort(counts)[-2:]
+        second, first = np.sort(counts)[-2:]
         if split == "train":
             usable = others.sum() < emotions.max()
         else:
-            usable = leading[0] < leading[1] and emotions.max() == leading[1]
+            usable = second < first == emotions.max()
         if usable:
-            rows.append([_path(folder / path, out), EMOTIONS[emotions.argmax()], split, *emotions])
-    _write(out, rows)
+            rows.append([_from(out, folder / path), EMOTIONS[emotions.argmax()], split, *emotions])
+    _write(out, EMOTIONS, rows)
+
+
+@main.command("blend")
+@folder_argument
+@out_argument
+@votes_option
+@click.option("--model", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--share", type=click.FloatRange(0, 1), default=0.6, show_default=True)
+def write_blend(
+    folder: Path, out: Path, votes_file: Path | None, model: Path, share: float
+) -> None:
+    """Blend FER2013's label with what the votes and a FER+ model's features say of it.
+
+    FER2013's labels are one person's, and noisy. A logistic regression from the votes on an image
+    and the features that a model sees in it, a model that was taught by votes alone, gives the
+    probability of each label without having seen the image's own (5 folds, identical images in
+    one). SHARE of the target is that, the rest the label. Only train is blended.
+    """
+    dataset = _fer2013(folder)
+    train = dataset.indices("train")
+    inputs = {
+        "votes": _shares(dataset, train, _votes(votes_file or folder / "fer2013new.csv")),
+        "features": _features(model, dataset.images[train]),
+    }
+    inputs["votes and features"] = np.hstack(list(inputs.values()))
+    labels = dataset.labels[train]
+    for name, columns in inputs.items():
+        teacher = _out_of_fold(columns, labels, _identical(dataset.images[train]))
+        click.echo(
+            f"{name}: the label of {np.mean(teacher.argmax(axis=1) == labels):.1%} of train, "
+            f"log-loss {log_loss(labels, teacher):.3f}"
+        )
+    targets = dataset.targets.copy()
+    targets[train] = (1 - share) * targets[train] + share * teacher
+    rows: list[list[object]] = [
+        [_from(out, folder / path), dataset.emotions[label], split, *(f"{p:.4f}" for p in target)]
+        for path, label, split, target in zip(
+            dataset.paths, dataset.labels, dataset.splits, targets, strict=True
+        )
+    ]
+    _write(out, dataset.emotions, rows)
 
 
 def _fer2013(folder: Path) -> Dataset:
     data = {"source": "folder", "path": str(folder)}
-    return load_dataset(validate_data(data, origin="soft_targets"), seed=SEED)
+    return load_dataset(validate_data(data, origin=str(folder)), seed=SEED)
 
 
-def _read_votes(path: Path) -> dict[str, np.ndarray]:
-    columns = [VOTE_COLUMNS[emotion] for emotion in EMOTIONS] + list(OTHER_VOTES.values())
-    columns = [*columns[: len(EMOTIONS)], *OTHER_VOTES]
+def _votes(path: Path) -> dict[str, np.ndarray]:
+    """Return the votes by image name: for EMOTIONS in order, then unknown and no face."""
+    columns = [*(VOTE_COLUMNS[emotion] for emotion in EMOTIONS), *OTHER_VOTES]
     with path.open(newline="", encoding="utf-8") as file:
         return {
             row["Image name"].strip(): np.array([int(row[name]) for name in columns])
@@ -72,14 +136,53 @@ def _read_votes(path: Path) -> dict[str, np.ndarray]:
         }
 
 
-def _path(image: Path, out: Path) -> str:
+def _shares(dataset: Dataset, members: np.ndarray, votes: Mapping[str, np.ndarray]) -> np.ndarray:
+    none = np.zeros(len(EMOTIONS) + len(OTHER_VOTES))
+    counts = np.array([votes.get(Path(dataset.paths[row]).name, none) for row in members], float)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    # The root too, because the first vote for an emotion says more than the fifth.
+    return np.hstack([shares, np.sqrt(shares)])
+
+
+def _features(path: Path, images: np.ndarray) -> np.ndarray:
+    """Return (n, features) float32: what the model's head sees and says, mirrored or not."""
+    model = load_keras(path)
+    head = keras.Model(model.input, [model.layers[-1].input, model.output])
+    parts = []
+    for start in range(0, len(images), FEATURE_BATCH):
+        batch = images[start : start + FEATURE_BATCH].astype(np.float32)
+        seen = [head(pixels, training=False) for pixels in (batch, batch[:, :, ::-1])]
+        parts.append(
+            np.hstack(
+                [
+                    np.mean([features for features, _ in seen], axis=0),
+                    np.log(np.mean([answers for _, answers in seen], axis=0) + 1e-6),
+                ]
+            )
+        )
+    return np.concatenate(parts)
+
+
+def _identical(images: np.ndarray) -> np.ndarray:
+    return np.unique([image.tobytes() for image in images], return_inverse=True)[1]
+
+
+def _out_of_fold(inputs: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    teacher = make_pipeline(StandardScaler(), LogisticRegression(C=0.003, max_iter=300))
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=SEED)
+    return cross_val_predict(
+        teacher, inputs, labels, groups=groups, cv=folds, method="predict_proba"
+    )
+
+
+def _from(out: Path, image: Path) -> str:
     return Path(os.path.relpath(image.absolute(), out.parent.absolute())).as_posix()
 
 
-def _write(out: Path, rows: list[list[object]]) -> None:
+def _write(out: Path, emotions: tuple[str, ...], rows: list[list[object]]) -> None:
     with out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "label", "split", *EMOTIONS])
+        writer.writerow(["path", "label", "split", *emotions])
         writer.writerows(rows)
     click.echo(f"{out}: {len(rows):,} images")
 

@@ -63,7 +63,9 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     )
     # Not IMREAD_UNCHANGED: which of its rules hold for a JPEG depends on OpenCV's version.
     mode = cv2.IMREAD_GRAYSCALE if image.shape[2] == 1 else cv2.IMREAD_COLOR
-    return cv2.imdecode(data, mode).reshape(image.shape).astype(np.float32)
+    decoded = cv2.imdecode(data, mode)
+    assert decoded is not None  # it was encoded a line above
+    return decoded.reshape(image.shape).astype(np.float32)
 
 
 def _between(limits: tuple[float, float], share: float) -> float:

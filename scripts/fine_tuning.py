@@ -1,0 +1,118 @@
+"""What the shipped model is worth to somebody with 300 faces.
+
+    python scripts/fine_tuning.py data/fer2013 --weights FILE
+
+The images of FER2013's test split that do not also stand in train are halved. 300 images of one
+half train a model, from the shipped one and, with the same data and length, from ImageNet
+weights; both are judged on the other half, as is the shipped model as it is. Three seeds, each
+with its own halves.
+"""
+
+from __future__ import annotations
+
+from emodetect.training import train  # before TensorFlow, which it sets up
+
+# isort: split
+import csv
+import tempfile
+from pathlib import Path
+
+import click
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from emodetect.config import (
+    DataConfig,
+    ExperimentConfig,
+    ModelConfig,
+    TrainingConfig,
+    load_config,
+    validate_data,
+)
+from emodetect.data.dataset import Dataset, load_for_evaluation
+from emodetect.evaluation.metrics import compute_metrics, predict_dataset
+from emodetect.evaluation.sources import open_source
+from emodetect.inference.recognizer import EmotionRecognizer
+
+PRESET = "fine_tuning"
+IMAGES = 300
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--weights", default="imagenet", show_default=True, help="As model.weights.")
+@click.option("--seeds", default=3, show_default=True)
+def main(folder: Path, weights: str, seeds: int) -> None:
+    """Train and judge; FOLDER holds FER2013 as class folders below train and test."""
+    data = validate_data({"source": "folder", "path": str(folder)}, origin=str(folder))
+    dataset = load_for_evaluation(data)
+    unseen = _not_in_train(dataset)
+    click.echo(f"{len(unseen):,} of {len(dataset.indices('test')):,} test images are not in train")
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        for seed in range(seeds):
+            manifest = work / f"{seed}.csv"
+            _write_halves(manifest, dataset, unseen, folder, seed=seed)
+            starts = {
+                "from the shipped model": ModelConfig(init="shipped"),
+                "from ImageNet": ModelConfig(weights=weights),
+            }
+            click.echo(f"seed {seed}")
+            _judge("the shipped model as it is", None, manifest)
+            for number, (start, model) in enumerate(starts.items()):
+                run = train(_config(manifest, model, work / f"{seed}-{number}", seed=seed))
+                _judge(f"{start}, {IMAGES} images", run.artifact, manifest)
+
+
+def _not_in_train(dataset: Dataset) -> np.ndarray:
+    """Return the positions of the test images whose pixels no other split has."""
+    _, same = np.unique([image.tobytes() for image in dataset.images], return_inverse=True)
+    test = dataset.indices("test")
+    others = np.setdiff1d(dataset.indices("all"), test)
+    return test[~np.isin(same[test], same[others])]
+
+
+def _write_halves(
+    out: Path, dataset: Dataset, unseen: np.ndarray, folder: Path, *, seed: int
+) -> None:
+    """Write a manifest: IMAGES of one half without a split, all of the other half as test."""
+    halves = train_test_split(
+        unseen, test_size=0.5, stratify=dataset.labels[unseen], random_state=seed
+    )
+    chosen, _ = train_test_split(
+        halves[0], train_size=IMAGES, stratify=dataset.labels[halves[0]], random_state=seed
+    )
+    with out.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "split"])
+        for rows, split in ((chosen, ""), (halves[1], "test")):
+            for row in rows:
+                path = (folder / dataset.paths[row]).absolute()
+                writer.writerow([path, dataset.emotions[dataset.labels[row]], split])
+
+
+def _config(manifest: Path, model: ModelConfig, run: Path, *, seed: int) -> ExperimentConfig:
+    preset = load_config(PRESET)
+    data = DataConfig(source="manifest", path=manifest, validation_fraction=0.2)
+    training = preset.training
+    if model.init is None:
+        # The head is new and the features are of other things: the default, larger steps.
+        larger = TrainingConfig.model_fields["learning_rate"].default
+        training = training.model_copy(update={"learning_rate": larger})
+    return preset.model_copy(
+        update={"data": data, "model": model, "training": training, "output": run, "seed": seed}
+    )
+
+
+def _judge(name: str, model: Path | None, manifest: Path) -> None:
+    recognizer = EmotionRecognizer(model, detector="none")
+    data = open_source(f"manifest:{manifest}", recognizer.metadata, faces="whole")
+    metrics = compute_metrics(predict_dataset(recognizer, data, "test"))
+    click.echo(
+        f"  {name}: accuracy {metrics['accuracy']:.1%}, "
+        f"balanced {metrics['balanced_accuracy']:.1%} of {metrics['images']:,} images"
+    )
+
+
+if __name__ == "__main__":
+    main()
