@@ -20,15 +20,24 @@ from emodetect.config import load_config
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
-from emodetect.evaluation.metrics import Predictions, compute_metrics, predict_dataset
+from emodetect.evaluation.metrics import compute_metrics
+from emodetect.evaluation.predictions import (
+    Predictions,
+    batch_size_difference,
+    classify,
+    predict_images,
+)
 from emodetect.evaluation.report import write_report
+from emodetect.evaluation.selection import select_images
 from emodetect.evaluation.sources import open_training_data
+from emodetect.inference.recognizer import EmotionRecognizer
 
 REPORT = {
     "metrics.json",
     "classification_report.csv",
     "confusion_matrix.png",
     "roc.png",
+    "reliability.png",
     "mistakes.png",
 }
 
@@ -235,7 +244,7 @@ def test_labels_are_matched_by_name() -> None:
     """Data whose emotions stand in another order, or are fewer, is judged by their names."""
     # Model: sad 0, fear 1, happy 2. Data: happy 0, sad 1. The third answer is wrong.
     dataset = _dataset(("happy", "sad"), [0, 1, 1], [2, 0, 2], ["test"] * 3)
-    predictions = predict_dataset(_ReadsPixels(), dataset, "test")
+    predictions = predict_images(_ReadsPixels(), dataset, np.arange(3))
     assert predictions.emotions == ("sad", "fear", "happy")
     assert predictions.labels.tolist() == [2, 0, 0]
     assert predictions.predicted.tolist() == [2, 0, 2]
@@ -248,23 +257,93 @@ def test_an_emotion_that_the_model_does_not_know_is_refused() -> None:
     """Data of an emotion the model cannot answer is an error that names it and the way out."""
     dataset = _dataset(("angry", "happy"), [0, 1], [0, 2], ["test"] * 2)
     with pytest.raises(DataError, match=r"angry.*--classes"):
-        predict_dataset(_ReadsPixels(), dataset, "test")
+        predict_images(_ReadsPixels(), dataset, np.arange(2))
 
 
 def test_only_the_images_of_the_split_are_judged() -> None:
     """A split's images alone count, in order, over more than one batch; `all` takes every one."""
     splits = ["test" if number % 3 == 0 else "train" for number in range(300)]
     dataset = _dataset(("sad", "happy"), [0] * 300, [0] * 300, splits)
-    predictions = predict_dataset(_ReadsPixels(), dataset, "test")
+    members = select_images(dataset, "test").members
+    predictions = predict_images(_ReadsPixels(), dataset, members)
     assert predictions.paths.tolist() == [f"{number}.png" for number in range(0, 300, 3)]
-    assert len(predict_dataset(_ReadsPixels(), dataset, "all").labels) == 300
+    assert len(predictions.probabilities) == 100
+    assert select_images(dataset, "all").members.tolist() == list(range(300))
 
 
 def test_an_empty_split_is_told() -> None:
     """A split without images is an error that names those there are."""
     dataset = _dataset(("sad", "happy"), [0, 1], [0, 2], ["train", "test"])
     with pytest.raises(DataError, match=r"'val'.*test, train"):
-        predict_dataset(_ReadsPixels(), dataset, "val")
+        select_images(dataset, "val")
+
+
+def test_images_that_were_trained_on_are_left_out() -> None:
+    """Images equal to a source's train, val or unsplit images go, those equal to its test stay."""
+    dataset = _dataset(("sad", "happy"), [0, 0, 1, 1, 1], [10, 11, 12, 13, 14], ["test"] * 5)
+    splits = ["train", "val", "test", ""]
+    trained_on = {"mine": _dataset(("happy",), [0] * 4, [10, 11, 12, 13], splits)}
+    selection = select_images(dataset, "test", trained_on=trained_on)
+    assert selection.members.tolist() == [2, 4]
+    assert selection.left_out == {"also in mine": 3}
+
+
+def test_each_source_of_duplicates_is_counted_apart() -> None:
+    """An image that two sources hold counts for the first; a source that holds none says 0."""
+    dataset = _dataset(("sad",), [0] * 4, [10, 11, 12, 13], [""] * 4)
+    trained_on = {
+        "first": _dataset(("sad",), [0] * 2, [10, 11], ["train"] * 2),
+        "second": _dataset(("sad",), [0] * 2, [11, 12], ["train"] * 2),
+        "third": _dataset(("sad",), [0], [20], ["train"]),
+    }
+    selection = select_images(dataset, "all", trained_on=trained_on)
+    assert selection.members.tolist() == [3]
+    assert selection.left_out == {"also in first": 2, "also in second": 1, "also in third": 0}
+
+
+def test_nothing_left_to_judge_is_told() -> None:
+    """Images that all were trained on are an error, as is a source without training images."""
+    dataset = _dataset(("sad",), [0] * 2, [10, 11], ["test", "train"])
+    with pytest.raises(DataError, match=r"no image is left.*1 are also among.*mine"):
+        select_images(dataset, "train", trained_on={"mine": dataset})
+    only_test = _dataset(("sad",), [0], [10], ["test"])
+    with pytest.raises(DataError, match=r"--exclude-duplicates-of other.*only a test split"):
+        select_images(dataset, "test", trained_on={"other": only_test})
+
+
+def test_flip_takes_the_mean_of_an_image_and_its_mirror_image() -> None:
+    """With --tta flip the left and the right edge of each image count alike, in every batch."""
+    images = np.zeros((70, 4, 4, 1), np.uint8)
+    images[:, :, 2:] = 2
+    images[69, :, :2] = 1
+    # The recognizer reads the left edge: 0, or 1 of the last; mirrored it reads 2.
+    plain = classify(_ReadsPixels(), images)
+    assert plain[0] == pytest.approx([0.8, 0.1, 0.1])
+    flipped = classify(_ReadsPixels(), images, tta="flip")
+    assert flipped.shape == (70, 3)
+    assert flipped[0] == pytest.approx([0.45, 0.1, 0.45])
+    assert flipped[69] == pytest.approx([0.1, 0.45, 0.45])
+
+
+class _NormalisesByBatch:
+    """A recognizer whose answer to an image depends on the images beside it."""
+
+    emotions = ("sad", "happy")
+
+    def classify_inputs(self, inputs: np.ndarray) -> np.ndarray:
+        brightness = inputs.mean(axis=(1, 2, 3)) / 255
+        first = np.clip(0.5 + brightness - brightness.mean(), 0, 1)
+        return np.stack([first, 1 - first], axis=1).astype(np.float32)
+
+
+def test_answers_that_depend_on_the_batch_are_measured() -> None:
+    """The difference between one at a time and together is that of the worst image, 0 if none."""
+    images = np.zeros((5, 4, 4, 1), np.uint8)
+    images[0] = 255
+    # Mean brightness 0.2: together the first gets 0.5 + 1 - 0.2 = 1.3, cut to 1; alone 0.5.
+    assert batch_size_difference(_NormalisesByBatch(), images) == pytest.approx(0.5)
+    assert batch_size_difference(_NormalisesByBatch(), images[:1]) == 0
+    assert batch_size_difference(_ReadsPixels(), np.zeros((300, 4, 4, 1), np.uint8)) == 0
 
 
 # --- through the command line
@@ -332,6 +411,77 @@ def test_evaluate_takes_a_subset_of_classes(artifact: Path, faces: Path, tmp_pat
     assert sum(metrics["left_out"].values()) == 4 * (len(metrics["emotions"]) - 2)
 
 
+def test_evaluate_leaves_out_what_was_trained_on(
+    artifact: Path, faces: Path, tmp_path: Path
+) -> None:
+    """Copies of training images, in any lossless format, go, and their number is told."""
+    source = faces / "happy"
+    for number, suffix in enumerate((".png", ".bmp")):
+        copy = tmp_path / "trained" / "sad" / f"copy{suffix}"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        pixels = cv2.imread(str(source / f"happy_0000{number}.png"))
+        cv2.imwrite(str(copy), pixels)
+    trained = f"folder:{tmp_path / 'trained'}"
+    out = tmp_path / "report"
+    words = ("--data", f"folder:{faces}", "--exclude-duplicates-of", trained, "--out", out)
+    result = _evaluate(artifact, *words)
+    assert result.exit_code == 0, result.exception
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["images"] == 4 * len(metrics["emotions"]) - 2
+    assert metrics["per_class"]["happy"]["support"] == 2
+    assert metrics["left_out"] == {f"also in {trained}": 2}
+    assert f"left out 2: also in {trained}" in result.stdout
+
+
+def test_evaluate_reports_what_it_was_asked_for(
+    artifact: Path, faces: Path, tmp_path: Path
+) -> None:
+    """Flip, intervals and altered copies stand in print and in metrics.json, null if not asked."""
+    plain, full = tmp_path / "plain", tmp_path / "full"
+    words = ("--data", f"folder:{faces}", "--out")
+    result = _evaluate(artifact, *words, plain)
+    assert result.exit_code == 0
+    metrics = json.loads((plain / "metrics.json").read_text(encoding="utf-8"))
+    assert "tta" not in result.stdout
+    for name in ("tta", "bootstrap", "intervals_95", "robustness"):
+        assert metrics[name] is None
+    result = _evaluate(
+        artifact, *words, full, "--tta", "flip", "--bootstrap", "100", "--robustness"
+    )
+    assert result.exit_code == 0
+    metrics = json.loads((full / "metrics.json").read_text(encoding="utf-8"))
+    assert (metrics["tta"], metrics["bootstrap"]) == ("flip", 100)
+    assert "tta flip" in result.stdout
+    low, high = metrics["intervals_95"]["accuracy"]
+    assert low <= metrics["accuracy"] <= high
+    assert f"accuracy {metrics['accuracy']:.4f} [{low:.4f}, {high:.4f}]" in result.stdout
+    # Mirrored copies are the same two images to the mean of both.
+    assert metrics["robustness"]["mirrored"]["accuracy"] == metrics["accuracy"]
+    assert metrics["robustness"]["mirrored"]["difference_points"] == 0
+    assert all(name in result.stdout for name in metrics["robustness"])
+
+
+def test_evaluate_warns_of_a_model_that_answers_by_batch(
+    artifact: Path, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sound model raises no warning; one that answers by its batch raises one line on stderr."""
+    words = ("--data", f"folder:{faces}", "--out")
+    result = _evaluate(artifact, *words, tmp_path / "sound")
+    assert "warning" not in result.stderr
+    stored = (tmp_path / "sound" / "metrics.json").read_text(encoding="utf-8")
+    assert json.loads(stored)["batch_size_difference"] < 1e-4
+
+    def one_is_sure(self: EmotionRecognizer, inputs: np.ndarray) -> np.ndarray:
+        emotions = len(self.emotions)
+        rows = np.full((len(inputs), emotions), 1 / emotions, np.float32)
+        return np.eye(emotions, dtype=np.float32)[[0]] if len(inputs) == 1 else rows
+
+    monkeypatch.setattr(EmotionRecognizer, "classify_inputs", one_is_sure)
+    result = _evaluate(artifact, *words, tmp_path / "unsound")
+    (warning,) = result.stderr.splitlines()
+    assert "differs by 0.67" in warning  # one of three emotions: 1 alone, 1/3 together
+
+
 def test_evaluate_takes_one_class_alone(artifact: Path, faces: Path, tmp_path: Path) -> None:
     """--classes happy measures how many happy faces are found."""
     out = tmp_path / "report"
@@ -371,6 +521,15 @@ def test_skipped_files_are_named_in_the_report(artifact: Path, faces: Path, tmp_
         (("--data", "folder:{faces}", "--split", "test"), "--split all"),
         (("--data", "synthetic:somewhere"), "path"),
         (("--config", "dmeo"), "'demo'"),
+        (("--data", "folder:{faces}", "--exclude-duplicates-of", "folder:{faces}"), "no image is"),
+        (
+            ("--data", "folder:{faces}", "--exclude-duplicates-of", "faces"),
+            "--exclude-duplicates-of: expected SOURCE:PATH",
+        ),
+        (
+            ("--data", "folder:{faces}", "--exclude-duplicates-of", "folder:"),
+            "--exclude-duplicates-of folder:: cannot be used",
+        ),
     ],
 )
 def test_data_that_cannot_be_judged_on_is_told(
@@ -388,6 +547,18 @@ def test_data_and_config_exclude_each_other(artifact: Path, faces: Path) -> None
     """Naming the data twice is a usage error, not a silent choice."""
     result = _evaluate(artifact, "--data", f"folder:{faces}", "--config", "demo")
     assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "words", [("--bootstrap", "0"), ("--bootstrap", "many"), ("--tta", "crop")]
+)
+def test_options_of_other_values_are_usage_errors(
+    artifact: Path, faces: Path, words: tuple[str, str]
+) -> None:
+    """Too few resamples, text for a number and unknown augmentations are refused by name."""
+    result = _evaluate(artifact, "--data", f"folder:{faces}", *words)
+    assert result.exit_code == 2
+    assert words[0] in result.stderr
 
 
 def test_a_report_that_cannot_be_written_is_told(
