@@ -30,7 +30,8 @@ from emodetect.config import (
     validate_data,
 )
 from emodetect.data.dataset import Dataset, load_for_evaluation
-from emodetect.evaluation.metrics import compute_metrics, predict_dataset
+from emodetect.evaluation.metrics import compute_metrics
+from emodetect.evaluation.predictions import predict_images
 from emodetect.evaluation.sources import open_source
 from emodetect.inference.recognizer import EmotionRecognizer
 
@@ -107,7 +108,7 @@ def _config(manifest: Path, model: ModelConfig, run: Path, *, seed: int) -> Expe
 def _judge(name: str, model: Path | None, manifest: Path) -> None:
     recognizer = EmotionRecognizer(model, detector="none")
     data = open_source(f"manifest:{manifest}", recognizer.metadata, faces="whole")
-    metrics = compute_metrics(predict_dataset(recognizer, data, "test"))
+    metrics = compute_metrics(predict_images(recognizer, data, data.indices("test")))
     click.echo(
         f"  {name}: accuracy {metrics['accuracy']:.1%}, "
         f"balanced {metrics['balanced_accuracy']:.1%} of {metrics['images']:,} images"

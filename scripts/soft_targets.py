@@ -2,7 +2,7 @@
 
     python scripts/soft_targets.py votes data/fer2013 data/ferplus_votes.csv
     python scripts/soft_targets.py blend data/fer2013 data/fer2013_blend.csv \\
-        --model runs/shipped_ferplus/best_model.keras
+        --model runs/ferplus/best_model.keras
 
 Both manifests have the validation split that `data.path = "data/fer2013"` gets at seed 0, so that
 a model taught by one of them has not seen the other's validation images.

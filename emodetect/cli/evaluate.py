@@ -9,6 +9,15 @@ import click
 
 from emodetect.cli.model_options import model_options, usable_model
 
+# What they are called in metrics.json, and in print.
+FIGURES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "log_loss": "log-loss",
+    "expected_calibration_error": "ECE",
+}
+
 
 @click.command()
 @model_options
@@ -27,6 +36,28 @@ from emodetect.cli.model_options import model_options, usable_model
 )
 @click.option("--classes", metavar="A,B,...", help="Use only the images of these emotions.")
 @click.option(
+    "--exclude-duplicates-of",
+    metavar="SOURCE:PATH",
+    multiple=True,
+    help="Leave out images that equal one of its training images, pixel for pixel. Repeatable.",
+)
+@click.option(
+    "--tta",
+    type=click.Choice(["flip"]),
+    help="Test-time augmentation: the mean over each image and its mirror image. [default: none]",
+)
+@click.option(
+    "--bootstrap",
+    metavar="N",
+    type=click.IntRange(100, 100_000),
+    help="95 % intervals of the figures from so many resamples, such as 1000. [default: none]",
+)
+@click.option(
+    "--robustness",
+    is_flag=True,
+    help="Accuracy on altered copies too: framed, lit, blurred or compressed otherwise.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the report. [default: evaluation-SPLIT beside the model; for a shipped "
@@ -42,6 +73,10 @@ def evaluate(
     faces: Literal["whole", "detect"] | None,
     split: str | None,
     classes: str | None,
+    exclude_duplicates_of: tuple[str, ...],
+    tta: Literal["flip"] | None,
+    bootstrap: int | None,
+    robustness: bool,
     out: Path | None,
     force: bool,
 ) -> None:
@@ -49,6 +84,7 @@ def evaluate(
 
     \b
     emodetect evaluate --data folder:data/fer2013 --split test
+    emodetect evaluate --data folder:data/fer2013 --exclude-duplicates-of folder:data/fer2013
     emodetect evaluate --data fer2013_csv:fer2013.csv
     emodetect evaluate --data folder:photos --faces detect --split all
     emodetect evaluate --model runs/demo/best_model.keras
@@ -61,8 +97,9 @@ def evaluate(
     if faces and not data:
         raise click.UsageError("--faces goes with --data; a config has data.faces.")
     from emodetect.config import load_config
-    from emodetect.evaluation.metrics import compute_metrics, predict_dataset
+    from emodetect.evaluation.evaluate import evaluate_model
     from emodetect.evaluation.report import write_report
+    from emodetect.evaluation.selection import select_images
     from emodetect.evaluation.sources import open_source, open_training_data, training_config
     from emodetect.inference.recognizer import EmotionRecognizer
     from emodetect.outputs import check_output_folder
@@ -79,33 +116,56 @@ def evaluate(
     home = Path() if model is None or model in shipped_models() else Path(model).parent
     out = out or home / f"evaluation-{split}"
     check_output_folder(out, force=force)
-    predictions = predict_dataset(
-        recognizer, dataset, split, emotions=classes.split(",") if classes else None
+    trained_on = {
+        source: open_source(
+            source, recognizer.metadata, faces=faces, option="--exclude-duplicates-of"
+        )
+        for source in exclude_duplicates_of
+    }
+    selection = select_images(
+        dataset, split, emotions=classes.split(",") if classes else None, trained_on=trained_on
     )
-    left_out = dict(dataset.left_out)
-    if others := len(dataset.indices(split)) - len(predictions.labels):
-        left_out["emotion outside --classes"] = others
+    evaluation = evaluate_model(
+        recognizer, dataset, selection, tta=tta, bootstrap=bootstrap, robustness=robustness
+    )
     metrics = {
         "model": model or DEFAULT_MODEL,
         "data": data or config_name or "the model's own",
         "split": split,
-        "skipped": [str(file) for file in dataset.skipped],
-        "left_out": left_out,
-        **compute_metrics(predictions),
+        **evaluation.metrics,
     }
-    files = write_report(predictions, metrics, out)
+    files = write_report(evaluation.predictions, metrics, out)
     _print(metrics)
     for file in files:
         click.echo(str(file))
 
 
 def _print(metrics: dict[str, Any]) -> None:
+    _print_emotions(metrics)
+    _print_figures(metrics)
+    if metrics["robustness"]:
+        _print_robustness(metrics)
+    if metrics["never_predicted"]:
+        click.echo(f"never predicted: {', '.join(metrics['never_predicted'])}")
+    if metrics["absent"]:
+        click.echo(f"no images of: {', '.join(metrics['absent'])} (left out of the averages)")
+    for reason, count in metrics["left_out"].items():
+        click.echo(f"left out {count:,}: {reason}")
+    if metrics["skipped"]:
+        click.echo(f"skipped {len(metrics['skipped'])} unreadable files, named in metrics.json")
+    _warn_of_batches(metrics)
+
+
+def _print_emotions(metrics: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from emodetect.evaluation.report import class_rows
 
-    table = Table(title=f"{metrics['images']:,} images, split {metrics['split']}")
+    title = f"{metrics['images']:,} images, split {metrics['split']}"
+    if metrics["tta"]:
+        title += f", tta {metrics['tta']}"
+    table = Table(title=title)
     table.add_column("emotion")
     for name in ("precision", "recall", "F1", "images"):
         table.add_column(name, justify="right")
@@ -115,14 +175,39 @@ def _print(metrics: dict[str, Any]) -> None:
         shown = "-" if name in metrics["never_predicted"] else f"{precision:.3f}"
         table.add_row(name, shown, f"{recall:.3f}", f"{f1:.3f}", str(support))
     Console().print(table)
-    click.echo(
-        f"accuracy {metrics['accuracy']:.4f}   "
-        f"balanced accuracy {metrics['balanced_accuracy']:.4f}   "
-        f"log-loss {metrics['log_loss']:.4f}"
-    )
-    if metrics["never_predicted"]:
-        click.echo(f"never predicted: {', '.join(metrics['never_predicted'])}")
-    if metrics["absent"]:
-        click.echo(f"no images of: {', '.join(metrics['absent'])} (left out of the averages)")
-    if metrics["skipped"]:
-        click.echo(f"skipped {len(metrics['skipped'])} unreadable files, named in metrics.json")
+
+
+def _print_figures(metrics: dict[str, Any]) -> None:
+    figures = {key: f"{name} {metrics[key]:.4f}" for key, name in FIGURES.items()}
+    if not metrics["intervals_95"]:
+        click.echo("   ".join(figures.values()))
+        return
+    for key, (low, high) in metrics["intervals_95"].items():
+        figures[key] += f" [{low:.4f}, {high:.4f}]"
+    click.echo("\n".join(figures.values()))
+    click.echo(f"[95 % intervals from {metrics['bootstrap']:,} resamples]")
+
+
+def _print_robustness(metrics: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    table.add_column("altered copies")
+    for name in ("accuracy", "points"):
+        table.add_column(name, justify="right")
+    for name, row in metrics["robustness"].items():
+        table.add_row(name, f"{row['accuracy']:.4f}", f"{row['difference_points']:+.1f}")
+    Console().print(table)
+
+
+def _warn_of_batches(metrics: dict[str, Any]) -> None:
+    from emodetect.evaluation.predictions import BATCH_TOLERANCE
+
+    difference = metrics["batch_size_difference"]
+    if difference > BATCH_TOLERANCE:
+        click.echo(
+            f"warning: a probability differs by {difference:.2g} between one image at a time and "
+            "a batch; the model's batch normalisation may have been left in training mode.",
+            err=True,
+        )

@@ -16,10 +16,11 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from emodetect.data.dataset import Dataset
 from emodetect.emotions import COLORS
-from emodetect.evaluation.metrics import Predictions
+from emodetect.evaluation.predictions import Predictions
 
 INK, GRID = "#222222", "#dddddd"
 TRAIN_COLOR, VALIDATION_COLOR = "#0072b2", "#d55e00"
+BAR_COLOR = "#99c7e0"
 DPI = 110
 
 
@@ -93,11 +94,49 @@ def roc(predictions: Predictions, out: Path) -> None:
     figure.savefig(out, dpi=DPI)
 
 
+def reliability(metrics: dict[str, Any], out: Path) -> None:
+    """Plot accuracy by confidence, how far each bin is off, and how many images it has."""
+    bins = [row for row in metrics["reliability_bins"] if row["images"]]
+    middles = [(row["low"] + row["high"]) / 2 for row in bins]
+    widths = [row["high"] - row["low"] for row in bins]
+    counts = [row["images"] for row in bins]
+    accuracies = [row["accuracy"] for row in bins]
+    gaps = [row["mean_confidence"] - row["accuracy"] for row in bins]
+    figure = Figure(figsize=(7, 7), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    upper.plot([0, 1], [0, 1], "--", color=INK, label="calibrated")
+    upper.bar(middles, accuracies, widths, color=BAR_COLOR, edgecolor="white", label="accuracy")
+    upper.bar(
+        middles,
+        gaps,
+        widths,
+        bottom=accuracies,
+        color="none",
+        edgecolor=VALIDATION_COLOR,
+        hatch="//",
+        label="gap to the mean confidence",
+    )
+    upper.set_xlim(0, 1)
+    upper.set_ylim(0, 1)
+    upper.set_ylabel("accuracy")
+    upper.set_title(f"expected calibration error {metrics['expected_calibration_error']:.3f}")
+    upper.legend(loc="upper left")
+    bars = lower.bar(middles, counts, widths, color=BAR_COLOR, edgecolor="white")
+    lower.bar_label(bars, [f"{count:,}" for count in counts], fontsize=8)
+    lower.margins(y=0.2)
+    lower.set_xlabel("confidence")
+    lower.set_ylabel("images")
+    for axes in (upper, lower):
+        axes.set_axisbelow(True)
+        axes.grid(color=GRID)
+    figure.savefig(out, dpi=DPI)
+
+
 def mistakes(predictions: Predictions, out: Path, *, count: int = 24) -> None:
     """Show the wrong answers of highest confidence."""
     predicted = predictions.predicted
     wrong = np.flatnonzero(predicted != predictions.labels)
-    confidence = predictions.probabilities.max(axis=1)
+    confidence = predictions.confidence
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
     names = predictions.emotions
     titles = [

@@ -9,7 +9,7 @@ from typing import Any
 
 from emodetect.errors import EmodetectError
 from emodetect.evaluation import plots
-from emodetect.evaluation.metrics import Predictions
+from emodetect.evaluation.predictions import Predictions
 
 
 def write_report(predictions: Predictions, metrics: dict[str, Any], out: Path) -> list[Path]:
@@ -23,6 +23,7 @@ def write_report(predictions: Predictions, metrics: dict[str, Any], out: Path) -
         "classification_report.csv",
         "confusion_matrix.png",
         "roc.png",
+        "reliability.png",
         "mistakes.png",
     )
     files = [out / name for name in names]
@@ -30,7 +31,8 @@ def write_report(predictions: Predictions, metrics: dict[str, Any], out: Path) -
     _write_classes(metrics, files[1])
     plots.confusion(metrics, files[2])
     plots.roc(predictions, files[3])
-    plots.mistakes(predictions, files[4])
+    plots.reliability(metrics, files[4])
+    plots.mistakes(predictions, files[5])
     return files
 
 

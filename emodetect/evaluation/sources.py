@@ -15,7 +15,11 @@ INHERITED = ("label_names", "votes", "public_test")
 
 
 def open_source(
-    source: str, metadata: Metadata, *, faces: Literal["whole", "detect"] | None = None
+    source: str,
+    metadata: Metadata,
+    *,
+    faces: Literal["whole", "detect"] | None = None,
+    option: str = "--data",
 ) -> Dataset:
     """Load labelled images named as SOURCE:PATH, such as "folder:data/fer2013".
 
@@ -24,6 +28,7 @@ def open_source(
     Args:
         faces: "whole" takes each image as one crop, "detect" its largest face, framed as
             `predict` does; as the model was trained if None.
+        option: what errors call the option that named the source.
 
     Raises:
         DataError: for a name of another form, or data that cannot be read.
@@ -31,7 +36,7 @@ def open_source(
     kind, separator, path = source.partition(":")
     if not separator or kind not in READERS:
         raise DataError(
-            f"--data: expected SOURCE:PATH such as folder:data/fer2013 (sources: "
+            f"{option}: expected SOURCE:PATH such as folder:data/fer2013 (sources: "
             f"{', '.join(READERS)}), got {source!r}."
         )
     values: dict[str, Any] = {
@@ -50,7 +55,7 @@ def open_source(
             values[key] = trained[key]
     if path:
         values["path"] = path
-    return load_for_evaluation(validate_data(values, origin=f"--data {source}"))
+    return load_for_evaluation(validate_data(values, origin=f"{option} {source}"))
 
 
 def open_training_data(config: ExperimentConfig, metadata: Metadata) -> Dataset:

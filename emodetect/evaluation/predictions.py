@@ -1,0 +1,123 @@
+"""A model's answers on labelled images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from emodetect.data.dataset import Dataset
+from emodetect.errors import DataError
+from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.inference.runtime import MAX_BATCH
+from emodetect.progress import track
+
+Tta = Literal["flip"]  # test-time augmentation
+
+# Above it the sums of a batch are not merely rounded in another order.
+BATCH_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A model's answers on labelled images.
+
+    Attributes:
+        emotions: the model's label order.
+        labels: (n,) int64, the true positions in `emotions`.
+        probabilities: (n, emotions) float32.
+        images: (n, size, size, channels) uint8.
+        paths: (n,) str.
+    """
+
+    emotions: tuple[str, ...]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    images: np.ndarray
+    paths: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """(n,) int64, the most probable position of each image."""
+        best: np.ndarray = np.argmax(self.probabilities, axis=1)
+        return best
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """(n,) float32, the highest probability of each image."""
+        highest: np.ndarray = np.max(self.probabilities, axis=1)
+        return highest
+
+
+def predict_images(
+    recognizer: EmotionRecognizer,
+    dataset: Dataset,
+    members: np.ndarray,
+    *,
+    tta: Tta | None = None,
+) -> Predictions:
+    """Classify the images at the positions `members` of a data set; see `classify` for `tta`.
+
+    Labels are matched by name. Raises DataError for emotions that the model does not know.
+    """
+    names = [dataset.emotions[label] for label in dataset.labels[members]]
+    unknown = sorted(set(names) - set(recognizer.emotions))
+    if unknown:
+        raise DataError(
+            f"the data has emotions that the model does not know: {', '.join(unknown)}. It knows "
+            f"{', '.join(recognizer.emotions)}. Leave them out with --classes."
+        )
+    position = {emotion: label for label, emotion in enumerate(recognizer.emotions)}
+    images = dataset.images[members]
+    return Predictions(
+        emotions=recognizer.emotions,
+        labels=np.array([position[name] for name in names]),
+        probabilities=classify(recognizer, images, tta=tta),
+        images=images,
+        paths=dataset.paths[members],
+    )
+
+
+def classify(
+    recognizer: EmotionRecognizer,
+    images: np.ndarray,
+    *,
+    tta: Tta | None = None,
+    description: str = "classifying",
+) -> np.ndarray:
+    """Return the probabilities of the emotions of model inputs, with a progress bar.
+
+    Args:
+        images: (n, size, size, channels) uint8, at least one.
+        tta: test-time augmentation: "flip" takes the mean of the probabilities of each image and
+            of its mirror image.
+
+    Returns:
+        (n, emotions) float32.
+    """
+    results = []
+    starts = range(0, len(images), MAX_BATCH)
+    for start in track(starts, description=description, total=len(starts)):
+        batch = images[start : start + MAX_BATCH]
+        probabilities = recognizer.classify_inputs(batch)
+        if tta == "flip":
+            mirrored = recognizer.classify_inputs(batch[:, :, ::-1])
+            probabilities = (probabilities + mirrored) / 2
+        results.append(probabilities)
+    return np.concatenate(results)
+
+
+def batch_size_difference(recognizer: EmotionRecognizer, images: np.ndarray) -> float:
+    """Return by how much a probability differs at most between one image at a time and a batch.
+
+    A model whose batch normalisation was left in training mode answers by the company an image
+    is in; every other is below BATCH_TOLERANCE. Up to 64 images, spread evenly, are tried.
+
+    Args:
+        images: (n, size, size, channels) uint8, at least one.
+    """
+    sample = images[np.linspace(0, len(images) - 1, min(MAX_BATCH, len(images))).astype(int)]
+    together = recognizer.classify_inputs(sample)
+    alone = np.concatenate([recognizer.classify_inputs(image[np.newaxis]) for image in sample])
+    return float(np.abs(together - alone).max())

@@ -1,0 +1,102 @@
+"""Which images of a data set a model is judged on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from emodetect.data.dataset import Dataset
+from emodetect.emotions import canonical_emotion
+from emodetect.errors import DataError
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Images of a data set.
+
+    Attributes:
+        members: (n,) int64, their positions in the data set, in its order.
+        left_out: how many others were left out on purpose, by reason.
+    """
+
+    members: np.ndarray
+    left_out: dict[str, int]
+
+
+def select_images(
+    dataset: Dataset,
+    split: str,
+    *,
+    emotions: Sequence[str] | None = None,
+    trained_on: Mapping[str, Dataset] | None = None,
+) -> Selection:
+    """Select the images of a split ("train", "val", "test" or "all"), or some of them.
+
+    Args:
+        emotions: takes only the images of these, by any of their names.
+        trained_on: data sets by the names that users know them by. Images whose pixels, at the
+            model's input size, equal those of a training image there are left out. Training
+            images are all that are not in a test split.
+
+    Raises:
+        DataError: for a split without images, emotions that the data does not have, a data set
+            without training images, and where no image is left.
+    """
+    members = dataset.indices(split)
+    left_out = dict(dataset.left_out)
+    if emotions is not None:
+        kept = members[np.isin(dataset.labels[members], _labels(dataset, emotions))]
+        if others := len(members) - len(kept):
+            left_out["emotion outside --classes"] = others
+        members = kept
+    if not len(members):
+        there = sorted(set(dataset.splits.tolist()) - {""})
+        raise DataError(
+            f"expected images in the split {split!r}; this data has "
+            f"the splits {', '.join(there) or '(none)'} and the emotions "
+            f"{', '.join(dataset.emotions)}. Use --split all for every image."
+        )
+    for name, other in (trained_on or {}).items():
+        known = set(_digests(other, _training_members(other, name)))
+        seen = np.array([digest in known for digest in _digests(dataset, members)])
+        if seen.all():
+            raise DataError(
+                f"no image is left to evaluate: {len(members):,} are also among the training "
+                f"images of {name}. Evaluate another split or other data."
+            )
+        left_out[f"also in {name}"] = int(seen.sum())
+        members = members[~seen]
+    return Selection(members, left_out)
+
+
+def _labels(dataset: Dataset, emotions: Sequence[str]) -> list[int]:
+    wanted = [canonical_emotion(name, where="--classes") for name in emotions]
+    if len(set(wanted)) != len(wanted):
+        raise DataError("--classes: each emotion may be named once.")
+    if absent := [name for name in wanted if name not in dataset.emotions]:
+        raise DataError(
+            f"--classes: the data has no images of {', '.join(absent)}, only of "
+            f"{', '.join(dataset.emotions)}."
+        )
+    return [dataset.emotions.index(name) for name in wanted]
+
+
+def _training_members(dataset: Dataset, name: str) -> np.ndarray:
+    members = np.flatnonzero(dataset.splits != "test")
+    if not len(members):
+        raise DataError(
+            f"--exclude-duplicates-of {name}: expected training images, found only a test split. "
+            "Name the data that the model was trained on."
+        )
+    return members
+
+
+def _digests(dataset: Dataset, members: np.ndarray) -> list[bytes]:
+    # One by one, because all the images together may not fit into memory.
+    return [
+        hashlib.blake2b(dataset.images[int(member)].tobytes(), digest_size=16).digest()
+        for member in members
+    ]

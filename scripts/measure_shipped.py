@@ -1,0 +1,251 @@
+"""Measure the shipped models, and rewrite the tables of their cards and of README.
+
+    python scripts/measure_shipped.py data/fer2013
+
+FOLDER holds FER2013's class folders below `train` and `test`, and fer2013new.csv. Run it where the
+training configs' relative paths lead (`data/fer2013_blend.csv` and `data/ferplus_votes.csv`, see
+scripts/soft_targets.py), because accuracy on altered copies is measured on the validation images.
+Only what stands between `<!-- begin NAME -->` and `<!-- end NAME -->` is rewritten.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from emodetect.evaluation.evaluate import evaluate_model
+from emodetect.evaluation.predictions import Tta
+from emodetect.evaluation.selection import select_images
+from emodetect.evaluation.sources import open_source, open_training_data, training_config
+from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.shipped import DEFAULT_MODEL, shipped_models
+
+README = Path(__file__).parent.parent / "README.md"
+# The source whose test split a model is for, and the other label set of the same images.
+SOURCES = {"fer2013": ("folder", "ferplus"), "ferplus": ("ferplus", "folder")}
+LABEL_SETS = {"folder": "FER2013's labels", "ferplus": "the winners of the FER+ votes"}
+RESAMPLES = 1000
+
+Metrics = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The figures of a model.
+
+    Attributes:
+        test: on the official test split.
+        unique: on those of its images that do not also stand in train.
+        flipped: on the test split, probabilities averaged over image and mirror image.
+        other: on the same test images by the other label set, of the emotions the model knows.
+        validation: on the validation images, with altered copies.
+    """
+
+    recognizer: EmotionRecognizer
+    size: int
+    test: Metrics
+    unique: Metrics
+    flipped: Metrics
+    other: Metrics
+    validation: Metrics
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def main(folder: Path) -> None:
+    """Measure every shipped model on FOLDER and rewrite the tables."""
+    all_measured = {}
+    for name, path in shipped_models().items():
+        click.echo(f"measuring {name}", err=True)
+        measured = _measure(name, path, folder)
+        all_measured[name] = measured
+        _rewrite(path.with_suffix(".md"), _card(measured, SOURCES[name]))
+        test = measured.test
+        click.echo(f"{name}: {_percent(test, 'accuracy')} of {test['images']:,} test images")
+    _rewrite(README, {"shipped": _overview(all_measured)})
+
+
+def _measure(name: str, path: Path, folder: Path) -> Measured:
+    recognizer = EmotionRecognizer(path, detector="none")
+    own, other = (f"{source}:{folder}" for source in SOURCES[name])
+    metadata = recognizer.metadata
+
+    def on(
+        source: str,
+        *,
+        unique: bool = False,
+        tta: Tta | None = None,
+        emotions: Sequence[str] | None = None,
+    ) -> Metrics:
+        data = open_source(source, metadata, faces="whole")
+        # Of FER2013's train split, whatever the model's own labels left out of it.
+        train = f"folder:{folder}"
+        seen = {train: open_source(train, metadata, faces="whole")} if unique else None
+        chosen = select_images(data, "test", emotions=emotions, trained_on=seen)
+        return evaluate_model(recognizer, data, chosen, tta=tta, bootstrap=RESAMPLES).metrics
+
+    trained = open_training_data(training_config(metadata), metadata)
+    validation = evaluate_model(
+        recognizer, trained, select_images(trained, "val"), robustness=True
+    ).metrics
+    known = [name for name in recognizer.emotions if name != "contempt"]
+    return Measured(
+        recognizer=recognizer,
+        size=path.stat().st_size,
+        test=on(own),
+        unique=on(own, unique=True),
+        flipped=on(own, tta="flip"),
+        other=on(other, emotions=known),
+        validation=validation,
+    )
+
+
+def _card(measured: Measured, sources: tuple[str, str]) -> dict[str, str]:
+    return {
+        "summary": _summary(measured, sources[0]),
+        "test": _figures(measured, sources),
+        "classes": _classes(measured.test),
+        "confusion": _confusion(measured.test),
+        "calibration": _calibration(measured),
+        "robustness": _robustness(measured.validation),
+    }
+
+
+def _summary(measured: Measured, source: str) -> str:
+    test = measured.test
+    return (
+        f"MobileNetV2, {len(test['emotions'])} emotions: {_percent(test, 'accuracy')} on the "
+        f"{test['images']:,} images of FER2013's public test split, by {LABEL_SETS[source]}."
+    )
+
+
+def _figures(measured: Measured, sources: tuple[str, str]) -> str:
+    own, other = (LABEL_SETS[source] for source in sources)
+    rows = {
+        f"test split, {own}": measured.test,
+        "the same without images that also stand in train": measured.unique,
+        "test split, mean of image and mirror image (`--tta flip`)": measured.flipped,
+        f"test split, {other}, emotions but contempt": measured.other,
+    }
+    names = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
+    return _table(
+        ["measured on", "images", "accuracy", "balanced accuracy", "macro F1", "log-loss"],
+        [
+            [name, f"{metrics['images']:,}", *(_with_interval(metrics, key) for key in names)]
+            for name, metrics in rows.items()
+        ],
+    )
+
+
+def _classes(metrics: Metrics) -> str:
+    return _table(
+        ["emotion", "precision", "recall", "F1", "images"],
+        [
+            [
+                name,
+                *(f"{row[key]:.3f}" for key in ("precision", "recall", "f1-score")),
+                f"{row['support']:,.0f}",
+            ]
+            for name, row in metrics["per_class"].items()
+        ],
+    )
+
+
+def _confusion(metrics: Metrics) -> str:
+    emotions = metrics["emotions"]
+    return _table(
+        ["true \\ named", *emotions],
+        [
+            [name, *(f"{count:,}" for count in row)]
+            for name, row in zip(emotions, metrics["confusion_matrix"], strict=True)
+        ],
+    )
+
+
+def _calibration(measured: Measured) -> str:
+    return (
+        f"Temperature {measured.recognizer.metadata.temperature:.3f}, fitted on validation. "
+        "Expected calibration error on test (15 bins): "
+        f"{measured.test['expected_calibration_error']:.3f}."
+    )
+
+
+def _robustness(metrics: Metrics) -> str:
+    return _table(
+        ["validation images", "accuracy", "points"],
+        [
+            ["as they are", f"{metrics['accuracy']:.1%}", ""],
+            *(
+                [name, f"{row['accuracy']:.1%}", f"{row['difference_points']:+.1f}"]
+                for name, row in metrics["robustness"].items()
+            ),
+        ],
+    )
+
+
+def _overview(all_measured: Mapping[str, Measured]) -> str:
+    rows = []
+    for name, measured in all_measured.items():
+        test, unique = measured.test, measured.unique
+        rows.append(
+            [
+                f"`{name}`" + (" (default)" if name == DEFAULT_MODEL else ""),
+                str(len(test["emotions"])),
+                f"{test['images']:,}",
+                _with_interval(test, "accuracy"),
+                f"{unique['accuracy']:.1%} of {unique['images']:,}",
+                f"{test['balanced_accuracy']:.1%}",
+                f"{test['expected_calibration_error']:.3f}",
+                f"{measured.size / 1e6:.1f} MB",
+            ]
+        )
+    return _table(
+        [
+            "model",
+            "emotions",
+            "test images",
+            "accuracy (95 %)",
+            "without those also in train",
+            "balanced",
+            "ECE",
+            "file",
+        ],
+        rows,
+    )
+
+
+def _percent(metrics: Metrics, name: str) -> str:
+    return f"{metrics[name]:.1%}".replace("%", " %")
+
+
+def _with_interval(metrics: Metrics, name: str) -> str:
+    value = metrics[name]
+    low, high = metrics["intervals_95"][name]
+    if "accuracy" in name:
+        return f"{value:.1%} ({low:.1%} to {high:.1%})".replace("%", " %")
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _rewrite(path: Path, blocks: Mapping[str, str]) -> None:
+    text = path.read_text(encoding="utf-8")
+    for name, block in blocks.items():
+        begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+        between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        text, found = between.subn(lambda _, new=f"{begin}\n{block}\n{end}": new, text)
+        if found != 1:
+            raise click.ClickException(f"{path}: expected {begin} and {end} once, found {found}.")
+    path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
