@@ -9,23 +9,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import zipfile
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from reprlib import repr as brief
 from typing import Any
 
+from emodetect.archive import member_sha256, open_archive, read_json, read_member
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import ModelError
+from emodetect.keras_config import check_config
 from emodetect.preprocessing import Color
 
 METADATA = "emodetect.json"
 COMPILED = "model.tflite"
-KERAS_MEMBERS = ("config.json", "model.weights.h5")
+CONFIG = "config.json"
+KERAS_MEMBERS = (CONFIG, "model.weights.h5")
 FORMAT = 1
-# Nothing that belongs in an artifact is larger; a zip that claims more is hostile or damaged.
-MAX_MEMBER_BYTES = 2**30
+# A network of 150 layers has a config of 0.2 MB. Parsed, JSON takes up to 30 times its size.
+MAX_JSON_BYTES = 4 * 2**20
+# VGG16, the largest network that is usual for faces, has 553 MB.
+MAX_COMPILED_BYTES = 600_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,47 +96,60 @@ def write_artifact(path: Path, *, keras_file: Path, compiled: bytes, metadata: M
 
 
 def has_metadata(path: Path) -> bool:
-    """Tell whether a .keras file carries our members. Raises ModelError if it is no zip."""
-    with _open_zip(path) as archive:
+    """Tell whether a .keras file carries our members.
+
+    Raises ModelError for a file that is no Keras model, is damaged, or holds code.
+    """
+    with open_archive(path) as archive:
+        _check_keras(path, archive)
         return METADATA in archive.namelist()
 
 
 def read_artifact(path: Path) -> Artifact:
     """Read and verify an artifact.
 
-    Raises ModelError for a missing, damaged or foreign file, and for members that do not belong
-    together.
+    Raises ModelError for a file that is missing, damaged, foreign or holds code, and for members
+    that do not belong together.
     """
-    with _open_zip(path) as archive:
+    with open_archive(path) as archive:
         names = archive.namelist()
         if METADATA not in names:
+            _check_keras(path, archive)
             raise ModelError(
-                f"{path}: a Keras model without emodetect's label order; name its labels in "
-                "order with --labels angry,disgust,..."
+                f"{path}: a Keras model without emodetect's label order; predict, webcam and "
+                "evaluate take it once its labels are named in order: --labels angry,disgust,..."
             )
         missing = {COMPILED, *KERAS_MEMBERS} - set(names)
         if missing:
             raise ModelError(f"{path}: damaged: the member {min(missing)} is missing.")
+        content = read_json(archive, METADATA, max_bytes=MAX_JSON_BYTES)
         try:
-            content = json.loads(_read(archive, METADATA))
             if content["format"] != FORMAT:
                 raise ModelError(
                     f"{path}: written by another version of emodetect (format "
-                    f"{content['format']!r}, this one reads {FORMAT}); update emodetect."
+                    f"{brief(content['format'])}, this one reads {FORMAT}); update emodetect."
                 )
             metadata = _metadata(content)
             hashes = dict(content["sha256"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{path}: damaged: its {METADATA} cannot be read ({error}).") from None
-        compiled = _read(archive, COMPILED)
+        except KeyError as error:
+            raise ModelError(f"{path}: damaged: its {METADATA} lacks {error}.") from None
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"{path}: damaged: its {METADATA} cannot be used: {error}.") from None
         for name in (COMPILED, *KERAS_MEMBERS):
-            data = compiled if name == COMPILED else _read(archive, name)
-            if _sha256(data) != hashes.get(name):
+            if member_sha256(archive, name) != hashes.get(name):
                 raise ModelError(
                     f"{path}: its members do not belong together ({name} is not the one that "
                     "was saved); train or download the model again."
                 )
+        _check_keras(path, archive)
+        compiled = read_member(archive, COMPILED, max_bytes=MAX_COMPILED_BYTES)
     return Artifact(path, metadata, compiled)
+
+
+def _check_keras(path: Path, archive: zipfile.ZipFile) -> None:
+    if CONFIG not in archive.namelist():
+        raise ModelError(f"{path}: expected a Keras model, but the member {CONFIG} is missing.")
+    check_config(read_json(archive, CONFIG, max_bytes=MAX_JSON_BYTES), path=path)
 
 
 def _metadata(content: dict[str, Any]) -> Metadata:
@@ -140,38 +158,41 @@ def _metadata(content: dict[str, Any]) -> Metadata:
     known = set(metadata.emotions) <= set(EMOTIONS)
     distinct = len(set(metadata.emotions))
     if not known or distinct != len(metadata.emotions) or distinct < 2:
-        raise ValueError(f"expected at least two different emotions, got {values['emotions']!r}")
+        raise ValueError(f"expected different emotions, got {brief(values['emotions'])}")
     if metadata.color not in ("gray", "rgb"):
-        raise ValueError(f"expected the colour mode gray or rgb, got {metadata.color!r}")
-    if not (isinstance(metadata.image_size, int) and metadata.image_size > 0):
-        raise ValueError(f"expected an image size in pixels, got {metadata.image_size!r}")
-    if not (math.isfinite(metadata.temperature) and metadata.temperature > 0):
-        raise ValueError(f"expected a temperature above 0, got {metadata.temperature!r}")
+        raise ValueError(f"expected the colour mode gray or rgb, got {brief(metadata.color)}")
+    if type(metadata.image_size) is not int or not 0 < metadata.image_size <= 4096:
+        raise ValueError(f"expected a size of 1 to 4096 pixels, got {brief(metadata.image_size)}")
+    # Outside, probabilities to the power of 1 / temperature leave the range of float32.
+    if not 0.05 <= metadata.temperature <= 20:
+        raise ValueError(
+            f"expected a temperature from 0.05 to 20, got {brief(metadata.temperature)}"
+        )
     if not 0 <= metadata.margin <= 10:
-        raise ValueError(f"expected a margin from 0 to 10, got {metadata.margin!r}")
+        raise ValueError(f"expected a margin from 0 to 10, got {brief(metadata.margin)}")
+    if not _has_history(metadata):
+        raise ValueError("it tells where the model comes from in another way than emodetect does")
     return metadata
 
 
-def _open_zip(path: Path) -> zipfile.ZipFile:
-    if not os.path.isfile(path):  # noqa: PTH113  Path.is_file raises for some names
-        raise ModelError(f"{path}: no such model file.")
-    try:
-        return zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path}: expected a .keras model file: {error}.") from None
+def _has_history(metadata: Metadata) -> bool:
+    """Tell whether what only tells of the model's making is of the kinds that we write."""
+    config, dataset = metadata.config, metadata.dataset
+    return (
+        isinstance(metadata.name, str)
+        and isinstance(config, dict)
+        and all(isinstance(config.get(part, {}), dict) for part in ("data", "model"))
+        and isinstance(dataset, dict)
+        and isinstance(dataset.get("fingerprint", ""), str)
+        and _holds(dataset.get("counts", {}), dict)
+        and all(_holds(counts, int) for counts in dataset.get("counts", {}).values())
+        and _holds(metadata.metrics, int, float)
+        and _holds(metadata.versions, str)
+    )
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> bytes:
-    info = archive.getinfo(name)
-    if info.file_size > MAX_MEMBER_BYTES:
-        raise ModelError(
-            f"{archive.filename}: the member {name} claims {info.file_size:,} bytes, more than "
-            "any model here; refused."
-        )
-    try:
-        return archive.read(name)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ModelError(f"{archive.filename}: damaged: {name}: {error}.") from None
+def _holds(value: Any, *kinds: type) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, kinds) for item in value.values())
 
 
 def _sha256(data: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from importlib.resources import files
 from pathlib import Path
@@ -28,7 +29,9 @@ def model_path(name_or_path: str | Path | None) -> Path:
         return shipped[name]
     if os.path.exists(name):  # noqa: PTH110  Path.exists raises for some names
         return Path(name)
+    near = difflib.get_close_matches(name, shipped)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
     raise ModelError(
         f"{name}: expected the path of a .keras file or the name of a shipped model "
-        f"({', '.join(shipped) or 'this installation carries none'})."
+        f"({', '.join(shipped) or 'this installation carries none'}).{hint}"
     )

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import struct
+import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from emodetect.artifact import read_artifact
+from emodetect.archive import MAX_DIRECTORY_BYTES, MAX_FILE_BYTES
+from emodetect.artifact import MAX_JSON_BYTES, read_artifact
 from emodetect.errors import ModelError
 from emodetect.inference.recognizer import EmotionRecognizer
 
@@ -23,6 +29,15 @@ def rewritten(artifact: Path, out: Path, **replaced: bytes | None) -> Path:
             if data is not None:
                 target.writestr(name, data)
     return out
+
+
+def resealed(artifact: Path, out: Path, **replaced: bytes) -> Path:
+    """Copy an artifact with members replaced and their hashes made to fit, as an attacker would."""
+    content = json.loads(member(artifact, "emodetect.json"))
+    for name in content["sha256"]:
+        data = replaced.get(name.replace(".", "_"), member(artifact, name))
+        content["sha256"][name] = hashlib.sha256(data).hexdigest()
+    return rewritten(artifact, out, emodetect_json=json.dumps(content).encode(), **replaced)
 
 
 def member(artifact: Path, name: str) -> bytes:
@@ -62,11 +77,29 @@ def test_missing_member_is_named(artifact: Path, tmp_path: Path) -> None:
         {"format": 99},
         {"emotions": "happy"},
         {"emotions": None},
+        {"emotions": ["happy"]},
+        {"emotions": ["happy", "happy", "sad"]},
+        {"emotions": [["happy"], ["sad"]]},
         {"image_size": "32"},
+        {"image_size": True},
+        {"image_size": 10**9},
         {"temperature": 0},
+        {"temperature": float("nan")},
+        {"temperature": 1e-300},
+        {"margin": -1},
         {"color": "infrared"},
+        {"name": 3},
+        {"config": ["data"]},
+        {"config": {"data": 3}},
+        {"dataset": {"fingerprint": None}},
+        {"dataset": {"counts": [1]}},
+        {"dataset": {"counts": {"train": {"happy": "many"}}}},
+        {"metrics": {"loss": "low"}},
+        {"versions": None},
         {"sha256": None},
+        {"sha256": {}},
     ],
+    ids=str,
 )
 def test_damaged_metadata_is_refused(
     artifact: Path, tmp_path: Path, change: dict[str, object]
@@ -74,19 +107,57 @@ def test_damaged_metadata_is_refused(
     """Metadata that make no sense are an error, not a crash or a guess."""
     content = json.loads(member(artifact, "emodetect.json"))
     data = json.dumps({**content, **change}).encode()
-    with pytest.raises(ModelError, match=r"m\.keras"):
-        read_artifact(rewritten(artifact, tmp_path / "m.keras", emodetect_json=data))
+    refused(rewritten(artifact, tmp_path / "m.keras", emodetect_json=data))
 
 
-def test_truncated_and_foreign_files_are_refused(artifact: Path, tmp_path: Path) -> None:
-    """A cut file, a text file, a folder and a missing file are each one clear error."""
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b"9" * 5_000])
+def test_metadata_that_are_no_metadata_are_refused(
+    artifact: Path, tmp_path: Path, data: bytes
+) -> None:
+    """Metadata that are no JSON object, or JSON that harms its reader, are an error."""
+    refused(rewritten(artifact, tmp_path / "m.keras", emodetect_json=data))
+
+
+def refused(path: Path) -> str:
+    """Return what the ModelError says with which a file is refused: one line that names it."""
+    with pytest.raises(ModelError) as caught:
+        read_artifact(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    assert len(message) < len(str(path)) + 300
+    return message
+
+
+@pytest.mark.parametrize("kept", [0, 1, 21, 22, 41, 42, 1_000, 0.25, 0.5, 0.9999, -22, -1])
+def test_a_file_cut_off_anywhere_is_refused(
+    artifact: Path, tmp_path: Path, kept: float | int
+) -> None:
+    """A download that broke off is told, wherever it did: after bytes, a share, or near the end."""
+    data = artifact.read_bytes()
     cut = tmp_path / "cut.keras"
-    cut.write_bytes(artifact.read_bytes()[:50_000])
-    text = tmp_path / "text.keras"
-    text.write_text("hello")
-    for path in (cut, text, tmp_path, tmp_path / "missing.keras"):
-        with pytest.raises(ModelError):
-            read_artifact(path)
+    cut.write_bytes(data[: int(kept * len(data)) if isinstance(kept, float) else kept])
+    assert "cut off" in refused(cut)
+
+
+def test_what_is_no_model_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder, a missing or unreadable file, an .h5 file and other zips are told apart."""
+    assert "folder" in refused(tmp_path)
+    assert "no such" in refused(tmp_path / "missing.keras")
+    assert "no such" in refused(tmp_path / "n\0l.keras")
+    legacy = tmp_path / "old.h5"
+    legacy.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    assert "saved as .keras" in refused(legacy)
+    plain = tmp_path / "plain.zip"
+    with zipfile.ZipFile(plain, "w") as archive:
+        archive.writestr("hello.txt", "hello")
+    assert "config.json is missing" in refused(plain)
+
+    def forbid(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", forbid)
+    assert "Permission denied" in refused(plain)
 
 
 def test_damaged_bytes_inside_a_member_are_refused(artifact: Path, tmp_path: Path) -> None:
@@ -101,23 +172,210 @@ def test_damaged_bytes_inside_a_member_are_refused(artifact: Path, tmp_path: Pat
         read_artifact(damaged)
 
 
-def test_zip_bomb_is_refused(artifact: Path, tmp_path: Path) -> None:
-    """A member that would unpack to gigabytes is refused without unpacking it."""
-    bomb = tmp_path / "bomb.keras"
-    with (
-        zipfile.ZipFile(artifact) as source,
-        zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target,
-    ):
+def _claim(archive: zipfile.ZipFile, **values: int) -> None:
+    """Make the directory of an archive lie about its metadata."""
+    for name, value in values.items():
+        setattr(archive.getinfo("emodetect.json"), name, value)
+
+
+HOSTILE: dict[str, tuple[int, Callable[[zipfile.ZipFile], None]]] = {
+    "bomb": (zipfile.ZIP_DEFLATED, lambda archive: None),
+    "bzip2 bomb": (zipfile.ZIP_BZIP2, lambda archive: None),
+    "claims little": (zipfile.ZIP_DEFLATED, lambda archive: _claim(archive, file_size=100)),
+    "claims to be stored": (
+        zipfile.ZIP_DEFLATED,
+        lambda archive: _claim(archive, compress_type=zipfile.ZIP_STORED),
+    ),
+    "claims its packed size": (
+        zipfile.ZIP_DEFLATED,
+        lambda archive: _claim(archive, file_size=archive.getinfo("emodetect.json").compress_size),
+    ),
+    "claims a part": (zipfile.ZIP_STORED, lambda archive: _claim(archive, file_size=100)),
+    "claims much": (zipfile.ZIP_STORED, lambda archive: _claim(archive, file_size=2**32 - 2)),
+    "claims all": (
+        zipfile.ZIP_STORED,
+        lambda archive: _claim(archive, file_size=2**32 - 2, compress_size=2**32 - 2),
+    ),
+    "encrypted": (zipfile.ZIP_STORED, lambda archive: _claim(archive, flag_bits=0x1)),
+    "far away": (zipfile.ZIP_STORED, lambda archive: _claim(archive, header_offset=2**31)),
+}
+
+
+@pytest.mark.parametrize("kind", list(HOSTILE))
+def test_zips_made_to_harm_cost_no_memory(artifact: Path, tmp_path: Path, kind: str) -> None:
+    """What a zip claims and what it would unpack to is not believed, and not unpacked."""
+    compression, lie = HOSTILE[kind]
+    path = tmp_path / "hostile.keras"
+    with zipfile.ZipFile(artifact) as source, zipfile.ZipFile(path, "w") as target:
         for name in source.namelist():
-            if name != "model.tflite":
+            if name != "emodetect.json":
                 target.writestr(name, source.read(name))
-        with target.open("model.tflite", "w", force_zip64=True) as file:
-            block = bytes(2**24)
-            for _ in range(65):
-                file.write(block)
-    assert bomb.stat().st_size < 20e6
-    with pytest.raises(ModelError, match="refused"):
-        read_artifact(bomb)
+        target.writestr("emodetect.json", bytes(2**25), compress_type=compression)
+        lie(target)
+    tracemalloc.start()
+    refused(path)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 2**24
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_that_stands_twice_is_refused(artifact: Path, tmp_path: Path) -> None:
+    """Two members of one name, of which readers may take either, are refused."""
+    path = rewritten(artifact, tmp_path / "twice.keras")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("config.json", "{}")
+    assert "same name" in refused(path)
+
+
+@pytest.mark.parametrize("zip64", [False, True])
+def test_too_many_members_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zip64: bool
+) -> None:
+    """A directory of very many members is not read, also where the zip hides its length."""
+    if zip64:
+        monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+    path = tmp_path / "many.keras"
+    # A member takes 46 bytes of the directory, and its name.
+    count = 2 if zip64 else MAX_DIRECTORY_BYTES // 50
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(count):
+            archive.writestr(f"{number:06}", "")
+    assert "more members" in refused(path)
+
+
+def test_oversized_files_and_members_are_refused(artifact: Path, tmp_path: Path) -> None:
+    """A file, config or metadata larger than any model's is refused before it is read."""
+    large = tmp_path / "large.keras"
+    with large.open("wb") as file:
+        file.seek(MAX_FILE_BYTES)
+        file.write(b"PK\x05\x06" + bytes(18))
+    assert "refused" in refused(large)
+    blank = b" " * (MAX_JSON_BYTES + 1)
+    path = rewritten(artifact, tmp_path / "m.keras", emodetect_json=blank)
+    assert "refused: its member emodetect.json" in refused(path)
+    path = resealed(artifact, tmp_path / "c.keras", config_json=blank)
+    assert "refused: its member config.json" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        ({"module": "keras.layers", "class_name": "Lambda"}, "holds Lambda"),
+        ({"module": "keras.layers", "class_name": "TFSMLayer"}, "holds TFSMLayer"),
+        ({"class_name": "__lambda__", "config": {"value": "4wAAAA=="}}, "holds __lambda__"),
+        ({"module": "os", "class_name": "system", "config": "id"}, "'system' of 'os'"),
+        ({"module": "kerasevil.layers", "class_name": "Dense"}, "'Dense' of 'kerasevil.layers'"),
+        ({"module": None, "class_name": "X", "registered_name": "a>X"}, "'X' of None"),
+        ({"module": "builtins", "class_name": "eval", "config": "1"}, "'eval' of 'builtins'"),
+        ({"module": ["os"], "class_name": {"a": 1}}, "not a class of Keras"),
+    ],
+)
+def test_code_inside_an_artifact_is_refused(
+    artifact: Path, tmp_path: Path, layer: dict[str, Any], said: str
+) -> None:
+    """A layer that runs code, or that is not Keras' own, is found at any depth, hashes or not."""
+    config = json.loads(member(artifact, "config.json"))
+    config["config"]["layers"][-1]["config"]["deep"] = [{"deeper": [layer]}]
+    data = json.dumps(config).encode()
+    assert said in refused(resealed(artifact, tmp_path / "m.keras", config_json=data))
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b"[" * 100_000])
+def test_a_config_that_describes_no_model_is_refused(
+    artifact: Path, tmp_path: Path, data: bytes
+) -> None:
+    """An artifact without a Keras model in it is damaged, even where its hashes fit."""
+    assert "damaged" in refused(resealed(artifact, tmp_path / "m.keras", config_json=data))
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"emotions": ["happy", "sad"]}, r"\(2,\)"),
+        ({"emotions": ["happy", "sad", "surprise", "fear"]}, r"\(4,\)"),
+        ({"image_size": 48}, r"\(48, 48, 1\)"),
+        ({"color": "rgb"}, r"\(32, 32, 3\)"),
+    ],
+    ids=str,
+)
+def test_metadata_of_another_network_are_refused(
+    artifact: Path, tmp_path: Path, change: dict[str, object], found: str
+) -> None:
+    """Labels or an input size that the network does not have are refused, not misread."""
+    content = json.loads(member(artifact, "emodetect.json"))
+    data = json.dumps({**content, **change}).encode()
+    path = rewritten(artifact, tmp_path / "m.keras", emodetect_json=data)
+    with pytest.raises(ModelError, match=rf"m\.keras: damaged: its metadata say .*{found}.*has"):
+        EmotionRecognizer(path)
+
+
+def _giant_tensor(compiled: bytes) -> bytes:
+    """Give tensors between the layers of a network a million times their size."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    details = Interpreter(model_content=compiled).get_tensor_details()
+    one, *sides = next(
+        tuple(map(int, tensor["shape"]))
+        for tensor in details[1:]
+        if len(tensor["shape"]) == 4 and tensor["shape_signature"][0] == -1
+    )
+    # A vector of a flatbuffer is its length and its numbers, 4 bytes each.
+    return compiled.replace(
+        struct.pack("<5i", 4, one, *sides), struct.pack("<5i", 4, 2**20, *sides)
+    )
+
+
+NETWORKS: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda compiled: b"",
+    "text": lambda compiled: b"no network" * 1000,
+    "random": lambda compiled: b"\x1c\0\0\0TFL3" + np.random.default_rng(0).bytes(100_000),
+    "identifier only": lambda compiled: compiled[:8],
+    "half": lambda compiled: compiled[: len(compiled) // 2],
+}
+
+
+@pytest.mark.parametrize("kind", list(NETWORKS))
+def test_a_network_that_litert_cannot_open_is_refused(
+    artifact: Path, tmp_path: Path, kind: str
+) -> None:
+    """A compiled network that is none is an error and no crash, also where its hash fits."""
+    network = NETWORKS[kind](member(artifact, "model.tflite"))
+    path = resealed(artifact, tmp_path / "m.keras", model_tflite=network)
+    with pytest.raises(ModelError, match=r"m\.keras: damaged: LiteRT cannot run") as caught:
+        EmotionRecognizer(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_that_asks_for_too_much_memory_is_refused(artifact: Path, tmp_path: Path) -> None:
+    """A network of megabytes whose tensors would take gigabytes is refused before it has them."""
+    network = _giant_tensor(member(artifact, "model.tflite"))
+    path = resealed(artifact, tmp_path / "m.keras", model_tflite=network)
+    with pytest.raises(ModelError, match=r"m\.keras: refused: its network asks for"):
+        EmotionRecognizer(path)
+
+
+class FixedAnswers:
+    """Stands in for a network that gives every crop the same answer."""
+
+    def __init__(self, answer: list[float]) -> None:
+        self.answer = np.array(answer, np.float32)
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        return np.tile(self.answer, (len(batch), 1))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [[np.nan] * 3, [np.inf, 0, 0], [1.5, -0.5, 0], [0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5]],
+    ids=str,
+)
+def test_answers_that_are_no_probabilities_are_refused(artifact: Path, answer: list[float]) -> None:
+    """A network with broken weights is told, instead of naming an emotion with nan percent."""
+    recognizer = EmotionRecognizer(artifact, detector="none")
+    recognizer.runtime = FixedAnswers(answer)
+    with pytest.raises(ModelError, match="no probabilities of 3 emotions"):
+        recognizer.analyze(np.zeros((32, 32, 3), np.uint8))
 
 
 def foreign_model(path: Path, *, logits: bool = False) -> Path:
@@ -170,9 +428,10 @@ def test_foreign_model_with_wrong_labels_is_refused(artifact: Path, tmp_path: Pa
         adopt_foreign(artifact, labels=["happy", "sad", "surprise"])
 
 
-def test_code_inside_a_model_is_refused(tmp_path: Path) -> None:
-    """A Lambda layer, which could run anything, is refused by Keras' safe mode."""
+def test_code_inside_a_foreign_model_is_refused(tmp_path: Path) -> None:
+    """A Lambda layer, which could run anything, is refused by us and by Keras' safe mode."""
     from emodetect.training.foreign import adopt_foreign
+    from emodetect.training.models import load_keras
 
     import keras  # isort: skip
 
@@ -180,8 +439,36 @@ def test_code_inside_a_model_is_refused(tmp_path: Path) -> None:
     outputs = keras.layers.GlobalAveragePooling2D()(keras.layers.Lambda(lambda x: x * 2)(inputs))
     path = tmp_path / "code.keras"
     keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(outputs)).save(path)
-    with pytest.raises(ModelError, match="Keras cannot open it"):
+    with pytest.raises(ModelError, match=r"holds Lambda, which runs code.*rebuild"):
         adopt_foreign(path, labels=["happy", "sad"])
+    with pytest.raises(ModelError, match="Keras cannot open it"):
+        load_keras(path)
+
+
+def test_a_class_of_ones_own_in_a_foreign_model_is_named(tmp_path: Path) -> None:
+    """A layer that is not Keras' own is refused by name; a loss of one's own does no harm."""
+    import keras
+
+    from emodetect.artifact import has_metadata
+    from emodetect.training.foreign import adopt_foreign
+
+    class Doubled(keras.layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            return inputs * 2
+
+    def own_loss(y_true: Any, y_pred: Any) -> Any:
+        return keras.ops.mean(y_true - y_pred)
+
+    inputs = keras.Input((8, 8, 3))
+    flat = keras.layers.GlobalAveragePooling2D()(inputs)
+    outputs = keras.layers.Dense(2, activation="softmax")(flat)
+    keras.Model(inputs, Doubled()(outputs)).save(tmp_path / "own.keras")
+    with pytest.raises(ModelError, match=r"needs 'Doubled' of .* not a class of Keras"):
+        adopt_foreign(tmp_path / "own.keras", labels=["happy", "sad"])
+    model = keras.Model(inputs, outputs)
+    model.compile(loss=own_loss, metrics=["accuracy"])
+    model.save(tmp_path / "loss.keras")
+    assert has_metadata(tmp_path / "loss.keras") is False
 
 
 def test_model_of_another_shape_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import emodetect
+from emodetect.shipped import DEFAULT_MODEL, shipped_models
 
 PACKAGE = Path(emodetect.__file__).parent
 PARTS = ("cli", "data", "evaluation", "faces", "inference", "training")
@@ -76,9 +77,20 @@ def test_only_the_learn_flow_imports_tensorflow_on_loading() -> None:
     assert all(user.startswith("training/") or user == "data/pipeline.py" for user in users)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["config", "list"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["predict", "--help"],
+        ["webcam", "--help"],
+        ["config", "list"],
+        ["models"],
+        ["models", "show", DEFAULT_MODEL],
+        ["models", "show", str(shipped_models()[DEFAULT_MODEL])],
+    ],
+)
 def test_quick_commands_import_nothing_heavy(arguments: list[str]) -> None:
-    """Help appears at once because no heavy library is loaded for it."""
+    """Help and lists appear at once because no heavy library is loaded for them."""
     code = (
         "import sys\nfrom emodetect.cli import app\n"
         f"app({arguments!r}, standalone_mode=False)\n"

@@ -23,7 +23,7 @@ from emodetect.cli import app
 from emodetect.data.synthetic import Scene, draw_face, draw_scene
 from emodetect.errors import EmodetectError
 from emodetect.inference.photos import analyze_photos, find_photos
-from emodetect.inference.recognizer import Face
+from emodetect.inference.recognizer import EmotionRecognizer, Face
 
 HEAVY = ("tensorflow", "keras", "matplotlib", "sklearn", "scipy")
 
@@ -277,10 +277,86 @@ def test_min_confidence_is_obeyed(artifact: Path, photo: Path) -> None:
     assert _records(result)[0]["faces"] == []
 
 
+@pytest.mark.parametrize("option", ["--min-confidence", "--uncertain-below"])
 @pytest.mark.parametrize("value", ["1.5", "-0.1", "half", "nan"])
-def test_a_confidence_that_is_no_share_is_refused(artifact: Path, photo: Path, value: str) -> None:
-    """--min-confidence takes numbers from 0 to 1 and nothing else."""
-    assert _invoke(artifact, photo, f"--min-confidence={value}").exit_code == 2
+def test_a_confidence_that_is_no_share_is_refused(
+    artifact: Path, photo: Path, option: str, value: str
+) -> None:
+    """Probabilities are numbers from 0 to 1 and nothing else."""
+    result = _invoke(artifact, photo, f"{option}={value}")
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("below", "emotions"),
+    [
+        (0.0, ["happy", "happy", "sad"]),
+        (0.5, ["happy", "happy", "sad"]),
+        (0.6, ["happy", "happy", "uncertain"]),
+        (0.75, ["happy", "happy", "uncertain"]),
+        (1.0, ["happy", "uncertain", "uncertain"]),
+    ],
+)
+def test_faces_below_the_threshold_are_uncertain(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch, below: float, emotions: list[str]
+) -> None:
+    """A face is uncertain where its best probability is below the one asked for, not at it."""
+    recognizer = EmotionRecognizer(artifact, detector="none", uncertain_below=below)
+    answers = np.array([[1, 0, 0], [0.75, 0.25, 0], [0.25, 0.5, 0.25]], np.float32)
+    faces = []
+    for answer in answers:
+        monkeypatch.setattr(recognizer, "classify", lambda _, answer=answer: answer[None])
+        faces += recognizer.analyze(np.zeros((20, 20, 3), np.uint8))
+    assert [face.emotion for face in faces] == emotions
+    assert [face.confidence for face in faces] == [1, 0.75, 0.5]
+    assert [face.guesses for face in faces] == [
+        [("happy", 1), ("sad", 0)],
+        [("happy", 0.75), ("sad", 0.25)],
+        [("sad", 0.5), ("happy", 0.25)],
+    ]
+    assert [list(face.scores.values()) for face in faces] == answers.tolist()
+
+
+@pytest.mark.parametrize("below", [-0.1, 1.1, float("nan")])
+def test_a_threshold_that_is_no_probability_is_refused(artifact: Path, below: float) -> None:
+    """Python users too are told that the threshold is a share, not a percentage."""
+    with pytest.raises(EmodetectError, match="uncertain_below: expected a probability from 0 to 1"):
+        EmotionRecognizer(artifact, uncertain_below=below)
+
+
+def test_uncertain_faces_keep_the_shape_of_every_format(artifact: Path, photo: Path) -> None:
+    """With --uncertain-below only the emotion changes; scores, from which it came, all stay."""
+    sure, unsure = (
+        _records(_invoke(artifact, photo, "--format", "json", "--uncertain-below", below))
+        for below in (0, 1)
+    )
+    for face in sure[0]["faces"]:
+        face["emotion"] = "uncertain"
+    assert unsure == sure
+    rows = csv.DictReader(
+        io.StringIO(_invoke(artifact, photo, "--format", "csv", "--uncertain-below", 1).stdout)
+    )
+    assert [row["emotion"] for row in rows] == ["uncertain"] * 2
+    lines = _invoke(artifact, photo, "--uncertain-below", 1).stdout.splitlines()
+    for line, face in zip(lines, unsure[0]["faces"], strict=True):
+        best, second = sorted(face["scores"].items(), key=lambda guess: -guess[1])[:2]
+        assert f"  uncertain: {best[0]} {best[1]:.1%}, {second[0]} {second[1]:.1%}  at " in line
+
+
+def test_uncertain_faces_are_drawn_and_kept_apart(artifact: Path, photo: Path) -> None:
+    """The annotated copy shows other letters and colours, the crops lie in their own folder."""
+    folder = photo.parent
+    drawn = []
+    for below in (0, 1):
+        words = ("--uncertain-below", below, "--annotate", folder / f"drawn{below}")
+        _invoke(artifact, photo, *words, "--save-crops", folder / f"crops{below}")
+        drawn.append(cv2.imread(str(folder / f"drawn{below}" / "scene.png")))
+    assert [path.name for path in (folder / "crops1").iterdir()] == ["uncertain"]
+    assert len(list((folder / "crops1" / "uncertain").iterdir())) == 2
+    original = cv2.imread(str(photo))
+    changed = [(image != original).any(axis=2) for image in drawn]
+    assert changed[1].sum() > changed[0].sum()
 
 
 def test_annotated_copies_show_boxes(artifact: Path, photo: Path, tmp_path: Path) -> None:

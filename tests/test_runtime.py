@@ -28,7 +28,7 @@ def test_keras_serves_where_litert_has_no_wheel(
 
 def test_answers_do_not_depend_on_the_batch(artifact: Path) -> None:
     """A crop gets the same scores alone, in a batch, and in a batch of another size."""
-    runtime = LiteRTRuntime(read_artifact(artifact).compiled, threads=2)
+    runtime = LiteRTRuntime(read_artifact(artifact), threads=2)
     crops = np.random.default_rng(2).uniform(0, 255, (9, 32, 32, 1)).astype(np.float32)
     together = runtime.run(crops)
     alone = np.concatenate([runtime.run(crops[i : i + 1]) for i in range(9)])

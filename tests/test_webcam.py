@@ -149,6 +149,23 @@ def test_every_frame_has_a_row_and_a_picture(film: Path, artifact: Path, tmp_pat
         assert text in result.stderr
 
 
+def test_uncertain_faces_are_logged_and_drawn(film: Path, artifact: Path, tmp_path: Path) -> None:
+    """--uncertain-below marks faces in the rows, whose scores stay, and in the video."""
+    words = ["--source", film, "--model", artifact, "--no-display", "--max-frames", 3]
+    for below in (0, 1):
+        written = ["--output", tmp_path / f"{below}.avi", "--log", tmp_path / f"{below}.jsonl"]
+        assert call(*words, *written, "--uncertain-below", below).exit_code == 0
+    sure, unsure = (read_rows(tmp_path / f"{below}.jsonl") for below in (0, 1))
+    assert {face["emotion"] for row in unsure for face in row["faces"]} == {"uncertain"}
+    for row in sure:
+        for face in row["faces"]:
+            face["emotion"] = "uncertain"
+    assert unsure == sure
+    first, second = (read_video(tmp_path / f"{below}.avi")[0] for below in (0, 1))
+    assert np.abs(first.astype(int) - second).max() > 60
+    assert call(*words, "--uncertain-below", "2").exit_code == 2
+
+
 def test_boxes_follow_the_faces(
     film: Path, recognizer: EmotionRecognizer, scene: np.ndarray, tmp_path: Path
 ) -> None:

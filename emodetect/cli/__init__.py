@@ -12,6 +12,7 @@ from emodetect.cli.config import config
 from emodetect.cli.data import data
 from emodetect.cli.demo import demo
 from emodetect.cli.evaluate import evaluate
+from emodetect.cli.models import models
 from emodetect.cli.predict import predict
 from emodetect.cli.train import train
 from emodetect.cli.webcam import webcam
@@ -24,7 +25,7 @@ def app() -> None:
     """Train, judge and run facial-emotion recognition on your own machine."""
 
 
-for command in (train, evaluate, predict, webcam, data, config, demo):
+for command in (train, evaluate, predict, webcam, models, data, config, demo):
     app.add_command(command)
 
 

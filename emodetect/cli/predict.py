@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,15 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from emodetect.cli.model_options import model_options, usable_model
+from emodetect.cli.probability import Probability, uncertain_option
 
 if TYPE_CHECKING:
     from emodetect.inference.photos import PhotoResult
-
-
-def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float) -> float:
-    if math.isnan(value):
-        raise click.BadParameter("expected a number from 0 to 1")
-    return value
 
 
 @click.command()
@@ -34,12 +28,12 @@ def _refuse_nan(context: click.Context, parameter: click.Parameter, value: float
 )
 @click.option(
     "--min-confidence",
-    type=click.FloatRange(0, 1),
+    type=Probability(),
     default=0.0,
-    callback=_refuse_nan,
     metavar="P",
     help="Leave out faces whose emotion is less sure than this.",
 )
+@uncertain_option
 @click.option(
     "--format",
     "output_format",
@@ -68,6 +62,7 @@ def predict(
     pixels: str | None,
     detector: str,
     min_confidence: float,
+    uncertain_below: float,
     output_format: str,
     annotate: Path | None,
     save_crops: Path | None,
@@ -79,6 +74,10 @@ def predict(
     emodetect predict photo.jpg
     emodetect predict holiday/ --annotate drawn/
     emodetect predict crops/ --detector none --format csv > emotions.csv
+    emodetect predict photo.jpg --uncertain-below 0.5
+
+    An uncertain face has "uncertain" for its emotion in every format and a folder of that name
+    among --save-crops. Its confidence and scores stay; the two highest scores are its guesses.
 
     Exit status: 0, also where no face is found; 1 if a file could not be read (its error is
     in the output, the others go on).
@@ -92,7 +91,9 @@ def predict(
     for folder in (annotate, save_crops):
         if folder is not None:
             check_output_folder(folder, force=force)
-    recognizer = EmotionRecognizer(usable_model(model, labels, pixels), detector=detector)
+    recognizer = EmotionRecognizer(
+        usable_model(model, labels, pixels), detector=detector, uncertain_below=uncertain_below
+    )
     photos = list(find_photos(images, leave_out=(annotate, save_crops)))
     results = analyze_photos(
         photos,

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from emodetect.cli.model_options import model_options, usable_model
+from emodetect.cli.probability import uncertain_option
 
 
 @click.command()
@@ -20,6 +21,7 @@ from emodetect.cli.model_options import model_options, usable_model
 @click.option("--source", metavar="FILE|URL", help="A video file or stream instead of a camera.")
 @click.option("--list", "list_only", is_flag=True, help="Print the cameras and exit.")
 @model_options
+@uncertain_option
 @click.option("--no-display", is_flag=True, help="Open no window.")
 @click.option(
     "--output",
@@ -44,6 +46,7 @@ def webcam(
     model: str | None,
     labels: str | None,
     pixels: str | None,
+    uncertain_below: float,
     no_display: bool,
     output: Path | None,
     log: Path | None,
@@ -62,7 +65,8 @@ def webcam(
     emodetect webcam --source rtsp://192.168.0.7/stream
 
     A row of --log: {"frame": 0, "time_s": 0.0, "faces": [{"box": [x, y, width, height],
-    "emotion": "happy", "confidence": 0.9, "scores": {"happy": 0.9, ...}}]}
+    "emotion": "happy", "confidence": 0.9, "scores": {"happy": 0.9, ...}}]}. With
+    --uncertain-below, "emotion" may be "uncertain"; the two highest scores are then its guesses.
 
     Exit status: 0; 1 for a source, display or file that does not work; 130 after Ctrl-C (143
     after SIGTERM), where what was written until then is complete and playable.
@@ -88,7 +92,7 @@ def webcam(
     with open_source(camera=camera, source=source) as opened:
         summary = run_video(
             opened,
-            EmotionRecognizer(usable_model(model, labels, pixels)),
+            EmotionRecognizer(usable_model(model, labels, pixels), uncertain_below=uncertain_below),
             output=output,
             log=log,
             window=None if no_display else open_window(),

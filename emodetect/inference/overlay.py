@@ -8,13 +8,16 @@ import cv2
 import numpy as np
 
 from emodetect.emotions import COLORS
-from emodetect.inference.recognizer import Face
+from emodetect.inference.recognizer import UNCERTAIN, Face
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+UNCERTAIN_COLOR = (60, 60, 60)  # RGB 0-255, darker than neutral's grey
 
 
 def draw_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     """Return a copy of a uint8 BGR image with each face's box, emotion and confidence.
+
+    An uncertain face has its two best guesses, each with a question mark.
 
     Line widths and letters follow the size of the image, so that they are readable on a photo
     of any size.
@@ -24,9 +27,9 @@ def draw_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     thick = max(1, round(scale * 2))
     for face in faces:
         x, y, width, height = face.box
-        color = COLORS[face.emotion][::-1] if face.emotion in COLORS else (60, 60, 60)
+        color = COLORS.get(face.emotion, UNCERTAIN_COLOR)[::-1]
         cv2.rectangle(drawn, (x, y), (x + width, y + height), color, max(2, thick))
-        _label(drawn, f"{face.emotion} {face.confidence:.0%}", (x, y), scale, thick, color)
+        _label(drawn, _verdict(face), (x, y), scale, thick, color)
     return drawn
 
 
@@ -34,6 +37,12 @@ def draw_text(image: np.ndarray, text: str) -> None:
     """Write a line of text into the bottom left corner of a uint8 BGR image, off most faces."""
     scale = max(0.45, min(image.shape[:2]) / 900)
     _label(image, text, (0, image.shape[0]), scale, max(1, round(scale * 2)), (40, 40, 40))
+
+
+def _verdict(face: Face) -> str:
+    if face.emotion != UNCERTAIN:
+        return f"{face.emotion} {face.confidence:.0%}"
+    return " ".join(f"{emotion}? {score:.0%}" for emotion, score in face.guesses)
 
 
 def _label(

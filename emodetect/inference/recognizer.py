@@ -10,11 +10,15 @@ import numpy as np
 
 from emodetect.artifact import read_artifact
 from emodetect.calibration import at_temperature
+from emodetect.errors import EmodetectError, ModelError
 from emodetect.faces.detectors import DETECTORS, Box
 from emodetect.faces.framing import crop_face
 from emodetect.inference.runtime import MAX_BATCH, open_runtime
 from emodetect.preprocessing import to_input
 from emodetect.shipped import model_path
+
+# Stands in the place of an emotion where none is probable enough.
+UNCERTAIN = "uncertain"
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,8 @@ class Face:
 
     Attributes:
         box: x, y, width, height in pixels.
-        emotion: the most probable one.
-        confidence: its probability.
+        emotion: the most probable one, or "uncertain".
+        confidence: the probability of the most probable one.
         scores: the probability of each emotion, in the model's label order.
     """
 
@@ -32,6 +36,11 @@ class Face:
     emotion: str
     confidence: float
     scores: dict[str, float]
+
+    @property
+    def guesses(self) -> list[tuple[str, float]]:
+        """The two most probable emotions with their probabilities, the better one first."""
+        return sorted(self.scores.items(), key=lambda guess: guess[1], reverse=True)[:2]
 
 
 class EmotionRecognizer:
@@ -41,9 +50,12 @@ class EmotionRecognizer:
         model: an artifact's path, a shipped model's name, or None for the default one.
         detector: "haar", or "none" to take each image as one face.
         threads: for the classifier; the machine's cores (at most 4) if None.
+        uncertain_below: a face whose best probability is below this has the emotion
+            "uncertain"; 0 to 1.
 
     Raises:
         ModelError: for a model that is missing, damaged or foreign.
+        EmodetectError: for an `uncertain_below` that is no probability.
 
     Not safe to use from several threads at once; make one for each.
     """
@@ -54,8 +66,15 @@ class EmotionRecognizer:
         *,
         detector: str = "haar",
         threads: int | None = None,
+        uncertain_below: float = 0.0,
     ) -> None:
+        if not 0 <= uncertain_below <= 1:
+            raise EmodetectError(
+                f"uncertain_below: expected a probability from 0 to 1, got {uncertain_below}."
+            )
+        self.uncertain_below = uncertain_below
         artifact = read_artifact(model_path(model))
+        self.path = artifact.path
         self.metadata = artifact.metadata
         self.emotions = artifact.metadata.emotions
         self.detector = DETECTORS[detector]()
@@ -89,6 +108,9 @@ class EmotionRecognizer:
 
         Returns:
             (n, emotions) float32.
+
+        Raises:
+            ModelError: for a network whose answers are no probabilities.
         """
         results = [
             self.runtime.run(np.asarray(inputs[start : start + MAX_BATCH], np.float32))
@@ -96,7 +118,13 @@ class EmotionRecognizer:
         ]
         if not results:
             return np.empty((0, len(self.emotions)), np.float32)
-        return at_temperature(np.concatenate(results), self.metadata.temperature)
+        answers = np.concatenate(results)
+        if not _are_probabilities(answers, classes=len(self.emotions)):
+            raise ModelError(
+                f"{self.path}: damaged: the answers of its network are no probabilities of "
+                f"{len(self.emotions)} emotions; train or download the model again."
+            )
+        return at_temperature(answers, self.metadata.temperature)
 
     def analyze(self, image: np.ndarray) -> list[Face]:
         """Return the faces of a (height, width, 3) uint8 BGR image, largest first."""
@@ -106,5 +134,16 @@ class EmotionRecognizer:
 
     def _face(self, box: Box, scores: np.ndarray) -> Face:
         best = int(np.argmax(scores))
+        confidence = float(scores[best])
+        emotion = UNCERTAIN if confidence < self.uncertain_below else self.emotions[best]
         named = {name: float(score) for name, score in zip(self.emotions, scores, strict=True)}
-        return Face(box, self.emotions[best], float(scores[best]), named)
+        return Face(box, emotion, confidence, named)
+
+
+def _are_probabilities(answers: np.ndarray, *, classes: int) -> bool:
+    return bool(
+        answers.shape[1:] == (classes,)
+        and np.isfinite(answers).all()
+        and (answers >= 0).all()
+        and np.allclose(answers.sum(axis=1), 1, atol=1e-2)
+    )

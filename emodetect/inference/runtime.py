@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,6 +16,8 @@ from emodetect.preprocessing import channels_of
 from emodetect.quiet import quiet_stderr
 
 MAX_BATCH = 64
+# VGG16 at 224 x 224 has 0.6 GB of them, weights included.
+MAX_TENSOR_BYTES = 2**31
 
 
 class Runtime(Protocol):
@@ -25,50 +29,65 @@ class Runtime(Protocol):
 
 
 def open_runtime(artifact: Artifact, *, threads: int | None = None) -> Runtime:
-    """Return a runtime for an artifact; `threads` defaults to the machine's cores, at most 4."""
+    """Return a runtime for an artifact; `threads` defaults to the machine's cores, at most 4.
+
+    Raises ModelError for a network that cannot be opened, or is not the one of the metadata.
+    """
     threads = threads or min(4, os.cpu_count() or 1)
     try:
-        runtime = LiteRTRuntime(artifact.compiled, threads=threads)
+        return LiteRTRuntime(artifact, threads=threads)
     except ImportError:
         return KerasRuntime(artifact)
-    metadata = artifact.metadata
-    size, channels = metadata.image_size, channels_of(metadata.color)
-    expected = (size, size, channels), (len(metadata.emotions),)
-    if (runtime.input_shape, runtime.output_shape) != expected:
-        raise ModelError(
-            f"{artifact.path}: damaged: its metadata say input and output {expected}, the network "
-            f"has {(runtime.input_shape, runtime.output_shape)}."
-        )
-    return runtime
 
 
 class LiteRTRuntime:
-    """A flatbuffer on LiteRT (once TensorFlow Lite), on the CPU."""
+    """A flatbuffer on LiteRT (once TensorFlow Lite), on the CPU.
 
-    def __init__(self, compiled: bytes, *, threads: int) -> None:
+    LiteRT verifies the flatbuffer and the shapes in it. It is native code all the same, so a
+    network made to exploit a fault of it is not kept off by that.
+    """
+
+    def __init__(self, artifact: Artifact, *, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
+        self.path = artifact.path
         try:
             with quiet_stderr():
-                self.interpreter = Interpreter(model_content=compiled, num_threads=threads)
-        except ValueError as error:
-            raise ModelError(f"the compiled model cannot be opened: {error}") from None
-        (input_details,) = self.interpreter.get_input_details()
-        (output_details,) = self.interpreter.get_output_details()
+                self.interpreter = Interpreter(model_content=artifact.compiled, num_threads=threads)
+                tensors = self.interpreter.get_tensor_details()
+            (input_details,) = self.interpreter.get_input_details()
+            (output_details,) = self.interpreter.get_output_details()
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(_damaged(self.path, error)) from None
+        size, channels = artifact.metadata.image_size, channels_of(artifact.metadata.color)
+        expected = (size, size, channels), (len(artifact.metadata.emotions),)
+        found = _without_batch(input_details), _without_batch(output_details)
+        if found != expected:
+            raise ModelError(
+                f"{self.path}: damaged: its metadata say input and output {expected}, the "
+                f"network has {found}."
+            )
+        # A flatbuffer of kilobytes may ask for tensors of terabytes.
+        bytes_needed = sum(4 * math.prod(map(int, tensor["shape"])) for tensor in tensors)
+        if bytes_needed > MAX_TENSOR_BYTES:
+            raise ModelError(
+                f"{self.path}: refused: its network asks for {bytes_needed:,} bytes of memory."
+            )
         self.input, self.output = input_details["index"], output_details["index"]
-        self.input_shape = tuple(int(side) for side in input_details["shape"][1:])
-        self.output_shape = tuple(int(side) for side in output_details["shape"][1:])
         self.shape: tuple[int, ...] = ()
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return (n, classes) float32 for (n, size, size, channels) float32 in 0-255."""
-        if batch.shape != self.shape:
-            with quiet_stderr():
-                self.interpreter.resize_tensor_input(self.input, batch.shape, strict=True)
-                self.interpreter.allocate_tensors()
-            self.shape = batch.shape
-        self.interpreter.set_tensor(self.input, batch)
-        self.interpreter.invoke()
+        try:
+            if batch.shape != self.shape:
+                with quiet_stderr():
+                    self.interpreter.resize_tensor_input(self.input, batch.shape, strict=True)
+                    self.interpreter.allocate_tensors()
+                self.shape = batch.shape
+            self.interpreter.set_tensor(self.input, batch)
+            self.interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(_damaged(self.path, error)) from None
         output: np.ndarray = self.interpreter.get_tensor(self.output)
         return output
 
@@ -80,9 +99,27 @@ class KerasRuntime:
         use_tensorflow()
         import keras
 
-        self.model = keras.models.load_model(artifact.path, compile=False)
+        try:
+            # Safe mode is Keras' default and stays on.
+            self.model = keras.models.load_model(artifact.path, compile=False)
+        except Exception as error:
+            raise ModelError(
+                f"{artifact.path}: Keras cannot open it: {_first_line(error)}"
+            ) from None
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return (n, classes) float32 for (n, size, size, channels) float32 in 0-255."""
         # Not predict(): called in a loop it rebuilds its input pipeline each time.
         return np.asarray(self.model(batch, training=False))
+
+
+def _without_batch(details: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(int(side) for side in details["shape"][1:])
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f"{path}: damaged: LiteRT cannot run its network: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,4 +1,8 @@
-"""Results of photos as text: a table to read, or JSON, JSON lines and CSV to pipe."""
+"""Results of photos as text: a table to read, or JSON, JSON lines and CSV to pipe.
+
+An uncertain face has "uncertain" for its emotion everywhere, and the columns and keys of any
+other face: its guesses are the highest of its scores.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from emodetect.inference.photos import PhotoResult
-from emodetect.inference.recognizer import Face
+from emodetect.inference.recognizer import UNCERTAIN, Face
+from emodetect.text import on_one_line
 
 
 def face_record(face: Face) -> dict[str, Any]:
@@ -36,7 +41,7 @@ def photo_record(result: PhotoResult) -> dict[str, Any]:
 def as_table(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Iterator[str]:
     """Yield a line for each face."""
     for result in results:
-        path = _on_one_line(result.path)
+        path = on_one_line(result.path)
         if result.error is not None:
             yield f"{path}  error: {result.error}"
         elif not result.faces:
@@ -44,9 +49,7 @@ def as_table(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Itera
             yield f"{path}  no face found{unsure}"
         for face in result.faces:
             x, y, width, height = face.box
-            yield (
-                f"{path}  {face.emotion:<8} {face.confidence:>6.1%}  at {x},{y} {width}x{height}"
-            )
+            yield f"{path}  {_verdict(face)}  at {x},{y} {width}x{height}"
 
 
 def as_json(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Iterator[str]:
@@ -94,12 +97,11 @@ def _csv_line(values: list[Any]) -> str:
     return text.getvalue()
 
 
-def _on_one_line(path: str) -> str:
-    # A name may hold line breaks, or codes that change the terminal.
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in path
-    )
+def _verdict(face: Face) -> str:
+    if face.emotion != UNCERTAIN:
+        return f"{face.emotion:<8} {face.confidence:>6.1%}"
+    guesses = ", ".join(f"{emotion} {score:.1%}" for emotion, score in face.guesses)
+    return f"{UNCERTAIN}: {guesses}"
 
 
 def _printable(path: str) -> str:

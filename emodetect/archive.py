@@ -1,0 +1,127 @@
+"""Reading a zip that a stranger may have made, such as a .keras file.
+
+Keras stores members as they are, so compressed ones are refused: what cannot be unpacked cannot
+be a bomb, and no reading costs more memory than the file has bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from reprlib import repr as brief
+from typing import IO, Any
+
+from emodetect.errors import ModelError
+
+# VGG16, the largest network that is usual for faces, takes 0.55 GB, and as much compiled.
+MAX_FILE_BYTES = 1_500_000_000
+# zipfile reads a directory whole, some ten times its size in memory. A model's has 1 kB.
+MAX_DIRECTORY_BYTES = 2**20
+END_BYTES = 22
+LOCATOR_BYTES = 20
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip whose members are stored as they are, each under a name of its own.
+
+    Raises ModelError for a file that is missing, no zip, damaged, oversized or made to harm.
+    """
+    if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
+        raise ModelError(f"{path}: no such model file; this is a folder.")
+    if not os.path.isfile(path):  # noqa: PTH113
+        raise ModelError(f"{path}: no such model file.")
+    try:
+        _check_ending(path)
+        archive = zipfile.ZipFile(path)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}.") from None
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise ModelError(f"{path}: damaged: {error}.") from None
+    with archive:
+        _check_members(path, archive)
+        yield archive
+
+
+def read_member(archive: zipfile.ZipFile, name: str, *, max_bytes: int) -> bytes:
+    """Return a member of at most `max_bytes`. Raises ModelError for a larger or damaged one."""
+    size = archive.getinfo(name).file_size
+    if size > max_bytes:
+        raise ModelError(
+            f"{archive.filename}: refused: its member {name} has {size:,} bytes, more than the "
+            f"{max_bytes:,} that any model here needs."
+        )
+    with _opened(archive, name) as member:
+        return member.read()
+
+
+def read_json(archive: zipfile.ZipFile, name: str, *, max_bytes: int) -> Any:
+    """Return a JSON member's value. Raises ModelError for one that is none, or is too large."""
+    data = read_member(archive, name, max_bytes=max_bytes)
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{archive.filename}: damaged: {name} is no JSON ({error}).") from None
+
+
+def member_sha256(archive: zipfile.ZipFile, name: str) -> str:
+    """Return the SHA-256 of a member, which is read piece by piece. Raises ModelError."""
+    digest = hashlib.sha256()
+    with _opened(archive, name) as member:
+        while block := member.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _opened(archive: zipfile.ZipFile, name: str) -> Iterator[IO[bytes]]:
+    try:
+        with archive.open(name) as member:
+            yield member
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise ModelError(f"{archive.filename}: damaged: {name}: {error}.") from None
+
+
+def _check_ending(path: Path) -> None:
+    """Raise ModelError for a file that is no zip, or whose directory is too long to be read.
+
+    A zip ends in a record of 22 bytes, in which bytes 12 to 16 are the size of its directory;
+    one of more than 65,535 members or 4 GB has a locator of 20 bytes before it.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - END_BYTES - LOCATOR_BYTES))
+        tail = file.read()
+    end = tail[-END_BYTES:]
+    if not (end.startswith(b"PK\x05\x06") and end.endswith(b"\0\0")):
+        raise ModelError(
+            f"{path}: expected a .keras model file, which is a zip; this is none, or is cut off. "
+            "An .h5 file has to be opened with Keras and saved as .keras."
+        )
+    if size > MAX_FILE_BYTES:
+        raise ModelError(
+            f"{path}: refused: {size:,} bytes, more than the {MAX_FILE_BYTES:,} that any model "
+            "here needs."
+        )
+    directory_bytes = int.from_bytes(end[12:16], "little")
+    if tail.startswith(b"PK\x06\x07") or directory_bytes > MAX_DIRECTORY_BYTES:
+        raise ModelError(f"{path}: refused: it has more members than any model.")
+
+
+def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
+    members = archive.infolist()
+    if len({member.filename for member in members}) < len(members):
+        raise ModelError(f"{path}: refused: two of its members have the same name.")
+    for member in members:
+        stored = member.compress_type == zipfile.ZIP_STORED
+        encrypted = member.flag_bits & 0x1
+        if encrypted or not stored or member.file_size != member.compress_size:
+            raise ModelError(
+                f"{path}: refused: its member {brief(member.filename)} is compressed or encrypted, "
+                "which Keras does not do; open the model with Keras and save it again."
+            )

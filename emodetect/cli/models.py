@@ -1,0 +1,71 @@
+"""`emodetect models`: the models that come with the package, and the card of any."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Of the list.",
+)
+@click.pass_context
+def models(context: click.Context, output_format: str) -> None:
+    """List the models that come with emodetect; `show` prints what is known about one.
+
+    \b
+    emodetect models
+    emodetect models --format json
+    emodetect models show mobilenetv2_fer2013
+    """
+    if context.invoked_subcommand is not None:
+        if output_format != "table":
+            raise click.UsageError("--format is for the list; show prints Markdown.")
+        return
+
+    from emodetect.cards import list_shipped
+
+    shipped = list_shipped()
+    if output_format == "json":
+        import json
+        from dataclasses import asdict
+
+        click.echo(json.dumps([asdict(model) for model in shipped], default=str, indent=1))
+        return
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    table.add_column("name", no_wrap=True)
+    for title in ("emotions", "input", "file", "about"):
+        table.add_column(title)
+    for model in shipped:
+        table.add_row(
+            f"{model.name} *" if model.default else model.name,
+            ", ".join(model.emotions),
+            f"{model.image_size} x {model.image_size} {model.color}",
+            f"{model.file_bytes / 1e6:.1f} MB",
+            model.summary,
+        )
+    Console().print(table)
+    click.echo("* is used where --model names none")
+
+
+@models.command()
+@click.argument("model", metavar="NAME|FILE")
+def show(model: str) -> None:
+    """Print the card of a shipped model, or what a .keras file of emodetect's tells of itself.
+
+    \b
+    emodetect models show mobilenetv2_fer2013
+    emodetect models show runs/mine/best_model.keras
+    """
+    from emodetect.cards import model_card
+
+    click.echo(model_card(model), nl=False)

@@ -1,0 +1,54 @@
+"""What a Keras model's config.json may name: Keras' own classes, none of which runs code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from reprlib import repr as brief
+from typing import Any
+
+from emodetect.errors import ModelError
+
+# Each runs what stands in the model file, or in another file that it names.
+CODE_CLASSES = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+
+
+def check_config(config: Any, *, path: Path) -> None:
+    """Raise ModelError for a model config that names code, or a class that is not Keras' own.
+
+    Keras' safe mode refuses most of it too, but only once TensorFlow is loaded.
+
+    Args:
+        config: the parsed config.json.
+        path: of the model, for the error.
+    """
+    if not isinstance(config, dict) or "class_name" not in config:
+        raise ModelError(f"{path}: damaged: its config.json describes no Keras model.")
+    # A loss or metric of one's own is no harm: models are opened without their training set-up.
+    waiting = [{key: value for key, value in config.items() if key != "compile_config"}]
+    while waiting:  # not recursive, since a hostile file may nest deeply
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if "class_name" in value:
+                _check_class(str(value["class_name"]), value.get("module"), path)
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+
+
+def _check_class(name: str, module: Any, path: Path) -> None:
+    if name in CODE_CLASSES:
+        raise ModelError(
+            f"{path}: refused: it holds {name}, which runs code that came with the file and could "
+            "do anything here; rebuild the model from Keras' other layers and save it again."
+        )
+    if module is None:
+        own = name.startswith("__")  # how Keras writes values, such as __keras_tensor__
+    elif module == "builtins":
+        own = name == "function"  # looked up by name among Keras' own
+    else:
+        own = module == "keras" or str(module).startswith("keras.")
+    if not own:
+        raise ModelError(
+            f"{path}: refused: it needs {brief(name)} of {brief(module)}, which is not a class of "
+            "Keras; rebuild the model from Keras' own layers and save it again."
+        )

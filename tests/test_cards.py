@@ -1,0 +1,122 @@
+"""`emodetect models`: the list of what is installed, and the card of a model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from emodetect import shipped
+from emodetect.artifact import read_artifact
+from emodetect.cli import app
+from emodetect.errors import ModelError
+from emodetect.shipped import DEFAULT_MODEL, model_path
+
+
+def call(*words: object) -> Result:
+    """Run `emodetect models` in this process; the user's mistakes are in `exception`."""
+    return CliRunner().invoke(app, ["models", *map(str, words)])
+
+
+@pytest.fixture
+def installed(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of an installation that carries two models, the second without a card."""
+    assets = tmp_path / "assets"
+    assets.mkdir()
+    for name in ("first", "second"):
+        shutil.copy(artifact, assets / f"{name}.keras")
+    (assets / "first.md").write_text("# first\n\nKnows three emotions.\n\nMore.\n")
+    monkeypatch.setattr(shipped, "files", lambda _: tmp_path)
+    return assets
+
+
+def test_the_list_tells_what_is_installed(installed: Path) -> None:
+    """The list names each model with its emotions, input, size and the first line of its card."""
+    (installed / "second.md").write_text("<!-- made by a script -->\n# second\n\nAlso *this*.\n")
+    result = call("--format", "json")
+    assert result.exit_code == 0
+    first, second = json.loads(result.stdout)
+    assert first == {
+        "name": "first",
+        "default": False,
+        "path": str(installed / "first.keras"),
+        "emotions": ["happy", "sad", "surprise"],
+        "image_size": 32,
+        "color": "gray",
+        "file_bytes": (installed / "first.keras").stat().st_size,
+        "summary": "Knows three emotions.",
+    }
+    assert (second["name"], second["summary"]) == ("second", "Also *this*.")
+
+
+def test_the_table_marks_the_default_model() -> None:
+    """For people the list is a table, in which the model that is used by itself has a star."""
+    result = call()
+    assert result.exit_code == 0
+    assert f"{DEFAULT_MODEL} *" in result.stdout
+    assert "48 x 48 gray" in result.stdout
+    (model,) = (model for model in json.loads(call("--format", "json").stdout) if model["default"])
+    assert model["name"] == DEFAULT_MODEL
+
+
+def test_show_prints_the_card_of_a_shipped_model(installed: Path) -> None:
+    """The card comes out as it was written."""
+    assert call("show", "first").stdout == (installed / "first.md").read_text()
+
+
+def test_a_model_without_a_card_is_told(installed: Path) -> None:
+    """An installation that lost a card says which, in the list and when it is asked for."""
+    for words in ((), ("show", "second")):
+        error = call(*words).exception
+        assert isinstance(error, ModelError)
+        assert str(error).startswith(f"second: its card {installed / 'second.md'} is missing")
+
+
+def test_show_prints_what_a_model_of_ones_own_tells(artifact: Path) -> None:
+    """Labels, input, images, validation figures and versions of a trained model are readable."""
+    metadata = read_artifact(artifact).metadata
+    lines = call("show", artifact).stdout.splitlines()
+    assert lines[0] == f"# {metadata.name}"
+    assert "- emotions, in the order of its outputs: happy, sad, surprise" in lines
+    assert "- input: 32 x 32 pixels, gray" in lines
+    assert "| | happy | sad | surprise |" in lines
+    # Of 40 drawn faces for each emotion a tenth is taken for validation.
+    assert {"| train | 36 | 36 | 36 |", "| val | 4 | 4 | 4 |", "| test | 10 | 10 | 10 |"} < {*lines}
+    assert f"Fingerprint: {metadata.dataset['fingerprint']}" in lines
+    assert f"- val_accuracy: {round(metadata.metrics['val_accuracy'], 4)}" in lines
+    assert f"- keras: {metadata.versions['keras']}" in lines
+
+
+def test_a_card_cannot_change_the_terminal(artifact: Path, tmp_path: Path) -> None:
+    """Line breaks and terminal codes in a stranger's model come out as text."""
+    path = tmp_path / "m.keras"
+    with zipfile.ZipFile(artifact) as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name == "emodetect.json":
+                versions = {"keras\n": "\x1b]0;title\x07"}
+                evil = {"name": "evil\x1b[31m\n# name", "versions": versions}
+                data = json.dumps({**json.loads(data), **evil}).encode()
+            target.writestr(name, data)
+    card = call("show", path).stdout
+    assert card.startswith("# evil\\x1b[31m\\n# name\n")
+    assert "\x1b" not in card
+    assert "\x07" not in card
+
+
+def test_an_unknown_model_is_answered_with_the_nearest(installed: Path) -> None:
+    """A misspelt name is one line with the names there are, and the one probably meant."""
+    with pytest.raises(ModelError, match=r"frist: .*\(first, second\)\. Did you mean first\?"):
+        model_path("frist")
+    with pytest.raises(ModelError, match=r"\(first, second\)\.$"):
+        model_path("runs/mine/best_model.keras")
+    assert isinstance(call("show", "frist").exception, ModelError)
+
+
+def test_a_format_for_a_card_is_refused() -> None:
+    """--format, which is for the list, is not taken and ignored."""
+    assert call("--format", "json", "show", DEFAULT_MODEL).exit_code == 2
