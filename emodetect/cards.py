@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from emodetect.errors import ModelError
 from emodetect.preprocessing import Color
 from emodetect.shipped import DEFAULT_MODEL, model_path, shipped_models
 from emodetect.text import on_one_line
+
+# Between such lines scripts/measure_shipped.py writes its tables.
+COMMENT = re.compile(r"<!--.*?-->\n?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +70,7 @@ def model_card(name_or_path: str) -> str:
     """
     path = model_path(name_or_path)
     if name_or_path in shipped_models():
-        return _shipped_card(path)
+        return COMMENT.sub("", _shipped_card(path))
     return "\n".join(_described(read_artifact(path))) + "\n"
 
 

@@ -34,6 +34,7 @@ from emodetect.emotions import EMOTIONS
 
 SEED = 0
 FOLDS = 5
+NO_FACE = len(EMOTIONS) + list(OTHER_VOTES).index("NF")  # column of the votes
 FEATURE_BATCH = 256
 
 folder_argument = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
@@ -94,28 +95,36 @@ def write_blend(
     FER2013's labels are one person's, and noisy. A logistic regression from the votes on an image
     and the features that a model sees in it, a model that was taught by votes alone, gives the
     probability of each label without having seen the image's own (5 folds, identical images in
-    one). SHARE of the target is that, the rest the label. Only train is blended.
+    one). SHARE of the target is that, the rest the label, or where identical images have several,
+    their mean. Only train is blended; images of which most votes say "no face" are left out of it.
     """
     dataset = _fer2013(folder)
+    votes = _shares(dataset, _votes(votes_file or folder / "fer2013new.csv"))
     train = dataset.indices("train")
+    faceless = train[votes[train, NO_FACE] > 0.5]
+    train = np.setdiff1d(train, faceless)
+    click.echo(f"left out {len(faceless):,} images of train: most votes say no face")
+    images, labels = dataset.images[train], dataset.labels[train]
+    _, same = np.unique([image.tobytes() for image in images], return_inverse=True)
     inputs = {
-        "votes": _shares(dataset, train, _votes(votes_file or folder / "fer2013new.csv")),
-        "features": _features(model, dataset.images[train]),
+        # The root too, because the first vote for an emotion says more than the fifth.
+        "votes": np.hstack([votes[train], np.sqrt(votes[train])]),
+        "features": _features(model, images),
     }
     inputs["votes and features"] = np.hstack(list(inputs.values()))
-    labels = dataset.labels[train]
     for name, columns in inputs.items():
-        teacher = _out_of_fold(columns, labels, _identical(dataset.images[train]))
+        teacher = _out_of_fold(columns, labels, same)
         click.echo(
             f"{name}: the label of {np.mean(teacher.argmax(axis=1) == labels):.1%} of train, "
             f"log-loss {log_loss(labels, teacher):.3f}"
         )
     targets = dataset.targets.copy()
-    targets[train] = (1 - share) * targets[train] + share * teacher
+    targets[train] = (1 - share) * _group_means(targets[train], same) + share * teacher
     rows: list[list[object]] = [
         [_from(out, folder / path), dataset.emotions[label], split, *(f"{p:.4f}" for p in target)]
-        for path, label, split, target in zip(
-            dataset.paths, dataset.labels, dataset.splits, targets, strict=True
+        for path, label, split, target in (
+            (dataset.paths[row], dataset.labels[row], dataset.splits[row], targets[row])
+            for row in np.setdiff1d(dataset.indices("all"), faceless)
         )
     ]
     _write(out, dataset.emotions, rows)
@@ -136,12 +145,12 @@ def _votes(path: Path) -> dict[str, np.ndarray]:
         }
 
 
-def _shares(dataset: Dataset, members: np.ndarray, votes: Mapping[str, np.ndarray]) -> np.ndarray:
+def _shares(dataset: Dataset, votes: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return (n, emotions + unknown and no face) float; zeros for an image without votes."""
     none = np.zeros(len(EMOTIONS) + len(OTHER_VOTES))
-    counts = np.array([votes.get(Path(dataset.paths[row]).name, none) for row in members], float)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    # The root too, because the first vote for an emotion says more than the fifth.
-    return np.hstack([shares, np.sqrt(shares)])
+    counts = np.array([votes.get(Path(path).name, none) for path in dataset.paths], float)
+    shares: np.ndarray = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return shares
 
 
 def _features(path: Path, images: np.ndarray) -> np.ndarray:
@@ -163,8 +172,11 @@ def _features(path: Path, images: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _identical(images: np.ndarray) -> np.ndarray:
-    return np.unique([image.tobytes() for image in images], return_inverse=True)[1]
+def _group_means(targets: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    sums = np.zeros((groups.max() + 1, targets.shape[1]))
+    np.add.at(sums, groups, targets)
+    means: np.ndarray = (sums / np.bincount(groups)[:, np.newaxis])[groups]
+    return means
 
 
 def _out_of_fold(inputs: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
