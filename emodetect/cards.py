@@ -110,8 +110,9 @@ def _described(artifact: Artifact) -> Iterator[str]:
             yield f"| {on_one_line(split)} | {' | '.join(row)} |"
         yield ""
         yield f"Fingerprint: {on_one_line(metadata.dataset.get('fingerprint', 'none'))}"
+    figures = {name: f"{value:.4g}" for name, value in metadata.metrics.items()}
     for title, entries in (
-        ("At the end of training", {k: f"{round(v, 4)}" for k, v in metadata.metrics.items()}),
+        ("At the end of training, before the temperature", figures),
         ("Made with", metadata.versions),
     ):
         if entries:

@@ -1,4 +1,4 @@
-"""What a Keras model's config.json may name: Keras' own classes, none of which runs code."""
+"""What a Keras model's config.json may name: Keras' own classes that bring no code along."""
 
 from __future__ import annotations
 
@@ -41,12 +41,16 @@ def _check_class(name: str, module: Any, path: Path) -> None:
             f"{path}: refused: it holds {name}, which runs code that came with the file and could "
             "do anything here; rebuild the model from Keras' other layers and save it again."
         )
-    if module is None:
+    if not name.isidentifier():  # Keras would look for "layers.Lambda" in the module keras
+        own = False
+    elif module is None:
         own = name.startswith("__")  # how Keras writes values, such as __keras_tensor__
     elif module == "builtins":
         own = name == "function"  # looked up by name among Keras' own
     else:
+        # A function of keras.utils may do anything to files, an activation only calculates.
         own = module == "keras" or str(module).startswith("keras.")
+        own = own and (name != "function" or module == "keras.activations")
     if not own:
         raise ModelError(
             f"{path}: refused: it needs {brief(name)} of {brief(module)}, which is not a class of "

@@ -29,6 +29,7 @@ README = Path(__file__).parent.parent / "README.md"
 # The source whose test split a model is for, and the other label set of the same images.
 SOURCES = {"fer2013": ("folder", "ferplus"), "ferplus": ("ferplus", "folder")}
 LABEL_SETS = {"folder": "FER2013's labels", "ferplus": "the winners of the FER+ votes"}
+CARD_BLOCKS = ("summary", "test", "classes", "confusion", "calibration", "robustness")
 RESAMPLES = 1000
 
 Metrics = dict[str, Any]
@@ -59,15 +60,23 @@ class Measured:
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def main(folder: Path) -> None:
     """Measure every shipped model on FOLDER and rewrite the tables."""
+    if unknown := shipped_models().keys() - SOURCES.keys():
+        raise click.ClickException(f"SOURCES does not say what {', '.join(unknown)} is for.")
+    # Before the measuring, which takes minutes.
+    for path in shipped_models().values():
+        _with_blocks(path.with_suffix(".md"), dict.fromkeys(CARD_BLOCKS, ""))
+    _with_blocks(README, {"shipped": ""})
     all_measured = {}
     for name, path in shipped_models().items():
         click.echo(f"measuring {name}", err=True)
         measured = _measure(name, path, folder)
         all_measured[name] = measured
-        _rewrite(path.with_suffix(".md"), _card(measured, SOURCES[name]))
+        card = path.with_suffix(".md")
+        card.write_text(_with_blocks(card, _card(measured, SOURCES[name])), encoding="utf-8")
         test = measured.test
         click.echo(f"{name}: {_percent(test, 'accuracy')} of {test['images']:,} test images")
-    _rewrite(README, {"shipped": _overview(all_measured)})
+    readme = _with_blocks(README, {"shipped": _overview(all_measured)})
+    README.write_text(readme, encoding="utf-8")
 
 
 def _measure(name: str, path: Path, folder: Path) -> Measured:
@@ -106,14 +115,15 @@ def _measure(name: str, path: Path, folder: Path) -> Measured:
 
 
 def _card(measured: Measured, sources: tuple[str, str]) -> dict[str, str]:
-    return {
-        "summary": _summary(measured, sources[0]),
-        "test": _figures(measured, sources),
-        "classes": _classes(measured.test),
-        "confusion": _confusion(measured.test),
-        "calibration": _calibration(measured),
-        "robustness": _robustness(measured.validation),
-    }
+    blocks = (
+        _summary(measured, sources[0]),
+        _figures(measured, sources),
+        _classes(measured.test),
+        _confusion(measured.test),
+        _calibration(measured),
+        _robustness(measured.validation),
+    )
+    return dict(zip(CARD_BLOCKS, blocks, strict=True))
 
 
 def _summary(measured: Measured, source: str) -> str:
@@ -179,9 +189,9 @@ def _robustness(metrics: Metrics) -> str:
     return _table(
         ["validation images", "accuracy", "points"],
         [
-            ["as they are", f"{metrics['accuracy']:.1%}", ""],
+            ["as they are", _percent(metrics, "accuracy"), ""],
             *(
-                [name, f"{row['accuracy']:.1%}", f"{row['difference_points']:+.1f}"]
+                [name, _percent(row, "accuracy"), f"{row['difference_points']:+.1f}"]
                 for name, row in metrics["robustness"].items()
             ),
         ],
@@ -198,8 +208,8 @@ def _overview(all_measured: Mapping[str, Measured]) -> str:
                 str(len(test["emotions"])),
                 f"{test['images']:,}",
                 _with_interval(test, "accuracy"),
-                f"{unique['accuracy']:.1%} of {unique['images']:,}",
-                f"{test['balanced_accuracy']:.1%}",
+                f"{_percent(unique, 'accuracy')} of {unique['images']:,}",
+                _percent(test, "balanced_accuracy"),
                 f"{test['expected_calibration_error']:.3f}",
                 f"{measured.size / 1e6:.1f} MB",
             ]
@@ -236,7 +246,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _rewrite(path: Path, blocks: Mapping[str, str]) -> None:
+def _with_blocks(path: Path, blocks: Mapping[str, str]) -> str:
     text = path.read_text(encoding="utf-8")
     for name, block in blocks.items():
         begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
@@ -244,7 +254,7 @@ def _rewrite(path: Path, blocks: Mapping[str, str]) -> None:
         text, found = between.subn(lambda _, new=f"{begin}\n{block}\n{end}": new, text)
         if found != 1:
             raise click.ClickException(f"{path}: expected {begin} and {end} once, found {found}.")
-    path.write_text(text, encoding="utf-8")
+    return text
 
 
 if __name__ == "__main__":

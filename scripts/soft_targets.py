@@ -65,6 +65,7 @@ def write_votes(folder: Path, out: Path, votes_file: Path | None) -> None:
     """
     dataset = _fer2013(folder)
     votes = _votes(votes_file or folder / "fer2013new.csv")
+    _require_votes(dataset, votes)
     rows: list[list[object]] = []
     for path, split in zip(dataset.paths, dataset.splits, strict=True):
         counts = votes.get(Path(path).name)
@@ -99,7 +100,9 @@ def write_blend(
     their mean. Only train is blended; images of which most votes say "no face" are left out of it.
     """
     dataset = _fer2013(folder)
-    votes = _shares(dataset, _votes(votes_file or folder / "fer2013new.csv"))
+    counts = _votes(votes_file or folder / "fer2013new.csv")
+    _require_votes(dataset, counts)
+    votes = _shares(dataset, counts)
     train = dataset.indices("train")
     faceless = train[votes[train, NO_FACE] > 0.5]
     train = np.setdiff1d(train, faceless)
@@ -143,6 +146,14 @@ def _votes(path: Path) -> dict[str, np.ndarray]:
             row["Image name"].strip(): np.array([int(row[name]) for name in columns])
             for row in csv.DictReader(file)
         }
+
+
+def _require_votes(dataset: Dataset, votes: Mapping[str, np.ndarray]) -> None:
+    """Say how many images have no votes; refuse more than a hundredth, which means other names."""
+    without = sum(Path(path).name not in votes for path in dataset.paths)
+    click.echo(f"{without:,} of {len(dataset.paths):,} images have no votes")
+    if without > 0.01 * len(dataset.paths):
+        raise click.ClickException("the images do not have the names that the votes are for.")
 
 
 def _shares(dataset: Dataset, votes: Mapping[str, np.ndarray]) -> np.ndarray:

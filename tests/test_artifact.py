@@ -268,6 +268,11 @@ def test_oversized_files_and_members_are_refused(artifact: Path, tmp_path: Path)
         ({"module": "kerasevil.layers", "class_name": "Dense"}, "'Dense' of 'kerasevil.layers'"),
         ({"module": None, "class_name": "X", "registered_name": "a>X"}, "'X' of None"),
         ({"module": "builtins", "class_name": "eval", "config": "1"}, "'eval' of 'builtins'"),
+        ({"module": "keras", "class_name": "layers.Lambda"}, "'layers.Lambda' of 'keras'"),
+        (
+            {"module": "keras.utils", "class_name": "function", "config": "get_file"},
+            "'function' of 'keras.utils'",
+        ),
         ({"module": ["os"], "class_name": {"a": 1}}, "not a class of Keras"),
     ],
 )

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from emodetect.config import DataConfig
-from emodetect.data.dataset import Dataset, load_for_evaluation
+from emodetect.config import DataConfig, load_config
+from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
 from emodetect.data.sources import list_samples
 from emodetect.errors import DataError
 
@@ -116,3 +116,61 @@ def test_weights_at_fault_are_refused(tmp_path: Path, header: str, row: str, mes
     with pytest.raises(DataError) as raised:
         list_samples(_config(path))
     assert message in str(raised.value)
+
+
+def test_validation_goes_by_the_label_not_by_the_weights(tmp_path: Path) -> None:
+    """A model that weights teach the opposite of the labels validates worse the more it learns."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for split, count in (("train", 64), ("val", 32), ("test", 2)):
+        for number in range(count):
+            happy = number % 2
+            pixels = generator.integers(0, 60, (32, 32), dtype=np.uint8) + 190 * happy
+            name = f"{split}{number}.png"
+            cv2.imwrite(str(tmp_path / name), pixels.astype(np.uint8))
+            label, weights = ("happy", "0,1") if happy else ("sad", "1,0")
+            rows.append(f"{name},{label},{split},{weights}")
+    path = tmp_path / "opposite.csv"
+    path.write_text("\n".join(["path,label,split,happy,sad", *rows]) + "\n")
+    config = load_config(
+        "lenet5_happy_sad_angry",
+        [
+            f"data={{source='manifest', path='{path}', soft_labels=true, image_size=32}}",
+            f"data.cache_dir={tmp_path / 'cache'}",
+            "model.backbone_size=32",
+            "model.dense=[16]",
+            "training.epochs=4",
+            "training.batch_size=16",
+            "training.ema_momentum=0.0",
+            "augmentation={flip=false, rotation_degrees=0.0, brightness=0.0, contrast=0.0}",
+            f"output={tmp_path / 'run'}",
+        ],
+    )
+    from emodetect.training.run_folder import read_history
+    from emodetect.training.train import train
+
+    run = train(config).run
+    last = read_history(run / "history.csv")[-1]
+    assert last["accuracy"] > 0.9  # of what it was taught
+    assert last["val_accuracy"] < 0.1
+
+
+def test_weights_of_any_size_become_shares(tmp_path: Path) -> None:
+    """Very small and very large weights, as a program may write them, are shares all the same."""
+    header = "path,label,happy,sad"
+    path = _write(tmp_path, header, "a.png,sad,1e-50,3e-50", "b.png,happy,1e300,1e300")
+    np.testing.assert_allclose(_load(path).targets, [[0.25, 0.75], [0.5, 0.5]], atol=1e-6)
+
+
+def test_an_emotion_without_weight_in_train_is_refused(tmp_path: Path) -> None:
+    """An emotion that is a label but has no weight anywhere could not be learnt."""
+    path = _write(
+        tmp_path,
+        "path,label,split,happy,sad",
+        "a.png,sad,train,1,0",
+        "b.png,happy,val,1,0",
+        "a.png,sad,test,0,1",
+        "b.png,happy,train,2,0",
+    )
+    with pytest.raises(DataError, match="no weight of 'sad' is left to train on"):
+        load_dataset(_config(path), seed=0)

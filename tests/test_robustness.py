@@ -36,11 +36,21 @@ def test_a_copy_is_a_model_input_as_before(name: str, size: int, channels: int) 
     np.testing.assert_array_equal(image, before)
 
 
-@pytest.mark.parametrize("name", [name for name in ALTERATIONS if name != "darker"])
+CHANGING_GREY = ("darker", "noise of 10 grey levels")
+
+
+@pytest.mark.parametrize("name", [name for name in ALTERATIONS if name not in CHANGING_GREY])
 def test_an_image_of_one_colour_stays_so(name: str) -> None:
     """No copy has black borders or another brightness, but the darker one."""
     image = np.full((48, 48, 1), 128, np.uint8)  # the grey that JPEG keeps exactly
     np.testing.assert_array_equal(ALTERATIONS[name](image), image)
+
+
+def test_noise_scatters_grey_by_what_its_name_says() -> None:
+    """The copy of a grey image has that grey on average, and a standard deviation of 10."""
+    copy = ALTERATIONS["noise of 10 grey levels"](np.full((48, 48, 1), 128, np.uint8))
+    assert copy.mean() == pytest.approx(128, abs=1)
+    assert copy.std() == pytest.approx(10, abs=0.5)
 
 
 @pytest.mark.parametrize(("name", "side"), [("25 % tighter", 20), ("25 % wider", 12.8)])

@@ -39,7 +39,7 @@ FIGURES = {
     "--exclude-duplicates-of",
     metavar="SOURCE:PATH",
     multiple=True,
-    help="Leave out images that equal one of its training images, pixel for pixel. Repeatable.",
+    help="Leave out images whose crops equal those of its training images. Repeatable.",
 )
 @click.option(
     "--tta",

@@ -53,6 +53,11 @@ class Dataset:
     fingerprint: str
     order: str
 
+    def certain(self) -> np.ndarray:
+        """Return (n, emotions) float32: 1 for each image's label, whatever its target."""
+        targets: np.ndarray = np.eye(len(self.emotions), dtype=np.float32)[self.labels]
+        return targets
+
     def indices(self, split: str) -> np.ndarray:
         """Return the positions of a split's images; "all" means every image."""
         if split == "all":
@@ -94,11 +99,12 @@ def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
     named in the result, unless more than `max_unreadable_fraction` of all are so.
     """
     dataset = _load(config, seed=seed)
-    for emotion, count in dataset.counts()["train"].items():
-        if count == 0:
+    weights = dataset.targets[dataset.indices("train")].sum(axis=0)
+    for (emotion, count), weight in zip(dataset.counts()["train"].items(), weights, strict=True):
+        if count == 0 or weight == 0:
             raise DataError(
-                f"no image of {emotion!r} is left to train on; add some, or leave the emotion "
-                "out with data.classes."
+                f"no {'image' if count == 0 else 'weight'} of {emotion!r} is left to train on; add "
+                "some, or leave the emotion out with data.classes."
             )
     return dataset
 
@@ -180,9 +186,11 @@ def _targets(
         certain: np.ndarray = np.eye(len(emotions), dtype=np.float32)[labels]
         return certain
     columns = [EMOTIONS.index(emotion) for emotion in emotions]
-    votes = np.array([sample.votes for sample in samples], np.float32)[:, columns]
-    shares: np.ndarray = votes / votes.sum(axis=1, keepdims=True)
-    return shares
+    # In double precision, which holds whatever weights a manifest may have.
+    votes = np.array([sample.votes for sample in samples], np.float64)[:, columns]
+    largest = votes.max(axis=1, keepdims=True)
+    shares: np.ndarray = votes / largest / (votes / largest).sum(axis=1, keepdims=True)
+    return shares.astype(np.float32)
 
 
 def _groups(config: DataConfig, samples: list[Sample], cached: ImageCache) -> np.ndarray | None:

@@ -29,7 +29,6 @@ def degrade(images: np.ndarray, probability: float, generator: np.random.Generat
     changed = images.copy()
     scale = images.shape[1] / REFERENCE_SIDE
     for number, image in enumerate(images):
-        # All are drawn, whatever is done, so that one image's draws do not move another's.
         softened, noisy, compressed, sharpened = generator.random(4) < [*[probability] * 3, 0.5]
         strength, noise, quality = generator.random(3)
         if softened and sharpened:

@@ -17,8 +17,7 @@ def bootstrap_intervals(predictions: Predictions, *, resamples: int) -> dict[str
     As many images as there are, are drawn from them with replacement `resamples` times, always
     by the same seed. Balanced accuracy and macro F1 are averages over the emotions that a
     resample has, so an emotion of few images that is absent from one does not count in it. The
-    interval of the calibration error lies high, for a small error even above it, because
-    repeated images make its bins noisier.
+    calibration error is left out: repeated images make its bins noisier, and it too high.
     """
     labels, predicted = predictions.labels, predictions.predicted
     losses = _losses(predictions)

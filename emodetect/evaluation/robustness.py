@@ -1,4 +1,8 @@
-"""How a model does on the same faces as other sources would deliver them."""
+"""How a model does on the same faces, altered somewhat as other sources would alter them.
+
+These are simple copies, some of them made as `augmentation.degradation` makes its own: they tell
+where a model is brittle, not how it does on another camera's pictures.
+"""
 
 from __future__ import annotations
 
@@ -46,6 +50,18 @@ def _transform(image: np.ndarray, *, scale: float = 1.0, shift: float = 0.0) -> 
     return moved.reshape(image.shape)
 
 
+def _coarsen(image: np.ndarray) -> np.ndarray:
+    side = image.shape[0]
+    small = cv2.resize(image, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR).reshape(image.shape)
+
+
+def _add_noise(image: np.ndarray) -> np.ndarray:
+    # The same for every image, so that one image's copy does not depend on the others.
+    spread = np.random.default_rng(0).normal(0, 10, image.shape)
+    return _to_pixels(np.clip(image + spread, 0, 255))
+
+
 def _darken(image: np.ndarray) -> np.ndarray:
     return _to_pixels(image * 0.5)
 
@@ -82,6 +98,8 @@ ALTERATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "darker": _darken,
     "blurred": _blur,
     "sharper": _sharpen,
+    "noise of 10 grey levels": _add_noise,
+    "half the resolution": _coarsen,
     "mirrored": lambda image: image[:, ::-1],
     "JPEG 30": _compress,
 }

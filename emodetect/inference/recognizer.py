@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from emodetect.artifact import read_artifact
-from emodetect.calibration import at_temperature
 from emodetect.errors import EmodetectError, ModelError
 from emodetect.faces.detectors import DETECTORS, Box
 from emodetect.faces.framing import crop_face
 from emodetect.inference.runtime import MAX_BATCH, open_runtime
 from emodetect.preprocessing import to_input
 from emodetect.shipped import model_path
+from emodetect.temperature import at_temperature
 
 # Stands in the place of an emotion where none is probable enough.
 UNCERTAIN = "uncertain"

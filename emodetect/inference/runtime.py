@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,8 +17,8 @@ from emodetect.preprocessing import channels_of
 from emodetect.quiet import quiet_stderr
 
 MAX_BATCH = 64
-# VGG16 at 224 x 224 has 0.6 GB of them, weights included.
-MAX_TENSOR_BYTES = 2**31
+# VGG16 at 224 x 224 has 4.5 GB of them for a full batch, though few at a time.
+MAX_TENSOR_BYTES = 8 * 2**30
 
 
 class Runtime(Protocol):
@@ -59,16 +60,9 @@ class LiteRTRuntime:
             (output_details,) = self.interpreter.get_output_details()
         except (RuntimeError, ValueError) as error:
             raise ModelError(_damaged(self.path, error)) from None
-        size, channels = artifact.metadata.image_size, channels_of(artifact.metadata.color)
-        expected = (size, size, channels), (len(artifact.metadata.emotions),)
-        found = _without_batch(input_details), _without_batch(output_details)
-        if found != expected:
-            raise ModelError(
-                f"{self.path}: damaged: its metadata say input and output {expected}, the "
-                f"network has {found}."
-            )
+        _check_shapes(artifact, input_details["shape"], output_details["shape"])
         # A flatbuffer of kilobytes may ask for tensors of terabytes.
-        bytes_needed = sum(4 * math.prod(map(int, tensor["shape"])) for tensor in tensors)
+        bytes_needed = sum(map(_bytes_in_full_batch, tensors))
         if bytes_needed > MAX_TENSOR_BYTES:
             raise ModelError(
                 f"{self.path}: refused: its network asks for {bytes_needed:,} bytes of memory."
@@ -106,6 +100,7 @@ class KerasRuntime:
             raise ModelError(
                 f"{artifact.path}: Keras cannot open it: {_first_line(error)}"
             ) from None
+        _check_shapes(artifact, self.model.input_shape, self.model.output_shape)
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return (n, classes) float32 for (n, size, size, channels) float32 in 0-255."""
@@ -113,8 +108,24 @@ class KerasRuntime:
         return np.asarray(self.model(batch, training=False))
 
 
-def _without_batch(details: dict[str, Any]) -> tuple[int, ...]:
-    return tuple(int(side) for side in details["shape"][1:])
+def _check_shapes(
+    artifact: Artifact, found_input: Sequence[int], found_output: Sequence[int]
+) -> None:
+    """Raise ModelError for a network that is not the one of the metadata; batches come first."""
+    size, channels = artifact.metadata.image_size, channels_of(artifact.metadata.color)
+    expected = (size, size, channels), (len(artifact.metadata.emotions),)
+    found = tuple(map(int, found_input[1:])), tuple(map(int, found_output[1:]))
+    if found != expected:
+        raise ModelError(
+            f"{artifact.path}: damaged: its metadata say input and output {expected}, the "
+            f"network has {found}."
+        )
+
+
+def _bytes_in_full_batch(tensor: dict[str, Any]) -> int:
+    dynamic = len(tensor["shape_signature"]) and tensor["shape_signature"][0] == -1
+    size = math.prod(map(int, tensor["shape"])) * np.dtype(tensor["dtype"]).itemsize
+    return int(size) * (MAX_BATCH if dynamic else 1)
 
 
 def _damaged(path: Path, error: Exception) -> str:

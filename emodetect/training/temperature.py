@@ -6,23 +6,23 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss
 
-from emodetect.calibration import at_temperature
+from emodetect.temperature import at_temperature
 
-# Beyond these a temperature says that there was too little to fit it on.
+# At these the images do not tell how sure the model may be: all are named rightly, say.
 LOWEST, HIGHEST = 0.25, 4.0
 # Fewer images give a temperature that is off by a tenth and more.
 FEWEST_IMAGES = 100
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the temperature with the lowest log-loss (Guo et al. 2017), from 0.25 to 4.
+    """Return the temperature with the lowest log-loss (Guo et al. 2017) between 0.25 and 4.
 
     Args:
         probabilities: (n, classes) float, a softmax's outputs on images not trained on.
         labels: (n,) int, the true classes.
 
     Returns:
-        1.0 for fewer than 100 images, which tell too little.
+        1.0 for fewer than 100 images, and where the lowest lies at a limit: both tell too little.
     """
     if len(labels) < FEWEST_IMAGES:
         return 1.0
@@ -34,4 +34,6 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
         bounds=(np.log(LOWEST), np.log(HIGHEST)),
         method="bounded",
     )
-    return float(np.exp(best.x))
+    temperature = float(np.exp(best.x))
+    at_limit = min(temperature / LOWEST, HIGHEST / temperature) < 1.02
+    return 1.0 if at_limit else temperature

@@ -243,7 +243,7 @@ def _validate(model: keras.Model, dataset: Dataset) -> ValidationResult:
     members = dataset.indices("val")
     probabilities = model.predict(
         evaluation_batches(
-            dataset.images, dataset.targets, members, batch_size=EVALUATION_BATCH
+            dataset.images, dataset.certain(), members, batch_size=EVALUATION_BATCH
         ).map(lambda images, _: images),
         verbose=0,
     )
@@ -351,7 +351,7 @@ def _fit(
             ),
             validation_data=evaluation_batches(
                 dataset.images,
-                dataset.targets,
+                dataset.certain(),
                 dataset.indices("val"),
                 batch_size=EVALUATION_BATCH,
             ),
