@@ -17,6 +17,7 @@ from emodetect.training import train  # before TensorFlow, which it sets up
 
 # isort: split
 import csv
+import sys
 import tempfile
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from emodetect.config import (
     validate_data,
 )
 from emodetect.data.dataset import Dataset, load_for_evaluation
+from emodetect.errors import EmodetectError
 from emodetect.evaluation.metrics import compute_metrics
 from emodetect.evaluation.predictions import predict_images
 from emodetect.evaluation.selection import select_images
@@ -112,4 +114,7 @@ def _judge(name: str, model: Path | None, manifest: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EmodetectError as error:
+        sys.exit(f"Error: {error}")

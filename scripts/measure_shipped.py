@@ -11,6 +11,7 @@ Only what stands between `<!-- begin NAME -->` and `<!-- end NAME -->` is rewrit
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 import click
 
+from emodetect.errors import EmodetectError
 from emodetect.evaluation.evaluate import evaluate_model
 from emodetect.evaluation.predictions import Tta
 from emodetect.evaluation.selection import select_images
@@ -258,4 +260,7 @@ def _with_blocks(path: Path, blocks: Mapping[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EmodetectError as error:
+        sys.exit(f"Error: {error}")

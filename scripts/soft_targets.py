@@ -15,6 +15,7 @@ from emodetect.training.models import load_keras  # before TensorFlow, which it 
 # isort: split
 import csv
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from emodetect.config import validate_data
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.data.fer2013 import OTHER_VOTES, VOTE_COLUMNS
 from emodetect.emotions import EMOTIONS
+from emodetect.errors import EmodetectError
 
 SEED = 0
 FOLDS = 5
@@ -211,4 +213,7 @@ def _write(out: Path, emotions: tuple[str, ...], rows: list[list[object]]) -> No
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EmodetectError as error:
+        sys.exit(f"Error: {error}")
