@@ -23,3 +23,8 @@ class ModelError(EmodetectError):
 
 class VideoError(EmodetectError):
     """A camera, video file, stream, display or video writer that does not work."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its kind."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

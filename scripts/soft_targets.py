@@ -126,11 +126,13 @@ def write_blend(
     targets = dataset.targets.copy()
     targets[train] = (1 - share) * _group_means(targets[train], same) + share * teacher
     rows: list[list[object]] = [
-        [_from(out, folder / path), dataset.emotions[label], split, *(f"{p:.4f}" for p in target)]
-        for path, label, split, target in (
-            (dataset.paths[row], dataset.labels[row], dataset.splits[row], targets[row])
-            for row in np.setdiff1d(dataset.indices("all"), faceless)
-        )
+        [
+            _from(out, folder / dataset.paths[row]),
+            dataset.emotions[dataset.labels[row]],
+            dataset.splits[row],
+            *(f"{share:.4f}" for share in targets[row]),
+        ]
+        for row in np.setdiff1d(dataset.indices("all"), faceless)
     ]
     _write(out, dataset.emotions, rows)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from emodetect.artifact import Artifact
 from emodetect.backend import use_tensorflow
-from emodetect.errors import ModelError
+from emodetect.errors import ModelError, first_line
 from emodetect.preprocessing import channels_of
 from emodetect.quiet import quiet_stderr
 
@@ -98,7 +98,7 @@ class KerasRuntime:
             self.model = keras.models.load_model(artifact.path, compile=False)
         except Exception as error:
             raise ModelError(
-                f"{artifact.path}: Keras cannot open it: {_first_line(error)}"
+                f"{artifact.path}: Keras cannot open it: {first_line(error)}"
             ) from None
         _check_shapes(artifact, self.model.input_shape, self.model.output_shape)
 
@@ -129,8 +129,4 @@ def _bytes_in_full_batch(tensor: dict[str, Any]) -> int:
 
 
 def _damaged(path: Path, error: Exception) -> str:
-    return f"{path}: damaged: LiteRT cannot run its network: {_first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    return f"{path}: damaged: LiteRT cannot run its network: {first_line(error)}"

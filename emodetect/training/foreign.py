@@ -13,10 +13,10 @@ import numpy as np
 from emodetect.artifact import Metadata, has_metadata, write_artifact
 from emodetect.data.cache import cache_root
 from emodetect.emotions import canonical_emotion
-from emodetect.errors import ModelError
+from emodetect.errors import ModelError, first_line
 from emodetect.preprocessing import Color
 from emodetect.training.compile import compile_to_litert
-from emodetect.training.models import first_line, load_keras
+from emodetect.training.models import load_keras
 
 
 def adopt_foreign(

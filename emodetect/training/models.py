@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 
 from emodetect.config import ModelConfig
-from emodetect.errors import ConfigError, ModelError
+from emodetect.errors import ConfigError, ModelError, first_line
 from emodetect.preprocessing import Color, channels_of
 
 BACKBONE = "backbone"
@@ -151,11 +151,6 @@ def load_keras(path: Path) -> keras.Model:
         return keras.models.load_model(path, compile=False)
     except Exception as error:
         raise ModelError(f"{path}: Keras cannot open it: {first_line(error)}") from None
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, or its kind."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def check_weights(weights: str) -> None:
