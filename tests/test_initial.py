@@ -194,6 +194,25 @@ def test_init_brings_the_weights_and_is_kept_in_the_config(artifact: Path, tmp_p
     assert load_config("mobilenetv2_fer2013").model.weights == "imagenet"
 
 
+def test_frozen_batch_norm_stays_as_the_artifact_had_it(
+    artifact: Path, donor: keras.Model, small_overrides: list[str], tmp_path: Path
+) -> None:
+    """With `training.freeze_batch_norm` only the other layers train, averaged or not."""
+    from emodetect.training.models import batch_norm_layers, load_keras
+    from emodetect.training.train import train
+
+    changes = ["training.freeze_batch_norm=true", "training.epochs=1", f"output={tmp_path / 'run'}"]
+    with pytest.raises(ConfigError, match="no batch norm to keep"):
+        load_config("demo", [*small_overrides, *changes])
+    config = load_config("demo", [*small_overrides, f"model.init={artifact}", *changes])
+    trained = load_keras(train(config).artifact)
+    for own, theirs in zip(batch_norm_layers(trained), batch_norm_layers(donor), strict=True):
+        for weights, before in zip(own.get_weights(), theirs.get_weights(), strict=True):
+            assert np.array_equal(weights, before)
+    first = [model.get_layer(BACKBONE).get_layer("Conv1") for model in (trained, donor)]
+    assert not np.array_equal(first[0].get_weights()[0], first[1].get_weights()[0])
+
+
 def test_the_shipped_model_can_be_started_from() -> None:
     """`model.init = "shipped"` fits the reference preset as it stands, with its seven emotions."""
     config = load_config("mobilenetv2_fer2013", ["model.init=shipped"])

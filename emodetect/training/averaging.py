@@ -46,7 +46,10 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_test_begin(logs)
-        layers = batch_norm_layers(self.model)
+        # A frozen one belongs to no weights in particular: raw and averaged ones both read it.
+        layers = [layer for layer in batch_norm_layers(self.model) if layer.trainable]
+        if not layers:
+            return
         usual = [layer.momentum for layer in layers]
         for layer in layers:
             layer.momentum = self.momentum

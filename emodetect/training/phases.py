@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from emodetect.config import ExperimentConfig, TrainingConfig
-from emodetect.training.models import BACKBONE, freeze_below
+from emodetect.training.models import BACKBONE, batch_norm_layers, freeze_below
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,9 @@ def compile_model(model: keras.Model, phase: Phase, config: ExperimentConfig, st
         schedule: Any = training.head_learning_rate
     else:
         freeze_below(model, training.fine_tune_from)
+        if training.freeze_batch_norm:
+            for layer in batch_norm_layers(model):
+                layer.trainable = False
         warmup = int(training.warmup * steps)
         schedule = keras.optimizers.schedules.CosineDecay(
             0.0,
