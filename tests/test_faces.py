@@ -8,7 +8,8 @@ import pytest
 
 from emodetect.data.synthetic import draw_scene
 from emodetect.emotions import EMOTIONS
-from emodetect.faces.detectors import DETECTORS, SCAN_SIDE, Box, HaarDetector, WholeImage
+from emodetect.faces.boxes import Box
+from emodetect.faces.detectors import DETECTORS, SCAN_SIDE, HaarDetector, WholeImage
 from emodetect.faces.framing import crop_face
 
 

@@ -69,3 +69,19 @@ def show(model: str) -> None:
     from emodetect.cards import model_card
 
     click.echo(model_card(model), nl=False)
+
+
+@models.command()
+@click.argument("name", type=click.Choice(["yunet"]))
+def fetch(name: str) -> None:
+    """Download what is not part of the package: yunet, a face detector (230 KB, MIT licence).
+
+    The file is checked against a known SHA-256 and kept in the user's cache. Nothing else of
+    emodetect ever downloads by itself but Keras' ImageNet weights for training.
+
+    \b
+    emodetect models fetch yunet
+    """
+    from emodetect.faces.yunet import fetch_yunet
+
+    click.echo(f"{name}: {fetch_yunet()}")

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from emodetect.cache_folder import cache_root
 from emodetect.config import DataConfig
 from emodetect.data.crops import read_crops
 from emodetect.data.listing import Sample, SkippedFile
@@ -75,13 +76,6 @@ class ImageCache:
     digests: np.ndarray
     skipped: tuple[SkippedFile, ...]
     faceless: tuple[str, ...]
-
-
-def cache_root(configured: Path | None) -> Path:
-    """Return the folder of all caches: the configured one, else one in the user's cache."""
-    if configured is not None:
-        return configured
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "emodetect"
 
 
 @contextmanager

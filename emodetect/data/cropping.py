@@ -17,7 +17,7 @@ from emodetect.data.folders import files_below, is_photo
 from emodetect.data.listing import NAMED_AT_MOST, SkippedFile
 from emodetect.data.manifest import open_csv
 from emodetect.errors import DataError, ImageError
-from emodetect.faces.detectors import Box
+from emodetect.faces.boxes import Box
 from emodetect.faces.framing import crop_face
 from emodetect.outputs import check_output_folder
 from emodetect.preprocessing import IMAGE_SUFFIXES

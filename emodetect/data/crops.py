@@ -11,7 +11,8 @@ from emodetect.config import DataConfig
 from emodetect.data.fer2013 import read_pixels
 from emodetect.data.listing import Sample
 from emodetect.errors import ImageError
-from emodetect.faces.detectors import DETECTORS, Box, Detector
+from emodetect.faces.boxes import Box
+from emodetect.faces.detectors import DETECTORS, Detector
 from emodetect.faces.framing import crop_face
 from emodetect.preprocessing import read_image
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from emodetect.cache_folder import cache_root
 from emodetect.config import DataConfig
-from emodetect.data.cache import cache_root, publish
+from emodetect.data.cache import publish
 from emodetect.data.fer2013 import read_fer2013_csv, read_ferplus
 from emodetect.data.folders import read_folder
 from emodetect.data.listing import Listing

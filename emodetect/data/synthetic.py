@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -509,6 +509,41 @@ def draw_scene(
         pen = _pen_for(canvas, (2.0 * x, 2.0 * y, 2.0 * side), 6.0, rng)
         _draw_person(pen, face.emotion, rng)
     return Scene(_develop(canvas, width, height, rng.uniform(0.5, 1.0), rng), tuple(faces))
+
+
+def draw_film(
+    emotions: Sequence[str],
+    rng: np.random.Generator,
+    *,
+    frames: int,
+    width: int = 640,
+    height: int = 360,
+) -> Iterator[Scene]:
+    """Draw a film of people side by side, each moving to and fro, one for each emotion.
+
+    The faces of a frame stand in the same order as those of the others. Raises ValueError as
+    `draw_scene` does.
+    """
+    background = _draw_background(height, width, 5, rng)
+    lane = width // len(emotions)
+    people = [
+        draw_scene([emotion], rng, width=lane * 4 // 5, height=height * 9 // 10)
+        for emotion in emotions
+    ]
+    swing = np.array([lane - people[0].image.shape[1], height - people[0].image.shape[0]])
+    # Radians a frame, across and down; half a cycle takes some 30 to 60 frames.
+    speed, phase = rng.uniform(0.05, 0.1, (len(people), 2)), rng.uniform(0, 6, (len(people), 2))
+    for index in range(frames):
+        image, faces = background.copy(), []
+        places = (swing * (0.5 + 0.5 * np.sin(phase + speed * index))).astype(int)
+        for number, (person, (x, y)) in enumerate(zip(people, places, strict=True)):
+            left, top = number * lane + int(x), int(y)
+            rows, columns = person.image.shape[:2]
+            image[top : top + rows, left : left + columns] = person.image
+            (face,) = person.faces
+            box = (left + face.box[0], top + face.box[1], face.box[2], face.box[3])
+            faces.append(SceneFace(box, face.emotion))
+        yield Scene(image, tuple(faces))
 
 
 def draw_dataset(

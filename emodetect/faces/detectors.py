@@ -10,20 +10,33 @@ import cv2
 import numpy as np
 
 from emodetect.errors import EmodetectError
-
-Box = tuple[int, int, int, int]
-"""x, y, width, height in pixels; x and y are the top left corner."""
+from emodetect.faces.boxes import Box, clip, merge
+from emodetect.faces.yunet import YuNetDetector, yunet_path
 
 # Faces of a photo are found well at this length of its longer side; scanning a camera's full
 # twelve megapixels takes twenty times as long.
 SCAN_SIDE = 1280
+# The side of the faces that OpenCV's cascade was trained on, the least it can find.
+WINDOW = 24
 
 
 class Detector(Protocol):
-    """Finds faces; not safe to use from several threads at once."""
+    """Finds faces; not safe to use from several threads at once.
+
+    Images are (height, width, 3) uint8 BGR, boxes in their pixels, largest first, none over
+    another.
+    """
 
     def detect(self, image: np.ndarray) -> list[Box]:
-        """Return the boxes of the faces of a (height, width, 3) uint8 BGR image, largest first."""
+        """Return the faces of a photo, however large it is."""
+        ...
+
+    def scan(self, image: np.ndarray) -> list[Box]:
+        """Return what may be a face in a small image: quickly, each to be confirmed by `locate`."""
+        ...
+
+    def locate(self, patch: np.ndarray, side: float) -> list[Box]:
+        """Return the faces of about `side` pixels in a patch that is not much larger."""
         ...
 
 
@@ -58,21 +71,38 @@ class HaarDetector:
 
     def detect(self, image: np.ndarray) -> list[Box]:
         """Return the boxes of the faces of a (height, width, 3) uint8 BGR image, largest first."""
+        height, width = image.shape[:2]
         gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        height, width = gray.shape
         scale = max(1.0, max(height, width) / SCAN_SIDE)
         if scale > 1:
             small = max(1, round(width / scale)), max(1, round(height / scale))
             gray = cv2.resize(gray, small, interpolation=cv2.INTER_AREA)
-        smallest = max(24, min(self.min_size, min(gray.shape) // 5))
+        smallest = max(WINDOW, min(self.min_size, min(gray.shape) // 5))
         hits = self.cascade.detectMultiScale(
             gray, self.scale_factor, self.min_neighbors, minSize=(smallest, smallest)
         )
-        boxes = []
-        for x, y, w, h in np.asarray(hits, np.float64).reshape(-1, 4) * scale:
-            left, top = min(round(x), width - 1), min(round(y), height - 1)
-            boxes.append((left, top, min(round(w), width - left), min(round(h), height - top)))
-        return sorted(boxes, key=lambda box: (-box[2] * box[3], box))
+        return _boxes(hits, width, height, scale)
+
+    def scan(self, image: np.ndarray) -> list[Box]:
+        """Return what may be a face in a small image: larger steps and fewer hits suffice."""
+        gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        hits = self.cascade.detectMultiScale(gray, 1.2, 3)
+        return _boxes(hits, gray.shape[1], gray.shape[0])
+
+    def locate(self, patch: np.ndarray, side: float) -> list[Box]:
+        """Return the faces of about `side` pixels in a patch that is not much larger."""
+        gray = cv2.cvtColor(patch, cv2.COLOR_BGR2GRAY)
+        smallest, largest = max(WINDOW, round(side * 0.8)), max(WINDOW, round(side * 1.25))
+        # A narrow range of sizes gives few hits, so finer steps, and fewer that must agree.
+        hits = self.cascade.detectMultiScale(
+            gray, 1.08, 3, minSize=(smallest, smallest), maxSize=(largest, largest)
+        )
+        return _boxes(hits, gray.shape[1], gray.shape[0])
+
+
+def _boxes(hits: object, width: int, height: int, scale: float = 1.0) -> list[Box]:
+    rows = np.asarray(hits, np.float64).reshape(-1, 4) * scale
+    return merge([clip(row, width, height) for row in rows])
 
 
 class WholeImage:
@@ -83,5 +113,35 @@ class WholeImage:
         height, width = image.shape[:2]
         return [(0, 0, width, height)]
 
+    scan = detect
 
-DETECTORS: dict[str, Callable[[], Detector]] = {"haar": HaarDetector, "none": WholeImage}
+    def locate(self, patch: np.ndarray, side: float) -> list[Box]:
+        """Return the one box that covers the patch."""
+        return self.detect(patch)
+
+
+DETECTORS: dict[str, Callable[[], Detector]] = {
+    "haar": HaarDetector,
+    "yunet": YuNetDetector,
+    "none": WholeImage,
+}
+
+
+def open_detector(name: str) -> Detector:
+    """Return a detector by its name, or YuNet with the model of a path that ends in .onnx.
+
+    Raises EmodetectError for another name, and for a model that is not there or no detector.
+    """
+    if name.lower().endswith(".onnx"):
+        return YuNetDetector(Path(name))
+    if name not in DETECTORS:
+        raise EmodetectError(
+            f"detector: expected {', '.join(DETECTORS)} or the path of a YuNet model (.onnx), "
+            f"got {name!r}."
+        )
+    return DETECTORS[name]()
+
+
+def installed_detectors() -> tuple[str, ...]:
+    """Return the names of the detectors that find faces and have what they need."""
+    return ("haar", "yunet") if yunet_path().is_file() else ("haar",)

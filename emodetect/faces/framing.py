@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from emodetect.faces.detectors import Box
+from emodetect.faces.boxes import Box
 
 
 def crop_face(image: np.ndarray, box: Box, *, margin: float = 0.0) -> np.ndarray:

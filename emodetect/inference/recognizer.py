@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,10 @@ import numpy as np
 
 from emodetect.artifact import read_artifact
 from emodetect.errors import EmodetectError, ModelError
-from emodetect.faces.detectors import DETECTORS, Box
+from emodetect.faces.boxes import Box
+from emodetect.faces.detectors import open_detector
 from emodetect.faces.framing import crop_face
+from emodetect.faces.tracking import TrackingOptions
 from emodetect.inference.runtime import MAX_BATCH, open_runtime
 from emodetect.preprocessing import to_input
 from emodetect.shipped import model_path
@@ -30,12 +32,14 @@ class Face:
         emotion: the most probable one, or "uncertain".
         confidence: the probability of the most probable one.
         scores: the probability of each emotion, in the model's label order.
+        id: which face of a video it is, from 1; None in a still image.
     """
 
     box: Box
     emotion: str
     confidence: float
     scores: dict[str, float]
+    id: int | None = None
 
     @property
     def guesses(self) -> list[tuple[str, float]]:
@@ -48,14 +52,16 @@ class EmotionRecognizer:
 
     Args:
         model: an artifact's path, a shipped model's name, or None for the default one.
-        detector: "haar", or "none" to take each image as one face.
+        detector: "haar", "yunet", the path of a YuNet model (.onnx), or "none" to take each
+            image as one face.
         threads: for the classifier; the machine's cores (at most 4) if None.
         uncertain_below: a face whose best probability is below this has the emotion
             "uncertain"; 0 to 1.
 
     Raises:
         ModelError: for a model that is missing, damaged or foreign.
-        EmodetectError: for an `uncertain_below` that is no probability.
+        EmodetectError: for a detector that is not there, and an `uncertain_below` that is no
+            probability.
 
     Not safe to use from several threads at once; make one for each.
     """
@@ -77,7 +83,7 @@ class EmotionRecognizer:
         self.path = artifact.path
         self.metadata = artifact.metadata
         self.emotions = artifact.metadata.emotions
-        self.detector = DETECTORS[detector]()
+        self.detector, self.detector_name = open_detector(detector), detector
         self.runtime = open_runtime(artifact, threads=threads)
 
     def detect(self, image: np.ndarray) -> list[Box]:
@@ -130,14 +136,36 @@ class EmotionRecognizer:
         """Return the faces of a (height, width, 3) uint8 BGR image, largest first."""
         boxes = self.detect(image)
         scores = self.classify([self.crop(image, box) for box in boxes])
-        return [self._face(box, row) for box, row in zip(boxes, scores, strict=True)]
+        return [
+            self.face(box, row, best=int(np.argmax(row)))
+            for box, row in zip(boxes, scores, strict=True)
+        ]
 
-    def _face(self, box: Box, scores: np.ndarray) -> Face:
-        best = int(np.argmax(scores))
+    def track(
+        self,
+        frames: Iterable[np.ndarray],
+        *,
+        fps: float = 25.0,
+        options: TrackingOptions | None = None,
+    ) -> Iterator[list[Face]]:
+        """Yield the faces of each frame of a video, with ids and smoothed scores.
+
+        Args:
+            frames: (height, width, 3) uint8 BGR each, in order.
+            fps: frames a second, by which scores and boxes are smoothed.
+        """
+        from emodetect.inference.tracking import EmotionTracker
+
+        tracker = EmotionTracker(self, options)
+        for index, image in enumerate(frames):
+            yield tracker.update(image, index / fps)
+
+    def face(self, box: Box, scores: np.ndarray, *, best: int, id: int | None = None) -> Face:
+        """Return a face of (emotions,) probabilities whose emotion is that of index `best`."""
         confidence = float(scores[best])
         emotion = UNCERTAIN if confidence < self.uncertain_below else self.emotions[best]
         named = {name: float(score) for name, score in zip(self.emotions, scores, strict=True)}
-        return Face(box, emotion, confidence, named)
+        return Face(box, emotion, confidence, named, id)
 
 
 def _are_probabilities(answers: np.ndarray, *, classes: int) -> bool:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from emodetect.artifact import Metadata, has_metadata, write_artifact
-from emodetect.data.cache import cache_root
+from emodetect.cache_folder import cache_root
 from emodetect.emotions import canonical_emotion
 from emodetect.errors import ModelError, first_line
 from emodetect.preprocessing import Color
@@ -42,7 +42,7 @@ def adopt_foreign(
     low, high = pixel_range
     key = hashlib.sha256(f"v1 {emotions} {low} {high}".encode())
     key.update(path.read_bytes())
-    adopted = cache_root(None) / "models" / f"{path.stem}-{key.hexdigest()[:16]}.keras"
+    adopted = cache_root() / "models" / f"{path.stem}-{key.hexdigest()[:16]}.keras"
     if adopted.is_file():
         return adopted
     model = load_keras(path)

@@ -1,0 +1,224 @@
+"""Following faces through a video: a search near each one's last place, a full scan at times.
+
+The scan sees each frame much reduced, and what it finds becomes a face once the detector
+confirms it close up. Detections go to faces by least cost (Kuhn 1955), where the cost of a pair
+is 1 - IoU plus the distance of the centres in sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from emodetect.faces.boxes import SAME_FACE_IOU, Box, clip, distance, iou
+from emodetect.faces.detectors import Detector
+
+# Side to which a face is reduced for the search near its last place: enough for the cascade.
+FACE_SIDE = 40
+# The searched region, in sides of the face: it may move by 0.4 sides between two frames.
+REGION = 1.8
+# Costs above this are no match: two centres a side apart, nothing shared.
+MAX_COST = 2.0
+# A face that is seen again for less than this is one more person.
+MAX_SIZE_RATIO = 1.8
+# Mean difference of two frames' thumbnails (0-255) that tells a cut to another scene.
+CUT_DIFFERENCE = 32.0
+THUMBNAIL = (32, 18)
+# Full scans while a face is looked for, or there is none.
+SEARCH_INTERVAL_S = 0.1
+
+
+@dataclass(frozen=True)
+class TrackingOptions:
+    """How faces are followed.
+
+    Attributes:
+        scan_interval_s: seconds between full scans for new faces while all known are seen.
+        scan_side: pixels that the longer side of a frame is reduced to for a scan. The cascade
+            finds faces from 24 of these pixels on: at 320, from 7.5 % of the longer side.
+        keep_s: how long a face that is not found stays at its last place.
+        box_smoothing_s: time constant of the moving average of boxes; 0 switches it off.
+        score_smoothing_s: the same of the emotions' probabilities.
+        hysteresis: by how much another emotion's probability must lead for the label to change.
+    """
+
+    scan_interval_s: float = 0.5
+    scan_side: int = 320
+    keep_s: float = 0.4
+    box_smoothing_s: float = 0.08
+    score_smoothing_s: float = 0.4
+    hysteresis: float = 0.1
+
+
+@dataclass
+class Track:
+    """A face that is followed.
+
+    Attributes:
+        id: from 1, never used again.
+        box: where it was found last.
+        shown: the same, its moving average over time.
+    """
+
+    id: int
+    box: Box
+    seen_s: float
+    shown: np.ndarray = field(default_factory=lambda: np.zeros(4))
+
+
+class FaceTracker:
+    """Finds the faces of a video's frames, each with the id that it had before.
+
+    Not safe to use from several threads at once.
+    """
+
+    def __init__(self, detector: Detector, options: TrackingOptions | None = None) -> None:
+        self.detector = detector
+        self.options = options or TrackingOptions()
+        self.tracks: list[Track] = []
+        self.next_id = 1
+        self.scanned_s = -np.inf
+        self.last_s = -np.inf
+        self.thumbnail: np.ndarray | None = None
+
+    def update(self, image: np.ndarray, time_s: float) -> list[tuple[int, Box]]:
+        """Return the ids and boxes of a frame's faces, those longest followed first.
+
+        Args:
+            image: (height, width, 3) uint8 BGR; may differ in size from the frame before.
+            time_s: of the frame, later than the one's before.
+        """
+        if self._is_cut(image):
+            self.tracks, self.scanned_s = [], -np.inf
+        elapsed_s, self.last_s = time_s - self.last_s, time_s
+        lost = [track for track in self.tracks if not self._follow(track, image, time_s)]
+        wait_s = SEARCH_INTERVAL_S if lost or not self.tracks else self.options.scan_interval_s
+        # A millionth: frames at equal steps must not miss their scan by a rounding.
+        if time_s - self.scanned_s >= wait_s - 1e-6:
+            self.scanned_s = time_s
+            self._match(self._scan(image), image, time_s)
+        self.tracks = [
+            track
+            for track in self._without_doubles()
+            if time_s - track.seen_s <= self.options.keep_s
+        ]
+        height, width = image.shape[:2]
+        keep = kept_share(elapsed_s, self.options.box_smoothing_s)
+        found = []
+        for track in self.tracks:
+            box = np.asarray(track.box, np.float64)
+            track.shown = keep * track.shown + (1 - keep) * box if track.shown.any() else box
+            found.append((track.id, clip(track.shown.tolist(), width, height)))
+        return found
+
+    def _is_cut(self, image: np.ndarray) -> bool:
+        small = cv2.resize(image, THUMBNAIL, interpolation=cv2.INTER_LINEAR).astype(np.int16)
+        before, self.thumbnail = self.thumbnail, small
+        return before is not None and float(np.abs(small - before).mean()) > CUT_DIFFERENCE
+
+    def _follow(self, track: Track, image: np.ndarray, time_s: float) -> bool:
+        found = self._near(image, track.box)
+        if found is not None:
+            track.box, track.seen_s = found, time_s
+        return found is not None
+
+    def _near(self, image: np.ndarray, box: Box) -> Box | None:
+        """Return the face that the detector finds around a box, the likest one."""
+        height, width = image.shape[:2]
+        x, y, w, h = box
+        grow = (REGION - 1) / 2
+        region = clip((x - w * grow, y - h * grow, w * REGION, h * REGION), width, height)
+        left, top, patch_width, patch_height = region
+        patch = image[top : top + patch_height, left : left + patch_width]
+        scale = max(1.0, (w + h) / 2 / FACE_SIDE)
+        small = _reduced(patch, scale)
+        boxes = [
+            clip((left + a, top + b, c, d), width, height)
+            for a, b, c, d in _enlarged(
+                self.detector.locate(small, (w + h) / 2 / scale), small, patch
+            )
+        ]
+        likely = [(cost, found) for found in boxes if (cost := _cost(box, found)) < MAX_COST]
+        return min(likely)[1] if likely else None
+
+    def _scan(self, image: np.ndarray) -> list[Box]:
+        height, width = image.shape[:2]
+        small = _reduced(image, max(height, width) / self.options.scan_side)
+        return [
+            clip(box, width, height) for box in _enlarged(self.detector.scan(small), small, image)
+        ]
+
+    def _match(self, boxes: Sequence[Box], image: np.ndarray, time_s: float) -> None:
+        """Give the boxes of a scan to known faces; make new ones of what is confirmed."""
+        pairs = _assign([track.box for track in self.tracks], boxes)
+        for row, column in pairs:
+            track = self.tracks[row]
+            if track.seen_s < time_s:  # not found near its last place
+                found = self._near(image, boxes[column])
+                if found is not None:
+                    track.box, track.seen_s = found, time_s
+        for column in set(range(len(boxes))) - {column for _, column in pairs}:
+            found = self._near(image, boxes[column])
+            if found is not None and not any(
+                iou(found, track.box) > SAME_FACE_IOU for track in self.tracks
+            ):
+                self.tracks.append(Track(self.next_id, found, time_s))
+                self.next_id += 1
+
+    def _without_doubles(self) -> list[Track]:
+        """Return the faces without those that came to lie over an older one."""
+        kept: list[Track] = []
+        for track in self.tracks:
+            if not any(iou(track.box, older.box) > SAME_FACE_IOU for older in kept):
+                kept.append(track)
+        return kept
+
+
+def _reduced(image: np.ndarray, scale: float) -> np.ndarray:
+    if scale <= 1:
+        return image
+    size = max(1, round(image.shape[1] / scale)), max(1, round(image.shape[0] / scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _enlarged(
+    boxes: Sequence[Box], small: np.ndarray, image: np.ndarray
+) -> list[tuple[float, float, float, float]]:
+    """Return boxes of a reduced image in the pixels of the image."""
+    y_scale, x_scale = image.shape[0] / small.shape[0], image.shape[1] / small.shape[1]
+    return [(x * x_scale, y * y_scale, w * x_scale, h * y_scale) for x, y, w, h in boxes]
+
+
+def kept_share(elapsed_s: float, constant_s: float) -> float:
+    """Return what an exponential moving average keeps of itself after some seconds."""
+    return float(np.exp(-elapsed_s / constant_s)) if constant_s > 0 else 0.0
+
+
+def _cost(a: Box, b: Box) -> float:
+    """Return what it costs to take two boxes for the same face; infinite for other sizes."""
+    ratio = (a[2] * a[3]) / (b[2] * b[3])
+    if not MAX_SIZE_RATIO**-2 < ratio < MAX_SIZE_RATIO**2:
+        return np.inf
+    return 1 - iou(a, b) + distance(a, b)
+
+
+def _assign(tracked: Sequence[Box], found: Sequence[Box]) -> list[tuple[int, int]]:
+    """Return the pairs (tracked, found) of least total cost, without those above MAX_COST."""
+    costs = np.array([[_cost(a, b) for b in found] for a in tracked]).reshape(
+        len(tracked), len(found)
+    )
+    possible = costs < MAX_COST
+    if (possible.sum(axis=0) <= 1).all() and (possible.sum(axis=1) <= 1).all():
+        return [(int(row), int(column)) for row, column in np.argwhere(possible)]
+    # Only here, because its import takes half a second, and faces seldom come so close.
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(np.where(possible, costs, 1e3))
+    return [
+        (int(row), int(column))
+        for row, column in zip(rows, columns, strict=True)
+        if possible[row, column]
+    ]

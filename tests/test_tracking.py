@@ -1,0 +1,207 @@
+"""Following faces: the same number for the same face, steady labels, nothing that is not there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from emodetect.data.synthetic import draw_film
+from emodetect.faces.boxes import Box, clip, iou, merge
+from emodetect.faces.detectors import HaarDetector, WholeImage
+from emodetect.faces.tracking import FaceTracker, TrackingOptions
+from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.inference.tracking import EmotionTracker
+
+FPS = 25.0
+
+
+class BrightSquares:
+    """Stands in for a detector: every bright square is a face."""
+
+    def detect(self, image: np.ndarray) -> list[Box]:
+        bright = (image[:, :, 0] > 127).astype(np.uint8)
+        rows = cv2.connectedComponentsWithStats(bright)[2][1:]
+        return merge([(int(x), int(y), int(w), int(h)) for x, y, w, h, _ in rows])
+
+    scan = detect
+
+    def locate(self, patch: np.ndarray, side: float) -> list[Box]:
+        return [box for box in self.detect(patch) if 0.9 < box[2] / side < 1.1]
+
+
+def squares(*boxes: Box) -> np.ndarray:
+    """A dark picture with bright squares, (200, 400, 3)."""
+    image = np.zeros((200, 400, 3), np.uint8)
+    for x, y, width, height in boxes:
+        image[y : y + height, x : x + width] = 255
+    return image
+
+
+def test_faces_of_a_film_keep_their_numbers() -> None:
+    """In a film of two moving people each is found on all frames, always with one number."""
+    for seed in (1, 7):
+        tracker = FaceTracker(HaarDetector())
+        numbers: dict[str, set[int]] = {"happy": set(), "surprise": set()}
+        film = draw_film(["happy", "surprise"], np.random.default_rng(seed), frames=40)
+        for index, scene in enumerate(film):
+            found = tracker.update(scene.image, index / FPS)
+            assert len(found) == 2
+            for face in scene.faces:
+                number, box = max(found, key=lambda item: iou(item[1], face.box))
+                assert iou(box, face.box) >= 0.5
+                numbers[face.emotion].add(number)
+        assert sorted(numbers.values(), key=min) == [{1}, {2}]
+
+
+def test_a_fast_face_keeps_its_number() -> None:
+    """A face that leaves the searched region between two frames is found by a scan."""
+    tracker = FaceTracker(BrightSquares())
+    tracker.update(squares((20, 50, 60, 60)), 0)
+    found = [tracker.update(squares((x, 50, 60, 60)), x / 500) for x in (78, 136, 194)]
+    assert [number for ((number, _),) in found] == [1, 1, 1]
+    assert iou(found[-1][0][1], (194, 50, 60, 60)) > 0.5
+
+
+def test_two_faces_side_by_side_are_not_exchanged() -> None:
+    """Where either of two faces could be either of two before, the nearest overall pairs hold."""
+    tracker = FaceTracker(BrightSquares())
+    tracker.update(squares((20, 50, 60, 60), (100, 50, 60, 60)), 0)
+    # Both jump out of the region searched, so that only the scan's pairs tell who is who.
+    found = dict(tracker.update(squares((58, 50, 60, 60), (138, 50, 60, 60)), 0.2))
+    assert found[1][0] < found[2][0]
+    assert tracker.next_id == 3
+
+
+def test_a_lost_face_stays_for_a_moment_and_comes_back_as_another() -> None:
+    """A face not found keeps its place for `keep_s`; who comes later gets a new number."""
+    tracker = FaceTracker(BrightSquares(), TrackingOptions(keep_s=0.4))
+    box = (20, 50, 60, 60)
+    tracker.update(squares(box), 0)
+    assert [number for number, _ in tracker.update(squares(), 0.3)] == [1]
+    assert tracker.update(squares(), 0.5) == []
+    assert [number for number, _ in tracker.update(squares(box), 0.7)] == [2]
+
+
+def test_a_cut_to_another_scene_makes_new_faces() -> None:
+    """Who stands in the same place after a cut is somebody else."""
+    dark, box = squares((20, 50, 60, 60)), (20, 50, 60, 60)
+    light = np.full_like(dark, 100)
+    light[50:110, 20:80] = 255
+    tracker = FaceTracker(BrightSquares())
+    assert tracker.update(dark, 0) == [(1, box)]
+    assert tracker.update(light, 0.04) == [(2, box)]
+
+
+def test_a_new_face_is_found_by_the_next_scan() -> None:
+    """While one face is followed, another one is found after the interval, not before."""
+    tracker = FaceTracker(BrightSquares(), TrackingOptions(scan_interval_s=0.5))
+    one, two = squares((20, 50, 60, 60)), squares((20, 50, 60, 60), (250, 50, 60, 60))
+    tracker.update(one, 0)
+    assert len(tracker.update(two, 0.25)) == 1
+    assert len(tracker.update(two, 0.5)) == 2
+
+
+def test_what_is_no_face_close_up_is_none() -> None:
+    """What a scan takes for a face and a closer look does not is left out."""
+
+    class Hasty(BrightSquares):
+        def locate(self, patch: np.ndarray, side: float) -> list[Box]:
+            return []
+
+    assert FaceTracker(Hasty()).update(squares((20, 50, 60, 60)), 0) == []
+
+
+def test_frames_may_change_their_size() -> None:
+    """A stream that changes its size gives boxes inside each frame."""
+    tracker = FaceTracker(BrightSquares())
+    for index, size in enumerate([(400, 200), (80, 40), (1600, 800), (3, 2), (400, 200)]):
+        image = cv2.resize(squares((20, 50, 60, 60)), size)
+        for _, (x, y, width, height) in tracker.update(image, index / FPS):
+            assert min(x, y) >= 0
+            assert x + width <= size[0]
+            assert y + height <= size[1]
+
+
+def test_whole_images_are_one_face() -> None:
+    """With the detector `none` each frame is the same one face."""
+    tracker = FaceTracker(WholeImage())
+    image = squares()
+    assert tracker.update(image, 0) == tracker.update(image, 1) == [(1, (0, 0, 400, 200))]
+
+
+def test_boxes_over_one_face_are_one() -> None:
+    """Of boxes that overlap much, or lie inside another, the largest stays; others all stay."""
+    face = (100, 100, 100, 100)
+    assert merge([(110, 110, 95, 95), face, (120, 120, 40, 40)]) == [face]
+    apart = [face, (190, 100, 90, 90), (300, 0, 20, 20)]
+    assert merge(apart) == apart
+    assert clip((-10.4, 5.6, 30, 300), 40, 50) == (0, 6, 20, 44)
+
+
+@pytest.fixture
+def recognizer(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> EmotionRecognizer:
+    """A recogniser of three emotions whose answers a test sets in `answers`."""
+    made = EmotionRecognizer(artifact, detector="none")
+    made.answers = []  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        made,
+        "classify",
+        lambda crops: np.array([made.answers.pop(0) for _ in crops], np.float32).reshape(-1, 3),
+    )
+    return made
+
+
+HAPPY, SAD = (0.6, 0.3, 0.1), (0.3, 0.6, 0.1)
+
+
+def test_labels_do_not_flicker(recognizer: EmotionRecognizer) -> None:
+    """Single other frames do not change a label, a lasting change does within a second."""
+    recognizer.answers = [*[HAPPY, HAPPY, SAD] * 8, *[SAD] * 25]
+    shown = [faces[0] for faces in recognizer.track([squares()] * 49, fps=FPS)]
+    assert {face.emotion for face in shown[:24]} == {"happy"}
+    assert shown[-1].emotion == "sad"
+    assert [face.id for face in shown] == [1] * 49
+    for face in shown:
+        assert sum(face.scores.values()) == pytest.approx(1, abs=1e-5)
+        assert face.confidence == face.scores[face.emotion]
+
+
+def test_smoothing_has_its_time_constant(recognizer: EmotionRecognizer) -> None:
+    """After a jump of the answers the scores have gone 1 - 1/e of the way in one constant."""
+    for step_s in (0.04, 0.2):
+        frames = round(0.4 / step_s)
+        recognizer.answers = [(1, 0, 0), *[(0, 1, 0)] * frames]
+        tracker = EmotionTracker(recognizer, TrackingOptions(score_smoothing_s=0.4))
+        for index in range(frames + 1):
+            faces = tracker.update(squares(), index * step_s)
+        assert faces[0].scores["sad"] == pytest.approx(1 - np.exp(-1), abs=1e-4)
+
+
+def test_without_smoothing_each_frame_speaks_for_itself(recognizer: EmotionRecognizer) -> None:
+    """With both options at 0 labels and scores are those of the frame."""
+    recognizer.answers = [HAPPY, SAD, HAPPY]
+    options = TrackingOptions(score_smoothing_s=0, hysteresis=0)
+    faces = [found[0] for found in recognizer.track([squares()] * 3, options=options)]
+    assert [face.emotion for face in faces] == ["happy", "sad", "happy"]
+    assert list(faces[1].scores.values()) == pytest.approx(SAD)
+
+
+def test_one_face_is_followed_without_scipy(artifact: Path) -> None:
+    """SciPy, half a second to import, is not needed while faces stand apart."""
+    code = f"""
+import sys
+sys.modules["scipy"] = None
+import numpy as np
+from emodetect.data.synthetic import draw_film
+from emodetect.inference.recognizer import EmotionRecognizer
+film = draw_film(["happy", "sad"], np.random.default_rng(1), frames=3)
+recognizer = EmotionRecognizer({str(artifact)!r})
+print([len(faces) for faces in recognizer.track(scene.image for scene in film)])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[2, 2, 2]\n"
