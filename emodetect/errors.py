@@ -25,6 +25,10 @@ class VideoError(EmodetectError):
     """A camera, video file, stream, display or video writer that does not work."""
 
 
+class SourceError(VideoError):
+    """A camera, video file or stream that cannot be opened or gives no more pictures."""
+
+
 def first_line(error: Exception) -> str:
     """Return the first line of what an error says, or its kind."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,22 +22,23 @@ from click.testing import CliRunner, Result
 
 from emodetect.cli.webcam import webcam
 from emodetect.data.synthetic import draw_scene
-from emodetect.errors import VideoError
-from emodetect.inference import capture, recording, video
-from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.errors import ModelError, SourceError, VideoError
+from emodetect.inference import capture, live, pipeline, recording
+from emodetect.inference.recognizer import EmotionRecognizer, Face
 
 FPS, FRAMES, SHIFT = 12.5, 12, 3
 COMMAND = [sys.executable, "-m", "emodetect", "webcam"]
 
 
 class FakeCapture:
-    """Stands in for cv2.VideoCapture."""
+    """Stands in for cv2.VideoCapture, with some seconds from one picture to the next."""
 
-    def __init__(self, images: Iterable[np.ndarray]) -> None:
-        self.images = iter(images)
+    def __init__(self, images: Iterable[np.ndarray], *, wait_s: float = 0.0) -> None:
+        self.images, self.wait_s = iter(images), wait_s
         self.image: np.ndarray | None = None
 
     def grab(self) -> bool:
+        time.sleep(self.wait_s)
         self.image = next(self.images, None)
         return self.image is not None
 
@@ -45,6 +47,9 @@ class FakeCapture:
 
     def get(self, propId: int) -> float:  # noqa: N803
         return 0.0
+
+    def release(self) -> None:
+        self.images = iter(())
 
 
 class FakeWindow:
@@ -87,6 +92,13 @@ def recognizer(artifact: Path) -> EmotionRecognizer:
     return EmotionRecognizer(artifact)
 
 
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window that shows each frame once, without notices over it."""
+    monkeypatch.setattr(live, "HEARTBEAT_S", 60.0)
+    monkeypatch.setattr(live, "NOTICE_S", 0.0)
+
+
 def write_video(path: Path, images: Iterable[np.ndarray], *, code: str = "mp4v") -> None:
     writer = None
     for image in images:
@@ -112,7 +124,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def fake_source(images: Iterable[np.ndarray], *, live: bool = False) -> capture.Source:
-    return capture.Source("fake", FakeCapture(images), fps=FPS, frame_count=0, live=live)
+    fake = FakeCapture(images, wait_s=0.2 if live else 0)
+    return capture.Source("fake", fake, fps=FPS, frame_count=0, live=live)
 
 
 def call(*arguments: object) -> Result:
@@ -135,12 +148,13 @@ def test_every_frame_has_a_row_and_a_picture(film: Path, artifact: Path, tmp_pat
     assert [row["frame"] for row in rows] == list(range(FRAMES))
     assert [row["time_s"] for row in rows] == pytest.approx([n / FPS for n in range(FRAMES)])
     for row in rows:
-        assert set(row) == {"frame", "time_s", "faces"}
+        assert set(row) == {"video", "frame", "time_s", "faces"}
+        assert row["video"] == str(film)
+        assert {face["id"] for face in row["faces"]} == {1, 2}
         for face in row["faces"]:
-            assert set(face) == {"box", "emotion", "confidence", "scores"}
+            assert set(face) == {"id", "box", "emotion", "confidence", "scores"}
             assert set(face["scores"]) == {"happy", "sad", "surprise"}
             assert sum(face["scores"].values()) == pytest.approx(1, abs=1e-4)
-            assert face["confidence"] == max(face["scores"].values())
             assert face["scores"][face["emotion"]] == face["confidence"]
     drawn = read_video(output)
     assert len(drawn) == FRAMES
@@ -166,14 +180,12 @@ def test_uncertain_faces_are_logged_and_drawn(film: Path, artifact: Path, tmp_pa
     assert call(*words, "--uncertain-below", "2").exit_code == 2
 
 
-def test_boxes_follow_the_faces(
+def test_without_tracking_each_frame_is_a_photo(
     film: Path, recognizer: EmotionRecognizer, scene: np.ndarray, tmp_path: Path
 ) -> None:
     """The rows of a moving video are those of its own frames, and the boxes are drawn there."""
     with capture.open_source(source=str(film)) as source:
-        video.run_video(
-            source, recognizer, output=tmp_path / "out.avi", log=tmp_path / "rows.jsonl"
-        )
+        live.run_live(source, recognizer, output=tmp_path / "out.avi", log=tmp_path / "rows.jsonl")
     boxes = [face["box"] for row in read_rows(tmp_path / "rows.jsonl") for face in row["faces"]]
     found = [recognizer.detect(image) for image in read_video(film)]
     assert boxes == [list(box) for frame in found for box in frame]
@@ -217,20 +229,24 @@ def test_files_of_the_user_are_kept(film: Path, artifact: Path, tmp_path: Path) 
     """What exists is replaced only with --force, and the source never."""
     old = tmp_path / "old.mp4"
     old.write_text("precious")
+    rows = tmp_path / "rows.csv"
+    rows.write_text("precious")
+    folder = tmp_path / "folder.csv"
+    folder.mkdir()
     copy = shutil.copy(film, tmp_path / "copy.mp4")
     for arguments, message in (
         (["--output", old], "--force"),
-        (["--log", old], "--force"),
+        (["--log", rows], "--force"),
+        (["--log", old], ".jsonl or .csv"),
         (["--output", copy, "--force"], "the source"),
         (["--output", tmp_path / "film.mkv"], ".mp4 or .avi"),
         (["--output", tmp_path / "no" / "film.mp4"], "does not exist"),
-        (["--log", tmp_path], "a folder"),
-        (["--log", tmp_path / "one.mp4", "--output", tmp_path / "one.mp4"], "the same file"),
+        (["--log", folder], "a folder"),
     ):
         result = call("--source", copy, "--model", artifact, "--no-display", *arguments)
         assert isinstance(result.exception, VideoError)
         assert message in str(result.exception)
-    assert old.read_text() == "precious"
+    assert old.read_text() == rows.read_text() == "precious"
     assert copy.read_bytes() == film.read_bytes()
     again = ["--source", film, "--model", artifact, "--no-display", "--output", old, "--force"]
     assert call(*again).exit_code == 0
@@ -299,7 +315,7 @@ def test_frames_may_change_their_size(
     """A stream that changes its size gives a whole video of the first size, and all rows."""
     images = [scene, cv2.resize(scene, (640, 480)), cv2.resize(scene, (160, 120)), scene]
     output, log = tmp_path / "out.mp4", tmp_path / "rows.jsonl"
-    summary = video.run_video(fake_source(images), recognizer, output=output, log=log)
+    summary = live.run_live(fake_source(images), recognizer, output=output, log=log)
     assert summary.frames == len(read_rows(log)) == 4
     assert [image.shape for image in read_video(output)] == [scene.shape] * 4
 
@@ -310,16 +326,16 @@ def test_a_camera_pulled_out_keeps_what_it_gave(
     """A camera that stops is an error, and what was recorded until then can be played."""
     output, log = tmp_path / "out.mp4", tmp_path / "rows.jsonl"
     with pytest.raises(VideoError, match="stopped after 3 frames"):
-        video.run_video(fake_source([scene] * 3, live=True), recognizer, output=output, log=log)
+        live.run_live(fake_source([scene] * 3, live=True), recognizer, output=output, log=log)
     assert len(read_rows(log)) == 3
     assert read_video(output)
     with pytest.raises(VideoError, match="gives no picture"):
-        video.run_video(fake_source([], live=True), recognizer)
+        live.run_live(fake_source([], live=True), recognizer)
 
 
 def test_a_camera_s_video_plays_at_its_speed(scene: np.ndarray, tmp_path: Path) -> None:
     """A video recorded from a slow machine lasts as long as what it shows."""
-    with recording.VideoWriter(tmp_path / "out.mp4", fps=10, live=True) as writer:
+    with recording.VideoWriter(tmp_path / "out.mp4", fps=10) as writer:
         for index, time_s in enumerate((0.0, 0.31, 1.02)):
             writer.write(capture.Frame(index, time_s, scene))
     assert len(read_video(tmp_path / "out.mp4")) == 11
@@ -336,7 +352,7 @@ def test_a_full_disk_is_told_in_time(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=next(free)))
     with pytest.raises(VideoError, match="disk is full"):
-        video.run_video(fake_source([scene] * 9), recognizer, output=tmp_path / "out.mp4")
+        live.run_live(fake_source([scene] * 9), recognizer, output=tmp_path / "out.mp4")
     assert len(read_video(tmp_path / "out.mp4")) == 2
 
 
@@ -348,7 +364,7 @@ def test_a_cut_file_is_told(
     write_video(film, [scene] * 20, code="MJPG")
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
     with capture.open_source(source=str(film)) as source:
-        summary = video.run_video(source, recognizer, notify=told.append)
+        summary = live.run_live(source, recognizer, notify=told.append)
     assert 0 < summary.frames < 20
     assert len(told) == 1
     assert f"only {summary.frames} of 20 frames" in told[0]
@@ -359,11 +375,12 @@ def test_keys_of_the_window(
     recognizer: EmotionRecognizer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    steady: None,
 ) -> None:
     """`s` saves what is shown and replaces no other snapshot, `q` quits, the window is closed."""
     monkeypatch.chdir(tmp_path)
     window, told = FakeWindow("s sq sss"), []
-    summary = video.run_video(
+    summary = live.run_live(
         fake_source([scene] * 9, live=True), recognizer, window=window, notify=told.append
     )
     assert summary.frames == 4
@@ -378,16 +395,195 @@ def test_keys_of_the_window(
 
 
 def test_closing_the_window_ends_the_run(
-    scene: np.ndarray, recognizer: EmotionRecognizer, tmp_path: Path
+    scene: np.ndarray, recognizer: EmotionRecognizer, tmp_path: Path, steady: None
 ) -> None:
     """The window's close button ends a camera's run, with its files complete."""
     output = tmp_path / "out.mp4"
-    summary = video.run_video(
+    summary = live.run_live(
         fake_source([scene] * 9, live=True), recognizer, window=FakeWindow("  "), output=output
     )
     assert summary.frames == 2
     assert summary.files == (output,)
     assert read_video(output)
+
+
+def press_keys(
+    keys: str, scene: np.ndarray, recognizer: EmotionRecognizer, **options: Any
+) -> tuple[FakeWindow, list[str]]:
+    """Run over as many frames as there are keys, one key a frame; a space is no key."""
+    window, told = FakeWindow(keys + "q"), []
+    live.run_live(
+        fake_source([scene] * (len(keys) + 1)),
+        recognizer,
+        window=window,
+        notify=told.append,
+        **options,
+    )
+    return window, told
+
+
+def test_corrections_are_data_to_train_on(
+    scene: np.ndarray, recognizer: EmotionRecognizer, tmp_path: Path, steady: None
+) -> None:
+    """Keys 1 to 8 save the largest face's crop in its emotion's folder, as `train` reads it."""
+    folder = tmp_path / "corrections"
+    _, told = press_keys("4464", scene, recognizer, corrections=folder)
+    assert len(told) == 4
+    counts = {place.name: len(list(place.glob("*.png"))) for place in folder.iterdir()}
+    assert counts == {"happy": 3, "sad": 1}
+    largest = recognizer.detect(scene)[0]
+    saved = cv2.imread(str(next(folder.rglob("*.png"))))
+    assert saved.shape[0] == pytest.approx(largest[3], rel=0.2)
+    _, told = press_keys("4", np.zeros_like(scene), recognizer, corrections=folder)
+    assert told == ["no face to save"]
+
+
+def test_blurred_faces_are_blurred_wherever_they_go(
+    scene: np.ndarray,
+    recognizer: EmotionRecognizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    steady: None,
+) -> None:
+    """`b` and --privacy blur faces in window, snapshot, recording and output; none is saved."""
+    monkeypatch.chdir(tmp_path)
+    plain, _ = press_keys("  ", scene, recognizer)
+    window, told = press_keys("rs4r", scene, recognizer, privacy=True, output=tmp_path / "out.avi")
+    assert not (tmp_path / "corrections").exists()
+    assert any("none is saved" in line for line in told)
+    x, y, width, height = recognizer.detect(scene)[0]
+    inner = np.s_[y + height // 4 : y + height * 3 // 4, x + width // 4 : x + width * 3 // 4]
+    pictures = [
+        window.shown[0],
+        cv2.imread(str(next(tmp_path.glob("snapshot-*.png")))),
+        read_video(next(tmp_path.glob("recording-*.mp4")))[0],
+        read_video(tmp_path / "out.avi")[0],
+    ]
+    sharp = cv2.Laplacian(plain.shown[0][inner], cv2.CV_64F).var()
+    for picture in pictures:
+        assert cv2.Laplacian(picture[inner], cv2.CV_64F).var() < sharp / 10
+    window, _ = press_keys("b b ", scene, recognizer)
+    assert np.array_equal(window.shown[0], plain.shown[0])
+    assert not np.array_equal(window.shown[1][inner], plain.shown[0][inner])
+
+
+def test_a_recording_holds_the_frames_between_two_presses(
+    scene: np.ndarray,
+    recognizer: EmotionRecognizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    steady: None,
+) -> None:
+    """`r` begins and ends a recording, which can be played; one left on is completed at the end."""
+    monkeypatch.chdir(tmp_path)
+    _, told = press_keys("r   r ", scene, recognizer)
+    path = next(tmp_path.glob("recording-*.mp4"))
+    assert len(read_video(path)) == 4
+    assert told == [f"recorded {path}"]
+    path.unlink()
+    press_keys("r  ", scene, recognizer)
+    assert len(read_video(next(tmp_path.glob("recording-*.mp4")))) == 3
+
+
+def test_panel_help_and_detector_keys(
+    scene: np.ndarray, recognizer: EmotionRecognizer, steady: None
+) -> None:
+    """`p` draws the scores, `h` the keys, `d` names the detector; pressed again they go."""
+    window, told = press_keys("p p h h d", scene, recognizer)
+    plain, panel, _, _, helped, _, gone = window.shown[:7]
+    corner = np.s_[:100, :100]
+    assert not np.array_equal(panel[corner], plain[corner])
+    assert not np.array_equal(helped, plain)
+    assert np.array_equal(gone[corner], plain[corner])
+    assert told[-1].startswith("detector: haar")
+
+
+def test_a_camera_that_comes_back_goes_on(
+    scene: np.ndarray, recognizer: EmotionRecognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A camera pulled out and put in again is opened again, with a notice; time goes on."""
+    monkeypatch.setattr(capture, "FIRST_WAIT_S", 0.01)
+    tries = []
+
+    def reopen() -> FakeCapture:
+        tries.append(1)
+        if len(tries) < 3:
+            raise SourceError("not there")
+        return FakeCapture([scene] * 2, wait_s=0.2)
+
+    source = fake_source([scene] * 2, live=True)
+    source.reopen = reopen
+    frames, told = [], []
+    for frame in capture.read_frames(source, max_frames=4, notify=told.append):
+        frames.append(frame)
+    assert [frame.index for frame in frames] == [0, 1, 2, 3]
+    assert [frame.time_s for frame in frames] == sorted(frame.time_s for frame in frames)
+    assert len(tries) == 3
+    assert "gives no more pictures" in told[0]
+    assert "is back" in told[1]
+
+
+def test_a_camera_that_stays_away_ends_the_run(
+    scene: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the time for it, a camera that cannot be opened again is an error."""
+    monkeypatch.setattr(capture, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(capture, "RECONNECT_S", 0.1)
+
+    def reopen() -> FakeCapture:
+        raise SourceError("not there")
+
+    source = fake_source([scene], live=True)
+    source.reopen = reopen
+    with pytest.raises(SourceError, match="stopped after 1 frames"):
+        list(capture.read_frames(source))
+
+
+def test_a_slow_analysis_gets_the_newest_picture() -> None:
+    """Of a camera faster than the analysis pictures are left out, none waits for its turn."""
+    images = [np.full((8, 8, 3), value, np.uint8) for value in range(40)]
+    source = capture.Source("fake", FakeCapture(images, wait_s=0.01), 100.0, 0, live=True)
+    behind = []
+
+    def analyze(frame: capture.Frame) -> list[Face]:
+        behind.append(frame.index)
+        time.sleep(0.05)
+        return []
+
+    with pytest.raises(SourceError):
+        list(pipeline.analyze_frames(source, analyze))
+    assert behind == sorted(behind)
+    assert behind[-1] == 39
+    assert len(behind) < 30
+
+
+def test_what_fails_in_a_thread_ends_the_run(scene: np.ndarray) -> None:
+    """An error of the analysis comes out where the frames are taken, and the threads end."""
+
+    def analyze(frame: capture.Frame) -> list[Face]:
+        if frame.index == 2:
+            raise ModelError("damaged")
+        return []
+
+    before = threading.active_count()
+    with pytest.raises(ModelError, match="damaged"):
+        list(pipeline.analyze_frames(fake_source([scene] * 50), analyze))
+    assert threading.active_count() == before
+
+
+def test_a_mirror_turns_the_picture(film: Path, scene: np.ndarray) -> None:
+    """--mirror turns frames left to right before anything else sees them."""
+    with capture.open_source(source=str(film), mirror=True) as source:
+        frame = next(capture.read_frames(source))
+    assert np.abs(frame.image[:, ::-1].astype(int) - scene).mean() < 6
+
+
+def test_resolution_is_a_size(film: Path) -> None:
+    """--resolution takes WxH and nothing else."""
+    for wrong in ("1280", "0x5", "axb", "1280x-5"):
+        result = call("--source", film, "--no-display", "--resolution", wrong)
+        assert result.exit_code == 2
+        assert "1280x720" in result.output
 
 
 @pytest.mark.skipif(

@@ -15,6 +15,7 @@ from emodetect.cli.evaluate import evaluate
 from emodetect.cli.models import models
 from emodetect.cli.predict import predict
 from emodetect.cli.train import train
+from emodetect.cli.video import video
 from emodetect.cli.webcam import webcam
 from emodetect.errors import EmodetectError
 
@@ -25,7 +26,7 @@ def app() -> None:
     """Train, judge and run facial-emotion recognition on your own machine."""
 
 
-for command in (train, evaluate, predict, webcam, models, data, config, demo):
+for command in (train, evaluate, predict, webcam, video, models, data, config, demo):
     app.add_command(command)
 
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from emodetect.emotions import COLORS
+from emodetect.emotions import COLORS, EMOTIONS
 from emodetect.inference.recognizer import UNCERTAIN, Face
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+# Pixels a side of a face made unknowable.
+BLURRED_SIDE = 6
 UNCERTAIN_COLOR = (60, 60, 60)  # RGB 0-255, darker than neutral's grey
 
 
@@ -33,10 +35,52 @@ def draw_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     return drawn
 
 
-def draw_text(image: np.ndarray, text: str) -> None:
-    """Write a line of text into the bottom left corner of a uint8 BGR image, off most faces."""
+def draw_text(image: np.ndarray, *lines: str) -> None:
+    """Write lines of text into the bottom left corner of a uint8 BGR image, off most faces."""
     scale = max(0.45, min(image.shape[:2]) / 900)
-    _label(image, text, (0, image.shape[0]), scale, max(1, round(scale * 2)), (40, 40, 40))
+    bottom = image.shape[0]
+    for text in reversed(lines):
+        thick = max(1, round(scale * 2))
+        bottom -= _label(image, text, (0, bottom), scale, thick, (40, 40, 40))
+
+
+def draw_panel(image: np.ndarray, face: Face) -> None:
+    """Draw a bar for each emotion's score into the top left corner of a uint8 BGR image.
+
+    Before an emotion stands the key by which `webcam` saves a correction.
+    """
+    scale = max(0.4, min(image.shape[:2]) / 1100)
+    line, thick = round(34 * scale), max(1, round(scale * 1.5))
+    label_width = cv2.getTextSize("8 contempt ", FONT, scale, thick)[0][0]
+    bar_width = round(label_width * 0.9)
+    height, width = len(face.scores) * line + line // 2, label_width + bar_width + line // 2
+    corner = image[:height, :width]
+    corner[:] = cv2.addWeighted(corner, 0.35, np.full_like(corner, 255), 0.65, 0)
+    for row, (emotion, score) in enumerate(face.scores.items()):
+        bottom = (row + 1) * line
+        text = f"{EMOTIONS.index(emotion) + 1} {emotion}" if emotion in EMOTIONS else emotion
+        place = (line // 4, bottom)
+        cv2.putText(image, text, place, FONT, scale, (0, 0, 0), thick, cv2.LINE_AA)
+        top_left = (label_width, bottom - round(line * 0.6))
+        bottom_right = (label_width + max(1, round(bar_width * score)), bottom)
+        color = COLORS.get(emotion, UNCERTAIN_COLOR)[::-1]
+        cv2.rectangle(image, top_left, bottom_right, color, cv2.FILLED)
+
+
+def blur_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
+    """Return a copy of a uint8 BGR image in which no face can be known again.
+
+    Each is reduced to a few pixels a side, a third larger than its box, and enlarged again.
+    """
+    blurred = image.copy()
+    for face in faces:
+        x, y, width, height = face.box
+        left, top = max(0, x - width // 6), max(0, y - height // 6)
+        part = blurred[top : y + height + height // 6, left : x + width + width // 6]
+        if part.size:
+            few = cv2.resize(part, (BLURRED_SIDE, BLURRED_SIDE), interpolation=cv2.INTER_AREA)
+            part[:] = cv2.resize(few, part.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return blurred
 
 
 def _verdict(face: Face) -> str:
@@ -52,8 +96,8 @@ def _label(
     scale: float,
     thick: int,
     color: tuple[int, ...],
-) -> None:
-    """Draw text on a filled strip above `corner`, moved inside where it would leave."""
+) -> int:
+    """Draw text on a filled strip above `corner`, moved inside; return the strip's height."""
     (width, height), base = cv2.getTextSize(text, FONT, scale, thick)
     strip = height + base + 4
     left = max(0, min(corner[0], image.shape[1] - width - 4))
@@ -64,3 +108,4 @@ def _label(
     # Luma (ITU-R BT.601): white on sky blue or orange is hard to read.
     ink = (0, 0, 0) if 0.114 * blue + 0.587 * green + 0.299 * red > 140 else (255, 255, 255)
     cv2.putText(image, text, place, FONT, scale, ink, thick, cv2.LINE_AA)
+    return strip

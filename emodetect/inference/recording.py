@@ -1,12 +1,10 @@
-"""What a video leaves behind: an annotated copy and a log of rows."""
+"""An annotated copy of a video."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Sequence
-from io import FileIO
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -14,25 +12,25 @@ import cv2
 
 from emodetect.errors import VideoError
 from emodetect.inference.capture import Frame
-from emodetect.inference.recognizer import Face
-from emodetect.inference.writers import face_record
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 # A video is completed by an index at its end, for which there must be room.
 RESERVE_BYTES = 16 * 2**20
+# How long a frame is repeated at most while the next one does not come.
+LONGEST_STILL_S = 90.0
 
 
-def check_outputs(
-    output: Path | None, log: Path | None, *, source: str | None, force: bool
-) -> None:
+def check_suffix(path: Path | None, suffixes: Iterable[str]) -> None:
+    """Raise VideoError for a file whose name ends otherwise; None is no file."""
+    if path is not None and path.suffix.lower() not in suffixes:
+        raise VideoError(f"{path}: expected a name that ends in {' or '.join(suffixes)}.")
+
+
+def check_files(paths: Sequence[Path], *, source: str | None, force: bool) -> None:
     """Raise VideoError where a file to write cannot be, or would replace one without `force`."""
-    if output is not None and output.suffix.lower() not in CODECS:
-        raise VideoError(f"{output}: expected a name that ends in {' or '.join(CODECS)}.")
-    if output is not None and log is not None and output.absolute() == log.absolute():
-        raise VideoError(f"{log}: --output and --log are the same file; give them two names.")
-    for path in (output, log):
-        if path is None:
-            continue
+    for path in paths:
+        if [other.absolute() for other in paths].count(path.absolute()) > 1:
+            raise VideoError(f"{path}: two results would go into this file; give them two names.")
         if len(os.fsencode(path.name)) > 255:
             raise VideoError(f"{path}: the name is too long; choose a shorter one.")
         if not path.parent.is_dir():
@@ -61,17 +59,17 @@ class VideoWriter:
     """Writes frames into an .mp4 or .avi file, which is playable once the block is left.
 
     The file is made at the first frame and has its size; frames of other sizes are resized.
-    With `live`, frames are repeated or left out so that the video plays at the speed of their
-    `time_s`; otherwise each is written once.
+    Frames are repeated or left out so that the video plays at the speed of their `time_s`, which
+    a camera's and a phone's do not keep even.
 
     Raises VideoError where the file cannot be made or completed.
     """
 
-    def __init__(self, path: Path, *, fps: float, live: bool = False) -> None:
-        self.path, self.live, self.written = path, live, 0
+    def __init__(self, path: Path, *, fps: float) -> None:
+        self.path, self.written = path, 0
         # MPEG-4 holds the rate as a fraction with a denominator below 65536.
         self.fps = round(fps, 3 if fps < 65 else 2)
-        self.size = (0, 0)
+        self.size, self.start_s = (0, 0), 0.0
         self.writer: cv2.VideoWriter | None = None
 
     def __enter__(self) -> VideoWriter:
@@ -83,7 +81,7 @@ class VideoWriter:
             raise VideoError(f"{self.path}: the disk is full; the frames so far are kept.")
         if self.writer is None:
             height, width = frame.image.shape[:2]
-            self.size = (width, height)
+            self.size, self.start_s = (width, height), frame.time_s
             code = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
             self.writer = cv2.VideoWriter(str(self.path), code, self.fps, self.size)
             if not self.writer.isOpened():
@@ -94,7 +92,10 @@ class VideoWriter:
         image = frame.image
         if image.shape[1::-1] != self.size:
             image = cv2.resize(image, self.size, interpolation=cv2.INTER_AREA)
-        due = round(frame.time_s * self.fps) + 1 if self.live else self.written + 1
+        ahead_s = frame.time_s - self.start_s - self.written / self.fps
+        if ahead_s > LONGEST_STILL_S:  # a jump of a broken clock would fill the disk
+            self.start_s += ahead_s
+        due = round((frame.time_s - self.start_s) * self.fps) + 1
         while self.written < due:
             self.writer.write(image)
             self.written += 1
@@ -120,26 +121,3 @@ def _is_complete(path: Path, frames: int) -> bool:
     complete = capture.isOpened() and capture.get(cv2.CAP_PROP_FRAME_COUNT) >= frames
     capture.release()
     return complete
-
-
-def open_log(path: Path) -> FileIO:
-    try:
-        # Unbuffered, so that each row is a whole one however the run ends.
-        return path.open("wb", buffering=0)
-    except OSError as error:
-        raise VideoError(f"{path}: cannot be written: {error.strerror}.") from None
-
-
-def write_row(file: FileIO, frame: Frame, faces: Sequence[Face]) -> None:
-    row = {
-        "frame": frame.index,
-        "time_s": round(frame.time_s, 4),
-        "faces": [face_record(face) for face in faces],
-    }
-    line = (json.dumps(row) + "\n").encode()
-    try:
-        whole = file.write(line) == len(line)
-    except OSError as error:
-        raise VideoError(f"{file.name}: cannot be written: {error.strerror}.") from None
-    if not whole:
-        raise VideoError(f"{file.name}: the disk is full; the last row is cut.")

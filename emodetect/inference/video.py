@@ -1,141 +1,288 @@
-"""Video: the faces of each frame, on a window, in a video and in a log."""
+"""Video files: rows for each frame, an annotated copy with its sound, a timeline; resumable."""
 
 from __future__ import annotations
 
-import signal
-import threading
+import shutil
+import subprocess
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from types import FrameType
 
-import numpy as np
-
-from emodetect.inference.capture import Frame, Source, read_frames
-from emodetect.inference.overlay import draw_faces, draw_text
-from emodetect.inference.recognizer import EmotionRecognizer
-from emodetect.inference.recording import VideoWriter, open_log, write_row
-from emodetect.inference.window import Window, save_snapshot
+from emodetect.errors import SourceError, VideoError, first_line
+from emodetect.faces.tracking import TrackingOptions
+from emodetect.inference.capture import Frame, Source, open_source
+from emodetect.inference.interrupts import noted_signals, stopped_by
+from emodetect.inference.live import frame_analysis
+from emodetect.inference.overlay import blur_faces, draw_faces
+from emodetect.inference.pipeline import Analyze, analyze_frames
+from emodetect.inference.recognizer import EmotionRecognizer, Face
+from emodetect.inference.recording import CODECS, VideoWriter, check_files, check_suffix
+from emodetect.inference.row_log import LOG_SUFFIXES, RowLog, drop_cut_row, read_rows
+from emodetect.inference.timeline import Timeline
 from emodetect.progress import track
+from emodetect.text import on_one_line
+
+FFMPEG_TIMEOUT_S = 600
 
 
 @dataclass(frozen=True)
-class Summary:
-    """A finished run: frames, seconds, the files written, and the signal that ended it if any."""
+class VideoJob:
+    """A video file and what is to be written of it.
 
+    Attributes:
+        output: an .mp4 or .avi file for the annotated copy.
+        timeline: a .png file for the picture of the emotions over time.
+        known: frames whose rows the log holds already.
+    """
+
+    source: str
+    output: Path | None = None
+    timeline: Path | None = None
+    known: int = 0
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """A worked-off video: frames analysed, seconds, notes for the user.
+
+    `error` says why it could not be read to its end, `signal` what ended the run before.
+    """
+
+    source: str
     frames: int
     seconds: float
-    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+    error: str | None
     signal: int | None
 
-    def __str__(self) -> str:
-        stopped = "" if self.signal is None else f"stopped by {signal.Signals(self.signal).name}: "
-        count = "1 frame" if self.frames == 1 else f"{self.frames} frames"
+    def lines(self) -> list[str]:
+        """Return what a user is told: the speed, or the error; then the notes."""
         rate = self.frames / max(self.seconds, 1e-9)
-        files = "".join(f"; wrote {path}" for path in self.files)
-        return f"{stopped}{count} in {self.seconds:.1f} s ({rate:.1f} frames/s){files}"
+        counted = "1 frame" if self.frames == 1 else f"{self.frames} frames"
+        done = f"{stopped_by(self.signal)}{counted} in {self.seconds:.1f} s ({rate:.0f} frames/s)"
+        begin = [f"error: {self.error}"] if self.error else [f"{self.source}: {done}"]
+        return begin + [f"{self.source}: {note}" for note in self.notes]
 
 
-def run_video(
-    source: Source,
-    recognizer: EmotionRecognizer,
+def plan_videos(
+    sources: Sequence[str],
+    emotions: Sequence[str],
     *,
     output: Path | None = None,
     log: Path | None = None,
-    window: Window | None = None,
-    max_frames: int | None = None,
-    notify: Callable[[str], None] = lambda text: None,
-) -> Summary:
-    """Recognise the faces of a source's frames; show, write and log them.
+    timeline: Path | None = None,
+    every: int = 1,
+    resume: bool = False,
+    force: bool = False,
+) -> list[VideoJob]:
+    """Return what is to be done for each video, after all places to write to were checked.
 
-    Ctrl-C, SIGTERM, `q` and the window's close button end it after the frame in work, with all
-    files complete; a second Ctrl-C raises KeyboardInterrupt at once.
+    For several videos `output` and `timeline` are folders, made here, for files with the
+    videos' names.
+
+    Raises VideoError for a place that cannot be written to, holds something already (without
+    `force` or `resume`), or would get two videos' results; and for a log that cannot be resumed.
+    """
+    if doubles := sorted({source for source in sources if sources.count(source) > 1}):
+        raise VideoError(f"{doubles[0]}: named twice; name each video once.")
+    check_suffix(log, LOG_SUFFIXES)
+    if len(sources) == 1:
+        check_suffix(output, CODECS)
+        check_suffix(timeline, (".png",))
+    if resume and log is None:
+        raise VideoError("--resume needs the --log of the interrupted run.")
+    known = {}
+    if resume and log is not None and log.exists():
+        known = resumable(log, emotions, every=every)
+    jobs = [
+        VideoJob(
+            source,
+            output=_place(output, source, ".mp4", sources),
+            timeline=_place(timeline, source, ".png", sources),
+            known=known.get(on_one_line(source), 0),
+        )
+        for source in sources
+    ]
+    for job in jobs:
+        files = [path for path in (job.output, job.timeline, log) if path is not None]
+        check_files(files, source=job.source, force=force or resume)
+    written = [path for job in jobs for path in (job.output, job.timeline) if path is not None]
+    for path in written:
+        if written.count(path) > 1:
+            raise VideoError(f"{path}: two videos would be written to it; rename one of them.")
+    return jobs
+
+
+def _place(given: Path | None, source: str, suffix: str, sources: Sequence[str]) -> Path | None:
+    """Return where a video's result goes: the given file, or a file in the given folder."""
+    if given is None or len(sources) == 1:
+        return given
+    given.mkdir(parents=True, exist_ok=True)
+    return given / f"{Path(source).stem}{suffix}"
+
+
+def analyze_videos(
+    jobs: Sequence[VideoJob],
+    recognizer: EmotionRecognizer,
+    *,
+    tracking: TrackingOptions | None = None,
+    every: int = 1,
+    log: Path | None = None,
+    privacy: bool = False,
+) -> Iterator[VideoResult]:
+    """Work off video files one after the other; a file at fault does not stop the others.
 
     Args:
-        output: an .mp4 or .avi file of the frames with boxes, labels and the rate drawn.
-        log: a file of JSON lines, one a frame, each on the disk before the next frame.
-        notify: takes a line for the user, such as where a snapshot lies.
+        tracking: how faces are followed; None finds them in each frame anew.
+        every: analyse frames 0, every, 2 every...
+        log: a .jsonl or .csv file for the rows of all videos; goes on after known rows.
+        privacy: blur the faces of the annotated copies.
 
     Raises:
-        VideoError: for a source that stops, and for files that cannot be written.
+        VideoError: for files that cannot be written; what was written until then is whole.
     """
-    done, started = 0, time.monotonic()
-    frame_times: deque[float] = deque(maxlen=30)
     with ExitStack() as stack:
-        signals = stack.enter_context(_noted_signals())
-        if window is not None:
-            stack.callback(window.close)
-        writer = rows = None
-        if output is not None:
-            writer = stack.enter_context(VideoWriter(output, fps=source.fps, live=source.live))
-        frames = read_frames(source, max_frames=max_frames)
-        if window is None and source.frame_count > 2 * source.fps:
-            total = min(source.frame_count, max_frames or source.frame_count)
-            frames = track(frames, description="recognising", total=total)
-        for frame in stack.enter_context(closing(frames)):
-            faces = recognizer.analyze(frame.image)
-            frame_times.append(time.monotonic())
-            if log is not None:
-                rows = rows or stack.enter_context(open_log(log))
-                write_row(rows, frame, faces)
-            done += 1
-            if writer is not None or window is not None:
-                drawn = draw_faces(frame.image, faces)
-                draw_text(drawn, f"{_rate(frame_times):.1f} FPS")
-                if writer is not None:
-                    writer.write(Frame(frame.index, frame.time_s, drawn))
-                if window is not None and _show_last(window, drawn, notify):
-                    break
+        signals = stack.enter_context(noted_signals())
+        rows = None
+        if log is not None:
+            append = any(job.known for job in jobs)
+            rows = stack.enter_context(RowLog(log, recognizer.emotions, append=append))
+        for job in jobs:
+            analyze = frame_analysis(recognizer, tracking)
+            known = _known_rows(log, job, recognizer.emotions) if job.known and log else iter(())
+            yield _analyze_video(job, recognizer, analyze, known, every, rows, privacy, signals)
             if signals:
-                break
-        else:
-            if max_frames is None and done < 0.9 * source.frame_count:
-                notify(
-                    f"{source.name}: only {done} of {source.frame_count} frames could be read; "
-                    "it may be cut off or damaged."
-                )
-    files = tuple(path for path in (output, log) if path is not None)
-    return Summary(done, time.monotonic() - started, files, signals[0] if signals else None)
+                return
 
 
-def _show_last(window: Window, image: np.ndarray, notify: Callable[[str], None]) -> bool:
-    """Show a frame and do what the user's key says; tell whether they want to stop."""
-    window.show(image)
-    key = window.key()
-    if key == "s":
+def resumable(log: Path, emotions: Sequence[str], *, every: int) -> dict[str, int]:
+    """Return how many frames of each video the log holds; a cut last row is removed from it.
+
+    Raises VideoError for a file that is no log of this model, or of another `every`.
+    """
+    drop_cut_row(log)
+    counts: dict[str, int] = {}
+    for video, frame, _, _ in read_rows(log, emotions):
+        if frame != counts.get(video, 0) * every:
+            raise VideoError(
+                f"{log}: frame {frame} of {video} is not the one expected with --every {every}; "
+                "resume with the same --every, or start anew with --force."
+            )
+        counts[video] = counts.get(video, 0) + 1
+    return counts
+
+
+def _known_rows(
+    log: Path, job: VideoJob, emotions: Sequence[str]
+) -> Iterator[tuple[int, list[Face]]]:
+    """Yield the frame and faces of each row that the log held of a video at the start."""
+    name, left = on_one_line(job.source), job.known
+    for video, rows in groupby(read_rows(log, emotions), key=lambda row: row[0]):
+        if video == name:
+            for _, frame, _, faces in rows:
+                yield frame, faces
+                left -= 1
+                if left == 0:
+                    return
+
+
+def _analyze_video(
+    job: VideoJob,
+    recognizer: EmotionRecognizer,
+    analyze: Analyze,
+    known: Iterator[tuple[int, list[Face]]],
+    every: int,
+    rows: RowLog | None,
+    privacy: bool,
+    signals: list[int],
+) -> VideoResult:
+    started, done, error = time.monotonic(), 0, None
+    notes: list[str] = []
+    timeline = Timeline(recognizer.emotions)
+    first_new = job.known * every
+    last: list[Face] = []
+
+    def faces_of(frame: Frame) -> list[Face]:
+        nonlocal last
+        if frame.index % every == 0:
+            last = next(known)[1] if frame.index < first_new else analyze(frame)
+        return last
+
+    with ExitStack() as stack:
+        writer, read = None, 0
+        # A copy has all frames, those between two analysed ones with the faces before.
+        step = every if job.output is None else 1
         try:
-            notify(f"saved {save_snapshot(image, Path.cwd())}")
-        except OSError as error:
-            notify(f"the snapshot could not be saved: {error}")
-    return key == "q" or window.closed()
+            source = stack.enter_context(open_source(source=job.source))
+            if job.output is not None:
+                writer = stack.enter_context(VideoWriter(job.output, fps=source.fps))
+            for frame, faces in _frames(source, faces_of, step, stack):
+                read = frame.index + 1
+                if frame.index % every == 0:
+                    timeline.add(frame.time_s, faces)
+                    if frame.index >= first_new:
+                        done += 1
+                        if rows is not None:
+                            rows.write(job.source, frame, faces)
+                if writer is not None:
+                    image = blur_faces(frame.image, faces) if privacy else frame.image
+                    writer.write(Frame(frame.index, frame.time_s, draw_faces(image, faces)))
+                if signals:
+                    break
+            else:
+                if read + step <= 0.9 * source.frame_count:
+                    notes.append(
+                        f"only {read} of {source.frame_count} frames could be read; it may be cut "
+                        "off or damaged"
+                    )
+        except SourceError as raised:
+            error = str(raised)
+    if read:
+        if writer is not None:
+            notes += add_sound(writer.path, job.source, seconds=writer.written / writer.fps)
+        if job.timeline is not None:
+            timeline.draw(job.timeline, title=Path(job.source).name)
+    stopped = signals[0] if signals else None
+    return VideoResult(job.source, done, time.monotonic() - started, tuple(notes), error, stopped)
 
 
-def _rate(times: Sequence[float]) -> float:
-    """Return how many frames a second were done at these times in seconds."""
-    return (len(times) - 1) / max(times[-1] - times[0], 1e-9)
+def _frames(
+    source: Source, analyze: Analyze, step: int, stack: ExitStack
+) -> Iterator[tuple[Frame, list[Face]]]:
+    """Yield frames with their faces, with a bar; what is left is closed with the stack."""
+    analyzed = stack.enter_context(closing(analyze_frames(source, analyze, every=step)))
+    items = (item for item in analyzed if item is not None)
+    return track(items, description=Path(source.name).name, total=-(-source.frame_count // step))
 
 
-@contextmanager
-def _noted_signals() -> Iterator[list[int]]:
-    """Note the first signal that asks to stop, for the loop to see; let the second one through."""
-    noted: list[int] = []
+def add_sound(video: Path, source: str, *, seconds: float) -> list[str]:
+    """Give a video of that length the sound of its source, with ffmpeg.
 
-    def note(number: int, _: FrameType | None) -> None:
-        if noted:
-            raise KeyboardInterrupt
-        noted.append(number)
-
-    previous = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # nohup and shells ask to ignore some, which holds.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                previous[number] = signal.signal(number, note)
+    Returns a note where that is not done; a source without sound needs none.
+    """
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        return [f"{video} has no sound: ffmpeg is not installed"]
+    with_sound = video.with_name(f".{video.stem}.sound{video.suffix}")
+    inputs = ["-i", str(video.absolute()), "-i", str(Path(source).absolute())]
+    # Copied as they are. An interrupted copy is shorter than its source.
+    choice = ["-map", "0:v:0", "-map", "1:a?", "-c", "copy", "-t", f"{seconds:.3f}"]
+    command = [ffmpeg, "-nostdin", "-v", "error", "-y", *inputs, *choice]
     try:
-        yield noted
+        subprocess.run(
+            [*command, str(with_sound.absolute())],
+            check=True,
+            capture_output=True,
+            timeout=FFMPEG_TIMEOUT_S,
+        )
+        with_sound.replace(video)
+    except (OSError, subprocess.SubprocessError) as error:
+        said = getattr(error, "stderr", None) or b""
+        reason = (said.decode("utf-8", "replace").strip() or first_line(error)).splitlines()[-1]
+        return [f"{video} has no sound: ffmpeg: {reason}"]
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        with_sound.unlink(missing_ok=True)
+    return []

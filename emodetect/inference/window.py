@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -112,14 +111,13 @@ class CvWindow:
             cv2.destroyWindow(WINDOW)
 
 
-def save_snapshot(image: np.ndarray, folder: Path) -> Path:
-    """Save a uint8 BGR image as snapshot-YYYYmmdd-HHMMSS.png, replacing no file; return its path.
+def save_image(image: np.ndarray, folder: Path, stem: str) -> Path:
+    """Save a uint8 BGR image as a PNG of this name, replacing no file; return its path.
 
     Raises OSError where it cannot be written.
     """
     # Encoded in memory, because OpenCV's own file writing fails on some Unicode paths.
     encoded = cv2.imencode(".png", image)[1].tobytes()
-    stem = f"snapshot-{datetime.now():%Y%m%d-%H%M%S}"
     for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
         path = folder / f"{stem}{suffix}.png"
         try:

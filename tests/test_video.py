@@ -1,0 +1,310 @@
+"""`emodetect video`: rows, copies and timelines of files, and going on after an interrupt."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from emodetect.cli.video import video
+from emodetect.data.synthetic import draw_film
+from emodetect.errors import VideoError
+from emodetect.inference.capture import Frame
+from emodetect.inference.recognizer import Face
+from emodetect.inference.recording import VideoWriter
+from emodetect.inference.row_log import RowLog, drop_cut_row, read_rows
+from emodetect.inference.timeline import Timeline
+
+EMOTIONS = ("happy", "sad", "surprise")
+FRAMES, FPS = 30, 25.0
+SMALL = {"width": 320, "height": 200}
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of one moving person, 30 frames."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    write_film(path, FRAMES)
+    return path
+
+
+def write_film(path: Path, frames: int) -> None:
+    with VideoWriter(path, fps=FPS) as writer:
+        for index, scene in enumerate(
+            draw_film(["happy"], np.random.default_rng(0), frames=frames, **SMALL)
+        ):
+            writer.write(Frame(index, index / FPS, scene.image))
+
+
+def call(*arguments: object) -> Result:
+    """Run the command in this process; the user's mistakes are in `exception`."""
+    return CliRunner().invoke(video, [str(argument) for argument in arguments])
+
+
+def rows_of(path: Path) -> list[tuple[str, int, float, list[Face]]]:
+    return list(read_rows(path, EMOTIONS))
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    capture, images = cv2.VideoCapture(str(path)), []
+    while (step := capture.read())[0]:
+        images.append(step[1])
+    return images
+
+
+def test_a_video_gives_rows_a_copy_and_a_timeline(
+    film: Path, artifact: Path, tmp_path: Path
+) -> None:
+    """One call writes a row for each frame, the drawn copy, and the picture of the emotions."""
+    log, output, timeline = (tmp_path / name for name in ("rows.jsonl", "out.mp4", "time.png"))
+    result = call(
+        film, "--model", artifact, "--log", log, "--output", output, "--timeline", timeline
+    )
+    assert result.exit_code == 0, result.exception
+    assert f"{FRAMES} frames in" in result.stderr
+    rows = rows_of(log)
+    assert [row[1] for row in rows] == list(range(FRAMES))
+    assert [row[2] for row in rows] == pytest.approx([n / FPS for n in range(FRAMES)], abs=1e-3)
+    assert all([face.id for face in faces] == [1] for _, _, _, faces in rows)
+    copy, original = frames_of(output), frames_of(film)
+    assert len(copy) == FRAMES
+    assert np.abs(copy[0].astype(int) - original[0]).max() > 60
+    assert cv2.imread(str(timeline)).shape[1] > 800
+
+
+def test_csv_and_jsonl_say_the_same(film: Path, artifact: Path, tmp_path: Path) -> None:
+    """The two formats of the log hold the same frames, faces and scores."""
+    for name in ("rows.jsonl", "rows.csv"):
+        assert call(film, "--model", artifact, "--log", tmp_path / name).exit_code == 0
+    assert rows_of(tmp_path / "rows.jsonl") == rows_of(tmp_path / "rows.csv")
+    with (tmp_path / "rows.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == FRAMES
+    assert set(EMOTIONS) <= set(rows[0])
+
+
+def test_every_nth_frame(film: Path, artifact: Path, tmp_path: Path) -> None:
+    """--every N has rows of those frames alone; the copy has all, each with its last boxes."""
+    log, output = tmp_path / "rows.jsonl", tmp_path / "out.avi"
+    assert call(film, "--model", artifact, "--every", 7, "--log", log).exit_code == 0
+    assert [row[1] for row in rows_of(log)] == [0, 7, 14, 21, 28]
+    again = ["--log", log, "--output", output, "--force"]
+    assert call(film, "--model", artifact, "--every", 7, *again).exit_code == 0
+    assert [row[1] for row in rows_of(log)] == [0, 7, 14, 21, 28]
+    assert len(frames_of(output)) == FRAMES
+
+
+def test_several_videos_and_one_that_is_none(film: Path, artifact: Path, tmp_path: Path) -> None:
+    """A file at fault is named and the others are worked off; results go into folders."""
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("no video\n" * 100)
+    other = shutil.copy(film, tmp_path / "other.mp4")
+    log, folder, lines = tmp_path / "rows.csv", tmp_path / "drawn", tmp_path / "lines"
+    names = [film, tmp_path / "empty.mp4", tmp_path / "text.mp4", tmp_path / "gone.mp4", other]
+    written = ["--log", log, "--output", folder, "--timeline", lines]
+    result = call(*names, "--model", artifact, *written)
+    assert result.exit_code == 1
+    for name in ("empty.mp4: the file is empty", "text.mp4: no video", "gone.mp4: No such file"):
+        assert f"error: {tmp_path}/{name}" in result.stderr
+    rows = rows_of(log)
+    assert [row[0] for row in rows] == [str(film)] * FRAMES + [str(other)] * FRAMES
+    assert [row[1:3] for row in rows[:FRAMES]] == [row[1:3] for row in rows[FRAMES:]]
+    for place, suffix in ((folder, ".mp4"), (lines, ".png")):
+        assert {path.name for path in place.iterdir()} == {f"film{suffix}", f"other{suffix}"}
+
+
+def test_a_killed_run_is_resumed(artifact: Path, tmp_path: Path) -> None:
+    """After SIGKILL --resume analyses what the log lacks, and the copy is whole again."""
+    film, log, output = tmp_path / "long.mp4", tmp_path / "rows.jsonl", tmp_path / "out.mp4"
+    write_film(film, 700)
+    words = [str(film), "--model", str(artifact), "--log", str(log), "--output", str(output)]
+    process = subprocess.Popen([sys.executable, "-m", "emodetect", "video", *words])
+    while process.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") > 20):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    known = log.read_bytes().count(b"\n")
+    with log.open("ab") as file:
+        file.write(b'{"video": "')  # as a full disk leaves it
+    result = call(*words, "--resume")
+    assert result.exit_code == 0, result.exception
+    assert f"{700 - known} frames in" in result.stderr
+    assert 20 < known < 700
+    rows = rows_of(log)
+    assert [row[1] for row in rows] == list(range(700))
+    assert len(frames_of(output)) == 700
+    assert call(*words, "--resume").exit_code == 0
+    assert rows_of(log) == rows
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_what_was_done(
+    asked: signal.Signals, artifact: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C and a polite kill leave whole rows, a playable copy and a timeline; 130 or 143."""
+    film = tmp_path / "long.mp4"
+    write_film(film, 700)
+    log, output, timeline = (tmp_path / name for name in ("rows.csv", "out.mp4", "time.png"))
+    written = ["--log", log, "--output", output, "--timeline", timeline]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emodetect", "video", film, "--model", artifact, *written],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(asked, signal.SIG_DFL),
+    )
+    while process.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") > 20):
+        time.sleep(0.01)
+    process.send_signal(asked)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + asked
+    assert asked.name in told
+    assert "Traceback" not in told
+    rows = rows_of(log)
+    assert 20 <= len(rows) < 700
+    assert len(frames_of(output)) == len(rows)
+    assert timeline.exists()
+
+
+def test_files_are_neither_lost_nor_mixed_up(film: Path, artifact: Path, tmp_path: Path) -> None:
+    """Existing files, doubled names, other logs and other --every are each told in one line."""
+    log, old = tmp_path / "rows.csv", tmp_path / "old.mp4"
+    old.write_text("precious")
+    (tmp_path / "note.csv").write_text("what,else\n1,2\n")
+    (tmp_path / "sub").mkdir()
+    twin = shutil.copy(film, tmp_path / "sub" / "film.mp4")
+    assert call(film, "--model", artifact, "--log", log, "--every", 5).exit_code == 0
+    before = log.read_bytes()
+    for arguments, message in (
+        ([film, "--log", log], "--force"),
+        ([film, "--output", old], "--force"),
+        ([film, "--output", film, "--force"], "replace the source"),
+        ([film, "--output", "x.mkv"], ".mp4 or .avi"),
+        ([film, "--timeline", "x.jpg"], ".png"),
+        ([film, "--log", "x.txt"], ".jsonl or .csv"),
+        ([film, film], "named twice"),
+        ([film, twin, "--output", tmp_path / "both"], "two videos"),
+        ([film, "--resume"], "--log"),
+        ([film, "--log", log, "--resume"], "--every"),
+        ([film, "--log", tmp_path / "note.csv", "--resume"], "other rows"),
+    ):
+        result = call(*arguments, "--model", artifact)
+        assert isinstance(result.exception, VideoError), arguments
+        assert message in str(result.exception)
+        assert "\n" not in str(result.exception)
+    assert old.read_text() == "precious"
+    assert log.read_bytes() == before
+    assert call(film, "--no-tracking", "--smoothing", 1).exit_code == 2
+    assert call(film, "--detector", "haarr").exception is not None
+
+
+@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg")
+def test_the_copy_keeps_the_sound(film: Path, artifact: Path, tmp_path: Path) -> None:
+    """With ffmpeg the copy has the sound of its source; a source without sound gives none."""
+    loud, output = tmp_path / "loud.mp4", tmp_path / "out.mp4"
+    tone = ["-f", "lavfi", "-i", "sine=duration=2", "-c:v", "copy", "-c:a", "aac", "-shortest"]
+    subprocess.run(["ffmpeg", "-v", "error", "-i", film, *tone, loud], check=True)
+    for source, streams in ((loud, ["video", "audio"]), (film, ["video"])):
+        result = call(source, "--model", artifact, "--output", output, "--force")
+        assert result.exit_code == 0
+        assert "no sound" not in result.stderr
+        shown = ["-v", "error", "-show_entries", "stream=codec_type", "-of", "csv=p=0"]
+        done = subprocess.run(["ffprobe", *shown, output], capture_output=True, text=True)
+        assert done.stdout.split() == streams
+        assert len(frames_of(output)) == FRAMES
+
+
+def test_without_ffmpeg_the_copy_is_silent_and_says_so(
+    film: Path, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without ffmpeg, or with one that fails, the copy is there, with a note that it is mute."""
+    broken = tmp_path / "bin" / "ffmpeg"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\necho cannot >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", os.devnull)
+    for reason in ("ffmpeg is not installed", "cannot"):
+        output = tmp_path / "out.mp4"
+        result = call(film, "--model", artifact, "--output", output, "--force")
+        assert result.exit_code == 0
+        assert reason in result.stderr
+        assert len(frames_of(output)) == FRAMES
+        monkeypatch.setenv("PATH", f"{broken.parent}:/bin:/usr/bin")
+    assert {path.name for path in tmp_path.iterdir()} == {"bin", "out.mp4"}
+
+
+def test_a_cut_row_of_a_csv_takes_its_frame_along(tmp_path: Path) -> None:
+    """Where a line of a frame with several faces is cut, the whole frame is analysed again."""
+    log, scores = tmp_path / "rows.csv", dict.fromkeys(EMOTIONS, 1 / 3)
+    faces = [Face((1, 2, 3, 4), "sad", 1 / 3, scores, number) for number in (1, 2)]
+    with RowLog(log, EMOTIONS) as rows:
+        for index in range(3):
+            rows.write("a,b.mp4", Frame(index, index / FPS, np.empty(0)), faces)
+    whole = log.read_bytes()
+    drop_cut_row(log)
+    assert log.read_bytes() == whole
+    log.write_bytes(whole[:-5])
+    drop_cut_row(log)
+    assert [(name, index, len(found)) for name, index, _, found in rows_of(log)] == [
+        ("a,b.mp4", 0, 2),
+        ("a,b.mp4", 1, 2),
+    ]
+
+
+def test_rows_of_another_model_are_refused(tmp_path: Path) -> None:
+    """A log with other emotions is not gone on with."""
+    for name in ("rows.csv", "rows.jsonl"):
+        with RowLog(tmp_path / name, ("angry", "sad")) as rows:
+            face = Face((1, 2, 3, 4), "sad", 0.5, {"angry": 0.5, "sad": 0.5}, 1)
+            rows.write("a.mp4", Frame(0, 0.0, np.empty(0)), [face])
+        with pytest.raises(VideoError, match="--force"):
+            rows_of(tmp_path / name)
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    """A log on a full disk ends in one line."""
+    with RowLog(tmp_path / "rows.jsonl", EMOTIONS) as rows:
+        rows.file.close()
+        rows.file = open("/dev/full", "wb", buffering=0)  # noqa: PTH123, SIM115
+        with pytest.raises(VideoError, match="cannot be written: No space left"):
+            rows.write("a.mp4", Frame(0, 0.0, np.empty(0)), [])
+
+
+def test_a_timeline_shows_the_faces_seen_longest(tmp_path: Path) -> None:
+    """A timeline can be drawn of many faces, of gaps, and of none at all."""
+    timeline = Timeline(EMOTIONS)
+    timeline.draw(tmp_path / "none.png", title="none")
+    scores = dict(zip(EMOTIONS, (0.5, 0.3, 0.2), strict=True))
+    for index in range(100):
+        faces = [
+            Face((0, 0, 9, 9), "happy", 0.5, scores, number)
+            for number in range(1, 10)
+            if index % (10 * number) < 40
+        ]
+        timeline.add(index * 0.2, faces)
+    timeline.draw(tmp_path / "many.png", title="many")
+    none, many = (cv2.imread(str(tmp_path / name)) for name in ("none.png", "many.png"))
+    assert many.shape[0] > 3 * none.shape[0]
+    with pytest.raises(VideoError, match="cannot be written"):
+        timeline.draw(tmp_path / "no" / "folder.png", title="")
+
+
+def test_rows_are_json(film: Path, artifact: Path, tmp_path: Path) -> None:
+    """Each line of a .jsonl stands for itself, with the keys that the help names."""
+    log = tmp_path / "rows.jsonl"
+    assert call(film, "--model", artifact, "--log", log).exit_code == 0
+    for line in log.read_text().splitlines():
+        row = json.loads(line)
+        assert set(row) == {"video", "frame", "time_s", "faces"}
+        for face in row["faces"]:
+            assert set(face) == {"id", "box", "emotion", "confidence", "scores"}
