@@ -93,8 +93,10 @@ def test_a_cut_to_another_scene_makes_new_faces() -> None:
     light = np.full_like(dark, 100)
     light[50:110, 20:80] = 255
     tracker = FaceTracker(BrightSquares())
-    assert tracker.update(dark, 0) == [(1, box)]
-    assert tracker.update(light, 0.04) == [(2, box)]
+    for image, time_s, expected in ((dark, 0, 1), (light, 0.04, 2)):
+        ((number, found),) = tracker.update(image, time_s)
+        assert number == expected
+        assert iou(found, box) > 0.9
 
 
 def test_a_new_face_is_found_by_the_next_scan() -> None:

@@ -92,10 +92,10 @@ class HaarDetector:
     def locate(self, patch: np.ndarray, side: float) -> list[Box]:
         """Return the faces of about `side` pixels in a patch that is not much larger."""
         gray = cv2.cvtColor(patch, cv2.COLOR_BGR2GRAY)
-        smallest, largest = max(WINDOW, round(side * 0.8)), max(WINDOW, round(side * 1.25))
-        # A narrow range of sizes gives few hits, so finer steps, and fewer that must agree.
+        smallest, largest = max(WINDOW, round(side * 0.75)), max(WINDOW, round(side * 1.35))
+        # Few sizes and places give few hits, so that fewer must agree.
         hits = self.cascade.detectMultiScale(
-            gray, 1.08, 3, minSize=(smallest, smallest), maxSize=(largest, largest)
+            gray, self.scale_factor, 3, minSize=(smallest, smallest), maxSize=(largest, largest)
         )
         return _boxes(hits, gray.shape[1], gray.shape[0])
 

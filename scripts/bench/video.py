@@ -1,0 +1,117 @@
+"""Frames a second of `emodetect webcam --source VIDEO --no-display` against the usual way.
+
+The usual way is what most scripts do: OpenCV's detectMultiScale(gray, 1.1, 5, minSize=(40, 40))
+over each whole frame, and Keras' model.predict on each face. Both sides run in this process, in
+turn, each on the whole video; the best of the rounds counts. Also printed: on how many of the
+frames where the usual way finds a face one of ours overlaps one of its by IoU 0.5 or more.
+
+    python scripts/bench/video.py talk.mp4
+    python scripts/bench/video.py            # a drawn film of one person
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from emodetect.backend import use_tensorflow
+from emodetect.data.synthetic import draw_film
+from emodetect.faces.boxes import Box, iou
+from emodetect.faces.framing import crop_face
+from emodetect.faces.tracking import TrackingOptions
+from emodetect.inference.capture import Frame, open_source
+from emodetect.inference.live import run_live
+from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.inference.recording import VideoWriter
+from emodetect.inference.row_log import read_rows
+from emodetect.preprocessing import to_input
+from emodetect.shipped import model_path
+
+FILM_FRAMES = 250
+
+
+def main() -> None:
+    """Run both ways and print the frames a second, their ratio and the agreement."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("video", nargs="?", type=Path, help="a video file; drawn if left out")
+    parser.add_argument("--rounds", type=int, default=3, help="of both ways in turn")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        video = arguments.video or draw(Path(folder) / "film.mp4")
+        log = Path(folder) / "rows.jsonl"
+        usual, ours = UsualWay(), EmotionRecognizer()
+        usual_rates, our_rates = [], []
+        for _ in range(arguments.rounds):
+            rate, found = usual.run(video)
+            usual_rates.append(rate)
+            our_rates.append(run_ours(video, ours, None))
+        run_ours(video, ours, log)
+        boxes = [[face.box for face in faces] for *_, faces in read_rows(log, ours.emotions)]
+    print(f"frames: {len(found)}")
+    print(f"usual way: {max(usual_rates):.1f} frames/s")
+    print(f"emodetect: {max(our_rates):.1f} frames/s")
+    print(f"ratio: {max(our_rates) / max(usual_rates):.1f}")
+    pairs = [(a, b) for a, b in zip(found, boxes, strict=True) if a]
+    agreed = sum(any(iou(x, y) >= 0.5 for x in a for y in b) for a, b in pairs)
+    print(f"agreement: {agreed} of {len(pairs)} frames ({agreed / max(1, len(pairs)):.1%})")
+
+
+def draw(path: Path) -> Path:
+    """Write a film of one person, 596x336 pixels as a small video has them."""
+    with VideoWriter(path, fps=25) as writer:
+        film = draw_film(
+            ["happy"], np.random.default_rng(0), frames=FILM_FRAMES, width=596, height=336
+        )
+        for index, scene in enumerate(film):
+            writer.write(Frame(index, index / 25, scene.image))
+    return path
+
+
+class UsualWay:
+    """The cascade on every frame, model.predict on every face."""
+
+    def __init__(self) -> None:
+        use_tensorflow()
+        import keras
+
+        self.model = keras.models.load_model(model_path(None), compile=False)
+        file = "haarcascade_frontalface_default.xml"
+        self.cascade = cv2.CascadeClassifier(cv2.data.haarcascades + file)
+        self.predict(np.zeros((60, 60, 3), np.uint8))
+
+    def predict(self, crop: np.ndarray) -> np.ndarray:
+        """Return the probabilities of one (height, width, 3) uint8 BGR crop."""
+        side, channels = self.model.input_shape[1], self.model.input_shape[3]
+        color = "gray" if channels == 1 else "rgb"
+        batch = to_input(crop, size=side, color=color)[None].astype(np.float32)
+        return self.model.predict(batch, verbose=0)
+
+    def run(self, video: Path) -> tuple[float, list[list[Box]]]:
+        """Return the frames a second, and the boxes of each frame."""
+        capture, found, started = cv2.VideoCapture(str(video)), [], time.perf_counter()
+        while True:
+            there, frame = capture.read()
+            if not there:
+                return len(found) / (time.perf_counter() - started), found
+            gray = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+            hits = self.cascade.detectMultiScale(gray, 1.1, 5, minSize=(40, 40))
+            boxes = [tuple(map(int, hit)) for hit in hits]
+            for box in boxes:
+                self.predict(crop_face(frame, box))
+            found.append(boxes)
+
+
+def run_ours(video: Path, recognizer: EmotionRecognizer, log: Path | None) -> float:
+    """Return the frames a second of what the command does."""
+    with open_source(source=str(video)) as source:
+        summary = run_live(source, recognizer, tracking=TrackingOptions(), log=log)
+    return summary.frames / summary.seconds
+
+
+if __name__ == "__main__":
+    main()
