@@ -1,7 +1,13 @@
 """Train, judge and run facial-emotion recognition on your own machine."""
 
+from __future__ import annotations
+
 import os
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emodetect.inference.recognizer import EmotionRecognizer as EmotionRecognizer
 
 __version__ = version("emodetect")
 
@@ -9,3 +15,12 @@ __version__ = version("emodetect")
 # Decoding a small file that claims gigapixels would take all memory.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "200000000")
 os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+
+
+def __getattr__(name: str) -> Any:
+    # Not at import time, so that `emodetect --help` stays quick.
+    if name == "EmotionRecognizer":
+        from emodetect.inference.recognizer import EmotionRecognizer
+
+        return EmotionRecognizer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import json
 import os
 import re
@@ -537,6 +539,41 @@ def test_a_camera_that_stays_away_ends_the_run(
     source.reopen = reopen
     with pytest.raises(SourceError, match="stopped after 1 frames"):
         list(capture.read_frames(source))
+
+
+def test_a_stream_that_stalls_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real stream that hangs, or ends, is noticed within the time limit and goes on."""
+    monkeypatch.setattr(capture, "URL_TIMEOUT_MS", 700)
+    monkeypatch.setattr(capture, "FIRST_WAIT_S", 0.05)
+    picture = cv2.imencode(".jpg", np.full((120, 160, 3), 90, np.uint8))[1].tobytes()
+    head = b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(picture)
+    stalled = threading.Event()
+
+    class Camera(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for _ in range(20):
+                    self.wfile.write(head + picture + b"\r\n")
+                if not stalled.is_set():
+                    stalled.set()
+                    time.sleep(2)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        told: list[str] = []
+        with capture.open_source(source=f"http://127.0.0.1:{server.server_port}/a") as source:
+            assert source.live
+            frames = list(capture.read_frames(source, max_frames=50, notify=told.append))
+        server.shutdown()
+    assert [frame.index for frame in frames] == list(range(50))
+    assert "gives no more pictures" in told[0]
+    assert told[1].endswith("is back")
 
 
 def test_a_slow_analysis_gets_the_newest_picture() -> None:
