@@ -1,23 +1,49 @@
-"""Progress bars with time left, on stderr so that results can be piped."""
+"""Progress bars with rate and time left, on stderr so that results can be piped."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
+SECONDS_BETWEEN_UPDATES = 0.1
 
-def track(items: Iterable[Item], *, description: str, total: int) -> Generator[Item]:
-    """Yield `items` while a bar shows how far it is; silent where stderr is no terminal."""
+
+def track(
+    items: Iterable[Item],
+    *,
+    description: str,
+    total: int | Callable[[], int] | None,
+    done: int = 0,
+) -> Generator[Item]:
+    """Yield `items` while a bar shows how far it is; silent where stderr is no terminal.
+
+    Args:
+        total: how many there are; or a function that counts them, called in another thread; or
+            None if that cannot be known.
+        done: how many of them were done before.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class RateColumn(ProgressColumn):
+        """How many items are done in a second."""
+
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.{1 if speed < 10 else 0}f}/s")
 
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -27,7 +53,21 @@ def track(items: Iterable[Item], *, description: str, total: int) -> Generator[I
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        RateColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        yield from progress.track(items, description=description, total=total)
+        known = total if isinstance(total, int) else None
+        task = progress.add_task(description, total=known, completed=done)
+        if callable(total):
+
+            def count(count_all: Callable[[], int] = total) -> None:
+                progress.update(task, total=count_all())
+
+            threading.Thread(target=count, daemon=True).start()
+        shown_s = time.monotonic()
+        for number, item in enumerate(items, start=done + 1):
+            yield item
+            if time.monotonic() > shown_s + SECONDS_BETWEEN_UPDATES:
+                shown_s = time.monotonic()
+                progress.update(task, completed=number)

@@ -22,8 +22,9 @@ from emodetect.artifact import read_artifact
 from emodetect.cli import app
 from emodetect.data.synthetic import Scene, draw_face, draw_scene
 from emodetect.errors import EmodetectError
-from emodetect.inference.photos import analyze_photos, find_photos
-from emodetect.inference.recognizer import EmotionRecognizer, Face
+from emodetect.inference.photo_search import find_photos
+from emodetect.inference.photos import PhotoOptions, analyze_photos
+from emodetect.inference.recognizer import EmotionRecognizer
 
 HEAVY = ("tensorflow", "keras", "matplotlib", "sklearn", "scipy")
 
@@ -249,24 +250,26 @@ def test_the_whole_image_as_one_face(artifact: Path, blank: Path) -> None:
     assert [face["box"] for face in record["faces"]] == [[0, 0, 160, 120]]
 
 
-class _TwoFaces:
-    """A recognizer that finds one sure and one unsure face in every photo."""
-
-    def analyze(self, image: np.ndarray) -> list[Face]:
-        sure = Face((0, 0, 40, 40), "happy", 0.75, {"happy": 0.75, "sad": 0.25})
-        unsure = Face((50, 0, 40, 40), "sad", 0.5, {"happy": 0.5, "sad": 0.5})
-        return [sure, unsure]
-
-
 @pytest.mark.parametrize(
     ("least", "kept"),
     [(0.0, [0.75, 0.5]), (0.5, [0.75, 0.5]), (0.6, [0.75]), (0.75, [0.75]), (0.76, [])],
 )
-def test_unsure_faces_are_left_out(blank: Path, least: float, kept: list[float]) -> None:
+def test_unsure_faces_are_left_out(
+    artifact: Path,
+    blank: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    least: float,
+    kept: list[float],
+) -> None:
     """Faces that are at least as sure as asked are kept, all others left out."""
-    photos = list(find_photos([blank]))
-    (result,) = analyze_photos(photos, _TwoFaces(), min_confidence=least)
+    recognizer = EmotionRecognizer(artifact, detector="none")
+    answers = np.array([[0.75, 0.25, 0], [0.5, 0.5, 0]], np.float32)
+    monkeypatch.setattr(recognizer, "detect", lambda _: [(0, 0, 40, 40), (50, 0, 40, 40)])
+    monkeypatch.setattr(recognizer, "classify_inputs", lambda _: answers)
+    options = PhotoOptions(min_confidence=least)
+    (result,) = analyze_photos(find_photos([blank]), recognizer, options)
     assert [face.confidence for face in result.faces] == kept
+    assert result.unsure == 2 - len(kept)
     assert result.error is None
 
 

@@ -1,5 +1,7 @@
 """Results of photos as text: a table to read, or JSON, JSON lines and CSV to pipe.
 
+Each writer yields the text of a photo whole, without its last line break, as soon as it is there.
+
 An uncertain face has "uncertain" for its emotion everywhere, and the columns and keys of any
 other face: its guesses are the highest of its scores.
 """
@@ -42,18 +44,20 @@ def as_table(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Itera
     """Yield a line for each face."""
     for result in results:
         path = on_one_line(result.path)
+        lines = []
         if result.error is not None:
-            yield f"{path}  error: {result.error}"
+            lines.append(f"{path}  error: {result.error}")
         elif not result.faces:
             unsure = f" sure enough ({result.unsure} below the confidence)" if result.unsure else ""
-            yield f"{path}  no face found{unsure}"
+            lines.append(f"{path}  no face found{unsure}")
         for face in result.faces:
             x, y, width, height = face.box
-            yield f"{path}  {_verdict(face)}  at {x},{y} {width}x{height}"
+            lines.append(f"{path}  {_verdict(face)}  at {x},{y} {width}x{height}")
+        yield "\n".join(lines)
 
 
 def as_json(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Iterator[str]:
-    """Yield the lines of one JSON list, each photo as soon as it is there."""
+    """Yield the lines of one JSON list."""
     opening = "["
     for result in results:
         yield opening + json.dumps(photo_record(result))
@@ -69,18 +73,13 @@ def as_jsonl(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Itera
 
 def as_csv(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Iterator[str]:
     """Yield a header, then a row for each face; a photo without faces has a row without a box."""
-    columns = ["path", "width", "height", "x", "y", "box_width", "box_height"]
-    yield _csv_line([*columns, "emotion", "confidence", *emotions, "error"])
+    yield csv_line(csv_columns(emotions))
     for result in results:
-        start = [_printable(result.path), result.width, result.height]
-        for face in result.faces:
-            record = face_record(face)
-            scores = [record["scores"][emotion] for emotion in emotions]
-            yield _csv_line(
-                [*start, *face.box, face.emotion, record["confidence"], *scores, result.error]
-            )
-        if not result.faces:
-            yield _csv_line([*start, *[None] * (6 + len(emotions)), result.error])
+        start = [printable(result.path), result.width, result.height]
+        rows = [[*start, *[None] * (6 + len(emotions)), result.error]]
+        if result.faces:
+            rows = [[*start, *_csv_face(face, emotions), result.error] for face in result.faces]
+        yield "\n".join(map(csv_line, rows))
 
 
 WRITERS: dict[str, Callable[[Iterable[PhotoResult], tuple[str, ...]], Iterator[str]]] = {
@@ -91,10 +90,29 @@ WRITERS: dict[str, Callable[[Iterable[PhotoResult], tuple[str, ...]], Iterator[s
 }
 
 
-def _csv_line(values: list[Any]) -> str:
+def csv_columns(emotions: tuple[str, ...]) -> list[str]:
+    """Return the header of the CSV."""
+    columns = ["path", "width", "height", "x", "y", "box_width", "box_height"]
+    return [*columns, "emotion", "confidence", *emotions, "error"]
+
+
+def csv_line(values: list[Any]) -> str:
+    """Return a row of the CSV without its line break."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(values)
-    return text.getvalue()
+    # Only values with parts of this line end are quoted, and a file's name may have any.
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return text.getvalue().removesuffix("\r\n")
+
+
+def printable(path: str) -> str:
+    """Return a path as UTF-8 can hold it: a byte of a name that is no Unicode is escaped."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _csv_face(face: Face, emotions: tuple[str, ...]) -> list[Any]:
+    record = face_record(face)
+    scores = [record["scores"][emotion] for emotion in emotions]
+    return [*face.box, face.emotion, record["confidence"], *scores]
 
 
 def _verdict(face: Face) -> str:
@@ -102,8 +120,3 @@ def _verdict(face: Face) -> str:
         return f"{face.emotion:<8} {face.confidence:>6.1%}"
     guesses = ", ".join(f"{emotion} {score:.1%}" for emotion, score in face.guesses)
     return f"{UNCERTAIN}: {guesses}"
-
-
-def _printable(path: str) -> str:
-    # A name that is not Unicode holds lone surrogates, which no terminal or file takes.
-    return path.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,188 @@
+"""`predict` over a folder of face crops against a plain loop, one image at a time.
+
+    python scripts/bench/folder.py
+    python scripts/bench/folder.py --cores 2
+
+Draws the crops, then both sides read, classify and write a JSON line for each, in turns in one
+process. The loop runs the same runtime with one thread and batches of one. `predict` starts its
+worker processes anew each time. The best of the rounds of each side counts; files and code are
+warm by a short round before. On a machine that does other things too, compare the processor
+time: with two cores the ratio can be twice that of the times.
+
+Also prints the memory of `predict` and its workers early in a round and at its end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+
+from emodetect.data.synthetic import draw_face
+from emodetect.emotions import EMOTIONS
+from emodetect.inference.photo_rows import open_photo_rows
+from emodetect.inference.photo_search import find_photos
+from emodetect.inference.photos import PhotoResult, analyze_many
+from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.inference.writers import as_jsonl, photo_record
+from emodetect.preprocessing import read_image
+
+CLASSES = EMOTIONS[:7]
+DIFFERENT_FACES = 500
+WARM_UP_PHOTOS = 500
+EARLY = 0.2  # share of the photos after which memory is looked at first
+
+
+@click.command(help="\n\n".join(__doc__.split("\n\n")[i] for i in (0, 2, 3)))
+@click.option("--count", default=10_000, show_default=True, type=click.IntRange(WARM_UP_PHOTOS))
+@click.option("--size", default=48, show_default=True, type=click.IntRange(8), help="In pixels.")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
+@click.option("--model", metavar="FILE|NAME", help="[default: the shipped one]")
+@click.option("--workers", type=click.IntRange(0), help="[default: as predict chooses]")
+@click.option("--cores", type=click.IntRange(1), help="Use so many.  [default: all]")
+def main(
+    count: int, size: int, rounds: int, model: str | None, workers: int | None, cores: int | None
+) -> None:
+    if cores is not None:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    with tempfile.TemporaryDirectory(prefix="emodetect-bench-") as scratch:
+        folder, few = Path(scratch) / "faces", Path(scratch) / "few"
+        draw(folder, count, size=size)
+        draw(few, WARM_UP_PHOTOS, size=size)
+        out = Path(scratch) / "rows.jsonl"
+        open_recognizer = partial(EmotionRecognizer, model, detector="none")
+        loop = partial(plain_loop, open_recognizer(threads=1), out=out)
+        predict = Predict(open_recognizer, out, workers)
+        for way in (loop, predict):
+            way(few)
+        durations: dict[str, list[Duration]] = {"plain loop": [], "predict": []}
+        for _ in range(rounds):
+            durations["plain loop"].append(timed(loop, folder))
+            rows = out.read_text()
+            durations["predict"].append(timed(predict, folder))
+            if out.read_text() != rows:
+                raise click.ClickException("the two sides do not agree")
+    best = {}
+    for name, rounds_of_it in durations.items():
+        best[name] = min(duration.clock_s for duration in rounds_of_it)
+        each = ", ".join(f"{count / duration.clock_s:,.0f}" for duration in rounds_of_it)
+        processor = min(duration.processor_s for duration in rounds_of_it) / count
+        print(
+            f"{name:<10}  {count / best[name]:>7,.0f} images/s (best of {each}), "
+            f"{1000 * processor:.2f} ms of the processor for each"
+        )
+    print(f"ratio: {best['plain loop'] / best['predict']:.2f}")
+    early, late = predict.memory
+    if early and late:
+        print(
+            f"memory of predict and its workers: {early / 1e6:,.0f} MB after "
+            f"{EARLY:.0%} of the photos, {late / 1e6:,.0f} MB at the end"
+        )
+
+
+def draw(folder: Path, count: int, *, size: int) -> None:
+    """Fill a folder with drawn faces, each of DIFFERENT_FACES many times."""
+    generator = np.random.default_rng(0)
+    drawn = [
+        cv2.imencode(".png", draw_face(CLASSES[n % len(CLASSES)], generator, size=size))[1]
+        for n in range(min(count, DIFFERENT_FACES))
+    ]
+    for number in range(count):
+        file = folder / CLASSES[number % len(CLASSES)] / f"{number:08d}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(drawn[number % len(drawn)].tobytes())
+
+
+def plain_loop(recognizer: EmotionRecognizer, folder: Path, *, out: Path) -> None:
+    """Write a JSON line for each image, one after the other."""
+    with out.open("w") as file:
+        for path in sorted(folder.rglob("*.png")):
+            image = read_image(path)
+            height, width = image.shape[:2]
+            faces = tuple(recognizer.analyze(image))
+            result = PhotoResult(str(path), width, height, faces, 0, None)
+            file.write(json.dumps(photo_record(result)) + "\n")
+
+
+class Predict:
+    """What `emodetect predict FOLDER --output rows.jsonl` does.
+
+    Attributes:
+        memory: bytes of this process and its workers early in the last run and at its end.
+    """
+
+    def __init__(
+        self, open_recognizer: Callable[..., EmotionRecognizer], out: Path, workers: int | None
+    ) -> None:
+        self.open_recognizer = open_recognizer
+        self.recognizer = open_recognizer()
+        self.out = out
+        self.workers = workers
+        self.memory: tuple[int, int] = (0, 0)
+
+    def __call__(self, folder: Path) -> None:
+        photos = list(find_photos([folder]))
+        looks = {int(len(photos) * EARLY), len(photos)}
+        seen = []
+        emotions = self.recognizer.emotions
+        with open_photo_rows(self.out, "jsonl", emotions, resume=False, force=True) as rows:
+            results = analyze_many(
+                find_photos([folder]),
+                self.recognizer,
+                open_recognizer=self.open_recognizer,
+                workers=self.workers,
+            )
+            for number, text in enumerate(as_jsonl(results, emotions), start=1):
+                rows.write(text)
+                if number in looks:
+                    seen.append(memory_of_all())
+        self.memory = seen[0], seen[-1]
+
+
+def memory_of_all() -> int:
+    """Return the bytes of this process and its children, 0 where the system does not tell."""
+    total = 0
+    for children in Path("/proc/self/task").glob("*/children"):
+        for process in children.read_text().split():
+            total += resident_bytes(process)
+    return total + resident_bytes("self") if Path("/proc/self/status").is_file() else 0
+
+
+def resident_bytes(process: str) -> int:
+    """Return the memory of a process on Linux."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+
+
+@dataclass(frozen=True)
+class Duration:
+    """Seconds on the clock, and seconds of the processor in all threads and processes."""
+
+    clock_s: float
+    processor_s: float
+
+
+def timed(way: Callable[[Path], None], folder: Path) -> Duration:
+    """Return how long one run takes."""
+    clock, processor = time.perf_counter(), processor_seconds()
+    way(folder)
+    return Duration(time.perf_counter() - clock, processor_seconds() - processor)
+
+
+def processor_seconds() -> float:
+    """Return the processor time of this process and of those that it has ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""`predict --output FILE`: what it holds, and how a later run goes on with it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from emodetect.cli import app
+from emodetect.data.synthetic import draw_face, draw_scene
+from emodetect.errors import EmodetectError
+from emodetect.locks import locked
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photos of two faces, one, none, and no photo."""
+    folder = tmp_path_factory.mktemp("drawn")
+    images = {
+        "a.png": draw_scene(["happy", "sad"], np.random.default_rng(21)).image,
+        "b.png": draw_face("happy", np.random.default_rng(1)),
+        'c "1",\n2\r3.png': np.full((60, 80, 3), 128, np.uint8),
+        "e.png": draw_face("sad", np.random.default_rng(2)),
+    }
+    for name, image in images.items():
+        (folder / name).write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    (folder / "d.png").write_text("no photo", encoding="utf-8")
+    odd = Path(os.fsdecode(os.fsencode(folder) + b"/\xff.png"))
+    shutil.copy(folder / "b.png", odd)
+    shutil.copy(folder / "e.png", odd.with_name(os.fsdecode(b"\xfe.png")))
+    return folder
+
+
+def _invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["predict", *map(str, arguments)])
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_the_file_holds_what_would_be_printed(drawn: Path, tmp_path: Path, form: str) -> None:
+    """--output writes the format of FILE's name, and nothing to standard output."""
+    file = tmp_path / f"rows.{form}"
+    result = _invoke(drawn, "--output", file)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "1 of 7 could not be read" in result.stderr
+    assert file.read_bytes() == _invoke(drawn, "--format", form).stdout_bytes
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_a_run_cut_off_anywhere_ends_with_the_same_file(
+    drawn: Path, tmp_path: Path, form: str
+) -> None:
+    """After a crash at any byte, --resume makes the file that an uninterrupted run makes.
+
+    With photos that are listed twice, names with line breaks, and names that are no Unicode.
+    """
+    named = (drawn, drawn / "a.png", drawn / "a.png")
+    whole = tmp_path / f"whole.{form}"
+    _invoke(*named, "--output", whole)
+    data = whole.read_bytes()
+    file = tmp_path / f"rows.{form}"
+    lines = [end for end, byte in enumerate(data, start=1) if byte == ord("\n")]
+    for end in sorted({0, 3, *lines, lines[0] - 1, lines[-2] + 20}):
+        file.write_bytes(data[:end])
+        _invoke(*named, "--output", file, "--resume")
+        assert file.read_bytes() == data, end
+
+
+def test_only_what_is_missing_is_done(drawn: Path, tmp_path: Path) -> None:
+    """Photos whose rows are there, also with errors, are left out and counted; new ones added."""
+    photos = tmp_path / "photos"
+    shutil.copytree(drawn, photos)
+    file = tmp_path / "rows.jsonl"
+    _invoke(photos, "--output", file)
+    before = _rows(file)
+    for photo in photos.iterdir():
+        photo.write_bytes(b"changed")  # an error, if it were read again
+    shutil.copy(drawn / "b.png", photos / "aa.png")
+    result = _invoke(photos, "--output", file, "--resume")
+    assert result.exit_code == 0
+    assert "7 left out" in result.stderr
+    *kept, new = _rows(file)
+    assert kept == before
+    assert new["path"] == str(photos / "aa.png")
+
+
+def test_a_photo_listed_more_often_than_held_is_done(drawn: Path, tmp_path: Path) -> None:
+    """Each row of the file leaves out one mention of its photo."""
+    file = tmp_path / "rows.jsonl"
+    photo = drawn / "b.png"
+    _invoke(photo, "--output", file)
+    _invoke(photo, photo, photo, "--output", file, "--resume")
+    assert [row["path"] for row in _rows(file)] == [str(photo)] * 3
+
+
+def test_an_existing_file_is_not_replaced(drawn: Path, tmp_path: Path) -> None:
+    """Without --resume or --force a file that is there is refused and stays as it is."""
+    file = tmp_path / "rows.jsonl"
+    file.write_text("mine")
+    result = _invoke(drawn / "b.png", "--output", file)
+    assert isinstance(result.exception, EmodetectError)
+    assert "--resume" in str(result.exception)
+    assert file.read_text() == "mine"
+    assert _invoke(drawn / "b.png", "--output", file, "--force").exit_code == 0
+    assert len(_rows(file)) == 1
+
+
+def _other_emotions(data: bytes) -> bytes:
+    return data.replace(b"neutral", b"calm")
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: b"my notes, without any line break",
+        lambda data: b"my notes\n" + data,
+        lambda data: data + b"my notes\n",
+        lambda data: data + b"\0" * 50 + b"\n",
+        _other_emotions,
+    ],
+    ids=["notes", "notes first", "notes last", "zeros", "another model"],
+)
+def test_a_file_of_something_else_is_not_resumed(
+    drawn: Path, tmp_path: Path, form: str, spoil: Any
+) -> None:
+    """A file that holds anything but rows of this model is refused and stays as it is."""
+    file = tmp_path / f"rows.{form}"
+    _invoke(drawn / "a.png", drawn / "b.png", "--output", file)
+    spoilt = spoil(file.read_bytes())
+    file.write_bytes(spoilt)
+    result = _invoke(drawn / "b.png", drawn / "e.png", "--output", file, "--resume")
+    assert isinstance(result.exception, EmodetectError)
+    assert str(file) in str(result.exception)
+    assert "\n" not in str(result.exception)
+    assert file.read_bytes() == spoilt
+
+
+def test_a_file_of_the_other_format_is_not_resumed(drawn: Path, tmp_path: Path) -> None:
+    """Rows of csv are not continued as jsonl."""
+    file = tmp_path / "rows.csv"
+    _invoke(drawn / "b.png", "--output", file)
+    result = _invoke(drawn, "--output", file, "--format", "jsonl", "--resume")
+    assert isinstance(result.exception, EmodetectError)
+
+
+def test_two_runs_do_not_write_one_file(drawn: Path, tmp_path: Path) -> None:
+    """A file that another run writes to is refused, also to --force."""
+    file = tmp_path / "rows.jsonl"
+    file.touch()
+    with locked(file, wait=False):
+        result = _invoke(drawn, "--output", file, "--force")
+    assert isinstance(result.exception, EmodetectError)
+    assert "another run" in str(result.exception)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux' /dev/full")
+def test_a_full_disk_is_told(drawn: Path) -> None:
+    """Where no row can be written the run ends in one line that names the file."""
+    result = _invoke(drawn, "--output", "/dev/full", "--format", "csv")
+    assert isinstance(result.exception, EmodetectError)
+    assert "/dev/full: cannot be written" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--resume",), "--output"),
+        (("--output", "rows.txt"), "jsonl or csv"),
+        (("--output", "rows"), "jsonl or csv"),
+        (("--output", "rows.csv", "--format", "table"), "jsonl or csv"),
+        (("--output", "photo.jpg", "--format", "csv"), "image"),
+        (("--output", "rows.csv", "--force", "--resume"), "one of them"),
+        (("-0",), "standard input"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told(
+    drawn: Path, options: tuple[str, ...], told: str
+) -> None:
+    """A contradiction ends before any photo is read, with what would work."""
+    result = _invoke(drawn, *options)
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+def test_resuming_goes_on_with_drawn_copies(drawn: Path, tmp_path: Path) -> None:
+    """--resume needs no --force for its --annotate folder, and keeps the copies' names."""
+    photos = [tmp_path / name / "x.png" for name in ("a", "b", "c")]
+    for photo in photos:
+        photo.parent.mkdir()
+        shutil.copy(drawn / "b.png", photo)
+    words = ("--output", tmp_path / "rows.csv", "--annotate", tmp_path / "copies")
+    _invoke(*photos[:2], *words)
+    result = _invoke(*photos, *words, "--resume")
+    assert result.exit_code == 0
+    names = sorted(path.name for path in (tmp_path / "copies").iterdir())
+    assert names == ["x-2.png", "x-3.png", "x.png"]
+    with (tmp_path / "rows.csv").open(newline="") as file:
+        assert [row["path"] for row in csv.DictReader(file)] == list(map(str, photos))

@@ -1,0 +1,253 @@
+"""Many photos: worker processes, their ends, and the order of what they find."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from emodetect.data.synthetic import draw_face
+from emodetect.errors import EmodetectError
+from emodetect.faces.boxes import Box
+from emodetect.inference import photo_workers
+from emodetect.inference.photo_search import find_photos
+from emodetect.inference.photos import (
+    Photo,
+    PhotoOptions,
+    analyze_many,
+    analyze_photos,
+)
+from emodetect.inference.recognizer import EmotionRecognizer
+
+FATAL_WIDTH = 33  # of the photo at which FragileRecognizer's process ends
+COUNT = 50
+
+open_recognizer = partial(EmotionRecognizer, detector="none")
+
+
+class FragileRecognizer(EmotionRecognizer):
+    """Dies as a decoder may that meets a damaged file."""
+
+    def detect(self, image: np.ndarray) -> list[Box]:
+        if image.shape[1] == FATAL_WIDTH:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().detect(image)
+
+
+class AbsentRecognizer(EmotionRecognizer):
+    """Ends its process as soon as it is opened."""
+
+    def __init__(self, **options: Any) -> None:
+        os._exit(3)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of crops, so many that workers are started, and one file that is none."""
+    folder = tmp_path_factory.mktemp("faces")
+    for number in range(COUNT):
+        face = draw_face(("happy", "sad")[number % 2], np.random.default_rng(number), size=40)
+        (folder / f"{number:02d}.png").write_bytes(cv2.imencode(".png", face)[1].tobytes())
+    (folder / "40.png").write_bytes(b"no photo")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> EmotionRecognizer:
+    """The shipped model."""
+    return open_recognizer()
+
+
+def _command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "emodetect", "predict", *map(str, arguments)]
+
+
+def _run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(_command(*arguments), capture_output=True, timeout=120, **options)
+
+
+def test_results_do_not_depend_on_the_workers(faces: Path, tmp_path: Path) -> None:
+    """With and without workers come the same rows, copies and crops, in the order of the list."""
+    written = []
+    for workers in (0, 2):
+        out = tmp_path / str(workers)
+        words = (
+            "--detector",
+            "none",
+            "--workers",
+            workers,
+            "--output",
+            tmp_path / f"{workers}.csv",
+        )
+        result = _run(faces, *words, "--annotate", out / "drawn", "--save-crops", out / "crops")
+        assert result.returncode == 1
+        assert b"1 of 50" in result.stderr
+        files = {path.relative_to(out): path.read_bytes() for path in out.rglob("*.png")}
+        assert len(files) == 2 * (COUNT - 1)
+        written.append((files, (tmp_path / f"{workers}.csv").read_bytes()))
+    assert written[0] == written[1]
+    rows = written[0][1].splitlines()[1:]
+    assert [Path(row.decode().split(",")[0]).name for row in rows] == sorted(
+        path.name for path in faces.iterdir()
+    )
+
+
+def test_a_photo_that_kills_its_worker_is_an_error(
+    faces: Path, tmp_path: Path, recognizer: EmotionRecognizer
+) -> None:
+    """The photo at which a process dies is told, and all others are done."""
+    fatal = tmp_path / "fatal.png"
+    fatal.write_bytes(cv2.imencode(".png", np.zeros((20, FATAL_WIDTH, 3), np.uint8))[1].tobytes())
+    named = [*sorted(faces.iterdir()), fatal, *sorted(faces.iterdir())[:3]]
+    photos = list(find_photos(named))
+    expected = list(analyze_photos(photos, recognizer))
+    results = analyze_many(
+        photos, recognizer, open_recognizer=partial(FragileRecognizer, detector="none"), workers=2
+    )
+    for result, wanted in zip(results, expected, strict=True):
+        if result.path == str(fatal):
+            assert result.error is not None
+            assert "died" in result.error
+            assert "Killed" in result.error
+        else:
+            assert result == wanted
+
+
+def test_a_worker_that_cannot_start_is_told(faces: Path, recognizer: EmotionRecognizer) -> None:
+    """Where no worker comes up the run ends in one line, and not in an endless trying."""
+    with pytest.raises(EmodetectError, match=r"could not start \(exit status 3\)"):
+        list(
+            analyze_many(
+                find_photos([faces]), recognizer, open_recognizer=AbsentRecognizer, workers=2
+            )
+        )
+
+
+def test_an_error_in_a_worker_ends_the_run(
+    faces: Path, tmp_path: Path, recognizer: EmotionRecognizer
+) -> None:
+    """Where copies cannot be written, that is said as it is without workers."""
+    (tmp_path / "file").touch()
+    chunk = list(find_photos([faces]))
+    with pytest.raises(EmodetectError, match="cannot be written"):
+        list(
+            photo_workers.analyze_in_workers(
+                chunk, open_recognizer, PhotoOptions(annotate=tmp_path / "file"), workers=2
+            )
+        )
+
+
+def test_an_error_among_the_photos_comes_in_its_place(
+    faces: Path, recognizer: EmotionRecognizer
+) -> None:
+    """What was found before a list turned out to be none is not lost."""
+
+    def listed() -> Iterator[Path]:
+        yield from sorted(faces.iterdir())
+        raise EmodetectError("no list")
+
+    photos = find_photos([Path("-")], listed=listed())
+    results = analyze_many(photos, recognizer, open_recognizer=open_recognizer, workers=2)
+    assert len([next(results) for _ in range(COUNT)]) == COUNT
+    with pytest.raises(EmodetectError, match="no list"):
+        next(results)
+
+
+def test_photos_are_not_taken_far_ahead(faces: Path, recognizer: EmotionRecognizer) -> None:
+    """Only a bounded number of photos is in flight, however many there are."""
+    taken = 0
+
+    def endless() -> Iterator[Photo]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield Photo(faces / "00.png", Path("00.png"))
+
+    results = analyze_many(endless(), recognizer, open_recognizer=open_recognizer, workers=2)
+    for _ in range(300):
+        next(results)
+    time.sleep(0.2)
+    assert taken < 300 + 2 * (photo_workers.PHOTOS_IN_FLIGHT + photo_workers.PHOTOS_AT_ONCE)
+    results.close()
+    after = taken
+    time.sleep(0.2)
+    assert taken <= after + photo_workers.PHOTOS_AT_ONCE
+
+
+def test_a_slow_list_gets_its_results_at_once(faces: Path) -> None:
+    """The results of what was listed come while the list is still open, few photos or many."""
+    with subprocess.Popen(
+        _command("-", "--detector", "none", "--format", "jsonl", "--workers", 1),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for count in (1, 2, 40, 1):
+            process.stdin.write(b"%s/00.png\n" % os.fsencode(faces) * count)
+            process.stdin.flush()
+            for _ in range(count):
+                assert json.loads(process.stdout.readline())["faces"]
+        process.stdin.close()
+        assert process.stdout.read() == b""
+
+
+def _children(process: int) -> list[str]:
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [child for task in tasks for child in task.read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for children in /proc")
+def test_an_interrupt_ends_at_once_and_leaves_whole_rows(faces: Path, tmp_path: Path) -> None:
+    """After Ctrl-C stands no traceback, every row in the file is whole, no worker is left."""
+    rows = tmp_path / "rows.jsonl"
+    process = subprocess.Popen(
+        _command(*[faces] * 200, "--detector", "none", "--output", rows, "--workers", 2),
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    while not rows.exists() or rows.read_bytes().count(b"\n") < 60:
+        assert process.poll() is None
+        time.sleep(0.05)
+    workers = _children(process.pid)
+    assert len(workers) == 2
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, errors = process.communicate(timeout=60)
+    assert b"Traceback" not in errors
+    assert process.returncode == 1
+    assert rows.read_bytes().endswith(b"\n")
+    for line in rows.read_bytes().splitlines():
+        json.loads(line)
+    assert not any(Path("/proc", worker).exists() for worker in workers)
+
+
+def test_a_closed_standard_input_is_told() -> None:
+    """Without a standard input `-` is one clear line."""
+    done = subprocess.run(
+        ["sh", "-c", '"$@" <&-', "sh", *_command("-")], capture_output=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"error: -: standard input is closed")
+    assert done.stdout == b""
+
+
+def test_lists_come_on_standard_input(faces: Path) -> None:
+    """A list names photos and folders in any order, twice too, and files that are missing."""
+    named = [faces / "03.png", faces / "missing.png", faces / "03.png", faces]
+    data = b"\0".join(os.fsencode(path) for path in named)
+    done = _run("-", "-0", "--detector", "none", "--format", "jsonl", input=data)
+    paths = [json.loads(line)["path"] for line in done.stdout.splitlines()]
+    assert paths[:3] == [str(path) for path in named[:3]]
+    assert len(paths) == 3 + COUNT
+    assert b"2 of 53 could not be read" in done.stderr
