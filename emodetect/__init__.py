@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emodetect.inference.recognizer import EmotionRecognizer as EmotionRecognizer
 
-__version__ = version("emodetect")
+    __version__: str
 
 # OpenCV reads these once, when it is loaded, so they must stand before any module imports it.
 # Decoding a small file that claims gigapixels would take all memory.
@@ -18,7 +17,11 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
 
 
 def __getattr__(name: str) -> Any:
-    # Not at import time, so that `emodetect --help` stays quick.
+    # Not at import time, so that `emodetect --help` and `predict` stay quick.
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("emodetect")
     if name == "EmotionRecognizer":
         from emodetect.inference.recognizer import EmotionRecognizer
 

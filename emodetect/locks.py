@@ -1,4 +1,4 @@
-"""Locks on folders. The system drops them with the process that holds them, however it ends."""
+"""Locks on folders and files. The system drops them with the process, however that ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Lock = Literal["held", "taken", "unknown"]
 
 @contextmanager
 def locked(folder: Path, *, wait: bool) -> Iterator[Lock]:
-    """Lock an existing folder, if need be after the process that has it locked.
+    """Lock an existing folder or file, if need be after the process that has it locked.
 
     Without `wait` a lock that another process holds is told as "taken".
     """

@@ -83,6 +83,8 @@ def test_only_the_learn_flow_imports_tensorflow_on_loading() -> None:
         ["--help"],
         ["predict", "--help"],
         ["webcam", "--help"],
+        ["video", "--help"],
+        ["bench", "--help"],
         ["config", "list"],
         ["models"],
         ["models", "show", DEFAULT_MODEL],

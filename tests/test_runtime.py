@@ -1,16 +1,63 @@
-"""Both runtimes answer alike."""
+"""All runtimes answer alike; one that is not there, or answers otherwise, is refused.
+
+What needs ONNX Runtime or OpenVINO is skipped where they are not installed; the extra `dev`
+brings them.
+"""
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from emodetect.artifact import read_artifact
+from emodetect.artifact import Artifact, read_artifact
+from emodetect.cli.bench import bench
+from emodetect.cli.model_options import RUNTIME_NAMES
+from emodetect.data.synthetic import draw_face
+from emodetect.emotions import EMOTIONS
+from emodetect.errors import EmodetectError, ModelError
+from emodetect.evaluation import runtimes
 from emodetect.inference.recognizer import EmotionRecognizer
-from emodetect.inference.runtime import KerasRuntime, LiteRTRuntime, open_runtime
+from emodetect.inference.runtime import (
+    RUNTIMES,
+    KerasRuntime,
+    LiteRTRuntime,
+    MissingRuntimeError,
+    open_runtime,
+)
+from emodetect.preprocessing import to_input
+from emodetect.shipped import model_path
+
+EXTRAS = ("onnxruntime", "openvino")
+
+
+def needs(extra: str) -> None:
+    """Skip a test where the libraries of an extra are not installed."""
+    for library in ("onnx", "onnxruntime") if extra == "onnxruntime" else (extra,):
+        if library == "openvino":  # it is not imported here, for it would report that it was
+            from importlib.util import find_spec
+
+            if find_spec(library) is None:
+                pytest.skip("could not import 'openvino': it is not installed")
+        else:
+            pytest.importorskip(library)
+
+
+def drawn_crops(artifact: Artifact, count: int) -> np.ndarray:
+    """Return (count, size, size, channels) float32 faces as the recogniser prepares them."""
+    rng = np.random.default_rng(0)
+    size, color = artifact.metadata.image_size, artifact.metadata.color
+    crops = [
+        to_input(draw_face(EMOTIONS[number % 7], rng), size=size, color=color)
+        for number in range(count)
+    ]
+    return np.asarray(crops, np.float32)
 
 
 def test_keras_serves_where_litert_has_no_wheel(
@@ -57,3 +104,119 @@ def test_no_crops_give_no_scores(artifact: Path) -> None:
     """An image without faces costs no run of the model and gives an empty result."""
     recognizer = EmotionRecognizer(artifact, detector="none")
     assert recognizer.classify([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("name", ["keras", *EXTRAS])
+def test_every_runtime_answers_as_litert(artifact: Path, name: str) -> None:
+    """A named runtime gives the same probabilities, for the shipped model and a small one."""
+    if name in EXTRAS:
+        needs(name)
+    for path in (artifact, model_path(None)):
+        loaded = read_artifact(path)
+        crops = drawn_crops(loaded, 9)
+        expected = LiteRTRuntime(loaded, threads=2).run(crops)
+        runtime = open_runtime(loaded, runtime=name, threads=2)
+        for count in (1, 9, 2):
+            found = runtime.run(crops[:count])
+            assert found.dtype == np.float32
+            np.testing.assert_allclose(found, expected[:count], atol=1e-4)
+
+
+def test_an_unknown_runtime_is_refused(artifact: Path) -> None:
+    """A runtime of a name that there is none of is an error that lists those there are."""
+    with pytest.raises(EmodetectError, match="expected one of litert, keras, onnxruntime, open"):
+        open_runtime(read_artifact(artifact), runtime="tensorrt")
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_missing_runtime_tells_how_to_get_it(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A named runtime that is not installed ends in one line with the command that installs it."""
+    library = {"litert": "ai_edge_litert.interpreter", "keras": "keras"}.get(name, name)
+    package = {"litert": "ai-edge-litert", "keras": "tensorflow"}.get(name, f"'emodetect[{name}]'")
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.setattr("emodetect.inference.runtime.use_tensorflow", lambda: None)
+    with pytest.raises(MissingRuntimeError, match="is not installed here") as caught:
+        open_runtime(read_artifact(artifact), runtime=name)
+    assert f"pip install {package}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def openvino_that_answers(answer: np.ndarray) -> ModuleType:
+    """Return a module that stands in for OpenVINO and gives one answer for every face."""
+    module = ModuleType("openvino")
+
+    def compiled(batch: np.ndarray, *, share_inputs: bool) -> list[np.ndarray]:
+        return [np.tile(answer, (len(batch), 1))]
+
+    module.Core = lambda: SimpleNamespace(  # type: ignore[attr-defined]
+        read_model=lambda file: Path(file).read_bytes(),
+        compile_model=lambda model, device, settings: compiled,
+    )
+    return module
+
+
+@pytest.mark.parametrize("answer", [[0.98, 0.01, 0.01], [np.nan] * 3])
+def test_a_runtime_that_answers_otherwise_is_refused(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch, answer: list[float]
+) -> None:
+    """A runtime that does not come to the default one's probabilities is not used in silence."""
+    module = openvino_that_answers(np.array(answer, np.float32))
+    monkeypatch.setitem(sys.modules, "openvino", module)
+    with pytest.raises(ModelError, match="OpenVINO answers otherwise than the default runtime"):
+        open_runtime(read_artifact(artifact), runtime="openvino")
+
+
+def test_openvino_does_not_report_to_its_maker(tmp_path: Path) -> None:
+    """Opening OpenVINO, which reports its import, neither does so nor writes into the home."""
+    needs("openvino")
+    code = (
+        "import sys\n"
+        "from emodetect.artifact import read_artifact\n"
+        "from emodetect.inference.runtime import open_runtime\n"
+        "from emodetect.shipped import model_path\n"
+        "open_runtime(read_artifact(model_path(None)), runtime='openvino')\n"
+        "assert 'openvino_telemetry' not in sys.modules\n"
+        "import openvino_telemetry\n"  # others may still use it
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bench_compares_what_is_installed(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures of each runtime here, and how to get those that are not, in both formats."""
+    for name, value in (("ROUNDS", 1), ("FACES", 8), ("SINGLE_FACES_IN_A_ROUND", 5)):
+        monkeypatch.setattr(runtimes, name, value)
+    for library in EXTRAS:
+        monkeypatch.setitem(sys.modules, library, None)
+    comparison = runtimes.compare_runtimes(artifact, threads=1)
+    monkeypatch.setattr(runtimes, "compare_runtimes", lambda model, *, threads: comparison)
+    words = ["--model", str(artifact), "--format"]
+    result = CliRunner().invoke(bench, [*words, "json"], catch_exceptions=False)
+    found = json.loads(result.stdout)
+    figures = {one["runtime"]: one for one in found["runtimes"]}
+    assert list(figures) == ["litert", "keras"]
+    for one in figures.values():
+        assert 0 < one["latency_ms"] <= one["latency_p95_ms"]
+        assert one["faces_per_second"] > 0
+        assert one["difference"] < 1e-3
+        assert one["same_emotion"] == 1
+    assert found["machine"]["cores"]
+    assert found["versions"]["keras"]
+    table = CliRunner().invoke(bench, [*words, "table"], catch_exceptions=False).stdout
+    for extra in EXTRAS:
+        assert f"pip install 'emodetect[{extra}]'" in table
+    assert "litert" in table
+
+
+def test_the_option_names_every_runtime() -> None:
+    """--runtime offers the runtimes that there are."""
+    assert tuple(RUNTIMES) == RUNTIME_NAMES

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from emodetect import __version__
+from emodetect.cli.bench import bench
 from emodetect.cli.config import config
 from emodetect.cli.data import data
 from emodetect.cli.demo import demo
@@ -21,12 +21,12 @@ from emodetect.errors import EmodetectError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="emodetect")
+@click.version_option(package_name="emodetect", prog_name="emodetect")
 def app() -> None:
     """Train, judge and run facial-emotion recognition on your own machine."""
 
 
-for command in (train, evaluate, predict, webcam, video, models, data, config, demo):
+for command in (train, evaluate, predict, webcam, video, models, bench, data, config, demo):
     app.add_command(command)
 
 

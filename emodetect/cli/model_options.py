@@ -9,6 +9,15 @@ from typing import Any
 import click
 
 PIXEL_RANGES = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
+# As in inference.runtime.RUNTIMES, whose import would slow --help.
+RUNTIME_NAMES = ("litert", "keras", "onnxruntime", "openvino")
+
+runtime_option = click.option(
+    "--runtime",
+    type=click.Choice(RUNTIME_NAMES),
+    help="What runs the model; `emodetect bench` compares those installed here. [default: litert, "
+    "or keras where that has no wheel]",
+)
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:

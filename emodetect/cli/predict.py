@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from emodetect.cli.model_options import model_options, usable_model
+from emodetect.cli.model_options import model_options, runtime_option, usable_model
 from emodetect.cli.probability import Probability, uncertain_option
 from emodetect.cli.tracking_options import detector_option
 from emodetect.errors import EmodetectError
@@ -34,6 +34,7 @@ PHOTOS_WITHOUT_PROGRESS = 20
     type=click.Path(path_type=Path, readable=False, allow_dash=True),
 )
 @model_options
+@runtime_option
 @detector_option
 @click.option(
     "--min-confidence",
@@ -85,6 +86,7 @@ def predict(
     model: str | None,
     labels: str | None,
     pixels: str | None,
+    runtime: str | None,
     detector: str,
     min_confidence: float,
     uncertain_below: float,
@@ -135,6 +137,7 @@ def predict(
         EmotionRecognizer,
         usable_model(model, labels, pixels),
         detector=detector,
+        runtime=runtime,
         uncertain_below=uncertain_below,
     )
     recognizer = open_recognizer()

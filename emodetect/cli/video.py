@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from emodetect.cli.model_options import model_options, usable_model
+from emodetect.cli.model_options import model_options, runtime_option, usable_model
 from emodetect.cli.probability import uncertain_option
 from emodetect.cli.tracking_options import chosen_tracking, detector_option, tracking_options
 
@@ -16,6 +16,7 @@ from emodetect.cli.tracking_options import chosen_tracking, detector_option, tra
 @click.command()
 @click.argument("videos", metavar="FILE...", nargs=-1, required=True)
 @model_options
+@runtime_option
 @detector_option
 @uncertain_option
 @click.option(
@@ -55,6 +56,7 @@ def video(
     model: str | None,
     labels: str | None,
     pixels: str | None,
+    runtime: str | None,
     detector: str,
     uncertain_below: float,
     output: Path | None,
@@ -89,7 +91,10 @@ def video(
     from emodetect.inference.video import analyze_videos, plan_videos
 
     recognizer = EmotionRecognizer(
-        usable_model(model, labels, pixels), detector=detector, uncertain_below=uncertain_below
+        usable_model(model, labels, pixels),
+        detector=detector,
+        runtime=runtime,
+        uncertain_below=uncertain_below,
     )
     jobs = plan_videos(
         videos,

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from emodetect.cli.model_options import model_options, usable_model
+from emodetect.cli.model_options import model_options, runtime_option, usable_model
 from emodetect.cli.probability import uncertain_option
 from emodetect.cli.tracking_options import chosen_tracking, detector_option, tracking_options
 
@@ -39,6 +39,7 @@ class Resolution(click.ParamType):
 @click.option("--source", metavar="FILE|URL", help="A video file or stream instead of a camera.")
 @click.option("--list", "list_only", is_flag=True, help="Print the cameras and exit.")
 @model_options
+@runtime_option
 @detector_option
 @uncertain_option
 @tracking_options
@@ -86,6 +87,7 @@ def webcam(
     model: str | None,
     labels: str | None,
     pixels: str | None,
+    runtime: str | None,
     detector: str,
     uncertain_below: float,
     resolution: tuple[int, int] | None,
@@ -150,6 +152,7 @@ def webcam(
             EmotionRecognizer(
                 usable_model(model, labels, pixels),
                 detector=detector,
+                runtime=runtime,
                 uncertain_below=uncertain_below,
             ),
             tracking=chosen_tracking(**tracking),

@@ -55,13 +55,15 @@ class EmotionRecognizer:
         detector: "haar", "yunet", the path of a YuNet model (.onnx), or "none" to take each
             image as one face.
         threads: for the classifier; the machine's cores (at most 4) if None.
+        runtime: "litert", "keras", "onnxruntime" or "openvino"; LiteRT, or Keras where that has
+            no wheel, if None.
         uncertain_below: a face whose best probability is below this has the emotion
             "uncertain"; 0 to 1.
 
     Raises:
         ModelError: for a model that is missing, damaged or foreign.
-        EmodetectError: for a detector that is not there, and an `uncertain_below` that is no
-            probability.
+        EmodetectError: for a detector or runtime that is not there, and an `uncertain_below` that
+            is no probability.
 
     Not safe to use from several threads at once; make one for each.
     """
@@ -72,6 +74,7 @@ class EmotionRecognizer:
         *,
         detector: str = "haar",
         threads: int | None = None,
+        runtime: str | None = None,
         uncertain_below: float = 0.0,
     ) -> None:
         if not 0 <= uncertain_below <= 1:
@@ -84,7 +87,7 @@ class EmotionRecognizer:
         self.metadata = artifact.metadata
         self.emotions = artifact.metadata.emotions
         self.detector, self.detector_name = open_detector(detector), detector
-        self.runtime = open_runtime(artifact, threads=threads)
+        self.runtime = open_runtime(artifact, runtime=runtime, threads=threads)
 
     def detect(self, image: np.ndarray) -> list[Box]:
         """Return the boxes of the faces of a (height, width, 3) uint8 BGR image, largest first."""

@@ -1,0 +1,133 @@
+"""`emodetect predict photo.jpg` against a script that opens the same model with Keras.
+
+    python scripts/bench/predict.py [PHOTO] [--model FILE]
+
+Both are whole processes, from the start of Python to the printed emotions. They take turns, each
+once to warm the system's file cache and then three times; what counts is each one's best time
+and its peak memory. Without PHOTO a scene of three faces is drawn.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+# Nothing of emodetect, NumPy or OpenCV is imported here: a process starts with the memory of the
+# one that started it counted as its peak.
+
+TURNS = 3
+DRAW = """
+import sys
+import cv2, numpy
+from emodetect.data.synthetic import draw_scene
+scene = draw_scene(["happy", "sad", "surprise"], numpy.random.default_rng(0))
+cv2.imwrite(sys.argv[1], scene.image)
+"""
+MODEL = """
+import sys
+from emodetect.artifact import read_artifact
+from emodetect.shipped import model_path
+artifact = read_artifact(model_path(sys.argv[1] or None))
+print(artifact.path, ",".join(artifact.metadata.emotions), sep="\\n")
+"""
+# What one writes with Keras and OpenCV: model, photo and labels are its arguments.
+WITH_KERAS = """
+import os, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import cv2
+import keras
+import numpy as np
+
+model = keras.models.load_model(sys.argv[1], compile=False)
+_, size, _, channels = model.input_shape
+image = cv2.imread(sys.argv[2])
+gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+haar = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+boxes = haar.detectMultiScale(gray, 1.1, 5, minSize=(40, 40))
+pixels = gray if channels == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+crops = [cv2.resize(pixels[y : y + h, x : x + w], (size, size)) for x, y, w, h in boxes]
+if crops:
+    batch = np.array(crops, np.float32).reshape(-1, size, size, channels)
+    for scores in model.predict(batch, verbose=0):
+        best = scores.argmax()
+        print(sys.argv[3].split(",")[best], f"{scores[best]:.0%}")
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A process that has ended: its wall time, its peak memory, and what it printed."""
+
+    seconds: float
+    peak_bytes: int
+    output: str
+
+
+@click.command(help="\n\n".join(__doc__.split("\n\n")[i] for i in (0, 2)))
+@click.argument("photo", required=False, type=click.Path(exists=True, dir_okay=False))
+@click.option("--model", help="A .keras file of emodetect's or a shipped model's name.")
+def main(photo: str | None, model: str | None) -> None:
+    with tempfile.TemporaryDirectory(prefix="emodetect-bench-") as folder:
+        if photo is None:
+            photo = str(Path(folder) / "scene.png")
+            run([sys.executable, "-c", DRAW, photo])
+        path, labels = run([sys.executable, "-c", MODEL, model or ""]).output.split("\n")[:2]
+        commands = {
+            "emodetect predict": [
+                *(sys.executable, "-m", "emodetect", "predict", photo, "--model", path)
+            ],
+            "Keras script": [sys.executable, "-c", WITH_KERAS, path, photo, labels],
+        }
+        runs: dict[str, list[Run]] = {name: [] for name in commands}
+        for turn in range(-1, TURNS):
+            for name, command in commands.items():
+                one = run(command)
+                if turn >= 0:  # the turn before is to warm up
+                    runs[name].append(one)
+    print_results(runs)
+
+
+def run(command: list[str]) -> Run:
+    """Run a command to its end. Raises ClickException with what it says if it fails."""
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=output, stderr=errors)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        errors.seek(0)
+        if process.returncode:
+            raise click.ClickException(f"{command}: {errors.read().strip()}")
+        unit = 1 if sys.platform == "darwin" else 1024
+        return Run(seconds, usage.ru_maxrss * unit, output.read())
+
+
+def print_results(runs: dict[str, list[Run]]) -> None:
+    """Print what each side said, its best time and peak memory, and the ratios."""
+    for name, turns in runs.items():
+        print(f"{name}:")
+        for line in turns[-1].output.splitlines():
+            print(f"  {line}")
+    best = {name: min(one.seconds for one in turns) for name, turns in runs.items()}
+    peak = {name: min(one.peak_bytes for one in turns) for name, turns in runs.items()}
+    print(f"{'':<20}{'best of 3, s':>14}{'peak, MB':>10}   each, s")
+    for name, turns in runs.items():
+        each = " ".join(f"{one.seconds:.2f}" for one in turns)
+        print(f"{name:<20}{best[name]:>14.2f}{peak[name] / 1e6:>10.0f}   {each}")
+    ours, theirs = runs
+    print(
+        f"{ours} is {best[theirs] / best[ours]:.1f} times as fast, with "
+        f"{peak[ours] / peak[theirs]:.1%} of the memory"
+    )
+
+
+if __name__ == "__main__":
+    main()

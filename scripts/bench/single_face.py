@@ -1,0 +1,70 @@
+"""One face, already cropped: the recogniser against Keras' `model.predict`.
+
+    python scripts/bench/single_face.py [--model FILE] [--threads N]
+
+Both get the same crop, in turns in one process, after some to warm up. `classify` prepares the
+pixels, runs the network, checks the answer and applies the temperature; `model.predict` is given
+pixels that are prepared already. A round is many calls of each; what counts is the best of three
+rounds' medians.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import click
+import numpy as np
+
+from emodetect.backend import use_tensorflow
+from emodetect.data.synthetic import draw_face
+from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.preprocessing import to_input
+
+ROUNDS = 3
+CALLS = {"recogniser": 300, "model.predict": 30}  # in a round
+WARM_UP_CALLS = 5
+
+
+@click.command(help="\n\n".join(__doc__.split("\n\n")[i] for i in (0, 2)))
+@click.option("--model", help="A .keras file of emodetect's or a shipped model's name.")
+@click.option("--threads", type=click.IntRange(1), help="Of the recogniser.")
+def main(model: str | None, threads: int | None) -> None:
+    recognizer = EmotionRecognizer(model, detector="none", threads=threads)
+    use_tensorflow()
+    import keras
+
+    network = keras.models.load_model(recognizer.path, compile=False)
+    crop = draw_face("happy", np.random.default_rng(0))
+    metadata = recognizer.metadata
+    pixels = to_input(crop, size=metadata.image_size, color=metadata.color)[np.newaxis]
+    calls: dict[str, Callable[[], np.ndarray]] = {
+        "recogniser": lambda: recognizer.classify([crop]),
+        "model.predict": lambda: network.predict(pixels, verbose=0),
+    }
+    medians: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(ROUNDS):
+        for name, call in calls.items():
+            medians[name].append(median_ms(call, CALLS[name]))
+    best = {name: min(times) for name, times in medians.items()}
+    for name, times in medians.items():
+        each = " ".join(f"{one:.2f}" for one in times)
+        print(f"{name:<16}{best[name]:>9.2f} ms   rounds: {each}")
+    print(f"the recogniser is {best['model.predict'] / best['recogniser']:.1f} times as fast")
+
+
+def median_ms(call: Callable[[], np.ndarray], count: int) -> float:
+    """Return the median milliseconds of a call, after some to warm up."""
+    for _ in range(WARM_UP_CALLS):
+        call()
+    times = []
+    for _ in range(count):
+        started = time.perf_counter()
+        call()
+        times.append(1000 * (time.perf_counter() - started))
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()
