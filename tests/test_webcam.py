@@ -525,6 +525,23 @@ def test_a_camera_that_comes_back_goes_on(
     assert "is back" in told[1]
 
 
+def test_a_lost_camera_is_shown_until_it_is_back(
+    scene: np.ndarray, recognizer: EmotionRecognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a camera is away the window stays alive, says so, and takes keys."""
+    monkeypatch.setattr(capture, "FIRST_WAIT_S", 30.0)
+    monkeypatch.setattr(live, "HEARTBEAT_S", 0.02)
+    source = fake_source([scene], live=True)
+    source.reopen = lambda: FakeCapture([])
+    window, told = FakeWindow("q"), []
+    waited = iter([""] * 40 + ["q"])
+    window.key = lambda: next(waited)  # type: ignore[method-assign]
+    summary = live.run_live(source, recognizer, window=window, notify=told.append)
+    assert summary.frames == 1
+    assert told == ["fake gives no more pictures; trying to get it back"]
+    assert not np.array_equal(window.shown[-1], window.shown[0])
+
+
 def test_a_camera_that_stays_away_ends_the_run(
     scene: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,7 +41,8 @@ def tracking_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--scan-interval",
             type=click.FloatRange(min=0),
             metavar="SECONDS",
-            help="Time between searches of the whole frame for new faces. [default: 0.5]",
+            help="Time between searches of the whole frame for new faces. [default: 0.5; 0 with "
+            "--privacy]",
         ),
         click.option(
             "--no-tracking",
@@ -58,8 +59,13 @@ def chosen_tracking(
     scan_interval: float | None,
     smoothing: float | None,
     hysteresis: float | None,
+    *,
+    privacy: bool,
 ) -> TrackingOptions | None:
-    """Return how faces are followed; None for --no-tracking."""
+    """Return how faces are followed; None for --no-tracking.
+
+    Where faces are to be blurred, none may go unseen until the next scan: every frame has one.
+    """
     from emodetect.faces.tracking import TrackingOptions
 
     given: dict[str, Any] = {
@@ -69,6 +75,8 @@ def chosen_tracking(
     }
     given = {name: value for name, value in given.items() if value is not None}
     if not no_tracking:
+        if privacy:
+            given.setdefault("scan_interval_s", 0.0)
         return TrackingOptions(**given)
     if given:
         raise click.UsageError(

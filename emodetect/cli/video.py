@@ -46,7 +46,11 @@ from emodetect.cli.tracking_options import chosen_tracking, detector_option, tra
     help="Look at every Nth frame only.",
 )
 @tracking_options
-@click.option("--privacy", is_flag=True, help="Blur the faces in the copies.")
+@click.option(
+    "--privacy",
+    is_flag=True,
+    help="Blur the faces in the copies; one that is not found is not blurred.",
+)
 @click.option(
     "--resume", is_flag=True, help="Go on where an interrupted run with the same --log stopped."
 )
@@ -110,7 +114,7 @@ def video(
     for result in analyze_videos(
         jobs,
         recognizer,
-        tracking=chosen_tracking(**tracking),
+        tracking=chosen_tracking(**tracking, privacy=privacy),
         every=every,
         log=log,
         privacy=privacy,

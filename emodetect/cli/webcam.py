@@ -54,7 +54,11 @@ class Resolution(click.ParamType):
     default=None,
     help="Turn pictures left to right. [default: a camera's only]",
 )
-@click.option("--privacy", is_flag=True, help="Blur faces in all that is shown and written.")
+@click.option(
+    "--privacy",
+    is_flag=True,
+    help="Blur faces in all that is shown and written; one that is not found is not blurred.",
+)
 @click.option(
     "--corrections",
     type=click.Path(path_type=Path, file_okay=False),
@@ -155,7 +159,7 @@ def webcam(
                 runtime=runtime,
                 uncertain_below=uncertain_below,
             ),
-            tracking=chosen_tracking(**tracking),
+            tracking=chosen_tracking(**tracking, privacy=privacy),
             output=output,
             log=log,
             window=None if no_display else open_window(),

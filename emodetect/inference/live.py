@@ -111,7 +111,7 @@ def run_live(
                     frame_analysis(recognizer, tracking),
                     max_frames=max_frames,
                     heartbeat_s=HEARTBEAT_S if source.live or window is not None else None,
-                    notify=session.tell,
+                    notify=session.tell_of_source,
                 )
             )
         )
@@ -163,11 +163,17 @@ class Session:
         self.shown: np.ndarray | None = None
         self.recording: VideoWriter | None = None
         self.notice, self.notice_until_s = "", 0.0
+        self.lost = ""
         self.frame_times: deque[float] = deque(maxlen=30)
 
     def tell(self, text: str) -> None:
         """Show a notice for some seconds, and print it."""
         self.notice, self.notice_until_s = text, time.monotonic() + NOTICE_S
+        self.notify(text)
+
+    def tell_of_source(self, text: str) -> None:
+        """Print that a live source dropped out, and show it until the next call: it is back."""
+        self.lost = "" if self.lost else text
         self.notify(text)
 
     def draw(self, frame: Frame, faces: Sequence[Face]) -> np.ndarray:
@@ -213,7 +219,7 @@ class Session:
     def _show(self, window: Window, *notices: str) -> None:
         if self.shown is None:
             return
-        lines = list(notices)
+        lines = [*notices, *filter(None, [self.lost])]
         if time.monotonic() < self.notice_until_s:
             lines.append(self.notice)
         if self.recording is not None:
