@@ -85,5 +85,5 @@ def test_every_source_network_and_detector_can_be_chosen() -> None:
     assert set(get_args(DataConfig.model_fields["source"].annotation)) == set(READERS)
     assert set(get_args(ModelConfig.model_fields["name"].annotation)) == set(BUILDERS)
     (detector,) = (option for option in predict.params if option.name == "detector")
-    assert isinstance(detector.type, click.Choice)
-    assert set(detector.type.choices) == set(DETECTORS)
+    assert isinstance(detector, click.Option)
+    assert all(name in str(detector.help) for name in DETECTORS)

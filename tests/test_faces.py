@@ -9,7 +9,7 @@ import pytest
 from emodetect.data.synthetic import draw_scene
 from emodetect.emotions import EMOTIONS
 from emodetect.faces.boxes import Box
-from emodetect.faces.detectors import DETECTORS, SCAN_SIDE, HaarDetector, WholeImage
+from emodetect.faces.detectors import SCAN_SIDE, HaarDetector, WholeImage, open_detector
 from emodetect.faces.framing import crop_face
 
 
@@ -95,11 +95,11 @@ def test_a_blank_image_has_no_face(haar: HaarDetector, value: int) -> None:
 @pytest.mark.parametrize(
     "shape", [(1, 1), (1, 2000), (2000, 1), (3, 3), (10, 10), (23, 25), (24, 24), (5, 4000)]
 )
-@pytest.mark.parametrize("name", sorted(DETECTORS))
+@pytest.mark.parametrize("name", ["haar", "none"])
 def test_tiny_and_thin_images_do_no_harm(name: str, shape: tuple[int, int]) -> None:
     """Pictures smaller than any face, or as thin as a line, are scanned without an error."""
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    boxes = DETECTORS[name]().detect(image)
+    boxes = open_detector(name).detect(image)
     for x, y, width, height in boxes:
         assert crop_face(image, (x, y, width, height)).size > 0
 

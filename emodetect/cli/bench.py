@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     type=click.Choice(["table", "json"]),
     default="table",
     show_default=True,
+    help="Of the figures; json has all of them.",
 )
 def bench(
     model: str | None,
