@@ -99,6 +99,18 @@ def test_a_cut_to_another_scene_makes_new_faces() -> None:
         assert iou(found, box) > 0.9
 
 
+def test_frames_far_apart_are_no_cut() -> None:
+    """Where few frames are looked at, a changed picture and a miss do not end a face."""
+    dark, box = squares((20, 50, 60, 60)), (20, 50, 60, 60)
+    light = np.full_like(dark, 100)
+    light[50:110, 20:80] = 255
+    tracker = FaceTracker(BrightSquares())
+    frames = (dark, light, squares(), dark)
+    found = [tracker.update(image, 2.0 * index) for index, image in enumerate(frames)]
+    assert [[number for number, _ in faces] for faces in found] == [[1]] * 4
+    assert iou(found[-1][0][1], box) > 0.9
+
+
 def test_a_new_face_is_found_by_the_next_scan() -> None:
     """While one face is followed, another one is found after the interval, not before."""
     tracker = FaceTracker(BrightSquares(), TrackingOptions(scan_interval_s=0.5))
@@ -106,6 +118,14 @@ def test_a_new_face_is_found_by_the_next_scan() -> None:
     tracker.update(one, 0)
     assert len(tracker.update(two, 0.25)) == 1
     assert len(tracker.update(two, 0.5)) == 2
+
+
+def test_with_no_interval_every_frame_is_scanned() -> None:
+    """With `scan_interval_s` 0 a face is found on its first frame, also where there was none."""
+    tracker = FaceTracker(BrightSquares(), TrackingOptions(scan_interval_s=0))
+    for index in range(3):
+        assert tracker.update(squares(), index / FPS) == []
+    assert len(tracker.update(squares((20, 50, 60, 60)), 3 / FPS)) == 1
 
 
 def test_what_is_no_face_close_up_is_none() -> None:

@@ -148,6 +148,39 @@ def test_a_killed_run_is_resumed(artifact: Path, tmp_path: Path) -> None:
     assert rows_of(log) == rows
 
 
+def test_resuming_keeps_the_rows_of_other_videos(
+    film: Path, artifact: Path, tmp_path: Path
+) -> None:
+    """--resume adds another video's rows to a log; faces get numbers not used before."""
+    other, log = shutil.copy(film, tmp_path / "other.mp4"), tmp_path / "rows.jsonl"
+    words = ["--model", artifact, "--log", log]
+    assert call(film, *words).exit_code == 0
+    assert call(other, *words, "--resume").exit_code == 0
+    assert [row[0] for row in rows_of(log)] == [str(film)] * FRAMES + [str(other)] * FRAMES
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(lines[:10]))
+    assert call(film, *words, "--resume").exit_code == 0
+    rows = rows_of(log)
+    assert {face.id for row in rows[:10] for face in row[3]} == {1}
+    assert {face.id for row in rows[10:] for face in row[3]} == {2}
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
+def test_an_empty_or_cut_log_is_resumed(
+    name: str, film: Path, artifact: Path, tmp_path: Path
+) -> None:
+    """A log with nothing whole in it is gone on with from the start."""
+    log = tmp_path / name
+    words = [film, "--model", artifact, "--log", log]
+    assert call(*words).exit_code == 0
+    whole = log.read_bytes()
+    for kept in (0, 7, whole.index(b"\n") + 5):
+        log.write_bytes(whole[:kept])
+        result = call(*words, "--resume")
+        assert result.exit_code == 0, result.exception
+        assert len(rows_of(log)) == FRAMES
+
+
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_keeps_what_was_done(
     asked: signal.Signals, artifact: Path, tmp_path: Path
@@ -180,7 +213,10 @@ def test_files_are_neither_lost_nor_mixed_up(film: Path, artifact: Path, tmp_pat
     """Existing files, doubled names, other logs and other --every are each told in one line."""
     log, old = tmp_path / "rows.csv", tmp_path / "old.mp4"
     old.write_text("precious")
-    (tmp_path / "note.csv").write_text("what,else\n1,2\n")
+    foreign = {name: tmp_path / name for name in ("note.csv", "note.jsonl")}
+    for file in foreign.values():
+        file.write_text("what,else\n1,2")
+    os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "sub").mkdir()
     twin = shutil.copy(film, tmp_path / "sub" / "film.mp4")
     assert call(film, "--model", artifact, "--log", log, "--every", 5).exit_code == 0
@@ -196,7 +232,9 @@ def test_files_are_neither_lost_nor_mixed_up(film: Path, artifact: Path, tmp_pat
         ([film, twin, "--output", tmp_path / "both"], "two videos"),
         ([film, "--resume"], "--log"),
         ([film, "--log", log, "--resume"], "--every"),
-        ([film, "--log", tmp_path / "note.csv", "--resume"], "other rows"),
+        ([film, "--log", foreign["note.csv"], "--resume"], "other rows"),
+        ([film, "--log", foreign["note.jsonl"], "--resume"], "other rows"),
+        ([film, twin, "--output", tmp_path / "a.mp4"], "expected a folder"),
     ):
         result = call(*arguments, "--model", artifact)
         assert isinstance(result.exception, VideoError), arguments
@@ -204,6 +242,14 @@ def test_files_are_neither_lost_nor_mixed_up(film: Path, artifact: Path, tmp_pat
         assert "\n" not in str(result.exception)
     assert old.read_text() == "precious"
     assert log.read_bytes() == before
+    assert {file.read_text() for file in foreign.values()} == {"what,else\n1,2"}
+    for name, message in (("pipe.mp4", "a pipe"), ("\udcff.mp4", "rename")):
+        shutil.copy(film, tmp_path / "\udcff.mp4")
+        result = call(tmp_path / name, "--model", artifact)
+        assert result.exit_code == 1
+        assert message in result.stderr
+    for wrong in (["--privacy"], ["--privacy", "--output", "x.mp4", "--every", 2]):
+        assert call(film, *wrong).exit_code == 2
     assert call(film, "--no-tracking", "--smoothing", 1).exit_code == 2
     assert call(film, "--detector", "haarr").exception is not None
 
@@ -283,7 +329,7 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
 def test_a_timeline_shows_the_faces_seen_longest(tmp_path: Path) -> None:
     """A timeline can be drawn of many faces, of gaps, and of none at all."""
     timeline = Timeline(EMOTIONS)
-    timeline.draw(tmp_path / "none.png", title="none")
+    timeline.draw(tmp_path / "none.png", title=r"a$\b$")
     scores = dict(zip(EMOTIONS, (0.5, 0.3, 0.2), strict=True))
     for index in range(100):
         faces = [
@@ -297,6 +343,21 @@ def test_a_timeline_shows_the_faces_seen_longest(tmp_path: Path) -> None:
     assert many.shape[0] > 3 * none.shape[0]
     with pytest.raises(VideoError, match="cannot be written"):
         timeline.draw(tmp_path / "no" / "folder.png", title="")
+
+
+def test_a_timeline_of_few_frames_is_not_all_gaps(tmp_path: Path) -> None:
+    """Frames further apart than a gap are long are still joined."""
+    scores = dict(zip(EMOTIONS, (0.5, 0.3, 0.2), strict=True))
+    pictures = []
+    for step_s in (0.5, 3.0):
+        timeline = Timeline(EMOTIONS)
+        for index in range(10):
+            timeline.add(index * step_s, [Face((0, 0, 9, 9), "happy", 0.5, scores, 1)])
+        timeline.draw(tmp_path / "few.png", title="few")
+        pictures.append(cv2.imread(str(tmp_path / "few.png")))
+    middle = np.s_[60:150, 100:-100]
+    assert (pictures[1][middle] != 255).any(axis=2).mean() > 0.9
+    assert np.abs(pictures[0][middle].astype(int) - pictures[1][middle]).mean() < 3
 
 
 def test_rows_are_json(film: Path, artifact: Path, tmp_path: Path) -> None:

@@ -469,6 +469,27 @@ def test_blurred_faces_are_blurred_wherever_they_go(
     assert not np.array_equal(window.shown[1][inner], plain.shown[0][inner])
 
 
+def test_blurring_while_paused_blurs_the_snapshot(
+    scene: np.ndarray,
+    recognizer: EmotionRecognizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    steady: None,
+) -> None:
+    """`b` counts at once: a snapshot taken after it, of the frame shown before, is blurred."""
+    monkeypatch.chdir(tmp_path)
+    window = FakeWindow()
+    keys = iter(" bs q")
+    window.key = lambda: next(keys)  # type: ignore[method-assign]
+    monkeypatch.setattr(window, "closed", lambda: False)
+    live.run_live(fake_source([scene] * 3), recognizer, window=window)
+    x, y, width, height = recognizer.detect(scene)[0]
+    inner = np.s_[y + height // 4 : y + height * 3 // 4, x + width // 4 : x + width * 3 // 4]
+    saved = cv2.imread(str(next(tmp_path.glob("snapshot-*.png"))))
+    sharp = cv2.Laplacian(scene[inner], cv2.CV_64F).var()
+    assert cv2.Laplacian(saved[inner], cv2.CV_64F).var() < sharp / 10
+
+
 def test_a_recording_holds_the_frames_between_two_presses(
     scene: np.ndarray,
     recognizer: EmotionRecognizer,
@@ -633,7 +654,8 @@ def test_a_mirror_turns_the_picture(film: Path, scene: np.ndarray) -> None:
 
 
 def test_resolution_is_a_size(film: Path) -> None:
-    """--resolution takes WxH and nothing else."""
+    """--resolution takes WxH and nothing else, and is for cameras."""
+    assert call("--source", film, "--no-display", "--resolution", "1280x720").exit_code == 2
     for wrong in ("1280", "0x5", "axb", "1280x-5"):
         result = call("--source", film, "--no-display", "--resolution", wrong)
         assert result.exit_code == 2

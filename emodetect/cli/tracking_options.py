@@ -77,6 +77,7 @@ def chosen_tracking(
     if not no_tracking:
         if privacy:
             given.setdefault("scan_interval_s", 0.0)
+            given["box_smoothing_s"] = 0.0  # a smoothed box lags behind a fast face
         return TrackingOptions(**given)
     if given:
         raise click.UsageError(

@@ -49,7 +49,8 @@ from emodetect.cli.tracking_options import chosen_tracking, detector_option, tra
 @click.option(
     "--privacy",
     is_flag=True,
-    help="Blur the faces in the copies; one that is not found is not blurred.",
+    help="Blur the faces in the copies. One that is not found is not blurred; with --no-tracking "
+    "smaller ones are found.",
 )
 @click.option(
     "--resume", is_flag=True, help="Go on where an interrupted run with the same --log stopped."
@@ -82,7 +83,7 @@ def video(
 
     Faces are followed: each keeps its number, and its scores are smoothed over time. A copy keeps
     the sound where ffmpeg is installed. --resume goes on after the frames that the log holds;
-    copies are written anew, without a second analysis.
+    copies are written anew, without a second analysis, and faces get new numbers.
 
     A row of a .jsonl is a frame: {"video": "talk.mp4", "frame": 0, "time_s": 0.0, "faces":
     [{"id": 1, "box": [x, y, width, height], "emotion": "happy", "confidence": 0.9, "scores":
@@ -94,6 +95,10 @@ def video(
     from emodetect.inference.recognizer import EmotionRecognizer
     from emodetect.inference.video import analyze_videos, plan_videos
 
+    if privacy and output is None:
+        raise click.UsageError("--privacy is for the copies of --output.")
+    if privacy and every > 1:
+        raise click.UsageError("--privacy needs the faces of every frame; leave --every out.")
     recognizer = EmotionRecognizer(
         usable_model(model, labels, pixels),
         detector=detector,
@@ -117,6 +122,7 @@ def video(
         tracking=chosen_tracking(**tracking, privacy=privacy),
         every=every,
         log=log,
+        resume=resume,
         privacy=privacy,
     ):
         for line in result.lines():

@@ -57,7 +57,8 @@ class Resolution(click.ParamType):
 @click.option(
     "--privacy",
     is_flag=True,
-    help="Blur faces in all that is shown and written; one that is not found is not blurred.",
+    help="Blur faces in all that is shown and written. One that is not found is not blurred; with "
+    "--no-tracking smaller ones are found. The key b scans only every --scan-interval.",
 )
 @click.option(
     "--corrections",
@@ -140,6 +141,8 @@ def webcam(
         return
     if camera is not None and source is not None:
         raise click.UsageError("--camera and --source exclude each other; give one of them.")
+    if resolution is not None and source is not None:
+        raise click.UsageError("--resolution is for cameras; a file or stream has its own.")
 
     from emodetect.inference.live import run_live
     from emodetect.inference.recognizer import EmotionRecognizer

@@ -25,8 +25,10 @@ REGION = 2.0
 MAX_COST = 2.0
 # A face that is seen again for less than this is one more person.
 MAX_SIZE_RATIO = 1.8
-# Mean difference of two frames' thumbnails (0-255) that tells a cut to another scene.
+# Mean difference of two frames' thumbnails (0-255) that tells a cut to another scene; frames
+# further apart differ as much without one.
 CUT_DIFFERENCE = 32.0
+LONGEST_CUT_S = 0.2
 THUMBNAIL = (32, 18)
 # Full scans while a face is looked for, or there is none.
 SEARCH_INTERVAL_S = 0.1
@@ -76,11 +78,13 @@ class FaceTracker:
     Not safe to use from several threads at once.
     """
 
-    def __init__(self, detector: Detector, options: TrackingOptions | None = None) -> None:
+    def __init__(
+        self, detector: Detector, options: TrackingOptions | None = None, *, first_id: int = 1
+    ) -> None:
         self.detector = detector
         self.options = options or TrackingOptions()
         self.tracks: list[Track] = []
-        self.next_id = 1
+        self.next_id = first_id
         self.scanned_s = -np.inf
         self.last_s = -np.inf
         self.thumbnail: np.ndarray | None = None
@@ -92,19 +96,21 @@ class FaceTracker:
             image: (height, width, 3) uint8 BGR; may differ in size from the frame before.
             time_s: of the frame, later than the one's before.
         """
-        if self._is_cut(image):
-            self.tracks, self.scanned_s = [], -np.inf
         elapsed_s, self.last_s = time_s - self.last_s, time_s
+        if self._is_cut(image) and elapsed_s <= LONGEST_CUT_S:
+            self.tracks, self.scanned_s = [], -np.inf
         lost = [track for track in self.tracks if not self._follow(track, image, time_s)]
-        wait_s = SEARCH_INTERVAL_S if lost or not self.tracks else self.options.scan_interval_s
+        wait_s = self.options.scan_interval_s
+        if lost or not self.tracks:
+            wait_s = min(wait_s, SEARCH_INTERVAL_S)
         # A millionth: frames at equal steps must not miss their scan by a rounding.
         if time_s - self.scanned_s >= wait_s - 1e-6:
             self.scanned_s = time_s
             self._match(self._scan(image), image, time_s)
+        # One miss must not be the end where frames lie further apart than that.
+        keep_s = max(self.options.keep_s, 1.5 * elapsed_s)
         self.tracks = [
-            track
-            for track in self._without_doubles()
-            if time_s - track.seen_s <= self.options.keep_s
+            track for track in self._without_doubles() if time_s - track.seen_s <= keep_s
         ]
         height, width = image.shape[:2]
         keep = kept_share(elapsed_s, self.options.box_smoothing_s)

@@ -122,6 +122,7 @@ def fetch_yunet(url: str = YUNET_URL) -> Path:
 
     Raises EmodetectError where it cannot be had, or another file came.
     """
+    from http.client import HTTPException
     from urllib.error import URLError
     from urllib.request import urlopen
 
@@ -130,7 +131,7 @@ def fetch_yunet(url: str = YUNET_URL) -> Path:
     try:
         with urlopen(url, timeout=30) as answer:
             data = answer.read(4 * YUNET_BYTES)
-    except (URLError, OSError) as error:
+    except (URLError, OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise EmodetectError(f"yunet could not be fetched: {reason}. {by_hand}") from None
     if (found := hashlib.sha256(data).hexdigest()) != YUNET_SHA256:

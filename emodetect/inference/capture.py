@@ -259,8 +259,14 @@ def _open_file_or_url(source: str) -> cv2.VideoCapture:
     except OSError as error:
         hint = f" For a camera use --camera {source}." if source.isdecimal() else ""
         raise SourceError(f"{source}: {error.strerror or error}.{hint}") from None
+    except ValueError:  # a NUL
+        raise SourceError(f"{source!r}: no name of a file.") from None
     if path.is_dir():
         raise SourceError(f"{source}: expected a video file, got a folder.")
+    if path.is_fifo():
+        raise SourceError(f"{source}: expected a video file, got a pipe.")
+    if not _is_unicode(source):  # OpenCV crashes
+        raise SourceError(f"{source}: its name is no UTF-8; rename the file.")
     if not os.access(path, os.R_OK):
         raise SourceError(f"{source}: may not be read; check its permissions.")
     if path.is_file() and path.stat().st_size == 0:
@@ -269,6 +275,14 @@ def _open_file_or_url(source: str) -> cv2.VideoCapture:
     if not capture.isOpened():
         raise SourceError(f"{source}: no video that can be read in it; expected an .mp4 or alike.")
     return capture
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _open_camera(number: int, resolution: Size | None) -> cv2.VideoCapture:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from emodetect.emotions import EMOTIONS
-from emodetect.errors import VideoError
+from emodetect.errors import EmodetectError, VideoError
 from emodetect.faces.detectors import installed_detectors, open_detector
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.inference.capture import Frame, Source
@@ -55,11 +55,13 @@ class Summary:
         return f"{stopped}{count} in {self.seconds:.1f} s ({rate:.1f} frames/s){files}"
 
 
-def frame_analysis(recognizer: EmotionRecognizer, tracking: TrackingOptions | None) -> Analyze:
+def frame_analysis(
+    recognizer: EmotionRecognizer, tracking: TrackingOptions | None, *, first_id: int = 1
+) -> Analyze:
     """Return what names the emotions of one frame after the other; None: each for itself."""
     if tracking is None:
         return lambda frame: recognizer.analyze(frame.image)
-    tracker = EmotionTracker(recognizer, tracking)
+    tracker = EmotionTracker(recognizer, tracking, first_id=first_id)
     return lambda frame: tracker.update(frame.image, frame.time_s)
 
 
@@ -109,7 +111,8 @@ def run_live(
                 analyze_frames(
                     source,
                     frame_analysis(recognizer, tracking),
-                    max_frames=max_frames,
+                    # Of a live source some are left out, so that those worked on are counted.
+                    max_frames=None if source.live else max_frames,
                     heartbeat_s=HEARTBEAT_S if source.live or window is not None else None,
                     notify=session.tell_of_source,
                 )
@@ -131,7 +134,7 @@ def run_live(
                     if writer is not None:
                         writer.write(drawn)
                     session.record(drawn)
-            if signals or (window is not None and session.show_last(window)):
+            if signals or done == max_frames or (window is not None and session.show_last(window)):
                 break
         else:
             if max_frames is None and done < 0.9 * source.frame_count:
@@ -180,23 +183,31 @@ class Session:
         """Return the frame with all that goes over it, for files too."""
         self.frame, self.faces = frame, faces
         self.frame_times.append(time.monotonic())
-        image = blur_faces(frame.image, faces) if self.privacy else frame.image
-        drawn = draw_faces(image, faces)
-        if self.panel and faces:
-            draw_panel(drawn, _largest(faces))
+        return self._draw_again()
+
+    def _draw_again(self) -> np.ndarray:
+        assert self.frame is not None
+        image = self.frame.image
+        drawn = draw_faces(blur_faces(image, self.faces) if self.privacy else image, self.faces)
+        if self.panel and self.faces:
+            draw_panel(drawn, _largest(self.faces))
         draw_text(drawn, f"{_rate(self.frame_times):.1f} FPS")
         self.shown = drawn
         return drawn
 
     def record(self, drawn: Frame) -> None:
-        """Write a frame into the recording, if one is on."""
+        """Write a frame into the recording, if one is on; where that fails it ends."""
         if self.recording is not None:
-            self.recording.write(drawn)
+            try:
+                self.recording.write(drawn)
+            except VideoError as error:
+                self.recording = None
+                self.tell(str(error))
 
     def stop_recording(self) -> None:
         """Complete the recording, if one is on."""
-        if self.recording is not None:
-            recording, self.recording = self.recording, None
+        recording, self.recording = self.recording, None
+        if recording is not None and recording.written:
             recording.__exit__(None, None, None)
             self.tell(f"recorded {recording.path}")
 
@@ -253,8 +264,10 @@ class Session:
                 self.help = not self.help
             elif key in tuple("12345678"):
                 self._correct(EMOTIONS[int(key) - 1])
-        except (OSError, VideoError) as error:
-            self.tell(f"could not be saved: {error}")
+        except (OSError, EmodetectError) as error:
+            self.tell(f"that did not work: {error}")
+        if key in ("b", "p") and self.frame is not None:
+            self._draw_again()  # at once, also while paused: a snapshot saves what is shown
 
     def _toggle_recording(self) -> None:
         if self.recording is not None:

@@ -70,13 +70,13 @@ def draw_panel(image: np.ndarray, face: Face) -> None:
 def blur_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     """Return a copy of a uint8 BGR image in which no face can be known again.
 
-    Each is reduced to a few pixels a side, a third larger than its box, and enlarged again.
+    Each is reduced to a few pixels a side, half as large again as its box, and enlarged.
     """
     blurred = image.copy()
     for face in faces:
         x, y, width, height = face.box
-        left, top = max(0, x - width // 6), max(0, y - height // 6)
-        part = blurred[top : y + height + height // 6, left : x + width + width // 6]
+        left, top = max(0, x - width // 4), max(0, y - height // 4)
+        part = blurred[top : y + height + height // 4, left : x + width + width // 4]
         if part.size:
             few = cv2.resize(part, (BLURRED_SIDE, BLURRED_SIDE), interpolation=cv2.INTER_AREA)
             part[:] = cv2.resize(few, part.shape[1::-1], interpolation=cv2.INTER_LINEAR)

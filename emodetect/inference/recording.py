@@ -20,6 +20,10 @@ RESERVE_BYTES = 16 * 2**20
 LONGEST_STILL_S = 90.0
 
 
+class UnwritableVideoError(VideoError):
+    """A video whose size or rate the format cannot hold."""
+
+
 def check_suffix(path: Path | None, suffixes: Iterable[str]) -> None:
     """Raise VideoError for a file whose name ends otherwise; None is no file."""
     if path is not None and path.suffix.lower() not in suffixes:
@@ -68,7 +72,7 @@ class VideoWriter:
     def __init__(self, path: Path, *, fps: float) -> None:
         self.path, self.written = path, 0
         # MPEG-4 holds the rate as a fraction with a denominator below 65536.
-        self.fps = round(fps, 3 if fps < 65 else 2)
+        self.fps = max(0.1, round(fps, 3 if fps < 65 else 2))
         self.size, self.start_s = (0, 0), 0.0
         self.writer: cv2.VideoWriter | None = None
 
@@ -85,7 +89,7 @@ class VideoWriter:
             code = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
             self.writer = cv2.VideoWriter(str(self.path), code, self.fps, self.size)
             if not self.writer.isOpened():
-                raise VideoError(
+                raise UnwritableVideoError(
                     f"{self.path}: OpenCV cannot write this video ({width}x{height} pixels, "
                     f"{self.fps:g} frames a second); try {self._other_suffix()}."
                 )

@@ -101,11 +101,30 @@ def drop_cut_row(path: Path) -> None:
         if not lines or lines[-1].endswith(b"\n"):
             return
         dropped = [lines.pop()]
+        if start and not lines:
+            raise VideoError(f"{path}: its last line is longer than any of ours; nothing was cut.")
         if path.suffix.lower() == ".csv" and lines:
             frame = _place(lines[-1])
-            while lines and _place(lines[-1]) == frame:
+            while lines and _place(lines[-1]) == frame != list(PLACE[:2]):
                 dropped.append(lines.pop())
         file.truncate(end - sum(map(len, dropped)))
+
+
+def check_beginning(path: Path, emotions: Sequence[str]) -> None:
+    """Raise VideoError for a file that does not begin as a log of a model with these emotions."""
+    csv_header = _csv([[*PLACE, *FACE, *emotions]]).encode()
+    beginning = csv_header if path.suffix.lower() == ".csv" else b'{"video": '
+    with path.open("rb") as file:
+        found = file.read(len(beginning))
+    if not beginning.startswith(found):
+        raise _other_rows(path)
+
+
+def _other_rows(path: Path) -> VideoError:
+    return VideoError(
+        f"{path}: holds other rows than those of this model; give --log another name, or "
+        "replace it with --force."
+    )
 
 
 def _place(line: bytes) -> list[str]:
@@ -122,11 +141,8 @@ def read_rows(path: Path, emotions: Sequence[str]) -> Iterator[tuple[str, int, f
     try:
         with path.open(encoding="utf-8", newline="") as file:
             yield from read(file, tuple(emotions))
-    except (KeyError, TypeError, ValueError, IndexError):
-        raise VideoError(
-            f"{path}: holds other rows than those of this model; give --log another name, or "
-            "replace it with --force."
-        ) from None
+    except (KeyError, TypeError, ValueError, IndexError, csv.Error):
+        raise _other_rows(path) from None
     except OSError as error:
         raise VideoError(f"{path}: cannot be read: {error.strerror}.") from None
 
@@ -157,7 +173,7 @@ def _read_csv(
     file: io.TextIOWrapper, emotions: tuple[str, ...]
 ) -> Iterator[tuple[str, int, float, list[Face]]]:
     rows = csv.reader(file)
-    if next(rows) != [*PLACE, *FACE, *emotions]:
+    if next(rows, None) not in (None, [*PLACE, *FACE, *emotions]):
         raise ValueError
     current: tuple[str, int, float, list[Face]] | None = None
     for row in rows:

@@ -14,7 +14,7 @@ from emodetect.inference.recognizer import Face
 OTHER_COLOR = (60, 60, 60)
 # Rows of the picture: the faces seen longest.
 MAX_FACES = 6
-# A face not seen for so long leaves a gap.
+# A face not seen for so long leaves a gap; longer where few frames are looked at.
 GAP_S = 1.0
 
 
@@ -64,7 +64,8 @@ class Timeline:
             axis.set(ylim=(0, 1), xlim=(0, max(self.end_s, 1e-3)), yticks=(0, 0.5, 1))
         axes[-1].set_xlabel("time (s)")
         more = f" ({len(shown)} of {len(longest)} faces)" if len(longest) > len(shown) else ""
-        figure.suptitle(f"{title}: probability of each emotion{more}")
+        # As it is: a file's name may have dollar signs.
+        figure.suptitle(f"{title}: probability of each emotion{more}", parse_math=False)
         if shown:
             figure.legend(
                 *axes[0].get_legend_handles_labels(),
@@ -84,8 +85,9 @@ def _with_gaps(
     """Return times and scores with a zero at both ends of each time the face was away."""
     all_times, all_scores = [times[0]], [scores[0]]
     nothing = np.zeros_like(scores[0])
+    gap_s = max(GAP_S, 2.5 * float(np.median(np.diff(times)))) if len(times) > 1 else GAP_S
     for before_s, time_s, row in zip(times, times[1:], scores[1:], strict=False):
-        if time_s - before_s > GAP_S:
+        if time_s - before_s > gap_s:
             all_times += [before_s, time_s]
             all_scores += [nothing, nothing]
         all_times.append(time_s)

@@ -25,10 +25,16 @@ class EmotionTracker:
     another one leads by `options.hysteresis`. Not safe to use from several threads at once.
     """
 
-    def __init__(self, recognizer: EmotionRecognizer, options: TrackingOptions | None = None):
+    def __init__(
+        self,
+        recognizer: EmotionRecognizer,
+        options: TrackingOptions | None = None,
+        *,
+        first_id: int = 1,
+    ) -> None:
         self.recognizer = recognizer
         self.options = options or TrackingOptions()
-        self.faces = FaceTracker(recognizer.detector, self.options)
+        self.faces = FaceTracker(recognizer.detector, self.options, first_id=first_id)
         self.moods: dict[int, _Mood] = {}
         self.last_s = -np.inf
 

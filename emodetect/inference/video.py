@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 
 from emodetect.errors import SourceError, VideoError, first_line
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.inference.capture import Frame, Source, open_source
 from emodetect.inference.interrupts import noted_signals, stopped_by
-from emodetect.inference.live import frame_analysis
+from emodetect.inference.live import HEARTBEAT_S, frame_analysis
 from emodetect.inference.overlay import blur_faces, draw_faces
 from emodetect.inference.pipeline import Analyze, analyze_frames
 from emodetect.inference.recognizer import EmotionRecognizer, Face
-from emodetect.inference.recording import CODECS, VideoWriter, check_files, check_suffix
-from emodetect.inference.row_log import LOG_SUFFIXES, RowLog, drop_cut_row, read_rows
+from emodetect.inference.recording import (
+    CODECS,
+    UnwritableVideoError,
+    VideoWriter,
+    check_files,
+    check_suffix,
+)
+from emodetect.inference.row_log import (
+    LOG_SUFFIXES,
+    RowLog,
+    check_beginning,
+    drop_cut_row,
+    read_rows,
+)
 from emodetect.inference.timeline import Timeline
 from emodetect.progress import track
 from emodetect.text import on_one_line
@@ -36,12 +49,14 @@ class VideoJob:
         output: an .mp4 or .avi file for the annotated copy.
         timeline: a .png file for the picture of the emotions over time.
         known: frames whose rows the log holds already.
+        first_id: the number of the next face; those before are in the log.
     """
 
     source: str
     output: Path | None = None
     timeline: Path | None = None
     known: int = 0
+    first_id: int = 1
 
 
 @dataclass(frozen=True)
@@ -63,8 +78,9 @@ class VideoResult:
         rate = self.frames / max(self.seconds, 1e-9)
         counted = "1 frame" if self.frames == 1 else f"{self.frames} frames"
         done = f"{stopped_by(self.signal)}{counted} in {self.seconds:.1f} s ({rate:.0f} frames/s)"
-        begin = [f"error: {self.error}"] if self.error else [f"{self.source}: {done}"]
-        return begin + [f"{self.source}: {note}" for note in self.notes]
+        name = on_one_line(self.source)
+        begin = f"error: {on_one_line(self.error)}" if self.error else f"{name}: {done}"
+        return [begin, *(f"{name}: {note}" for note in self.notes)]
 
 
 def plan_videos(
@@ -94,18 +110,26 @@ def plan_videos(
         check_suffix(timeline, (".png",))
     if resume and log is None:
         raise VideoError("--resume needs the --log of the interrupted run.")
-    known = {}
+    known: dict[str, tuple[int, int]] = {}
     if resume and log is not None and log.exists():
         known = resumable(log, emotions, every=every)
-    jobs = [
-        VideoJob(
-            source,
-            output=_place(output, source, ".mp4", sources),
-            timeline=_place(timeline, source, ".png", sources),
-            known=known.get(on_one_line(source), 0),
+    if len(sources) > 1:
+        for folder in filter(None, (output, timeline)):
+            if folder.suffix.lower() in (*CODECS, ".png") or folder.is_file():
+                raise VideoError(f"{folder}: expected a folder, for the files of several videos.")
+            folder.mkdir(parents=True, exist_ok=True)
+    jobs = []
+    for source in sources:
+        frames, largest_id = known.get(on_one_line(source), (0, 0))
+        jobs.append(
+            VideoJob(
+                source,
+                output=_place(output, source, ".mp4", sources),
+                timeline=_place(timeline, source, ".png", sources),
+                known=frames,
+                first_id=largest_id + 1,
+            )
         )
-        for source in sources
-    ]
     for job in jobs:
         files = [path for path in (job.output, job.timeline, log) if path is not None]
         check_files(files, source=job.source, force=force or resume)
@@ -120,7 +144,6 @@ def _place(given: Path | None, source: str, suffix: str, sources: Sequence[str])
     """Return where a video's result goes: the given file, or a file in the given folder."""
     if given is None or len(sources) == 1:
         return given
-    given.mkdir(parents=True, exist_ok=True)
     return given / f"{Path(source).stem}{suffix}"
 
 
@@ -131,6 +154,7 @@ def analyze_videos(
     tracking: TrackingOptions | None = None,
     every: int = 1,
     log: Path | None = None,
+    resume: bool = False,
     privacy: bool = False,
 ) -> Iterator[VideoResult]:
     """Work off video files one after the other; a file at fault does not stop the others.
@@ -138,7 +162,8 @@ def analyze_videos(
     Args:
         tracking: how faces are followed; None finds them in each frame anew.
         every: analyse frames 0, every, 2 every...
-        log: a .jsonl or .csv file for the rows of all videos; goes on after known rows.
+        log: a .jsonl or .csv file for the rows of all videos.
+        resume: go on after the rows that the log holds, of whatever videos.
         privacy: blur the faces of the annotated copies.
 
     Raises:
@@ -148,31 +173,34 @@ def analyze_videos(
         signals = stack.enter_context(noted_signals())
         rows = None
         if log is not None:
-            append = any(job.known for job in jobs)
-            rows = stack.enter_context(RowLog(log, recognizer.emotions, append=append))
+            rows = stack.enter_context(RowLog(log, recognizer.emotions, append=resume))
         for job in jobs:
-            analyze = frame_analysis(recognizer, tracking)
+            analyze = frame_analysis(recognizer, tracking, first_id=job.first_id)
             known = _known_rows(log, job, recognizer.emotions) if job.known and log else iter(())
             yield _analyze_video(job, recognizer, analyze, known, every, rows, privacy, signals)
             if signals:
                 return
 
 
-def resumable(log: Path, emotions: Sequence[str], *, every: int) -> dict[str, int]:
-    """Return how many frames of each video the log holds; a cut last row is removed from it.
+def resumable(log: Path, emotions: Sequence[str], *, every: int) -> dict[str, tuple[int, int]]:
+    """Return how many frames of each video a log holds, and the largest number of a face in it.
+
+    A cut last row is removed from the log.
 
     Raises VideoError for a file that is no log of this model, or of another `every`.
     """
+    check_beginning(log, emotions)
     drop_cut_row(log)
-    counts: dict[str, int] = {}
-    for video, frame, _, _ in read_rows(log, emotions):
-        if frame != counts.get(video, 0) * every:
+    known: dict[str, tuple[int, int]] = {}
+    for video, frame, _, faces in read_rows(log, emotions):
+        frames, largest_id = known.get(video, (0, 0))
+        if frame != frames * every:
             raise VideoError(
                 f"{log}: frame {frame} of {video} is not the one expected with --every {every}; "
                 "resume with the same --every, or start anew with --force."
             )
-        counts[video] = counts.get(video, 0) + 1
-    return counts
+        known[video] = frames + 1, max([largest_id, *(face.id or 0 for face in faces)])
+    return known
 
 
 def _known_rows(
@@ -217,12 +245,18 @@ def _analyze_video(
         step = every if job.output is None else 1
         try:
             source = stack.enter_context(open_source(source=job.source))
+            if source.live:
+                raise SourceError(
+                    f"{job.source}: a live stream, of which frames may be left out; follow it "
+                    "with `emodetect webcam --source`, --no-display and --log."
+                )
             if job.output is not None:
                 writer = stack.enter_context(VideoWriter(job.output, fps=source.fps))
-            for frame, faces in _frames(source, faces_of, step, stack):
+            for frame, faces in _frames(source, faces_of, step, stack, signals):
                 read = frame.index + 1
                 if frame.index % every == 0:
-                    timeline.add(frame.time_s, faces)
+                    if job.timeline is not None:
+                        timeline.add(frame.time_s, faces)
                     if frame.index >= first_new:
                         done += 1
                         if rows is not None:
@@ -233,12 +267,12 @@ def _analyze_video(
                 if signals:
                     break
             else:
-                if read + step <= 0.9 * source.frame_count:
+                if not signals and read + step <= 0.9 * source.frame_count:
                     notes.append(
                         f"only {read} of {source.frame_count} frames could be read; it may be cut "
                         "off or damaged"
                     )
-        except SourceError as raised:
+        except (SourceError, UnwritableVideoError) as raised:
             error = str(raised)
     if read:
         if writer is not None:
@@ -250,11 +284,14 @@ def _analyze_video(
 
 
 def _frames(
-    source: Source, analyze: Analyze, step: int, stack: ExitStack
+    source: Source, analyze: Analyze, step: int, stack: ExitStack, signals: list[int]
 ) -> Iterator[tuple[Frame, list[Face]]]:
-    """Yield frames with their faces, with a bar; what is left is closed with the stack."""
-    analyzed = stack.enter_context(closing(analyze_frames(source, analyze, every=step)))
-    items = (item for item in analyzed if item is not None)
+    """Yield frames with their faces, with a bar, until a signal, also where no frame comes."""
+    analyzed = stack.enter_context(
+        closing(analyze_frames(source, analyze, every=step, heartbeat_s=HEARTBEAT_S))
+    )
+    heard = takewhile(lambda item: item is not None or not signals, analyzed)
+    items = (item for item in heard if item is not None)
     return track(items, description=Path(source.name).name, total=-(-source.frame_count // step))
 
 
@@ -266,7 +303,7 @@ def add_sound(video: Path, source: str, *, seconds: float) -> list[str]:
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         return [f"{video} has no sound: ffmpeg is not installed"]
-    with_sound = video.with_name(f".{video.stem}.sound{video.suffix}")
+    with_sound = video.with_name(f".sound-{os.getpid()}{video.suffix}")
     inputs = ["-i", str(video.absolute()), "-i", str(Path(source).absolute())]
     # Copied as they are. An interrupted copy is shorter than its source.
     choice = ["-map", "0:v:0", "-map", "1:a?", "-c", "copy", "-t", f"{seconds:.3f}"]

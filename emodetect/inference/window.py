@@ -95,8 +95,9 @@ class CvWindow:
 
     def key(self) -> str:
         """Return the letter pressed since the last call, in lower case, or an empty string."""
-        code = cv2.waitKey(1)
-        return chr(code & 0xFF).lower() if code >= 0 else ""
+        code = cv2.waitKeyEx(1)
+        letter = code & 0xFFFF  # above it are modifiers; arrows and the like are no letters
+        return chr(letter).lower() if code >= 0 and 0 < letter < 0x100 else ""
 
     def closed(self) -> bool:
         """Tell whether the user closed the window."""
