@@ -9,7 +9,7 @@ from pathlib import Path
 
 from emodetect.errors import ModelError
 
-DEFAULT_MODEL = "mobilenetv2_fer2013"
+DEFAULT_MODEL = "fer2013"
 
 
 def shipped_models() -> dict[str, Path]:

@@ -21,7 +21,7 @@ def models(context: click.Context, output_format: str) -> None:
     \b
     emodetect models
     emodetect models --format json
-    emodetect models show mobilenetv2_fer2013
+    emodetect models show ferplus
     """
     if context.invoked_subcommand is not None:
         if output_format != "table":
@@ -63,7 +63,7 @@ def show(model: str) -> None:
     """Print the card of a shipped model, or what a .keras file of emodetect's tells of itself.
 
     \b
-    emodetect models show mobilenetv2_fer2013
+    emodetect models show ferplus
     emodetect models show runs/mine/best_model.keras
     """
     from emodetect.cards import model_card
