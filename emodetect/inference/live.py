@@ -27,11 +27,13 @@ from emodetect.inference.tracking import EmotionTracker
 from emodetect.inference.window import Window, save_image
 from emodetect.progress import track
 
+CORRECTIONS = [f"{number} {emotion}" for number, emotion in enumerate(EMOTIONS, start=1)]
 HELP = (
     "q quit   s snapshot   r record   space pause   h help",
     "d next detector   b blur faces   p panel of scores",
     "1-8 save the largest face as a correction:",
-    "   ".join(f"{number} {emotion}" for number, emotion in enumerate(EMOTIONS, start=1)),
+    "   ".join(CORRECTIONS[:4]),
+    "   ".join(CORRECTIONS[4:]),
 )
 # Without a new frame for so long, the window is redrawn, so that keys still work.
 HEARTBEAT_S = 0.2
