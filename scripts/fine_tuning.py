@@ -13,7 +13,7 @@ on faces of another kind expect less. Nothing of the preset was chosen by this s
 
 from __future__ import annotations
 
-from emodetect.training import train  # before TensorFlow, which it sets up
+from emodetect.training.train import train  # before TensorFlow, which it sets up
 
 # isort: split
 import csv
