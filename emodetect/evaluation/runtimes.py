@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from emodetect.artifact import read_artifact
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.inference.recognizer import EmotionRecognizer
-from emodetect.inference.runtime import MAX_BATCH, RUNTIMES, MissingRuntimeError, open_runtime
+from emodetect.inference.runtime import MAX_BATCH, RUNTIMES, MissingRuntimeError
 from emodetect.progress import track
 
 FACES = 2 * MAX_BATCH
@@ -131,9 +130,8 @@ def compare_runtimes(model: str | Path | None = None, *, threads: int | None = N
 def _open(
     name: str, model: str | Path | None, faces: Sequence[np.ndarray], *, threads: int | None
 ) -> _Contender:
-    recognizer = EmotionRecognizer(model, detector="none", threads=threads)
     started = time.perf_counter()
-    recognizer.runtime = open_runtime(read_artifact(recognizer.path), runtime=name, threads=threads)
+    recognizer = EmotionRecognizer(model, detector="none", runtime=name, threads=threads)
     recognizer.classify(faces[:1])
     return _Contender(
         recognizer, 1000 * (time.perf_counter() - started), recognizer.classify(faces)

@@ -11,6 +11,7 @@ import numpy as np
 
 from emodetect.errors import EmodetectError
 from emodetect.faces.boxes import Box, clip, merge
+from emodetect.faces.framing import reduced
 from emodetect.faces.yunet import YuNetDetector, yunet_path
 
 # Faces of a photo are found well at this length of its longer side; scanning a camera's full
@@ -74,9 +75,7 @@ class HaarDetector:
         height, width = image.shape[:2]
         gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         scale = max(1.0, max(height, width) / SCAN_SIDE)
-        if scale > 1:
-            small = max(1, round(width / scale)), max(1, round(height / scale))
-            gray = cv2.resize(gray, small, interpolation=cv2.INTER_AREA)
+        gray = reduced(gray, scale)
         smallest = max(WINDOW, min(self.min_size, min(gray.shape) // 5))
         hits = self.cascade.detectMultiScale(
             gray, self.scale_factor, self.min_neighbors, minSize=(smallest, smallest)

@@ -8,13 +8,14 @@ is 1 - IoU plus the distance of the centres in sides.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from emodetect.faces.boxes import SAME_FACE_IOU, Box, clip, distance, iou
 from emodetect.faces.detectors import Detector
+from emodetect.faces.framing import reduced
 
 # Side to which a face is reduced for the search near its last place. At 40 the cascade loses
 # some; at 56 it keeps them, in boxes as exact as those of the full size.
@@ -23,7 +24,7 @@ FACE_SIDE = 56
 REGION = 2.0
 # Costs above this are no match: two centres a side apart, nothing shared.
 MAX_COST = 2.0
-# A face that is seen again for less than this is one more person.
+# A face whose side is so many times larger or smaller is another one.
 MAX_SIZE_RATIO = 1.8
 # Mean difference of two frames' thumbnails (0-255) that tells a cut to another scene; frames
 # further apart differ as much without one.
@@ -68,8 +69,8 @@ class Track:
 
     id: int
     box: Box
+    shown: np.ndarray
     seen_s: float
-    shown: np.ndarray = field(default_factory=lambda: np.zeros(4))
 
 
 class FaceTracker:
@@ -99,7 +100,7 @@ class FaceTracker:
         elapsed_s, self.last_s = time_s - self.last_s, time_s
         if self._is_cut(image) and elapsed_s <= LONGEST_CUT_S:
             self.tracks, self.scanned_s = [], -np.inf
-        lost = [track for track in self.tracks if not self._follow(track, image, time_s)]
+        lost = [track for track in self.tracks if not self._follow(track, image, track.box, time_s)]
         wait_s = self.options.scan_interval_s
         if lost or not self.tracks:
             wait_s = min(wait_s, SEARCH_INTERVAL_S)
@@ -116,8 +117,7 @@ class FaceTracker:
         keep = kept_share(elapsed_s, self.options.box_smoothing_s)
         found = []
         for track in self.tracks:
-            box = np.asarray(track.box, np.float64)
-            track.shown = keep * track.shown + (1 - keep) * box if track.shown.any() else box
+            track.shown = keep * track.shown + (1 - keep) * np.asarray(track.box)
             found.append((track.id, clip(track.shown.tolist(), width, height)))
         return found
 
@@ -126,8 +126,9 @@ class FaceTracker:
         before, self.thumbnail = self.thumbnail, small
         return before is not None and float(np.abs(small - before).mean()) > CUT_DIFFERENCE
 
-    def _follow(self, track: Track, image: np.ndarray, time_s: float) -> bool:
-        found = self._near(image, track.box)
+    def _follow(self, track: Track, image: np.ndarray, box: Box, time_s: float) -> bool:
+        """Move a face to where it is found around a box; tell whether it is there."""
+        found = self._near(image, box)
         if found is not None:
             track.box, track.seen_s = found, time_s
         return found is not None
@@ -141,7 +142,7 @@ class FaceTracker:
         left, top, patch_width, patch_height = region
         patch = image[top : top + patch_height, left : left + patch_width]
         scale = max(1.0, (w + h) / 2 / FACE_SIDE)
-        small = _reduced(patch, scale)
+        small = reduced(patch, scale)
         boxes = [
             clip((left + a, top + b, c, d), width, height)
             for a, b, c, d in _enlarged(
@@ -153,7 +154,7 @@ class FaceTracker:
 
     def _scan(self, image: np.ndarray) -> list[Box]:
         height, width = image.shape[:2]
-        small = _reduced(image, max(height, width) / self.options.scan_side)
+        small = reduced(image, max(height, width) / self.options.scan_side)
         return [
             clip(box, width, height) for box in _enlarged(self.detector.scan(small), small, image)
         ]
@@ -164,15 +165,13 @@ class FaceTracker:
         for row, column in pairs:
             track = self.tracks[row]
             if track.seen_s < time_s:  # not found near its last place
-                found = self._near(image, boxes[column])
-                if found is not None:
-                    track.box, track.seen_s = found, time_s
+                self._follow(track, image, boxes[column], time_s)
         for column in set(range(len(boxes))) - {column for _, column in pairs}:
             found = self._near(image, boxes[column])
             if found is not None and not any(
                 iou(found, track.box) > SAME_FACE_IOU for track in self.tracks
             ):
-                self.tracks.append(Track(self.next_id, found, time_s))
+                self.tracks.append(Track(self.next_id, found, np.array(found, float), time_s))
                 self.next_id += 1
 
     def _without_doubles(self) -> list[Track]:
@@ -182,13 +181,6 @@ class FaceTracker:
             if not any(iou(track.box, older.box) > SAME_FACE_IOU for older in kept):
                 kept.append(track)
         return kept
-
-
-def _reduced(image: np.ndarray, scale: float) -> np.ndarray:
-    if scale <= 1:
-        return image
-    size = max(1, round(image.shape[1] / scale)), max(1, round(image.shape[0] / scale))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def _enlarged(

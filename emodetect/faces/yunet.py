@@ -15,6 +15,7 @@ import numpy as np
 from emodetect.cache_folder import cache_root
 from emodetect.errors import EmodetectError
 from emodetect.faces.boxes import Box, merge
+from emodetect.faces.framing import reduced
 
 YUNET_URL = (
     "https://media.githubusercontent.com/media/opencv/opencv_zoo/"
@@ -72,10 +73,7 @@ class YuNetDetector:
         """Return the boxes of the faces of a (height, width, 3) uint8 BGR image, largest first."""
         height, width = image.shape[:2]
         scale = max(1.0, max(height, width) / SCAN_SIDE)
-        if scale > 1:
-            small = max(1, round(width / scale)), max(1, round(height / scale))
-            image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-        return self._framed(self._find(image) * scale, width, height)
+        return self._framed(self._find(reduced(image, scale)) * scale, width, height)
 
     def scan(self, image: np.ndarray) -> list[Box]:
         """Return the faces of a small image."""

@@ -249,9 +249,7 @@ class Session:
     def _press(self, key: str) -> None:
         try:
             if key == "s" and self.shown is not None:
-                path = save_image(
-                    self.shown, Path.cwd(), f"snapshot-{datetime.now():%Y%m%d-%H%M%S}"
-                )
+                path = save_image(self.shown, Path.cwd(), f"snapshot-{_now()}")
                 self.tell(f"saved {path}")
             elif key == "r":
                 self._toggle_recording()

@@ -13,13 +13,13 @@ from typing import Any
 from emodetect.errors import VideoError
 from emodetect.inference.capture import Frame
 from emodetect.inference.recognizer import Face
-from emodetect.inference.writers import face_record
+from emodetect.inference.writers import FACE_COLUMNS, csv_face, csv_line, face_record
 from emodetect.text import on_one_line
 
 LOG_SUFFIXES = (".jsonl", ".csv")
 TAIL_BYTES = 2**20
 PLACE = ("video", "frame", "time_s")
-FACE = ("face", "x", "y", "box_width", "box_height", "emotion", "confidence")
+FACE = ("face", *FACE_COLUMNS)
 
 
 class RowLog:
@@ -65,11 +65,7 @@ class RowLog:
             self._write(json.dumps({**row, "faces": list(map(tracked_record, faces))}) + "\n")
             return
         place = [video, frame.index, time_s]
-        rows = []
-        for face in faces:
-            record = face_record(face)
-            scores = [record["scores"][emotion] for emotion in self.emotions]
-            rows.append([*place, face.id, *face.box, face.emotion, record["confidence"], *scores])
+        rows = [[*place, face.id, *csv_face(face, self.emotions)] for face in faces]
         blank = [None] * (len(FACE) + len(self.emotions))
         self._write(_csv(rows or [[*place, *blank]]))
 
@@ -198,6 +194,4 @@ def _read_csv(
 
 
 def _csv(rows: Sequence[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    return "".join(csv_line(list(row)) + "\n" for row in rows)

@@ -18,6 +18,8 @@ from emodetect.inference.photos import PhotoResult
 from emodetect.inference.recognizer import UNCERTAIN, Face
 from emodetect.text import on_one_line
 
+FACE_COLUMNS = ("x", "y", "box_width", "box_height", "emotion", "confidence")
+
 
 def face_record(face: Face) -> dict[str, Any]:
     """Return a face as plain, JSON-ready values."""
@@ -76,9 +78,9 @@ def as_csv(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Iterato
     yield csv_line(csv_columns(emotions))
     for result in results:
         start = [printable(result.path), result.width, result.height]
-        rows = [[*start, *[None] * (6 + len(emotions)), result.error]]
+        rows = [[*start, *[None] * (len(FACE_COLUMNS) + len(emotions)), result.error]]
         if result.faces:
-            rows = [[*start, *_csv_face(face, emotions), result.error] for face in result.faces]
+            rows = [[*start, *csv_face(face, emotions), result.error] for face in result.faces]
         yield "\n".join(map(csv_line, rows))
 
 
@@ -92,8 +94,7 @@ WRITERS: dict[str, Callable[[Iterable[PhotoResult], tuple[str, ...]], Iterator[s
 
 def csv_columns(emotions: tuple[str, ...]) -> list[str]:
     """Return the header of the CSV."""
-    columns = ["path", "width", "height", "x", "y", "box_width", "box_height"]
-    return [*columns, "emotion", "confidence", *emotions, "error"]
+    return ["path", "width", "height", *FACE_COLUMNS, *emotions, "error"]
 
 
 def csv_line(values: list[Any]) -> str:
@@ -109,7 +110,8 @@ def printable(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _csv_face(face: Face, emotions: tuple[str, ...]) -> list[Any]:
+def csv_face(face: Face, emotions: tuple[str, ...]) -> list[Any]:
+    """Return a face's values for FACE_COLUMNS, then its scores."""
     record = face_record(face)
     scores = [record["scores"][emotion] for emotion in emotions]
     return [*face.box, face.emotion, record["confidence"], *scores]
