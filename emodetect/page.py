@@ -1,0 +1,46 @@
+"""Self-contained HTML pages: one file, pictures inside, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from emodetect.errors import EmodetectError
+
+
+def write_page(template: str, path: Path, **values: Any) -> None:
+    """Write the page that a template of `emodetect/templates` makes of the values.
+
+    Values are escaped, because names of files and labels are anybody's.
+
+    Raises EmodetectError where `path` cannot be written.
+    """
+    environment = Environment(
+        loader=PackageLoader("emodetect"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["picture"] = picture
+    page = environment.get_template(template).render(**values)
+    try:
+        # File names that are not UTF-8 hold lone surrogates.
+        path.write_text(page, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
+
+
+def picture(image: np.ndarray) -> str:
+    """Return an image as the `src` of an <img>: a PNG in a data URI.
+
+    Args:
+        image: (height, width), (height, width, 1) or (height, width, 3) uint8, grey or BGR.
+    """
+    png = cv2.imencode(".png", image)[1]
+    return "data:image/png;base64," + base64.b64encode(png.tobytes()).decode()
