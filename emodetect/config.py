@@ -58,11 +58,21 @@ SOURCES_OF_KEY = {
 class DataConfig(_Section):
     """Where the labelled images come from and how they are stored."""
 
-    source: Literal["folder", "manifest", "fer2013_csv", "ferplus", "synthetic"] = "folder"
+    source: Literal[
+        "folder",
+        "manifest",
+        "fer2013_csv",
+        "ferplus",
+        "raf_db",
+        "affectnet",
+        "ckplus",
+        "synthetic",
+    ] = "folder"
     path: Path | None = Field(
         default=None,
         description="folder of class folders; manifest: a csv with path, label and maybe split; "
-        "fer2013_csv: fer2013.csv; ferplus: a folder of PNGs, or fer2013.csv",
+        "fer2013_csv: fer2013.csv; ferplus: a folder of PNGs, or fer2013.csv; raf_db, affectnet, "
+        "ckplus: the data set's folder",
     )
     votes: Path | None = Field(
         default=None,

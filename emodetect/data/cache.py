@@ -186,7 +186,8 @@ def _key(root: Path, samples: Sequence[Sample], config: DataConfig) -> str:
                 state = f"{status.st_size} {status.st_mtime_ns}"
             except OSError:  # reading it will say what is wrong with it
                 state = "unreadable"
-        digest.update(os.fsencode(f"\n{file} {sample.offset} {state}"))
+        box = "" if sample.box is None else f" {sample.box} {config.margin}"
+        digest.update(os.fsencode(f"\n{file} {sample.offset} {state}{box}"))
     return digest.hexdigest()[:24]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class Dataset:
         fingerprint: a hash of all pixels, targets and splits; paths, dates and order do not
             matter.
         order: a hash of the images' order.
+        label_names: the emotion of each of the source's own labels.
     """
 
     images: StoredImages
@@ -52,6 +53,7 @@ class Dataset:
     left_out: dict[str, int]
     fingerprint: str
     order: str
+    label_names: dict[str, str] = field(default_factory=dict)
 
     def certain(self) -> np.ndarray:
         """Return (n, emotions) float32: 1 for each image's label, whatever its target."""
@@ -143,7 +145,8 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
     samples = [listing.samples[row] for row in cached.rows]
     labels = np.array([emotions.index(sample.emotion) for sample in samples], np.int64)
     targets = _targets(samples, labels, emotions, soft=config.soft_labels)
-    groups = None if seed is None else _groups(config, samples, cached)
+    groups = None if seed is None else _groups(config, listing.groups, samples, cached)
+    label_names = listing.label_names
     names = np.array([sample.name for sample in samples], object)
     given = [sample.split for sample in samples]
     # Not needed any more, and splitting takes memory of its own.
@@ -173,6 +176,7 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
         left_out=left_out,
         fingerprint=_fingerprint(cached.digests, emotions, labels, targets, splits, config),
         order=hashlib.sha256(cached.digests.tobytes()).hexdigest(),
+        label_names=label_names,
     )
     for line in dataset.describe():
         logger.info(line)
@@ -193,25 +197,32 @@ def _targets(
     return shares.astype(np.float32)
 
 
-def _groups(config: DataConfig, samples: list[Sample], cached: ImageCache) -> np.ndarray | None:
-    """Return which crops must lie in one split, beyond identical ones; None for no such groups."""
-    if not config.group and config.faces_per_image == "largest":
+def _groups(
+    config: DataConfig, names: tuple[str, ...], samples: list[Sample], cached: ImageCache
+) -> np.ndarray | None:
+    """Return which crops must lie in one split, beyond identical ones; None for no such groups.
+
+    `names` are what the groups of each sample are, such as "person".
+    """
+    if not names and config.faces_per_image == "largest":
         return None
-    columns = [[sample.groups[number] for sample in samples] for number in range(len(config.group))]
-    _refuse_straddling(config, samples, columns)
+    columns = [[sample.groups[number] for sample in samples] for number in range(len(names))]
+    _refuse_straddling(config, names, samples, columns)
     photos = [str(row) for row in cached.rows]
     return connect([*columns, photos, cached.digests.astype(str).tolist()])
 
 
-def _refuse_straddling(config: DataConfig, samples: list[Sample], columns: list[list[str]]) -> None:
-    for name, column in zip(config.group, columns, strict=True):
+def _refuse_straddling(
+    config: DataConfig, names: tuple[str, ...], samples: list[Sample], columns: list[list[str]]
+) -> None:
+    for name, column in zip(names, columns, strict=True):
         split_of: dict[str, str | None] = {}
         for sample, value in zip(samples, column, strict=True):
             if value and sample.split and split_of.setdefault(value, sample.split) != sample.split:
                 raise DataError(
                     f"{config.path}: {name} {value!r} has images in {split_of[value]} and in "
                     f"{sample.split}; a group must lie in one split. Move them, or leave the "
-                    "column split out to have it drawn."
+                    f"{'column split' if config.group else 'split folders'} out to have it drawn."
                 )
 
 

@@ -81,7 +81,10 @@ def read_fer2013_csv(config: DataConfig) -> Listing:
     if skipped and not samples and not left_out:
         raise DataError(f"{path}: no row can be used; the first: {skipped[0]}.")
     emotions = label_order(samples, config, where=str(path))
-    return Listing(path.parent, samples, emotions, dict(left_out), tuple(skipped))
+    numbers = {str(number): emotion for number, emotion in enumerate(FER2013_EMOTIONS)}
+    return Listing(
+        path.parent, samples, emotions, dict(left_out), tuple(skipped), label_names=numbers
+    )
 
 
 def read_pixels(path: Path, offset: int) -> np.ndarray:
@@ -154,7 +157,14 @@ def read_ferplus(config: DataConfig) -> Listing:
     if not samples:
         _refuse_all(path, votes_file, images, left_out, skipped)
     emotions = label_order(samples, config, where=f"{path} with {votes_file}")
-    return Listing(images.root, tuple(samples), emotions, dict(left_out), tuple(skipped))
+    return Listing(
+        images.root,
+        tuple(samples),
+        emotions,
+        dict(left_out),
+        tuple(skipped),
+        label_names={column: emotion for emotion, column in VOTE_COLUMNS.items()},
+    )
 
 
 def _refuse_all(

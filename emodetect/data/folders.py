@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from emodetect.config import DataConfig
@@ -21,6 +21,21 @@ def read_folder(config: DataConfig) -> Listing:
     assert root is not None  # the schema requires it for this source
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; data.path is the folder of the class folders.")
+    return list_class_folders(
+        root,
+        config,
+        emotion=lambda folder: emotion_of(folder.name, config.label_names, where=str(folder)),
+    )
+
+
+def list_class_folders(
+    root: Path, config: DataConfig, *, emotion: Callable[[Path], str | None]
+) -> Listing:
+    """List the images of the class folders in `root`, or in the split folders there.
+
+    Args:
+        emotion: returns the emotion of a class folder; None leaves it out, counted.
+    """
     split_folders = {
         folder: SPLIT_NAMES[folder.name.lower()]
         for folder in _folders(root)
@@ -35,6 +50,7 @@ def read_folder(config: DataConfig) -> Listing:
         )
     samples: list[Sample] = []
     left_out: Counter[str] = Counter()
+    label_names: dict[str, str] = {}
     for top in {root, *split_folders}:
         beside = sum(map(has_image_suffix, _direct_files(top)))
         if beside:
@@ -42,7 +58,7 @@ def read_folder(config: DataConfig) -> Listing:
     tops: dict[Path, str | None] = {**split_folders} if split_folders else {root: None}
     for top, split in tops.items():
         for folder in _folders(top):
-            emotion = emotion_of(folder.name, config.label_names, where=str(folder))
+            label = emotion(folder)
             names: list[str] = []
             others_below = 0
             for path in files_below(folder, frozenset([os.path.realpath(root)])):
@@ -52,22 +68,26 @@ def read_folder(config: DataConfig) -> Listing:
                     others_below += 1
             if others_below:
                 left_out["not an image file (by its suffix)"] += others_below
-            if config.classes and emotion not in config.classes:
-                left_out[f"emotion outside data.classes: {emotion}"] += len(names)
+            if label is None:
+                left_out[f"label that is no emotion: {folder.name}"] += len(names)
+                continue
+            label_names[folder.name] = label
+            if config.classes and label not in config.classes:
+                left_out[f"emotion outside data.classes: {label}"] += len(names)
                 continue
             if not names:
                 raise DataError(
                     f"{folder}: the class folder holds no image "
                     f"({', '.join(IMAGE_SUFFIXES)}); fill it or remove it."
                 )
-            samples += [Sample(name, name, emotion, split) for name in names]
+            samples += [Sample(name, name, label, split) for name in names]
     if not samples and not config.classes:
         raise DataError(
             f"{root}: no class folder found; expected folders named after emotions "
             f"({', '.join(EMOTIONS)}), or train and test folders with such folders inside."
         )
     emotions = label_order(samples, config, where=str(root))
-    return Listing(root, tuple(samples), emotions, dict(left_out))
+    return Listing(root, tuple(samples), emotions, dict(left_out), label_names=label_names)
 
 
 def files_below(folder: Path, closed: frozenset[str] = frozenset()) -> Iterator[Path]:

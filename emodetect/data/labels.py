@@ -37,6 +37,22 @@ def emotion_of(label: str, label_names: Mapping[str, str], *, where: str) -> str
         ) from None
 
 
+def numbered_emotion(label: str, numbers: Mapping[str, str], *, where: str) -> str:
+    """Return the emotion of a label that is one of a data set's numbers, or an emotion's name.
+
+    Raises DataError for any other label.
+    """
+    if label in numbers:
+        return numbers[label]
+    try:
+        return canonical_emotion(label)
+    except DataError:
+        raise DataError(
+            f"{where}: expected an emotion, or a number from {min(numbers)} to {max(numbers)} as "
+            f"the data set has them, got {label!r}."
+        ) from None
+
+
 def label_order(samples: Sequence[Sample], config: DataConfig, *, where: str) -> tuple[str, ...]:
     """Return the emotions in the order of the outputs: data.classes, or those that are found.
 

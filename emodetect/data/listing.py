@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from emodetect.faces.boxes import Box
+
 # Of the images that could not be used, so many are told by name; the rest are counted.
 NAMED_AT_MOST = 10
 
@@ -19,9 +21,10 @@ class Sample:
         emotion: its canonical label.
         split: "train", "val" or "test"; None where the source does not say.
         offset: where its row begins in a file of many images, in bytes.
-        groups: its values of the columns that must not straddle a split.
+        groups: its values of the listing's groups, which must not straddle a split.
         votes: how many people chose each of EMOTIONS, or any other weights; None for a plain
             label.
+        box: its face, where the source says; None for the whole image.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Sample:
     offset: int | None = None
     groups: tuple[str, ...] = ()
     votes: tuple[float, ...] | None = None
+    box: Box | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Listing:
         emotions: the label order.
         left_out: how many images were left out on purpose, by reason.
         skipped: images that are at fault, such as a row with 2,303 pixels.
+        groups: what the samples' groups are, such as "person".
+        label_names: the emotion of each of the source's own labels.
     """
 
     root: Path
@@ -60,3 +66,5 @@ class Listing:
     emotions: tuple[str, ...]
     left_out: dict[str, int] = field(default_factory=dict)
     skipped: tuple[SkippedFile, ...] = ()
+    groups: tuple[str, ...] = ()
+    label_names: dict[str, str] = field(default_factory=dict)

@@ -28,6 +28,7 @@ def read_manifest(config: DataConfig) -> Listing:
     assert path is not None  # the schema requires it for this source
     samples: list[Sample] = []
     left_out: Counter[str] = Counter()
+    label_names: dict[str, str] = {}
     with open_csv(path) as file:
         rows = csv.DictReader(file)
         require_columns(path, rows.fieldnames, ("path", "label", *config.group))
@@ -41,7 +42,9 @@ def read_manifest(config: DataConfig) -> Listing:
                 )
             if not row["path"] or "\0" in row["path"]:
                 raise DataError(f"{where}: expected a path, got {row['path']!r}.")
-            emotion = emotion_of(row["label"].strip(), config.label_names, where=where)
+            label = row["label"].strip()
+            emotion = emotion_of(label, config.label_names, where=where)
+            label_names[label] = emotion
             split = _split_of(row.get("split") or "", where)
             if config.classes and emotion not in config.classes:
                 left_out[f"emotion outside data.classes: {emotion}"] += 1
@@ -54,19 +57,38 @@ def read_manifest(config: DataConfig) -> Listing:
     emotions = label_order(samples, config, where=str(path))
     if weighed is not None:
         _refuse_unweighed(path, samples, emotions, weighed)
-    return Listing(path.parent, tuple(samples), emotions, dict(left_out))
+    return Listing(
+        path.parent,
+        tuple(samples),
+        emotions,
+        dict(left_out),
+        groups=config.group,
+        label_names=label_names,
+    )
 
 
 @contextmanager
-def open_csv(path: Path) -> Iterator[TextIO]:
-    """Open a csv file as UTF-8 text. Raises DataError for one that cannot be read as such."""
+def open_text(path: Path, *, kind: str = "text") -> Iterator[TextIO]:
+    """Open a file as UTF-8 text. Raises DataError for one that cannot be read as such.
+
+    Args:
+        kind: what errors say that was expected.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             yield file
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise DataError(f"{path}: expected a csv file in UTF-8, got other bytes.") from None
+        raise DataError(f"{path}: expected {kind} in UTF-8, got other bytes.") from None
+
+
+@contextmanager
+def open_csv(path: Path) -> Iterator[TextIO]:
+    """Open a csv file as UTF-8 text. Raises DataError for one that cannot be read as such."""
+    try:
+        with open_text(path, kind="a csv file") as file:
+            yield file
     except csv.Error as error:
         raise DataError(f"{path}: expected a csv file: {error}.") from None
 

@@ -7,11 +7,14 @@ from collections.abc import Callable
 
 from emodetect.cache_folder import cache_root
 from emodetect.config import DataConfig
+from emodetect.data.affectnet import read_affectnet
 from emodetect.data.cache import publish
+from emodetect.data.ckplus import read_ckplus
 from emodetect.data.fer2013 import read_fer2013_csv, read_ferplus
 from emodetect.data.folders import read_folder
 from emodetect.data.listing import Listing
 from emodetect.data.manifest import read_manifest
+from emodetect.data.raf_db import read_raf_db
 from emodetect.data.synthetic import draw_dataset
 from emodetect.emotions import EMOTIONS
 
@@ -48,5 +51,8 @@ READERS: dict[str, Callable[[DataConfig], Listing]] = {
     "manifest": read_manifest,
     "fer2013_csv": read_fer2013_csv,
     "ferplus": read_ferplus,
+    "raf_db": read_raf_db,
+    "affectnet": read_affectnet,
+    "ckplus": read_ckplus,
     "synthetic": read_synthetic,
 }
