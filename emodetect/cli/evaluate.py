@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import click
 
-from emodetect.cli.model_options import model_options, usable_model
+from emodetect.cli.model_options import foreign_options, usable_model
 
 # What they are called in metrics.json, and in print.
 FIGURES = {
@@ -20,14 +20,27 @@ FIGURES = {
 
 
 @click.command()
-@model_options
-@click.option("--data", metavar="SOURCE:PATH", help="Labelled images, such as folder:data/fer2013.")
+@click.option(
+    "--model",
+    "models",
+    metavar="FILE|NAME",
+    multiple=True,
+    help="A .keras file, or the name of a shipped model. Repeatable. [default: the shipped one]",
+)
+@foreign_options
+@click.option(
+    "--data",
+    metavar="SOURCE:PATH",
+    multiple=True,
+    help="Labelled images, such as folder:data/fer2013. Repeatable.",
+)
 @click.option("--config", "config_name", metavar="FILE|PRESET", help="The data of this config.")
 @click.option(
     "--faces",
     type=click.Choice(["whole", "detect"]),
+    multiple=True,
     help="With --data: take each image as one crop, or find its largest face as predict does. "
-    "[default: as the model was trained]",
+    "Once for all data, or once for each, in order. [default: as the model was trained]",
 )
 @click.option(
     "--split",
@@ -61,16 +74,16 @@ FIGURES = {
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the report. [default: evaluation-SPLIT beside the model; for a shipped "
-    "model, here]",
+    "model, here; evaluation-across, here, for several models or data sets]",
 )
 @click.option("--force", is_flag=True, help="Write into a report folder that exists.")
 def evaluate(
-    model: str | None,
+    models: tuple[str, ...],
     labels: str | None,
     pixels: str | None,
-    data: str | None,
+    data: tuple[str, ...],
     config_name: str | None,
-    faces: Literal["whole", "detect"] | None,
+    faces: tuple[Literal["whole", "detect"], ...],
     split: str | None,
     classes: str | None,
     exclude_duplicates_of: tuple[str, ...],
@@ -88,6 +101,10 @@ def evaluate(
     emodetect evaluate --data fer2013_csv:fer2013.csv
     emodetect evaluate --data folder:photos --faces detect --split all
     emodetect evaluate --model runs/demo/best_model.keras
+    emodetect evaluate --model fer2013 --model ferplus --data raf_db:RAF-DB --data ckplus:CK+
+
+    Several models or data sets give one matrix, trained on by tested on. There, images of emotions
+    that a model does not know are left out and counted, instead of refused.
 
     Without --data and --config the data that the model was trained with is used, split as in
     training. Labels are matched by name, whatever their order.
@@ -96,6 +113,32 @@ def evaluate(
         raise click.UsageError("Name the data once: --data or --config.")
     if faces and not data:
         raise click.UsageError("--faces goes with --data; a config has data.faces.")
+    if len(faces) > 1 and len(faces) != len(data):
+        raise click.UsageError(
+            f"--faces: expected it once, or once for each of {len(data)} --data, got {len(faces)}."
+        )
+    if len(models) > 1 or len(data) > 1:
+        _refuse_for_several(models, data, labels, robustness=robustness)
+        from emodetect.cli.across import evaluate_matrix
+
+        evaluate_matrix(
+            models,
+            labels,
+            pixels,
+            data,
+            faces=faces,
+            split=split,
+            classes=classes,
+            exclude_duplicates_of=exclude_duplicates_of,
+            tta=tta,
+            bootstrap=bootstrap,
+            out=out or Path("evaluation-across"),
+            force=force,
+        )
+        return
+    model = models[0] if models else None
+    source = data[0] if data else None
+    framing = faces[0] if faces else None
     from emodetect.config import load_config
     from emodetect.evaluation.evaluate import evaluate_model
     from emodetect.evaluation.report import write_report
@@ -106,8 +149,8 @@ def evaluate(
     from emodetect.shipped import DEFAULT_MODEL, shipped_models
 
     recognizer = EmotionRecognizer(usable_model(model, labels, pixels), detector="none")
-    if data:
-        dataset = open_source(data, recognizer.metadata, faces=faces)
+    if source:
+        dataset = open_source(source, recognizer.metadata, faces=framing)
     else:
         config = load_config(config_name) if config_name else training_config(recognizer.metadata)
         dataset = open_training_data(config, recognizer.metadata)
@@ -117,10 +160,10 @@ def evaluate(
     out = out or home / f"evaluation-{split}"
     check_output_folder(out, force=force)
     trained_on = {
-        source: open_source(
-            source, recognizer.metadata, faces=faces, option="--exclude-duplicates-of"
+        name: open_source(
+            name, recognizer.metadata, faces=framing, option="--exclude-duplicates-of"
         )
-        for source in exclude_duplicates_of
+        for name in exclude_duplicates_of
     }
     selection = select_images(
         dataset, split, emotions=classes.split(",") if classes else None, trained_on=trained_on
@@ -130,7 +173,7 @@ def evaluate(
     )
     metrics = {
         "model": model or DEFAULT_MODEL,
-        "data": data or config_name or "the model's own",
+        "data": source or config_name or "the model's own",
         "split": split,
         **evaluation.metrics,
     }
@@ -138,6 +181,20 @@ def evaluate(
     _print(metrics)
     for file in files:
         click.echo(str(file))
+
+
+def _refuse_for_several(
+    models: tuple[str, ...], data: tuple[str, ...], labels: str | None, *, robustness: bool
+) -> None:
+    if not data:
+        raise click.UsageError("Several models are compared on --data; name at least one.")
+    for option, values in (("--model", models), ("--data", data)):
+        if len(set(values)) < len(values):
+            raise click.UsageError(f"{option}: each may be named once.")
+    if labels and len(models) > 1:
+        raise click.UsageError("--labels goes with one model, as it would name all of theirs.")
+    if robustness:
+        raise click.UsageError("--robustness goes with one model and one --data.")
 
 
 def _print(metrics: dict[str, Any]) -> None:
@@ -153,7 +210,7 @@ def _print(metrics: dict[str, Any]) -> None:
         click.echo(f"left out {count:,}: {reason}")
     if metrics["skipped"]:
         click.echo(f"skipped {len(metrics['skipped'])} unreadable files, named in metrics.json")
-    _warn_of_batches(metrics)
+    warn_of_batches(metrics)
 
 
 def _print_emotions(metrics: dict[str, Any]) -> None:
@@ -201,7 +258,8 @@ def _print_robustness(metrics: dict[str, Any]) -> None:
     Console().print(table)
 
 
-def _warn_of_batches(metrics: dict[str, Any]) -> None:
+def warn_of_batches(metrics: dict[str, Any]) -> None:
+    """Say on stderr that a model answers by the company an image is in, if it does."""
     from emodetect.evaluation.predictions import BATCH_TOLERANCE
 
     difference = metrics["batch_size_difference"]

@@ -20,8 +20,8 @@ runtime_option = click.option(
 )
 
 
-def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --model, and what a Keras file from elsewhere needs beside it."""
+def foreign_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what a Keras file from elsewhere needs beside --model."""
     for option in (
         click.option(
             "--pixels",
@@ -35,14 +35,18 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Emotions in the order of the outputs, for a Keras file that was not made by "
             "emodetect.",
         ),
-        click.option(
-            "--model",
-            metavar="FILE|NAME",
-            help="A .keras file, or the name of a shipped model. [default: the shipped one]",
-        ),
     ):
         command = option(command)
     return command
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --model, and what a Keras file from elsewhere needs beside it."""
+    return click.option(
+        "--model",
+        metavar="FILE|NAME",
+        help="A .keras file, or the name of a shipped model. [default: the shipped one]",
+    )(foreign_options(command))
 
 
 def usable_model(model: str | None, labels: str | None, pixels: str | None) -> Path:

@@ -131,10 +131,13 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
     total = len(listing.samples) + len(listing.skipped)
     if len(skipped) > config.max_unreadable_fraction * total:
         first = skipped[0]
+        hint = ""
+        if all("no such file" in file.reason for file in skipped):
+            hint = " Were the files moved? Paths in a list are relative to its folder."
         raise DataError(
             f"{len(skipped)} of {total} images cannot be used, more than the "
             f"{config.max_unreadable_fraction:.0%} that data.max_unreadable_fraction allows. "
-            f"The first: {first}."
+            f"The first: {first}.{hint}"
         )
     left_out = dict(listing.left_out)
     if cached.faceless:

@@ -31,12 +31,14 @@ def select_images(
     split: str,
     *,
     emotions: Sequence[str] | None = None,
+    known: Sequence[str] | None = None,
     trained_on: Mapping[str, Dataset] | None = None,
 ) -> Selection:
     """Select the images of a split ("train", "val", "test" or "all"), or some of them.
 
     Args:
         emotions: takes only the images of these, by any of their names.
+        known: the model's emotions; images of others are left out.
         trained_on: data sets by the names that users know them by. Images whose pixels, at the
             model's input size, equal those of a training image there are left out. Training
             images are all that are not in a test split.
@@ -59,9 +61,11 @@ def select_images(
             f"the splits {', '.join(there) or '(none)'} and the emotions "
             f"{', '.join(dataset.emotions)}. Use --split all for every image."
         )
+    if known is not None:
+        members = _leave_out_unknown(dataset, members, known, left_out)
     for name, other in (trained_on or {}).items():
-        known = set(_digests(other, _training_members(other, name)))
-        seen = np.array([digest in known for digest in _digests(dataset, members)])
+        trained = set(_digests(other, _training_members(other, name)))
+        seen = np.array([digest in trained for digest in _digests(dataset, members)])
         if seen.all():
             raise DataError(
                 f"no image is left to evaluate: {len(members):,} are also among the training "
@@ -70,6 +74,22 @@ def select_images(
         left_out[f"also in {name}"] = int(seen.sum())
         members = members[~seen]
     return Selection(members, left_out)
+
+
+def _leave_out_unknown(
+    dataset: Dataset, members: np.ndarray, known: Sequence[str], left_out: dict[str, int]
+) -> np.ndarray:
+    for label, emotion in enumerate(dataset.emotions):
+        unknown = dataset.labels[members] == label
+        if emotion not in known and unknown.any():
+            left_out[f"the model does not know {emotion}"] = int(unknown.sum())
+            members = members[~unknown]
+    if not len(members):
+        raise DataError(
+            f"no image is left to evaluate: the model knows only {', '.join(known)}, the data has "
+            f"{', '.join(dataset.emotions)}."
+        )
+    return members
 
 
 def _labels(dataset: Dataset, emotions: Sequence[str]) -> list[int]:

@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from emodetect.artifact import Metadata
-from emodetect.config import SOURCES_OF_KEY, ExperimentConfig, validate_config, validate_data
+from emodetect.config import (
+    SOURCES_OF_KEY,
+    DataConfig,
+    ExperimentConfig,
+    validate_config,
+    validate_data,
+)
 from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
 from emodetect.data.sources import READERS
 from emodetect.errors import ConfigError, DataError
 
+# Those that may hold whole photos, so that how their faces are framed is as in training.
+SOURCES_OF_PHOTOS = ("folder", "manifest", "raf_db", "affectnet", "ckplus")
 # What the names of labels mean, and where the votes are, is as in training.
 INHERITED = ("label_names", "votes", "public_test")
 
@@ -33,6 +41,17 @@ def open_source(
     Raises:
         DataError: for a name of another form, or data that cannot be read.
     """
+    return load_for_evaluation(source_config(source, metadata, faces=faces, option=option))
+
+
+def source_config(
+    source: str,
+    metadata: Metadata,
+    *,
+    faces: Literal["whole", "detect"] | None = None,
+    option: str = "--data",
+) -> DataConfig:
+    """Return the config by which `open_source` loads. Raises as that does."""
     kind, separator, path = source.partition(":")
     if not separator or kind not in READERS:
         raise DataError(
@@ -48,14 +67,14 @@ def open_source(
     trained = metadata.config.get("data", {})
     if faces is not None:
         values["faces"] = faces
-    elif kind in ("folder", "manifest"):
+    elif kind in SOURCES_OF_PHOTOS:
         values["faces"] = trained.get("faces", "whole")
     for key, sources in SOURCES_OF_KEY.items():
         if kind in sources and key in INHERITED and key in trained:
             values[key] = trained[key]
     if path:
         values["path"] = path
-    return load_for_evaluation(validate_data(values, origin=f"{option} {source}"))
+    return validate_data(values, origin=f"{option} {source}")
 
 
 def open_training_data(config: ExperimentConfig, metadata: Metadata) -> Dataset:
