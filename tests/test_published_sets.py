@@ -168,10 +168,10 @@ def test_raf_db_in_numbered_folders(tmp_path: Path, below: str) -> None:
 
 @pytest.mark.parametrize("source", ["raf_db", "affectnet", "ckplus"])
 def test_a_folder_of_unknown_label_is_told(tmp_path: Path, source: str) -> None:
-    """A class folder that is neither a number of the data set nor an emotion is named."""
+    """A folder that the data set does not have is named, with what was expected."""
     _touch(tmp_path / "happy" / "S010_001_00000001.png")
     _touch(tmp_path / "11" / "S010_001_00000002.png")
-    with pytest.raises(DataError, match=r"11: expected an emotion.*'11'"):
+    with pytest.raises(DataError, match=r"11: expected .*class folders.*got '11'"):
         _list(source, tmp_path)
 
 

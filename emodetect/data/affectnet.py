@@ -14,7 +14,7 @@ import numpy as np
 
 from emodetect.config import DataConfig
 from emodetect.data.folders import list_class_folders
-from emodetect.data.labels import SPLIT_NAMES, label_order, numbered_emotion
+from emodetect.data.labels import SPLIT_NAMES, folder_emotion, label_order
 from emodetect.data.listing import Listing, Sample, SkippedFile
 from emodetect.data.manifest import open_csv
 from emodetect.errors import DataError
@@ -97,7 +97,11 @@ def _emotion_of_folder(folder: Path) -> str | None:
     label = folder.name.strip().lower().replace("-", " ").replace("_", " ")
     if label in OTHER_LABELS or label in OTHER_LABELS.values():
         return None
-    return numbered_emotion(folder.name, AFFECTNET_EMOTIONS, where=str(folder))
+    return folder_emotion(
+        folder,
+        numbers=AFFECTNET_EMOTIONS,
+        layout="training.csv, train_set/annotations, or class folders named 0 to 10 or by emotions",
+    )
 
 
 def _emotion_of_number(number: str, config: DataConfig, left_out: Counter[str]) -> str | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from emodetect.config import DataConfig
 from emodetect.data.folders import files_below, is_photo, list_class_folders
-from emodetect.data.labels import label_order
+from emodetect.data.labels import folder_emotion, label_order
 from emodetect.data.listing import Listing, Sample, SkippedFile
-from emodetect.emotions import canonical_emotion
 from emodetect.errors import DataError
 
 # The meaning of the numbers in the files of labels.
@@ -49,7 +49,7 @@ def read_ckplus(config: DataConfig) -> Listing:
         raise DataError(
             f"{root}: expected {FRAMES} and {LABELS} side by side, found only {there[0]}."
         )
-    listing = _read_sequences(root, config) if there else _read_class_folders(root, config)
+    listing = _read_sequences(root, config) if there else _read_crops(root, config)
     return replace(
         listing,
         samples=tuple(
@@ -59,9 +59,11 @@ def read_ckplus(config: DataConfig) -> Listing:
     )
 
 
-def _read_class_folders(root: Path, config: DataConfig) -> Listing:
+def _read_crops(root: Path, config: DataConfig) -> Listing:
+    layout = f"{FRAMES} and {LABELS}, or class folders named by emotions"
+    # No numbers: the forms that are passed on do not agree on them.
     return list_class_folders(
-        root, config, emotion=lambda folder: canonical_emotion(folder.name, where=str(folder))
+        root, config, emotion=partial(folder_emotion, numbers={}, layout=layout)
     )
 
 

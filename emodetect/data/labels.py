@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from emodetect.config import DataConfig
 from emodetect.data.listing import Sample
@@ -37,20 +38,19 @@ def emotion_of(label: str, label_names: Mapping[str, str], *, where: str) -> str
         ) from None
 
 
-def numbered_emotion(label: str, numbers: Mapping[str, str], *, where: str) -> str:
-    """Return the emotion of a label that is one of a data set's numbers, or an emotion's name.
+def folder_emotion(folder: Path, *, numbers: Mapping[str, str], layout: str) -> str:
+    """Return the emotion of a class folder, named by one of a data set's numbers or by itself.
 
-    Raises DataError for any other label.
+    Args:
+        numbers: the emotions of the numbers.
+        layout: what the data set holds, for the DataError raised for any other folder.
     """
-    if label in numbers:
-        return numbers[label]
+    if folder.name in numbers:
+        return numbers[folder.name]
     try:
-        return canonical_emotion(label)
+        return canonical_emotion(folder.name)
     except DataError:
-        raise DataError(
-            f"{where}: expected an emotion, or a number from {min(numbers)} to {max(numbers)} as "
-            f"the data set has them, got {label!r}."
-        ) from None
+        raise DataError(f"{folder}: expected {layout}, got {folder.name!r}.") from None
 
 
 def label_order(samples: Sequence[Sample], config: DataConfig, *, where: str) -> tuple[str, ...]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from emodetect.config import DataConfig
 from emodetect.data.folders import list_class_folders
-from emodetect.data.labels import label_order, numbered_emotion
+from emodetect.data.labels import folder_emotion, label_order
 from emodetect.data.listing import Listing, Sample, SkippedFile
 from emodetect.data.manifest import open_text
 from emodetect.errors import DataError
@@ -47,7 +48,11 @@ def read_raf_db(config: DataConfig) -> Listing:
     return list_class_folders(
         inner if inner.is_dir() else root,
         config,
-        emotion=lambda folder: numbered_emotion(folder.name, RAF_DB_EMOTIONS, where=str(folder)),
+        emotion=partial(
+            folder_emotion,
+            numbers=RAF_DB_EMOTIONS,
+            layout=f"{LIST}, or class folders named 1 to 7 or by emotions",
+        ),
     )
 
 
