@@ -314,13 +314,16 @@ def trained(sets: Path, tmp_path: Path) -> tuple[NamedModel, Source, set[str]]:
 
 
 def test_a_model_is_not_judged_on_what_it_was_trained_on(
-    trained: tuple[NamedModel, Source, set[str]],
+    trained: tuple[NamedModel, Source, set[str]], tmp_path: Path
 ) -> None:
-    """On its own data a model is judged on the test images that its training kept apart."""
+    """On its own data, no other, a model is judged on the test images its training kept apart."""
     model, source, test = trained
     (cell,) = evaluate_across([model], [source])
     assert (cell.split, cell.same_data) == ("test", True)
     assert cell.metrics["images"] == len(test) == 6
+    draw_dataset(tmp_path / "others", counts={"": 2}, emotions=("happy",), seed=6, size=32)
+    (cell,) = evaluate_across([model], [Source(f"folder:{tmp_path / 'others'}")])
+    assert (cell.split, cell.same_data, cell.metrics["images"]) == ("all", False, 2)
     stranger = NamedModel("other", _model().recognizer)
     (cell,) = evaluate_across([stranger], [source])
     assert (cell.split, cell.same_data, cell.metrics["images"]) == ("all", False, 24)

@@ -334,7 +334,9 @@ class _Trap:
         return (exec, ("raise SystemExit('code of the data ran')",))
 
 
-@pytest.mark.parametrize("content", ["pickle", "object", "text", "empty", "large", "two"])
+@pytest.mark.parametrize(
+    "content", ["pickle", "object", "text", "empty", "large", "two", "no unicode"]
+)
 def test_a_hostile_annotation_is_skipped(tmp_path: Path, content: str) -> None:
     """Pickled objects are not opened, and no other content than one number is taken."""
     _annotated(tmp_path, "train_set", {0: 1, 1: 1})
@@ -351,6 +353,9 @@ def test_a_hostile_annotation_is_skipped(tmp_path: Path, content: str) -> None:
         case "large":  # claims more numbers than any memory holds
             whole = path.read_bytes()
             path.write_bytes(whole.replace(b"'shape': ()", b"'shape': (10000000000000,)"))
+        case "no unicode":
+            np.save(path, np.array("1"))
+            path.write_bytes(path.read_bytes()[:-4] + b"\xff" * 4)
         case "two":
             np.save(path, np.array([1, 2]))
     listing = _list("affectnet", tmp_path)

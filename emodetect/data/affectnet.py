@@ -57,6 +57,16 @@ COLUMNS = (
     "valence",
     "arousal",
 )
+# What numpy raises for content of other kinds, SystemError for text outside Unicode.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    SyntaxError,
+    SystemError,
+    MemoryError,
+    RecursionError,
+    tokenize.TokenError,
+)
 # An annotation holds one number; numpy's header before it has 128 bytes.
 LONGEST_ANNOTATION = 4096
 
@@ -258,13 +268,10 @@ def _annotation(path: Path) -> str:
         with path.open("rb") as file:
             content = io.BytesIO(file.read(LONGEST_ANNOTATION))
         # Never pickled objects, which may hold code.
-        value = np.lib.format.read_array(content, allow_pickle=False)
+        value = np.lib.format.read_array(content, allow_pickle=False).item()
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError):
+    except UNREADABLE:
         raise ValueError("expected a .npy file of one number, got other content") from None
-    if value.size != 1:
-        raise ValueError(f"expected one number, got an array of shape {value.shape}")
     # Some were written as text.
-    text = str(value.item()).strip()
-    return text.removesuffix(".0")
+    return str(value).strip().removesuffix(".0")

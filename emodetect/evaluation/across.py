@@ -283,7 +283,7 @@ def _plot(cells: Sequence[Cell], out: Path) -> None:
             f"{' *' if cell.same_data else ''}\n{metrics['images']:,} images, "
             f"{len(metrics['per_class'])} emotions\nsplit {cell.split}, faces {cell.faces}"
         )
-        color = "white" if metrics["balanced_accuracy"] > 0.5 else INK
+        color = "white" if metrics["balanced_accuracy"] > 0.6 else INK
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
     if any(cell.same_data for cell in cells):
         figure.supxlabel("* data that the model was trained on", fontsize=8)
