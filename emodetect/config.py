@@ -55,6 +55,42 @@ SOURCES_OF_KEY = {
 }
 
 
+class CleaningConfig(_Section):
+    """What `data.manifest` leaves out of the training images.
+
+    Images of a given val or test split stay, whatever is wrong with them, so that figures on
+    them stay comparable.
+    """
+
+    drop_leaks: bool = Field(
+        default=True, description="training images that stand in val or test, too"
+    )
+    drop_conflicts: bool = Field(
+        default=True, description="training images that have another label elsewhere"
+    )
+    keep_one_of_duplicates: bool = Field(
+        default=True, description="of training images that are the same, all but the first go"
+    )
+    near: bool = Field(
+        default=True,
+        description="near-identical images count as the same; only pixel-identical ones if false",
+    )
+    drop_flags: tuple[
+        Literal[
+            "tiny",
+            "blank",
+            "dark",
+            "bright",
+            "blurred",
+            "no_face",
+            "votes_no_face",
+            "votes_contradict",
+            "label_doubtful",
+        ],
+        ...,
+    ] = Field(default=(), description="training images with any of these flags of the audit")
+
+
 class DataConfig(_Section):
     """Where the labelled images come from and how they are stored."""
 
@@ -119,10 +155,16 @@ class DataConfig(_Section):
         default=0.1, description="taken out only where the source has no test split of its own"
     )
     max_unreadable_fraction: Fraction = 0.05
+    manifest: Path | None = Field(
+        default=None,
+        description="manifest.csv of `emodetect data audit`: trains on the images that "
+        "data.cleaning leaves",
+    )
+    cleaning: CleaningConfig = CleaningConfig()
     cache_dir: Path | None = None
     synthetic: SyntheticConfig = SyntheticConfig()
 
-    @field_validator("path", "votes", mode="before")
+    @field_validator("path", "votes", "manifest", mode="before")
     @classmethod
     def _not_empty(cls, path: object) -> object:
         return _refuse_empty(path)
@@ -158,6 +200,8 @@ class DataConfig(_Section):
             raise ValueError(f"path: the {self.source} source needs data.path")
         if self.source != "synthetic" and self.synthetic != SyntheticConfig():
             raise ValueError(f"synthetic: is for the source synthetic, not for {self.source}")
+        if self.manifest is None and self.cleaning != CleaningConfig():
+            raise ValueError("cleaning: needs data.manifest, which `emodetect data audit` writes")
         for key, sources in SOURCES_OF_KEY.items():
             if getattr(self, key) and self.source not in sources:
                 raise ValueError(

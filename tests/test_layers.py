@@ -13,13 +13,14 @@ import emodetect
 from emodetect.shipped import DEFAULT_MODEL, shipped_models
 
 PACKAGE = Path(emodetect.__file__).parent
-PARTS = ("cli", "data", "evaluation", "faces", "inference", "training")
+PARTS = ("audit", "cli", "data", "evaluation", "faces", "inference", "training")
 MAY_USE = {
     "faces": set(),
     "data": {"faces"},
     "training": {"data"},
     "inference": {"faces"},
     "evaluation": {"data", "inference"},
+    "audit": {"data", "faces", "inference"},
     "cli": set(PARTS),
     "root": set(),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -186,21 +187,139 @@ def split(
         raise click.BadParameter(
             f"names a column of a manifest, but {path} is a folder", param_hint="--group"
         )
-    names = dict(name.rpartition("=")[::2] for name in label_name)
-    if "" in names:
-        raise click.BadParameter(
-            f"expected LABEL=EMOTION such as 3=happy, got {', '.join(label_name)}",
-            param_hint="--label-name",
-        )
     dataset = write_splits(
         path,
         out,
         validation_fraction=validation,
         test_fraction=test,
         group=group,
-        label_names=names,
+        label_names=_label_names(label_name),
         seed=seed,
     )
     counts = ", ".join(f"{len(dataset.indices(name)):,} {name}" for name in SPLITS)
     left_out = f"; {len(dataset.skipped):,} unreadable left out" if dataset.skipped else ""
     click.echo(f"{out}: {counts}{left_out}")
+
+
+@data.command()
+@click.argument("sources", metavar="SOURCE:PATH...", nargs=-1, required=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the report. [default: audit-NAME, here]",
+)
+@click.option(
+    "--detector",
+    metavar="NAME|FILE",
+    help="How faces are looked for: yunet, the path of its .onnx file, haar (weak on face crops), "
+    "or none. [default: yunet if it was fetched, else haar]",
+)
+@click.option(
+    "--model", metavar="FILE|NAME", help="Also ask this model which labels look wrong to it."
+)
+@click.option(
+    "--unseen",
+    is_flag=True,
+    help="With --model: it was trained on none of these images. [default: only a test split "
+    "counts as unseen]",
+)
+@click.option(
+    "--label-name",
+    multiple=True,
+    metavar="LABEL=EMOTION",
+    help="The emotion of a label by another name, such as 3=happy; may be given several times.",
+)
+@click.option("--force", is_flag=True, help="Write into a report folder that exists.")
+def audit(
+    sources: tuple[str, ...],
+    out: Path | None,
+    detector: str | None,
+    model: str | None,
+    unseen: bool,
+    label_name: tuple[str, ...],
+    force: bool,
+) -> None:
+    """Find leaks, duplicates, contradicting labels and bad images before training on them.
+
+    \b
+    emodetect data audit folder:faces
+    emodetect data audit folder:data/fer2013 --out audit --model fer2013
+    emodetect data audit ferplus:data/fer2013
+    emodetect data audit folder:mine folder:data/fer2013
+
+    SOURCE is folder, manifest, fer2013_csv, ferplus, tfrecord or synthetic. Writes audit.html
+    (one file, with pictures), audit.json (all figures) and manifest.csv (each image with what was
+    found). With data.manifest = "audit/manifest.csv" in a config, training leaves leaks,
+    conflicts and duplicates out; see data.cleaning.
+
+    Exit status 0, whatever is found.
+    """
+    from emodetect.audit.audit import audit_sources
+    from emodetect.audit.report import FIGURES, MANIFEST, PAGE, write_audit
+    from emodetect.inference.recognizer import EmotionRecognizer
+    from emodetect.outputs import check_output_folder
+
+    if unseen and model is None:
+        raise click.UsageError("--unseen goes with --model.")
+    out = out or Path(f"audit-{Path(sources[0].partition(':')[2]).stem or 'synthetic'}")
+    check_output_folder(out, force=force)
+    findings = audit_sources(
+        sources,
+        detector=detector,
+        recognizer=EmotionRecognizer(model, detector="none") if model else None,
+        unseen=unseen,
+        label_names=_label_names(label_name),
+    )
+    figures = write_audit(findings, out, force=force)
+    _print_findings(figures)
+    for name in (PAGE, MANIFEST, FIGURES):
+        click.echo(str(out / name))
+
+
+def _print_findings(figures: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    weak = ", weak" if figures["no_face"]["weak"] else ""
+    detector = figures["no_face"]["detector"]
+    rows = {
+        "images": figures["images"],
+        "unreadable": figures["unreadable"]["images"],
+        "test images in train, pixel for pixel": figures["leaks"]["test_in_train"],
+        "test images in train, nearly": figures["leaks"]["near_test_in_train"],
+        "val images in train, pixel for pixel": figures["leaks"]["val_in_train"],
+        "val images in train, nearly": figures["leaks"]["near_val_in_train"],
+        "groups of identical images": figures["duplicates"]["groups"],
+        "groups with near-identical ones": figures["duplicates"]["groups_with_near"],
+        "groups of identical images with several labels": figures["conflicts"]["groups"],
+        "groups with near-identical ones with several labels": figures["conflicts"][
+            "groups_with_near"
+        ],
+        **figures["quality"],
+    }
+    if len(figures["sources"]) > 1:
+        rows["images that stand in another source"] = figures["across_sources"]["identical_or_near"]
+    if detector:
+        rows[f"no face found ({detector}{weak})"] = figures["no_face"]["images"]
+    if "votes" in figures:
+        rows["labels that the voters contradict"] = figures["votes"]["contradict"]
+        rows["no face, say the voters"] = figures["votes"]["no_face"]
+    if "model" in figures:
+        rows["labels that the model doubts, unseen images"] = figures["model"]["doubtful_unseen"]
+        rows["labels that the model doubts, maybe seen"] = figures["model"]["doubtful_maybe_seen"]
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, count in rows.items():
+        table.add_row(name, f"{count:,}")
+    Console().print(table)
+
+
+def _label_names(pairs: tuple[str, ...]) -> dict[str, str]:
+    names = dict(pair.rpartition("=")[::2] for pair in pairs)
+    if "" in names:
+        raise click.BadParameter(
+            f"expected LABEL=EMOTION such as 3=happy, got {', '.join(pairs)}",
+            param_hint="--label-name",
+        )
+    return names

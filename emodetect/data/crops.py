@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from emodetect.config import DataConfig
 from emodetect.data.fer2013 import read_pixels
 from emodetect.data.listing import Sample
-from emodetect.errors import ImageError
+from emodetect.errors import DataError, ImageError
 from emodetect.faces.boxes import Box, overlap
 from emodetect.faces.detectors import DETECTORS, Detector
 from emodetect.faces.framing import crop_face
@@ -35,22 +36,58 @@ def read_crops(root: Path, sample: Sample, config: DataConfig) -> list[np.ndarra
     Raises:
         ImageError: for an image that cannot be decoded or is too small, and for a box that lies
             outside it for the most part.
+        DataError: for one that is another than the sample's digest says.
     """
-    if sample.offset is not None:
-        return [read_pixels(root / sample.file, sample.offset)]
-    image = read_photo(root / sample.file)
+    image = _decode(root, sample)
+    if sample.digest is not None and pixel_digest(_in_box(image, sample.box)) != sample.digest:
+        raise DataError(
+            f"{sample.name}: its pixels are others than when {config.manifest} was made; audit "
+            "the data again (emodetect data audit), or leave data.manifest out."
+        )
+    _refuse_small(image)
     if config.faces == "whole":
-        return [image if sample.box is None else _cut(image, sample.box, config.margin)]
+        return [_in_box(image, sample.box, margin=config.margin)]
     boxes = find_faces(image, faces_per_image=config.faces_per_image)
     return [crop_face(image, box, margin=config.margin) for box in boxes]
 
 
-def _cut(image: np.ndarray, box: Box, margin: float) -> np.ndarray:
+def read_sample(root: Path, sample: Sample) -> np.ndarray:
+    """Decode the image of a sample, at its own size, to (height, width, 3) uint8 BGR.
+
+    Of a sample with a box it is what lies in that.
+
+    Raises ImageError for one that cannot be decoded, or has its box outside.
+    """
+    return _in_box(_decode(root, sample), sample.box)
+
+
+def _decode(root: Path, sample: Sample) -> np.ndarray:
+    if sample.offset is not None:
+        return read_pixels(root / sample.file, sample.offset)
+    return read_image(root / sample.file)
+
+
+def _in_box(image: np.ndarray, box: Box | None, *, margin: float = 0.0) -> np.ndarray:
+    if box is None:
+        return image
     height, width = image.shape[:2]
     # Also because a wrong box may be larger than the memory.
     if 2 * overlap(box, (0, 0, width, height)) < box[2] * box[3]:
         raise ImageError(f"its face box {box} lies outside the image of {width}x{height} pixels")
     return crop_face(image, box, margin=margin)
+
+
+def pixel_digest(image: np.ndarray) -> str:
+    """Return a hash of an image's size and pixels: 32 hexadecimal digits.
+
+    Grey and coloured files with the same pixels have the same one.
+
+    Args:
+        image: (height, width, 3) uint8 BGR.
+    """
+    digest = hashlib.blake2b(f"{image.shape} ".encode(), digest_size=16)
+    digest.update(image.tobytes())
+    return digest.hexdigest()
 
 
 def read_photo(path: Path) -> np.ndarray:
@@ -59,10 +96,14 @@ def read_photo(path: Path) -> np.ndarray:
     Raises ImageError for one that cannot be decoded or is too small.
     """
     image = read_image(path)
+    _refuse_small(image)
+    return image
+
+
+def _refuse_small(image: np.ndarray) -> None:
     height, width = image.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
         raise ImageError(f"too small: {width}x{height} pixels; at least {SMALLEST_SIDE} a side")
-    return image
 
 
 def find_faces(image: np.ndarray, *, faces_per_image: str) -> list[Box]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,7 @@ class Dataset:
             matter.
         order: a hash of the images' order.
         label_names: the emotion of each of the source's own labels.
+        manifest_sha256: of the file `data.manifest` that it was cleaned by, or None.
     """
 
     images: StoredImages
@@ -54,6 +56,14 @@ class Dataset:
     fingerprint: str
     order: str
     label_names: dict[str, str] = field(default_factory=dict)
+    manifest_sha256: str | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells this data set from others: fingerprint, counts, cleaning."""
+        identity: dict[str, Any] = {"fingerprint": self.fingerprint, "counts": self.counts()}
+        if self.manifest_sha256 is not None:
+            identity["manifest_sha256"] = self.manifest_sha256
+        return identity
 
     def certain(self) -> np.ndarray:
         """Return (n, emotions) float32: 1 for each image's label, whatever its target."""
@@ -180,6 +190,9 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
         fingerprint=_fingerprint(cached.digests, emotions, labels, targets, splits, config),
         order=hashlib.sha256(cached.digests.tobytes()).hexdigest(),
         label_names=label_names,
+        manifest_sha256=(
+            hashlib.sha256(config.manifest.read_bytes()).hexdigest() if config.manifest else None
+        ),
     )
     for line in dataset.describe():
         logger.info(line)

@@ -13,7 +13,7 @@ from typing import NoReturn
 import numpy as np
 
 from emodetect.config import DataConfig
-from emodetect.data.folders import files_below
+from emodetect.data.folders import files_below, read_folder
 from emodetect.data.labels import label_order
 from emodetect.data.listing import Listing, Sample, SkippedFile
 from emodetect.data.manifest import open_csv, require_columns
@@ -185,6 +185,38 @@ def _refuse_all(
     if skipped:
         reasons.append(f"rows at fault {len(skipped):,}, the first: {skipped[0]}")
     raise DataError(f"{where}: no image is left ({'; '.join(reasons) or 'there are no votes'}).")
+
+
+def read_unvoted(config: DataConfig) -> Listing:
+    """List the images of the `ferplus` source with the labels that they have without the votes.
+
+    Those of fer2013.csv, or of class folders; a flat folder of PNGs has none but the votes'.
+    """
+    path = config.path
+    assert path is not None  # the schema requires it for this source
+    plain = {"votes": None, "soft_labels": False}
+    if not path.is_dir():
+        return read_fer2013_csv(config.model_copy(update={"source": "fer2013_csv", **plain}))
+    if any(folder.is_dir() for folder in path.iterdir()):
+        return read_folder(config.model_copy(update={"source": "folder", **plain}))
+    return read_ferplus(config)
+
+
+def read_winners(config: DataConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return what the voters of the `ferplus` source chose for each image, by its name.
+
+    The first is the emotion, "unknown" or "no face" strictly ahead, or "tie"; the second the
+    votes for EMOTIONS, in that order.
+    """
+    path = config.path
+    assert path is not None  # the schema requires it for this source
+    votes = list(_vote_rows(_votes_file(config, path)))
+    images = _images_by_name(path, votes) if path.is_dir() else _images_by_row(path, votes)
+    return {
+        image.name: (row.winner, row.votes)
+        for row, image in zip(votes, images.of_row, strict=True)
+        if isinstance(row, _Votes) and isinstance(image, Sample)
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ class Sample:
         votes: how many people chose each of EMOTIONS, or any other weights; None for a plain
             label.
         box: its face, where the source says; None for the whole image.
+        digest: its pixels must have this `crops.pixel_digest`; None where it is not known.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Sample:
     groups: tuple[str, ...] = ()
     votes: tuple[float, ...] | None = None
     box: Box | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True)

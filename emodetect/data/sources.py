@@ -10,6 +10,7 @@ from emodetect.config import DataConfig
 from emodetect.data.affectnet import read_affectnet
 from emodetect.data.cache import publish
 from emodetect.data.ckplus import read_ckplus
+from emodetect.data.cleaning import clean
 from emodetect.data.fer2013 import read_fer2013_csv, read_ferplus
 from emodetect.data.folders import read_folder
 from emodetect.data.listing import Listing
@@ -17,14 +18,31 @@ from emodetect.data.manifest import read_manifest
 from emodetect.data.raf_db import read_raf_db
 from emodetect.data.synthetic import draw_dataset
 from emodetect.emotions import EMOTIONS
+from emodetect.errors import DataError
 
 
 def list_samples(config: DataConfig) -> Listing:
-    """List the images of a data set with the reader of `config.source`.
+    """List the images of a data set with the reader of `config.source`, cleaned if asked for.
 
-    Raises DataError for a missing file or folder, a label nobody knows, or an empty class.
+    Raises DataError for a missing file or folder, a label nobody knows, an empty class, or a
+    `config.manifest` that does not fit.
     """
-    return READERS[config.source](config)
+    listing = READERS[config.source](config)
+    return listing if config.manifest is None else clean(listing, config)
+
+
+def split_source(text: str, *, option: str) -> tuple[str, str]:
+    """Return the reader's name and the path of SOURCE:PATH, such as "folder:data/fer2013".
+
+    Raises DataError, which names the option, for text of another form.
+    """
+    kind, separator, path = text.partition(":")
+    if not separator or kind not in READERS:
+        raise DataError(
+            f"{option}: expected SOURCE:PATH such as folder:data/fer2013 (sources: "
+            f"{', '.join(READERS)}), got {text!r}."
+        )
+    return kind, path
 
 
 def read_synthetic(config: DataConfig) -> Listing:

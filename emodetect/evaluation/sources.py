@@ -13,7 +13,7 @@ from emodetect.config import (
     validate_data,
 )
 from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
-from emodetect.data.sources import READERS
+from emodetect.data.sources import split_source
 from emodetect.errors import ConfigError, DataError
 
 # Those that may hold whole photos, so that how their faces are framed is as in training.
@@ -52,12 +52,7 @@ def source_config(
     option: str = "--data",
 ) -> DataConfig:
     """Return the config by which `open_source` loads. Raises as that does."""
-    kind, separator, path = source.partition(":")
-    if not separator or kind not in READERS:
-        raise DataError(
-            f"{option}: expected SOURCE:PATH such as folder:data/fer2013 (sources: "
-            f"{', '.join(READERS)}), got {source!r}."
-        )
+    kind, path = split_source(source, option=option)
     values: dict[str, Any] = {
         "source": kind,
         "image_size": metadata.image_size,

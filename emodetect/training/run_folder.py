@@ -72,8 +72,7 @@ def write_run_record(
         "seed": config.seed,
         "versions": versions(),
         "dataset": {
-            "fingerprint": dataset.fingerprint,
-            "counts": dataset.counts(),
+            **dataset.identity(),
             "left_out": dataset.left_out,
             "skipped": [asdict(file) for file in dataset.skipped],
         },

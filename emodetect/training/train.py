@@ -388,7 +388,7 @@ def _save_artifact(
         margin=config.data.margin,
         temperature=temperature,
         config=config.model_dump(mode="json", exclude_none=True),
-        dataset={"fingerprint": dataset.fingerprint, "counts": dataset.counts()},
+        dataset=dataset.identity(),
         metrics=validation,
         versions=versions(),
     )

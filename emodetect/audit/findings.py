@@ -1,0 +1,173 @@
+"""What an audit's measurements come to: leaks, conflicts, and figures of everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from emodetect.audit.audit import Audit
+from emodetect.data.cleaning import FLAG_SEPARATOR, AuditRow, written_name
+from emodetect.data.dataset import SPLITS
+
+NAMED_UNREADABLE = 100
+
+
+def leaks(audit: Audit, groups: np.ndarray, of: str, into: str) -> np.ndarray:
+    """Return the images of the split `of` that stand in the split `into`, too: (n,) bool.
+
+    Args:
+        groups: (n,) int64, a number for all images that count as the same.
+    """
+    there = np.unique(groups[audit.splits == into])
+    found: np.ndarray = (audit.splits == of) & np.isin(groups, there)
+    return found
+
+
+def across_sources(audit: Audit, groups: np.ndarray) -> np.ndarray:
+    """Return the images that stand in another source, too: (n,) bool."""
+    return _in_mixed_groups(groups, audit.origins)
+
+
+def conflicts(audit: Audit, groups: np.ndarray) -> np.ndarray:
+    """Return the images of which another with another label is the same: (n,) bool."""
+    return _in_mixed_groups(groups, np.unique(audit.labels.astype(str), return_inverse=True)[1])
+
+
+def _in_mixed_groups(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
+    size = groups.max(initial=-1) + 1
+    least, most = np.full(size, np.iinfo(np.int64).max), np.full(size, -1)
+    np.minimum.at(least, groups, values)
+    np.maximum.at(most, groups, values)
+    mixed: np.ndarray = (least != most)[groups]
+    return mixed
+
+
+def repeated(groups: np.ndarray) -> np.ndarray:
+    """Return the images of which another is the same: (n,) bool."""
+    several: np.ndarray = (np.bincount(groups) > 1)[groups]
+    return several
+
+
+def summary(audit: Audit) -> dict[str, Any]:
+    """Return all figures as plain values: what audit.json holds."""
+    same, near = audit.duplicates.identical, audit.duplicates.near
+    unreadable = np.flatnonzero(audit.flags["unreadable"])
+    figures: dict[str, Any] = {
+        "sources": list(audit.sources),
+        "images": len(audit.pictures),
+        "classes": class_counts(audit),
+        "leaks": {
+            f"{of}_in_{into}": int(leaks(audit, same, of, into).sum())
+            for of, into in (("test", "train"), ("test", "val"), ("val", "train"))
+        }
+        | {
+            f"near_{of}_in_{into}": int(
+                (leaks(audit, near, of, into) & ~leaks(audit, same, of, into)).sum()
+            )
+            for of, into in (("test", "train"), ("test", "val"), ("val", "train"))
+        },
+        "across_sources": {
+            "identical": int(across_sources(audit, same).sum()),
+            "identical_or_near": int(across_sources(audit, near).sum()),
+        },
+        "duplicates": {
+            "groups": _group_count(same, repeated(same)),
+            "images": int(repeated(same).sum()),
+            "near_pairs": len(audit.duplicates.pairs),
+            "mirrored_pairs": int(audit.duplicates.mirrored.sum()),
+            "groups_with_near": _group_count(near, repeated(near)),
+            "images_with_near": int(repeated(near).sum()),
+            "pairs_not_compared": audit.duplicates.pairs_left_out,
+        },
+        "conflicts": {
+            "groups": _group_count(same, conflicts(audit, same)),
+            "images": int(conflicts(audit, same).sum()),
+            "groups_with_near": _group_count(near, conflicts(audit, near)),
+            "images_with_near": int(conflicts(audit, near).sum()),
+        },
+        "unreadable": {
+            "images": len(unreadable) + len(audit.skipped),
+            "first": {
+                **{file.path: file.reason for file in audit.skipped[:NAMED_UNREADABLE]},
+                **{
+                    audit.pictures[row].sample.name: audit.scan.errors[row]
+                    for row in unreadable[:NAMED_UNREADABLE].tolist()
+                },
+            },
+        },
+        "quality": {
+            name: int(audit.flags[name].sum())
+            for name in ("tiny", "blank", "dark", "bright", "blurred")
+        },
+        "no_face": {
+            "images": int(audit.flags["no_face"].sum()),
+            "detector": audit.search.detector if audit.search else None,
+            "weak": bool(audit.search and audit.search.weak),
+        },
+        "left_out": audit.left_out,
+    }
+    if (audit.winners != "").any():
+        figures["votes"] = {
+            "voted": int((audit.winners != "").sum()),
+            "contradict": int(audit.flags["votes_contradict"].sum()),
+            "no_face": int(audit.flags["votes_no_face"].sum()),
+        }
+    if audit.doubts is not None:
+        doubtful = audit.flags["label_doubtful"]
+        figures["model"] = {
+            "name": audit.model,
+            "asked": int(audit.doubts.asked.sum()),
+            "unseen": int(audit.doubts.unseen.sum()),
+            "doubtful_unseen": int((doubtful & audit.doubts.unseen).sum()),
+            "doubtful_maybe_seen": int((doubtful & ~audit.doubts.unseen).sum()),
+        }
+    return figures
+
+
+def class_counts(audit: Audit) -> dict[str, dict[str, int]]:
+    """Return the number of images of each emotion in each split that there is."""
+    splits, labels = audit.splits, audit.labels
+    return {
+        split or "no split": {
+            emotion: int(((splits == split) & (labels == emotion)).sum())
+            for emotion in audit.emotions
+        }
+        for split in (*SPLITS, "")
+        if (splits == split).any()
+    }
+
+
+def manifest_rows(audit: Audit) -> list[AuditRow]:
+    """Return the rows of manifest.csv, one for each image."""
+    same, near = audit.duplicates.identical, audit.duplicates.near
+    held_out = leaks(audit, same, "train", "test") | leaks(audit, same, "train", "val")
+    nearly = leaks(audit, near, "train", "test") | leaks(audit, near, "train", "val")
+    flags = {
+        "leak": held_out,
+        "near_leak": nearly & ~held_out,
+        "duplicate": repeated(same),
+        "near_duplicate": repeated(near) & ~repeated(same),
+        "conflict": conflicts(audit, same),
+        "near_conflict": conflicts(audit, near) & ~conflicts(audit, same),
+        **audit.flags,
+    }
+    table = np.stack(list(flags.values()))
+    names = list(flags)
+    grouped = repeated(near)
+    return [
+        AuditRow(
+            source=audit.sources[picture.source],
+            path=written_name(picture.sample.name),
+            hash=audit.scan.digests[row].decode(),
+            label=picture.sample.emotion,
+            split=picture.sample.split or "",
+            duplicate_group=str(near[row]) if grouped[row] else "",
+            flags=FLAG_SEPARATOR.join(names[flag] for flag in np.flatnonzero(table[:, row])),
+        )
+        for row, picture in enumerate(audit.pictures)
+    ]
+
+
+def _group_count(groups: np.ndarray, members: np.ndarray) -> int:
+    return len(np.unique(groups[members]))

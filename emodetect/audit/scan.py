@@ -1,0 +1,204 @@
+"""One pass over the images of an audit: each is decoded once, what is measured of it is small."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from emodetect.data.cache import bounded_map
+from emodetect.data.crops import pixel_digest, read_sample
+from emodetect.data.listing import Sample
+from emodetect.errors import ImageError
+from emodetect.faces.framing import reduced
+from emodetect.progress import track
+
+# Sharpness is measured where the image's longer side has at most so many pixels, so that large
+# photos and small crops are comparable.
+SHARPNESS_SIDE = 48
+THUMBNAIL_SIDE = 24
+
+# Of the discrete cosine transform of HASH_SIDE x HASH_SIDE pixels, the signs of the lowest
+# HASH_CORNER x HASH_CORNER coefficients without the first, which is the brightness.
+HASH_SIDE = 32
+HASH_CORNER = 12
+BANDS, BAND_BITS = 7, 20
+
+FACE_UNKNOWN, FACE_FOUND, FACE_MISSING = -1, 1, 0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image of an audit: its place, and what its source says of it."""
+
+    source: int
+    root: Path
+    sample: Sample
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What was measured of n images; images that cannot be read have zeros.
+
+    Attributes:
+        digests: (n,) bytes, `crops.pixel_digest`; empty where an image cannot be read.
+        hashes: (n, BANDS) uint32, the perceptual hash in bands of BAND_BITS bits.
+        thumbnails: (n, THUMBNAIL_SIDE, THUMBNAIL_SIDE) uint8, grey.
+        sizes: (n, 2) int64, width and height in pixels.
+        brightness: (n,) float32, the mean, in grey levels 0-255.
+        contrast: (n,) float32, the standard deviation, in grey levels.
+        sharpness: (n,) float32, the variance of the Laplacian as a share of the variance, at
+            SHARPNESS_SIDE.
+        faces: (n,) int8, FACE_FOUND, FACE_MISSING, or FACE_UNKNOWN where none was looked for.
+        errors: why an image cannot be read, by its position.
+    """
+
+    digests: np.ndarray
+    hashes: np.ndarray
+    thumbnails: np.ndarray
+    sizes: np.ndarray
+    brightness: np.ndarray
+    contrast: np.ndarray
+    sharpness: np.ndarray
+    faces: np.ndarray
+    errors: dict[int, str]
+
+    @property
+    def readable(self) -> np.ndarray:
+        """(n,) bool."""
+        known: np.ndarray = self.digests != b""
+        return known
+
+
+@dataclass(frozen=True)
+class _Measures:
+    digest: str
+    bands: np.ndarray
+    thumbnail: np.ndarray
+    size: tuple[int, int]
+    brightness: float
+    contrast: float
+    sharpness: float
+    face: int
+
+
+def scan_pictures(
+    pictures: Sequence[Picture], has_face: Callable[[np.ndarray], bool] | None = None
+) -> Scan:
+    """Decode and measure all images, in threads (OpenCV works outside Python's lock).
+
+    Takes 0.7 kB of memory an image, whatever its size.
+
+    Args:
+        has_face: tells whether a (height, width, 3) uint8 BGR image has a face; called from
+            several threads. None leaves the search out.
+    """
+    count = len(pictures)
+    scan = Scan(
+        digests=np.zeros(count, "S32"),
+        hashes=np.zeros((count, BANDS), np.uint32),
+        thumbnails=np.zeros((count, THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8),
+        sizes=np.zeros((count, 2), np.int64),
+        brightness=np.zeros(count, np.float32),
+        contrast=np.zeros(count, np.float32),
+        sharpness=np.zeros(count, np.float32),
+        faces=np.full(count, FACE_UNKNOWN, np.int8),
+        errors={},
+    )
+
+    def measure(picture: Picture) -> _Measures | str:
+        try:
+            image = read_sample(picture.root, picture.sample)
+        except ImageError as error:
+            return str(error)
+        return _measure(image, has_face)
+
+    # OpenCV's own threads would fight with those that share the images.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            measured = bounded_map(pool, measure, pictures, at_once=256)
+            for row, one in enumerate(track(measured, description="looking", total=count)):
+                if isinstance(one, str):
+                    scan.errors[row] = one
+                    continue
+                scan.digests[row] = one.digest
+                scan.hashes[row] = one.bands
+                scan.thumbnails[row] = one.thumbnail
+                scan.sizes[row] = one.size
+                scan.brightness[row], scan.contrast[row] = one.brightness, one.contrast
+                scan.sharpness[row] = one.sharpness
+                scan.faces[row] = one.face
+    finally:
+        cv2.setNumThreads(threads)
+    return scan
+
+
+def _measure(image: np.ndarray, has_face: Callable[[np.ndarray], bool] | None) -> _Measures:
+    gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(gray))
+    height, width = gray.shape
+    thumbnail = cv2.resize(gray, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
+    return _Measures(
+        digest=pixel_digest(image),
+        bands=perceptual_hash(gray),
+        thumbnail=thumbnail,
+        size=(width, height),
+        brightness=mean,
+        contrast=deviation,
+        sharpness=sharpness_of(gray),
+        face=FACE_UNKNOWN if has_face is None else int(has_face(image)),
+    )
+
+
+def perceptual_hash(gray: np.ndarray) -> np.ndarray:
+    """Return the signs of an image's low frequencies (pHash; Zauner 2010), in bands.
+
+    Neighbouring frequencies lie in different bands. Of random pairs of FER2013's training images
+    each bit agrees in 50 to 65 %; of an image and its JPEG of quality 30, 97.7 % of the bits do.
+
+    Args:
+        gray: (height, width) uint8.
+
+    Returns:
+        (BANDS,) uint32 of BAND_BITS bits each.
+    """
+    small = cv2.resize(gray, (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA)
+    corner = cv2.dct(small.astype(np.float32))[:HASH_CORNER, :HASH_CORNER]
+    return _in_bands(corner.ravel()[1 : 1 + BANDS * BAND_BITS] > 0)
+
+
+def mirror_mask() -> np.ndarray:
+    """Return the bits by which the hash of an image and of its mirror image differ.
+
+    Mirroring changes the sign of every odd horizontal frequency.
+
+    Returns:
+        (BANDS,) uint32.
+    """
+    return _in_bands(np.arange(1, 1 + BANDS * BAND_BITS) % HASH_CORNER % 2 == 1)
+
+
+def _in_bands(bits: np.ndarray) -> np.ndarray:
+    bands: np.ndarray = (1 << np.arange(BAND_BITS)) @ bits.reshape(BAND_BITS, BANDS)
+    return bands.astype(np.uint32)
+
+
+def sharpness_of(gray: np.ndarray) -> float:
+    """Return the variance of the Laplacian as a share of the image's variance.
+
+    The variance of the Laplacian (Pech-Pacheco et al. 2000) alone takes dark images and low
+    contrast for blur.
+
+    Args:
+        gray: (height, width) uint8.
+    """
+    small = reduced(gray, max(gray.shape) / SHARPNESS_SIDE)
+    variance = float(small.var())
+    return float(cv2.Laplacian(small, cv2.CV_32F).var()) / max(variance, 1.0)

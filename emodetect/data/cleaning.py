@@ -1,0 +1,168 @@
+"""The manifest that an audit writes, and the training images that it leaves out."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
+
+from emodetect.config import CleaningConfig, DataConfig
+from emodetect.data.listing import Listing, Sample
+from emodetect.data.manifest import open_csv, require_columns
+from emodetect.errors import DataError
+
+HELD_OUT = ("val", "test")
+FLAG_SEPARATOR = " "
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """A row of an audit's manifest.csv, all text.
+
+    Attributes:
+        source: the data set as SOURCE:PATH.
+        path: the image, as its reader names it.
+        hash: `crops.pixel_digest` of its pixels; empty where it cannot be read.
+        label: its emotion.
+        split: "train", "val", "test", or empty where the source does not say.
+        duplicate_group: a number that identical and near-identical images share; else empty.
+        flags: what the audit found, separated by spaces.
+    """
+
+    source: str
+    path: str
+    hash: str
+    label: str
+    split: str
+    duplicate_group: str
+    flags: str
+
+
+COLUMNS = tuple(field.name for field in fields(AuditRow))
+
+
+def written_name(name: str) -> str:
+    """Return an image's name as a manifest holds it: bytes that are no Unicode are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def write_audit_rows(path: Path, rows: Iterable[AuditRow]) -> None:
+    """Write an audit's manifest."""
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(map(astuple, rows))
+
+
+def read_audit_rows(path: Path) -> list[AuditRow]:
+    """Read an audit's manifest. Raises DataError for any other file."""
+    with open_csv(path) as file:
+        rows = csv.DictReader(file)
+        require_columns(path, rows.fieldnames, COLUMNS)
+        found = []
+        for row in rows:
+            if None in row or None in row.values():
+                raise DataError(
+                    f"{path}, line {rows.line_num}: expected {len(rows.fieldnames or ())} values, "
+                    "got another number; audit the data again."
+                )
+            found.append(AuditRow(**{name: row[name] for name in COLUMNS}))
+    return found
+
+
+def clean(listing: Listing, config: DataConfig) -> Listing:
+    """Leave out the training images that `config.cleaning` names, by `config.manifest`.
+
+    Images are matched by name, and what is kept has the hash that its pixels must have. Images
+    without a split count as training images. Images of val and test stay.
+
+    Raises DataError for a manifest that is missing, damaged, or of other data.
+    """
+    path, rules = config.manifest, config.cleaning
+    assert path is not None  # list_samples asks
+    rows = read_audit_rows(path)
+    row_of = {row.path: row for row in _rows_of_source(path, rows, config)}
+    names = [written_name(sample.name) for sample in listing.samples]
+    if unknown := [name for name in names if name not in row_of]:
+        raise DataError(
+            f"{path}: does not fit the data: {len(unknown):,} of {len(names):,} images are not in "
+            f"it, the first: {unknown[0]}. They were moved or added since; audit the data again "
+            "(emodetect data audit)."
+        )
+    listed = dict(zip(names, listing.samples, strict=True))
+    held_out, labels = _held_out_and_labels(rows, listed, row_of, config)
+    kept: list[Sample] = []
+    left_out = Counter(listing.left_out)
+    seen: set[str] = set()
+    for name, sample in zip(names, listing.samples, strict=True):
+        row = row_of[name]
+        if sample.split not in HELD_OUT:
+            same = _same(row, rules)
+            flagged = set(row.flags.split(FLAG_SEPARATOR)) & set(rules.drop_flags)
+            reason = None
+            if flagged:
+                reason = f"flagged by the audit: {min(flagged)}"
+            elif rules.drop_leaks and same in held_out:
+                reason = "training image that stands in val or test, too"
+            elif rules.drop_conflicts and len(labels[same]) > 1:
+                reason = "training image that has another label elsewhere"
+            elif rules.keep_one_of_duplicates and same in seen:
+                reason = "the same as another training image"
+            if reason:
+                left_out[reason] += 1
+                continue
+            if same:
+                seen.add(same)
+        kept.append(replace(sample, digest=row.hash or None))
+    return replace(listing, samples=tuple(kept), left_out=dict(left_out))
+
+
+def _same(row: AuditRow, rules: CleaningConfig) -> str:
+    """Return what the rows of one and the same image share; empty for what is like no other."""
+    return row.duplicate_group if rules.near else row.hash
+
+
+def _held_out_and_labels(
+    rows: Sequence[AuditRow],
+    listed: dict[str, Sample],
+    row_of: dict[str, AuditRow],
+    config: DataConfig,
+) -> tuple[set[str], dict[str, set[str]]]:
+    """Return which images stand in val or test, and the labels of each image.
+
+    Of what the config reads, labels and splits are those of now. Others count too: images of
+    other sources, and those that data.classes leaves out.
+    """
+    held_out: set[str] = set()
+    labels: defaultdict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        same = _same(row, config.cleaning)
+        sample = listed.get(row.path) if row_of.get(row.path) is row else None
+        if not same:
+            continue
+        if (sample.split if sample else row.split) in HELD_OUT:
+            held_out.add(same)
+        if sample:
+            labels[same].add(sample.emotion)
+        elif config.source != "ferplus":  # whose labels are the votes, not those that were audited
+            labels[same].add(row.label)
+    labels[""] = set()
+    return held_out, labels
+
+
+def _rows_of_source(path: Path, rows: Sequence[AuditRow], config: DataConfig) -> list[AuditRow]:
+    """Return the rows of the data set that the config reads; an audit may be of several."""
+    sources = list(dict.fromkeys(row.source for row in rows))
+    if len(sources) <= 1:
+        return list(rows)
+    wanted = os.path.realpath(config.path) if config.path else ""
+    for source in sources:
+        if os.path.realpath(source.partition(":")[2]) == wanted:
+            return [row for row in rows if row.source == source]
+    raise DataError(
+        f"{path}: is of {', '.join(sources)}, not of {config.source}:{config.path or ''}; audit "
+        "that (emodetect data audit)."
+    )
