@@ -51,7 +51,7 @@ SOURCES_OF_KEY = {
     "soft_labels": ("ferplus", "manifest"),
     "public_test": ("fer2013_csv", "ferplus"),
     "group": ("manifest",),
-    "label_names": ("folder", "manifest"),
+    "label_names": ("folder", "manifest", "tfrecord"),
 }
 
 
@@ -102,13 +102,14 @@ class DataConfig(_Section):
         "raf_db",
         "affectnet",
         "ckplus",
+        "tfrecord",
         "synthetic",
     ] = "folder"
     path: Path | None = Field(
         default=None,
         description="folder of class folders; manifest: a csv with path, label and maybe split; "
         "fer2013_csv: fer2013.csv; ferplus: a folder of PNGs, or fer2013.csv; raf_db, affectnet, "
-        "ckplus: the data set's folder",
+        "ckplus: the data set's folder; tfrecord: a file or a folder of shards",
     )
     votes: Path | None = Field(
         default=None,

@@ -12,7 +12,7 @@ from emodetect.audit.faces import FaceSearch, open_search
 from emodetect.audit.labels import ModelDoubts, ask_model, unseen_by
 from emodetect.audit.quality import quality_flags
 from emodetect.audit.scan import FACE_MISSING, Picture, Scan, scan_pictures
-from emodetect.config import DataConfig, validate_data
+from emodetect.config import SOURCES_OF_KEY, DataConfig, validate_data
 from emodetect.data.fer2013 import read_unvoted, read_winners
 from emodetect.data.listing import SkippedFile
 from emodetect.data.sources import list_samples, split_source
@@ -148,6 +148,6 @@ def _config(source: str, label_names: Mapping[str, str]) -> DataConfig:
     values: dict[str, object] = {"source": kind}
     if path:
         values["path"] = path
-    if kind in ("folder", "manifest"):
+    if kind in SOURCES_OF_KEY["label_names"]:
         values["label_names"] = dict(label_names)
     return validate_data(values, origin=source)

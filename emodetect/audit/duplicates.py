@@ -7,7 +7,11 @@ because training mirrors its images. Blank images have nothing to compare.
 
 Measured on FER2013's training split: of the 892 pairs that are found, the 144 least alike were
 looked at; two show different people. The others are one photo, cut, lit or stamped otherwise.
-Of altered copies of 1,500 of its images are found: {RECALL}
+Of altered copies of 1,500 of its images are found: JPEG of quality 30 99.2 %, 60 and more 100 %;
+resized to 32 or 224 pixels, blurred by 0.8 pixels, gamma 0.8, contrast 0.8 or mirrored 100 %; 20
+grey levels brighter 99.9 %, 30 darker (with clipping) 99.5 %. Cut by one pixel of 48 it is 56 %,
+turned by 3 degrees 55 %, and cut by two pixels on each side 2 %: other cuts of a photo are not
+what is looked for.
 """
 
 from __future__ import annotations

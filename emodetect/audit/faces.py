@@ -2,8 +2,10 @@
 
 YuNet misses a quarter of FER2013's crops at their 48 pixels, and hardly any that are enlarged to
 96 and judged by a lower score. Of 500 training images that no voter of FER+ calls "no face" it
-finds a face in 75 % as they are, in 99.8 % as done here. Haar's cascade finds 23 % of them as they
-are and 83 % with their edges repeated: what it misses says little.
+finds a face in 75 % as they are, in 99.8 % enlarged; of all 32,147 images 414 are left then, most
+of them tilted, and 103 once they are turned, too: drawings, hands before faces, placeholders,
+strong profiles. Haar's cascade finds 23 % of the 500 as they are and 83 % with their edges
+repeated: what it misses says little.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ LEAST_SIDE = 96
 # the image.
 LEAST_SCORE = 0.3
 PADDING = 0.25  # share of the longer side, on each side
+TILT_DEGREES = 40
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,14 @@ def _open(name: str) -> Detector:
 def _views(image: np.ndarray, *, weak: bool) -> Iterator[np.ndarray]:
     """Yield the image in the ways in which a face is looked for, the quickest first."""
     large = _enlarged(image)
-    yield _padded(image) if weak else large
+    if weak:
+        yield _padded(image)
+        yield _padded(large)
+        return
+    yield large
     yield _padded(large)
+    for degrees in (-TILT_DEGREES, TILT_DEGREES):
+        yield _turned(large, degrees)
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
@@ -95,3 +104,9 @@ def _enlarged(image: np.ndarray) -> np.ndarray:
 def _padded(image: np.ndarray) -> np.ndarray:
     margin = round(max(image.shape[:2]) * PADDING)
     return cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+
+
+def _turned(image: np.ndarray, degrees: float) -> np.ndarray:
+    height, width = image.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
+    return cv2.warpAffine(image, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)

@@ -53,8 +53,7 @@ class Section:
     """A finding of the page.
 
     Attributes:
-        count: of images, or of groups.
-        what: what is counted.
+        count: of images, or of groups where the title says so.
         serious: whether it makes figures wrong.
         groups: of pictures that belong together; single ones for most findings.
         total: how many groups there are; those beyond SHOWN_AT_MOST are not shown.
@@ -65,7 +64,6 @@ class Section:
     key: str
     title: str
     count: int
-    what: str
     meaning: str
     advice: str
     lines: tuple[str, ...]
@@ -157,7 +155,6 @@ def _leak_sections(audit: Audit) -> Iterator[Section]:
                 f"{'near-' if how == 'nearly' else ''}{of}-in-{into}",
                 f"Images of {of} that stand in {into}, {how}",
                 int(found.sum()),
-                "images",
                 f"A model can learn these by heart: its figures on {of} come out too good."
                 + (
                     ""
@@ -180,9 +177,8 @@ def _same_sections(audit: Audit) -> Iterator[Section]:
     numbers = np.unique(same[conflicting])
     yield Section(
         "conflicts",
-        "Identical images with different labels",
+        "Groups of identical images with different labels",
         len(numbers),
-        "groups",
         f"{int(conflicting.sum()):,} images. At most one label of each group can be right, and "
         "the others teach the opposite.",
         "drop_conflicts leaves them out of the training images.",
@@ -195,9 +191,8 @@ def _same_sections(audit: Audit) -> Iterator[Section]:
     numbers = np.setdiff1d(np.unique(near[near_conflicting]), np.unique(near[conflicting]))
     yield Section(
         "near-conflicts",
-        "Near-identical images with different labels",
+        "Groups of near-identical images with different labels",
         len(numbers),
-        "groups",
         "The same picture, cut, lit or compressed otherwise, and labelled otherwise.",
         "drop_conflicts leaves them out as well, unless near = false.",
         ("drop_conflicts = true",),
@@ -210,7 +205,6 @@ def _same_sections(audit: Audit) -> Iterator[Section]:
         "across",
         "Images that stand in more than one source",
         int(across.sum()),
-        "images",
         f"{int(across_sources(audit, same).sum()):,} of them pixel for pixel. Figures on one "
         "source tell little about a model that was trained on the other.",
         "drop_leaks leaves out training images that are in val or test of any source here.",
@@ -222,9 +216,8 @@ def _same_sections(audit: Audit) -> Iterator[Section]:
     numbers = np.unique(near[doubled])
     yield Section(
         "duplicates",
-        "The same picture more than once",
+        "Groups of the same picture",
         len(numbers),
-        "groups",
         f"{int(doubled.sum()):,} images, {int(repeated(same).sum()):,} of them in "
         f"{len(np.unique(same[repeated(same)])):,} groups that are pixel for pixel the same; in "
         "any split. They count several times in training.",
@@ -329,7 +322,6 @@ def _flag_section(
         key.replace("_", "-"),
         title,
         count,
-        "images",
         meaning,
         "Look at them; to leave all of them out of the training images:",
         (f'drop_flags = ["{key}"]',),

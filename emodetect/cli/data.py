@@ -323,3 +323,60 @@ def _label_names(pairs: tuple[str, ...]) -> dict[str, str]:
             param_hint="--label-name",
         )
     return names
+
+
+@data.command("convert")
+@click.argument("source", metavar="SOURCE:PATH")
+@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    "layout",
+    type=click.Choice(["folder", "fer2013_csv", "tfrecord"]),  # as in data.convert.LAYOUTS
+    required=True,
+    help="folder: PNGs in class folders, inside split folders; fer2013_csv: grey, 48x48; "
+    "tfrecord: shards of PNGs.",
+)
+@click.option(
+    "--shard-size",
+    type=click.IntRange(1),
+    default=4096,
+    show_default=True,
+    metavar="N",
+    help="Images in a shard, with --to tfrecord.",
+)
+@click.option("--classes", metavar="A,B,...", help="Only the images of these emotions.")
+@click.option("--force", is_flag=True, help="Replace an earlier conversion, or the csv.")
+def convert_command(
+    source: str, out: Path, layout: str, shard_size: int, classes: str | None, force: bool
+) -> None:
+    """Write the images of SOURCE:PATH to OUT in another layout, with their labels and splits.
+
+    \b
+    emodetect data convert fer2013_csv:fer2013.csv data/fer2013 --to folder
+    emodetect data convert folder:data/fer2013 fer2013.csv --to fer2013_csv
+    emodetect data convert folder:faces shards --to tfrecord --shard-size 10000
+
+    OUT is there whole or not at all. Images that cannot be read are named and left out; the exit
+    status is then 1.
+    """
+    from emodetect.config import validate_data
+    from emodetect.data.convert import convert
+    from emodetect.data.listing import NAMED_AT_MOST
+    from emodetect.data.sources import split_source
+    from emodetect.text import on_one_line
+
+    kind, path = split_source(source, option="data convert")
+    values: dict[str, Any] = {"source": kind}
+    if path:
+        values["path"] = path
+    if classes:
+        values["classes"] = classes.split(",")
+    config = validate_data(values, origin=source)
+    done = convert(config, out, layout=layout, shard_size=shard_size, force=force)
+    for file in done.skipped[:NAMED_AT_MOST]:
+        click.echo(f"skipped {on_one_line(str(file))}")
+    if (more := len(done.skipped) - NAMED_AT_MOST) > 0:
+        click.echo(f"skipped {more:,} more")
+    click.echo(f"{out}: {done.images:,} images")
+    if done.skipped:
+        raise SystemExit(1)

@@ -11,6 +11,7 @@ import numpy as np
 from emodetect.config import DataConfig
 from emodetect.data.fer2013 import read_pixels
 from emodetect.data.listing import Sample
+from emodetect.data.tfrecord import SUFFIX, read_record_image
 from emodetect.errors import DataError, ImageError
 from emodetect.faces.boxes import Box, overlap
 from emodetect.faces.detectors import DETECTORS, Detector
@@ -62,6 +63,8 @@ def read_sample(root: Path, sample: Sample) -> np.ndarray:
 
 
 def _decode(root: Path, sample: Sample) -> np.ndarray:
+    if sample.offset is not None and sample.file.endswith(SUFFIX):
+        return read_record_image(root / sample.file, sample.offset)
     if sample.offset is not None:
         return read_pixels(root / sample.file, sample.offset)
     return read_image(root / sample.file)

@@ -17,6 +17,7 @@ from emodetect.data.listing import Listing
 from emodetect.data.manifest import read_manifest
 from emodetect.data.raf_db import read_raf_db
 from emodetect.data.synthetic import draw_dataset
+from emodetect.data.tfrecord import read_tfrecord
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
 
@@ -72,5 +73,6 @@ READERS: dict[str, Callable[[DataConfig], Listing]] = {
     "raf_db": read_raf_db,
     "affectnet": read_affectnet,
     "ckplus": read_ckplus,
+    "tfrecord": read_tfrecord,
     "synthetic": read_synthetic,
 }

@@ -1,0 +1,224 @@
+"""A data set in another layout, with the same pixels, labels and splits."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from emodetect.config import DataConfig
+from emodetect.data.cache import bounded_map
+from emodetect.data.crops import read_sample
+from emodetect.data.fer2013 import COLUMNS, FER2013_EMOTIONS, SIDE
+from emodetect.data.listing import Listing, Sample, SkippedFile
+from emodetect.data.sources import list_samples
+from emodetect.data.tfrecord import SUFFIX, example, open_writer
+from emodetect.errors import DataError, EmodetectError, ImageError
+from emodetect.preprocessing import to_input
+from emodetect.progress import track
+
+# A folder that holds this file was made here, and may be replaced.
+RECORD = "conversion.json"
+
+_Images = Iterator[tuple[Sample, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was written, and the images that could not be read."""
+
+    images: int
+    skipped: tuple[SkippedFile, ...]
+
+
+def convert(
+    config: DataConfig, out: Path, *, layout: str, shard_size: int = 4096, force: bool = False
+) -> Conversion:
+    """Write the images of a data set in another layout.
+
+    Args:
+        out: the folder to write; for "fer2013_csv" the file.
+        layout: "folder" (PNGs at their own size in class folders, inside split folders where
+            there are splits), "fer2013_csv" (grey, 48x48, seven emotions; images without a split
+            become Training), or "tfrecord" (shards of `shard_size` PNGs).
+        force: replace an earlier conversion, or a file.
+
+    What is half written lies beside `out` under a hidden name; `out` is there whole or not.
+
+    Raises:
+        DataError: for data that cannot be read, or that the layout cannot hold.
+        EmodetectError: for an `out` that exists.
+    """
+    check_out(out, layout, force=force)
+    listing = list_samples(config)
+    skipped = list(listing.skipped)
+    images = _read(listing, skipped)
+    with _whole(out) as unfinished:
+        written = LAYOUTS[layout](images, listing, unfinished, shard_size)
+        if not written:
+            raise DataError(f"{config.path}: no image can be read; the first: {skipped[0]}.")
+        if unfinished.is_dir():
+            record = {"layout": layout, "images": written, "skipped": len(skipped)}
+            (unfinished / RECORD).write_text(json.dumps(record) + "\n", encoding="utf-8")
+    return Conversion(written, tuple(skipped))
+
+
+def check_out(out: Path, layout: str, *, force: bool) -> None:
+    """Raise EmodetectError where `out` may not be written or replaced."""
+    is_file = layout == "fer2013_csv"
+    if is_file and out.suffix.lower() != ".csv":
+        raise EmodetectError(f"{out}: expected a name that ends in .csv.")
+    if not out.exists() or (out.is_dir() and not is_file and not any(out.iterdir())):
+        return
+    if is_file == out.is_dir():
+        raise EmodetectError(f"{out}: is a {'folder' if is_file else 'file'}; name another place.")
+    if not force:
+        raise EmodetectError(f"{out}: exists already; name another, or add --force to replace it.")
+    if out.is_dir() and not (out / RECORD).is_file():
+        raise EmodetectError(
+            f"{out}: holds files that no conversion made ({RECORD} is missing), which --force "
+            "does not replace; name another folder."
+        )
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """Give a place to write that becomes `out` in one step at the end."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        yield unfinished
+        if out.is_dir():
+            shutil.rmtree(out)  # empty, or an earlier conversion
+        unfinished.replace(out)
+    except OSError as error:
+        raise EmodetectError(f"{out}: cannot be written: {error.strerror or error}.") from None
+    finally:
+        if unfinished.is_dir():
+            shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.unlink(missing_ok=True)
+
+
+def _read(listing: Listing, skipped: list[SkippedFile]) -> _Images:
+    def read(sample: Sample) -> np.ndarray | str:
+        try:
+            return read_sample(listing.root, sample)
+        except ImageError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        images = bounded_map(pool, read, listing.samples, at_once=64)
+        bar = track(images, description="converting", total=len(listing.samples))
+        for sample, image in zip(listing.samples, bar, strict=True):
+            if isinstance(image, str):
+                skipped.append(SkippedFile(sample.name, image))
+            else:
+                yield sample, image
+
+
+def _to_folder(images: _Images, listing: Listing, out: Path, shard_size: int) -> int:
+    has_splits = any(sample.split for sample in listing.samples)
+    taken: set[Path] = set()
+    for sample, image in images:
+        # As in training, images without a split count to train.
+        folder = out / (sample.split or "train") if has_splits else out
+        # FER+ votes are joined by the file's name, so that it is kept.
+        stem = _stem(sample)
+        path = folder / sample.emotion / f"{stem}.png"
+        number = 2
+        while path in taken:
+            path = path.with_name(f"{stem}_{number}.png")
+            number += 1
+        taken.add(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_png(image))
+    return len(taken)
+
+
+def _to_csv(images: _Images, listing: Listing, out: Path, shard_size: int) -> int:
+    if foreign := [name for name in listing.emotions if name not in FER2013_EMOTIONS]:
+        raise DataError(
+            f"fer2013.csv has the emotions {', '.join(FER2013_EMOTIONS)}, and not "
+            f"{', '.join(foreign)}; leave these out with --classes."
+        )
+    splits = {sample.split for sample in listing.samples}
+    if "val" in splits and "test" not in splits:
+        raise DataError(
+            "fer2013.csv has no Usage for validation images without test images; convert to "
+            "another layout, or give the data a test split."
+        )
+    # As read_fer2013_csv reads them: PublicTest is validation where there is a PrivateTest.
+    test = "PrivateTest" if "val" in splits else "PublicTest"
+    usage = {"train": "Training", None: "Training", "val": "PublicTest", "test": test}
+    written = 0
+    with out.open("x", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for sample, image in images:
+            pixels = to_input(image, size=SIDE, color="gray").ravel().tolist()
+            label = FER2013_EMOTIONS.index(sample.emotion)
+            writer.writerow([label, " ".join(map(str, pixels)), usage[sample.split]])
+            written += 1
+    return written
+
+
+def _to_tfrecord(images: _Images, listing: Listing, out: Path, shard_size: int) -> int:
+    out.mkdir()
+    written = 0
+    shards: list[Path] = []
+    writer = None
+    try:
+        for sample, image in images:
+            if written % shard_size == 0:
+                if writer is not None:
+                    writer.close()
+                shards.append(out / f"{len(shards)}{SUFFIX}")
+                writer = open_writer(shards[-1])
+            assert writer is not None
+            writer.write(
+                example(
+                    image=_png(image),
+                    emotion=sample.emotion,
+                    label=listing.emotions.index(sample.emotion),
+                    split=sample.split,
+                    name=sample.name.encode("utf-8", "backslashreplace").decode(),
+                )
+            )
+            written += 1
+    finally:
+        if writer is not None:
+            writer.close()
+    # Only now it is known how many there are, so that a missing one can be noticed.
+    for number, shard in enumerate(shards):
+        shard.rename(out / f"images-{number:05d}-of-{len(shards):05d}{SUFFIX}")
+    return written
+
+
+LAYOUTS: dict[str, Callable[[_Images, Listing, Path, int], int]] = {
+    "folder": _to_folder,
+    "fer2013_csv": _to_csv,
+    "tfrecord": _to_tfrecord,
+}
+
+
+def _stem(sample: Sample) -> str:
+    if sample.offset is None:
+        return Path(sample.name).stem
+    file, _, number = sample.name.rpartition(":")  # a row or record of a file
+    return f"{Path(file).stem}_{int(number):07d}"
+
+
+def _png(image: np.ndarray) -> bytes:
+    gray = image[:, :, 0]
+    if (image == gray[:, :, np.newaxis]).all():
+        image = gray
+    return bytes(cv2.imencode(".png", image)[1])

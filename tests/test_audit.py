@@ -1,0 +1,333 @@
+"""The audit: each check finds a planted fault, and does not find it where there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from emodetect.audit.audit import Audit, audit_sources
+from emodetect.audit.duplicates import MOST_NEIGHBOURS, find_duplicates
+from emodetect.audit.findings import manifest_rows, summary
+from emodetect.audit.labels import confident_labels
+from emodetect.audit.report import write_audit
+from emodetect.audit.scan import Picture, scan_pictures
+from emodetect.cli import app
+from emodetect.data.cleaning import read_audit_rows
+from emodetect.data.listing import Sample
+from emodetect.data.synthetic import draw_face
+from emodetect.emotions import EMOTIONS
+from emodetect.errors import DataError, EmodetectError
+
+Change = Callable[[np.ndarray], np.ndarray]
+
+
+def face(number: int, emotion: str = "happy", size: int = 64) -> np.ndarray:
+    """A drawn face that no other number gives."""
+    return draw_face(emotion, np.random.default_rng(number), size=size)
+
+
+def save(path: Path, image: np.ndarray, *options: int) -> None:
+    """Write an image by the suffix of its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, image, options)[1].tobytes())
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> Path:
+    """Class folders of ten different faces, six to train and four to test, without a fault."""
+    root = tmp_path / "faces"
+    for number in range(10):
+        split = "train" if number < 6 else "test"
+        emotion = ("happy", "sad")[number % 2]
+        save(root / split / emotion / f"{number}.png", face(number, emotion))
+    return root
+
+
+def look(*roots: Path, kind: str = "folder", **options: Any) -> Audit:
+    """Audit folders without looking for faces, which is tested apart."""
+    return audit_sources([f"{kind}:{root}" for root in roots], **{"detector": "none", **options})
+
+
+def flagged(audit: Audit, flag: str) -> set[str]:
+    """Return the names of the images that the manifest flags."""
+    return {row.path for row in manifest_rows(audit) if flag in row.flags.split()}
+
+
+def jpeg(quality: int) -> Change:
+    """Return what compresses an image."""
+
+    def change(image: np.ndarray) -> np.ndarray:
+        data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        return cv2.imdecode(data, cv2.IMREAD_COLOR)
+
+    return change
+
+
+def test_nothing_is_found_where_nothing_is_wrong(clean: Path) -> None:
+    """Faces that are all different give no finding at all, though drawn faces look alike."""
+    audit = look(clean)
+    assert {row.flags for row in manifest_rows(audit)} == {""}
+    figures = summary(audit)
+    assert figures["images"] == 10
+    assert set(figures["leaks"].values()) == {0}
+    assert figures["conflicts"]["groups"] == figures["duplicates"]["groups_with_near"] == 0
+    assert figures["classes"]["train"] == {"happy": 3, "sad": 3}
+
+
+def test_drawn_data_sets_have_no_duplicates(tmp_path: Path) -> None:
+    """The synthetic source, where everybody looks alike, is not one large duplicate."""
+    for number in range(150):
+        save(tmp_path / EMOTIONS[number % 8] / f"{number}.png", face(number, EMOTIONS[number % 8]))
+    assert summary(look(tmp_path))["duplicates"]["groups_with_near"] == 0
+
+
+def test_a_leak_and_a_conflict_are_counted_once(clean: Path) -> None:
+    """A test image in train is one leak however often, and under another label one conflict."""
+    leaked = face(6)
+    for place in ("train/happy/a.png", "train/happy/b.bmp", "train/sad/c.png"):
+        save(clean / place, leaked)
+    audit = look(clean)
+    figures = summary(audit)
+    assert figures["leaks"]["test_in_train"] == 1
+    assert figures["leaks"]["near_test_in_train"] == 0
+    assert figures["conflicts"] == {
+        "groups": 1,
+        "images": 4,
+        "groups_with_near": 1,
+        "images_with_near": 4,
+    }
+    assert figures["duplicates"]["groups"] == 1
+    assert flagged(audit, "leak") == {"train/happy/a.png", "train/happy/b.bmp", "train/sad/c.png"}
+    assert "test/happy/6.png" in flagged(audit, "conflict")
+    groups = {row.duplicate_group for row in manifest_rows(audit) if "duplicate" in row.flags}
+    assert len(groups) == 1
+    assert "" not in groups
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        jpeg(30),
+        jpeg(90),
+        lambda image: cv2.resize(image, (200, 200), interpolation=cv2.INTER_CUBIC),
+        lambda image: cv2.resize(image, (40, 40), interpolation=cv2.INTER_AREA),
+        lambda image: cv2.convertScaleAbs(image, alpha=0.8, beta=15),
+        lambda image: cv2.cvtColor(image, cv2.COLOR_BGR2GRAY),
+        lambda image: image[:, ::-1],
+        lambda image: jpeg(60)(image[:, ::-1]),
+    ],
+    ids=["jpeg 30", "jpeg 90", "larger", "smaller", "fainter", "grey", "mirrored", "both"],
+)
+def test_an_altered_copy_is_near(clean: Path, change: Change) -> None:
+    """A re-encoded, resized, re-lit or mirrored copy is a near leak, and not an identical one."""
+    save(clean / "train/happy/copy.png", change(face(6)))
+    audit = look(clean)
+    figures = summary(audit)
+    assert figures["leaks"]["test_in_train"] == 0
+    assert figures["leaks"]["near_test_in_train"] == 1
+    assert flagged(audit, "near_leak") == {"train/happy/copy.png"}
+    assert flagged(audit, "near_duplicate") == {"train/happy/copy.png", "test/happy/6.png"}
+
+
+def test_thousands_of_alike_images_stay_linear_and_are_told(tmp_path: Path) -> None:
+    """Of images that are all alike, pairs that were not compared are counted, not hidden."""
+    count = MOST_NEIGHBOURS + 30
+    base = face(1, size=48)
+    for number in range(count):
+        image = base.copy()
+        image[0, 0] = number
+        save(tmp_path / f"{number}.bmp", image)
+    pictures = [
+        Picture(0, tmp_path, Sample(f"{n}.bmp", f"{n}.bmp", "happy", None)) for n in range(count)
+    ]
+    found = find_duplicates(scan_pictures(pictures))
+    assert found.pairs_left_out > 0
+    assert len(set(found.identical)) == count
+    assert len(set(found.near)) == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "fault"),
+    [
+        ("tiny", face(30)[:20, :20]),
+        ("tiny", np.zeros((1, 1), np.uint8)),
+        ("blank", np.full((64, 64), 127, np.uint8)),
+        ("dark", cv2.convertScaleAbs(face(30), alpha=0.12)),
+        ("bright", cv2.convertScaleAbs(face(30), alpha=0.1, beta=225)),
+        ("blurred", cv2.GaussianBlur(face(30), (0, 0), 6)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_bad_image_is_flagged(clean: Path, flag: str, fault: np.ndarray) -> None:
+    """Tiny, blank, dark, bright and blurred images are flagged, and no good one is."""
+    save(clean / "train/sad/bad.png", fault)
+    assert flagged(look(clean), flag) == {"train/sad/bad.png"}
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_goes_on(clean: Path) -> None:
+    """Files that are no images are named with the reason, and duplicates of nothing."""
+    for name in ("a.png", "b.png"):
+        (clean / "train/sad" / name).write_bytes(b"no image")
+    (clean / "train/sad/c.png").write_bytes(b"")
+    audit = look(clean)
+    figures = summary(audit)
+    assert figures["unreadable"]["images"] == 3
+    assert "empty" in figures["unreadable"]["first"]["train/sad/c.png"]
+    assert figures["duplicates"]["groups"] == 0
+    assert flagged(audit, "unreadable") == {f"train/sad/{name}.png" for name in "abc"}
+
+
+def test_odd_images_are_audited(clean: Path, tmp_path: Path) -> None:
+    """16-bit, transparent, grey, enormous and extremely narrow images all go through."""
+    image = face(40)
+    gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    save(clean / "train/sad/16.png", gray.astype(np.uint16) * 257)
+    save(clean / "train/sad/alpha.png", np.dstack([face(41), np.full((64, 64), 90, np.uint8)]))
+    save(clean / "train/sad/huge.jpg", cv2.resize(face(42), (3000, 3000)))
+    save(clean / "train/sad/strip.png", np.random.default_rng(0).integers(0, 255, (2, 4000, 3)))
+    audit = look(clean, detector="haar")
+    assert summary(audit)["unreadable"]["images"] == 0
+    assert flagged(audit, "tiny") == {"train/sad/strip.png"}
+    write_audit(audit, tmp_path / "out")
+
+
+def test_an_image_without_a_face_is_found(clean: Path) -> None:
+    """Noise has no face, drawn faces have one, and the check by Haar calls itself weak."""
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    save(clean / "train/sad/noise.png", noise)
+    audit = look(clean, detector="haar")
+    found = flagged(audit, "no_face")
+    assert "train/sad/noise.png" in found
+    assert len(found) <= 2
+    assert summary(audit)["no_face"]["weak"] is True
+    assert flagged(look(clean), "no_face") == set()
+
+
+def test_leaks_between_sources_are_found(clean: Path, tmp_path: Path) -> None:
+    """An image of one data set that stands in another is found in both."""
+    other = tmp_path / "other"
+    save(other / "happy/mine.png", face(6))
+    save(other / "sad/own.png", face(77, "sad"))
+    audit = look(other, clean)
+    assert summary(audit)["across_sources"] == {"identical": 2, "identical_or_near": 2}
+    assert {row.source for row in manifest_rows(audit)} == {f"folder:{other}", f"folder:{clean}"}
+
+
+def votes_row(name: str, **votes: int) -> str:
+    """Return a row of fer2013new.csv."""
+    columns = "neutral happiness surprise sadness anger disgust fear contempt unknown NF".split()
+    return ",".join(["Training", name, *(str(votes.get(column, 0)) for column in columns)])
+
+
+def test_votes_contradict_labels_and_faces(clean: Path) -> None:
+    """With FER+ votes every image is audited by its own label, against the voters' choice."""
+    header = (
+        "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,"
+        "unknown,NF"
+    )
+    rows = [
+        votes_row("0.png", happiness=10),
+        votes_row("1.png", happiness=9, sadness=1),
+        votes_row("2.png", NF=8, happiness=2),
+        votes_row("3.png", sadness=5, fear=5),
+    ]
+    (clean / "fer2013new.csv").write_text("\n".join([header, *rows]) + "\n")
+    audit = look(clean, kind="ferplus")
+    assert len(audit.pictures) == 10
+    assert flagged(audit, "votes_contradict") == {"train/sad/1.png"}
+    assert flagged(audit, "votes_no_face") == {"train/happy/2.png"}
+    assert summary(audit)["votes"] == {"voted": 4, "contradict": 1, "no_face": 1}
+    assert "votes" not in summary(look(clean))
+
+
+def test_confident_learning_finds_the_swapped_label() -> None:
+    """An image that a model counts to another class by that class's own measure is doubtful."""
+    probabilities = np.array(
+        [[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.3, 0.7], [0.55, 0.45]], np.float32
+    )
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    # Means: class 0 of its images 0.6, class 1 of its own 0.65.
+    assert confident_labels(probabilities, labels).tolist() == [-1, -1, 1, -1, -1, -1]
+    assert confident_labels(probabilities[:0], labels[:0]).tolist() == []
+
+
+def test_a_model_is_asked_and_what_it_saw_is_kept_apart(clean: Path) -> None:
+    """Only the test split counts as unseen by a model, unless the user says otherwise."""
+    from emodetect.inference.recognizer import EmotionRecognizer
+
+    recognizer = EmotionRecognizer(detector="none")
+    audit = look(clean, recognizer=recognizer)
+    model = summary(audit)["model"]
+    assert (model["asked"], model["unseen"]) == (10, 4)
+    assert audit.doubts is not None
+    assert flagged(audit, "label_doubtful") == {
+        picture.sample.name
+        for picture, suggested in zip(audit.pictures, audit.doubts.suggested, strict=True)
+        if suggested
+    }
+    stated = look(clean, recognizer=recognizer, unseen=True)
+    assert summary(stated)["model"]["unseen"] == 10
+    assert summary(stated)["model"]["doubtful_maybe_seen"] == 0
+
+
+def test_the_report_is_whole_safe_and_offline(clean: Path, tmp_path: Path) -> None:
+    """The page escapes hostile names and loads nothing; the manifest has each image once."""
+    hostile = "<img src=x onerror=alert(1)>&\"'.png"
+    save(clean / "train/happy" / hostile, face(6))
+    save(clean / "train/happy/two\nlines\r.png", face(50))
+    os.rename(  # noqa: PTH104  a name that is no Unicode
+        os.fsencode(clean / "train/happy/0.png"), os.fsencode(clean) + b"/train/happy/\xff.png"
+    )
+    out = tmp_path / "out"
+    figures = write_audit(look(clean), out)
+    page = (out / "audit.html").read_text(encoding="utf-8")
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page
+    assert page.count("data:image/jpeg") >= 4
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
+    assert json.loads((out / "audit.json").read_text()) == figures
+    rows = read_audit_rows(out / "manifest.csv")
+    assert len(rows) == 12
+    assert f"train/happy/{hostile}" in {row.path for row in rows}
+    assert "train/happy/two\nlines\r.png" in {row.path for row in rows}
+    assert all(len(row.hash) == 32 for row in rows)
+
+
+def test_a_report_is_not_overwritten(clean: Path, tmp_path: Path) -> None:
+    """A folder with files stays as it is without --force, and is checked before the work."""
+    out = tmp_path / "out"
+    save(out / "mine.png", face(1))
+    arguments = ["data", "audit", f"folder:{clean}", "--out", str(out), "--detector", "none"]
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, EmodetectError)
+    assert [file.name for file in out.iterdir()] == ["mine.png"]
+    result = CliRunner().invoke(app, [*arguments, "--force"])
+    assert result.exit_code == 0, result.output
+    assert {file.name for file in out.iterdir()} == {
+        "mine.png",
+        "audit.html",
+        "audit.json",
+        "manifest.csv",
+    }
+    assert "test images in train" in result.output
+
+
+def test_single_images_and_empty_sources(tmp_path: Path) -> None:
+    """One image is an audit; none, or a source that is not there, is one clear error."""
+    with pytest.raises(DataError, match="no class folder found"):
+        look(tmp_path)
+    with pytest.raises(DataError, match="expected SOURCE:PATH"):
+        audit_sources([str(tmp_path)])
+    save(tmp_path / "happy/one.png", face(1))
+    figures = write_audit(look(tmp_path), tmp_path / "out")
+    assert figures["images"] == 1
+    assert "no split" in (tmp_path / "out/audit.html").read_text()
