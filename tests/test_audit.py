@@ -224,15 +224,14 @@ def test_leaks_between_sources_are_found(clean: Path, tmp_path: Path) -> None:
 
 def votes_row(name: str, **votes: int) -> str:
     """Return a row of fer2013new.csv."""
-    columns = "neutral happiness surprise sadness anger disgust fear contempt unknown NF".split()
+    columns = ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF"]
     return ",".join(["Training", name, *(str(votes.get(column, 0)) for column in columns)])
 
 
 def test_votes_contradict_labels_and_faces(clean: Path) -> None:
     """With FER+ votes every image is audited by its own label, against the voters' choice."""
     header = (
-        "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,"
-        "unknown,NF"
+        "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
     )
     rows = [
         votes_row("0.png", happiness=10),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -338,7 +339,7 @@ def _groups(audit: Audit, groups: np.ndarray, numbers: np.ndarray) -> list[list[
     ends = np.searchsorted(groups[order], chosen, "right")
     shown = []
     for start, end in zip(starts, ends, strict=True):
-        rows = sorted(order[start:end].tolist(), key=lambda row: not _held_out(audit, row))
+        rows = _telling_first(audit, order[start:end].tolist())
         left = len(rows) - SHOWN_OF_A_GROUP
         group = [_shown(audit, row) for row in rows[:SHOWN_OF_A_GROUP]]
         if left > 0:
@@ -348,8 +349,16 @@ def _groups(audit: Audit, groups: np.ndarray, numbers: np.ndarray) -> list[list[
     return shown
 
 
-def _held_out(audit: Audit, row: int) -> bool:
-    return audit.pictures[row].sample.split in HELD_OUT
+def _telling_first(audit: Audit, rows: list[int]) -> list[int]:
+    """Sort images of a group: one of each label in val or test, of each in train, the others."""
+    seen: Counter[tuple[bool, str]] = Counter()
+    keys = {}
+    for row in rows:
+        sample = audit.pictures[row].sample
+        kind = (sample.split not in HELD_OUT, sample.emotion)
+        keys[row] = (seen[kind], kind)
+        seen[kind] += 1
+    return sorted(rows, key=keys.__getitem__)
 
 
 def _spread(count: int) -> np.ndarray:

@@ -1,0 +1,105 @@
+"""Time and memory of `emodetect data audit` at growing numbers of images.
+
+    python scripts/bench/audit.py
+    python scripts/bench/audit.py --count 10000 --count 30000 --count 300000 --detector haar
+
+Draws some faces, and of each many copies with noise of their own and a shift of their own in
+brightness, so that no two images are the same; a hundredth are copies of others, which must be
+found. Each audit runs in a process of its own. Prints seconds on the clock and of the processor,
+the largest memory, and both for each image as a ratio to the first count.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+
+from emodetect.data.synthetic import draw_face
+from emodetect.emotions import EMOTIONS
+
+DIFFERENT_FACES = 500
+SIZE = 48
+COPY_EVERY = 100
+
+
+@click.command(help="\n\n".join(__doc__.split("\n\n")[i] for i in (0, 2)))
+@click.option("--count", "counts", multiple=True, type=int, default=(10_000, 30_000))
+@click.option("--detector", default="none", show_default=True)
+def main(counts: tuple[int, ...], detector: str) -> None:
+    first: tuple[float, float] | None = None
+    for count in counts:
+        with tempfile.TemporaryDirectory(prefix="emodetect-bench-") as scratch:
+            folder = Path(scratch) / "faces"
+            draw(folder, count)
+            out = Path(scratch) / "out"
+            started, before = time.perf_counter(), os.times()
+            done = subprocess.run(
+                [sys.executable, "-c", PROGRAM, f"folder:{folder}", out, detector],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            clock, after = time.perf_counter() - started, os.times()
+            processor = (after.children_user + after.children_system) - (
+                before.children_user + before.children_system
+            )
+            figures = json.loads((out / "audit.json").read_text())
+        memory = int(done.stdout.split()[-1]) / 1024
+        first = first or (processor / count, memory / count)
+        found = figures["duplicates"]
+        print(
+            f"{count:>9,} images  {clock:7.1f} s, {processor:7.1f} s of the processor  "
+            f"{memory:7,.0f} MB  for each image to the first: time "
+            f"{processor / count / first[0]:.2f}, memory {memory / count / first[1]:.2f}  "
+            f"copies found {found['groups']:,} of {count // COPY_EVERY:,}, pairs not compared "
+            f"{found['pairs_not_compared']:,}",
+            flush=True,
+        )
+
+
+# Last it prints the most memory that it had, in kB (as Linux counts it).
+PROGRAM = """
+import resource, sys
+from emodetect.cli import app
+source, out, detector = sys.argv[1:]
+app(["data", "audit", source, "--out", out, "--detector", detector], standalone_mode=False)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def draw(folder: Path, count: int) -> None:
+    """Fill class folders with faces, of which every COPY_EVERYth is drawn once more."""
+    generator = np.random.default_rng(0)
+    pool = [
+        draw_face(EMOTIONS[n % len(EMOTIONS)], generator, size=SIZE)
+        for n in range(min(count, DIFFERENT_FACES))
+    ]
+    for emotion in EMOTIONS:
+        (folder / emotion).mkdir(parents=True)
+    image = pool[0]
+    for number in range(count):
+        if number % COPY_EVERY != 1:
+            image = distorted(pool[number % len(pool)], generator)
+        name = folder / EMOTIONS[number % len(EMOTIONS)] / f"{number:08d}.png"
+        name.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+
+
+def distorted(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return the face under a pattern of large and small noise that no other image has."""
+    coarse = generator.normal(0, 60, (6, 6, 1)).astype(np.float32)
+    pattern = cv2.resize(coarse, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)[:, :, np.newaxis]
+    fine = generator.normal(0, 12, (SIZE, SIZE, 1))
+    return np.clip(image + pattern + fine, 0, 255).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    main()

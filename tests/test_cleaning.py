@@ -1,0 +1,201 @@
+"""Training on what an audit leaves: what goes, what stays, and manifests that do not fit."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from emodetect.audit.audit import audit_sources
+from emodetect.audit.report import write_audit
+from emodetect.config import DataConfig, validate_data
+from emodetect.data.dataset import load_dataset, load_for_evaluation
+from emodetect.data.sources import list_samples
+from emodetect.data.synthetic import draw_face
+from emodetect.errors import ConfigError, DataError
+
+
+def face(number: int, emotion: str) -> np.ndarray:
+    """A drawn face that no other number gives."""
+    return draw_face(emotion, np.random.default_rng(number), size=48)
+
+
+def save(path: Path, image: np.ndarray) -> None:
+    """Write an image by the suffix of its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """Splits of faces with a leak, a near leak, two conflicts, a copy and a blank image."""
+    root = tmp_path / "faces"
+    for number in range(16):
+        split = "train" if number < 12 else "test"
+        emotion = ("happy", "sad")[number % 2]
+        save(root / split / emotion / f"{number:02d}.png", face(number, emotion))
+    save(root / "train/happy/leak.png", face(12, "happy"))
+    save(root / "train/sad/near_leak.jpg", face(13, "sad"))
+    save(root / "train/sad/conflict.png", face(0, "happy"))
+    save(root / "train/happy/test_conflict.png", face(15, "sad"))
+    save(root / "train/sad/same.png", face(1, "sad"))
+    save(root / "train/happy/blank.png", np.full((48, 48), 90, np.uint8))
+    return root
+
+
+@pytest.fixture
+def manifest(faces: Path, tmp_path: Path) -> Path:
+    """The manifest of an audit of them."""
+    write_audit(audit_sources([f"folder:{faces}"], detector="none"), tmp_path / "audit")
+    return tmp_path / "audit" / "manifest.csv"
+
+
+def config(faces: Path, manifest: Path | None, **cleaning: Any) -> DataConfig:
+    """A config of the faces, with a cache beside them."""
+    values: dict[str, Any] = {
+        "path": str(faces),
+        "cache_dir": str(faces.parent / "cache"),
+        "cleaning": cleaning,
+    }
+    if manifest is not None:
+        values["manifest"] = str(manifest)
+    return validate_data(values, origin="test")
+
+
+OFF = {"drop_leaks": False, "drop_conflicts": False, "keep_one_of_duplicates": False}
+CLEAN = {"leak.png", "near_leak.jpg", "test_conflict.png", "conflict.png", "00.png", "same.png"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "gone"),
+    [
+        ({}, CLEAN),
+        (OFF, set()),
+        ({**OFF, "drop_leaks": True}, {"leak.png", "near_leak.jpg", "test_conflict.png"}),
+        (
+            {**OFF, "drop_leaks": True, "near": False},
+            {"leak.png", "test_conflict.png"},
+        ),
+        ({**OFF, "drop_conflicts": True}, {"conflict.png", "00.png", "test_conflict.png"}),
+        ({**OFF, "keep_one_of_duplicates": True}, {"conflict.png", "same.png"}),
+        ({**OFF, "drop_flags": ["blank"]}, {"blank.png"}),
+    ],
+    ids=["default", "off", "leaks", "identical leaks", "conflicts", "duplicates", "blank"],
+)
+def test_each_rule_drops_its_own(
+    faces: Path, manifest: Path, rules: dict[str, Any], gone: set[str]
+) -> None:
+    """Each rule drops the images it names and no other, counts them, and never one of test."""
+    everything = {sample.name for sample in list_samples(config(faces, None)).samples}
+    listing = list_samples(config(faces, manifest, **rules))
+    kept = {sample.name for sample in listing.samples}
+    assert {Path(name).name for name in everything - kept} == gone
+    assert sum(listing.left_out.values()) == len(gone)
+    assert sum(sample.split == "test" for sample in listing.samples) == 4
+
+
+def test_the_data_set_tells_what_it_was_cleaned_by(faces: Path, manifest: Path) -> None:
+    """Counts of what was dropped, the manifest's hash and another fingerprint are recorded."""
+    whole = load_for_evaluation(config(faces, None))
+    cleaned = load_for_evaluation(config(faces, manifest))
+    assert len(cleaned.labels) == len(whole.labels) - len(CLEAN)
+    assert sum(cleaned.left_out.values()) == len(CLEAN)
+    assert cleaned.fingerprint != whole.fingerprint
+    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    assert cleaned.identity()["manifest_sha256"] == digest
+    assert "manifest_sha256" not in whole.identity()
+
+
+def test_moved_and_changed_files_are_refused(faces: Path, manifest: Path) -> None:
+    """A manifest of other names or of other pixels gives one error that says what to do."""
+    wanted = config(faces, manifest)
+    load_for_evaluation(wanted)
+    save(faces / "train/happy/02.png", face(99, "happy"))
+    with pytest.raises(DataError, match=r"02\.png: its pixels.*audit the data again"):
+        load_for_evaluation(wanted)
+    save(faces / "train/happy/02.png", face(2, "happy"))
+    (faces / "train/happy/02.png").rename(faces / "train/happy/moved.png")
+    with pytest.raises(DataError, match=r"1 of 22 images.*moved\.png"):
+        load_for_evaluation(wanted)
+
+
+def test_a_removed_file_is_no_fault(faces: Path, manifest: Path) -> None:
+    """Images that were deleted after the audit are not asked for."""
+    (faces / "train/happy/02.png").unlink()
+    assert len(list_samples(config(faces, manifest)).samples) == 22 - len(CLEAN) - 1
+
+
+def test_a_copy_elsewhere_fits_the_manifest(faces: Path, manifest: Path) -> None:
+    """The manifest goes by names and pixels, so that the data may lie elsewhere."""
+    moved = faces.rename(faces.parent / "elsewhere")
+    assert len(list_samples(config(moved, manifest)).samples) == 22 - len(CLEAN)
+
+
+def test_a_manifest_of_two_sources_cleans_each(faces: Path, tmp_path: Path) -> None:
+    """Of several audited sources the config's own is cleaned, by leaks into the other's test."""
+    other = tmp_path / "other"
+    save(other / "happy/leak.png", face(12, "happy"))
+    save(other / "happy/own.png", face(70, "happy"))
+    save(other / "sad/own.png", face(71, "sad"))
+    sources = [f"folder:{other}", f"folder:{faces}"]
+    write_audit(audit_sources(sources, detector="none"), tmp_path / "two")
+    kept = list_samples(config(other, tmp_path / "two/manifest.csv")).samples
+    assert {sample.name for sample in kept} == {"happy/own.png", "sad/own.png"}
+    third = faces.rename(tmp_path / "third")
+    with pytest.raises(DataError, match="is of folder:"):
+        list_samples(config(third, tmp_path / "two/manifest.csv"))
+
+
+def test_classes_that_are_left_out_still_conflict(faces: Path, manifest: Path) -> None:
+    """An image with two labels is dropped also where data.classes takes one of them."""
+    for number in range(12):
+        save(faces / "train/angry" / f"{number}.png", face(200 + number, "angry"))
+    save(faces / "train/angry/conflict.png", face(2, "happy"))
+    write_audit(audit_sources([f"folder:{faces}"], detector="none"), manifest.parent, force=True)
+    wanted = config(faces, manifest).model_copy(update={"classes": ("happy", "sad")})
+    names = {sample.name for sample in list_samples(wanted).samples}
+    assert "train/happy/02.png" not in names
+    assert "train/happy/04.png" in names
+
+
+def test_other_files_are_no_manifest(faces: Path, tmp_path: Path) -> None:
+    """A csv of other columns, or none at all, is refused with the columns that are expected."""
+    with pytest.raises(DataError, match="cannot be read"):
+        list_samples(config(faces, tmp_path / "nothing.csv"))
+    with (tmp_path / "other.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "label"], ["a.png", "happy"]])
+    with pytest.raises(DataError, match="duplicate_group"):
+        list_samples(config(faces, tmp_path / "other.csv"))
+
+
+def test_rules_without_a_manifest_are_refused() -> None:
+    """Rules that would be ignored, and flags that nobody sets, are errors."""
+    with pytest.raises(ConfigError, match=r"needs data\.manifest"):
+        validate_data({"path": "faces", "cleaning": {"near": False}}, origin="test")
+    with pytest.raises(ConfigError, match="drop_flags"):
+        rules = {"drop_flags": ["ugly"]}
+        validate_data({"path": "faces", "manifest": "m.csv", "cleaning": rules}, origin="test")
+
+
+def test_every_flag_can_be_dropped(faces: Path) -> None:
+    """What drop_flags offers is what the audit flags, but for what cannot be loaded anyway."""
+    from typing import get_args
+
+    from emodetect.config import CleaningConfig
+
+    flags = audit_sources([f"folder:{faces}"], detector="none").flags
+    (literal, _) = get_args(CleaningConfig.model_fields["drop_flags"].annotation)
+    assert set(get_args(literal)) == set(flags) - {"unreadable"}
+
+
+def test_a_cleaned_set_is_split_the_same_way_again(faces: Path, manifest: Path) -> None:
+    """Training and evaluation by one config see one data set."""
+    wanted = config(faces, manifest).model_copy(update={"validation_fraction": 0.25})
+    first, second = (load_dataset(wanted, seed=3) for _ in range(2))
+    assert first.fingerprint == second.fingerprint
+    assert first.counts() == second.counts()

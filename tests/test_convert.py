@@ -1,0 +1,186 @@
+"""Conversion between layouts: the same pixels, labels and splits, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from emodetect.cli import app
+from emodetect.config import DataConfig
+from emodetect.data.convert import LAYOUTS, convert
+from emodetect.data.dataset import load_for_evaluation
+from emodetect.data.sources import list_samples
+from emodetect.data.synthetic import draw_face
+from emodetect.errors import DataError, EmodetectError
+
+SPLITS = ("train", "val", "test")
+
+
+def source(path: Path, kind: str = "folder", **values: Any) -> DataConfig:
+    """A config of a data set, with a cache beside it."""
+    return DataConfig.model_validate(
+        {"source": kind, "path": path, "cache_dir": path.parent / "cache", **values}
+    )
+
+
+def fingerprint(path: Path, kind: str = "folder", **values: Any) -> str:
+    """Return the hash of a data set's pixels, labels and splits."""
+    return load_for_evaluation(source(path, kind, **values)).fingerprint
+
+
+def place(folder: Path, layout: str) -> Path:
+    """Return where a conversion is written to."""
+    return folder / ("out.csv" if layout == "fer2013_csv" else "out")
+
+
+def draw(
+    root: Path, *, splits: tuple[str, ...] = SPLITS, size: int = 48, gray: bool = True
+) -> Path:
+    """Write two happy and two sad faces into each split."""
+    generator = np.random.default_rng(0)
+    for split in splits:
+        for emotion in ("happy", "sad"):
+            for number in range(2):
+                image = draw_face(emotion, generator, size=size)
+                if gray:
+                    image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+                path = root / split / emotion / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    return root
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+@pytest.mark.parametrize("splits", [SPLITS, ("train", "test")], ids=["three", "two"])
+def test_a_round_trip_changes_nothing(tmp_path: Path, layout: str, splits: tuple[str, ...]) -> None:
+    """Pixels, labels and splits are the same in each layout, and when they come back."""
+    root = draw(tmp_path / "faces", splits=splits)
+    out = place(tmp_path, layout)
+    assert convert(source(root), out, layout=layout, shard_size=3).images == 4 * len(splits)
+    assert fingerprint(out, layout) == fingerprint(root)
+    convert(source(out, layout), tmp_path / "back", layout="folder")
+    assert fingerprint(tmp_path / "back") == fingerprint(root)
+
+
+@pytest.mark.parametrize("layout", ["folder", "tfrecord"])
+def test_colour_size_and_missing_splits_stay(tmp_path: Path, layout: str) -> None:
+    """Large colour images without splits are the same in layouts that can hold them."""
+    root = draw(tmp_path / "faces", splits=("",), size=70, gray=False)
+    out = tmp_path / "out"
+    convert(source(root), out, layout=layout)
+    values = {"color": "rgb", "image_size": 70}
+    assert fingerprint(out, layout, **values) == fingerprint(root, **values)
+    assert {sample.split for sample in list_samples(source(out, layout)).samples} == {None}
+
+
+def test_large_colour_images_become_what_the_csv_holds(tmp_path: Path) -> None:
+    """The csv has what training at 48 grey pixels would have made of the images."""
+    root = draw(tmp_path / "faces", size=70, gray=False)
+    convert(source(root), tmp_path / "out.csv", layout="fer2013_csv")
+    assert fingerprint(tmp_path / "out.csv", "fer2013_csv") == fingerprint(root)
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+def test_what_exists_stays(tmp_path: Path, layout: str) -> None:
+    """Nothing is replaced without force, and by force no folder that was not made so."""
+    root = draw(tmp_path / "faces", splits=("train", "test"))
+    out = place(tmp_path, layout)
+    convert(source(root), out, layout=layout)
+    with pytest.raises(EmodetectError, match="exists already"):
+        convert(source(root), out, layout=layout)
+    convert(source(root), out, layout=layout, force=True)
+    assert fingerprint(out, layout) == fingerprint(root)
+    own = root if layout != "fer2013_csv" else tmp_path / "own.csv"
+    if layout == "fer2013_csv":
+        own.mkdir()
+        (own / "file").touch()
+    with pytest.raises(EmodetectError, match="another"):
+        convert(source(root), own, layout=layout, force=True)
+    assert (root / "train/happy/0.png").is_file()
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+def test_an_interrupted_conversion_leaves_nothing(
+    tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C half way leaves neither a result that looks whole nor half of one."""
+    from emodetect.data import convert as module
+
+    root = draw(tmp_path / "faces")
+    real = module.track
+
+    def interrupted(items: Any, **options: Any) -> Any:
+        for number, item in enumerate(real(items, **options)):
+            if number == 4:
+                raise KeyboardInterrupt
+            yield item
+
+    monkeypatch.setattr(module, "track", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        convert(source(root), place(tmp_path, layout), layout=layout, shard_size=2)
+    assert {path.name for path in tmp_path.iterdir()} == {"faces"}
+
+
+def test_names_that_meet_are_kept_apart(tmp_path: Path) -> None:
+    """Images of one name from different folders do not replace each other."""
+    root = draw(tmp_path / "faces", splits=("",))
+    (root / "happy/deep").mkdir()
+    (root / "happy/0.png").rename(root / "happy/deep/1.png")
+    convert(source(root), tmp_path / "out", layout="folder")
+    assert {path.name for path in (tmp_path / "out/happy").iterdir()} == {"1.png", "1_2.png"}
+
+
+def test_what_the_csv_cannot_hold_is_refused(tmp_path: Path) -> None:
+    """Contempt, and validation without test, are named before anything is written."""
+    root = draw(tmp_path / "faces", splits=("train", "val"))
+    with pytest.raises(DataError, match="without test"):
+        convert(source(root), tmp_path / "out.csv", layout="fer2013_csv")
+    (root / "train/sad").rename(root / "train/contempt")
+    with pytest.raises(DataError, match="contempt"):
+        convert(source(root), tmp_path / "out.csv", layout="fer2013_csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_damaged_shards_are_told(tmp_path: Path) -> None:
+    """A missing, cut or foreign shard is one error that names it."""
+    root = draw(tmp_path / "faces")
+    out = tmp_path / "out"
+    convert(source(root), out, layout="tfrecord", shard_size=4)
+    shards = sorted(out.glob("*.tfrecord"))
+    assert [shard.name for shard in shards] == [
+        f"images-0000{number}-of-00003.tfrecord" for number in range(3)
+    ]
+    whole = shards[1].read_bytes()
+    shards[1].write_bytes(whole[:-7])
+    with pytest.raises(DataError, match=shards[1].name):
+        list_samples(source(out, "tfrecord"))
+    shards[1].write_bytes(whole[:40] + b"x" + whole[41:])
+    with pytest.raises(DataError, match="damaged"):
+        list_samples(source(out, "tfrecord"))
+    shards[1].unlink()
+    with pytest.raises(DataError, match="expected 3 shards"):
+        list_samples(source(out, "tfrecord"))
+
+
+def test_unreadable_images_are_named_and_left_out(tmp_path: Path) -> None:
+    """The command converts the rest, names what is damaged, and ends with status 1."""
+    root = draw(tmp_path / "faces", splits=("",))
+    (root / "happy/bad.png").write_bytes(b"no")
+    arguments = ["data", "convert", f"folder:{root}", str(tmp_path / "out"), "--to", "folder"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "bad.png" in result.output
+    assert "4 images" in result.output
+
+
+def test_every_layout_can_be_chosen() -> None:
+    """What --to offers is what there is."""
+    from emodetect.cli.data import convert_command
+
+    (option,) = (one for one in convert_command.params if one.name == "layout")
+    assert set(option.type.choices) == set(LAYOUTS)  # type: ignore[attr-defined]
