@@ -22,12 +22,14 @@ from emodetect.audit.report import write_audit
 from emodetect.audit.scan import Picture, scan_pictures
 from emodetect.cli import app
 from emodetect.data.cleaning import read_audit_rows
+from emodetect.data.fer2013 import OTHER_VOTES, VOTE_COLUMNS
 from emodetect.data.listing import Sample
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError, EmodetectError
 
 Change = Callable[[np.ndarray], np.ndarray]
+VOTES = (*VOTE_COLUMNS.values(), *OTHER_VOTES)
 
 
 def face(number: int, emotion: str = "happy", size: int = 64) -> np.ndarray:
@@ -224,15 +226,13 @@ def test_leaks_between_sources_are_found(clean: Path, tmp_path: Path) -> None:
 
 def votes_row(name: str, **votes: int) -> str:
     """Return a row of fer2013new.csv."""
-    columns = ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF"]
-    return ",".join(["Training", name, *(str(votes.get(column, 0)) for column in columns)])
+    counts = (str(votes.get(column, 0)) for column in VOTES)
+    return ",".join(["Training", name, *counts])
 
 
 def test_votes_contradict_labels_and_faces(clean: Path) -> None:
     """With FER+ votes every image is audited by its own label, against the voters' choice."""
-    header = (
-        "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
-    )
+    header = ",".join(["Usage", "Image name", *VOTES])
     rows = [
         votes_row("0.png", happiness=10),
         votes_row("1.png", happiness=9, sadness=1),

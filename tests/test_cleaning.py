@@ -177,8 +177,8 @@ def test_rules_without_a_manifest_are_refused() -> None:
     """Rules that would be ignored, and flags that nobody sets, are errors."""
     with pytest.raises(ConfigError, match=r"needs data\.manifest"):
         validate_data({"path": "faces", "cleaning": {"near": False}}, origin="test")
+    rules = {"drop_flags": ["ugly"]}
     with pytest.raises(ConfigError, match="drop_flags"):
-        rules = {"drop_flags": ["ugly"]}
         validate_data({"path": "faces", "manifest": "m.csv", "cleaning": rules}, origin="test")
 
 
