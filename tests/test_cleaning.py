@@ -124,6 +124,21 @@ def test_moved_and_changed_files_are_refused(faces: Path, manifest: Path) -> Non
         load_for_evaluation(wanted)
 
 
+def test_a_manifest_of_other_pixels_is_noticed_in_what_is_cached(
+    faces: Path, manifest: Path
+) -> None:
+    """Images that were decoded before are compared with another manifest, too."""
+    load_for_evaluation(config(faces, manifest))
+    lines = manifest.read_text().splitlines(keepends=True)
+    row = next(number for number, line in enumerate(lines) if "train/happy/02.png" in line)
+    cells = lines[row].split(",")
+    cells[2] = "0" * 32
+    lines[row] = ",".join(cells)
+    manifest.write_text("".join(lines))
+    with pytest.raises(DataError, match=r"02\.png: its pixels"):
+        load_for_evaluation(config(faces, manifest))
+
+
 def test_a_removed_file_is_no_fault(faces: Path, manifest: Path) -> None:
     """Images that were deleted after the audit are not asked for."""
     (faces / "train/happy/02.png").unlink()
