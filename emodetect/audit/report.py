@@ -260,13 +260,17 @@ def _flag_sections(audit: Audit) -> Iterator[Section]:
     if len(against):
         own = [EMOTIONS.index(audit.pictures[row].sample.emotion) for row in against]
         lead = audit.votes[against].max(axis=1) - audit.votes[against, own]
+        ordered = against[np.argsort(-lead, kind="stable")]
+        # Of thousands that are equally clear not just those of the first emotion.
+        equal = int((lead == lead.max()).sum())
+        shown = ordered[_spread(max(equal, min(len(ordered), SHOWN_AT_MOST)))]
         yield _flag_section(
             audit,
             "votes_contradict",
             "Labels that the voters contradict",
             "Most of the FER+ voters chose another emotion. Shown: the clearest.",
-            against[np.argsort(-lead, kind="stable")][:SHOWN_AT_MOST],
-            [f"voted {audit.winners[row]}" for row in against[np.argsort(-lead, kind="stable")]],
+            shown,
+            [f"voted {audit.winners[row]}" for row in shown],
         )
     if audit.doubts is not None:
         yield from _doubt_sections(audit)
@@ -282,7 +286,7 @@ def _doubt_sections(audit: Audit) -> Iterator[Section]:
             audit,
             "label_doubtful",
             f"Labels that the model {audit.model} doubts, "
-            + ("on images that it was not trained on" if unseen else "which it may have learnt"),
+            + ("on images that count as unseen by it" if unseen else "which it may have learnt"),
             "Confident learning (Northcutt et al. 2021) counts an image to another class than its "
             "label. Model or label may be wrong: look before you drop. "
             + (
