@@ -51,6 +51,7 @@ SOURCES_OF_KEY = {
     "soft_labels": ("ferplus", "manifest"),
     "public_test": ("fer2013_csv", "ferplus"),
     "group": ("manifest",),
+    "slice_by": ("manifest",),
     "label_names": ("folder", "manifest", "tfrecord"),
 }
 
@@ -130,6 +131,9 @@ class DataConfig(_Section):
     )
     group: tuple[str, ...] = Field(
         default=(), description="manifest: columns (person, video) that never straddle a split"
+    )
+    slice_by: tuple[str, ...] = Field(
+        default=(), description="manifest: columns (age, gender) that evaluate tells results by"
     )
     faces: Literal["whole", "detect"] = Field(
         default="whole",

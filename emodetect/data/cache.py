@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import weakref
 import zipfile
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -29,7 +30,7 @@ from emodetect.locks import locked
 from emodetect.preprocessing import channels_of, to_input
 from emodetect.progress import track
 
-FORMAT = 2  # raise it when the stored pixels change, so that older caches are not used
+FORMAT = 3  # raise it when what is stored changes, so that older caches are not used
 UNFINISHED = ".unfinished"  # the folder in a cache folder for what is not complete yet
 
 
@@ -67,6 +68,7 @@ class ImageCache:
         images: (n, size, size, channels) uint8, on disk.
         rows: (n,) int64, for each crop the position of its image in the list.
         digests: (n,) bytes, a hash of each one's pixels.
+        sides: (n,) int32, the longer side that each had before it was resized, in pixels.
         skipped: images that could not be used.
         faceless: names of the images in which no face was found.
     """
@@ -74,6 +76,7 @@ class ImageCache:
     images: StoredImages
     rows: np.ndarray
     digests: np.ndarray
+    sides: np.ndarray
     skipped: tuple[SkippedFile, ...]
     faceless: tuple[str, ...]
 
@@ -139,27 +142,29 @@ def load_images(root: Path, samples: Sequence[Sample], config: DataConfig) -> Im
         _remove_damaged(folder, shape)
         with publish(folder) as unfinished:
             _decode_all(root, samples, unfinished, config)
-    rows, digests, left_out = _read_index(folder)
+    rows, digests, sides, left_out = _read_index(folder)
     return ImageCache(
         images=StoredImages(folder / "images.bin", shape),
         rows=rows,
         digests=digests,
+        sides=sides,
         skipped=tuple(SkippedFile(**entry) for entry in left_out["skipped"]),
         faceless=tuple(left_out["faceless"]),
     )
 
 
-def _read_index(folder: Path) -> tuple[np.ndarray, np.ndarray, dict[str, list]]:
+def _read_index(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, list]]:
     # Opened here, because np.load leaves a damaged file open.
     with (folder / "index.npz").open("rb") as file, np.load(file) as index:
-        rows, digests = index["rows"], index["digests"]
+        rows, digests, sides = index["rows"], index["digests"], index["sides"]
     left_out = json.loads((folder / "left_out.json").read_text(encoding="utf-8"))
-    return rows, digests, {"skipped": left_out["skipped"], "faceless": left_out["faceless"]}
+    left_out = {"skipped": left_out["skipped"], "faceless": left_out["faceless"]}
+    return rows, digests, sides, left_out
 
 
 def _is_complete(folder: Path, shape: tuple[int, int, int]) -> bool:
     try:
-        rows, _, _ = _read_index(folder)
+        rows, _, _, _ = _read_index(folder)
         return (folder / "images.bin").stat().st_size == len(rows) * int(np.prod(shape))
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return False
@@ -194,16 +199,17 @@ def _key(root: Path, samples: Sequence[Sample], config: DataConfig) -> str:
 
 
 def _decode_all(root: Path, samples: Sequence[Sample], folder: Path, config: DataConfig) -> None:
-    def decode(sample: Sample) -> list[np.ndarray] | str:
+    def decode(sample: Sample) -> list[tuple[np.ndarray, int]] | str:
         try:
             return [
-                to_input(crop, size=config.image_size, color=config.color)
+                (to_input(crop, size=config.image_size, color=config.color), max(crop.shape[:2]))
                 for crop in read_crops(root, sample, config)
             ]
         except ImageError as error:
             return str(error)
 
     rows: list[int] = []
+    sides = array("i")
     digests = bytearray()  # not a list: it would take three times the memory
     skipped: list[dict[str, str]] = []
     faceless: list[str] = []
@@ -216,14 +222,16 @@ def _decode_all(root: Path, samples: Sequence[Sample], folder: Path, config: Dat
                 continue
             if not result:
                 faceless.append(samples[row].name)
-            for crop in result:
+            for crop, side in result:
                 file.write(crop.tobytes())
                 rows.append(row)
+                sides.append(side)
                 digests += hashlib.blake2b(crop.tobytes(), digest_size=16).hexdigest().encode()
     np.savez(
         folder / "index.npz",
         rows=np.array(rows, np.int64),
         digests=np.frombuffer(digests, "S32"),
+        sides=np.array(sides, np.int32),
     )
     left_out = {"skipped": skipped, "faceless": faceless}
     (folder / "left_out.json").write_text(json.dumps(left_out), encoding="utf-8")

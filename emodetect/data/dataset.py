@@ -33,6 +33,8 @@ class Dataset:
             shares of the votes.
         splits: (n,) str, "train", "val" or "test".
         paths: (n,) str objects, as the source names the images.
+        sides: (n,) int32, the longer side of each crop before it was resized, in pixels.
+        traits: by the columns of data.slice_by, (n,) str objects each.
         emotions: the label order.
         carved: splits that the source does not have, taken out of its images by the seed.
         skipped: images that could not be used.
@@ -49,6 +51,8 @@ class Dataset:
     targets: np.ndarray
     splits: np.ndarray
     paths: np.ndarray
+    sides: np.ndarray
+    traits: dict[str, np.ndarray]
     emotions: tuple[str, ...]
     carved: tuple[str, ...]
     skipped: tuple[SkippedFile, ...]
@@ -161,6 +165,10 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
     groups = None if seed is None else _groups(config, listing.groups, samples, cached)
     label_names = listing.label_names
     names = np.array([sample.name for sample in samples], object)
+    traits = {
+        column: np.array([sample.traits[number] for sample in samples], object)
+        for number, column in enumerate(config.slice_by)
+    }
     given = [sample.split for sample in samples]
     # Not needed any more, and splitting takes memory of its own.
     del listing, samples
@@ -183,6 +191,8 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
         targets=targets,
         splits=splits,
         paths=names,
+        sides=cached.sides,
+        traits=traits,
         emotions=emotions,
         carved=tuple(split for split in SPLITS if split in splits and split not in given),
         skipped=skipped,

@@ -22,6 +22,7 @@ class Sample:
         split: "train", "val" or "test"; None where the source does not say.
         offset: where its row begins in a file of many images, in bytes.
         groups: its values of the listing's groups, which must not straddle a split.
+        traits: its values of the columns that results are told by.
         votes: how many people chose each of EMOTIONS, or any other weights; None for a plain
             label.
         box: its face, where the source says; None for the whole image.
@@ -34,6 +35,7 @@ class Sample:
     split: str | None
     offset: int | None = None
     groups: tuple[str, ...] = ()
+    traits: tuple[str, ...] = ()
     votes: tuple[float, ...] | None = None
     box: Box | None = None
     digest: str | None = None

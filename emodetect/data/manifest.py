@@ -21,8 +21,8 @@ def read_manifest(config: DataConfig) -> Listing:
     """List the images of a csv with the columns path, label and, if wanted, split.
 
     Paths are relative to the csv's folder. `data.group` names columns whose values never
-    straddle a split. With `data.soft_labels`, a column named as each emotion holds its weight:
-    votes, or the probabilities of another model.
+    straddle a split, `data.slice_by` those that results are told by. With `data.soft_labels`, a
+    column named as each emotion holds its weight: votes, or the probabilities of another model.
     """
     path = config.path
     assert path is not None  # the schema requires it for this source
@@ -31,7 +31,7 @@ def read_manifest(config: DataConfig) -> Listing:
     label_names: dict[str, str] = {}
     with open_csv(path) as file:
         rows = csv.DictReader(file)
-        require_columns(path, rows.fieldnames, ("path", "label", *config.group))
+        require_columns(path, rows.fieldnames, ("path", "label", *config.group, *config.slice_by))
         _refuse_other_case(path, rows.fieldnames or ())
         weighed = _weight_columns(path, rows.fieldnames or ()) if config.soft_labels else None
         for row in rows:
@@ -50,9 +50,18 @@ def read_manifest(config: DataConfig) -> Listing:
                 left_out[f"emotion outside data.classes: {emotion}"] += 1
                 continue
             groups = tuple(row[column].strip() for column in config.group)
+            traits = tuple(row[column].strip() for column in config.slice_by)
             votes = None if weighed is None else _weights(row, weighed, where)
             samples.append(
-                Sample(row["path"], row["path"], emotion, split, groups=groups, votes=votes)
+                Sample(
+                    row["path"],
+                    row["path"],
+                    emotion,
+                    split,
+                    groups=groups,
+                    traits=traits,
+                    votes=votes,
+                )
             )
     emotions = label_order(samples, config, where=str(path))
     if weighed is not None:
