@@ -32,7 +32,6 @@ README = Path(__file__).parent.parent / "README.md"
 SOURCES = {"fer2013": ("folder", "ferplus"), "ferplus": ("ferplus", "folder")}
 LABEL_SETS = {"folder": "FER2013's labels", "ferplus": "the winners of the FER+ votes"}
 CARD_BLOCKS = ("summary", "test", "classes", "confusion", "calibration", "robustness")
-RESAMPLES = 1000
 
 Metrics = dict[str, Any]
 
@@ -98,7 +97,7 @@ def _measure(name: str, path: Path, folder: Path) -> Measured:
         train = f"folder:{folder}"
         seen = {train: open_source(train, metadata, faces="whole")} if unique else None
         chosen = select_images(data, "test", emotions=emotions, trained_on=seen)
-        return evaluate_model(recognizer, data, chosen, tta=tta, bootstrap=RESAMPLES).metrics
+        return evaluate_model(recognizer, data, chosen, tta=tta).metrics
 
     trained = open_training_data(training_config(metadata), metadata)
     validation = evaluate_model(

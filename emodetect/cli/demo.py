@@ -56,7 +56,7 @@ def demo(context: click.Context, out: Path) -> None:
     click.echo()
     for name, path in (
         ("model", model),
-        ("report", report),
+        ("report", report / "report.html"),
         ("learning curves", run / "curves.png"),
         ("confusion matrix", report / "confusion_matrix.png"),
         ("annotated scene", out / "annotated" / scene_file.name),

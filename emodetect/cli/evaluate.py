@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from emodetect.cli.model_options import foreign_options, usable_model
+from emodetect.errors import EmodetectError
+
+if TYPE_CHECKING:
+    from emodetect.evaluation.explain import HeatMaps
+    from emodetect.evaluation.predictions import Predictions
+
+NOT_ASKED = "Heat maps were not asked for."
 
 # What they are called in metrics.json, and in print.
 FIGURES = {
@@ -63,12 +70,25 @@ FIGURES = {
     "--bootstrap",
     metavar="N",
     type=click.IntRange(100, 100_000),
-    help="95 % intervals of the figures from so many resamples, such as 1000. [default: none]",
+    default=1000,
+    show_default=True,
+    help="95 % intervals of the figures come from so many resamples.",
 )
 @click.option(
     "--robustness",
     is_flag=True,
     help="Accuracy on altered copies too: framed, lit, blurred or compressed otherwise.",
+)
+@click.option(
+    "--slice-by",
+    metavar="COLUMN",
+    multiple=True,
+    help="Tell the results by this column of a manifest too, such as age. Repeatable.",
+)
+@click.option(
+    "--no-explain",
+    is_flag=True,
+    help="Leave out the heat maps of the worst mistakes, for which TensorFlow is loaded.",
 )
 @click.option(
     "--out",
@@ -88,18 +108,21 @@ def evaluate(
     classes: str | None,
     exclude_duplicates_of: tuple[str, ...],
     tta: Literal["flip"] | None,
-    bootstrap: int | None,
+    bootstrap: int,
     robustness: bool,
+    slice_by: tuple[str, ...],
+    no_explain: bool,
     out: Path | None,
     force: bool,
 ) -> None:
-    """Measure a model on labelled images: precision, recall, F1, confusion matrix, ROC, mistakes.
+    """Measure a model on labelled images, and write report.html: what it gets wrong, where, why.
 
     \b
     emodetect evaluate --data folder:data/fer2013 --split test
     emodetect evaluate --data folder:data/fer2013 --exclude-duplicates-of folder:data/fer2013
     emodetect evaluate --data fer2013_csv:fer2013.csv
     emodetect evaluate --data folder:photos --faces detect --split all
+    emodetect evaluate --data manifest:people.csv --slice-by age --slice-by gender
     emodetect evaluate --model runs/demo/best_model.keras
     emodetect evaluate --model fer2013 --model ferplus --data raf_db:RAF-DB --data ckplus:CK+
 
@@ -118,7 +141,7 @@ def evaluate(
             f"--faces: expected it once, or once for each of {len(data)} --data, got {len(faces)}."
         )
     if len(models) > 1 or len(data) > 1:
-        _refuse_for_several(models, data, labels, robustness=robustness)
+        _refuse_for_several(models, data, labels, robustness=robustness, slice_by=slice_by)
         from emodetect.cli.across import evaluate_matrix
 
         evaluate_matrix(
@@ -142,18 +165,24 @@ def evaluate(
     from emodetect.config import load_config
     from emodetect.evaluation.evaluate import evaluate_model
     from emodetect.evaluation.report import write_report
+    from emodetect.evaluation.report_page import JudgedModel
     from emodetect.evaluation.selection import select_images
-    from emodetect.evaluation.sources import open_source, open_training_data, training_config
+    from emodetect.evaluation.sources import (
+        OWN_DATA,
+        open_source,
+        open_training_data,
+        training_config,
+    )
     from emodetect.inference.recognizer import EmotionRecognizer
     from emodetect.outputs import check_output_folder
     from emodetect.shipped import DEFAULT_MODEL, shipped_models
 
     recognizer = EmotionRecognizer(usable_model(model, labels, pixels), detector="none")
     if source:
-        dataset = open_source(source, recognizer.metadata, faces=framing)
+        dataset = open_source(source, recognizer.metadata, faces=framing, slice_by=slice_by)
     else:
         config = load_config(config_name) if config_name else training_config(recognizer.metadata)
-        dataset = open_training_data(config, recognizer.metadata)
+        dataset = open_training_data(config, recognizer.metadata, slice_by=slice_by)
     split = split or ("test" if "test" in dataset.splits else "all")
     # Of the file that the user named: a foreign one is compiled into the cache.
     home = Path() if model is None or model in shipped_models() else Path(model).parent
@@ -173,18 +202,29 @@ def evaluate(
     )
     metrics = {
         "model": model or DEFAULT_MODEL,
-        "data": source or config_name or "the model's own",
+        "data": source or config_name or OWN_DATA,
+        "faces": framing,
         "split": split,
         **evaluation.metrics,
     }
-    files = write_report(evaluation.predictions, metrics, out)
+    judged = JudgedModel(
+        metadata=recognizer.metadata,
+        run=home,
+        heat=NOT_ASKED if no_explain else _explain(recognizer.path, evaluation.predictions),
+    )
+    files = write_report(evaluation.predictions, metrics, out, judged=judged)
     _print(metrics)
     for file in files:
         click.echo(str(file))
 
 
 def _refuse_for_several(
-    models: tuple[str, ...], data: tuple[str, ...], labels: str | None, *, robustness: bool
+    models: tuple[str, ...],
+    data: tuple[str, ...],
+    labels: str | None,
+    *,
+    robustness: bool,
+    slice_by: tuple[str, ...],
 ) -> None:
     if not data:
         raise click.UsageError("Several models are compared on --data; name at least one.")
@@ -193,8 +233,21 @@ def _refuse_for_several(
             raise click.UsageError(f"{option}: each may be named once.")
     if labels and len(models) > 1:
         raise click.UsageError("--labels goes with one model, as it would name all of theirs.")
-    if robustness:
-        raise click.UsageError("--robustness goes with one model and one --data.")
+    for option, asked in (("--robustness", robustness), ("--slice-by", slice_by)):
+        if asked:
+            raise click.UsageError(f"{option} goes with one model and one --data.")
+
+
+def _explain(model: Path, predictions: Predictions) -> HeatMaps | str:
+    """Return Grad-CAM of the worst mistakes; or why there is none, which is no error here."""
+    from emodetect.evaluation.explain import explain_mistakes
+
+    click.echo("explaining the worst mistakes (this loads TensorFlow)", err=True)
+    try:
+        return explain_mistakes(model, predictions)
+    except EmodetectError as error:
+        click.echo(f"without heat maps: {error}", err=True)
+        return str(error)
 
 
 def _print(metrics: dict[str, Any]) -> None:
@@ -236,9 +289,6 @@ def _print_emotions(metrics: dict[str, Any]) -> None:
 
 def _print_figures(metrics: dict[str, Any]) -> None:
     figures = {key: f"{name} {metrics[key]:.4f}" for key, name in FIGURES.items()}
-    if not metrics["intervals_95"]:
-        click.echo("   ".join(figures.values()))
-        return
     for key, (low, high) in metrics["intervals_95"].items():
         figures[key] += f" [{low:.4f}, {high:.4f}]"
     click.echo("\n".join(figures.values()))

@@ -79,7 +79,8 @@ def _start(config: ExperimentConfig | None, resume_run: Path | None) -> Training
 def _draw(run: Path, config: ExperimentConfig, dataset: Dataset) -> None:
     from emodetect.data.pipeline import augment_images
     from emodetect.evaluation import plots
+    from emodetect.evaluation.style import save_png
 
-    plots.learning_curves(run / "history.csv", run / "curves.png")
+    save_png(plots.learning_curves(run / "history.csv"), run / "curves.png")
     augment = partial(augment_images, config=config.augmentation, seed=config.seed)
     plots.contact_sheet(dataset, run / "samples.png", augment=augment)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emodetect.data.dataset import Dataset
-from emodetect.evaluation.intervals import bootstrap_intervals
+from emodetect.evaluation.intervals import RESAMPLES, bootstrap_intervals
 from emodetect.evaluation.metrics import compute_metrics
 from emodetect.evaluation.predictions import (
     Predictions,
@@ -16,6 +16,7 @@ from emodetect.evaluation.predictions import (
 )
 from emodetect.evaluation.robustness import altered_accuracies
 from emodetect.evaluation.selection import Selection
+from emodetect.evaluation.slices import measure_slices
 from emodetect.inference.recognizer import EmotionRecognizer
 
 
@@ -33,7 +34,7 @@ def evaluate_model(
     selection: Selection,
     *,
     tta: Tta | None = None,
-    bootstrap: int | None = None,
+    bootstrap: int = RESAMPLES,
     robustness: bool = False,
 ) -> Evaluation:
     """Classify the selected images and measure the answers.
@@ -49,7 +50,6 @@ def evaluate_model(
         DataError: for emotions that the model does not know.
     """
     predictions = predict_images(recognizer, dataset, selection.members, tta=tta)
-    intervals = bootstrap_intervals(predictions, resamples=bootstrap) if bootstrap else None
     altered = altered_accuracies(recognizer, predictions, tta=tta) if robustness else None
     metrics = {
         "skipped": [str(file) for file in dataset.skipped],
@@ -58,7 +58,8 @@ def evaluate_model(
         **compute_metrics(predictions),
         "batch_size_difference": batch_size_difference(recognizer, predictions.images),
         "bootstrap": bootstrap,
-        "intervals_95": intervals,
+        "intervals_95": bootstrap_intervals(predictions, resamples=bootstrap),
+        "slices": measure_slices(predictions, dataset, selection.members),
         "robustness": altered,
     }
     return Evaluation(predictions, metrics)

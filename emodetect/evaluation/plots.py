@@ -1,7 +1,4 @@
-"""Pictures of data, training and results.
-
-Figures are made without pyplot, which keeps every figure in memory and needs a backend.
-"""
+"""Pictures of data, training and results, in the style of `style.py`."""
 
 from __future__ import annotations
 
@@ -12,45 +9,61 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import (
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
 
 from emodetect.data.dataset import Dataset
-from emodetect.emotions import COLORS
 from emodetect.evaluation.predictions import Predictions
+from emodetect.evaluation.style import (
+    BAR_COLOR,
+    GRID,
+    INK,
+    PAPER,
+    TRAIN_COLOR,
+    VALIDATION_COLOR,
+    emotion_color,
+    new_figure,
+    save_png,
+    styled,
+)
 
-INK, GRID = "#222222", "#dddddd"
-TRAIN_COLOR, VALIDATION_COLOR = "#0072b2", "#d55e00"
-BAR_COLOR = "#99c7e0"
-DPI = 110
+# Of a picture of many faces, inches.
+CELL_WIDTH, CELL_HEIGHT, CAPTION, HEADING = 1.25, 1.6, 0.36, 0.3
 
 
-def learning_curves(history: Path, out: Path) -> None:
+@styled()
+def learning_curves(history: Path) -> Figure:
     """Plot accuracy and loss of train and validation from a run's history.csv."""
     with history.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     epochs = [int(row["epoch"]) + 1 for row in rows]
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = new_figure(9, 3.8)
     for axes, name in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
-        for key, label, color in (
-            (name, "train (augmented)", TRAIN_COLOR),
-            (f"val_{name}", "validation", VALIDATION_COLOR),
+        for key, label, color, line in (
+            (name, "train (augmented)", TRAIN_COLOR, "o--"),
+            (f"val_{name}", "validation", VALIDATION_COLOR, "o-"),
         ):
-            axes.plot(epochs, [float(row[key]) for row in rows], "o-", color=color, label=label)
+            values = [float(row[key]) for row in rows]
+            axes.plot(epochs, values, line, color=color, label=label, markersize=4)
         axes.set_xlabel("epoch")
         axes.set_title(name)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(color=GRID)
+        axes.grid()
         axes.legend()
-    figure.savefig(out, dpi=DPI)
+    return figure
 
 
-def confusion(metrics: dict[str, Any], out: Path) -> None:
+@styled()
+def confusion(metrics: dict[str, Any]) -> Figure:
     """Plot the confusion matrix twice: counts, and shares of each true emotion."""
     names = metrics["emotions"]
     counts = np.array(metrics["confusion_matrix"])
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    figure = Figure(figsize=(2.5 + 1.5 * len(names), 1.8 + 0.7 * len(names)), layout="constrained")
+    shares = shares_of_truth(metrics)
+    figure = new_figure(2.5 + 1.5 * len(names), 1.8 + 0.7 * len(names))
     texts = (counts.astype(str), np.char.mod("%.2f", shares))
     titles = ("images", "share of the true emotion")
     for axes, text, title in zip(figure.subplots(1, 2), texts, titles, strict=True):
@@ -64,37 +77,80 @@ def confusion(metrics: dict[str, Any], out: Path) -> None:
             for column in range(len(names)):
                 color = "white" if shares[row, column] > 0.5 else INK
                 axes.text(column, row, text[row, column], ha="center", va="center", color=color)
-    figure.savefig(out, dpi=DPI)
+    return figure
 
 
-def roc(predictions: Predictions, out: Path) -> None:
+def shares_of_truth(metrics: dict[str, Any]) -> np.ndarray:
+    """Return the confusion matrix as shares (0-1) of each true emotion; 0 where it is absent."""
+    counts = np.array(metrics["confusion_matrix"])
+    totals = counts.sum(axis=1, keepdims=True)
+    shares: np.ndarray = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    return shares
+
+
+@styled()
+def roc(predictions: Predictions) -> Figure:
     """Plot one-vs-rest ROC curves with their areas, for the emotions that the data has."""
-    figure = Figure(figsize=(6.5, 5.5), layout="constrained")
+    figure = new_figure(5.4, 4.8)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], "--", color=GRID)
-    for label, emotion in enumerate(predictions.emotions):
-        truth = predictions.labels == label
-        if truth.all() or not truth.any():
-            continue
-        scores = predictions.probabilities[:, label]
+    for emotion, truth, scores in _one_against_the_rest(predictions):
         false_positives, true_positives, _ = roc_curve(truth, scores)
-        area = roc_auc_score(truth, scores)
         axes.plot(
             false_positives,
             true_positives,
-            color=_color(emotion),
-            label=f"{emotion} (AUC {area:.3f})",
+            color=emotion_color(emotion),
+            label=f"{emotion} (AUC {roc_auc_score(truth, scores):.3f})",
         )
     axes.set_xlabel("false positive rate")
     axes.set_ylabel("true positive rate")
-    axes.set_title("one emotion against the rest")
-    axes.grid(color=GRID)
+    _finish_curves(axes, title="ROC", legend="lower right")
+    return figure
+
+
+@styled()
+def precision_recall(predictions: Predictions) -> Figure:
+    """Plot one-vs-rest precision by recall, with average precision, as `roc` does."""
+    figure = new_figure(5.4, 4.8)
+    axes = figure.subplots()
+    for emotion, truth, scores in _one_against_the_rest(predictions):
+        precision, recall, _ = precision_recall_curve(truth, scores)
+        axes.plot(
+            recall,
+            precision,
+            drawstyle="steps-post",
+            color=emotion_color(emotion),
+            label=f"{emotion} (AP {average_precision_score(truth, scores):.3f})",
+        )
+    axes.set_xlabel("recall")
+    axes.set_ylabel("precision")
+    axes.set_ylim(0, 1.02)
+    _finish_curves(axes, title="precision by recall", legend="lower left")
+    return figure
+
+
+def _one_against_the_rest(
+    predictions: Predictions,
+) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Return (emotion, whether it is the true one, its probability) where both kinds are there."""
+    found = []
+    for label, emotion in enumerate(predictions.emotions):
+        truth = predictions.labels == label
+        if truth.any() and not truth.all():
+            found.append((emotion, truth, predictions.probabilities[:, label]))
+    return found
+
+
+def _finish_curves(axes: Any, *, title: str, legend: str) -> None:
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_title(f"{title}, one emotion against the rest")
+    axes.grid()
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower right")
-    figure.savefig(out, dpi=DPI)
+        axes.legend(loc=legend, fontsize=9)
 
 
-def reliability(metrics: dict[str, Any], out: Path) -> None:
+@styled()
+def reliability(metrics: dict[str, Any]) -> Figure:
     """Plot accuracy by confidence, how far each bin is off, and how many images it has."""
     bins = [row for row in metrics["reliability_bins"] if row["images"]]
     middles = [(row["low"] + row["high"]) / 2 for row in bins]
@@ -102,10 +158,10 @@ def reliability(metrics: dict[str, Any], out: Path) -> None:
     counts = [row["images"] for row in bins]
     accuracies = [row["accuracy"] for row in bins]
     gaps = [row["mean_confidence"] - row["accuracy"] for row in bins]
-    figure = Figure(figsize=(7, 7), layout="constrained")
+    figure = new_figure(6, 6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], "--", color=INK, label="calibrated")
-    upper.bar(middles, accuracies, widths, color=BAR_COLOR, edgecolor="white", label="accuracy")
+    upper.bar(middles, accuracies, widths, color=BAR_COLOR, edgecolor=PAPER, label="accuracy")
     upper.bar(
         middles,
         gaps,
@@ -121,38 +177,31 @@ def reliability(metrics: dict[str, Any], out: Path) -> None:
     upper.set_ylabel("accuracy")
     upper.set_title(f"expected calibration error {metrics['expected_calibration_error']:.3f}")
     upper.legend(loc="upper left")
-    bars = lower.bar(middles, counts, widths, color=BAR_COLOR, edgecolor="white")
+    bars = lower.bar(middles, counts, widths, color=BAR_COLOR, edgecolor=PAPER)
     lower.bar_label(bars, [f"{count:,}" for count in counts], fontsize=8)
     lower.margins(y=0.2)
     lower.set_xlabel("confidence")
     lower.set_ylabel("images")
     for axes in (upper, lower):
-        axes.set_axisbelow(True)
-        axes.grid(color=GRID)
-    figure.savefig(out, dpi=DPI)
+        axes.grid()
+    return figure
 
 
-def mistakes(predictions: Predictions, out: Path, *, count: int = 24) -> None:
+@styled()
+def mistakes(predictions: Predictions) -> Figure:
     """Show the wrong answers of highest confidence."""
-    predicted = predictions.predicted
-    wrong = np.flatnonzero(predicted != predictions.labels)
-    confidence = predictions.confidence
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
-    names = predictions.emotions
-    titles = [
-        f"{names[predictions.labels[i]]}\n→ {names[predicted[i]]} {confidence[i]:.0%}"
-        for i in worst
-    ]
-    if len(worst):
-        _grid(predictions.images[worst], titles, columns=8, title="true → predicted").savefig(
-            out, dpi=DPI
-        )
-        return
-    figure = Figure(figsize=(5, 1.5))
-    figure.text(0.5, 0.5, "no mistakes on these images", ha="center", va="center")
-    figure.savefig(out, dpi=DPI)
+    worst = predictions.worst_mistakes()
+    if not len(worst):
+        figure = Figure(figsize=(5, 1.5))
+        figure.text(0.5, 0.5, "no mistakes on these images", ha="center", va="center")
+        return figure
+    names, labels = predictions.emotions, predictions.labels
+    answers = zip(worst, predictions.predicted[worst], predictions.confidence[worst], strict=True)
+    titles = [f"{names[labels[i]]}\n→ {names[best]} {sure:.0%}" for i, best, sure in answers]
+    return _grid(predictions.images[worst], titles, columns=8, title="true → predicted")
 
 
+@styled()
 def contact_sheet(
     dataset: Dataset,
     out: Path,
@@ -183,22 +232,32 @@ def contact_sheet(
             missing = per_emotion - len(images)
             cells += [images, np.full((missing, *images.shape[1:]), 255, np.uint8)]
             titles += [title] * len(images) + [""] * missing
-    _grid(np.concatenate(cells), titles, columns=per_emotion).savefig(out, dpi=DPI)
+    save_png(_grid(np.concatenate(cells), titles, columns=per_emotion), out)
 
 
 def _grid(images: np.ndarray, titles: Sequence[str], *, columns: int, title: str = "") -> Figure:
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.25 * columns, 1.55 * rows + 0.4), layout="constrained")
+    height = CELL_HEIGHT * rows + HEADING
+    # Placed by hand, because working out a layout for so many takes a second.
+    figure = Figure(figsize=(CELL_WIDTH * columns, height))
     if title:
         figure.suptitle(title, fontsize=10)
-    grid = figure.subplots(rows, columns, squeeze=False)
+    grid = figure.subplots(
+        rows,
+        columns,
+        squeeze=False,
+        gridspec_kw={
+            "left": 0.01,
+            "right": 0.99,
+            "bottom": 0.02 / height,
+            "top": 1 - (HEADING + CAPTION) / height,
+            "wspace": 0.05,
+            "hspace": CAPTION / (CELL_HEIGHT - CAPTION),
+        },
+    )
     for axes in grid.flat:
         axes.axis("off")
     for axes, image, caption in zip(grid.flat, images, titles, strict=False):
         axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(caption, fontsize=8)
+        axes.set_title(caption, fontsize=8, loc="center")
     return figure
-
-
-def _color(emotion: str) -> tuple[float, ...]:
-    return tuple(value / 255 for value in COLORS[emotion])

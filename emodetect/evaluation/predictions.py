@@ -9,6 +9,7 @@ import numpy as np
 
 from emodetect.data.dataset import Dataset
 from emodetect.errors import DataError
+from emodetect.evaluation.answers import Answers
 from emodetect.inference.recognizer import EmotionRecognizer
 from emodetect.inference.runtime import MAX_BATCH
 from emodetect.progress import track
@@ -19,35 +20,15 @@ Tta = Literal["flip"]  # test-time augmentation
 BATCH_TOLERANCE = 1e-4
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """A model's answers on labelled images.
+@dataclass(frozen=True, kw_only=True)
+class Predictions(Answers):
+    """A model's answers, and what it saw.
 
     Attributes:
-        emotions: the model's label order.
-        labels: (n,) int64, the true positions in `emotions`.
-        probabilities: (n, emotions) float32.
         images: (n, size, size, channels) uint8.
-        paths: (n,) str.
     """
 
-    emotions: tuple[str, ...]
-    labels: np.ndarray
-    probabilities: np.ndarray
     images: np.ndarray
-    paths: np.ndarray
-
-    @property
-    def predicted(self) -> np.ndarray:
-        """(n,) int64, the most probable position of each image."""
-        best: np.ndarray = np.argmax(self.probabilities, axis=1)
-        return best
-
-    @property
-    def confidence(self) -> np.ndarray:
-        """(n,) float32, the highest probability of each image."""
-        highest: np.ndarray = np.max(self.probabilities, axis=1)
-        return highest
 
 
 def predict_images(

@@ -8,32 +8,45 @@ from pathlib import Path
 from typing import Any
 
 from emodetect.errors import EmodetectError
-from emodetect.evaluation import plots
+from emodetect.evaluation import answers, plots
 from emodetect.evaluation.predictions import Predictions
+from emodetect.evaluation.report_page import JudgedModel, write_report_page
+from emodetect.evaluation.style import save_png
 
 
-def write_report(predictions: Predictions, metrics: dict[str, Any], out: Path) -> list[Path]:
-    """Write figures and plots into the folder `out`; return the files."""
+def write_report(
+    predictions: Predictions, metrics: dict[str, Any], out: Path, *, judged: JudgedModel
+) -> list[Path]:
+    """Write the page, the figures, the plots and each image's answer into a folder.
+
+    Args:
+        metrics: of `evaluate_model`, and by what names the user knows the "model", the "data"
+            and the "split".
+
+    Returns:
+        the files, the page first.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EmodetectError(f"{out}: cannot be written: {error.strerror}.") from None
-    names = (
-        "metrics.json",
-        "classification_report.csv",
-        "confusion_matrix.png",
-        "roc.png",
-        "reliability.png",
-        "mistakes.png",
-    )
-    files = [out / name for name in names]
-    files[0].write_text(json.dumps(metrics, indent=1), encoding="utf-8")
-    _write_classes(metrics, files[1])
-    plots.confusion(metrics, files[2])
-    plots.roc(predictions, files[3])
-    plots.reliability(metrics, files[4])
-    plots.mistakes(predictions, files[5])
-    return files
+    figures = {
+        "confusion_matrix": plots.confusion(metrics),
+        "roc": plots.roc(predictions),
+        "precision_recall": plots.precision_recall(predictions),
+        "reliability": plots.reliability(metrics),
+        "mistakes": plots.mistakes(predictions),
+    }
+    names = ("report.html", "metrics.json", "classification_report.csv", answers.FILE)
+    page, numbers, classes, images = (out / name for name in names)
+    write_report_page(predictions, metrics, page, figures=figures, judged=judged)
+    numbers.write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+    _write_classes(metrics, classes)
+    answers.write_answers(predictions, images)
+    pictures = [out / f"{name}.png" for name in figures]
+    for figure, picture in zip(figures.values(), pictures, strict=True):
+        save_png(figure, picture)
+    return [page, numbers, classes, images, *pictures]
 
 
 def _write_classes(metrics: dict[str, Any], path: Path) -> None:

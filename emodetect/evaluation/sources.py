@@ -16,6 +16,7 @@ from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
 from emodetect.data.sources import split_source
 from emodetect.errors import ConfigError, DataError
 
+OWN_DATA = "the model's own"  # how reports name the data that a model was trained with
 # Those that may hold whole photos, so that how their faces are framed is as in training.
 SOURCES_OF_PHOTOS = ("folder", "manifest", "raf_db", "affectnet", "ckplus")
 # What the names of labels mean, and where the votes are, is as in training.
@@ -27,6 +28,7 @@ def open_source(
     metadata: Metadata,
     *,
     faces: Literal["whole", "detect"] | None = None,
+    slice_by: tuple[str, ...] = (),
     option: str = "--data",
 ) -> Dataset:
     """Load labelled images named as SOURCE:PATH, such as "folder:data/fer2013".
@@ -36,12 +38,15 @@ def open_source(
     Args:
         faces: "whole" takes each image as one crop, "detect" its largest face, framed as
             `predict` does; as the model was trained if None.
+        slice_by: columns of a manifest whose values the data set is to hold.
         option: what errors call the option that named the source.
 
     Raises:
         DataError: for a name of another form, or data that cannot be read.
     """
-    return load_for_evaluation(source_config(source, metadata, faces=faces, option=option))
+    return load_for_evaluation(
+        source_config(source, metadata, faces=faces, slice_by=slice_by, option=option)
+    )
 
 
 def source_config(
@@ -49,6 +54,7 @@ def source_config(
     metadata: Metadata,
     *,
     faces: Literal["whole", "detect"] | None = None,
+    slice_by: tuple[str, ...] = (),
     option: str = "--data",
 ) -> DataConfig:
     """Return the config by which `open_source` loads. Raises as that does."""
@@ -67,13 +73,21 @@ def source_config(
     for key, sources in SOURCES_OF_KEY.items():
         if kind in sources and key in INHERITED and key in trained:
             values[key] = trained[key]
+    if slice_by:
+        values["slice_by"] = list(slice_by)
     if path:
         values["path"] = path
     return validate_data(values, origin=f"{option} {source}")
 
 
-def open_training_data(config: ExperimentConfig, metadata: Metadata) -> Dataset:
+def open_training_data(
+    config: ExperimentConfig, metadata: Metadata, *, slice_by: tuple[str, ...] = ()
+) -> Dataset:
     """Load the data of a training config, split as in training.
+
+    Args:
+        slice_by: columns of a manifest whose values the data set is to hold beside those of the
+            config.
 
     Raises DataError where the model was trained on this data, a split of it was drawn by the
     seed, and data or seed are no longer the same: some of its images were then trained on.
@@ -82,7 +96,13 @@ def open_training_data(config: ExperimentConfig, metadata: Metadata) -> Dataset:
         "image_size": metadata.image_size,
         "color": metadata.color,
         "margin": metadata.margin,
+        "slice_by": tuple(dict.fromkeys((*config.data.slice_by, *slice_by))),
     }
+    if slice_by and config.data.source not in SOURCES_OF_KEY["slice_by"]:
+        raise DataError(
+            f"--slice-by: expected a manifest, which has columns; the data is of the source "
+            f"{config.data.source}."
+        )
     dataset = load_dataset(config.data.model_copy(update=of_model), seed=config.seed)
     trained_on = metadata.config.get("data", {}).get("path")
     same_place = trained_on is not None and str(config.data.path) == trained_on

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -49,18 +49,40 @@ def draw_panel(image: np.ndarray, face: Face) -> None:
 
     Before an emotion stands the key by which `webcam` saves a correction.
     """
+    labels = {
+        emotion: f"{EMOTIONS.index(emotion) + 1} {emotion}" if emotion in EMOTIONS else emotion
+        for emotion in face.scores
+    }
     scale = max(0.4, min(image.shape[:2]) / 1100)
+    _bars(image, face.scores, labels, widest="8 contempt ", scale=scale)
+
+
+def draw_scores(face: Face, *, width: int, height: int) -> np.ndarray:
+    """Return a uint8 BGR image with a bar and a percentage for each emotion's score, on white."""
+    drawn = np.full((height, width, 3), 255, np.uint8)
+    labels = {emotion: f"{emotion} {score:.0%}" for emotion, score in face.scores.items()}
+    _bars(drawn, face.scores, labels, widest="contempt 100% ", scale=height / 380)
+    return drawn
+
+
+def _bars(
+    image: np.ndarray,
+    scores: Mapping[str, float],
+    labels: Mapping[str, str],
+    *,
+    widest: str,
+    scale: float,
+) -> None:
     line, thick = round(34 * scale), max(1, round(scale * 1.5))
-    label_width = cv2.getTextSize("8 contempt ", FONT, scale, thick)[0][0]
+    label_width = cv2.getTextSize(widest, FONT, scale, thick)[0][0]
     bar_width = round(label_width * 0.9)
-    height, width = len(face.scores) * line + line // 2, label_width + bar_width + line // 2
+    height, width = len(scores) * line + line // 2, label_width + bar_width + line // 2
     corner = image[:height, :width]
     corner[:] = cv2.addWeighted(corner, 0.35, np.full_like(corner, 255), 0.65, 0)
-    for row, (emotion, score) in enumerate(face.scores.items()):
+    for row, (emotion, score) in enumerate(scores.items()):
         bottom = (row + 1) * line
-        text = f"{EMOTIONS.index(emotion) + 1} {emotion}" if emotion in EMOTIONS else emotion
         place = (line // 4, bottom)
-        cv2.putText(image, text, place, FONT, scale, (0, 0, 0), thick, cv2.LINE_AA)
+        cv2.putText(image, labels[emotion], place, FONT, scale, (0, 0, 0), thick, cv2.LINE_AA)
         top_left = (label_width, bottom - round(line * 0.6))
         bottom_right = (label_width + max(1, round(bar_width * score)), bottom)
         color = COLORS.get(emotion, UNCERTAIN_COLOR)[::-1]

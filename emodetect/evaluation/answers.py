@@ -1,0 +1,88 @@
+"""A model's answers on labelled images, in memory and in a file."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emodetect.data.manifest import open_csv
+from emodetect.emotions import EMOTIONS
+from emodetect.errors import DataError, EmodetectError
+from emodetect.inference.writers import csv_line, printable
+
+FILE = "predictions.csv"
+COLUMNS = ["path", "true", "predicted"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """A model's answers on labelled images.
+
+    Attributes:
+        emotions: the model's label order.
+        labels: (n,) int64, the true positions in `emotions`.
+        probabilities: (n, emotions) float32.
+        paths: (n,) str.
+    """
+
+    emotions: tuple[str, ...]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    paths: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """(n,) int64, the most probable position of each image."""
+        best: np.ndarray = np.argmax(self.probabilities, axis=1)
+        return best
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """(n,) float32, the highest probability of each image."""
+        highest: np.ndarray = np.max(self.probabilities, axis=1)
+        return highest
+
+    def worst_mistakes(self, count: int = 24) -> np.ndarray:
+        """Return (at most count,) int64, the positions of the wrong answers, the surest first."""
+        wrong = np.flatnonzero(self.predicted != self.labels)
+        return wrong[np.argsort(-self.confidence[wrong], kind="stable")][:count]
+
+
+def write_answers(answers: Answers, path: Path) -> None:
+    """Write a row for each image: its path, its true and predicted emotion, all probabilities."""
+    names = answers.emotions
+    rows = zip(answers.paths, answers.labels, answers.predicted, answers.probabilities, strict=True)
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            file.write(csv_line([*COLUMNS, *names]) + "\n")
+            for image, label, answer, probabilities in rows:
+                # Nine digits hold any float32.
+                row = [printable(image), names[label], names[answer]]
+                file.write(csv_line([*row, *(f"{value:.9g}" for value in probabilities)]) + "\n")
+    except OSError as error:
+        raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
+
+
+def read_answers(path: Path) -> Answers:
+    """Read what `write_answers` wrote. Raises DataError for a file that holds something else."""
+    with open_csv(path) as file:
+        rows = list(csv.reader(file))
+    emotions = tuple(rows[0][len(COLUMNS) :]) if rows else ()
+    known = len(emotions) > 1 and set(emotions) <= set(EMOTIONS)
+    if not known or rows[0][: len(COLUMNS)] != COLUMNS:
+        raise DataError(f"{path}: expected predictions of evaluate; run evaluate again.")
+    try:
+        columns = list(zip(*rows[1:], strict=True))
+        return Answers(
+            emotions=emotions,
+            labels=np.array([emotions.index(name) for name in columns[1]]),
+            probabilities=np.array(columns[len(COLUMNS) :], np.float32).T,
+            paths=np.array(columns[0], object),
+        )
+    except (ValueError, IndexError):
+        raise DataError(
+            f"{path}: holds no images, or rows that evaluate did not write; run evaluate again."
+        ) from None

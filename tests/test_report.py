@@ -1,0 +1,428 @@
+"""report.html: complete, self-contained, and honest about small and odd data; slices."""
+
+from __future__ import annotations
+
+import csv
+import json
+import warnings
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from emodetect.artifact import Metadata, read_artifact
+from emodetect.cli import app
+from emodetect.data.dataset import Dataset
+from emodetect.data.listing import SkippedFile
+from emodetect.data.synthetic import draw_dataset
+from emodetect.errors import ConfigError, DataError
+from emodetect.evaluation import plots
+from emodetect.evaluation.answers import read_answers, write_answers
+from emodetect.evaluation.evaluate import Evaluation, evaluate_model
+from emodetect.evaluation.explain import HeatMaps
+from emodetect.evaluation.intervals import wilson_interval
+from emodetect.evaluation.report_page import JudgedModel, write_report_page
+from emodetect.evaluation.selection import Selection
+
+EMOTIONS = ("angry", "happy", "sad")
+SECTIONS = (
+    *("headline", "emotions", "where", "mistakes", "examples", "confidence", "training"),
+    "left-out",
+)
+HOSTILE = "<script>alert(1)</script>"
+
+
+class _ReadsPixels:
+    """A recognizer that answers with the emotion whose position each image's pixels hold."""
+
+    emotions = EMOTIONS
+
+    def classify_inputs(self, inputs: np.ndarray) -> np.ndarray:
+        answers = np.asarray(inputs)[:, 0, 0, 0].astype(int) % len(EMOTIONS)
+        probabilities = np.full((len(inputs), 3), 0.2, np.float32)
+        probabilities[np.arange(len(inputs)), answers] = 0.6
+        return probabilities
+
+
+def _dataset(labels: list[int], answers: list[int], **others: object) -> Dataset:
+    """Return images that `_ReadsPixels` answers so, of 48 pixels, in the split test."""
+    count = len(labels)
+    images = np.zeros((count, 16, 16, 1), np.uint8)
+    images[:] = np.array(answers).reshape(-1, 1, 1, 1)
+    dataset = Dataset(
+        images=images,
+        labels=np.array(labels),
+        targets=np.eye(3, dtype=np.float32)[labels],
+        splits=np.array(["test"] * count, "U5"),
+        paths=np.array([f"{number}.png" for number in range(count)], object),
+        sides=np.full(count, 48, np.int32),
+        traits={},
+        emotions=EMOTIONS,
+        carved=(),
+        skipped=(),
+        left_out={},
+        fingerprint="",
+        order="",
+    )
+    return replace(dataset, **others)
+
+
+def _evaluate(dataset: Dataset) -> Evaluation:
+    selection = Selection(np.arange(len(dataset.labels)), dataset.left_out)
+    return evaluate_model(_ReadsPixels(), dataset, selection, bootstrap=100)
+
+
+def _page(
+    evaluation: Evaluation, out: Path, *, heat: HeatMaps | str = "Not asked.", model: str = "mine"
+) -> str:
+    metrics = {"model": model, "data": "folder:faces", "split": "test", **evaluation.metrics}
+    metadata = Metadata(
+        name=model, emotions=EMOTIONS, image_size=16, color="gray", config={"data": {"path": model}}
+    )
+    predictions = evaluation.predictions
+    figures = {
+        "roc": plots.roc(predictions),
+        "precision_recall": plots.precision_recall(predictions),
+        "reliability": plots.reliability(metrics),
+    }
+    out.mkdir(exist_ok=True)
+    write_report_page(
+        predictions,
+        metrics,
+        out / "report.html",
+        figures=figures,
+        judged=JudgedModel(metadata=metadata, run=out, heat=heat),
+    )
+    return (out / "report.html").read_text(encoding="utf-8")
+
+
+class _Tags(HTMLParser):
+    """Collects what a page loads, its ids, its tags and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[str] = []
+        self.words = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attributes:
+            if name in ("src", "href", "xlink:href", "srcset", "data", "action", "poster"):
+                self.loaded.append(str(value))
+            if name == "id":
+                self.ids.append(str(value))
+            if name.startswith("on"):
+                raise AssertionError(f"{name} runs code")
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1] != "style":
+            self.words += data
+
+
+def assert_self_contained(page: str) -> _Tags:
+    """Assert that a page loads nothing and runs nothing; return its tags."""
+    tags = _Tags(page)
+    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & set(tags.tags)
+    assert all(place.startswith(("data:image/png;base64,", "#")) for place in tags.loaded)
+    assert "@import" not in page
+    assert "url(http" not in page
+    assert len(tags.ids) == len(set(tags.ids))
+    inner = {place[1:] for place in tags.loaded if place.startswith("#")}
+    assert inner <= set(tags.ids)
+    assert page.count("<svg") == page.count("</svg>")
+    return tags
+
+
+@pytest.fixture
+def some() -> Dataset:
+    """Forty images of three emotions, a quarter of them answered wrongly."""
+    labels = [number % 3 for number in range(40)]
+    answers = [(label + (number % 4 == 0)) % 3 for number, label in enumerate(labels)]
+    return _dataset(labels, answers)
+
+
+def test_the_page_is_complete_and_loads_nothing(some: Dataset, tmp_path: Path) -> None:
+    """Every section is there, each picture inside the page, and no address of elsewhere."""
+    page = _page(_evaluate(some), tmp_path, heat="No heat, for a reason.")
+    assert "No heat, for a reason." in page
+    assert "there are no curves" in page
+    tags = assert_self_contained(page)
+    assert [name for name in tags.ids if name in SECTIONS] == list(SECTIONS)
+    assert {"roc", "precision_recall", "reliability"} == {
+        name.split("-")[0] for name in tags.ids if name.endswith("figure_1")
+    }
+    assert "75.0 %" in page
+    assert tags.loaded.count("#emotions") == 1
+
+
+def test_the_page_takes_its_colours_from_its_theme(some: Dataset, tmp_path: Path) -> None:
+    """No ink, grid or paper of a plot is of a fixed colour, which would vanish in the dark."""
+    page = _page(_evaluate(some), tmp_path)
+    drawn = page[page.index("<svg") : page.rindex("</svg>")]
+    for color in ("#222222", "#dddddd", "#ffffff", "#000000"):
+        assert color not in drawn
+    assert "currentColor" in drawn
+    assert "var(--line)" in drawn
+
+
+def test_names_are_text_never_markup(some: Dataset, tmp_path: Path) -> None:
+    """Names of files, models, columns and reasons that look like markup are shown as they are."""
+    count = len(some.labels)
+    hostile = replace(
+        some,
+        paths=np.array([f"{HOSTILE}{number}.png" for number in range(count)], object),
+        traits={HOSTILE: np.array([HOSTILE, "b"] * (count // 2), object)},
+        left_out={HOSTILE: 3},
+        skipped=(SkippedFile(HOSTILE, "no image"), SkippedFile("\udcff.png", "no image")),
+    )
+    page = _page(_evaluate(hostile), tmp_path, model=HOSTILE)
+    tags = assert_self_contained(page)
+    assert HOSTILE in tags.words
+    assert HOSTILE not in page
+
+
+def test_a_class_never_predicted_and_an_absent_one_are_told(tmp_path: Path) -> None:
+    """A dash stands for the precision that has no value, a note says why, and nothing warns."""
+    dataset = _dataset([0, 0, 1, 1], [0, 0, 0, 0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        page = _page(_evaluate(dataset), tmp_path)
+    words = assert_self_contained(page).words
+    assert "Never predicted: happy, sad. Precision then has no value (—)." in words
+    assert "No images of: sad." in words
+    assert "nan" not in words.lower()
+
+
+@pytest.mark.parametrize("answer", [0, 1])
+def test_a_single_image_has_a_page(answer: int, tmp_path: Path) -> None:
+    """One image, right or wrong: no warning, no NaN, and a note that this says little."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        page = _page(_evaluate(_dataset([0], [answer])), tmp_path)
+    words = assert_self_contained(page).words
+    assert "Of 1 image no figure here says much" in words
+    assert "nan" not in words.lower()
+    assert ("There are none on these images." in words) == (answer == 0)
+
+
+def test_heat_maps_stand_beside_the_mistakes(some: Dataset, tmp_path: Path) -> None:
+    """Each mistake then has two pictures, and the caption says how coarse the map is."""
+    evaluation = _evaluate(some)
+    mistakes = len(evaluation.predictions.worst_mistakes())
+    heat = HeatMaps(np.zeros((mistakes, 16, 16), np.float32), (4, 5))
+    page = _page(evaluation, tmp_path, heat=heat)
+    assert page.count('alt="heat map"') == mistakes > 0
+    assert "4x5 cells" in page
+
+
+def test_colour_images_keep_their_colours(tmp_path: Path) -> None:
+    """Images of models that take RGB are shown in RGB, and large ones are made smaller."""
+    import base64
+
+    import cv2
+
+    images = np.zeros((2, 200, 200, 3), np.uint8)
+    images[..., 0] = 240  # red
+    dataset = _dataset([0, 1], [0, 0], images=images)
+    page = _page(_evaluate(dataset), tmp_path)
+    source = next(place for place in assert_self_contained(page).loaded if place[0] != "#")
+    data = np.frombuffer(base64.b64decode(source.partition(",")[2]), np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert picture.shape == (96, 96, 3)
+    assert picture[0, 0].tolist() == [0, 0, 240]
+
+
+def test_the_history_of_the_run_is_drawn(some: Dataset, tmp_path: Path) -> None:
+    """With history.csv and run.json beside the model its curves and summary are on the page."""
+    evaluation = _evaluate(some)
+    (tmp_path / "history.csv").write_text(
+        "epoch,accuracy,loss,val_accuracy,val_loss\n0,0.5,1,0.4,1.2\n1,0.6,0.9,0.5,1.1\n"
+    )
+    (tmp_path / "run.json").write_text(json.dumps({"summary": ["a good fit & more"]}))
+    page = _page(evaluation, tmp_path)
+    assert "Accuracy and loss by epoch" in page
+    assert "a good fit &amp; more" in page
+    assert_self_contained(page)
+    (tmp_path / "history.csv").write_text("epoch,price\n0,3\n")
+    (tmp_path / "run.json").write_text("{")
+    assert "is no history of a training run" in _page(evaluation, tmp_path)
+
+
+def test_a_page_of_thousands_of_images_stays_small(tmp_path: Path) -> None:
+    """As many images as FER2013's test split has, all of noise, make a page below 4 MB."""
+    generator = np.random.default_rng(0)
+    count = 3589
+    images = generator.integers(0, 256, (count, 48, 48, 1), np.uint8)
+    dataset = _dataset(generator.integers(3, size=count).tolist(), [0] * count, images=images)
+    page = _page(_evaluate(dataset), tmp_path)
+    assert len(page) < 4_000_000
+
+
+def test_predictions_can_be_read_again(some: Dataset, tmp_path: Path) -> None:
+    """predictions.csv holds every answer exactly, whatever the images are called."""
+    names = np.array(['a,"b"\n.png', "\udcff.png", *some.paths[2:]], object)
+    evaluation = _evaluate(replace(some, paths=names))
+    write_answers(evaluation.predictions, tmp_path / "predictions.csv")
+    answers = read_answers(tmp_path / "predictions.csv")
+    assert answers.emotions == EMOTIONS
+    assert answers.paths.tolist() == ['a,"b"\n.png', "\\udcff.png", *some.paths[2:]]
+    np.testing.assert_array_equal(answers.labels, evaluation.predictions.labels)
+    np.testing.assert_array_equal(answers.probabilities, evaluation.predictions.probabilities)
+    with (tmp_path / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        row = list(csv.DictReader(file))[4]
+    assert (row["path"], row["true"], row["predicted"]) == ("4.png", "happy", "sad")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "path,true\n", "path,true,predicted,happy,sad\n", "path,true,predicted,happy,x\n"]
+)
+def test_other_files_are_no_predictions(text: str, tmp_path: Path) -> None:
+    """An empty or foreign file ends in one error that says what to do."""
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(DataError, match="run evaluate again"):
+        read_answers(tmp_path / "p.csv")
+
+
+def test_wilson_intervals_are_those_of_the_books() -> None:
+    """8 of 10 is 0.490 to 0.943; none and all stay within 0 and 1."""
+    assert wilson_interval(8, 10) == pytest.approx([0.4902, 0.9433], abs=1e-4)
+    assert wilson_interval(0, 10) == pytest.approx([0, 0.2775], abs=1e-4)
+    assert wilson_interval(1, 1)[1] == 1
+
+
+# --- slices
+
+
+def _slices(dataset: Dataset) -> dict[str, dict]:
+    return {way["by"]: way for way in _evaluate(dataset).metrics["slices"]}
+
+
+def test_slices_are_counted_as_by_hand() -> None:
+    """Accuracy, balanced accuracy and the gap of the sizes of faces follow their definitions."""
+    # 30 of 20 pixels: 10 angry, all right; 20 happy, 10 right. 40 of 50 pixels, all right.
+    labels = [0] * 10 + [1] * 20 + [2] * 40
+    answers = [0] * 10 + [1] * 10 + [0] * 10 + [2] * 40
+    way = _slices(_dataset(labels, answers, sides=np.array([20] * 30 + [50] * 40)))["face size"]
+    small, large = way["slices"]
+    assert (small["name"], small["images"], large["images"]) == ("below 32", 30, 40)
+    assert small["accuracy"] == pytest.approx(2 / 3)
+    assert small["balanced_accuracy"] == pytest.approx((1 + 0.5) / 2)
+    assert small["interval_95"] == wilson_interval(20, 30)
+    assert way["gap"] == {
+        "best": "48 to 63",
+        "worst": "below 32",
+        "points": pytest.approx(100 / 3),
+        "overlap": False,
+    }
+
+
+def test_small_slices_are_in_no_gap() -> None:
+    """Of a column's values those with fewer than 30 images are shown, and not compared."""
+    labels = [0] * 80
+    answers = [0] * 30 + [0] * 20 + [1] * 10 + [1] * 20
+    ages = np.array(["young"] * 30 + ["old"] * 30 + [""] * 20, object)
+    way = _slices(_dataset(labels, answers, traits={"age": ages}))["age"]
+    by_name = {row["name"]: row for row in way["slices"]}
+    assert by_name["(empty)"]["small"]
+    assert not by_name["old"]["small"]
+    assert (way["gap"]["best"], way["gap"]["worst"]) == ("young", "old")
+    alone = _slices(_dataset(labels[:50], answers[:50], traits={"age": ages[:50]}))["age"]
+    assert alone["gap"] is None
+
+
+def test_a_column_of_many_values_is_cut() -> None:
+    """The most frequent values have a slice each, the others one together, none is lost."""
+    names = np.array([f"person {number % 40:02}" for number in range(100)] + ["me"] * 50, object)
+    way = _slices(_dataset([0] * 150, [0] * 150, traits={"who": names}))["who"]
+    assert len(way["slices"]) == 12
+    assert way["slices"][-1]["name"] == "other values"
+    assert sum(row["images"] for row in way["slices"]) == 150
+    assert "me" in {row["name"] for row in way["slices"]}
+
+
+def test_thirds_go_by_the_pixels() -> None:
+    """The dark third of the images is the one that is wrong, and is named so with its range."""
+    levels = [0] * 40 + [102] * 40 + [201] * 40
+    way = _slices(_dataset([1] * 40 + [0] * 80, levels))["brightness"]
+    assert [row["name"] for row in way["slices"]] == [
+        "darkest third (0 to 0)",
+        "middle third (102 to 102)",
+        "brightest third (201 to 201)",
+    ]
+    assert [row["accuracy"] for row in way["slices"]] == [0, 1, 1]
+
+
+def test_splits_are_told_apart_where_there_are_several(some: Dataset) -> None:
+    """With --split all of a data set with splits each has a slice; of one split there is none."""
+    assert "split" not in _slices(some)
+    splits = np.array(["train"] * 20 + ["test"] * 20, "U5")
+    way = _slices(replace(some, splits=splits))["split"]
+    assert [row["name"] for row in way["slices"]] == ["train", "test"]
+
+
+# --- through the command line
+
+
+@pytest.fixture
+def people(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A manifest of drawn faces with a column age."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    emotions = read_artifact(artifact).metadata.emotions
+    draw_dataset(tmp_path, counts={"faces": 4}, emotions=emotions, seed=9, size=64)
+    rows = [
+        f"{file.relative_to(tmp_path)},{file.parent.name},{'young' if number % 2 else 'old'}"
+        for number, file in enumerate(sorted((tmp_path / "faces").rglob("*.png")))
+    ]
+    (tmp_path / "people.csv").write_text("\n".join(["path,label,age", *rows]), encoding="utf-8")
+    return tmp_path / "people.csv"
+
+
+def _run(artifact: Path, out: Path, *arguments: str) -> Result:
+    words = ["evaluate", "--model", str(artifact), "--out", str(out), "--no-explain", *arguments]
+    return CliRunner().invoke(app, words)
+
+
+def test_evaluate_tells_results_by_a_column(artifact: Path, people: Path, tmp_path: Path) -> None:
+    """--slice-by gives each value of a manifest's column its figures, also in metrics.json."""
+    out = tmp_path / "report"
+    result = _run(artifact, out, "--data", f"manifest:{people}", "--slice-by", "age")
+    assert result.exit_code == 0, result.exception
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    ways = {way["by"]: way["slices"] for way in metrics["slices"]}
+    assert [(row["name"], row["images"]) for row in ways["age"]] == [("old", 6), ("young", 6)]
+    assert [row["name"] for row in ways["face size"]] == ["64 to 95"]
+    page = assert_self_contained((out / "report.html").read_text(encoding="utf-8"))
+    assert "column of the manifest" in page.words
+
+
+def test_columns_that_are_not_there_are_told(artifact: Path, people: Path, tmp_path: Path) -> None:
+    """A missing column, a source without columns and a model's own drawn data end in one error."""
+    out = tmp_path / "report"
+    result = _run(artifact, out, "--data", f"manifest:{people}", "--slice-by", "gender")
+    assert isinstance(result.exception, DataError)
+    assert "missing: gender" in str(result.exception)
+    faces = f"folder:{people.parent / 'faces'}"
+    result = _run(artifact, out, "--data", faces, "--slice-by", "age")
+    assert isinstance(result.exception, ConfigError)
+    assert "slice_by" in str(result.exception)
+    result = _run(artifact, out, "--slice-by", "age")
+    assert isinstance(result.exception, DataError)
+    assert "expected a manifest" in str(result.exception)
+    assert not out.exists()
+
+
+def test_a_manifest_whose_files_have_moved_is_told(
+    artifact: Path, people: Path, tmp_path: Path
+) -> None:
+    """One error that names the first file and what is wrong with it, and no report."""
+    (tmp_path / "faces").rename(tmp_path / "elsewhere")
+    result = _run(artifact, tmp_path / "report", "--data", f"manifest:{people}")
+    assert isinstance(result.exception, DataError)
+    assert "no such file" in str(result.exception)
+    assert not (tmp_path / "report").exists()
