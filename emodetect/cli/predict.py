@@ -71,6 +71,13 @@ PHOTOS_WITHOUT_PROGRESS = 20
     help="Write face crops here, in a folder for each emotion.",
 )
 @click.option(
+    "--explain",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write a picture for each face that shows what its answer rests on (Grad-CAM), named as "
+    "crops are. Loads TensorFlow; without worker processes.",
+)
+@click.option(
     "--force", is_flag=True, help="Replace FILE, and write into folders that hold files already."
 )
 @click.option("-0", "--null", is_flag=True, help="NUL ends a path in the list on standard input.")
@@ -95,6 +102,7 @@ def predict(
     resume: bool,
     annotate: Path | None,
     save_crops: Path | None,
+    explain: Path | None,
     force: bool,
     null: bool,
     workers: int | None,
@@ -110,6 +118,7 @@ def predict(
     find . -name '*.jpg' -print0 | emodetect predict - -0 --output emotions.csv
     emodetect predict crops/ --detector none --format csv > emotions.csv
     emodetect predict photo.jpg --uncertain-below 0.5
+    emodetect predict photo.jpg --explain why/
 
     An uncertain face has "uncertain" for its emotion in every format and a folder of that name
     among --save-crops. Its confidence and scores stay; the two highest scores are its guesses.
@@ -129,8 +138,10 @@ def predict(
 
     if null and LIST not in images:
         raise click.UsageError("-0 goes with -, a list on standard input.")
+    if explain is not None and workers:
+        raise click.UsageError("--explain goes without workers; leave --workers out.")
     form = _usable_format(output_format, output, resume=resume, force=force)
-    folders = [folder for folder in (annotate, save_crops) if folder is not None]
+    folders = [folder for folder in (annotate, save_crops, explain) if folder is not None]
     for folder in folders:
         check_output_folder(folder, force=force or resume)
     open_recognizer = partial(
@@ -141,6 +152,11 @@ def predict(
         uncertain_below=uncertain_below,
     )
     recognizer = open_recognizer()
+    explainer = None
+    if explain is not None:
+        from emodetect.evaluation.explain import GradCam
+
+        explainer = GradCam(recognizer.path)
     find = partial(find_photos, images, leave_out=folders)
     listed = _list_on_stdin(null=null) if LIST in images else ()
     photos = find(listed=listed, unique=bool(folders))
@@ -159,7 +175,7 @@ def predict(
         analysis = analyze_many(
             photos,
             recognizer,
-            PhotoOptions(min_confidence, annotate, save_crops, originals),
+            PhotoOptions(min_confidence, annotate, save_crops, originals, explain, explainer),
             open_recognizer=open_recognizer,
             workers=workers,
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -40,6 +41,14 @@ class Photo:
     inner: Path
 
 
+class Explainer(Protocol):
+    """Draws what a model's answers rest on."""
+
+    def draw(self, crops: Sequence[np.ndarray], faces: Sequence[Face]) -> Iterator[np.ndarray]:
+        """Yield a uint8 BGR picture for each face crop, at least one, and what was found in it."""
+        ...
+
+
 @dataclass(frozen=True)
 class PhotoOptions:
     """What to do with the faces of photos.
@@ -49,12 +58,21 @@ class PhotoOptions:
         annotate: folder for copies with boxes and labels drawn.
         save_crops: folder for face crops, in one folder for each emotion.
         originals: real paths that no copy or crop may overwrite.
+        explain: folder for a picture of each face that an `explainer` draws, named as crops are.
+        explainer: works in this process; no worker process is started then.
     """
 
     min_confidence: float = 0.0
     annotate: Path | None = None
     save_crops: Path | None = None
     originals: frozenset[str] = frozenset()
+    explain: Path | None = None
+    explainer: Explainer | None = None
+
+    @property
+    def needs_image(self) -> bool:
+        """Whether anything is drawn from the photo once its faces are classified."""
+        return any(folder is not None for folder in (self.annotate, self.save_crops, self.explain))
 
 
 @dataclass(frozen=True)
@@ -113,6 +131,8 @@ def analyze_many(
             cannot be started.
     """
     photos, options = iter(photos), options or PhotoOptions()
+    if options.explainer is not None:
+        workers = 0  # each would load TensorFlow
     if workers is None:
         workers = _usual_workers()
     if workers == 0:
@@ -179,8 +199,8 @@ def _detect(photo: Photo, recognizer: EmotionRecognizer, options: PhotoOptions) 
     size, color = recognizer.metadata.image_size, recognizer.metadata.color
     inputs = [to_input(recognizer.crop(image, box), size=size, color=color) for box in boxes]
     height, width = image.shape[:2]
-    keep = options.annotate is not None or options.save_crops is not None
-    return _Detected(photo, (width, height), boxes, inputs, image if keep else None, None)
+    kept = image if options.needs_image else None
+    return _Detected(photo, (width, height), boxes, inputs, kept, None)
 
 
 def _is_full(waiting: list[_Detected]) -> bool:
@@ -230,11 +250,16 @@ def _write_images(
     if options.annotate is not None:
         place = options.annotate / photo.inner
         _write_image(place, draw_faces(image, faces), options.originals)
-    if options.save_crops is not None:
-        for number, face in enumerate(faces, start=1):
-            name = f"{photo.inner.name}_{number}.png"
-            place = options.save_crops / face.emotion / photo.inner.parent / name
-            _write_image(place, recognizer.crop(image, face.box), options.originals)
+    crops = [recognizer.crop(image, face.box) for face in faces]
+    for folder, pictures in (
+        (options.save_crops, crops),
+        (options.explain, options.explainer.draw(crops, faces) if options.explainer else ()),
+    ):
+        if folder is not None and faces:
+            for number, (face, picture) in enumerate(zip(faces, pictures, strict=True), start=1):
+                name = f"{photo.inner.name}_{number}.png"
+                place = folder / face.emotion / photo.inner.parent / name
+                _write_image(place, picture, options.originals)
 
 
 def _write_image(path: Path, image: np.ndarray, originals: frozenset[str]) -> None:
