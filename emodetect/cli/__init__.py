@@ -8,6 +8,7 @@ import sys
 import click
 
 from emodetect.cli.bench import bench
+from emodetect.cli.compare import compare
 from emodetect.cli.config import config
 from emodetect.cli.data import data
 from emodetect.cli.demo import demo
@@ -26,7 +27,8 @@ def app() -> None:
     """Train, judge and run facial-emotion recognition on your own machine."""
 
 
-for command in (train, evaluate, predict, webcam, video, models, bench, data, config, demo):
+COMMANDS = (train, evaluate, compare, predict, webcam, video, models, bench, data, config, demo)
+for command in COMMANDS:
     app.add_command(command)
 
 

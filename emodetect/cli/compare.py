@@ -1,0 +1,125 @@
+"""`emodetect compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from emodetect.errors import EmodetectError
+
+if TYPE_CHECKING:
+    from emodetect.data.dataset import Dataset
+    from emodetect.evaluation.entrants import Entrant
+
+
+@click.command()
+@click.argument(
+    "folders", nargs=-1, required=True, metavar="RUN_OR_REPORT...", type=click.Path(path_type=Path)
+)
+@click.option(
+    "--common", is_flag=True, help="Where the images are not the same, compare on those in common."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="comparison",
+    show_default=True,
+    help="Folder of compare.html and compare.json.",
+)
+@click.option("--force", is_flag=True, help="Write into a folder that holds files already.")
+def compare(folders: tuple[Path, ...], common: bool, out: Path, force: bool) -> None:
+    """Put models side by side on the same images: report folders of evaluate, or run folders.
+
+    \b
+    emodetect compare runs/first runs/second
+    emodetect compare evaluation-test runs/mine/evaluation-test --out first-or-mine
+
+    The first one is the reference. Differences have intervals by the paired bootstrap and are
+    tested by McNemar's test, corrected by Holm's method where there are several. A run without a
+    report is evaluated on its own test split.
+    """
+    if not 2 <= len(folders) <= 26:
+        raise click.UsageError(f"Name 2 to 26 runs or reports, got {len(folders)}.")
+    import json
+
+    from emodetect.evaluation.compare import compare_models, match_images
+    from emodetect.evaluation.compare_page import write_compare_page
+    from emodetect.evaluation.entrants import open_entrant
+    from emodetect.outputs import check_output_folder
+
+    check_output_folder(out, force=force)
+    entrants = [open_entrant(folder) for folder in folders]
+    names = [entrant.name for entrant in entrants]
+    matched, left_out = match_images(
+        names, [entrant.answers for entrant in entrants], common=common
+    )
+    comparison = {**compare_models(names, matched), "left_out": left_out}
+    _print(comparison)
+    page, numbers = out / "compare.html", out / "compare.json"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        numbers.write_text(json.dumps(comparison, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise EmodetectError(f"{out}: cannot be written: {error.strerror}.") from None
+    write_compare_page(comparison, matched, page, images=_images(entrants[0]))
+    click.echo(f"{page}\n{numbers}")
+
+
+def _images(entrant: Entrant) -> Dataset | str:
+    """Return the data that a model was evaluated on; or why not, which is no error here."""
+    from emodetect.evaluation.entrants import open_images
+
+    try:
+        return open_images(entrant)
+    except EmodetectError as error:
+        click.echo(f"without pictures: {error}", err=True)
+        return str(error)
+
+
+def _print(comparison: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from emodetect.evaluation.compare_page import LETTERS, p_text, points
+    from emodetect.evaluation.report_page import percent
+
+    models, comparisons = comparison["models"], comparison["comparisons"]
+    for letter, model, count in zip(LETTERS, models, comparison["left_out"], strict=False):
+        left_out = f" ({count:,} images left out)" if count else ""
+        click.echo(f"{letter}: {model['name']}{left_out}")
+    table = Table(title=f"{comparison['images']:,} images, compared with A")
+    for name in ("", "accuracy", "points", "95 %", "only A right", "only it right", "p"):
+        table.add_column(name, justify="right")
+    table.add_row("A", percent(models[0]["figures"]["accuracy"]))
+    for letter, model, row in zip(LETTERS[1:], models[1:], comparisons, strict=False):
+        change = row["differences"]["accuracy"]
+        table.add_row(
+            letter,
+            percent(model["figures"]["accuracy"]),
+            points(change["difference"]),
+            " to ".join(map(points, change["interval_95"])),
+            f"{row['only_reference_right']:,}",
+            f"{row['only_other_right']:,}",
+            p_text(row["mcnemar_p"]),
+        )
+    recalls = Table(title="recall")
+    recalls.add_column("emotion")
+    for name in ("images", *LETTERS[: len(models)]):
+        recalls.add_column(name, justify="right")
+    for emotion, first in comparisons[0]["recall"].items():
+        others = (row["recall"][emotion]["other"] for row in comparisons)
+        recalls.add_row(
+            emotion,
+            f"{first['images']:,}",
+            percent(first["reference"]),
+            *(f"{percent(other)} ({points(other - first['reference'])})" for other in others),
+        )
+    console = Console()
+    console.print(table)
+    console.print(recalls)
+    click.echo(
+        "[95 % by the paired bootstrap; p by McNemar's exact test"
+        + (", corrected by Holm's method]" if comparison["holm"] else "]")
+    )

@@ -1,0 +1,98 @@
+"""The models of a comparison, by the run or report folders that a user names."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emodetect.artifact import read_artifact
+from emodetect.config import load_config
+from emodetect.data.dataset import Dataset
+from emodetect.data.sources import READERS
+from emodetect.errors import DataError
+from emodetect.evaluation import answers
+from emodetect.evaluation.answers import Answers, read_answers
+from emodetect.evaluation.predictions import predict_images
+from emodetect.evaluation.selection import select_images
+from emodetect.evaluation.sources import (
+    OWN_DATA,
+    open_source,
+    open_training_data,
+    training_config,
+)
+from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.shipped import model_path
+
+MODEL = "best_model.keras"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entrant:
+    """A model of a comparison.
+
+    Attributes:
+        name: the folder, as the user named it.
+        told: what metrics.json tells of the model and its data.
+    """
+
+    name: str
+    answers: Answers
+    told: dict[str, Any]
+
+
+def open_entrant(folder: Path) -> Entrant:
+    """Read the answers of a report folder, or those of a run on its own test split.
+
+    A run whose report `evaluation-test` is newer than its model has them there; of another the
+    model is evaluated.
+
+    Raises:
+        DataError: for a folder that is neither, and data that cannot be read.
+        ModelError: for a model that cannot be used.
+    """
+    if (folder / answers.FILE).is_file():
+        return _from_report(folder, str(folder))
+    model, report = folder / MODEL, folder / "evaluation-test"
+    if not model.is_file():
+        raise DataError(
+            f"{folder}: expected a report folder of evaluate (with {answers.FILE}) or a run "
+            f"folder (with {MODEL}); a report of an earlier version: run evaluate again."
+        )
+    file = report / answers.FILE
+    if file.is_file() and file.stat().st_mtime >= model.stat().st_mtime:
+        return _from_report(report, str(folder))
+    recognizer = EmotionRecognizer(model, detector="none")
+    dataset = open_training_data(training_config(recognizer.metadata), recognizer.metadata)
+    predictions = predict_images(recognizer, dataset, select_images(dataset, "test").members)
+    told = {"model": str(model), "data": OWN_DATA, "faces": None}
+    return Entrant(name=str(folder), answers=predictions, told=told)
+
+
+def open_images(entrant: Entrant) -> Dataset:
+    """Load the data that a model was evaluated on, for its images.
+
+    Raises EmodetectError where the model or the data are no longer where they were.
+    """
+    try:
+        model, data, faces = (entrant.told[key] for key in ("model", "data", "faces"))
+    except KeyError as error:
+        raise DataError(f"{entrant.name}: its metrics.json does not tell its {error}.") from None
+    metadata = read_artifact(model_path(model)).metadata
+    if ":" in data and data.partition(":")[0] in READERS:
+        return open_source(data, metadata, faces=faces)
+    config = training_config(metadata) if data == OWN_DATA else load_config(data)
+    return open_training_data(config, metadata)
+
+
+def _from_report(report: Path, name: str) -> Entrant:
+    try:
+        told = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        told = {}
+    return Entrant(
+        name=name,
+        answers=read_answers(report / answers.FILE),
+        told=told if isinstance(told, dict) else {},
+    )

@@ -1,0 +1,229 @@
+"""`compare`: statistics against values worked out by hand, pairing, and the page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from test_report import assert_self_contained
+
+from emodetect.artifact import read_artifact
+from emodetect.cli import app
+from emodetect.data.synthetic import draw_dataset
+from emodetect.errors import DataError, EmodetectError
+from emodetect.evaluation.answers import Answers, write_answers
+from emodetect.evaluation.compare import (
+    compare_models,
+    holm,
+    match_images,
+    mcnemar_p,
+    only_right,
+)
+
+EMOTIONS = ("happy", "sad")
+
+
+def _answers(
+    labels: list[int], predicted: list[int], emotions: tuple[str, ...] = EMOTIONS
+) -> Answers:
+    probabilities = np.full((len(labels), len(emotions)), 0.1, np.float32)
+    probabilities[np.arange(len(labels)), predicted] = 0.8
+    return Answers(
+        emotions=emotions,
+        labels=np.array(labels),
+        probabilities=probabilities,
+        paths=np.array([f"{number}.png" for number in range(len(labels))], object),
+    )
+
+
+def test_mcnemar_is_exact() -> None:
+    """5 against 15 is a binomial test of a fair coin; equal or no differences say nothing."""
+    assert mcnemar_p(5, 15) == pytest.approx(0.04139, abs=1e-5)
+    assert mcnemar_p(0, 10) == pytest.approx(2 / 2**10)
+    assert mcnemar_p(7, 7) == 1
+    assert mcnemar_p(0, 0) == 1
+
+
+def test_holm_corrects_by_rank_and_never_falls() -> None:
+    """The smallest is taken times their number, the next times one less, up to 1."""
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.6, 0.9]) == [1, 1]
+    assert holm([0.02]) == [0.02]
+
+
+def test_the_comparison_is_that_worked_out_by_hand() -> None:
+    """Differences, who is right where, recalls and disagreements follow their definitions."""
+    # 100 images, half happy. A errs on the last 20 happy ones, B on the first 10 and those.
+    labels = [0] * 50 + [1] * 50
+    first = [0] * 30 + [1] * 20 + [1] * 50
+    second = [1] * 10 + [0] * 20 + [0] * 5 + [1] * 15 + [1] * 50
+    comparison = compare_models(["A", "B"], [_answers(labels, first), _answers(labels, second)])
+    (row,) = comparison["comparisons"]
+    assert comparison["holm"] is False
+    assert row["differences"]["accuracy"]["difference"] == pytest.approx(-0.05)
+    low, high = row["differences"]["accuracy"]["interval_95"]
+    assert low < -0.05 < high
+    # The standard error of the paired difference is sqrt(15 - 25 / 100) / 100 = 0.038.
+    assert high - low == pytest.approx(2 * 1.96 * 0.0384, rel=0.15)
+    assert (row["both_right"], row["neither_right"]) == (70, 15)
+    assert (row["only_reference_right"], row["only_other_right"]) == (10, 5)
+    assert row["mcnemar_p"] == mcnemar_p(10, 5)
+    assert row["recall"]["happy"] == {"images": 50, "reference": 0.6, "other": 0.5}
+    assert row["disagreements"] == [["happy", "sad", 10], ["sad", "happy", 5]]
+
+
+def test_the_same_answers_differ_by_nothing() -> None:
+    """Paired, a model differs from itself by exactly 0, whatever is drawn."""
+    same = _answers([0, 1] * 20, [0, 0] * 20)
+    comparison = compare_models(["A", "B", "C"], [same, same, same], resamples=100)
+    assert comparison["holm"] is True
+    for row in comparison["comparisons"]:
+        for change in row["differences"].values():
+            assert change == {"difference": 0, "interval_95": [0, 0]}
+        assert row["mcnemar_p"] == 1
+        assert row["disagreements"] == []
+
+
+def test_a_better_model_has_an_interval_above_zero() -> None:
+    """Where the second is right on 30 more of 100, its accuracy and log-loss say so."""
+    labels = [0, 1] * 50
+    worse = [0 if number < 60 else label for number, label in enumerate(labels)]
+    pair = [_answers(labels, worse), _answers(labels, labels)]
+    (row,) = compare_models(["A", "B"], pair)["comparisons"]
+    assert row["differences"]["accuracy"]["difference"] == pytest.approx(0.3)
+    assert row["differences"]["accuracy"]["interval_95"][0] > 0.2
+    assert row["differences"]["log_loss"]["interval_95"][1] < 0
+    assert row["mcnemar_p"] < 1e-6
+    assert only_right(*pair).tolist() == []
+    assert len(only_right(*pair[::-1])) == 30
+
+
+def test_images_are_matched_by_name() -> None:
+    """Models with other orders of images and of emotions are compared image by image."""
+    labels = [0, 1, 0, 1, 1]
+    first = _answers(labels, [0, 1, 0, 0, 1])
+    turned = _answers([1 - label for label in labels], [1, 0, 1, 1, 0], ("sad", "happy"))
+    order = np.array([4, 2, 0, 1, 3])
+    mixed = replace(
+        turned,
+        labels=turned.labels[order],
+        probabilities=turned.probabilities[order],
+        paths=turned.paths[order],
+    )
+    matched, left_out = match_images(["A", "B"], [first, mixed])
+    assert left_out == [0, 0]
+    assert matched[1].paths.tolist() == first.paths.tolist()
+    (row,) = compare_models(["A", "B"], matched, resamples=100)["comparisons"]
+    assert row["differences"]["accuracy"]["difference"] == 0
+    assert row["disagreements"] == []
+
+
+def test_crops_of_one_photo_stay_apart() -> None:
+    """Faces of the same path are matched by their order, none is lost."""
+    answers = replace(
+        _answers([0, 1, 0], [0, 1, 1]), paths=np.array(["a.png", "a.png", "b.png"], object)
+    )
+    matched, _ = match_images(["A", "B"], [answers, answers])
+    assert matched[1].predicted.tolist() == [0, 1, 1]
+
+
+def test_other_images_are_refused() -> None:
+    """Sets that differ are told with their sizes; --common takes what is in both."""
+    long, short = _answers([0, 1, 0], [0, 1, 1]), _answers([0, 1], [1, 1])
+    with pytest.raises(DataError, match=r"3 \(A\), 2 \(B\), of which 2 are common.*--common"):
+        match_images(["A", "B"], [long, short])
+    matched, left_out = match_images(["A", "B"], [long, short], common=True)
+    assert [len(entry.labels) for entry in matched] == [2, 2]
+    assert left_out == [1, 0]
+    elsewhere = replace(short, paths=np.array(["x", "y"], object))
+    with pytest.raises(DataError, match="no image is common"):
+        match_images(["A", "B"], [long, elsewhere], common=True)
+
+
+def test_other_labels_are_refused() -> None:
+    """Models judged by different truths are not compared; the first such image is named."""
+    with pytest.raises(DataError, match=r"of 1 images differ.*2\.png: happy and sad"):
+        match_images(["A", "B"], [_answers([0, 1, 0], [0] * 3), _answers([0, 1, 1], [0] * 3)])
+
+
+# --- through the command line
+
+
+@pytest.fixture
+def reports(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Two reports on four drawn faces of each emotion; the second's answers are turned."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    emotions = read_artifact(artifact).metadata.emotions
+    draw_dataset(tmp_path, counts={"faces": 4}, emotions=emotions, seed=9, size=64)
+    data = f"folder:{tmp_path / 'faces'}"
+    folders = tmp_path / "first", tmp_path / "second"
+    words = ["evaluate", "--model", str(artifact), "--data", data, "--no-explain", "--out"]
+    result = CliRunner().invoke(app, [*words, str(folders[0])])
+    assert result.exit_code == 0, result.exception
+    from emodetect.evaluation.answers import read_answers
+
+    answers = read_answers(folders[0] / "predictions.csv")
+    folders[1].mkdir()
+    turned = replace(answers, probabilities=np.roll(answers.probabilities, 1, axis=1))
+    write_answers(turned, folders[1] / "predictions.csv")
+    return folders
+
+
+def _compare(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["compare", *map(str, arguments)])
+
+
+def test_compare_leaves_a_page_and_figures(reports: tuple[Path, Path], tmp_path: Path) -> None:
+    """Print, compare.json and a self-contained compare.html tell the same, with faces."""
+    out = tmp_path / "out"
+    result = _compare(*reports, "--out", out)
+    assert result.exit_code == 0, result.exception
+    told = json.loads((out / "compare.json").read_text(encoding="utf-8"))
+    assert told["images"] == 12
+    assert [model["name"] for model in told["models"]] == list(map(str, reports))
+    (row,) = told["comparisons"]
+    right = [model["figures"]["accuracy"] * 12 for model in told["models"]]
+    assert row["only_other_right"] - row["only_reference_right"] == pytest.approx(
+        right[1] - right[0]
+    )
+    page = (out / "compare.html").read_text(encoding="utf-8")
+    tags = assert_self_contained(page)
+    assert tags.tags.count("img") == row["only_other_right"] + row["only_reference_right"] > 0
+    assert f"{100 * told['models'][1]['figures']['accuracy']:.1f} %" in result.stdout
+    again = _compare(*reports, "--out", out)
+    assert isinstance(again.exception, EmodetectError)
+    assert "--force" in str(again.exception)
+    assert _compare(*reports, "--out", out, "--force").exit_code == 0
+
+
+def test_compare_goes_without_pictures_where_the_data_moved(
+    reports: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The figures need only the reports; that the faces are gone is said and no failure."""
+    (tmp_path / "faces").rename(tmp_path / "elsewhere")
+    result = _compare(*reports, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.exception
+    assert "without pictures" in result.stderr
+    page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
+    assert "Without pictures" in assert_self_contained(page).words
+
+
+def test_compare_takes_a_run(artifact: Path, tmp_path: Path) -> None:
+    """A run folder without a report is evaluated on its own test split."""
+    result = _compare(artifact.parent, artifact.parent, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.exception
+    told = json.loads((tmp_path / "out" / "compare.json").read_text(encoding="utf-8"))
+    assert told["images"] == 30
+    assert not (artifact.parent / "evaluation-test").exists()
+
+
+def test_folders_of_something_else_are_told(tmp_path: Path) -> None:
+    """A folder that is neither run nor report, and a single one, end in one clear error."""
+    result = _compare(tmp_path, tmp_path, "--out", tmp_path / "out")
+    assert isinstance(result.exception, DataError)
+    assert "predictions.csv" in str(result.exception)
+    assert _compare(tmp_path).exit_code == 2
