@@ -86,6 +86,8 @@ def test_only_the_learn_flow_imports_tensorflow_on_loading() -> None:
         ["webcam", "--help"],
         ["video", "--help"],
         ["bench", "--help"],
+        ["evaluate", "--help"],
+        ["compare", "--help"],
         ["config", "list"],
         ["models"],
         ["models", "show", DEFAULT_MODEL],

@@ -80,7 +80,12 @@ def _page(
 ) -> str:
     metrics = {"model": model, "data": "folder:faces", "split": "test", **evaluation.metrics}
     metadata = Metadata(
-        name=model, emotions=EMOTIONS, image_size=16, color="gray", config={"data": {"path": model}}
+        name=model,
+        emotions=EMOTIONS,
+        image_size=16,
+        color="gray",
+        config={"data": {"path": model}},
+        dataset={"fingerprint": "of mine"},
     )
     predictions = evaluation.predictions
     figures = {
@@ -238,20 +243,25 @@ def test_colour_images_keep_their_colours(tmp_path: Path) -> None:
     assert picture[0, 0].tolist() == [0, 0, 240]
 
 
-def test_the_history_of_the_run_is_drawn(some: Dataset, tmp_path: Path) -> None:
-    """With history.csv and run.json beside the model its curves and summary are on the page."""
+def test_the_history_of_its_own_run_is_drawn(some: Dataset, tmp_path: Path) -> None:
+    """The curves and summary of the run that the model lies in are shown, those of others not."""
     evaluation = _evaluate(some)
-    (tmp_path / "history.csv").write_text(
+    history, record = tmp_path / "history.csv", tmp_path / "run.json"
+    history.write_text(
         "epoch,accuracy,loss,val_accuracy,val_loss\n0,0.5,1,0.4,1.2\n1,0.6,0.9,0.5,1.1\n"
     )
-    (tmp_path / "run.json").write_text(json.dumps({"summary": ["a good fit & more"]}))
+    told = {"summary": ["a good fit & more"], "dataset": {"fingerprint": "of mine"}}
+    record.write_text(json.dumps(told))
     page = _page(evaluation, tmp_path)
     assert "Accuracy and loss by epoch" in page
     assert "a good fit &amp; more" in page
     assert_self_contained(page)
-    (tmp_path / "history.csv").write_text("epoch,price\n0,3\n")
-    (tmp_path / "run.json").write_text("{")
+    history.write_text("epoch,price\n0,3\n")
     assert "is no history of a training run" in _page(evaluation, tmp_path)
+    record.write_text(json.dumps({**told, "dataset": {"fingerprint": "of another"}}))
+    page = _page(evaluation, tmp_path)
+    assert "there are no curves" in page
+    assert "a good fit" not in page
 
 
 def test_a_page_of_thousands_of_images_stays_small(tmp_path: Path) -> None:

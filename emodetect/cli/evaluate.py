@@ -185,8 +185,8 @@ def evaluate(
         dataset = open_training_data(config, recognizer.metadata, slice_by=slice_by)
     split = split or ("test" if "test" in dataset.splits else "all")
     # Of the file that the user named: a foreign one is compiled into the cache.
-    home = Path() if model is None or model in shipped_models() else Path(model).parent
-    out = out or home / f"evaluation-{split}"
+    home = None if model is None or model in shipped_models() else Path(model).parent
+    out = out or (home or Path()) / f"evaluation-{split}"
     check_output_folder(out, force=force)
     trained_on = {
         name: open_source(
@@ -255,6 +255,13 @@ def _print(metrics: dict[str, Any]) -> None:
     _print_figures(metrics)
     if metrics["robustness"]:
         _print_robustness(metrics)
+    for way in metrics["slices"]:
+        if gap := way["gap"]:
+            chance = " (may be chance)" if gap["overlap"] else ""
+            click.echo(
+                f"gap by {way['by']}: {gap['points']:.1f} points, best {gap['best']}, worst "
+                f"{gap['worst']}{chance}"
+            )
     if metrics["never_predicted"]:
         click.echo(f"never predicted: {', '.join(metrics['never_predicted'])}")
     if metrics["absent"]:

@@ -41,6 +41,7 @@ EXAMPLES = 6  # of each emotion, right and wrong
 SHOWN_SIDE = 96  # pixels a side of a face on the page, at most
 NAMED_AT_MOST = 200
 DASH = "—"
+NO_RUN = "The history of its training is not beside the model, so there are no curves."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +49,13 @@ class JudgedModel:
     """What a report tells of a model beside its figures.
 
     Attributes:
-        run: the folder that may hold the history of its training.
+        run: the folder that the model lies in, which may be that of its run; None for a shipped
+            model.
         heat: Grad-CAM of `Predictions.worst_mistakes`; or why there is none, a sentence.
     """
 
     metadata: Metadata
-    run: Path
+    run: Path | None
     heat: HeatMaps | str
 
 
@@ -67,7 +69,8 @@ def write_report_page(
 ) -> None:
     """Write the page; see `report.write_report`."""
     heat = judged.heat
-    curves = _curves(judged.run)
+    record = _run_record(judged)
+    curves = _curves(judged.run) if judged.run and record else NO_RUN
     write_page(
         "report.html",
         path,
@@ -88,7 +91,7 @@ def write_report_page(
         examples=list(_examples(predictions)),
         curves=curves if isinstance(curves, Markup) else None,
         no_curves=curves,
-        run=_run_summary(judged.run),
+        run=record.get("summary", []),
         metadata=judged.metadata,
         config=list(_flat(judged.metadata.config)),
         named_at_most=NAMED_AT_MOST,
@@ -236,25 +239,27 @@ def _face(predictions: Predictions, place: int) -> dict[str, Any]:
     }
 
 
+def _run_record(judged: JudgedModel) -> dict[str, Any]:
+    """Return run.json where the model lies in the folder of its own run; else nothing."""
+    if judged.run is None:
+        return {}
+    try:
+        record = json.loads((judged.run / "run.json").read_text(encoding="utf-8"))
+        trained_on, summary = record["dataset"]["fingerprint"], record["summary"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    own = trained_on == judged.metadata.dataset.get("fingerprint") and isinstance(summary, list)
+    return record if own else {}
+
+
 def _curves(run: Path) -> Markup | str:
     """Return the learning curves of a run folder, or why there are none."""
     history = run / "history.csv"
-    if not history.is_file():
-        return "The history of its training is not beside the model, so there are no curves."
     try:
         figure = plots.learning_curves(history)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"{history} is no history of a training run ({first_line(error)})."
     return to_svg(figure, name="curves", title="Accuracy and loss by epoch")
-
-
-def _run_summary(run: Path) -> list[str]:
-    """Return what the run said of itself at its end; nothing where that cannot be read."""
-    try:
-        lines = json.loads((run / "run.json").read_text(encoding="utf-8"))["summary"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-    return [str(line) for line in lines] if isinstance(lines, list) else []
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
