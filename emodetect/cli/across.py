@@ -27,7 +27,7 @@ def evaluate_matrix(
     classes: str | None,
     exclude_duplicates_of: Sequence[str],
     tta: Literal["flip"] | None,
-    bootstrap: int | None,
+    bootstrap: int,
     out: Path,
     force: bool,
 ) -> None:
@@ -81,11 +81,8 @@ def _figures(cell: Cell) -> str:
     metrics = cell.metrics
     lines = []
     for key, name in SHOWN.items():
-        line = f"{name} {metrics[key]:.4f}"
-        if metrics["intervals_95"]:
-            low, high = metrics["intervals_95"][key]
-            line += f" ({low:.4f} to {high:.4f})"
-        lines.append(line)
+        low, high = metrics["intervals_95"][key]
+        lines.append(f"{name} {metrics[key]:.4f} ({low:.4f} to {high:.4f})")
     lines[0] += " *" if cell.same_data else ""
     available = sum(cell.available.values())
     lines.append(f"{metrics['images']:,} of {available:,} images")

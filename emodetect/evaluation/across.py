@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from emodetect.artifact import Metadata
 from emodetect.config import DataConfig
@@ -19,7 +18,7 @@ from emodetect.data.dataset import Dataset, load_for_evaluation
 from emodetect.emotions import canonical_emotion, in_canonical_order
 from emodetect.errors import DataError
 from emodetect.evaluation.evaluate import evaluate_model
-from emodetect.evaluation.plots import DPI, INK
+from emodetect.evaluation.intervals import RESAMPLES
 from emodetect.evaluation.predictions import Tta
 from emodetect.evaluation.selection import Selection, select_images
 from emodetect.evaluation.sources import (
@@ -28,6 +27,7 @@ from emodetect.evaluation.sources import (
     source_config,
     training_config,
 )
+from emodetect.evaluation.style import INK, new_figure, save_png, styled
 from emodetect.inference.recognizer import EmotionRecognizer
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ def evaluate_across(
     emotions: Sequence[str] | None = None,
     exclude_duplicates_of: Sequence[str] = (),
     tta: Tta | None = None,
-    bootstrap: int | None = None,
+    bootstrap: int = RESAMPLES,
 ) -> list[Cell]:
     """Judge each model on each data set; the cells are in the order of models, then of sources.
 
@@ -203,7 +203,7 @@ def _split_as_in_training(model: NamedModel, source: Source, config: DataConfig)
     return open_training_data(training, model.recognizer.metadata)
 
 
-def _evaluate(task: _Task, *, tta: Tta | None, bootstrap: int | None) -> Cell:
+def _evaluate(task: _Task, *, tta: Tta | None, bootstrap: int) -> Cell:
     evaluation = evaluate_model(
         task.model.recognizer, task.dataset, task.selection, tta=tta, bootstrap=bootstrap
     )
@@ -258,13 +258,13 @@ def _write_table(cells: Sequence[Cell], path: Path) -> None:
             )
 
 
+@styled()
 def _plot(cells: Sequence[Cell], out: Path) -> None:
     """Draw the balanced accuracy as colour, with the chief figures of each cell."""
     models = list(dict.fromkeys(cell.model for cell in cells))
     sources = list(dict.fromkeys(cell.data for cell in cells))
     shares = np.array([cell.metrics["balanced_accuracy"] for cell in cells])
-    size = (3.2 + 2.0 * len(sources), 1.9 + 1.0 * len(models))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(3.2 + 2.0 * len(sources), 1.9 + 1.0 * len(models))
     axes = figure.subplots()
     axes.imshow(
         shares.reshape(len(models), len(sources)), cmap="Blues", vmin=0, vmax=1, aspect="auto"
@@ -287,7 +287,7 @@ def _plot(cells: Sequence[Cell], out: Path) -> None:
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
     if any(cell.same_data for cell in cells):
         figure.supxlabel("* data that the model was trained on", fontsize=8)
-    figure.savefig(out, dpi=DPI)
+    save_png(figure, out)
 
 
 def _shortened(*lines: str, longest: int = 28) -> str:
