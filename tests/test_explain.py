@@ -80,7 +80,7 @@ def test_the_heat_lies_where_the_network_looks(end: str, tmp_path: Path) -> None
 
 def test_sure_answers_are_explained_too(tmp_path: Path) -> None:
     """Where the softmax is at 1 and flat, the score before it still tells what spoke for it."""
-    explainer = GradCam(_artifact(_corners("softmax", sure=1000.0), tmp_path))
+    explainer = GradCam(_artifact(_corners("softmax", sure=1e6), tmp_path))
     image = np.zeros((1, SIDE, SIDE, 1), np.uint8)
     image[0, 2, 3] = 255
     (heat,) = explainer.explain(image, np.array([0]))

@@ -199,6 +199,7 @@ def test_a_class_never_predicted_and_an_absent_one_are_told(tmp_path: Path) -> N
         warnings.simplefilter("error")
         page = _page(_evaluate(dataset), tmp_path)
     words = assert_self_contained(page).words
+    assert page.count("<td>—</td>") == 1
     assert "Never predicted: happy, sad. Precision then has no value (—)." in words
     assert "No images of: sad." in words
     assert "nan" not in words.lower()
@@ -277,16 +278,18 @@ def test_a_page_of_thousands_of_images_stays_small(tmp_path: Path) -> None:
 def test_predictions_can_be_read_again(some: Dataset, tmp_path: Path) -> None:
     """predictions.csv holds every answer exactly, whatever the images are called."""
     names = np.array(['a,"b"\n.png', "\udcff.png", *some.paths[2:]], object)
-    evaluation = _evaluate(replace(some, paths=names))
-    write_answers(evaluation.predictions, tmp_path / "predictions.csv")
+    drawn = np.random.default_rng(0).dirichlet(np.ones(3), len(names)).astype(np.float32)
+    given = replace(_evaluate(some).predictions, paths=names, probabilities=drawn)
+    write_answers(given, tmp_path / "predictions.csv")
     answers = read_answers(tmp_path / "predictions.csv")
     assert answers.emotions == EMOTIONS
     assert answers.paths.tolist() == ['a,"b"\n.png', "\\udcff.png", *some.paths[2:]]
-    np.testing.assert_array_equal(answers.labels, evaluation.predictions.labels)
-    np.testing.assert_array_equal(answers.probabilities, evaluation.predictions.probabilities)
+    np.testing.assert_array_equal(answers.labels, given.labels)
+    np.testing.assert_array_equal(answers.probabilities, given.probabilities)
     with (tmp_path / "predictions.csv").open(newline="", encoding="utf-8") as file:
         row = list(csv.DictReader(file))[4]
-    assert (row["path"], row["true"], row["predicted"]) == ("4.png", "happy", "sad")
+    predicted = EMOTIONS[drawn[4].argmax()]
+    assert (row["path"], row["true"], row["predicted"]) == ("4.png", "happy", predicted)
 
 
 @pytest.mark.parametrize(
