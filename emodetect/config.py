@@ -530,6 +530,8 @@ def _explain(detail: Any) -> str:
 def _section_at(location: Sequence[str]) -> type[BaseModel] | None:
     section: type[BaseModel] = ExperimentConfig
     for part in location:
+        if part not in section.model_fields:  # of a section that was checked alone
+            return None
         annotation = section.model_fields[part].annotation
         if not isinstance(annotation, type) or not issubclass(annotation, BaseModel):
             return None

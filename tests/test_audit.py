@@ -330,3 +330,23 @@ def test_single_images_and_empty_sources(tmp_path: Path) -> None:
     figures = write_audit(look(tmp_path), tmp_path / "out")
     assert figures["images"] == 1
     assert "no split" in (tmp_path / "out/audit.html").read_text()
+
+
+def test_a_manifest_of_the_users_own_stays(clean: Path, tmp_path: Path) -> None:
+    """--force replaces an earlier audit, never a manifest.csv that somebody made."""
+    audit, out = look(clean), tmp_path / "mine"
+    save(out / "a.png", face(1))
+    (out / "manifest.csv").write_text("path,label\na.png,happy\n")
+    with pytest.raises(EmodetectError, match="no audit made"):
+        write_audit(audit, out, force=True)
+    assert (out / "manifest.csv").read_text() == "path,label\na.png,happy\n"
+    write_audit(audit, tmp_path / "out")
+    write_audit(audit, tmp_path / "out", force=True)
+
+
+def test_long_strips_have_no_face(tmp_path: Path) -> None:
+    """Squared for the search, a long strip would take more memory than there is."""
+    save(tmp_path / "faces" / "happy" / "strip.png", np.full((2, 60_000, 3), 128, np.uint8))
+    save(tmp_path / "faces" / "sad" / "1.png", face(1, "sad"))
+    audit = audit_sources([f"folder:{tmp_path / 'faces'}"], detector="haar")
+    assert "happy/strip.png" in flagged(audit, "no_face")

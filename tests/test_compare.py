@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from emodetect.evaluation.compare import (
     mcnemar_p,
     only_right,
 )
+from emodetect.evaluation.entrants import open_entrant
 
 EMOTIONS = ("happy", "sad")
 
@@ -219,6 +221,23 @@ def test_compare_takes_a_run(artifact: Path, tmp_path: Path) -> None:
     told = json.loads((tmp_path / "out" / "compare.json").read_text(encoding="utf-8"))
     assert told["images"] == 30
     assert not (artifact.parent / "evaluation-test").exists()
+
+
+@pytest.mark.parametrize("damage", ["nan", "cut"])
+def test_damaged_predictions_are_told(
+    reports: tuple[Path, Path], tmp_path: Path, damage: str
+) -> None:
+    """A probability that is none, or rows that are gone, are no figures of a comparison."""
+    report = tmp_path / "damaged"
+    shutil.copytree(reports[0], report)
+    lines = (report / "predictions.csv").read_text().splitlines()
+    if damage == "nan":
+        lines[1] = ",".join([*lines[1].split(",")[:-1], "nan"])
+    else:
+        lines = lines[:-1]
+    (report / "predictions.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match="run evaluate again"):
+        open_entrant(report)
 
 
 def test_folders_of_something_else_are_told(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from emodetect.data.synthetic import draw_face
 from emodetect.errors import DataError, EmodetectError
 
 SPLITS = ("train", "val", "test")
+# The masked CRC-32C of the length 2**60, which TensorFlow would believe.
+BOMB_CHECKSUM = bytes.fromhex("c4234e8e")
 
 
 def source(path: Path, kind: str = "folder", **values: Any) -> DataConfig:
@@ -176,6 +178,42 @@ def test_unreadable_images_are_named_and_left_out(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "bad.png" in result.output
     assert "4 images" in result.output
+
+
+def test_the_data_itself_is_never_replaced(tmp_path: Path) -> None:
+    """Neither a csv by a part of itself, nor a folder by what is made of a folder in it."""
+    data = draw(tmp_path / "data")
+    table = tmp_path / "faces.csv"
+    convert(source(data), table, layout="fer2013_csv")
+    held = table.read_bytes()
+    with pytest.raises(EmodetectError, match="name another place"):
+        convert(source(table, "fer2013_csv"), table, layout="fer2013_csv", force=True)
+    assert table.read_bytes() == held
+    made = tmp_path / "made"
+    convert(source(data), made, layout="folder")
+    for out in (made, made / "train" / "new"):
+        with pytest.raises(EmodetectError, match="name another place"):
+            convert(source(made / "train"), out, layout="folder", force=True)
+    assert len(list(made.rglob("*.png"))) == 12
+
+
+def test_hidden_names_are_found_again(tmp_path: Path) -> None:
+    """An image whose name begins with a dot is written under one that readers do not pass over."""
+    data = draw(tmp_path / "data", splits=("train",))
+    (data / "train" / "happy" / "0.png").rename(data / "a.png")
+    rows = ["path,label", "train/happy/1.png,happy", ".a.png,happy", "train/sad/0.png,sad"]
+    (data / "a.png").rename(data / ".a.png")
+    (data / "rows.csv").write_text("\n".join(rows) + "\n")
+    convert(source(data / "rows.csv", "manifest"), tmp_path / "out", layout="folder")
+    assert len(list_samples(source(tmp_path / "out")).samples) == 3
+
+
+def test_a_record_longer_than_its_file_is_told(tmp_path: Path) -> None:
+    """A length of 2**60 is one line, and takes no memory."""
+    shard = tmp_path / "bomb.tfrecord"
+    shard.write_bytes((2**60).to_bytes(8, "little") + BOMB_CHECKSUM + b"12345678")
+    with pytest.raises(DataError, match="cut short"):
+        list_samples(source(shard, "tfrecord"))
 
 
 def test_every_layout_can_be_chosen() -> None:

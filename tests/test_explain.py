@@ -40,7 +40,8 @@ def _corners(end: str, *, sure: float = 1.0) -> keras.Model:
     """Build a network that says happy by what is upper left, sad by what is lower right.
 
     Args:
-        end: what it ends in: "softmax", "layer", "inner" (a model in the model) or "rescaled".
+        end: what it ends in: "softmax", "layer", "activation", "inner" (a model in the model) or
+            "rescaled".
         sure: factor of the scores.
     """
     inputs = keras.Input((SIDE, SIDE, 1))
@@ -53,6 +54,8 @@ def _corners(end: str, *, sure: float = 1.0) -> keras.Model:
     x = head(x)
     if end == "layer":
         x = keras.layers.Softmax()(x)
+    if end == "activation":
+        x = keras.layers.Activation("softmax")(x)
     model = keras.Model(inputs, x)
     body.set_weights([np.eye(2).reshape(1, 1, 2, 2)])
     head.set_weights([sure * np.array([[1.0, -1.0], [-1.0, 1.0]]), np.zeros(2)])
@@ -64,7 +67,7 @@ def _corners(end: str, *, sure: float = 1.0) -> keras.Model:
     return model
 
 
-@pytest.mark.parametrize("end", ["softmax", "layer", "inner", "rescaled"])
+@pytest.mark.parametrize("end", ["softmax", "layer", "activation", "inner", "rescaled"])
 def test_the_heat_lies_where_the_network_looks(end: str, tmp_path: Path) -> None:
     """Of a bright image each emotion's heat is in the corner that speaks for it, nowhere else."""
     explainer = GradCam(_artifact(_corners(end), tmp_path))

@@ -132,7 +132,13 @@ def test_the_accuracies_are_those_on_the_copies() -> None:
     images[:3, :, :24] = 180
     labels = np.array([1, 1, 1, 0])
     probabilities = _ReadsTheLeft().classify_inputs(images)
-    predictions = Predictions(("sad", "happy"), labels, probabilities, images, np.empty(4, str))
+    predictions = Predictions(
+        emotions=("sad", "happy"),
+        labels=labels,
+        probabilities=probabilities,
+        images=images,
+        paths=np.empty(4, str),
+    )
     accuracies = altered_accuracies(_ReadsTheLeft(), predictions)
     assert list(accuracies) == list(ALTERATIONS)
     assert accuracies["25 % tighter"] == {"accuracy": 1, "difference_points": 0}

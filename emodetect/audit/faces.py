@@ -24,6 +24,7 @@ LEAST_SIDE = 96
 # Lower than for photos, where it would find faces in foliage: here something else must explain
 # the image.
 LEAST_SCORE = 0.3
+LONGEST_STRIP = 20  # times as long as wide; longer ones have no face
 PADDING = 0.25  # share of the longer side, on each side
 TILT_DEGREES = 40
 
@@ -65,7 +66,9 @@ def open_search(name: str | None) -> FaceSearch | None:
         return found
 
     def has_face(image: np.ndarray) -> bool:
-        return any(detector().detect(view) for view in _views(image, weak=weak))
+        return not _is_strip(image) and any(
+            detector().detect(view) for view in _views(image, weak=weak)
+        )
 
     return FaceSearch("haar" if weak else "yunet", weak, has_face)
 
@@ -90,6 +93,12 @@ def _views(image: np.ndarray, *, weak: bool) -> Iterator[np.ndarray]:
     yield _padded(large)
     for degrees in (-TILT_DEGREES, TILT_DEGREES):
         yield _turned(large, degrees)
+
+
+def _is_strip(image: np.ndarray) -> bool:
+    # Squared by padding, a long one would not fit into memory.
+    height, width = image.shape[:2]
+    return bool(max(height, width) > LONGEST_STRIP * min(height, width))
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:

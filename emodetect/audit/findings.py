@@ -19,8 +19,10 @@ def leaks(audit: Audit, groups: np.ndarray, of: str, into: str) -> np.ndarray:
     Args:
         groups: (n,) int64, a number for all images that count as the same.
     """
-    there = np.unique(groups[audit.splits == into])
-    found: np.ndarray = (audit.splits == of) & np.isin(groups, there)
+    # As in training, images without a split count to train.
+    splits = np.where(audit.splits == "", "train", audit.splits)
+    there = np.unique(groups[splits == into])
+    found: np.ndarray = (splits == of) & np.isin(groups, there)
     return found
 
 

@@ -73,14 +73,27 @@ class Section:
     serious: bool = False
 
 
+def check_audit_folder(out: Path, *, force: bool) -> None:
+    """Raise EmodetectError for a folder that holds files; with `force`, other than an audit's.
+
+    A manifest.csv that somebody made would be lost.
+    """
+    check_output_folder(out, force=force)
+    if (out / MANIFEST).exists() and not (out / FIGURES).is_file():
+        raise EmodetectError(
+            f"{out}: holds a {MANIFEST} that no audit made ({FIGURES} is missing), which --force "
+            "does not replace; name another folder."
+        )
+
+
 def write_audit(audit: Audit, out: Path, *, force: bool = False) -> dict[str, Any]:
     """Write audit.html, manifest.csv and audit.json to a folder; the figures are returned, too.
 
     Each file is there complete or not at all; audit.json comes last.
 
-    Raises EmodetectError for a folder that holds files, without `force`.
+    Raises EmodetectError as `check_audit_folder`.
     """
-    check_output_folder(out, force=force)
+    check_audit_folder(out, force=force)
     out.mkdir(parents=True, exist_ok=True)
     for name in (FIGURES, MANIFEST, PAGE):
         (out / name).unlink(missing_ok=True)
@@ -121,13 +134,13 @@ def _complete(path: Path) -> Iterator[Path]:
 def _config_lines(audit: Audit, out: Path) -> list[str]:
     source, _, path = audit.sources[0].partition(":")
     # JSON writes text as TOML does.
-    place = [f"path = {json.dumps(path)}"] if path else []
+    place = [f"path = {json.dumps(path, ensure_ascii=False)}"] if path else []
     manifest = (out / MANIFEST).as_posix()
     return [
         "[data]",
         f'source = "{source}"',
         *place,
-        f"manifest = {json.dumps(manifest)}",
+        f"manifest = {json.dumps(manifest, ensure_ascii=False)}",
         "",
         "[data.cleaning]",
         "drop_leaks = true",

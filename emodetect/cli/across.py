@@ -46,7 +46,7 @@ def evaluate_matrix(
         ],
         [Source(name, how) for name, how in zip(data, framing, strict=True)],
         split=split,
-        emotions=classes.split(",") if classes else None,
+        emotions=None if classes is None else classes.split(","),
         exclude_duplicates_of=exclude_duplicates_of,
         tta=tta,
         bootstrap=bootstrap,
@@ -72,7 +72,7 @@ def _print_matrix(cells: Sequence[Cell]) -> None:
     for model in dict.fromkeys(cell.model for cell in cells):
         row = [cell for cell in cells if cell.model == model]
         table.add_row(f"{model}\n({row[0].trained_on})", *map(_figures, row))
-    Console().print(table)
+    Console(markup=False).print(table)  # names may hold [brackets]
     if any(cell.same_data for cell in cells):
         click.echo("* data that the model was trained on")
 
@@ -113,7 +113,7 @@ def _print_labels(cells: Sequence[Cell]) -> None:
             f"{images:,}",
             *(_recall(cell, emotion) for cell in cells),
         )
-    Console().print(table)
+    Console(markup=False).print(table)  # names may hold [brackets]
     emotions = {cell.emotions() for cell in cells}
     if len(emotions) > 1:
         common = set.intersection(*map(set, emotions))

@@ -255,14 +255,13 @@ def audit(
     Exit status 0, whatever is found.
     """
     from emodetect.audit.audit import audit_sources
-    from emodetect.audit.report import FIGURES, MANIFEST, PAGE, write_audit
+    from emodetect.audit.report import FIGURES, MANIFEST, PAGE, check_audit_folder, write_audit
     from emodetect.inference.recognizer import EmotionRecognizer
-    from emodetect.outputs import check_output_folder
 
     if unseen and model is None:
         raise click.UsageError("--unseen goes with --model.")
     out = out or Path(f"audit-{Path(sources[0].partition(':')[2]).stem or 'synthetic'}")
-    check_output_folder(out, force=force)
+    check_audit_folder(out, force=force)
     findings = audit_sources(
         sources,
         detector=detector,

@@ -47,7 +47,7 @@ def demo(context: click.Context, out: Path) -> None:
     click.secho("1/3  training on drawn faces", bold=True)
     context.invoke(train, config_name="demo", overrides=(f"output={run}",))
     click.secho("2/3  evaluating on drawn faces that training never saw", bold=True)
-    context.invoke(evaluate, model=str(model), out=report)
+    context.invoke(evaluate, models=(str(model),), out=report)
     click.secho("3/3  predicting a drawn scene", bold=True)
     context.invoke(predict, images=(scene_file,), model=str(model), annotate=out / "annotated")
     left_to_right = sorted(scene.faces, key=lambda face: face.box)

@@ -195,7 +195,10 @@ def evaluate(
         for name in exclude_duplicates_of
     }
     selection = select_images(
-        dataset, split, emotions=classes.split(",") if classes else None, trained_on=trained_on
+        dataset,
+        split,
+        emotions=None if classes is None else classes.split(","),
+        trained_on=trained_on,
     )
     evaluation = evaluate_model(
         recognizer, dataset, selection, tta=tta, bootstrap=bootstrap, robustness=robustness

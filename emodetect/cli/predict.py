@@ -140,6 +140,8 @@ def predict(
         raise click.UsageError("-0 goes with -, a list on standard input.")
     if explain is not None and workers:
         raise click.UsageError("--explain goes without workers; leave --workers out.")
+    if explain is not None and save_crops is not None and _same_place(explain, save_crops):
+        raise click.UsageError("--explain and --save-crops name files alike: two folders, please.")
     form = _usable_format(output_format, output, resume=resume, force=force)
     folders = [folder for folder in (annotate, save_crops, explain) if folder is not None]
     for folder in folders:
@@ -246,6 +248,10 @@ def _list_on_stdin(*, null: bool) -> Iterator[Path | None]:
     if sys.stdin is None:  # closed by who started the program
         raise EmodetectError("-: standard input is closed; expected a list of paths on it.")
     return listed_paths(sys.stdin.fileno(), separator=b"\0" if null else b"\n")
+
+
+def _same_place(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _holds_files(folder: Path) -> bool:

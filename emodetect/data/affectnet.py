@@ -65,6 +65,7 @@ UNREADABLE = (
     SystemError,
     MemoryError,
     RecursionError,
+    OverflowError,
     tokenize.TokenError,
 )
 # An annotation holds one number; numpy's header before it has 128 bytes.

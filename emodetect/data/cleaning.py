@@ -117,6 +117,11 @@ def clean(listing: Listing, config: DataConfig) -> Listing:
             if same:
                 seen.add(same)
         kept.append(replace(sample, digest=row.hash or None))
+    if names and not kept:
+        raise DataError(
+            f"{path}: data.cleaning leaves none of {len(names):,} images; relax its rules, or "
+            "leave data.manifest out."
+        )
     return replace(listing, samples=tuple(kept), left_out=dict(left_out))
 
 

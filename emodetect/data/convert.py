@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -56,9 +57,11 @@ def convert(
 
     Raises:
         DataError: for data that cannot be read, or that the layout cannot hold.
-        EmodetectError: for an `out` that exists.
+        EmodetectError: for an `out` that exists, or that holds the data or lies in it.
     """
+    out = Path(os.path.realpath(out))
     check_out(out, layout, force=force)
+    _refuse_overlap(out, config)
     listing = list_samples(config)
     skipped = list(listing.skipped)
     images = _read(listing, skipped)
@@ -90,11 +93,23 @@ def check_out(out: Path, layout: str, *, force: bool) -> None:
         )
 
 
+def _refuse_overlap(out: Path, config: DataConfig) -> None:
+    for given in (config.path, config.votes):
+        place = Path(os.path.realpath(given)) if given else None
+        if place and (place.is_relative_to(out) or (place.is_dir() and out.is_relative_to(place))):
+            raise EmodetectError(
+                f"{out}: holds {given}, which is to be converted, or lies in it; name another "
+                "place."
+            )
+
+
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
     """Give a place to write that becomes `out` in one step at the end."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}")
+    # Of a new name always, so that nothing a killed process left behind gets in.
+    folder = Path(tempfile.mkdtemp(prefix=f".{out.name[:50]}.", dir=out.parent))
+    unfinished = folder / "data"
     try:
         yield unfinished
         if out.is_dir():
@@ -103,9 +118,7 @@ def _whole(out: Path) -> Iterator[Path]:
     except OSError as error:
         raise EmodetectError(f"{out}: cannot be written: {error.strerror or error}.") from None
     finally:
-        if unfinished.is_dir():
-            shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read(listing: Listing, skipped: list[SkippedFile]) -> _Images:
@@ -212,7 +225,8 @@ LAYOUTS: dict[str, Callable[[_Images, Listing, Path, int], int]] = {
 
 def _stem(sample: Sample) -> str:
     if sample.offset is None:
-        return Path(sample.name).stem
+        # A hidden file would not be found again.
+        return Path(sample.name).stem.lstrip(".") or "image"
     file, _, number = sample.name.rpartition(":")  # a row or record of a file
     return f"{Path(file).stem}_{int(number):07d}"
 

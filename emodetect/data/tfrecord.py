@@ -123,6 +123,8 @@ def open_writer(path: Path) -> Any:
 
 
 def _shards(path: Path) -> list[Path]:
+    if path.is_file() and path.suffix != SUFFIX:
+        raise DataError(f"{path}: expected a file whose name ends in {SUFFIX}; rename it.")
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -145,6 +147,7 @@ def _shards(path: Path) -> list[Path]:
 def _records(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield where each record begins, and its data, whose checksums TensorFlow compares."""
     tensorflow = _tensorflow()
+    _refuse_cut(path)
     offset = 0
     try:
         for record in tensorflow.data.TFRecordDataset([str(path)]):
@@ -156,6 +159,23 @@ def _records(path: Path) -> Iterator[tuple[int, bytes]]:
             f"{path}: damaged, cut short or compressed; expected an uncompressed TFRecord file "
             f"({error.message.splitlines()[0]})."
         ) from None
+
+
+def _refuse_cut(path: Path) -> None:
+    """Raise DataError where a record claims to be longer than its file.
+
+    TensorFlow would take memory for whatever it claims.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        end = 0
+        while end < size:
+            file.seek(end)
+            end += HEADER_BYTES + int.from_bytes(file.read(8), "little") + FOOTER_BYTES
+    if end != size:
+        raise DataError(
+            f"{path}: damaged, cut short or compressed; expected an uncompressed TFRecord file."
+        )
 
 
 def _features(data: bytes, where: str) -> Any:

@@ -76,12 +76,16 @@ def read_answers(path: Path) -> Answers:
         raise DataError(f"{path}: expected predictions of evaluate; run evaluate again.")
     try:
         columns = list(zip(*rows[1:], strict=True))
-        return Answers(
+        answers = Answers(
             emotions=emotions,
             labels=np.array([emotions.index(name) for name in columns[1]]),
             probabilities=np.array(columns[len(COLUMNS) :], np.float32).T,
             paths=np.array(columns[0], object),
         )
+        # Not "< 0 or > 1", which NaN is not.
+        if not ((answers.probabilities >= 0) & (answers.probabilities <= 1)).all():
+            raise ValueError
+        return answers
     except (ValueError, IndexError):
         raise DataError(
             f"{path}: holds no images, or rows that evaluate did not write; run evaluate again."

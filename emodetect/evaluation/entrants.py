@@ -45,8 +45,8 @@ class Entrant:
 def open_entrant(folder: Path) -> Entrant:
     """Read the answers of a report folder, or those of a run on its own test split.
 
-    A run whose report `evaluation-test` is newer than its model has them there; of another the
-    model is evaluated.
+    A run whose report `evaluation-test` is newer than its model, and of that split whole, has them
+    there; of another the model is evaluated.
 
     Raises:
         DataError: for a folder that is neither, and data that cannot be read.
@@ -62,12 +62,19 @@ def open_entrant(folder: Path) -> Entrant:
         )
     file = report / answers.FILE
     if file.is_file() and file.stat().st_mtime >= model.stat().st_mtime:
-        return _from_report(report, str(folder))
+        entrant = _from_report(report, str(folder))
+        if _is_of_own_split(entrant.told):
+            return entrant
     recognizer = EmotionRecognizer(model, detector="none")
     dataset = open_training_data(training_config(recognizer.metadata), recognizer.metadata)
     predictions = predict_images(recognizer, dataset, select_images(dataset, "test").members)
     told = {"model": str(model), "data": OWN_DATA, "faces": None}
     return Entrant(name=str(folder), answers=predictions, told=told)
+
+
+def _is_of_own_split(told: dict[str, Any]) -> bool:
+    own: dict[str, Any] = {"data": OWN_DATA, "split": "test", "tta": None, "left_out": {}}
+    return all(told.get(key) == value for key, value in own.items())
 
 
 def open_images(entrant: Entrant) -> Dataset:
@@ -79,6 +86,8 @@ def open_images(entrant: Entrant) -> Dataset:
         model, data, faces = (entrant.told[key] for key in ("model", "data", "faces"))
     except KeyError as error:
         raise DataError(f"{entrant.name}: its metrics.json does not tell its {error}.") from None
+    if not isinstance(model, str) or not isinstance(data, str):
+        raise DataError(f"{entrant.name}: its metrics.json does not tell its model and data.")
     metadata = read_artifact(model_path(model)).metadata
     if ":" in data and data.partition(":")[0] in READERS:
         return open_source(data, metadata, faces=faces)
@@ -91,8 +100,11 @@ def _from_report(report: Path, name: str) -> Entrant:
         told = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         told = {}
-    return Entrant(
-        name=name,
-        answers=read_answers(report / answers.FILE),
-        told=told if isinstance(told, dict) else {},
-    )
+    told = told if isinstance(told, dict) else {}
+    found = read_answers(report / answers.FILE)
+    if told.get("images", len(found.labels)) != len(found.labels):
+        raise DataError(
+            f"{report / answers.FILE}: expected {told['images']} images, as metrics.json says, "
+            f"got {len(found.labels)}; run evaluate again."
+        )
+    return Entrant(name=name, answers=found, told=told)

@@ -211,7 +211,9 @@ def _drop_softmax(model: Any) -> bool:
     """
     *_, last = _layers(model)
     if getattr(getattr(last, "activation", None), "__name__", "") == "softmax":
-        last.activation = None
+        import keras
+
+        last.activation = keras.activations.linear
     elif type(last).__name__ == "Softmax":
         last.call = lambda scores, **_: scores
     else:

@@ -35,6 +35,7 @@ THEMED = {
 # its size.
 SETTINGS: dict[Any, Any] = {
     "font.size": 11,
+    "text.parse_math": False,  # a name with $ is no formula
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
