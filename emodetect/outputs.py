@@ -13,3 +13,11 @@ def check_output_folder(folder: Path, *, force: bool) -> None:
         raise EmodetectError(
             f"{folder}: holds files already; name another folder, or add --force to replace them."
         )
+
+
+def make_output_folder(folder: Path) -> None:
+    """Make the folder, if it is not there. Raises EmodetectError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EmodetectError(f"{folder}: cannot be written: {error.strerror}.") from None

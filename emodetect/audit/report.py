@@ -27,7 +27,7 @@ from emodetect.data.crops import read_sample
 from emodetect.emotions import COLORS, EMOTIONS
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.faces.framing import reduced
-from emodetect.outputs import check_output_folder
+from emodetect.outputs import check_output_folder, make_output_folder
 from emodetect.page import write_page
 
 PAGE, MANIFEST, FIGURES = "audit.html", "manifest.csv", "audit.json"
@@ -94,7 +94,7 @@ def write_audit(audit: Audit, out: Path, *, force: bool = False) -> dict[str, An
     Raises EmodetectError as `check_audit_folder`.
     """
     check_audit_folder(out, force=force)
-    out.mkdir(parents=True, exist_ok=True)
+    make_output_folder(out)
     for name in (FIGURES, MANIFEST, PAGE):
         (out / name).unlink(missing_ok=True)
     figures = summary(audit)

@@ -29,6 +29,7 @@ from emodetect.evaluation.sources import (
 )
 from emodetect.evaluation.style import INK, new_figure, save_png, styled
 from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.outputs import make_output_folder
 
 logger = logging.getLogger(__name__)
 
@@ -229,7 +230,7 @@ def _evaluate(task: _Task, *, tta: Tta | None, bootstrap: int) -> Cell:
 
 def write_matrix(cells: Sequence[Cell], out: Path) -> list[Path]:
     """Write all figures, a table of the chief ones and its picture into `out`; return the files."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_output_folder(out)
     files = [out / name for name in ("matrix.json", "matrix.csv", "matrix.png")]
     content = json.dumps([asdict(cell) for cell in cells], indent=1)
     files[0].write_text(content, encoding="utf-8")

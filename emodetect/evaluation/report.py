@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from emodetect.errors import EmodetectError
 from emodetect.evaluation import answers, plots
 from emodetect.evaluation.predictions import Predictions
 from emodetect.evaluation.report_page import JudgedModel, write_report_page
 from emodetect.evaluation.style import save_png
+from emodetect.outputs import make_output_folder
 
 
 def write_report(
@@ -26,10 +26,7 @@ def write_report(
     Returns:
         the files, the page first.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EmodetectError(f"{out}: cannot be written: {error.strerror}.") from None
+    make_output_folder(out)
     figures = {
         "confusion_matrix": plots.confusion(metrics),
         "roc": plots.roc(predictions),
