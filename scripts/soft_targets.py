@@ -149,8 +149,16 @@ def write_blend(
 @click.option("--model", "models", multiple=True, required=True, help="A teacher. Repeatable.")
 @click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True)
 @click.option("--views", type=click.IntRange(min=1), default=4, show_default=True)
+@click.option(
+    "--validation",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Share of the validation images that stays validation. The rest joins train, for a last "
+    "run of a recipe that has been chosen.",
+)
 def write_distilled(
-    manifest: Path, out: Path, models: tuple[str, ...], share: float, views: int
+    manifest: Path, out: Path, models: tuple[str, ...], share: float, views: int, validation: float
 ) -> None:
     """Blend the weights of a manifest with what an ensemble of models says of the same images.
 
@@ -160,7 +168,9 @@ def write_distilled(
     """
     data = {"source": "manifest", "path": str(manifest), "soft_labels": True}
     dataset = load_dataset(validate_data(data, origin=str(manifest)), seed=SEED)
-    train = dataset.indices("train")
+    splits = np.array(dataset.splits)
+    splits[_joining_train(dataset, 1 - validation)] = "train"
+    train = np.flatnonzero(splits == "train")
     teacher = np.zeros((len(train), len(dataset.emotions)))
     for model in models:
         recognizer = EmotionRecognizer(model, detector="none")
@@ -184,10 +194,19 @@ def write_distilled(
             *(f"{weight:.4f}" for weight in weights),
         ]
         for path, label, split, weights in zip(
-            dataset.paths, dataset.labels, dataset.splits, targets, strict=True
+            dataset.paths, dataset.labels, splits, targets, strict=True
         )
     ]
     _write(out, dataset.emotions, rows)
+
+
+def _joining_train(dataset: Dataset, share: float) -> np.ndarray:
+    """Return the rows of about SHARE of validation, identical images all or none of them."""
+    rows = dataset.indices("val")
+    _, same = np.unique([dataset.images[row].tobytes() for row in rows], return_inverse=True)
+    joins = np.random.default_rng(SEED).random(same.max(initial=0) + 1) < share
+    joining: np.ndarray = rows[joins[same]]
+    return joining
 
 
 def _fer2013(folder: Path) -> Dataset:
