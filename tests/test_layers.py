@@ -13,7 +13,7 @@ import emodetect
 from emodetect.shipped import DEFAULT_MODEL, shipped_models
 
 PACKAGE = Path(emodetect.__file__).parent
-PARTS = ("audit", "cli", "data", "evaluation", "faces", "inference", "training")
+PARTS = ("audit", "cli", "data", "doctor", "evaluation", "faces", "inference", "training")
 MAY_USE = {
     "faces": set(),
     "data": {"faces"},
@@ -21,6 +21,7 @@ MAY_USE = {
     "inference": {"faces"},
     "evaluation": {"data", "inference"},
     "audit": {"data", "faces", "inference"},
+    "doctor": {"data", "faces", "inference"},
     "cli": set(PARTS),
     "root": set(),
 }
@@ -88,6 +89,7 @@ def test_only_the_learn_flow_imports_tensorflow_on_loading() -> None:
         ["bench", "--help"],
         ["evaluate", "--help"],
         ["compare", "--help"],
+        ["doctor", "--help"],
         ["config", "list"],
         ["models"],
         ["models", "show", DEFAULT_MODEL],

@@ -12,6 +12,7 @@ from emodetect.cli.compare import compare
 from emodetect.cli.config import config
 from emodetect.cli.data import data
 from emodetect.cli.demo import demo
+from emodetect.cli.doctor import doctor
 from emodetect.cli.evaluate import evaluate
 from emodetect.cli.models import models
 from emodetect.cli.predict import predict
@@ -27,7 +28,20 @@ def app() -> None:
     """Train, judge and run facial-emotion recognition on your own machine."""
 
 
-COMMANDS = (train, evaluate, compare, predict, webcam, video, models, bench, data, config, demo)
+COMMANDS = (
+    train,
+    evaluate,
+    compare,
+    predict,
+    webcam,
+    video,
+    models,
+    bench,
+    data,
+    config,
+    demo,
+    doctor,
+)
 for command in COMMANDS:
     app.add_command(command)
 

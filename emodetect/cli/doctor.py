@@ -1,0 +1,44 @@
+"""`emodetect doctor`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+COLORS = {"ok": "green", "missing": "yellow", "broken": "red"}
+
+
+@click.command()
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="json prints a list once all is checked.",
+)
+def doctor(output_format: str) -> None:
+    """Check this installation: what works, what is missing, and the command that mends it.
+
+    \b
+    emodetect doctor
+
+    Exit status 1 if something is broken; what is only missing is for some commands.
+    """
+    from emodetect.doctor.checks import examine
+
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if output_format == "table":
+            click.secho(f"{finding.status:8}", fg=COLORS[finding.status], nl=False)
+            click.echo(f"{finding.name:18} {finding.detail}")
+            if finding.mend:
+                click.echo(f"{'':26} -> {finding.mend}")
+    if output_format == "json":
+        import json
+        from dataclasses import asdict
+
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    sys.exit(any(finding.status == "broken" for finding in findings))

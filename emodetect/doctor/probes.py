@@ -1,0 +1,200 @@
+"""Checks that load large libraries; each runs in a process of its own.
+
+A library that cannot be loaded, or that ends the process, then costs only its own check.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from emodetect.doctor.checks import PIP, REINSTALL, unforeseen
+from emodetect.doctor.finding import Finding
+from emodetect.errors import EmodetectError, first_line
+
+REINSTALL_OPENCV = f"{PIP} install --force-reinstall 'opencv-python<5'"
+CUDA = f"with an NVIDIA card: {PIP} install 'tensorflow[and-cuda]'"
+# Of Debian and Ubuntu, by the file that OpenCV's wheel needs from the system.
+SYSTEM_PACKAGES = {
+    "libGL.so.1": "libgl1",
+    "libEGL.so.1": "libegl1",
+    "libglib-2.0.so.0": "libglib2.0-0",
+    "libgthread-2.0.so.0": "libglib2.0-0",
+    "libSM.so.6": "libsm6",
+    "libXext.so.6": "libxext6",
+    "libxcb.so.1": "libxcb1",
+}
+
+
+def opencv() -> Iterator[Finding]:
+    """Load OpenCV, its Haar cascade and YuNet; look for cameras and a display."""
+    try:
+        import cv2
+    except Exception as error:
+        detail = first_line(error)
+        library = re.search(r"\S+\.so[.\d]*", detail)
+        package = SYSTEM_PACKAGES.get(library[0].rstrip(":")) if library else None
+        yield Finding(
+            name="OpenCV",
+            status="broken",
+            detail=detail,
+            mend=f"sudo apt install {package}" if package else REINSTALL_OPENCV,
+        )
+        return
+    from emodetect.faces.detectors import open_detector
+
+    try:
+        open_detector("haar")
+        yield Finding(
+            name="OpenCV", status="ok", detail=f"{cv2.__version__}, with its Haar cascade"
+        )
+    except Exception as error:
+        yield Finding(
+            name="OpenCV",
+            status="broken",
+            detail=first_line(error),
+            mend=REINSTALL_OPENCV,
+        )
+    yield _yunet()
+    yield _camera()
+    yield _display()
+
+
+def models() -> Iterator[Finding]:
+    """Check every shipped model's hashes, then let the default one answer for a drawn face."""
+    from emodetect.artifact import read_artifact
+    from emodetect.shipped import shipped_models
+
+    for name, path in shipped_models().items():
+        try:
+            read_artifact(path)
+        except EmodetectError as error:
+            yield Finding(name=f"model {name}", status="broken", detail=str(error), mend=REINSTALL)
+        else:
+            size = path.stat().st_size / 1e6
+            yield Finding(name=f"model {name}", status="ok", detail=f"intact, {size:.1f} MB")
+    import numpy as np
+
+    from emodetect.data.synthetic import draw_face
+    from emodetect.inference.recognizer import EmotionRecognizer
+
+    recognizer = EmotionRecognizer(detector="none")
+    face = draw_face("happy", np.random.default_rng(0))
+    recognizer.classify([face])
+    start = time.perf_counter()
+    recognizer.classify([face])
+    took_ms = 1e3 * (time.perf_counter() - start)
+    try:
+        import ai_edge_litert  # noqa: F401
+    except ImportError as error:
+        yield Finding(
+            name="LiteRT",
+            status="missing",
+            detail=f"{first_line(error)}; Keras serves instead, slowly ({took_ms:.0f} ms a face)",
+            mend=f"{PIP} install --force-reinstall ai-edge-litert",
+        )
+    else:
+        yield Finding(name="LiteRT", status="ok", detail=f"answers, {took_ms:.1f} ms a face")
+
+
+def tensorflow() -> Iterator[Finding]:
+    """Load TensorFlow and Keras, which training needs, and look for GPUs."""
+    from emodetect.backend import use_tensorflow
+
+    own = os.environ.get("KERAS_BACKEND")
+    use_tensorflow()
+    import keras
+    import tensorflow as tf
+
+    backend = keras.backend.backend()
+    ignored = f"; KERAS_BACKEND={own} is not used here" if own not in (None, "tensorflow") else ""
+    yield Finding(
+        name="TensorFlow",
+        status="ok",
+        detail=f"{tf.__version__}; Keras {keras.__version__} on {backend}{ignored}",
+    )
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        yield Finding(name="GPU", status="ok", detail=f"{len(gpus)} seen by TensorFlow")
+    else:
+        yield Finding(
+            name="GPU",
+            status="missing",
+            detail="TensorFlow sees none; training runs on the processor, and the rest always does",
+            mend=CUDA if sys.platform == "linux" else "",
+        )
+
+
+def _yunet() -> Finding:
+    from emodetect.faces.yunet import yunet_path
+
+    path = yunet_path()
+    if path.exists():
+        return Finding(name="YuNet", status="ok", detail=str(path))
+    return Finding(
+        name="YuNet",
+        status="missing",
+        detail="the detector of turned and small faces is not fetched",
+        mend="emodetect models fetch yunet",
+    )
+
+
+def _camera() -> Finding:
+    from emodetect.inference.capture import list_cameras
+
+    cameras = list_cameras()
+    if cameras:
+        listed = ", ".join(f"{one.index} ({one.width} x {one.height})" for one in cameras)
+        return Finding(name="camera", status="ok", detail=listed)
+    devices = sorted(Path("/dev").glob("video*")) if sys.platform == "linux" else []
+    if any(not os.access(device, os.R_OK | os.W_OK) for device in devices):
+        return Finding(
+            name="camera",
+            status="missing",
+            detail=f"you may not use {', '.join(map(str, devices))}",
+            mend='sudo usermod -aG video "$USER", then log in again',
+        )
+    return Finding(
+        name="camera",
+        status="missing",
+        detail="none that can be opened; another program may be using it",
+        mend="emodetect webcam --source VIDEO takes a file or an address instead",
+    )
+
+
+def _display() -> Finding:
+    from emodetect.inference.window import open_window
+
+    try:
+        open_window()
+    except EmodetectError as error:
+        trouble = str(error).split(";")[0]
+        return Finding(
+            name="display", status="missing", detail=trouble, mend="emodetect webcam --no-display"
+        )
+    return Finding(name="display", status="ok", detail="windows can be shown")
+
+
+PROBES: dict[str, Callable[[], Iterator[Finding]]] = {
+    "opencv": opencv,
+    "models": models,
+    "tensorflow": tensorflow,
+}
+
+
+def main(name: str) -> None:
+    """Run the probe of that name, and print each finding as JSON on a line of its own."""
+    report = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # OpenCV prints to stdout where NumPy is missing
+    try:
+        for finding in PROBES[name]():
+            print(json.dumps(asdict(finding)), file=report, flush=True)
+    except Exception as error:
+        failed = Finding(name=name, status="broken", detail=unforeseen(error), mend=REINSTALL)
+        print(json.dumps(asdict(failed)), file=report, flush=True)

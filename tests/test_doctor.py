@@ -1,0 +1,164 @@
+"""`emodetect doctor`: it says what is broken and how to mend it, whatever is broken."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from emodetect.cli import app
+from emodetect.doctor import checks, probes
+from emodetect.doctor.finding import Finding
+from emodetect.shipped import DEFAULT_MODEL, shipped_models
+
+
+@pytest.fixture
+def fake_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return a function that puts a module with the given code before the installed one."""
+
+    def make(name: str, code: str) -> None:
+        (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    return make
+
+
+def broken(findings: list[Finding]) -> dict[str, Finding]:
+    """Return the broken findings by name."""
+    return {one.name: one for one in findings if one.status == "broken"}
+
+
+def findings_of(probe: str) -> list[Finding]:
+    """Run one probe in its own process, as the command does."""
+    with checks._start(probe) as process:
+        return list(checks._findings_of(probe, process))
+
+
+def test_a_sound_installation_has_nothing_broken() -> None:
+    """Here, where the suite runs, all that must work works, and the exit status says so."""
+    done = CliRunner().invoke(app, ["doctor", "--format", "json"])
+    found = [Finding(**one) for one in json.loads(done.stdout)]
+    assert not broken(found)
+    assert done.exit_code == 0
+    names = {one.name for one in found}
+    assert {
+        "Python",
+        "packages",
+        "OpenCV",
+        "LiteRT",
+        "TensorFlow",
+        f"model {DEFAULT_MODEL}",
+    } <= names
+    assert all(one.mend for one in found if one.status == "missing" and one.name != "GPU")
+
+
+def test_a_missing_system_library_is_named_with_its_package(fake_module) -> None:
+    """OpenCV without libGL: the line that installs it, not a traceback."""
+    fake_module("cv2", "raise ImportError('libGL.so.1: cannot open shared object file')")
+    found = broken(findings_of("opencv"))
+    assert found["OpenCV"].mend == "sudo apt install libgl1"
+    assert "libGL.so.1" in found["OpenCV"].detail
+
+
+def test_a_library_that_ends_the_process_costs_only_its_check(fake_module) -> None:
+    """An instruction that the processor lacks ends the probe, and the doctor says which."""
+    fake_module("cv2", "import os, signal\nos.kill(os.getpid(), signal.SIGILL)")
+    assert "SIGILL" in broken(findings_of("opencv"))["opencv"].detail
+
+
+def test_tensorflow_that_cannot_be_loaded_is_told(fake_module) -> None:
+    """A broken TensorFlow is one line; the models still answer without it."""
+    fake_module("tensorflow", "raise RuntimeError('two protobufs')")
+    assert "two protobufs" in broken(findings_of("tensorflow"))["tensorflow"].detail
+    assert not broken(findings_of("models"))
+
+
+def test_a_probe_without_an_answer_is_stopped(fake_module, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that hangs is given up, and told."""
+    fake_module("cv2", "import time\ntime.sleep(600)")
+    monkeypatch.setattr(checks, "PROBE_TIMEOUT_S", 0.5)
+    assert "no answer" in broken(findings_of("opencv"))["opencv"].detail
+
+
+def test_two_opencv_wheels_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They overwrite each other's files: the line that removes both and installs one."""
+    info = tmp_path / "opencv_python_headless-4.11.0.86.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: opencv-python-headless\nVersion: 4.11.0.86\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (finding,) = checks._opencv_wheels()
+    assert "uninstall -y opencv-python opencv-python-headless" in finding.mend
+
+
+def test_a_package_of_the_wrong_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version that is there, what is needed, and the line that installs it."""
+    monkeypatch.setattr(
+        importlib.metadata, "requires", lambda _: ["click>=99", "no-such-package>=1", "numpy>=2"]
+    )
+    found = broken(list(checks._requirements()))
+    assert set(found) == {"click", "no-such-package"}
+    assert found["click"].mend.endswith("install 'click>=99'")
+    assert "not installed" in found["no-such-package"].detail
+
+
+def test_a_missing_extra_is_missing_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What only some commands need does not fail the check, and gives its pip line."""
+    version = importlib.metadata.version
+
+    def without_onnx(name: str) -> str:
+        if name.startswith("onnx"):
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", without_onnx)
+    (finding,) = (one for one in checks._extras() if one.name == "extra onnxruntime")
+    assert finding.status == "missing"
+    assert finding.mend.endswith("install 'emodetect[onnxruntime]'")
+
+
+def test_a_damaged_shipped_model_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shipped file with a byte changed is told by name, and the others are still checked."""
+    shipped = shipped_models()
+    copy = tmp_path / "ferplus.keras"
+    content = bytearray(shipped["ferplus"].read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    copy.write_bytes(content)
+    monkeypatch.setattr("emodetect.shipped.shipped_models", lambda: shipped | {"ferplus": copy})
+    found = list(probes.models())
+    assert set(broken(found)) == {"model ferplus"}
+    assert any(one.name == "LiteRT" and one.status == "ok" for one in found)
+
+
+def test_a_cache_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file stands where the cache would be: which one, and the variable that moves it."""
+    (tmp_path / "emodetect").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (finding,) = checks._cache()
+    assert finding.status == "broken"
+    assert "XDG_CACHE_HOME" in finding.mend
+
+
+@pytest.mark.parametrize("name", ["cv2", "numpy", "rich", "pydantic", "packaging", "keras"])
+def test_no_broken_package_is_a_traceback(
+    name: str, fake_module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With any one package broken, the command itself still starts, says so and ends with 1."""
+    fake_module(name, "raise ImportError('broken on purpose')")
+    code = (
+        "import sys\nfrom emodetect.doctor import checks\nchecks.PROBES = ('opencv', 'models')\n"
+        "sys.argv = ['emodetect', 'doctor']\nfrom emodetect.cli import main\nmain()"
+    )
+    if name == "keras":
+        code = code.replace("('opencv', 'models')", "('tensorflow',)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (0 if name in ("rich", "pydantic") else 1), done.stdout + done.stderr
+    assert shutil.which("ffmpeg") is None or "ffmpeg" in done.stdout
