@@ -14,7 +14,9 @@ import pytest
 from emodetect.audit.audit import audit_sources
 from emodetect.audit.report import write_audit
 from emodetect.config import DataConfig, validate_data
+from emodetect.data.cleaning import AuditRow, write_audit_rows
 from emodetect.data.dataset import load_dataset, load_for_evaluation
+from emodetect.data.fer2013 import OTHER_VOTES, VOTE_COLUMNS
 from emodetect.data.sources import list_samples
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import ConfigError, DataError
@@ -145,6 +147,15 @@ def test_a_removed_file_is_no_fault(faces: Path, manifest: Path) -> None:
     assert len(list_samples(config(faces, manifest)).samples) == 22 - len(CLEAN) - 1
 
 
+def test_a_removed_file_has_no_say(faces: Path, manifest: Path) -> None:
+    """Once one of two contradicting images, or a leaked test image, is deleted, the other stays."""
+    (faces / "train/sad/conflict.png").unlink()
+    (faces / "test/happy/12.png").unlink()
+    names = {sample.name for sample in list_samples(config(faces, manifest)).samples}
+    assert {"train/happy/00.png", "train/happy/leak.png"} <= names
+    assert "train/sad/near_leak.jpg" not in names
+
+
 def test_a_copy_elsewhere_fits_the_manifest(faces: Path, manifest: Path) -> None:
     """The manifest goes by names and pixels, so that the data may lie elsewhere."""
     moved = faces.rename(faces.parent / "elsewhere")
@@ -164,6 +175,70 @@ def test_a_manifest_of_two_sources_cleans_each(faces: Path, tmp_path: Path) -> N
     third = faces.rename(tmp_path / "third")
     with pytest.raises(DataError, match="is of folder:"):
         list_samples(config(third, tmp_path / "two/manifest.csv"))
+
+
+def test_a_manifest_of_two_sources_is_used_from_anywhere(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The audit may have been called in another folder, and data be moved with or without it."""
+    save(tmp_path / "other/happy/own.png", face(70, "happy"))
+    save(tmp_path / "other/sad/own.png", face(71, "sad"))
+    monkeypatch.chdir(tmp_path)
+    audit = audit_sources(["folder:other", "folder:faces"], detector="none")
+    write_audit(audit, Path("made/two"))
+    (tmp_path / "away").mkdir()
+    monkeypatch.chdir(tmp_path / "away")
+    cleaned = len(list_samples(config(faces, None)).samples) - len(CLEAN)
+    assert len(list_samples(config(faces, Path("../made/two/manifest.csv"))).samples) == cleaned
+    for name in ("faces", "made"):
+        (tmp_path / name).rename(tmp_path / "away" / name)
+    moved = config(Path("faces"), Path("made/two/manifest.csv"))
+    assert len(list_samples(moved).samples) == cleaned
+    Path("faces").rename(tmp_path / "faces")
+    moved = config(tmp_path / "faces", Path("made/two/manifest.csv"))
+    assert len(list_samples(moved).samples) == cleaned
+
+
+def test_drawn_faces_are_one_source_among_several(tmp_path: Path) -> None:
+    """The synthetic source, which has no path, is told from the others of an audit."""
+    drawn = validate_data(
+        {
+            "source": "synthetic",
+            "synthetic": {"train_per_class": 2, "test_per_class": 1, "size": 32},
+            "classes": ["happy", "sad"],
+            "cache_dir": str(tmp_path / "cache"),
+            "manifest": str(tmp_path / "manifest.csv"),
+        },
+        origin="test",
+    )
+    samples = list_samples(drawn.model_copy(update={"manifest": None})).samples
+    rows = [
+        AuditRow("synthetic:", sample.name, str(number), sample.emotion, sample.split or "", "", "")
+        for number, sample in enumerate(samples)
+    ]
+    other = AuditRow("folder:other", "happy/a.png", "x", "happy", "", "", "")
+    write_audit_rows(tmp_path / "manifest.csv", [other, *rows])
+    assert len(list_samples(drawn).samples) == len(samples) == 6
+
+
+def test_other_sources_contradict_votes(faces: Path, tmp_path: Path) -> None:
+    """With FER+ votes, too, an image that has another label in another source is dropped."""
+    names = sorted(path.name for path in faces.rglob("[01]*.png"))
+    header = ["Usage", "Image name", *VOTE_COLUMNS.values(), *OTHER_VOTES]
+    with (faces / "fer2013new.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, header, restval=0)
+        writer.writeheader()
+        for number, name in enumerate(names):
+            usage, vote = ("Training", "PublicTest")[number >= 12], ("happiness", "sadness")
+            writer.writerow({"Usage": usage, "Image name": name, vote[number % 2]: 10})
+    save(tmp_path / "other/sad/a.png", face(2, "happy"))
+    save(tmp_path / "other/happy/b.png", face(4, "happy"))
+    sources = [f"ferplus:{faces}", f"folder:{tmp_path / 'other'}"]
+    write_audit(audit_sources(sources, detector="none"), tmp_path / "votes")
+    voted = config(faces, tmp_path / "votes/manifest.csv").model_copy(update={"source": "ferplus"})
+    kept = {Path(sample.name).name for sample in list_samples(voted).samples}
+    assert "02.png" not in kept
+    assert {"00.png", "04.png"} <= kept
 
 
 def test_classes_that_are_left_out_still_conflict(faces: Path, manifest: Path) -> None:

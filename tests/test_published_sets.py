@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
+from emodetect.audit.audit import audit_sources
+from emodetect.audit.report import write_audit
 from emodetect.config import DataConfig
 from emodetect.data.dataset import load_dataset, load_for_evaluation
 from emodetect.data.listing import Listing
@@ -249,6 +251,32 @@ def test_the_box_of_the_list_is_cut_out(tmp_path: Path) -> None:
         found[name] = np.abs(image - small).mean()
     assert found["face"] < 2
     assert found["other"] > 10
+
+
+def test_two_faces_of_one_photo_are_cleaned_apart(tmp_path: Path) -> None:
+    """Each has a name of its own, for every config the same, by which an audit's manifest fits."""
+    root = tmp_path / "AffectNet"
+    scene = draw_scene(["happy", "sad"], np.random.default_rng(1), width=300, height=220)
+    root.mkdir()
+    (root / "a.png").write_bytes(cv2.imencode(".png", scene.image)[1].tobytes())
+    boxes = [",".join(map(str, face.box)) for face in scene.faces]
+    _save(root / "b.png")
+    rows = [_row("a.png", 1, box=boxes[0]), _row("a.png", 2, box=boxes[1])]
+    _lists(root, [*rows, _row("b.png", 1, box="0,0,48,48")], [])
+    write_audit(audit_sources([f"affectnet:{root}"], detector="none"), tmp_path / "audit")
+    config = _config("affectnet", root, manifest=tmp_path / "audit" / "manifest.csv")
+    dataset = load_for_evaluation(config)
+    assert dataset.paths.tolist() == ["a.png", "a.png#2", "b.png"]
+    _lists(root, [*rows, _row("b.png", 4, box="0,0,48,48")], [])
+    sad = _list("affectnet", root, classes=("sad", "fear"))
+    assert [sample.name for sample in sad.samples] == ["a.png#2", "b.png"]
+
+
+def test_where_faces_are_found_the_box_is_not_cut(tmp_path: Path) -> None:
+    """With faces = detect an audit, a conversion and training all read AffectNet's photos."""
+    _lists(tmp_path, [_row("a.png", 1)], [])
+    assert _list("affectnet", tmp_path).samples[0].box == (1, 2, 30, 40)
+    assert _list("affectnet", tmp_path, faces="detect").samples[0].box is None
 
 
 @pytest.mark.parametrize(

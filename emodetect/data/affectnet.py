@@ -76,9 +76,10 @@ def read_affectnet(config: DataConfig) -> Listing:
     """List AffectNet's faces, in any of the forms in which it is given out.
 
     These are `training.csv` and `validation.csv` with the images of `Manually_Annotated_Images`,
-    of which each face's box is cut out; `train_set` and `val_set` with `images/1.jpg` and
-    `annotations/1_exp.npy`; and class folders, numbered or named, with or without splits. The
-    labels none, uncertain and no face are left out.
+    of which each face's box is cut out (but for `data.faces` "detect"); `train_set` and `val_set`
+    with `images/1.jpg` and `annotations/1_exp.npy`; and class folders, numbered or named, with or
+    without splits. The labels none, uncertain and no face are left out. A photo that the lists
+    name again is named as "29a3.jpg#2".
 
     The published validation images are the test split, as the data set's own test images are
     not published; where there is a test split too, they are validation.
@@ -169,18 +170,25 @@ def _read_lists(root: Path, lists: Mapping[Path, str], config: DataConfig) -> Li
     samples: list[Sample] = []
     skipped: list[SkippedFile] = []
     left_out: Counter[str] = Counter()
+    faces: Counter[str] = Counter()
     for path, split in lists.items():
         for line, row in _rows(path):
             try:
+                photo = _relative(row["subDirectory_filePath"])
+                # Counted before any is left out, so that a face has one name for every config.
+                faces[photo] += 1
                 emotion = _emotion_of_number(row["expression"].strip(), config, left_out)
                 if emotion is None:
                     continue
-                name, box = _relative(row["subDirectory_filePath"]), _box(row)
+                box = _box(row)
             except ValueError as error:
                 skipped.append(SkippedFile(f"{path.name}:{line}", str(error)))
                 continue
-            file = (PurePosixPath(images) / name).as_posix()
-            samples.append(Sample(name, file, emotion, split, box=box))
+            name = photo if faces[photo] == 1 else f"{photo}#{faces[photo]}"
+            file = (PurePosixPath(images) / photo).as_posix()
+            # Where faces are found anew, the photo is what is read.
+            cut = None if config.faces == "detect" else box
+            samples.append(Sample(name, file, emotion, split, box=cut))
     return _listing(root, samples, left_out, skipped, config)
 
 

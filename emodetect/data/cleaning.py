@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 
 from emodetect.config import CleaningConfig, DataConfig
 from emodetect.data.listing import Listing, Sample
-from emodetect.data.manifest import open_csv, require_columns
+from emodetect.data.manifest import open_csv, relative_path, require_columns
 from emodetect.errors import DataError
 
 HELD_OUT = ("val", "test")
@@ -50,15 +51,33 @@ def written_name(name: str) -> str:
 
 
 def write_audit_rows(path: Path, rows: Iterable[AuditRow]) -> None:
-    """Write an audit's manifest."""
+    """Write an audit's manifest, in which relative paths of sources begin at its folder."""
+
+    @cache
+    def from_here(source: str) -> str:
+        kind, _, place = source.partition(":")
+        if not place or Path(place).is_absolute():
+            return source
+        return f"{kind}:{relative_path(Path(place), path.parent).as_posix()}"
+
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows(map(astuple, rows))
+        for row in rows:
+            writer.writerow(astuple(replace(row, source=from_here(row.source))))
 
 
 def read_audit_rows(path: Path) -> list[AuditRow]:
-    """Read an audit's manifest. Raises DataError for any other file."""
+    """Read an audit's manifest, whose sources then have real paths.
+
+    Raises DataError for any other file.
+    """
+
+    @cache
+    def real(source: str) -> str:
+        kind, _, place = source.partition(":")
+        return f"{kind}:{os.path.realpath(path.parent / place)}" if place else source
+
     with open_csv(path) as file:
         rows = csv.DictReader(file)
         require_columns(path, rows.fieldnames, COLUMNS)
@@ -69,22 +88,27 @@ def read_audit_rows(path: Path) -> list[AuditRow]:
                     f"{path}, line {rows.line_num}: expected {len(rows.fieldnames or ())} values, "
                     "got another number; audit the data again."
                 )
-            found.append(AuditRow(**{name: row[name] for name in COLUMNS}))
+            values = {name: row[name] for name in COLUMNS}
+            found.append(AuditRow(**{**values, "source": real(row["source"])}))
     return found
 
 
-def clean(listing: Listing, config: DataConfig) -> Listing:
+def clean(listing: Listing, whole: Listing, config: DataConfig) -> Listing:
     """Leave out the training images that `config.cleaning` names, by `config.manifest`.
 
     Images are matched by name, and what is kept has the hash that its pixels must have. Images
     without a split count as training images. Images of val and test stay.
+
+    Args:
+        whole: the data set with the images that data.classes leaves out, which count as well.
 
     Raises DataError for a manifest that is missing, damaged, or of other data.
     """
     path, rules = config.manifest, config.cleaning
     assert path is not None  # list_samples asks
     rows = read_audit_rows(path)
-    row_of = {row.path: row for row in _rows_of_source(path, rows, config)}
+    source = _source_of(path, rows, config)
+    row_of = {row.path: row for row in rows if row.source == source}
     names = [written_name(sample.name) for sample in listing.samples]
     if unknown := [name for name in names if name not in row_of]:
         raise DataError(
@@ -92,8 +116,8 @@ def clean(listing: Listing, config: DataConfig) -> Listing:
             f"it, the first: {unknown[0]}. They were moved or added since; audit the data again "
             "(emodetect data audit)."
         )
-    listed = dict(zip(names, listing.samples, strict=True))
-    held_out, labels = _held_out_and_labels(rows, listed, row_of, config)
+    others = [row for row in rows if row.source != source]
+    held_out, labels = _held_out_and_labels(whole, row_of, others, rules)
     kept: list[Sample] = []
     left_out = Counter(listing.left_out)
     seen: set[str] = set()
@@ -131,43 +155,55 @@ def _same(row: AuditRow, rules: CleaningConfig) -> str:
 
 
 def _held_out_and_labels(
-    rows: Sequence[AuditRow],
-    listed: dict[str, Sample],
-    row_of: dict[str, AuditRow],
-    config: DataConfig,
+    whole: Listing,
+    row_of: Mapping[str, AuditRow],
+    others: Iterable[AuditRow],
+    rules: CleaningConfig,
 ) -> tuple[set[str], dict[str, set[str]]]:
     """Return which images stand in val or test, and the labels of each image.
 
-    Of what the config reads, labels and splits are those of now. Others count too: images of
-    other sources, and those that data.classes leaves out.
+    Of the config's own data set the images count that are there now, with the labels and splits
+    that they have now; of other sources those that were audited.
     """
     held_out: set[str] = set()
     labels: defaultdict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        same = _same(row, config.cleaning)
-        sample = listed.get(row.path) if row_of.get(row.path) is row else None
-        if not same:
-            continue
-        if (sample.split if sample else row.split) in HELD_OUT:
-            held_out.add(same)
-        if sample:
-            labels[same].add(sample.emotion)
-        elif config.source != "ferplus":  # whose labels are the votes, not those that were audited
-            labels[same].add(row.label)
-    labels[""] = set()
+
+    def count(row: AuditRow, split: str | None, label: str) -> None:
+        if same := _same(row, rules):
+            labels[same].add(label)
+            if split in HELD_OUT:
+                held_out.add(same)
+
+    for sample in whole.samples:
+        row = row_of.get(written_name(sample.name))
+        if row is not None:
+            count(row, sample.split, sample.emotion)
+    for row in others:
+        count(row, row.split, row.label)
     return held_out, labels
 
 
-def _rows_of_source(path: Path, rows: Sequence[AuditRow], config: DataConfig) -> list[AuditRow]:
-    """Return the rows of the data set that the config reads; an audit may be of several."""
+def _source_of(path: Path, rows: Sequence[AuditRow], config: DataConfig) -> str:
+    """Return the source of the rows that are of the config's data set; an audit may be of several.
+
+    That of its place or, where it was moved, of its reader and name.
+    """
     sources = list(dict.fromkeys(row.source for row in rows))
-    if len(sources) <= 1:
-        return list(rows)
-    wanted = os.path.realpath(config.path) if config.path else ""
-    for source in sources:
-        if os.path.realpath(source.partition(":")[2]) == wanted:
-            return [row for row in rows if row.source == source]
+    if len(sources) == 1:
+        return sources[0]
+    place = os.path.realpath(config.path) if config.path else ""
+    own = f"{config.source}:{place}"
+    at_place = [source for source in sources if source.partition(":")[2] == place]
+    by_name = [source for source in sources if _reader_and_name(source) == _reader_and_name(own)]
+    for found in ([own] if own in sources else [], at_place, by_name):
+        if len(found) == 1:
+            return found[0]
     raise DataError(
-        f"{path}: is of {', '.join(sources)}, not of {config.source}:{config.path or ''}; audit "
-        "that (emodetect data audit)."
+        f"{path}: is of {', '.join(sources) or 'no image'}, not of {own}; audit that (emodetect "
+        "data audit)."
     )
+
+
+def _reader_and_name(source: str) -> tuple[str, str]:
+    kind, _, place = source.partition(":")
+    return kind, Path(place).name

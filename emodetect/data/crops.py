@@ -43,7 +43,8 @@ def read_crops(root: Path, sample: Sample, config: DataConfig) -> list[np.ndarra
     if sample.digest is not None and pixel_digest(_in_box(image, sample.box)) != sample.digest:
         raise DataError(
             f"{sample.name}: its pixels are others than when {config.manifest} was made; audit "
-            "the data again (emodetect data audit), or leave data.manifest out."
+            f"the data again (emodetect data audit --faces {config.faces}), or leave "
+            "data.manifest out."
         )
     _refuse_small(image)
     if config.faces == "whole":

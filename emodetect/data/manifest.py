@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -110,6 +111,19 @@ def require_columns(path: Path, found: object, wanted: tuple[str, ...]) -> None:
             f"{path}: expected the columns {', '.join(wanted)}; missing: {', '.join(missing)}; "
             f"the first line has: {', '.join(columns)[:200] or 'nothing'}."
         )
+
+
+def relative_path(place: Path, folder: Path) -> Path:
+    """Return a place as a csv in `folder` names it: the way there, or where there is none itself.
+
+    Both may lie behind links.
+    """
+    # Real paths, because ".." does not lead back through a link.
+    real = os.path.realpath(place)
+    try:
+        return Path(os.path.relpath(real, os.path.realpath(folder)))
+    except ValueError:  # another drive of Windows
+        return Path(real)
 
 
 def _refuse_other_case(path: Path, columns: Sequence[str]) -> None:

@@ -28,8 +28,17 @@ def list_samples(config: DataConfig) -> Listing:
     Raises DataError for a missing file or folder, a label nobody knows, an empty class, or a
     `config.manifest` that does not fit.
     """
-    listing = READERS[config.source](config)
-    return listing if config.manifest is None else clean(listing, config)
+    read = READERS[config.source]
+    listing = read(config)
+    if config.manifest is None:
+        return listing
+    # An image that data.classes leaves out is a copy of others all the same.
+    every_class = {"classes": None, "soft_labels": False}
+    return clean(
+        listing,
+        read(config.model_copy(update=every_class)) if config.classes else listing,
+        config,
+    )
 
 
 def split_source(text: str, *, option: str) -> tuple[str, str]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from emodetect.config import validate_data
 from emodetect.data.dataset import Dataset, load_dataset
-from emodetect.data.manifest import open_csv
+from emodetect.data.manifest import open_csv, relative_path
 from emodetect.errors import DataError
 
 COLUMNS = ("path", "label", "split")
@@ -68,7 +67,7 @@ def write_splits(
     values: list[list[str]] = [[]] * len(names)
     if config.source == "manifest":
         others, values = _other_columns(path, names)
-    base = _relative(path if config.source == "folder" else path.parent, out.parent)
+    base = relative_path(path if config.source == "folder" else path.parent, out.parent)
     rows = [
         [_in_csv(base / name), dataset.emotions[label], split, *more]
         for name, label, split, more in zip(
@@ -106,15 +105,6 @@ def _other_columns(path: Path, names: list[str]) -> tuple[list[str], list[list[s
     if len(values) < len(names):
         raise DataError(f"{path}: was changed while it was read; try again.")
     return others, values
-
-
-def _relative(folder: Path, start: Path) -> Path:
-    # Real paths, because ".." does not lead back through a link.
-    real = os.path.realpath(folder)
-    try:
-        return Path(os.path.relpath(real, os.path.realpath(start)))
-    except ValueError:  # another drive of Windows
-        return Path(real)
 
 
 def _in_csv(path: Path) -> str:
