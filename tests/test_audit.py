@@ -278,6 +278,23 @@ def test_a_model_is_asked_and_what_it_saw_is_kept_apart(clean: Path) -> None:
     assert summary(stated)["model"]["doubtful_maybe_seen"] == 0
 
 
+def test_the_model_is_asked_about_the_faces_of_photos(tmp_path: Path) -> None:
+    """With faces = detect a photo without a face is no face to ask about, of that source alone."""
+    from emodetect.inference.recognizer import EmotionRecognizer
+
+    for name in ("photos", "crops"):
+        save(tmp_path / name / "happy/none.png", np.full((200, 200, 3), 90, np.uint8))
+        save(tmp_path / name / "sad/none.png", np.full((200, 200, 3), 91, np.uint8))
+    audit = audit_sources(
+        [f"folder:{tmp_path / name}" for name in ("photos", "crops")],
+        faces=["detect", None],
+        detector="none",
+        recognizer=EmotionRecognizer(detector="none"),
+    )
+    assert audit.doubts is not None
+    assert audit.doubts.asked.tolist() == [False, False, True, True]
+
+
 def test_the_report_is_whole_safe_and_offline(clean: Path, tmp_path: Path) -> None:
     """The page escapes hostile names and loads nothing; the manifest has each image once."""
     hostile = "<img src=x onerror=alert(1)>&\"'.png"

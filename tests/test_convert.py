@@ -180,6 +180,29 @@ def test_unreadable_images_are_named_and_left_out(tmp_path: Path) -> None:
     assert "4 images" in result.output
 
 
+def test_labels_by_other_names_are_converted(tmp_path: Path) -> None:
+    """--label-name names the emotion of a folder; sources of fixed labels refuse it."""
+    root = draw(tmp_path / "faces", splits=("",))
+    (root / "sad").rename(root / "3")
+    out = str(tmp_path / "out")
+    arguments = ["data", "convert", f"folder:{root}", out, "--to", "folder"]
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, DataError)
+    assert "--label-name 3=happy" in str(result.exception)
+    assert CliRunner().invoke(app, [*arguments, "--label-name", "3=sad"]).exit_code == 0
+    assert len(list((tmp_path / "out/sad").iterdir())) == 2
+    for command in (["convert", f"ckplus:{root}", out, "--to", "folder"], ["audit", "ckplus:."]):
+        result = CliRunner().invoke(app, ["data", *command, "--label-name", "3=sad"])
+        assert "label_names: is for the source folder" in str(result.exception)
+
+
+def test_photos_are_not_squeezed_into_the_csv(tmp_path: Path) -> None:
+    """A csv of crops does not take photos whose faces were still to be found."""
+    root = draw(tmp_path / "photos", size=70)
+    with pytest.raises(DataError, match="data crop"):
+        convert(source(root, faces="detect"), tmp_path / "out.csv", layout="fer2013_csv")
+
+
 def test_the_data_itself_is_never_replaced(tmp_path: Path) -> None:
     """Neither a csv by a part of itself, nor a folder by what is made of a folder in it."""
     data = draw(tmp_path / "data")

@@ -11,9 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from emodetect.audit.audit import audit_sources
 from emodetect.audit.report import write_audit
+from emodetect.cli import app
 from emodetect.config import DataConfig
 from emodetect.data.dataset import load_dataset, load_for_evaluation
 from emodetect.data.listing import Listing
@@ -108,6 +110,35 @@ def test_raf_db_finds_faces_in_the_original_photos(raf_db: Path) -> None:
     (raf_db / "Image" / "original").mkdir()
     sample = _list("raf_db", raf_db, faces="detect").samples[0]
     assert sample.file == "Image/original/train_00001.jpg"
+
+
+def test_raf_db_photos_are_audited_and_converted(tmp_path: Path) -> None:
+    """With --faces detect both take the photos, as training by such a config does, and fit it."""
+    root = tmp_path / "R"
+    names = [f"{split}_{number:05d}" for split in ("train", "test") for number in range(2)]
+    _write(root / "EmoLabel" / "list_patition_label.txt", *(f"{name}.jpg 4" for name in names))
+    for seed, name in enumerate(names):
+        _save(root / "Image" / "aligned" / f"{name}_aligned.jpg", seed=seed)
+        # The two photos of train are one, their aligned images are not.
+        scene = draw_scene(["happy"], np.random.default_rng(max(seed, 1)), width=200, height=220)
+        photo = root / "Image" / "original" / f"{name}.jpg"
+        photo.parent.mkdir(exist_ok=True)
+        photo.write_bytes(cv2.imencode(".jpg", scene.image)[1].tobytes())
+    audit, photos = tmp_path / "audit", tmp_path / "photos"
+    for command in (
+        ["audit", f"raf_db:{root}", "--out", str(audit), "--detector", "none"],
+        ["convert", f"raf_db:{root}", str(photos), "--to", "folder"],
+    ):
+        result = CliRunner().invoke(app, ["data", *command, "--faces", "detect"])
+        assert result.exit_code == 0, result.output
+    assert "faces = &#34;detect&#34;" in (audit / "audit.html").read_text(encoding="utf-8")
+    for path in photos.rglob("*.png"):
+        assert cv2.imread(str(path)).shape == (220, 200, 3)
+    fit = {"manifest": audit / "manifest.csv", "faces": "detect"}
+    dataset = load_for_evaluation(_config("raf_db", root, **fit))
+    assert dataset.splits.tolist() == ["train", "test", "test"]
+    with pytest.raises(DataError, match=r"audit the data again .*--faces whole"):
+        load_for_evaluation(_config("raf_db", root, manifest=fit["manifest"]))
 
 
 def test_raf_db_without_crops_is_told(raf_db: Path) -> None:

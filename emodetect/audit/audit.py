@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -12,10 +13,10 @@ from emodetect.audit.faces import FaceSearch, open_search
 from emodetect.audit.labels import ModelDoubts, ask_model, unseen_by
 from emodetect.audit.quality import quality_flags
 from emodetect.audit.scan import FACE_MISSING, Picture, Scan, scan_pictures
-from emodetect.config import SOURCES_OF_KEY, DataConfig, validate_data
+from emodetect.config import SOURCES_OF_KEY, DataConfig
 from emodetect.data.fer2013 import read_unvoted, read_winners
 from emodetect.data.listing import SkippedFile
-from emodetect.data.sources import list_samples, split_source
+from emodetect.data.sources import config_of, list_samples, split_source
 from emodetect.emotions import EMOTIONS, in_canonical_order
 from emodetect.inference.recognizer import EmotionRecognizer
 
@@ -26,6 +27,7 @@ class Audit:
 
     Attributes:
         sources: the data sets as they were named.
+        configs: how each of them was read.
         pictures: the images, in the order of the sources.
         emotions: the labels that there are.
         scan: what was measured.
@@ -41,6 +43,7 @@ class Audit:
     """
 
     sources: tuple[str, ...]
+    configs: tuple[DataConfig, ...]
     pictures: tuple[Picture, ...]
     emotions: tuple[str, ...]
     scan: Scan
@@ -73,6 +76,7 @@ class Audit:
 def audit_sources(
     sources: Sequence[str],
     *,
+    faces: Sequence[Literal["whole", "detect"] | None] = (),
     detector: str | None = None,
     recognizer: EmotionRecognizer | None = None,
     unseen: bool = False,
@@ -83,17 +87,19 @@ def audit_sources(
     Args:
         sources: as SOURCE:PATH. "ferplus" takes the images with their own labels and compares
             these with the votes.
+        faces: `data.faces` of each source; if None as a crop, and as the recogniser was trained
+            where one is asked. Empty for None of all.
         detector: see `faces.open_search`.
         recognizer: a model that is asked about the labels.
         unseen: states that it was trained on none of these images.
-        label_names: the emotions of labels by other names.
+        label_names: the emotions of labels by other names, for the sources that have such.
 
     Raises:
         DataError: for a source that is missing, empty or of unknown labels.
         EmodetectError: for a detector that is not there, and a wrong `unseen`.
     """
     search = open_search(detector)
-    configs = [_config(source, label_names or {}) for source in sources]
+    configs = _configs(sources, faces or [None] * len(sources), label_names or {})
     pictures: list[Picture] = []
     left_out: dict[str, int] = {}
     skipped: list[SkippedFile] = []
@@ -114,7 +120,13 @@ def audit_sources(
     scan = scan_pictures(pictures, search.has_face if search else None)
     doubts = None
     if recognizer is not None and known_unseen is not None:
-        doubts = ask_model(recognizer, pictures, scan.readable, unseen=known_unseen)
+        doubts = ask_model(
+            recognizer,
+            pictures,
+            scan.readable,
+            faces=faces or [None] * len(sources),
+            unseen=known_unseen,
+        )
     chosen_by_voters = np.array([winner for winner, _ in winners], object)
     labels = np.array([picture.sample.emotion for picture in pictures], object)
     flags = {
@@ -128,6 +140,7 @@ def audit_sources(
     }
     return Audit(
         sources=tuple(sources),
+        configs=tuple(configs),
         pictures=tuple(pictures),
         emotions=in_canonical_order(labels.tolist()),
         scan=scan,
@@ -143,11 +156,20 @@ def audit_sources(
     )
 
 
-def _config(source: str, label_names: Mapping[str, str]) -> DataConfig:
-    kind, path = split_source(source, option="data audit")
-    values: dict[str, object] = {"source": kind}
-    if path:
-        values["path"] = path
-    if kind in SOURCES_OF_KEY["label_names"]:
-        values["label_names"] = dict(label_names)
-    return validate_data(values, origin=source)
+def _configs(
+    sources: Sequence[str],
+    faces: Sequence[Literal["whole", "detect"] | None],
+    label_names: Mapping[str, str],
+) -> list[DataConfig]:
+    takers = SOURCES_OF_KEY["label_names"]
+    named = [split_source(source, option="data audit")[0] in takers for source in sources]
+    return [
+        config_of(
+            source,
+            option="data audit",
+            faces=how,
+            # Where no source takes them they are refused, not ignored.
+            label_names=label_names if takes or not any(named) else None,
+        )
+        for source, how, takes in zip(sources, faces, named, strict=True)
+    ]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -45,6 +46,7 @@ def ask_model(
     pictures: Sequence[Picture],
     readable: np.ndarray,
     *,
+    faces: Sequence[Literal["whole", "detect"] | None],
     unseen: np.ndarray,
 ) -> ModelDoubts:
     """Find the labels that a model confidently contradicts.
@@ -54,11 +56,12 @@ def ask_model(
 
     Args:
         readable: (n,) bool.
+        faces: `data.faces` of each source; as the model was trained if None.
         unseen: (n,) bool; see `unseen_by`.
     """
     emotions = np.array([picture.sample.emotion for picture in pictures], object)
     known = np.flatnonzero(readable & np.isin(emotions, recognizer.emotions))
-    asked, probabilities = _answers(recognizer, pictures, known)
+    asked, probabilities = _answers(recognizer, pictures, known, faces)
     labels = np.array([recognizer.emotions.index(emotions[row]) for row in asked], np.int64)
     count = len(pictures)
     doubts = ModelDoubts(
@@ -129,24 +132,31 @@ def unseen_by(
 
 
 def _answers(
-    recognizer: EmotionRecognizer, pictures: Sequence[Picture], rows: np.ndarray
+    recognizer: EmotionRecognizer,
+    pictures: Sequence[Picture],
+    rows: np.ndarray,
+    faces: Sequence[Literal["whole", "detect"] | None],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the images that gave a crop, (m,) int64, and their probabilities."""
     metadata = recognizer.metadata
-    config = validate_data(
-        {
-            "source": "folder",
-            "path": ".",  # not read: the samples are there
-            "faces": metadata.config.get("data", {}).get("faces", "whole"),
-            "margin": metadata.margin,
-        },
-        origin=metadata.name,
-    )
+    as_trained = metadata.config.get("data", {}).get("faces", "whole")
+    configs = [
+        validate_data(
+            {
+                "source": "folder",
+                "path": ".",  # not read: the samples are there
+                "faces": how or as_trained,
+                "margin": metadata.margin,
+            },
+            origin=metadata.name,
+        )
+        for how in faces
+    ]
 
     def prepare(row: int) -> np.ndarray | None:
         picture = pictures[row]
         try:
-            crops = read_crops(picture.root, picture.sample, config)
+            crops = read_crops(picture.root, picture.sample, configs[picture.source])
         except ImageError:  # too small for any model; told by the flag "tiny"
             return None
         if not crops:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tomli_w
 
 from emodetect.audit.audit import Audit
 from emodetect.audit.findings import (
@@ -132,15 +133,9 @@ def _complete(path: Path) -> Iterator[Path]:
 
 
 def _config_lines(audit: Audit, out: Path) -> list[str]:
-    source, _, path = audit.sources[0].partition(":")
-    # JSON writes text as TOML does.
-    place = [f"path = {json.dumps(path, ensure_ascii=False)}"] if path else []
-    manifest = (out / MANIFEST).as_posix()
+    first = audit.configs[0].model_dump(mode="json", exclude_unset=True)
     return [
-        "[data]",
-        f'source = "{source}"',
-        *place,
-        f"manifest = {json.dumps(manifest, ensure_ascii=False)}",
+        *tomli_w.dumps({"data": {**first, "manifest": (out / MANIFEST).as_posix()}}).splitlines(),
         "",
         "[data.cleaning]",
         "drop_leaks = true",

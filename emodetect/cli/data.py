@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
+
+from emodetect.cli.source_options import (
+    faces_of_each,
+    label_name_option,
+    label_names,
+    source_options,
+)
 
 
 @click.group()
@@ -142,12 +149,7 @@ def crop(folder: Path, out: Path, faces_per_image: str, margin: float, force: bo
     help="A column (person, video) of the manifest PATH whose values never straddle a split; "
     "may be given several times.",
 )
-@click.option(
-    "--label-name",
-    multiple=True,
-    metavar="LABEL=EMOTION",
-    help="The emotion of a label by another name, such as 3=happy; may be given several times.",
-)
+@label_name_option
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**31 - 1),
@@ -193,7 +195,7 @@ def split(
         validation_fraction=validation,
         test_fraction=test,
         group=group,
-        label_names=_label_names(label_name),
+        label_names=label_names(label_name),
         seed=seed,
     )
     counts = ", ".join(f"{len(dataset.indices(name)):,} {name}" for name in SPLITS)
@@ -223,12 +225,7 @@ def split(
     help="With --model: it was trained on none of these images. [default: only a test split "
     "counts as unseen]",
 )
-@click.option(
-    "--label-name",
-    multiple=True,
-    metavar="LABEL=EMOTION",
-    help="The emotion of a label by another name, such as 3=happy; may be given several times.",
-)
+@source_options
 @click.option("--force", is_flag=True, help="Write into a report folder that exists.")
 def audit(
     sources: tuple[str, ...],
@@ -236,6 +233,7 @@ def audit(
     detector: str | None,
     model: str | None,
     unseen: bool,
+    faces: tuple[Literal["whole", "detect"], ...],
     label_name: tuple[str, ...],
     force: bool,
 ) -> None:
@@ -247,10 +245,10 @@ def audit(
     emodetect data audit ferplus:data/fer2013
     emodetect data audit folder:mine folder:data/fer2013
 
-    SOURCE is folder, manifest, fer2013_csv, ferplus, tfrecord or synthetic. Writes audit.html
-    (one file, with pictures), audit.json (all figures) and manifest.csv (each image with what was
-    found). With data.manifest = "audit/manifest.csv" in a config, training leaves leaks,
-    conflicts and duplicates out; see data.cleaning.
+    SOURCE is folder, manifest, fer2013_csv, ferplus, raf_db, affectnet, ckplus, tfrecord or
+    synthetic. Writes audit.html (one file, with pictures), audit.json (all figures) and
+    manifest.csv (each image with what was found). With data.manifest = "audit/manifest.csv" in a
+    config, training leaves leaks, conflicts and duplicates out; see data.cleaning.
 
     Exit status 0, whatever is found.
     """
@@ -264,10 +262,11 @@ def audit(
     check_audit_folder(out, force=force)
     findings = audit_sources(
         sources,
+        faces=faces_of_each(faces, sources),
         detector=detector,
         recognizer=EmotionRecognizer(model, detector="none") if model else None,
         unseen=unseen,
-        label_names=_label_names(label_name),
+        label_names=label_names(label_name),
     )
     figures = write_audit(findings, out, force=force)
     _print_findings(figures)
@@ -314,16 +313,6 @@ def _print_findings(figures: dict[str, Any]) -> None:
     Console().print(table)
 
 
-def _label_names(pairs: tuple[str, ...]) -> dict[str, str]:
-    names = dict(pair.rpartition("=")[::2] for pair in pairs)
-    if "" in names:
-        raise click.BadParameter(
-            f"expected LABEL=EMOTION such as 3=happy, got {', '.join(pairs)}",
-            param_hint="--label-name",
-        )
-    return names
-
-
 @data.command("convert")
 @click.argument("source", metavar="SOURCE:PATH")
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
@@ -344,9 +333,17 @@ def _label_names(pairs: tuple[str, ...]) -> dict[str, str]:
     help="Images in a shard, with --to tfrecord.",
 )
 @click.option("--classes", metavar="A,B,...", help="Only the images of these emotions.")
+@source_options
 @click.option("--force", is_flag=True, help="Replace an earlier conversion, or the csv.")
 def convert_command(
-    source: str, out: Path, layout: str, shard_size: int, classes: str | None, force: bool
+    source: str,
+    out: Path,
+    layout: str,
+    shard_size: int,
+    classes: str | None,
+    faces: tuple[Literal["whole", "detect"], ...],
+    label_name: tuple[str, ...],
+    force: bool,
 ) -> None:
     """Write the images of SOURCE:PATH to OUT in another layout, with their labels and splits.
 
@@ -355,22 +352,22 @@ def convert_command(
     emodetect data convert folder:data/fer2013 fer2013.csv --to fer2013_csv
     emodetect data convert folder:faces shards --to tfrecord --shard-size 10000
 
-    OUT is there whole or not at all. Images that cannot be read are named and left out; the exit
+    OUT is there whole or not at all. With --faces detect whole photos are written, of which
+    training then finds the faces. Images that cannot be read are named and left out; the exit
     status is then 1.
     """
-    from emodetect.config import validate_data
     from emodetect.data.convert import convert
     from emodetect.data.listing import NAMED_AT_MOST
-    from emodetect.data.sources import split_source
+    from emodetect.data.sources import config_of
     from emodetect.text import on_one_line
 
-    kind, path = split_source(source, option="data convert")
-    values: dict[str, Any] = {"source": kind}
-    if path:
-        values["path"] = path
-    if classes:
-        values["classes"] = classes.split(",")
-    config = validate_data(values, origin=source)
+    config = config_of(
+        source,
+        option="data convert",
+        faces=faces_of_each(faces, [source])[0],
+        label_names=label_names(label_name),
+        classes=classes.split(",") if classes else None,
+    )
     done = convert(config, out, layout=layout, shard_size=shard_size, force=force)
     for file in done.skipped[:NAMED_AT_MOST]:
         click.echo(f"skipped {on_one_line(str(file))}")

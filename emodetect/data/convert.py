@@ -46,6 +46,8 @@ def convert(
 ) -> Conversion:
     """Write the images of a data set in another layout.
 
+    With `data.faces` "detect" these are the photos that the faces would be found in.
+
     Args:
         out: the folder to write; for "fer2013_csv" the file.
         layout: "folder" (PNGs at their own size in class folders, inside split folders where
@@ -59,6 +61,11 @@ def convert(
         DataError: for data that cannot be read, or that the layout cannot hold.
         EmodetectError: for an `out` that exists, or that holds the data or lies in it.
     """
+    if layout == "fer2013_csv" and config.faces == "detect":
+        raise DataError(
+            "fer2013.csv holds face crops, not photos to find faces in; cut them out first "
+            "(emodetect data crop), or convert to another layout."
+        )
     out = Path(os.path.realpath(out))
     check_out(out, layout, force=force)
     _refuse_overlap(out, config)

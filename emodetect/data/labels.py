@@ -33,7 +33,7 @@ def emotion_of(label: str, label_names: Mapping[str, str], *, where: str) -> str
     except DataError as error:
         raise DataError(
             f"{error} Labels by other names are given in a config: "
-            f'data.label_names = {{"{label}" = "happy"}}; data split takes '
+            f'data.label_names = {{"{label}" = "happy"}}; data split, audit and convert take '
             f"--label-name {label}=happy."
         ) from None
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from emodetect.cache_folder import cache_root
-from emodetect.config import DataConfig
+from emodetect.config import DataConfig, validate_data
 from emodetect.data.affectnet import read_affectnet
 from emodetect.data.cache import publish
 from emodetect.data.ckplus import read_ckplus
@@ -53,6 +54,29 @@ def split_source(text: str, *, option: str) -> tuple[str, str]:
             f"{', '.join(READERS)}), got {text!r}."
         )
     return kind, path
+
+
+def config_of(
+    text: str,
+    *,
+    option: str,
+    faces: Literal["whole", "detect"] | None = None,
+    label_names: Mapping[str, str] | None = None,
+    classes: Sequence[str] | None = None,
+) -> DataConfig:
+    """Return the config of SOURCE:PATH and of what is said beside it.
+
+    Raises DataError as `split_source`, and ConfigError for what the source does not take.
+    """
+    kind, path = split_source(text, option=option)
+    values = {
+        "source": kind,
+        "path": path,
+        "faces": faces,
+        "label_names": dict(label_names or {}),
+        "classes": list(classes or ()),
+    }
+    return validate_data({key: value for key, value in values.items() if value}, origin=text)
 
 
 def read_synthetic(config: DataConfig) -> Listing:
