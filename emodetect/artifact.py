@@ -21,6 +21,7 @@ from emodetect.emotions import EMOTIONS
 from emodetect.errors import ModelError
 from emodetect.keras_config import check_config
 from emodetect.preprocessing import Color
+from emodetect.whole_file import written_whole
 
 METADATA = "emodetect.json"
 COMPILED = "model.tflite"
@@ -73,8 +74,7 @@ class Artifact:
 
 def write_artifact(path: Path, *, keras_file: Path, compiled: bytes, metadata: Metadata) -> None:
     """Write the artifact at `path` in one step: it is there complete, or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with written_whole(path) as partial:
         with zipfile.ZipFile(keras_file) as source, zipfile.ZipFile(partial, "w") as target:
             for member in source.namelist():
                 target.writestr(member, source.read(member))
@@ -90,9 +90,6 @@ def write_artifact(path: Path, *, keras_file: Path, compiled: bytes, metadata: M
             target.writestr(COMPILED, compiled)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def has_metadata(path: Path) -> bool:

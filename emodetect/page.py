@@ -11,6 +11,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from emodetect.errors import EmodetectError
+from emodetect.whole_file import written_whole
 
 
 def write_page(template: str, path: Path, **values: Any) -> None:
@@ -30,8 +31,9 @@ def write_page(template: str, path: Path, **values: Any) -> None:
     environment.filters["picture"] = picture
     page = environment.get_template(template).render(**values)
     try:
-        # File names that are not UTF-8 hold lone surrogates.
-        path.write_text(page, encoding="utf-8", errors="backslashreplace")
+        with written_whole(path) as partial:
+            # File names that are not UTF-8 hold lone surrogates.
+            partial.write_text(page, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
 

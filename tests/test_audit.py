@@ -343,10 +343,33 @@ def test_single_images_and_empty_sources(tmp_path: Path) -> None:
         look(tmp_path)
     with pytest.raises(DataError, match="expected SOURCE:PATH"):
         audit_sources([str(tmp_path)])
-    save(tmp_path / "happy/one.png", face(1))
-    figures = write_audit(look(tmp_path), tmp_path / "out")
+    save(tmp_path / "one/happy/one.png", face(1))
+    figures = write_audit(look(tmp_path / "one"), tmp_path / "out")
     assert figures["images"] == 1
     assert "no split" in (tmp_path / "out/audit.html").read_text()
+
+
+def test_a_report_is_not_written_among_the_images(
+    clean: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report inside a source would be taken for a class folder; also where none is named."""
+    monkeypatch.chdir(clean)
+    arguments = ["data", "audit", "folder:.", "--detector", "none"]
+    for out in ([], ["--out", "train/audit"]):
+        result = CliRunner().invoke(app, [*arguments, *out])
+        assert isinstance(result.exception, EmodetectError)
+        assert "lies in folder:." in str(result.exception)
+    assert {path.name for path in clean.iterdir()} == {"train", "test"}
+
+
+def test_unreadable_images_of_one_name_are_all_told(clean: Path, tmp_path: Path) -> None:
+    """Of several sources each unreadable image is told, though another has the same name."""
+    for root in (clean, tmp_path / "other"):
+        (root / "train/happy").mkdir(parents=True, exist_ok=True)
+        (root / "train/happy/bad.png").write_bytes(b"no image")
+    first = summary(look(clean, tmp_path / "other"))["unreadable"]["first"]
+    assert [name.rpartition(": ")[2] for name in first] == ["train/happy/bad.png"] * 2
+    assert list(summary(look(clean))["unreadable"]["first"]) == ["train/happy/bad.png"]
 
 
 def test_a_manifest_of_the_users_own_stays(clean: Path, tmp_path: Path) -> None:

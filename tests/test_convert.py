@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -131,10 +133,63 @@ def test_an_interrupted_conversion_leaves_nothing(
 def test_names_that_meet_are_kept_apart(tmp_path: Path) -> None:
     """Images of one name from different folders do not replace each other."""
     root = draw(tmp_path / "faces", splits=("",))
-    (root / "happy/deep").mkdir()
-    (root / "happy/0.png").rename(root / "happy/deep/1.png")
+    for folder in ("deep", "deeper", "flat"):
+        (root / "happy" / folder).mkdir()
+        name = "1_2.png" if folder == "flat" else "1.png"
+        shutil.copy(root / "happy/0.png", root / "happy" / folder / name)
     convert(source(root), tmp_path / "out", layout="folder")
-    assert {path.name for path in (tmp_path / "out/happy").iterdir()} == {"1.png", "1_2.png"}
+    names = sorted(path.name for path in (tmp_path / "out/happy").iterdir())
+    assert names == ["0.png", "1.png", "1_2.png", "1_2_2.png", "1_3.png"]
+
+
+def test_long_names_are_cut_and_kept_apart(tmp_path: Path) -> None:
+    """Two images by one name, as long as the file system takes, are both written."""
+    root = draw(tmp_path / "faces", splits=("",))
+    (root / "happy" / "deep").mkdir()
+    for number, folder in enumerate(("", "deep")):
+        name = "é" * 125 + ".jpg"
+        (root / "happy" / f"{number}.png").rename(root / "happy" / folder / name)
+    convert(source(root), tmp_path / "out", layout="folder")
+    names = sorted(path.name for path in (tmp_path / "out/happy").iterdir())
+    assert names == ["é" * 124 + "_2.png", "é" * 125 + ".png"]
+
+
+@pytest.mark.parametrize("layout", ["folder", "tfrecord"])
+def test_a_place_whose_name_is_no_unicode_is_written(tmp_path: Path, layout: str) -> None:
+    """Any name that the file system has may be converted to."""
+    root = draw(tmp_path / "faces", splits=("",))
+    out = tmp_path / os.fsdecode(b"\xff")
+    result = CliRunner().invoke(
+        app, ["data", "convert", f"folder:{root}", str(out), "--to", layout]
+    )
+    assert result.exit_code == 0, result.output
+    assert "udcff: 4 images" in result.output
+    assert out.is_dir()
+    moved = out.rename(tmp_path / "moved")
+    assert len(list_samples(source(moved, layout)).samples) == 4
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux' /dev/full")
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow's own error of a full disk becomes one line, and nothing is left."""
+    from emodetect.data import convert as module
+
+    root = draw(tmp_path / "faces", splits=("",))
+    real = module.write_shard
+    monkeypatch.setattr(module, "write_shard", lambda _, records: real(Path("/dev/full"), records))
+    with pytest.raises(EmodetectError, match=r"out: cannot be written: .*[Nn]o space"):
+        convert(source(root), tmp_path / "out", layout="tfrecord")
+    assert {path.name for path in tmp_path.iterdir()} == {"faces"}
+
+
+def test_validation_never_becomes_the_test_of_the_csv(tmp_path: Path) -> None:
+    """Where no test image can be read, PublicTest would be read as the test split."""
+    root = draw(tmp_path / "faces")
+    for path in (root / "test").rglob("*.png"):
+        path.write_bytes(b"no image")
+    with pytest.raises(DataError, match="none of the test images can be read"):
+        convert(source(root), tmp_path / "out.csv", layout="fer2013_csv")
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_what_the_csv_cannot_hold_is_refused(tmp_path: Path) -> None:
@@ -191,8 +246,9 @@ def test_labels_by_other_names_are_converted(tmp_path: Path) -> None:
     assert "--label-name 3=happy" in str(result.exception)
     assert CliRunner().invoke(app, [*arguments, "--label-name", "3=sad"]).exit_code == 0
     assert len(list((tmp_path / "out/sad").iterdir())) == 2
-    for command in (["convert", f"ckplus:{root}", out, "--to", "folder"], ["audit", "ckplus:."]):
-        result = CliRunner().invoke(app, ["data", *command, "--label-name", "3=sad"])
+    for command, *more in (("convert", out, "--to", "folder"), ("audit", "--out", out + "2")):
+        arguments = ["data", command, f"ckplus:{root}", *more, "--label-name", "3=sad"]
+        result = CliRunner().invoke(app, arguments)
         assert "label_names: is for the source folder" in str(result.exception)
 
 

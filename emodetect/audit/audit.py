@@ -109,7 +109,10 @@ def audit_sources(
         listing = read_unvoted(config) if voted else list_samples(config)
         pictures += [Picture(number, listing.root, sample) for sample in listing.samples]
         left_out |= {f"{sources[number]}: {key}": n for key, n in listing.left_out.items()}
-        skipped += listing.skipped
+        skipped += [
+            SkippedFile(name_in(sources, number, file.path), file.reason)
+            for file in listing.skipped
+        ]
         chosen = read_winners(config) if voted else {}
         nobody = ("", (0,) * len(EMOTIONS))
         winners += [chosen.get(sample.name, nobody) for sample in listing.samples]
@@ -154,6 +157,11 @@ def audit_sources(
         left_out=left_out,
         skipped=tuple(skipped),
     )
+
+
+def name_in(sources: Sequence[str], number: int, name: str) -> str:
+    """Return the name of an image of a source by its number, told apart where there are several."""
+    return f"{sources[number]}: {name}" if len(sources) > 1 else name
 
 
 def _configs(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from emodetect.audit.audit import Audit
+from emodetect.audit.audit import Audit, name_in
 from emodetect.data.cleaning import FLAG_SEPARATOR, AuditRow, written_name
 from emodetect.data.dataset import SPLITS
 
@@ -93,7 +93,7 @@ def summary(audit: Audit) -> dict[str, Any]:
             "first": {
                 **{file.path: file.reason for file in audit.skipped[:NAMED_UNREADABLE]},
                 **{
-                    audit.pictures[row].sample.name: audit.scan.errors[row]
+                    shown_name(audit, row): audit.scan.errors[row]
                     for row in unreadable[:NAMED_UNREADABLE].tolist()
                 },
             },
@@ -125,6 +125,12 @@ def summary(audit: Audit) -> dict[str, Any]:
             "doubtful_maybe_seen": int((doubtful & ~audit.doubts.unseen).sum()),
         }
     return figures
+
+
+def shown_name(audit: Audit, row: int) -> str:
+    """Return the name of an image, with its source where there are several."""
+    picture = audit.pictures[row]
+    return name_in(audit.sources, picture.source, picture.sample.name)
 
 
 def class_counts(audit: Audit) -> dict[str, dict[str, int]]:

@@ -6,7 +6,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from emodetect.audit.findings import (
     leaks,
     manifest_rows,
     repeated,
+    shown_name,
     summary,
 )
 from emodetect.data.cleaning import HELD_OUT, write_audit_rows
@@ -30,6 +30,7 @@ from emodetect.errors import EmodetectError, ImageError
 from emodetect.faces.framing import reduced
 from emodetect.outputs import check_output_folder, make_output_folder
 from emodetect.page import write_page
+from emodetect.whole_file import written_whole
 
 PAGE, MANIFEST, FIGURES = "audit.html", "manifest.csv", "audit.json"
 
@@ -74,11 +75,18 @@ class Section:
     serious: bool = False
 
 
-def check_audit_folder(out: Path, *, force: bool) -> None:
+def check_audit_folder(out: Path, sources: Sequence[str], *, force: bool) -> None:
     """Raise EmodetectError for a folder that holds files; with `force`, other than an audit's.
 
-    A manifest.csv that somebody made would be lost.
+    A manifest.csv that somebody made would be lost. Also for one inside a source, which would be
+    taken for one of its folders.
     """
+    for source in sources:
+        place = source.partition(":")[2]
+        if place and Path(os.path.realpath(out)).is_relative_to(os.path.realpath(place)):
+            raise EmodetectError(
+                f"{out}: lies in {source}, which is audited; name another folder with --out."
+            )
     check_output_folder(out, force=force)
     if (out / MANIFEST).exists() and not (out / FIGURES).is_file():
         raise EmodetectError(
@@ -94,17 +102,17 @@ def write_audit(audit: Audit, out: Path, *, force: bool = False) -> dict[str, An
 
     Raises EmodetectError as `check_audit_folder`.
     """
-    check_audit_folder(out, force=force)
+    check_audit_folder(out, audit.sources, force=force)
     make_output_folder(out)
-    for name in (FIGURES, MANIFEST, PAGE):
-        (out / name).unlink(missing_ok=True)
-    figures = summary(audit)
-    with _complete(out / MANIFEST) as partial:
-        write_audit_rows(partial, manifest_rows(audit))
-    with _complete(out / PAGE) as partial:
+    try:
+        for name in (FIGURES, MANIFEST, PAGE):
+            (out / name).unlink(missing_ok=True)
+        figures = summary(audit)
+        with written_whole(out / MANIFEST) as partial:
+            write_audit_rows(partial, manifest_rows(audit))
         write_page(
             "audit.html",
-            partial,
+            out / PAGE,
             title=f"Audit of {', '.join(audit.sources)}",
             audit=audit,
             figures=figures,
@@ -114,22 +122,11 @@ def write_audit(audit: Audit, out: Path, *, force: bool = False) -> dict[str, An
             config_lines=_config_lines(audit, out),
             colors={name: "#" + bytes(color).hex() for name, color in COLORS.items()},
         )
-    with _complete(out / FIGURES) as partial:
-        partial.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    return figures
-
-
-@contextmanager
-def _complete(path: Path) -> Iterator[Path]:
-    """Give a file to write that becomes `path` in one step."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield partial
-        partial.replace(path)
+        with written_whole(out / FIGURES) as partial:
+            partial.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
-    finally:
-        partial.unlink(missing_ok=True)
+        raise EmodetectError(f"{out}: cannot be written: {error.strerror}.") from None
+    return figures
 
 
 def _config_lines(audit: Audit, out: Path) -> list[str]:
@@ -386,10 +383,9 @@ def _shown(audit: Audit, row: int, note: str = "") -> Shown:
     except ImageError:  # it went away meanwhile
         image = np.full((SHOWN_SIDE, SHOWN_SIDE, 3), 127, np.uint8)
     sample = picture.sample
-    source = f"{audit.sources[picture.source]}: " if len(audit.sources) > 1 else ""
     return Shown(
         reduced(image, max(image.shape[:2]) / SHOWN_SIDE),
-        source + sample.name,
+        shown_name(audit, row),
         sample.emotion,
         sample.split or "no split",
         note,

@@ -255,11 +255,14 @@ def audit(
     from emodetect.audit.audit import audit_sources
     from emodetect.audit.report import FIGURES, MANIFEST, PAGE, check_audit_folder, write_audit
     from emodetect.inference.recognizer import EmotionRecognizer
+    from emodetect.text import on_one_line
 
     if unseen and model is None:
         raise click.UsageError("--unseen goes with --model.")
-    out = out or Path(f"audit-{Path(sources[0].partition(':')[2]).stem or 'synthetic'}")
-    check_audit_folder(out, force=force)
+    if out is None:
+        place = sources[0].partition(":")[2]
+        out = Path(f"audit-{Path(place).resolve().stem if place else 'synthetic'}")
+    check_audit_folder(out, sources, force=force)
     findings = audit_sources(
         sources,
         faces=faces_of_each(faces, sources),
@@ -271,7 +274,7 @@ def audit(
     figures = write_audit(findings, out, force=force)
     _print_findings(figures)
     for name in (PAGE, MANIFEST, FIGURES):
-        click.echo(str(out / name))
+        click.echo(on_one_line(str(out / name)))
 
 
 def _print_findings(figures: dict[str, Any]) -> None:
@@ -373,6 +376,6 @@ def convert_command(
         click.echo(f"skipped {on_one_line(str(file))}")
     if (more := len(done.skipped) - NAMED_AT_MOST) > 0:
         click.echo(f"skipped {more:,} more")
-    click.echo(f"{out}: {done.images:,} images")
+    click.echo(f"{on_one_line(str(out))}: {done.images:,} images")
     if done.skipped:
         raise SystemExit(1)

@@ -7,11 +7,15 @@ import json
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -22,7 +26,7 @@ from emodetect.data.crops import read_sample
 from emodetect.data.fer2013 import COLUMNS, FER2013_EMOTIONS, SIDE
 from emodetect.data.listing import Listing, Sample, SkippedFile
 from emodetect.data.sources import list_samples
-from emodetect.data.tfrecord import SUFFIX, example, open_writer
+from emodetect.data.tfrecord import SUFFIX, example, write_shard
 from emodetect.errors import DataError, EmodetectError, ImageError
 from emodetect.preprocessing import to_input
 from emodetect.progress import track
@@ -30,7 +34,18 @@ from emodetect.progress import track
 # A folder that holds this file was made here, and may be replaced.
 RECORD = "conversion.json"
 
-_Images = Iterator[tuple[Sample, np.ndarray]]
+LONGEST_NAME = 255  # bytes, on all usual file systems
+
+AT_ONCE = 8  # images that wait to be written, for each thread
+
+Encoded = TypeVar("Encoded")
+
+
+class _Images(Protocol):
+    """The images that can be read, one after the other."""
+
+    def __call__(self, encode: Callable[[np.ndarray], Encoded]) -> Iterator[tuple[Sample, Encoded]]:
+        """Yield each sample with what `encode`, in a thread, makes of its pixels."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +86,7 @@ def convert(
     _refuse_overlap(out, config)
     listing = list_samples(config)
     skipped = list(listing.skipped)
-    images = _read(listing, skipped)
+    images = partial(_read, listing, skipped)
     with _whole(out) as unfinished:
         written = LAYOUTS[layout](images, listing, unfinished, shard_size)
         if not written:
@@ -128,19 +143,23 @@ def _whole(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read(listing: Listing, skipped: list[SkippedFile]) -> _Images:
-    def read(sample: Sample) -> np.ndarray | str:
+def _read(
+    listing: Listing, skipped: list[SkippedFile], encode: Callable[[np.ndarray], Encoded]
+) -> Iterator[tuple[Sample, Encoded]]:
+    def read(sample: Sample) -> Encoded | SkippedFile:
         try:
-            return read_sample(listing.root, sample)
+            # Encoded here, so that each thread has no more than one decoded photo in memory.
+            return encode(read_sample(listing.root, sample))
         except ImageError as error:
-            return str(error)
+            return SkippedFile(sample.name, str(error))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        images = bounded_map(pool, read, listing.samples, at_once=64)
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        images = bounded_map(pool, read, listing.samples, at_once=AT_ONCE * threads)
         bar = track(images, description="converting", total=len(listing.samples))
         for sample, image in zip(listing.samples, bar, strict=True):
-            if isinstance(image, str):
-                skipped.append(SkippedFile(sample.name, image))
+            if isinstance(image, SkippedFile):
+                skipped.append(image)
             else:
                 yield sample, image
 
@@ -148,19 +167,19 @@ def _read(listing: Listing, skipped: list[SkippedFile]) -> _Images:
 def _to_folder(images: _Images, listing: Listing, out: Path, shard_size: int) -> int:
     has_splits = any(sample.split for sample in listing.samples)
     taken: set[Path] = set()
-    for sample, image in images:
+    numbers: Counter[Path] = Counter()  # how many further images a name has had
+    for sample, png in images(_png):
         # As in training, images without a split count to train.
         folder = out / (sample.split or "train") if has_splits else out
         # FER+ votes are joined by the file's name, so that it is kept.
         stem = _stem(sample)
-        path = folder / sample.emotion / f"{stem}.png"
-        number = 2
+        first = path = folder / sample.emotion / _file_name(stem, ".png")
         while path in taken:
-            path = path.with_name(f"{stem}_{number}.png")
-            number += 1
+            numbers[first] += 1
+            path = first.with_name(_file_name(stem, f"_{numbers[first] + 1}.png"))
         taken.add(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_png(image))
+        path.write_bytes(png)
     return len(taken)
 
 
@@ -179,44 +198,39 @@ def _to_csv(images: _Images, listing: Listing, out: Path, shard_size: int) -> in
     # As read_fer2013_csv reads them: PublicTest is validation where there is a PrivateTest.
     test = "PrivateTest" if "val" in splits else "PublicTest"
     usage = {"train": "Training", None: "Training", "val": "PublicTest", "test": test}
-    written = 0
+    written: Counter[str] = Counter()
     with out.open("x", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for sample, image in images:
-            pixels = to_input(image, size=SIDE, color="gray").ravel().tolist()
+        for sample, pixels in images(_pixels):
             label = FER2013_EMOTIONS.index(sample.emotion)
-            writer.writerow([label, " ".join(map(str, pixels)), usage[sample.split]])
-            written += 1
-    return written
+            writer.writerow([label, pixels, usage[sample.split]])
+            written[usage[sample.split]] += 1
+    if written["PublicTest"] and test == "PrivateTest" and not written[test]:
+        raise DataError(
+            "none of the test images can be read, and without them fer2013.csv has the validation "
+            "images as its test; convert to another layout, or mend them."
+        )
+    return written.total()
 
 
 def _to_tfrecord(images: _Images, listing: Listing, out: Path, shard_size: int) -> int:
     out.mkdir()
+    records = (
+        example(
+            image=png,
+            emotion=sample.emotion,
+            label=listing.emotions.index(sample.emotion),
+            split=sample.split,
+            name=sample.name.encode("utf-8", "backslashreplace").decode(),
+        )
+        for sample, png in images(_png)
+    )
     written = 0
     shards: list[Path] = []
-    writer = None
-    try:
-        for sample, image in images:
-            if written % shard_size == 0:
-                if writer is not None:
-                    writer.close()
-                shards.append(out / f"{len(shards)}{SUFFIX}")
-                writer = open_writer(shards[-1])
-            assert writer is not None
-            writer.write(
-                example(
-                    image=_png(image),
-                    emotion=sample.emotion,
-                    label=listing.emotions.index(sample.emotion),
-                    split=sample.split,
-                    name=sample.name.encode("utf-8", "backslashreplace").decode(),
-                )
-            )
-            written += 1
-    finally:
-        if writer is not None:
-            writer.close()
+    for first in records:
+        shards.append(out / f"{len(shards)}{SUFFIX}")
+        written += write_shard(shards[-1], chain([first], islice(records, shard_size - 1)))
     # Only now it is known how many there are, so that a missing one can be noticed.
     for number, shard in enumerate(shards):
         shard.rename(out / f"images-{number:05d}-of-{len(shards):05d}{SUFFIX}")
@@ -236,6 +250,15 @@ def _stem(sample: Sample) -> str:
         return Path(sample.name).stem.lstrip(".") or "image"
     file, _, number = sample.name.rpartition(":")  # a row or record of a file
     return f"{Path(file).stem}_{int(number):07d}"
+
+
+def _file_name(stem: str, ending: str) -> str:
+    name, room = os.fsencode(stem), LONGEST_NAME - len(ending)
+    return (stem if len(name) <= room else name[:room].decode(errors="ignore")) + ending
+
+
+def _pixels(image: np.ndarray) -> str:
+    return " ".join(map(str, to_input(image, size=SIDE, color="gray").ravel().tolist()))
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -6,10 +6,11 @@ a checksum of the data (4); the data is a tf.train.Example.
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -117,9 +118,22 @@ def example(*, image: bytes, emotion: str, label: int, split: str | None, name: 
     return data
 
 
-def open_writer(path: Path) -> Any:
-    """Return a writer of one shard, with `write` and `close`."""
-    return _tensorflow().io.TFRecordWriter(str(path))
+def write_shard(path: Path, records: Iterable[bytes]) -> int:
+    """Write the data of records to a shard, and return their number.
+
+    Raises OSError where it cannot be written.
+    """
+    tensorflow = _tensorflow()
+    written = 0
+    try:
+        # TensorFlow takes text for UTF-8, which a path need not be.
+        with tensorflow.io.TFRecordWriter(os.fsencode(path)) as writer:
+            for record in records:
+                writer.write(record)
+                written += 1
+    except tensorflow.errors.OpError as error:
+        raise OSError(error.message.splitlines()[0]) from None
+    return written
 
 
 def _shards(path: Path) -> list[Path]:
@@ -150,7 +164,7 @@ def _records(path: Path) -> Iterator[tuple[int, bytes]]:
     _refuse_cut(path)
     offset = 0
     try:
-        for record in tensorflow.data.TFRecordDataset([str(path)]):
+        for record in tensorflow.data.TFRecordDataset([os.fsencode(path)]):
             data: bytes = record.numpy()
             yield offset, data
             offset += HEADER_BYTES + len(data) + FOOTER_BYTES

@@ -6,7 +6,6 @@ Its model is not part of the package: `emodetect models fetch yunet` gets it fro
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import cv2
@@ -16,6 +15,7 @@ from emodetect.cache_folder import cache_root
 from emodetect.errors import EmodetectError
 from emodetect.faces.boxes import Box, merge
 from emodetect.faces.framing import reduced
+from emodetect.whole_file import written_whole
 
 YUNET_URL = (
     "https://media.githubusercontent.com/media/opencv/opencv_zoo/"
@@ -138,6 +138,6 @@ def fetch_yunet(url: str = YUNET_URL) -> Path:
             f"nothing was kept. {by_hand}"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    unfinished.write_bytes(data)
-    return unfinished.replace(path)
+    with written_whole(path) as partial:
+        partial.write_bytes(data)
+    return path

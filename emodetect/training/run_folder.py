@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import os
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -22,8 +21,9 @@ from emodetect.data.dataset import Dataset
 from emodetect.errors import ConfigError, EmodetectError
 from emodetect.locks import locked
 from emodetect.training.checkpoints import Progress
+from emodetect.whole_file import written_whole
 
-PARTIAL_FILES = ".*.[0-9]*"  # of write_atomically and write_artifact: a process's number last
+PARTIAL_FILES = ".*.[0-9]*"  # of whole_file: a process's number last
 
 
 def require_new(run: Path) -> None:
@@ -114,9 +114,8 @@ def _epoch_of(line: str) -> int:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file that is there complete, or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
