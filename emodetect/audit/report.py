@@ -138,8 +138,10 @@ def _config_lines(audit: Audit, out: Path) -> list[str]:
         "drop_leaks = true",
         "drop_conflicts = true",
         "keep_one_of_duplicates = true",
-        "near = true                    # false: pixel-identical images only",
-        'drop_flags = []                # such as ["blank", "no_face"]',
+        "# false: pixel-identical images only",
+        "near = true",
+        '# such as ["blank", "no_face"]',
+        "drop_flags = []",
     ]
 
 

@@ -1,0 +1,27 @@
+"""Files are there complete, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from emodetect.whole_file import written_whole
+
+
+def test_an_interrupted_file_leaves_the_old_one(tmp_path: Path) -> None:
+    """Ctrl-C half way leaves what was there before and nothing else; the next writing is whole."""
+    path = tmp_path / "page.html"
+    path.write_text("old")
+
+    def write(text: str, error: type[BaseException] | None = None) -> None:
+        with written_whole(path) as partial:
+            partial.write_text(text)
+            if error:
+                raise error
+
+    with pytest.raises(KeyboardInterrupt):
+        write("half", KeyboardInterrupt)
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"page.html": "old"}
+    write("new")
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"page.html": "new"}
