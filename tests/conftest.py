@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from small import SMALL
 
 from emodetect.config import ExperimentConfig, load_config
 
@@ -17,7 +18,7 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_overrides(cache_dir: Path) -> list[str]:
-    """Overrides that make the demo preset train in seconds."""
+    """Overrides that make the small config train in seconds."""
     return [
         f"data.cache_dir={cache_dir}",
         'data.classes=["happy", "sad", "surprise"]',
@@ -39,7 +40,7 @@ def small_config(
 ) -> ExperimentConfig:
     """A config of three emotions that trains in seconds."""
     output = tmp_path_factory.mktemp("runs") / "small"
-    return load_config("demo", [*small_overrides, f"output={output}"])
+    return load_config(SMALL, [*small_overrides, f"output={output}"])
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from small import SMALL
 
 from emodetect.artifact import Metadata, read_artifact
 from emodetect.cli import app
@@ -597,7 +598,7 @@ def test_test_images_that_were_trained_on_are_refused(tmp_path: Path) -> None:
     faces = tmp_path / "faces"
     draw_dataset(faces, counts={"": 12}, emotions=("happy", "sad"), seed=5, size=32)
     config = load_config(
-        "demo",
+        SMALL,
         [
             'data={source="folder", image_size=32, validation_fraction=0.25, test_fraction=0.25,'
             f' path="{faces}", cache_dir="{tmp_path / "cache"}"}}'

@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from small import SMALL
 
 from emodetect.artifact import read_artifact
 from emodetect.backend import use_tensorflow
@@ -383,7 +384,7 @@ def test_every_remedy_trains_with_soft_and_mixed_targets(
     from emodetect.training.train import train
 
     config = load_config(
-        "demo",
+        SMALL,
         [
             f"data={{source='ferplus', path='{voted}', public_test='val', image_size=32}}",
             f"data.cache_dir={cache_dir}",
@@ -429,7 +430,7 @@ def _rare_recall(imbalance: str, lopsided: Path, cache_dir: Path, run: Path) -> 
     from emodetect.training.train import train
 
     config = load_config(
-        "demo",
+        SMALL,
         [
             f"data={{source='folder', path='{lopsided}', image_size=32}}",
             f"data.cache_dir={cache_dir}",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small import SMALL
 
 from emodetect.artifact import Metadata, write_artifact
 from emodetect.backend import use_tensorflow
@@ -184,8 +185,8 @@ def test_init_brings_the_weights_and_is_kept_in_the_config(artifact: Path, tmp_p
             load_config(
                 "mobilenetv2_fer2013", [f"model.init={artifact}", f"model.weights={weights}"]
             )
-    # A preset that says "none" can start from an artifact too.
-    assert load_config("demo", [f"model.init={artifact}"]).model.init == str(artifact)
+    # A config that says "none" can start from an artifact too.
+    assert load_config(SMALL, [f"model.init={artifact}"]).model.init == str(artifact)
     config = load_config("mobilenetv2_fer2013", [f"model.init={artifact}"])
     assert config.model.weights is None
     file = tmp_path / "config.toml"
@@ -203,8 +204,8 @@ def test_frozen_batch_norm_stays_as_the_artifact_had_it(
 
     changes = ["training.freeze_batch_norm=true", "training.epochs=1", f"output={tmp_path / 'run'}"]
     with pytest.raises(ConfigError, match="no batch norm to keep"):
-        load_config("demo", [*small_overrides, *changes])
-    config = load_config("demo", [*small_overrides, f"model.init={artifact}", *changes])
+        load_config(SMALL, [*small_overrides, *changes])
+    config = load_config(SMALL, [*small_overrides, f"model.init={artifact}", *changes])
     trained = load_keras(train(config).artifact)
     for own, theirs in zip(batch_norm_layers(trained), batch_norm_layers(donor), strict=True):
         for weights, before in zip(own.get_weights(), theirs.get_weights(), strict=True):
@@ -270,7 +271,7 @@ def test_a_run_from_an_artifact_goes_on_after_a_kill(
         "training.head_epochs=1",
         f"output={tmp_path / 'whole'}",
     ]
-    whole = training.train(load_config("demo", overrides))
+    whole = training.train(load_config(SMALL, overrides))
 
     def check(run: Path) -> None:
         resumed = training.resume(run)
@@ -295,12 +296,12 @@ def test_a_run_from_an_artifact_goes_on_after_a_kill(
     with monkeypatch.context() as patch:
         patch.setattr(training, "_fit", kill_at_once)
         with pytest.raises(_KilledError):
-            training.train(load_config("demo", [*overrides, f"output={early}"]))
+            training.train(load_config(SMALL, [*overrides, f"output={early}"]))
     check(early)
     usual = training.SaveState.on_epoch_end
     with monkeypatch.context() as patch:
         patch.setattr(training.SaveState, "on_epoch_end", kill_in_fine_tuning)
         with pytest.raises(_KilledError):
-            training.train(load_config("demo", [*overrides, f"output={late}"]))
+            training.train(load_config(SMALL, [*overrides, f"output={late}"]))
     start.unlink()
     check(late)

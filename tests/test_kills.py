@@ -33,6 +33,7 @@ from typing import Any, NoReturn
 import h5py
 import numpy as np
 import pytest
+from small import SMALL
 
 from emodetect.artifact import COMPILED, read_artifact
 from emodetect.inference.recognizer import EmotionRecognizer
@@ -221,7 +222,7 @@ class Place:
     def config(self) -> list[str]:
         """The words of a command line that configure the run."""
         overrides = (*OVERRIDES, f"data.cache_dir={self.cache}", f"output={self.run}")
-        return ["--config", "demo", *(word for value in overrides for word in ("--set", value))]
+        return ["--config", SMALL, *(word for value in overrides for word in ("--set", value))]
 
     def start(self, *prepare: Callable[[], None], log: str = ".log") -> BaseProcess:
         """Start the run in a process of its own, or resume it where there is something."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from small import SMALL
 
 from emodetect.artifact import read_artifact
 from emodetect.cli import app
@@ -165,7 +166,7 @@ def test_two_phases_train_head_then_backbone(
         input_shape=(32, 32, 3), alpha=0.35, include_top=False, weights=None
     ).save_weights(file)
     config = load_config(
-        "demo",
+        SMALL,
         [
             *small_overrides,
             f"model.weights={file}",
@@ -197,7 +198,7 @@ def test_training_that_diverges_says_so(small_overrides: list[str], tmp_path: Pa
     from emodetect.training.train import train
 
     config = load_config(
-        "demo",
+        SMALL,
         [
             *small_overrides,
             "training.learning_rate=1e30",
@@ -245,7 +246,7 @@ def test_a_full_disk_is_told_before_an_epoch_is_lost(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     run = tmp_path / "run"
-    config = load_config("demo", [*small_overrides, f"output={run}"])
+    config = load_config(SMALL, [*small_overrides, f"output={run}"])
     with pytest.raises(EmodetectError, match="--resume"):
         train(config)
     assert (run / "config.toml").is_file()

@@ -1,4 +1,4 @@
-"""`emodetect demo`: the whole life of a model in a few minutes."""
+"""`emodetect demo`: the whole life of a model in a minute or two."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ SCENE_EMOTIONS = ("happy", "surprise", "sad", "angry")
 def demo(context: click.Context, out: Path) -> None:
     """Draw faces, train on them, evaluate, and name the emotions of a drawn scene.
 
-    Needs no data, no download and no camera; a few minutes on two cores.
+    The shipped model learns to know drawn faces. Needs no data, no download and no camera; a minute
+    or two on two cores.
     """
     import cv2
     import numpy as np

@@ -1,0 +1,7 @@
+"""The config that the tests train with: in seconds, with nothing to download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SMALL = str(Path(__file__).with_name("small.toml"))
