@@ -454,6 +454,8 @@ def _validate(section: type[Section], values: Mapping[str, Any], origin: str) ->
     for key, value in _flatten(values):
         if isinstance(value, date | time):
             raise ConfigError(f"{origin}: {key}: expected no date, got {value}; quote it as text.")
+        if not _is_unicode(value):
+            raise ConfigError(f"{origin}: {key}: expected text in UTF-8, got {value!r}; rename it.")
     try:
         # Through JSON because pydantic's strict mode takes arrays for tuples and text for
         # paths only there; numbers written as text stay errors.
@@ -462,6 +464,14 @@ def _validate(section: type[Section], values: Mapping[str, Any], origin: str) ->
         lines = [_explain(detail) for detail in error.errors()]
         joined = "\n  ".join(lines)
         raise ConfigError(f"{origin}: cannot be used:\n  {joined}") from None
+
+
+def _is_unicode(value: object) -> bool:
+    try:
+        json.dumps(value, default=str, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # bytes of a command line that are no text are lone surrogates
+        return False
+    return True
 
 
 def config_toml(config: ExperimentConfig) -> str:

@@ -87,3 +87,16 @@ def test_every_source_network_and_detector_can_be_chosen() -> None:
     (detector,) = (option for option in predict.params if option.name == "detector")
     assert isinstance(detector, click.Option)
     assert all(name in str(detector.help) for name in DETECTORS)
+
+
+def test_log_lines_come_once() -> None:
+    """A handler of the root logger, which TensorFlow sets when it is loaded, repeats no line."""
+    program = (
+        "import logging; from emodetect import cli; logging.basicConfig()\n"
+        "cli.app = lambda: logging.getLogger('emodetect.data').info('took 3 images')\n"
+        "cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "took 3 images\n"

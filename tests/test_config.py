@@ -14,6 +14,7 @@ from emodetect.config import (
     load_config,
     preset_names,
     preset_text,
+    validate_data,
 )
 from emodetect.errors import ConfigError, EmodetectError
 
@@ -269,6 +270,12 @@ def test_a_table_replaced_by_a_value_is_refused(tmp_path: Path) -> None:
     """A section written as a plain value, or as a list of tables, is told by its name."""
     assert "training" in _refusal(tmp_path, "training = 3\n" + DRAWN)
     assert "training" in _refusal(tmp_path, DRAWN + "[[training]]\nepochs = 3\n")
+
+
+def test_a_name_that_is_no_utf_8_is_one_line() -> None:
+    """A path of other bytes, as the command line hands it over, is named with what to do."""
+    with pytest.raises(ConfigError, match=r"^--data: path: expected text in UTF-8.*rename it\.$"):
+        validate_data({"source": "folder", "path": "faces\udcff"}, origin="--data")
 
 
 def test_a_date_is_no_text(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def main() -> None:
     logger = logging.getLogger("emodetect")
     logger.addHandler(logging.StreamHandler())  # plain lines on stderr
     logger.setLevel(logging.INFO)
+    logger.propagate = False  # TensorFlow gives the root logger a handler, which would repeat them
     try:
         app()
     except EmodetectError as error:
