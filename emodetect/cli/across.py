@@ -51,13 +51,13 @@ def evaluate_matrix(
         tta=tta,
         bootstrap=bootstrap,
     )
-    files = write_matrix(cells, out)
+    # Before the files, so that a full disk does not take what was measured along.
     _print_matrix(cells)
     for source in data:
         _print_labels([cell for cell in cells if cell.data == source])
     for cell in cells:
         _print_notes(cell)
-    for file in files:
+    for file in write_matrix(cells, out):
         click.echo(str(file))
 
 
@@ -131,7 +131,7 @@ def _recall(cell: Cell, emotion: str) -> str:
 
 def _print_notes(cell: Cell) -> None:
     """Print what was left out, and what else the figures of a cell do not say."""
-    from emodetect.cli.evaluate import warn_of_batches
+    from emodetect.cli.single import warn_of_batches
 
     where, metrics = f"{cell.model} on {cell.data}", cell.metrics
     if cell.same_data and cell.split != "test":

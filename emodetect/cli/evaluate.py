@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import click
 
-from emodetect.cli.model_options import foreign_options, usable_model
-from emodetect.errors import EmodetectError
-
-if TYPE_CHECKING:
-    from emodetect.evaluation.explain import HeatMaps
-    from emodetect.evaluation.predictions import Predictions
-
-NOT_ASKED = "Heat maps were not asked for."
-
-# What they are called in metrics.json, and in print.
-FIGURES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "log_loss": "log-loss",
-    "expected_calibration_error": "ECE",
-}
+from emodetect.cli.model_options import foreign_options
 
 
 @click.command()
@@ -159,66 +143,26 @@ def evaluate(
             force=force,
         )
         return
-    model = models[0] if models else None
-    source = data[0] if data else None
-    framing = faces[0] if faces else None
-    from emodetect.config import load_config
-    from emodetect.evaluation.evaluate import evaluate_model
-    from emodetect.evaluation.report import write_report
-    from emodetect.evaluation.report_page import JudgedModel
-    from emodetect.evaluation.selection import select_images
-    from emodetect.evaluation.sources import (
-        OWN_DATA,
-        open_source,
-        open_training_data,
-        training_config,
-    )
-    from emodetect.inference.recognizer import EmotionRecognizer
-    from emodetect.outputs import check_output_folder
-    from emodetect.shipped import DEFAULT_MODEL, shipped_models
+    from emodetect.cli.single import evaluate_one
 
-    recognizer = EmotionRecognizer(usable_model(model, labels, pixels), detector="none")
-    if source:
-        dataset = open_source(source, recognizer.metadata, faces=framing, slice_by=slice_by)
-    else:
-        config = load_config(config_name) if config_name else training_config(recognizer.metadata)
-        dataset = open_training_data(config, recognizer.metadata, slice_by=slice_by)
-    split = split or ("test" if "test" in dataset.splits else "all")
-    # Of the file that the user named: a foreign one is compiled into the cache.
-    home = None if model is None or model in shipped_models() else Path(model).parent
-    out = out or (home or Path()) / f"evaluation-{split}"
-    check_output_folder(out, force=force)
-    trained_on = {
-        name: open_source(
-            name, recognizer.metadata, faces=framing, option="--exclude-duplicates-of"
-        )
-        for name in exclude_duplicates_of
-    }
-    selection = select_images(
-        dataset,
-        split,
-        emotions=None if classes is None else classes.split(","),
-        trained_on=trained_on,
+    evaluate_one(
+        models[0] if models else None,
+        labels,
+        pixels,
+        source=data[0] if data else None,
+        config_name=config_name,
+        faces=faces[0] if faces else None,
+        split=split,
+        classes=classes,
+        exclude_duplicates_of=exclude_duplicates_of,
+        slice_by=slice_by,
+        tta=tta,
+        bootstrap=bootstrap,
+        robustness=robustness,
+        explain=not no_explain,
+        out=out,
+        force=force,
     )
-    evaluation = evaluate_model(
-        recognizer, dataset, selection, tta=tta, bootstrap=bootstrap, robustness=robustness
-    )
-    metrics = {
-        "model": model or DEFAULT_MODEL,
-        "data": source or config_name or OWN_DATA,
-        "faces": framing,
-        "split": split,
-        **evaluation.metrics,
-    }
-    judged = JudgedModel(
-        metadata=recognizer.metadata,
-        run=home,
-        heat=NOT_ASKED if no_explain else _explain(recognizer.path, evaluation.predictions),
-    )
-    files = write_report(evaluation.predictions, metrics, out, judged=judged)
-    _print(metrics)
-    for file in files:
-        click.echo(str(file))
 
 
 def _refuse_for_several(
@@ -239,93 +183,3 @@ def _refuse_for_several(
     for option, asked in (("--robustness", robustness), ("--slice-by", slice_by)):
         if asked:
             raise click.UsageError(f"{option} goes with one model and one --data.")
-
-
-def _explain(model: Path, predictions: Predictions) -> HeatMaps | str:
-    """Return Grad-CAM of the worst mistakes; or why there is none, which is no error here."""
-    from emodetect.evaluation.explain import explain_mistakes
-
-    click.echo("explaining the worst mistakes (this loads TensorFlow)", err=True)
-    try:
-        return explain_mistakes(model, predictions)
-    except EmodetectError as error:
-        click.echo(f"without heat maps: {error}", err=True)
-        return str(error)
-
-
-def _print(metrics: dict[str, Any]) -> None:
-    _print_emotions(metrics)
-    _print_figures(metrics)
-    if metrics["robustness"]:
-        _print_robustness(metrics)
-    for way in metrics["slices"]:
-        if gap := way["gap"]:
-            chance = " (may be chance)" if gap["overlap"] else ""
-            click.echo(
-                f"gap by {way['by']}: {gap['points']:.1f} points, best {gap['best']}, worst "
-                f"{gap['worst']}{chance}"
-            )
-    if metrics["never_predicted"]:
-        click.echo(f"never predicted: {', '.join(metrics['never_predicted'])}")
-    if metrics["absent"]:
-        click.echo(f"no images of: {', '.join(metrics['absent'])} (left out of the averages)")
-    for reason, count in metrics["left_out"].items():
-        click.echo(f"left out {count:,}: {reason}")
-    if metrics["skipped"]:
-        click.echo(f"skipped {len(metrics['skipped'])} unreadable files, named in metrics.json")
-    warn_of_batches(metrics)
-
-
-def _print_emotions(metrics: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from emodetect.evaluation.report import class_rows
-
-    title = f"{metrics['images']:,} images, split {metrics['split']}"
-    if metrics["tta"]:
-        title += f", tta {metrics['tta']}"
-    table = Table(title=title)
-    table.add_column("emotion")
-    for name in ("precision", "recall", "F1", "images"):
-        table.add_column(name, justify="right")
-    for name, (precision, recall, f1, support) in class_rows(metrics):
-        if name == "macro average":
-            table.add_section()
-        shown = "-" if name in metrics["never_predicted"] else f"{precision:.3f}"
-        table.add_row(name, shown, f"{recall:.3f}", f"{f1:.3f}", str(support))
-    Console().print(table)
-
-
-def _print_figures(metrics: dict[str, Any]) -> None:
-    figures = {key: f"{name} {metrics[key]:.4f}" for key, name in FIGURES.items()}
-    for key, (low, high) in metrics["intervals_95"].items():
-        figures[key] += f" [{low:.4f}, {high:.4f}]"
-    click.echo("\n".join(figures.values()))
-    click.echo(f"[95 % intervals from {metrics['bootstrap']:,} resamples]")
-
-
-def _print_robustness(metrics: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table()
-    table.add_column("altered copies")
-    for name in ("accuracy", "points"):
-        table.add_column(name, justify="right")
-    for name, row in metrics["robustness"].items():
-        table.add_row(name, f"{row['accuracy']:.4f}", f"{row['difference_points']:+.1f}")
-    Console().print(table)
-
-
-def warn_of_batches(metrics: dict[str, Any]) -> None:
-    """Say on stderr that a model answers by the company an image is in, if it does."""
-    from emodetect.evaluation.predictions import BATCH_TOLERANCE
-
-    difference = metrics["batch_size_difference"]
-    if difference > BATCH_TOLERANCE:
-        click.echo(
-            f"warning: a probability differs by {difference:.2g} between one image at a time and "
-            "a batch; the model's batch normalisation may have been left in training mode.",
-            err=True,
-        )

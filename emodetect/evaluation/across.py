@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from emodetect.evaluation.intervals import RESAMPLES
 from emodetect.evaluation.predictions import Tta
 from emodetect.evaluation.selection import Selection, select_images
 from emodetect.evaluation.sources import (
+    Faces,
     open_source,
     open_training_data,
     source_config,
@@ -33,7 +34,6 @@ from emodetect.outputs import make_output_folder
 
 logger = logging.getLogger(__name__)
 
-Faces = Literal["whole", "detect"]
 FIGURES = (
     "accuracy",
     "balanced_accuracy",

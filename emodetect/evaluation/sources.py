@@ -16,6 +16,8 @@ from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
 from emodetect.data.sources import split_source
 from emodetect.errors import ConfigError, DataError
 
+Faces = Literal["whole", "detect"]
+
 OWN_DATA = "the model's own"  # how reports name the data that a model was trained with
 # Those that may hold whole photos, so that how their faces are framed is as in training.
 SOURCES_OF_PHOTOS = ("folder", "manifest", "raf_db", "affectnet", "ckplus")
@@ -27,7 +29,7 @@ def open_source(
     source: str,
     metadata: Metadata,
     *,
-    faces: Literal["whole", "detect"] | None = None,
+    faces: Faces | None = None,
     slice_by: tuple[str, ...] = (),
     option: str = "--data",
 ) -> Dataset:
@@ -53,7 +55,7 @@ def source_config(
     source: str,
     metadata: Metadata,
     *,
-    faces: Literal["whole", "detect"] | None = None,
+    faces: Faces | None = None,
     slice_by: tuple[str, ...] = (),
     option: str = "--data",
 ) -> DataConfig:

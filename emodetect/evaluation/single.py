@@ -1,0 +1,104 @@
+"""One model on one data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from emodetect.config import load_config
+from emodetect.data.dataset import Dataset
+from emodetect.evaluation.evaluate import Evaluation, evaluate_model
+from emodetect.evaluation.intervals import RESAMPLES
+from emodetect.evaluation.predictions import Tta
+from emodetect.evaluation.selection import Selection, select_images
+from emodetect.evaluation.sources import (
+    OWN_DATA,
+    Faces,
+    open_source,
+    open_training_data,
+    training_config,
+)
+from emodetect.inference.recognizer import EmotionRecognizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A model and the images that it is to be judged on.
+
+    Attributes:
+        told: what metrics.json tells of them: by what names the user knows the "model" and the
+            "data", its "faces" and "split", and the model's "input". JSON-ready.
+    """
+
+    recognizer: EmotionRecognizer
+    dataset: Dataset
+    selection: Selection
+    told: dict[str, Any]
+
+
+def open_task(
+    model: str,
+    recognizer: EmotionRecognizer,
+    *,
+    source: str | None = None,
+    config_name: str | None = None,
+    faces: Faces | None = None,
+    split: str | None = None,
+    emotions: Sequence[str] | None = None,
+    exclude_duplicates_of: Sequence[str] = (),
+    slice_by: tuple[str, ...] = (),
+) -> Task:
+    """Load the data and select the images.
+
+    Args:
+        model: by what name the user knows it.
+        source: SOURCE:PATH; else the data of `config_name`, a file or preset; else the model's own.
+        faces: of a source, see `open_source`.
+        split: "train", "val", "test" or "all"; test if None, all where the data has no splits.
+        emotions: takes only the images of these.
+        exclude_duplicates_of: SOURCE:PATH; images equal to training images there are left out.
+        slice_by: columns of a manifest by which the figures are told, too.
+
+    Raises:
+        DataError: for data that cannot be read, or of which no image is left.
+        ConfigError: for a config that cannot be used.
+    """
+    metadata = recognizer.metadata
+    if source:
+        dataset = open_source(source, metadata, faces=faces, slice_by=slice_by)
+    else:
+        config = load_config(config_name) if config_name else training_config(metadata)
+        dataset = open_training_data(config, metadata, slice_by=slice_by)
+    split = split or ("test" if "test" in dataset.splits else "all")
+    trained_on = {
+        name: open_source(name, metadata, faces=faces, option="--exclude-duplicates-of")
+        for name in exclude_duplicates_of
+    }
+    return Task(
+        recognizer=recognizer,
+        dataset=dataset,
+        selection=select_images(dataset, split, emotions=emotions, trained_on=trained_on),
+        told={
+            "model": model,
+            "data": source or config_name or OWN_DATA,
+            "faces": faces,
+            "split": split,
+            "input": [metadata.image_size, metadata.color, metadata.margin],
+        },
+    )
+
+
+def evaluate_task(
+    task: Task, *, tta: Tta | None = None, bootstrap: int = RESAMPLES, robustness: bool = False
+) -> Evaluation:
+    """Judge the model; see `evaluate_model`. The metrics begin with what the task tells."""
+    evaluation = evaluate_model(
+        task.recognizer,
+        task.dataset,
+        task.selection,
+        tta=tta,
+        bootstrap=bootstrap,
+        robustness=robustness,
+    )
+    return replace(evaluation, metrics={**task.told, **evaluation.metrics})

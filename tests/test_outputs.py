@@ -1,0 +1,56 @@
+"""Folders that results are written to: what is wrong with one is told before the work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from emodetect.cli import app
+from emodetect.errors import EmodetectError
+from emodetect.outputs import check_output_folder
+
+
+def test_a_folder_that_can_be_made_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New folders, also several levels of them and below the current one, pass and are not made."""
+    monkeypatch.chdir(tmp_path)
+    check_output_folder(tmp_path / "one" / "two", force=False)
+    check_output_folder(Path("one") / "two", force=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without permission, or on a disk to be read only, the folder that refuses is named."""
+
+    def refuses(path: Path, mode: int) -> bool:  # the tests may run as root, who may write all
+        return path != tmp_path or not mode & os.W_OK
+
+    monkeypatch.setattr(os, "access", refuses)
+    for folder in (tmp_path, tmp_path / "one" / "two"):
+        with pytest.raises(EmodetectError, match=f"nothing can be written to {tmp_path};"):
+            check_output_folder(folder, force=True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", "--data", "folder:absent"],
+        ["evaluate", "--data", "folder:absent", "--data", "folder:absent_too"],
+        ["data", "audit", "folder:absent"],
+        ["compare", "absent", "absent_too"],
+    ],
+    ids=["evaluate", "matrix", "audit", "compare"],
+)
+def test_a_folder_below_a_file_is_told_before_the_work(words: list[str], tmp_path: Path) -> None:
+    """The fault of --out comes before that of data which is not there, and thus before the work."""
+    file = tmp_path / "file"
+    file.write_text("")
+    result = CliRunner().invoke(app, [*words, "--out", str(file / "below" / "out")])
+    assert isinstance(result.exception, EmodetectError)
+    assert f"{file} is no folder" in str(result.exception)
