@@ -359,6 +359,33 @@ def test_a_column_of_many_values_is_cut() -> None:
     assert "me" in {row["name"] for row in way["slices"]}
 
 
+def test_a_columns_own_words_stay_apart() -> None:
+    """A value called as the rest or the empty one is called here is a slice of its own."""
+    own = ["other values"] * 40 + ["(empty)"] * 35 + [""] * 30
+    names = np.array([*own, *(f"person {number}" for number in range(20))], object)
+    way = _slices(_dataset([0] * 125, [0] * 125, traits={"who": names}))["who"]
+    images = {row["name"]: row["images"] for row in way["slices"]}
+    assert len(images) == len(way["slices"]) == 12
+    assert (images["other values"], images["(empty)"], images["((empty))"]) == (40, 35, 30)
+    assert way["slices"][-1]["name"] == "(other values)"
+
+
+@pytest.mark.parametrize(
+    ("levels", "why"),
+    [([0, 102, 201], "only 3 images"), ([0] * 119 + [201], "too many values are equal")],
+    ids=["few", "equal"],
+)
+def test_no_group_of_few_images_is_called_a_third(
+    levels: list[int], why: str, tmp_path: Path
+) -> None:
+    """Where thirds would be empty or of few images there are none, and the page says why."""
+    evaluation = _evaluate(_dataset([0] * len(levels), levels))
+    way = {way["by"]: way for way in evaluation.metrics["slices"]}["brightness"]
+    assert (way["slices"], way["gap"]) == ([], None)
+    assert why in way["unformed"]
+    assert why in assert_self_contained(_page(evaluation, tmp_path)).words
+
+
 def test_thirds_go_by_the_pixels() -> None:
     """The dark third of the images is the one that is wrong, and is named so with its range."""
     levels = [0] * 40 + [102] * 40 + [201] * 40

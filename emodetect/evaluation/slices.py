@@ -18,7 +18,7 @@ FEW_IMAGES = 30
 # Of a column's values, so many have a part of their own.
 MOST_VALUES = 12
 FACE_SIDES = (32, 48, 64, 96, 128, 256)
-OTHERS = "other values"
+OTHERS, EMPTY = "other values", "(empty)"
 
 
 def measure_slices(
@@ -34,25 +34,26 @@ def measure_slices(
         members: the positions in `dataset` that the predictions are of.
 
     Returns:
-        for each way "by"; "unit", what the values are; "slices", each with its "name", "images",
-        "accuracy", the "interval_95" of that (Wilson 1927), "balanced_accuracy" over the emotions
-        it has, and whether it is "small"; and the "gap" between the best and the worst that is
-        not small: their names, "points" between their accuracies, and whether the intervals
-        "overlap". None without two such.
+        for each way "by"; "unit", what the values are; "unformed", why there are no slices, or "";
+        "slices", each with its "name", "images", "accuracy", the "interval_95" of that (Wilson
+        1927), "balanced_accuracy" over the emotions it has, and whether it is "small"; and the
+        "gap" between the best and the worst that is not small: their names, "points" between their
+        accuracies, and whether the intervals "overlap". None without two such.
     """
-    ways = [("face size", "side of the crop before resizing, pixels", *_by_size(dataset, members))]
+    unit = "side of the crop before resizing, pixels"
+    ways = [("face size", unit, *_by_size(dataset, members), "")]
     for name, (unit, words, measure) in PIXEL_MEASURES.items():
         values = np.array([measure(_gray(image)) for image in predictions.images])
         ways.append((name, unit, *_thirds(values, words)))
     splits = dataset.splits[members]
     if len(present := [split for split in (*SPLITS, "") if split in splits]) > 1:
         names = [split or "without a split" for split in present]
-        ways.append(("split", "", names, np.array([present.index(split) for split in splits])))
+        ways.append(("split", "", names, np.array([present.index(split) for split in splits]), ""))
     for column, traits in dataset.traits.items():
-        ways.append((column, "column of the manifest", *_by_value(traits[members])))
+        ways.append((column, "column of the manifest", *_by_value(traits[members]), ""))
     return [
-        {"by": by, "unit": unit, **_measure(predictions, names, parts)}
-        for by, unit, names, parts in ways
+        {"by": by, "unit": unit, "unformed": unformed, **_measure(predictions, names, parts)}
+        for by, unit, names, parts, unformed in ways
     ]
 
 
@@ -101,14 +102,18 @@ def _by_size(dataset: Dataset, members: np.ndarray) -> tuple[list[str], np.ndarr
     return names, np.digitize(dataset.sides[members], FACE_SIDES)
 
 
-def _thirds(values: np.ndarray, words: tuple[str, str, str]) -> tuple[list[str], np.ndarray]:
+def _thirds(values: np.ndarray, words: tuple[str, str, str]) -> tuple[list[str], np.ndarray, str]:
     limits = np.quantile(values, (1 / 3, 2 / 3))
     parts = np.digitize(values, limits, right=True)
+    if np.bincount(parts, minlength=3).min() < FEW_IMAGES:
+        few = len(values) < 3 * FEW_IMAGES
+        why = f"there are only {len(values):,} images" if few else "too many values are equal"
+        return [], parts, f"no thirds of {FEW_IMAGES} images or more, as {why}"
     names = list(words)
     for number in np.unique(parts):
         inside = values[parts == number]
         names[number] += f" ({inside.min():,.0f} to {inside.max():,.0f})"
-    return names, parts
+    return names, parts, ""
 
 
 def _by_value(values: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -116,7 +121,15 @@ def _by_value(values: np.ndarray) -> tuple[list[str], np.ndarray]:
     kept = sorted(common if len(common) <= MOST_VALUES else common[: MOST_VALUES - 1])
     position = {value: number for number, value in enumerate(kept)}
     parts = np.array([position.get(value, len(kept)) for value in values.tolist()])
-    return [*(value or "(empty)" for value in kept), OTHERS], parts
+    empty, others = _unlike(EMPTY, kept), _unlike(OTHERS, kept)
+    return [*(value or empty for value in kept), others], parts
+
+
+def _unlike(name: str, values: list[str]) -> str:
+    """Return a name that is none of the column's own values."""
+    while name in values:
+        name = f"({name})"
+    return name
 
 
 def _gray(image: np.ndarray) -> np.ndarray:
