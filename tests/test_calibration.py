@@ -22,6 +22,7 @@ def _predictions(
         probabilities=np.array(probabilities, np.float32),
         images=np.zeros((len(labels), 4, 4, 1), np.uint8),
         paths=np.array(["face.png"] * len(labels)),
+        crops=np.array(["1/1"] * len(labels)),
     )
 
 

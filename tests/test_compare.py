@@ -14,6 +14,7 @@ from test_report import assert_self_contained
 
 from emodetect.artifact import read_artifact
 from emodetect.cli import app
+from emodetect.data.dataset import number_crops
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
 from emodetect.evaluation.answers import Answers, write_answers
@@ -39,6 +40,7 @@ def _answers(
         labels=np.array(labels),
         probabilities=probabilities,
         paths=np.array([f"{number}.png" for number in range(len(labels))], object),
+        crops=np.array(["1/1"] * len(labels)),
     )
 
 
@@ -125,12 +127,29 @@ def test_images_are_matched_by_name() -> None:
 
 
 def test_crops_of_one_photo_stay_apart() -> None:
-    """Faces of the same path are matched by their order, none is lost."""
+    """Faces of the same path are matched by which they are, also where one was left out."""
     answers = replace(
-        _answers([0, 1, 0], [0, 1, 1]), paths=np.array(["a.png", "a.png", "b.png"], object)
+        _answers([0, 0, 0], [0, 1, 1]),
+        paths=np.array(["a.png", "a.png", "b.png"], object),
+        crops=np.array(["1/2", "2/2", "1/1"], object),
     )
     matched, _ = match_images(["A", "B"], [answers, answers])
     assert matched[1].predicted.tolist() == [0, 1, 1]
+    rest = _answers([0, 0], [1, 1])
+    without_first = replace(rest, paths=answers.paths[1:], crops=answers.crops[1:])
+    matched, left_out = match_images(["A", "B"], [answers, without_first], common=True)
+    assert left_out == [1, 0]
+    assert matched[0].predicted.tolist() == [1, 1]
+    # Where the photo has one crop only, nobody can tell which of the two it is.
+    alone = replace(without_first, crops=np.array(["1/1", "1/1"], object))
+    matched, _ = match_images(["A", "B"], [answers, alone], common=True)
+    assert matched[1].paths.tolist() == ["b.png"]
+
+
+def test_crops_are_counted_in_the_whole_data_set() -> None:
+    """Which crop of its photo an image is does not depend on what is left out of a selection."""
+    paths = np.array(["b.png", "a.png", "b.png", "b.png"], object)
+    assert number_crops(paths).tolist() == ["1/3", "1/1", "2/3", "3/3"]
 
 
 def test_other_images_are_refused() -> None:
@@ -212,6 +231,35 @@ def test_compare_goes_without_pictures_where_the_data_moved(
     assert "without pictures" in result.stderr
     page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
     assert "Without pictures" in assert_self_contained(page).words
+
+
+def test_pictures_of_data_that_changed_are_not_shown(
+    reports: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Another face under the name of one that was judged is not shown in its place."""
+    first, second = sorted((tmp_path / "faces").glob("*/*.png"))[:2]
+    first.write_bytes(second.read_bytes())
+    result = _compare(*reports, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.exception
+    assert "is not what it was" in result.stderr
+    page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
+    assert "img" not in assert_self_contained(page).tags
+
+
+def test_how_each_was_judged_is_told(reports: tuple[Path, Path], tmp_path: Path) -> None:
+    """Print and page tell data, split and augmentation, and that the data changed in between."""
+    metrics = json.loads((reports[0] / "metrics.json").read_text(encoding="utf-8"))
+    metrics |= {"tta": "flip", "fingerprint": "of other images"}
+    (reports[1] / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    result = _compare(*reports, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.exception
+    page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
+    words = assert_self_contained(page).words
+    data = f"folder:{tmp_path / 'faces'}, split all"
+    for told in (f"{data}, test-time augmentation flip", "was not the same"):
+        assert told in words
+        assert told in result.output
+    assert result.stdout.count(data) == 2
 
 
 def test_compare_takes_a_run(artifact: Path, tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def _predictions(
         probabilities=np.array(probabilities, np.float32),
         images=images,
         paths=np.array([f"{number}.png" for number in range(count)]),
+        crops=np.array(["1/1"] * count),
     )
 
 

@@ -279,10 +279,16 @@ def test_predictions_can_be_read_again(some: Dataset, tmp_path: Path) -> None:
     """predictions.csv holds every answer exactly, whatever the images are called."""
     names = np.array(['a,"b"\n.png', "\udcff.png", *some.paths[2:]], object)
     drawn = np.random.default_rng(0).dirichlet(np.ones(3), len(names)).astype(np.float32)
-    given = replace(_evaluate(some).predictions, paths=names, probabilities=drawn)
+    given = replace(
+        _evaluate(some).predictions,
+        paths=names,
+        probabilities=drawn,
+        crops=np.array(["1/1"] * (len(names) - 1) + ["2/2"], object),
+    )
     write_answers(given, tmp_path / "predictions.csv")
     answers = read_answers(tmp_path / "predictions.csv")
     assert answers.emotions == EMOTIONS
+    assert answers.crops.tolist() == given.crops.tolist()
     assert answers.paths.tolist() == ['a,"b"\n.png', "\\udcff.png", *some.paths[2:]]
     np.testing.assert_array_equal(answers.labels, given.labels)
     np.testing.assert_array_equal(answers.probabilities, given.probabilities)
@@ -293,7 +299,12 @@ def test_predictions_can_be_read_again(some: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "path,true\n", "path,true,predicted,happy,sad\n", "path,true,predicted,happy,x\n"]
+    "text",
+    [
+        *("", "path,true\n", "path,true,predicted,happy,sad\n"),
+        "path,crop,true,predicted,happy,sad\n",
+        "path,crop,true,predicted,happy,sad\n" + 2 * "a.png,1/1,sad,sad,0,1\n",
+    ],
 )
 def test_other_files_are_no_predictions(text: str, tmp_path: Path) -> None:
     """An empty or foreign file ends in one error that says what to do."""

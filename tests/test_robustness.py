@@ -138,6 +138,7 @@ def test_the_accuracies_are_those_on_the_copies() -> None:
         probabilities=probabilities,
         images=images,
         paths=np.empty(4, str),
+        crops=np.array(["1/1"] * 4),
     )
     accuracies = altered_accuracies(_ReadsTheLeft(), predictions)
     assert list(accuracies) == list(ALTERATIONS)

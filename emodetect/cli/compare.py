@@ -42,11 +42,9 @@ def compare(folders: tuple[Path, ...], common: bool, out: Path, force: bool) -> 
     """
     if not 2 <= len(folders) <= 26:
         raise click.UsageError(f"Name 2 to 26 runs or reports, got {len(folders)}.")
-    import json
-
     from emodetect.evaluation.compare import compare_models, match_images
-    from emodetect.evaluation.compare_page import write_compare_page
-    from emodetect.evaluation.entrants import open_entrant
+    from emodetect.evaluation.compare_page import write_comparison
+    from emodetect.evaluation.entrants import changed_data, open_entrant
     from emodetect.outputs import check_output_folder
 
     check_output_folder(out, force=force)
@@ -55,16 +53,15 @@ def compare(folders: tuple[Path, ...], common: bool, out: Path, force: bool) -> 
     matched, left_out = match_images(
         names, [entrant.answers for entrant in entrants], common=common
     )
-    comparison = {**compare_models(names, matched), "left_out": left_out}
+    comparison = {
+        **compare_models(names, matched),
+        "left_out": left_out,
+        "settings": [entrant.setting for entrant in entrants],
+        "changed": changed_data(entrants),
+    }
     _print(comparison)
-    page, numbers = out / "compare.html", out / "compare.json"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        numbers.write_text(json.dumps(comparison, indent=1), encoding="utf-8")
-    except OSError as error:
-        raise EmodetectError(f"{out}: cannot be written: {error.strerror}.") from None
-    write_compare_page(comparison, matched, page, images=_images(entrants[0]))
-    click.echo(f"{page}\n{numbers}")
+    for file in write_comparison(comparison, matched, out, images=_images(entrants[0])):
+        click.echo(str(file))
 
 
 def _images(entrant: Entrant) -> Dataset | str:
@@ -86,9 +83,12 @@ def _print(comparison: dict[str, Any]) -> None:
     from emodetect.evaluation.report_page import percent
 
     models, comparisons = comparison["models"], comparison["comparisons"]
-    for letter, model, count in zip(LETTERS, models, comparison["left_out"], strict=False):
-        left_out = f" ({count:,} images left out)" if count else ""
-        click.echo(f"{letter}: {model['name']}{left_out}")
+    rows = zip(models, comparison["settings"], comparison["left_out"], strict=True)
+    for letter, (model, setting, count) in zip(LETTERS, rows, strict=False):
+        left_out = f"; {count:,} images left out" if count else ""
+        click.echo(f"{letter}: {model['name']} ({setting}{left_out})")
+    for line in comparison["changed"]:
+        click.echo(f"warning: {line}", err=True)
     table = Table(title=f"{comparison['images']:,} images, compared with A")
     for name in ("", "accuracy", "points", "95 %", "only A right", "only it right", "p"):
         table.add_column(name, justify="right")

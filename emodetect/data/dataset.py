@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +75,11 @@ class Dataset:
         targets: np.ndarray = np.eye(len(self.emotions), dtype=np.float32)[self.labels]
         return targets
 
+    @property
+    def crops(self) -> np.ndarray:
+        """(n,) str objects; see `number_crops`."""
+        return number_crops(self.paths)
+
     def indices(self, split: str) -> np.ndarray:
         """Return the positions of a split's images; "all" means every image."""
         if split == "all":
@@ -106,6 +112,23 @@ class Dataset:
         if (more := len(self.skipped) - NAMED_AT_MOST) > 0:
             lines.append(f"skipped {more:,} more")
         return lines
+
+
+def number_crops(paths: np.ndarray) -> np.ndarray:
+    """Return which of its path's crops each one is: "2/3" is the second of three.
+
+    Args:
+        paths: (n,) str objects, of all crops of a data set.
+
+    Returns:
+        (n,) str objects.
+    """
+    total, seen = Counter(paths.tolist()), Counter[str]()
+    numbers = []
+    for path in paths.tolist():
+        seen[path] += 1
+        numbers.append(f"{seen[path]}/{total[path]}")
+    return np.array(numbers, object)
 
 
 def load_dataset(config: DataConfig, *, seed: int) -> Dataset:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from emodetect.data.dataset import Dataset
 from emodetect.data.manifest import open_csv
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError, EmodetectError
 from emodetect.inference.writers import csv_line, printable
 
 FILE = "predictions.csv"
-COLUMNS = ["path", "true", "predicted"]
+COLUMNS = ["path", "crop", "true", "predicted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +27,14 @@ class Answers:
         labels: (n,) int64, the true positions in `emotions`.
         probabilities: (n, emotions) float32.
         paths: (n,) str.
+        crops: (n,) str, which of the crops that the data set has of the path; see `Dataset.crops`.
     """
 
     emotions: tuple[str, ...]
     labels: np.ndarray
     probabilities: np.ndarray
     paths: np.ndarray
+    crops: np.ndarray
 
     @property
     def predicted(self) -> np.ndarray:
@@ -51,16 +54,29 @@ class Answers:
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")][:count]
 
 
+def image_keys(images: Answers | Dataset) -> list[tuple[str, str]]:
+    """Return what tells each image from the others of its data set: its path and crop.
+
+    They are the same whichever model is judged, and whatever is left out.
+    """
+    return [
+        (printable(path), crop)
+        for path, crop in zip(images.paths.tolist(), images.crops.tolist(), strict=True)
+    ]
+
+
 def write_answers(answers: Answers, path: Path) -> None:
-    """Write a row for each image: its path, its true and predicted emotion, all probabilities."""
+    """Write a row for each image: its path and crop, its emotions, all probabilities."""
     names = answers.emotions
-    rows = zip(answers.paths, answers.labels, answers.predicted, answers.probabilities, strict=True)
+    rows = zip(
+        image_keys(answers), answers.labels, answers.predicted, answers.probabilities, strict=True
+    )
     try:
         with path.open("w", newline="", encoding="utf-8") as file:
             file.write(csv_line([*COLUMNS, *names]) + "\n")
-            for image, label, answer, probabilities in rows:
+            for (image, crop), label, answer, probabilities in rows:
                 # Nine digits hold any float32.
-                row = [printable(image), names[label], names[answer]]
+                row = [image, crop, names[label], names[answer]]
                 file.write(csv_line([*row, *(f"{value:.9g}" for value in probabilities)]) + "\n")
     except OSError as error:
         raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
@@ -78,10 +94,13 @@ def read_answers(path: Path) -> Answers:
         columns = list(zip(*rows[1:], strict=True))
         answers = Answers(
             emotions=emotions,
-            labels=np.array([emotions.index(name) for name in columns[1]]),
+            labels=np.array([emotions.index(name) for name in columns[2]]),
             probabilities=np.array(columns[len(COLUMNS) :], np.float32).T,
             paths=np.array(columns[0], object),
+            crops=np.array(columns[1], object),
         )
+        if len(set(image_keys(answers))) < len(answers.labels):
+            raise ValueError
         # Not "< 0 or > 1", which NaN is not.
         if not ((answers.probabilities >= 0) & (answers.probabilities <= 1)).all():
             raise ValueError

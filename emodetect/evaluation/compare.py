@@ -15,7 +15,7 @@ from scipy.stats import binomtest
 
 from emodetect.emotions import in_canonical_order
 from emodetect.errors import DataError
-from emodetect.evaluation.answers import Answers
+from emodetect.evaluation.answers import Answers, image_keys
 from emodetect.evaluation.intervals import (
     RESAMPLES,
     figures_of,
@@ -29,7 +29,8 @@ def match_images(
 ) -> tuple[list[Answers], list[int]]:
     """Put the answers of several models into the order of the first one's images.
 
-    Images are matched by their paths; the crops of one photo by their order, too.
+    Images are matched by their paths; the crops of one photo by their place among those that the
+    data set has of it, whichever were judged. Where it has others of it, they are not the same.
 
     Args:
         names: of the models, for errors.
@@ -41,13 +42,14 @@ def match_images(
     Raises:
         DataError: for models that were not evaluated on the same images, or by other labels.
     """
-    keys = [image_keys(entry.paths) for entry in entries]
+    keys = [image_keys(entry) for entry in entries]
     shared = set(keys[0]).intersection(*keys)
     sizes = ", ".join(f"{len(own):,} ({name})" for name, own in zip(names, keys, strict=True))
     if not shared:
         raise DataError(
             f"no image is common to all: of {sizes} the first are "
-            f"{' and '.join(repr(own[0][0]) for own in keys)}. Evaluate all on the same data."
+            f"{' and '.join(f'{own[0][0]!r} (crop {own[0][1]})' for own in keys)}. Evaluate all "
+            "on the same data."
         )
     if not common and any(len(own) != len(shared) for own in keys):
         raise DataError(
@@ -150,16 +152,6 @@ def only_right(first: Answers, second: Answers) -> np.ndarray:
     return places[np.argsort(-second.confidence[places], kind="stable")]
 
 
-def image_keys(paths: np.ndarray) -> list[tuple[str, int]]:
-    """Return each image's path, and how many of the same path stand before it."""
-    seen: Counter[str] = Counter()
-    keys = []
-    for path in paths.tolist():
-        keys.append((path, seen[path]))
-        seen[path] += 1
-    return keys
-
-
 def _compare(reference: Answers, other: Answers) -> dict[str, Any]:
     """Compare two models image by image.
 
@@ -199,6 +191,7 @@ def _taken(answers: Answers, places: np.ndarray) -> Answers:
         labels=answers.labels[places],
         probabilities=answers.probabilities[places],
         paths=answers.paths[places],
+        crops=answers.crops[places],
     )
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from emodetect.data.dataset import Dataset
 from emodetect.emotions import in_canonical_order
-from emodetect.evaluation.answers import Answers
-from emodetect.evaluation.compare import image_keys, only_right
+from emodetect.evaluation.answers import Answers, image_keys
+from emodetect.evaluation.compare import only_right
 from emodetect.evaluation.report_page import percent, shown
 from emodetect.evaluation.style import emotion_color
-from emodetect.inference.writers import printable
+from emodetect.outputs import make_output_folder
 from emodetect.page import write_page
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -28,24 +27,23 @@ FIGURES = {
 }
 
 
-def write_compare_page(
-    comparison: dict[str, Any],
-    entries: Sequence[Answers],
-    path: Path,
-    *,
-    images: Dataset | str,
-) -> None:
-    """Write the page.
+def write_comparison(
+    comparison: dict[str, Any], entries: Sequence[Answers], out: Path, *, images: Dataset | str
+) -> list[Path]:
+    """Write the page and the figures into a folder; return the files, the page first.
 
     Args:
-        comparison: of `compare_models`, with how many images are "left_out" of each model.
+        comparison: of `compare_models`, with how many images are "left_out" of each model, the
+            "settings" in which each was judged, and what was "changed" between, in words.
         entries: the matched answers that it compares.
         images: the data, for its images; or why they cannot be shown, a sentence.
     """
+    make_output_folder(out)
+    page, numbers = out / "compare.html", out / "compare.json"
     reference = entries[0]
     write_page(
         "compare.html",
-        path,
+        page,
         title=f"{len(entries)} models on the same {comparison['images']:,} images",
         comparison=comparison,
         date=f"{datetime.now():%Y-%m-%d %H:%M}",
@@ -67,6 +65,8 @@ def write_compare_page(
         ],
         no_images=images if isinstance(images, str) else "",
     )
+    numbers.write_text(json.dumps(comparison, indent=1), encoding="utf-8")
+    return [page, numbers]
 
 
 def p_text(p: float) -> str:
@@ -82,6 +82,7 @@ def points(share: float) -> str:
 def _row(comparison: dict[str, Any], number: int) -> dict[str, Any]:
     model = comparison["models"][number]
     row: dict[str, Any] = {"name": model["name"], "letter": LETTERS[number], "cells": []}
+    row["setting"] = comparison["settings"][number]
     versus = comparison["comparisons"][number - 1] if number else None
     row["p"] = p_text(versus["mcnemar_p"]) if versus else ""
     row["won"] = versus["only_other_right"] if versus else None
@@ -139,9 +140,8 @@ def _faces(winner: Answers, loser: Answers, images: Dataset | str) -> Iterator[d
     """Yield the images that only the winner names rightly, with their pixels."""
     if isinstance(images, str):
         return
-    names = np.array([printable(path) for path in images.paths], object)
-    position = {key: place for place, key in enumerate(image_keys(names))}
-    keys = image_keys(winner.paths)
+    position = {key: place for place, key in enumerate(image_keys(images))}
+    keys = image_keys(winner)
     for place in only_right(winner, loser)[:FACES]:
         found = position.get(keys[place])
         if found is None:

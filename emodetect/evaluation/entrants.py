@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,24 @@ class Entrant:
 
     Attributes:
         name: the folder, as the user named it.
-        told: what metrics.json tells of the model and its data.
+        told: what metrics.json tells of the model and its data, and how it was judged.
     """
 
     name: str
     answers: Answers
     told: dict[str, Any]
+
+    @property
+    def setting(self) -> str:
+        """On what images it was judged, and how, in words."""
+        if not isinstance(self.told.get("data"), str):
+            return "no metrics.json tells on what data"
+        faces, tta = self.told.get("faces"), self.told.get("tta")
+        return (
+            f"{self.told['data']}, split {self.told.get('split')}"
+            + (f", faces {faces}" if faces else "")
+            + (f", test-time augmentation {tta}" if tta else "")
+        )
 
 
 def open_entrant(folder: Path) -> Entrant:
@@ -68,8 +81,30 @@ def open_entrant(folder: Path) -> Entrant:
     recognizer = EmotionRecognizer(model, detector="none")
     dataset = open_training_data(training_config(recognizer.metadata), recognizer.metadata)
     predictions = predict_images(recognizer, dataset, select_images(dataset, "test").members)
-    told = {"model": str(model), "data": OWN_DATA, "faces": None}
+    told = {
+        **{"model": str(model), "data": OWN_DATA, "faces": None, "split": "test", "tta": None},
+        "fingerprint": dataset.fingerprint,
+    }
     return Entrant(name=str(folder), answers=predictions, told=told)
+
+
+def changed_data(entrants: Sequence[Entrant]) -> list[str]:
+    """Tell which models were judged on data of one name that was not the same at both times."""
+    changed = []
+    first: dict[str, Entrant] = {}
+    for entrant in entrants:
+        told = entrant.told
+        if told.get("data", OWN_DATA) == OWN_DATA or "fingerprint" not in told:
+            continue
+        # Of models that take other sizes or colours the fingerprints always differ.
+        same = str([told.get(key) for key in ("data", "faces", "input")])
+        known = first.setdefault(same, entrant)
+        if told["fingerprint"] != known.told["fingerprint"]:
+            changed.append(
+                f"{told['data']} was not the same for {known.name} and {entrant.name}: images, "
+                "labels or splits differ. Evaluate them again."
+            )
+    return changed
 
 
 def _is_of_own_split(told: dict[str, Any]) -> bool:
@@ -80,19 +115,27 @@ def _is_of_own_split(told: dict[str, Any]) -> bool:
 def open_images(entrant: Entrant) -> Dataset:
     """Load the data that a model was evaluated on, for its images.
 
-    Raises EmodetectError where the model or the data are no longer where they were.
+    Raises EmodetectError where the model or the data are no longer where and as they were.
     """
+    told = ("model", "data", "faces", "fingerprint")
     try:
-        model, data, faces = (entrant.told[key] for key in ("model", "data", "faces"))
+        model, data, faces, fingerprint = (entrant.told[key] for key in told)
     except KeyError as error:
         raise DataError(f"{entrant.name}: its metrics.json does not tell its {error}.") from None
     if not isinstance(model, str) or not isinstance(data, str):
         raise DataError(f"{entrant.name}: its metrics.json does not tell its model and data.")
     metadata = read_artifact(model_path(model)).metadata
     if ":" in data and data.partition(":")[0] in READERS:
-        return open_source(data, metadata, faces=faces)
-    config = training_config(metadata) if data == OWN_DATA else load_config(data)
-    return open_training_data(config, metadata)
+        dataset = open_source(data, metadata, faces=faces)
+    else:
+        config = training_config(metadata) if data == OWN_DATA else load_config(data)
+        dataset = open_training_data(config, metadata)
+    if dataset.fingerprint != fingerprint:
+        raise DataError(
+            f"{entrant.name}: {data} is not what it was when the model was evaluated on it (the "
+            "fingerprints differ); run evaluate again."
+        )
+    return dataset
 
 
 def _from_report(report: Path, name: str) -> Entrant:

@@ -52,6 +52,7 @@ def evaluate_model(
     predictions = predict_images(recognizer, dataset, selection.members, tta=tta)
     altered = altered_accuracies(recognizer, predictions, tta=tta) if robustness else None
     metrics = {
+        "fingerprint": dataset.fingerprint,
         "skipped": [str(file) for file in dataset.skipped],
         "left_out": selection.left_out,
         "tta": tta,

@@ -57,6 +57,7 @@ def predict_images(
         probabilities=classify(recognizer, images, tta=tta),
         images=images,
         paths=dataset.paths[members],
+        crops=dataset.crops[members],
     )
 
 
