@@ -25,6 +25,7 @@ from emodetect.evaluation.compare import (
     mcnemar_p,
     only_right,
 )
+from emodetect.evaluation.compare_page import write_comparison
 from emodetect.evaluation.entrants import open_entrant
 
 EMOTIONS = ("happy", "sad")
@@ -231,6 +232,17 @@ def test_compare_goes_without_pictures_where_the_data_moved(
     assert "without pictures" in result.stderr
     page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
     assert "Without pictures" in assert_self_contained(page).words
+
+
+def test_an_emotion_that_one_model_lacks_has_no_empty_row(tmp_path: Path) -> None:
+    """In the disagreements it has a column, as the other answers it, and no row without numbers."""
+    labels = [0, 1, 1]
+    pair = [_answers(labels, [0, 1, 0]), _answers(labels, [2, 1, 2], (*EMOTIONS, "contempt"))]
+    told = {"left_out": [0, 0], "settings": ["faces", "faces"], "changed": []}
+    comparison = {**compare_models(["A", "B"], pair, resamples=100), **told}
+    page, _ = write_comparison(comparison, pair, tmp_path / "out", images="none")
+    words = assert_self_contained(page.read_text(encoding="utf-8")).words
+    assert words.count("contempt") == 1
 
 
 def test_pictures_of_data_that_changed_are_not_shown(

@@ -91,7 +91,7 @@ def _print(comparison: dict[str, Any]) -> None:
         click.echo(f"warning: {line}", err=True)
     table = Table(title=f"{comparison['images']:,} images, compared with A")
     for name in ("", "accuracy", "points", "95 %", "only A right", "only it right", "p"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=name == "95 %")
     table.add_row("A", percent(models[0]["figures"]["accuracy"]))
     for letter, model, row in zip(LETTERS[1:], models[1:], comparisons, strict=False):
         change = row["differences"]["accuracy"]

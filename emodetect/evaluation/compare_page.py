@@ -55,7 +55,7 @@ def write_comparison(
             {
                 **row,
                 "letter": letter,
-                "matrix": _matrix(row["disagreements"]),
+                **_matrix(row["disagreements"]),
                 "won": list(_faces(other, reference, images)),
                 "lost": list(_faces(reference, other, images)),
             }
@@ -122,18 +122,23 @@ def _recalls(comparison: dict[str, Any]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _matrix(disagreements: list[list[Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Return a row for each answer of the reference; a cell has its count and its shade, 0-1."""
+def _matrix(disagreements: list[list[Any]]) -> dict[str, Any]:
+    """Return a "matrix", and its "columns".
+
+    It has a row for each answer of the reference and a column for each of the other, if there they
+    disagree: one may know emotions that the other does not. A cell has its count and shade, 0-1.
+    """
     counts = {(first, second): count for first, second, count in disagreements}
-    names = in_canonical_order(name for pair in counts for name in pair)
+    columns = in_canonical_order(second for _, second in counts)
     most = max(counts.values(), default=1)
-    return {
+    rows = {
         first: [
             {"count": f"{count:,}" if count else "", "share": round(count / most, 3)}
-            for count in (counts.get((first, second), 0) for second in names)
+            for count in (counts.get((first, second), 0) for second in columns)
         ]
-        for first in names
+        for first in in_canonical_order(first for first, _ in counts)
     }
+    return {"matrix": rows, "columns": columns}
 
 
 def _faces(winner: Answers, loser: Answers, images: Dataset | str) -> Iterator[dict[str, Any]]:
