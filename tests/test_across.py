@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import shutil
 from dataclasses import dataclass
@@ -109,6 +110,24 @@ def test_each_model_is_judged_on_each_data_set(matrix: tuple[Result, Path]) -> N
     }
     assert cells["fer2013", "raf_db"].trained_on == "manifest:data/fer2013_blend.csv"
     assert not any(cell.same_data for cell in cells.values())
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
+def test_a_disk_that_fills_up_takes_no_figures_along(
+    several: bool, sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was measured is in print, though none of the files can be written."""
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("emodetect.evaluation.across.write_matrix", full)
+    monkeypatch.setattr("emodetect.evaluation.report.write_report", full)
+    models = ("--model", "fer2013", "--model", "ferplus") if several else ("--no-explain",)
+    data = f"raf_db:{sets / 'RAF-DB'}"
+    result = _evaluate(*models, "--data", data, "--out", tmp_path / "out")
+    assert isinstance(result.exception, OSError)
+    assert "accuracy" in result.stdout
 
 
 def test_what_a_model_does_not_know_is_left_out_and_counted(matrix: tuple[Result, Path]) -> None:
