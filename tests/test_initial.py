@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from small import SMALL
 
-from emodetect.artifact import Metadata, write_artifact
+from emodetect.artifact import Metadata, read_artifact, write_artifact
 from emodetect.backend import use_tensorflow
 from emodetect.config import ExperimentConfig, config_toml, load_config
 from emodetect.errors import ConfigError, ModelError
@@ -55,13 +55,13 @@ def donor(artifact: Path) -> keras.Model:
 
 
 def _artifact_of(
-    model: keras.Model, path: Path, emotions: tuple[str, ...] = THREE, color: Any = "gray"
+    model: keras.Model, path: Path, emotions: tuple[str, ...] = THREE, **more: Any
 ) -> Path:
     """Write a model as an artifact that is complete but for its compiled form."""
     plain = path.with_name("plain.keras")
     model.save(plain)
     size = model.input_shape[1]
-    metadata = Metadata(name="drawn", emotions=emotions, image_size=size, color=color)
+    metadata = Metadata(name="drawn", emotions=emotions, image_size=size, color="gray", **more)
     write_artifact(path, keras_file=plain, compiled=b"none", metadata=metadata)
     return path
 
@@ -178,6 +178,23 @@ def test_files_that_are_no_artifacts_are_refused(
         load_initial(_build(), initial_artifact(str(tampered)), THREE)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -> None:
+    """What a training left that failed is told, artifact or foreign file; nothing is taken over."""
+    from emodetect.training.foreign import adopt_foreign
+
+    broken, model = _build(name="lenet5", width=1.0), _build(name="lenet5", width=1.0)
+    weights = broken.get_weights()
+    weights[-1][0] = value
+    broken.set_weights(weights)
+    path = _artifact_of(broken, tmp_path / "broken.keras")
+    with pytest.raises(ModelError, match=r"broken\.keras: expected weights that are numbers"):
+        load_initial(model, path, THREE)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    with pytest.raises(ModelError, match=r"plain\.keras: expected weights that are numbers"):
+        adopt_foreign(tmp_path / "plain.keras", labels=THREE)
+
+
 def test_init_brings_the_weights_and_is_kept_in_the_config(artifact: Path, tmp_path: Path) -> None:
     """init and weights together are refused; init alone needs no weights and round-trips."""
     for weights in ("imagenet", "some.weights.h5"):
@@ -255,15 +272,21 @@ class _KilledError(Exception):
 # Keras' CSVLogger leaves closing its file, whose rows are flushed, to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_run_from_an_artifact_goes_on_after_a_kill(
-    small_overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_overrides: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Stopped before the head's epoch or in fine-tuning's first, it ends with the same weights.
 
-    In fine-tuning it goes on without the artifact, which may be gone by then.
+    In fine-tuning it goes on without the artifact, which may be gone by then. Of so few validation
+    images no temperature can be fitted, and the artifact's is kept.
     """
     from emodetect.training import train as training
 
-    start = _artifact_of(_build(name="lenet5", width=1.0), tmp_path / "start.keras")
+    start = _artifact_of(
+        _build(name="lenet5", width=1.0), tmp_path / "start.keras", temperature=1.5
+    )
     overrides = [
         *small_overrides,
         "model={name='lenet5', width=1.0, backbone_size=32, dropout=0.3}",
@@ -271,12 +294,15 @@ def test_a_run_from_an_artifact_goes_on_after_a_kill(
         "training.head_epochs=1",
         f"output={tmp_path / 'whole'}",
     ]
-    whole = training.train(load_config(SMALL, overrides))
+    with caplog.at_level(logging.INFO, logger="emodetect"):
+        whole = training.train(load_config(SMALL, overrides))
+    assert "keeping the temperature of the model that was started from, 1.500" in caplog.text
 
     def check(run: Path) -> None:
         resumed = training.resume(run)
         history = (tmp_path / "whole" / "history.csv").read_text()
         assert (run / "history.csv").read_text() == history
+        assert read_artifact(resumed.artifact).metadata.temperature == 1.5
         for own, expected in zip(
             keras.models.load_model(resumed.artifact, compile=False).get_weights(),
             keras.models.load_model(whole.artifact, compile=False).get_weights(),

@@ -42,6 +42,7 @@ def test_a_handful_of_images_fits_no_temperature() -> None:
     """99 validation images leave the probabilities as the network gives them."""
     probabilities, labels = _answers(2.0, FEWEST_IMAGES - 1)
     assert fit_temperature(probabilities, labels) == 1.0
+    assert fit_temperature(probabilities, labels, otherwise=1.3) == 1.3
 
 
 def test_answers_that_are_all_right_or_all_wrong_fit_no_temperature() -> None:

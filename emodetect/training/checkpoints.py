@@ -26,7 +26,8 @@ class Progress:
     """The part of a run's state that is not in the weights file.
 
     `best` is the best score of the run, `stopping_best` the phase's, for which EarlyStopping
-    has `waited` epochs; `epoch` is the next one to train, `seconds` the time spent so far.
+    has `waited` epochs; `epoch` is the next one to train, `seconds` the time spent so far;
+    `temperature` that of the model that the run started from.
     """
 
     epoch: int = 0
@@ -36,6 +37,7 @@ class Progress:
     waited: int = 0
     finished: bool = False
     seconds: float = 0.0
+    temperature: float = 1.0
 
 
 def best_name(epoch: int) -> str:

@@ -29,8 +29,11 @@ def initial_artifact(init: str) -> Path:
     return path
 
 
-def load_initial(model: keras.Model, path: Path, emotions: tuple[str, ...]) -> None:
+def load_initial(model: keras.Model, path: Path, emotions: tuple[str, ...]) -> float:
     """Give `model` the weights of an artifact; its head too, if it is for the same emotions.
+
+    Returns:
+        the artifact's temperature; 1 with a new head, of which it says nothing.
 
     Raises ModelError for an artifact of another network.
     """
@@ -57,6 +60,7 @@ def load_initial(model: keras.Model, path: Path, emotions: tuple[str, ...]) -> N
         order = [metadata.emotions.index(emotion) for emotion in emotions]
         model.get_layer(head[-1]).set_weights([kernel[:, order], bias[order]])
     logger.info("starting from %s, %s", path, "its head too" if same_head else "with a new head")
+    return metadata.temperature if same_head else 1.0
 
 
 def _head(model: keras.Model) -> list[str]:

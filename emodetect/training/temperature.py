@@ -14,7 +14,9 @@ LOWEST, HIGHEST = 0.25, 4.0
 FEWEST_IMAGES = 100
 
 
-def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
+def fit_temperature(
+    probabilities: np.ndarray, labels: np.ndarray, *, otherwise: float = 1.0
+) -> float:
     """Return the temperature with the lowest log-loss (Guo et al. 2017) between 0.25 and 4.
 
     Args:
@@ -22,10 +24,11 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
         labels: (n,) int, the true classes.
 
     Returns:
-        1.0 for fewer than 100 images, and where the lowest lies at a limit: both tell too little.
+        `otherwise` for fewer than 100 images, and where the lowest lies at a limit: both tell too
+        little.
     """
     if len(labels) < FEWEST_IMAGES:
-        return 1.0
+        return otherwise
     classes = np.arange(probabilities.shape[1])
     # In double precision, so that a probability that is 0 as a float32 can be tempered, too.
     known = np.clip(probabilities.astype(np.float64), 1e-30, None)
@@ -36,4 +39,4 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     )
     temperature = float(np.exp(best.x))
     at_limit = min(temperature / LOWEST, HIGHEST / temperature) < 1.02
-    return 1.0 if at_limit else temperature
+    return otherwise if at_limit else temperature

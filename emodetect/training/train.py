@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -73,6 +74,8 @@ from emodetect.training.run_folder import (
 from emodetect.training.summary import ValidationResult, summarize
 from emodetect.training.temperature import fit_temperature
 
+logger = logging.getLogger(__name__)
+
 EVALUATION_BATCH = 256
 
 
@@ -110,8 +113,7 @@ def train(config: ExperimentConfig, *, draw: Draw | None = None) -> TrainingResu
     init = initial_artifact(config.model.init) if config.model.init else None
     dataset = load_dataset(config.data, seed=config.seed)
     model = trainable_model(config, len(dataset.emotions), weights=_start_weights(config))
-    if init is not None:
-        load_initial(model, init, dataset.emotions)
+    temperature = 1.0 if init is None else load_initial(model, init, dataset.emotions)
     # Only now, so that a mistake in config, data or weights leaves no run folder behind.
     with clear_disk_errors(run):
         run.mkdir(parents=True, exist_ok=True)
@@ -119,7 +121,7 @@ def train(config: ExperimentConfig, *, draw: Draw | None = None) -> TrainingResu
         require_new(run)
         with clear_disk_errors(run):
             write_atomically(run / "config.toml", config_toml(config))
-        return _train(config, run, dataset, model, draw)
+        return _train(config, run, dataset, model, draw, temperature)
 
 
 def resume(
@@ -156,9 +158,10 @@ def _resume(run: Path, config: ExperimentConfig | None, draw: Draw | None) -> Tr
     state, _ = saved_state(run / "checkpoints")
     weights = _start_weights(own) if state is None else "none"
     model = trainable_model(own, len(dataset.emotions), weights=weights)
+    temperature = 1.0
     if own.model.init and state is None:
-        load_initial(model, initial_artifact(own.model.init), dataset.emotions)
-    return _train(own, run, dataset, model, draw)
+        temperature = load_initial(model, initial_artifact(own.model.init), dataset.emotions)
+    return _train(own, run, dataset, model, draw, temperature)
 
 
 def _identity(dataset: Dataset) -> dict[str, str]:
@@ -199,6 +202,7 @@ def _train(
     dataset: Dataset,
     model: keras.Model,
     draw: Draw | None,
+    start_temperature: float,
 ) -> TrainingResult:
     checkpoints = run / "checkpoints"
     with clear_disk_errors(run):
@@ -210,6 +214,8 @@ def _train(
                 left_over.unlink()
         write_atomically(checkpoints / "dataset.json", json.dumps(_identity(dataset)))
     state, progress = saved_state(checkpoints)
+    if state is None:
+        progress.temperature = start_temperature
     head_epochs, epochs = config.training.head_epochs, config.training.epochs
     for phase in (
         Phase("head", 0, head_epochs),
@@ -229,7 +235,15 @@ def _train(
         best = _build(config, len(dataset.emotions), "none")
         best.load_weights(checkpoints / best_name(progress.best_epoch))
         answers = _validate(best, dataset)
-        temperature = fit_temperature(answers.probabilities, answers.labels)
+        temperature = fit_temperature(
+            answers.probabilities, answers.labels, otherwise=progress.temperature
+        )
+        if temperature == progress.temperature != 1:
+            logger.info(
+                "keeping the temperature of the model that was started from, %.3f: the validation "
+                "images are too few, or tell too little, to fit one",
+                temperature,
+            )
         summary = summarize(config, history, progress.best_epoch, answers)
         write_run_record(config, run, dataset, progress, validation, summary)
         if draw is not None:
