@@ -95,7 +95,7 @@ def _described(artifact: Artifact) -> Iterator[str]:
     size_mb = artifact.path.stat().st_size / 1e6
     yield f"# {on_one_line(metadata.name)}"
     yield ""
-    yield f"- file: {on_one_line(str(artifact.path))}, {size_mb:.1f} MB"
+    yield f"- file: {on_one_line(artifact.path.name)}, {size_mb:.1f} MB"
     yield f"- emotions, in the order of its outputs: {', '.join(metadata.emotions)}"
     yield f"- input: {metadata.image_size} x {metadata.image_size} pixels, {metadata.color}"
     yield f"- margin: {metadata.margin:g} (by how much of its side a found box is grown)"

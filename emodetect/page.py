@@ -14,12 +14,10 @@ from emodetect.errors import EmodetectError
 from emodetect.whole_file import written_whole
 
 
-def write_page(template: str, path: Path, **values: Any) -> None:
-    """Write the page that a template of `emodetect/templates` makes of the values.
+def render_page(template: str, **values: Any) -> str:
+    """Return the page that a template of `emodetect/templates` makes of the values.
 
     Values are escaped, because names of files and labels are anybody's.
-
-    Raises EmodetectError where `path` cannot be written.
     """
     environment = Environment(
         loader=PackageLoader("emodetect"),
@@ -29,7 +27,15 @@ def write_page(template: str, path: Path, **values: Any) -> None:
         lstrip_blocks=True,
     )
     environment.filters["picture"] = picture
-    page = environment.get_template(template).render(**values)
+    return environment.get_template(template).render(**values)
+
+
+def write_page(template: str, path: Path, **values: Any) -> None:
+    """Write the page that `render_page` makes.
+
+    Raises EmodetectError where `path` cannot be written.
+    """
+    page = render_page(template, **values)
     try:
         with written_whole(path) as partial:
             # File names that are not UTF-8 hold lone surrogates.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import stat
+import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,9 @@ import numpy as np
 from emodetect.errors import ImageError
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+PILLOW_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+NO_IMAGE = "not an image that can be decoded (JPEG, PNG, WebP, BMP, TIFF)"
 
 Color = Literal["gray", "rgb"]
 
@@ -58,8 +62,31 @@ def decode_image(data: bytes) -> np.ndarray:
             raise ImageError("too large to be decoded safely (over 200 million pixels)") from None
         raise ImageError(f"cannot be decoded: {error.err or error}") from None
     if image is None:
-        raise ImageError("not an image that can be decoded (JPEG, PNG, WebP, BMP, TIFF)")
+        raise ImageError(NO_IMAGE)
     return image
+
+
+def check_pixels(data: bytes, *, most: int) -> None:
+    """Look at the header of an image file, and decode nothing.
+
+    Raises ImageError for an image of more than `most` pixels, and for no image of a format in
+    IMAGE_SUFFIXES.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # told below
+            with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
+                width, height = image.size
+    except Image.DecompressionBombError:
+        raise ImageError(f"too large to be decoded safely (over {most:,} pixels)") from None
+    except (OSError, ValueError, SyntaxError):
+        raise ImageError(NO_IMAGE) from None
+    if width * height > most:
+        raise ImageError(
+            f"too large: {width:,} x {height:,} pixels, of which {most:,} are allowed in all"
+        )
 
 
 def to_input(image: np.ndarray, *, size: int, color: Color) -> np.ndarray:

@@ -13,7 +13,17 @@ import emodetect
 from emodetect.shipped import DEFAULT_MODEL, shipped_models
 
 PACKAGE = Path(emodetect.__file__).parent
-PARTS = ("audit", "cli", "data", "doctor", "evaluation", "faces", "inference", "training")
+PARTS = (
+    "audit",
+    "cli",
+    "data",
+    "deploy",
+    "doctor",
+    "evaluation",
+    "faces",
+    "inference",
+    "training",
+)
 MAY_USE = {
     "faces": set(),
     "data": {"faces"},
@@ -22,6 +32,7 @@ MAY_USE = {
     "evaluation": {"data", "inference"},
     "audit": {"data", "faces", "inference"},
     "doctor": {"data", "faces", "inference"},
+    "deploy": {"faces", "inference", "training"},
     "cli": set(PARTS),
     "root": set(),
 }
@@ -86,6 +97,7 @@ def test_only_the_learn_flow_imports_tensorflow_on_loading() -> None:
         ["predict", "--help"],
         ["webcam", "--help"],
         ["video", "--help"],
+        ["serve", "--help"],
         ["bench", "--help"],
         ["evaluate", "--help"],
         ["compare", "--help"],

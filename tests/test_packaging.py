@@ -32,6 +32,7 @@ def test_wheel_holds_presets_models_and_types(tmp_path: Path) -> None:
     assert {"emodetect/py.typed", "emodetect/templates/report.html"} <= names
     for model in shipped_models():
         assert {f"emodetect/assets/{model}.keras", f"emodetect/assets/{model}.md"} <= names
+    assert {f"emodetect/deploy/web/{name}" for name in ("index.html", "app.css", "app.js")} <= names
     for preset in preset_names():
         assert f"emodetect/configs/{preset}.toml" in names
     assert not any("test" in name.split("/")[0] for name in names)

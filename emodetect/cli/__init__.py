@@ -16,6 +16,7 @@ from emodetect.cli.doctor import doctor
 from emodetect.cli.evaluate import evaluate
 from emodetect.cli.models import models
 from emodetect.cli.predict import predict
+from emodetect.cli.serve import serve
 from emodetect.cli.train import train
 from emodetect.cli.video import video
 from emodetect.cli.webcam import webcam
@@ -29,18 +30,8 @@ def app() -> None:
 
 
 COMMANDS = (
-    train,
-    evaluate,
-    compare,
-    predict,
-    webcam,
-    video,
-    models,
-    bench,
-    data,
-    config,
-    demo,
-    doctor,
+    *(train, evaluate, compare, predict, webcam, video, serve),
+    *(models, bench, data, config, demo, doctor),
 )
 for command in COMMANDS:
     app.add_command(command)

@@ -17,7 +17,7 @@ from emodetect.errors import EmodetectError, ImageError
 from emodetect.faces.boxes import Box
 from emodetect.inference.overlay import draw_faces
 from emodetect.inference.recognizer import EmotionRecognizer, Face
-from emodetect.preprocessing import IMAGE_SUFFIXES, has_image_suffix, read_image, to_input
+from emodetect.preprocessing import IMAGE_SUFFIXES, has_image_suffix, read_image
 
 # Of so few, the results are there before worker processes would have started.
 PHOTOS_WITHOUT_WORKERS = 32
@@ -183,10 +183,15 @@ def is_pattern(path: Path) -> bool:
     return any(letter in str(path) for letter in "*?[") and not os.path.lexists(path)
 
 
-def _usual_workers() -> int:
-    cores = os.cpu_count() or 1
+def usable_cores() -> int:
+    """Return how many of the machine's cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _usual_workers() -> int:
+    cores = usable_cores()
     return min(cores, 8) if cores > 1 else 0
 
 
@@ -196,8 +201,7 @@ def _detect(photo: Photo, recognizer: EmotionRecognizer, options: PhotoOptions) 
     except ImageError as error:
         return _Detected(photo, None, [], [], None, str(error))
     boxes = recognizer.detect(image)
-    size, color = recognizer.metadata.image_size, recognizer.metadata.color
-    inputs = [to_input(recognizer.crop(image, box), size=size, color=color) for box in boxes]
+    inputs = [recognizer.input_of(image, box) for box in boxes]
     height, width = image.shape[:2]
     kept = image if options.needs_image else None
     return _Detected(photo, (width, height), boxes, inputs, kept, None)

@@ -97,6 +97,11 @@ class EmotionRecognizer:
         """Cut out a face with the framing that the model was trained on; uint8 BGR."""
         return crop_face(image, box, margin=self.metadata.margin)
 
+    def input_of(self, image: np.ndarray, box: Box) -> np.ndarray:
+        """Return the pixels that the model takes for a face; see `preprocessing.to_input`."""
+        size, color = self.metadata.image_size, self.metadata.color
+        return to_input(self.crop(image, box), size=size, color=color)
+
     def classify(self, crops: Sequence[np.ndarray]) -> np.ndarray:
         """Return the probabilities of the emotions of face crops.
 
@@ -127,7 +132,13 @@ class EmotionRecognizer:
         ]
         if not results:
             return np.empty((0, len(self.emotions)), np.float32)
-        answers = np.concatenate(results)
+        return self.probabilities(np.concatenate(results))
+
+    def probabilities(self, answers: np.ndarray) -> np.ndarray:
+        """Return the calibrated probabilities for what the network answered, (n, emotions).
+
+        Raises ModelError for answers that are no probabilities.
+        """
         if not _are_probabilities(answers, classes=len(self.emotions)):
             raise ModelError(
                 f"{self.path}: damaged: the answers of its network are no probabilities of "

@@ -1,0 +1,85 @@
+"""Who may ask: no other site's pages, and with a token only those who know it."""
+
+from __future__ import annotations
+
+import hmac
+from base64 import urlsafe_b64decode
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# A browser's page cannot set headers of a WebSocket, but name protocols: this one, and beside it
+# TOKEN_PROTOCOL with the token in URL-safe base64 without padding.
+PROTOCOL = "emodetect"
+TOKEN_PROTOCOL = "emodetect.token."
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+class Guard:
+    """Middleware that refuses strangers and adds the headers that browsers heed.
+
+    Args:
+        token: what `Authorization: Bearer` must hold; None lets everybody ask.
+        open_paths: what is shown without the token.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str | None, open_paths: Collection[str]) -> None:
+        self.app, self.token, self.open_paths = app, token, frozenset(open_paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request or a WebSocket."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        refusal = self._refusal(scope, Headers(scope=scope))
+        if refusal is not None and scope["type"] == "websocket":
+            await send({"type": "websocket.close"})  # before it is open: 403
+            return
+        await (refusal or self.app)(scope, receive, with_headers)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+            return JSONResponse({"detail": "pages of other sites may not ask here"}, 403)
+        if self.token is None or scope["path"] in self.open_paths:
+            return None
+        if not hmac.compare_digest(_given_token(headers), self.token.encode()):
+            return JSONResponse(
+                {"detail": "expected the header Authorization: Bearer with this server's token"},
+                401,
+                {"WWW-Authenticate": "Bearer"},
+            )
+        return None
+
+
+def _given_token(headers: Headers) -> bytes:
+    kind, _, token = headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return token.strip().encode("latin-1")  # the bytes that came
+    for protocol in headers.get("sec-websocket-protocol", "").split(","):
+        coded = protocol.strip()
+        if coded.startswith(TOKEN_PROTOCOL):
+            coded = coded.removeprefix(TOKEN_PROTOCOL)
+            try:
+                return urlsafe_b64decode(coded + "=" * (-len(coded) % 4))
+            except ValueError:
+                return b""
+    return b""

@@ -1,0 +1,288 @@
+"use strict";
+
+const byId = (id) => document.getElementById(id);
+const view = byId("view"), timeline = byId("timeline"), video = byId("video");
+const MINUTE_MS = 60_000, RETRY_MS = 2000, LONGEST_WAIT_MS = 10_000, SENT_WIDTH = 640;
+
+let model = null;
+let camera = null;      // the camera's stream, while it runs
+let socket = null;
+let history = [];       // [time in ms, scores], of the followed face
+let followed = null;    // its id
+let afterToken = null;  // what was asked for when the server wanted a token
+
+const say = (text) => { byId("status").textContent = text; };
+const percent = (share) => `${Math.round(100 * share)} %`;
+
+// Colours are the model's; black would vanish on the dark page.
+function color(emotion) {
+  const found = model?.colors[emotion] ?? "#000000";
+  return found === "#000000" ? getComputedStyle(document.body).color : found;
+}
+
+// --- asking the server ---
+
+async function ask(path, options = {}) {
+  const token = sessionStorage.getItem("token");
+  const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
+  let answer;
+  try {
+    answer = await fetch(path, { ...options, headers });
+  } catch {
+    throw new Error("The server cannot be reached. Is it still running?");
+  }
+  const body = await answer.json().catch(() => null);
+  if (answer.status === 401) {
+    byId("ask").hidden = false;
+    byId("token").focus();
+    throw new Error(token ? "That is not this server's token." : "This server asks for a token.");
+  }
+  if (!answer.ok && !Array.isArray(body)) throw new Error(`Refused: ${body?.detail ?? answer.status}`);
+  byId("ask").hidden = true;
+  return body;
+}
+
+async function loadModel() {
+  if (model) return;
+  model = await ask("v1/model");
+  byId("card").querySelector("pre").textContent = model.card;
+}
+
+// Runs an action and says what went wrong; once there is a token, the action runs again.
+async function attempt(action) {
+  afterToken = action;
+  try {
+    await loadModel();
+    await action();
+    afterToken = null;
+  } catch (error) {
+    say(error.message);
+  }
+}
+
+byId("ask").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("token", byId("token").value.trim());
+  byId("token").value = "";
+  attempt(afterToken ?? (() => say("Ready.")));
+});
+
+// --- showing what was found ---
+
+function title(face) {
+  return `${face.id ? `${face.id}: ` : ""}${face.emotion} ${percent(face.confidence)}`;
+}
+
+function bestOf(face) {
+  return Object.entries(face.scores).reduce((best, one) => (one[1] > best[1] ? one : best))[0];
+}
+
+function draw(picture, row) {
+  view.width = picture.width;
+  view.height = picture.height;
+  const pen = view.getContext("2d");
+  pen.drawImage(picture, 0, 0);
+  const scale = picture.width / (row.width ?? picture.width);
+  const size = Math.max(13, view.width / 36);
+  pen.font = `600 ${size}px system-ui, sans-serif`;
+  pen.textBaseline = "top";
+  for (const face of row.faces) {
+    const [x, y, width, height] = face.box.map((value) => value * scale);
+    pen.lineWidth = Math.max(2, view.width / 250);
+    pen.strokeStyle = color(bestOf(face));
+    pen.strokeRect(x, y, width, height);
+    const room = pen.measureText(title(face)).width + size / 2;
+    const left = Math.max(0, Math.min(x, view.width - room));
+    const top = Math.max(0, y - 1.4 * size);
+    pen.fillStyle = "rgba(0, 0, 0, .75)";
+    pen.fillRect(left, top, room, 1.4 * size);
+    pen.fillStyle = "#fff";
+    pen.fillText(title(face), left + size / 4, top + size / 5);
+  }
+  view.setAttribute("aria-label", row.faces.length ? row.faces.map(title).join(", ") : "No face");
+  byId("save").disabled = false;
+}
+
+function element(name, text, parent) {
+  const made = document.createElement(name);
+  made.textContent = text;
+  parent.append(made);
+  return made;
+}
+
+function list(faces) {
+  byId("faces").replaceChildren(...faces.map((face) => {
+    const item = document.createElement("li");
+    element("b", title(face), item);
+    for (const [emotion, score] of Object.entries(face.scores)) {
+      const bar = element("div", "", item);
+      bar.className = "bar";
+      element("span", emotion, bar);
+      const length = element("i", "", element("span", "", bar));
+      length.style.width = percent(score).replace(" ", "");
+      length.style.background = color(emotion);
+      element("span", percent(score), bar);
+    }
+    return item;
+  }));
+}
+
+function count(faces) {
+  return faces === 0 ? "No face found." : faces === 1 ? "1 face." : `${faces} faces.`;
+}
+
+// --- photos ---
+
+async function analyze(file) {
+  stopCamera();
+  list([]);
+  say("Looking …");
+  // First, so that it is seen even where the server has nothing to say.
+  const picture = await createImageBitmap(file).catch(() => null);
+  if (picture) draw(picture, { faces: [] });
+  const [row] = await ask("v1/analyze", {
+    method: "POST",
+    body: file,
+    headers: { "Content-Type": file.type || "application/octet-stream" },
+  });
+  if (row.error) throw new Error(`This cannot be read: ${row.error}.`);
+  if (picture) draw(picture, row);
+  list(row.faces);
+  say(count(row.faces.length));
+}
+
+function take(files) {
+  if (files.length) attempt(() => analyze(files[0]));
+}
+
+byId("file").addEventListener("change", (event) => {
+  take([...event.target.files]);
+  event.target.value = "";  // so that the same photo can be chosen again
+});
+document.addEventListener("paste", (event) => take(event.clipboardData.files));
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  byId("drop").classList.add("over");
+});
+document.addEventListener("dragleave", () => byId("drop").classList.remove("over"));
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  byId("drop").classList.remove("over");
+  take(event.dataTransfer.files);
+});
+
+// --- the camera ---
+
+async function startCamera() {
+  if (!navigator.mediaDevices) {
+    throw new Error("Browsers give the camera only to https pages and to this machine's own (localhost). Photos work here.");
+  }
+  try {
+    camera = await navigator.mediaDevices.getUserMedia({
+      video: { width: { ideal: SENT_WIDTH }, facingMode: "user" },
+    });
+  } catch (error) {
+    throw new Error(`No camera: ${error.message}.`);
+  }
+  video.srcObject = camera;
+  await video.play();
+  byId("camera").textContent = "Stop the camera";
+  byId("minute").hidden = false;
+  [history, followed] = [[], null];
+  camera.getTracks()[0].addEventListener("ended", () => {
+    stopCamera();
+    say("The camera is gone.");
+  });
+  connect();
+}
+
+function stopCamera() {
+  if (!camera) return;
+  camera.getTracks().forEach((track) => track.stop());
+  camera = null;
+  socket?.close();
+  byId("camera").textContent = "Start the camera";
+  say("The camera is off.");
+}
+
+function connect() {
+  if (!camera) return;
+  const mine = camera, address = new URL("v1/stream", location.href);
+  address.protocol = address.protocol.replace("http", "ws");
+  const token = sessionStorage.getItem("token");
+  const coded = token && btoa(token).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  const own = new WebSocket(address, ["emodetect", ...(coded ? [`emodetect.token.${coded}`] : [])]);
+  socket = own;
+  const frame = document.createElement("canvas");
+  let sentAt = 0, waiting = null;
+
+  function send() {
+    if (camera !== mine || own.readyState !== WebSocket.OPEN) return;
+    const scale = Math.min(1, SENT_WIDTH / video.videoWidth);
+    frame.width = video.videoWidth * scale;
+    frame.height = video.videoHeight * scale;
+    const pen = frame.getContext("2d");
+    pen.setTransform(-1, 0, 0, 1, frame.width, 0);  // as in a mirror
+    pen.drawImage(video, 0, 0, frame.width, frame.height);
+    frame.toBlob((blob) => {
+      if (own.readyState !== WebSocket.OPEN) return;
+      sentAt = performance.now();
+      own.send(blob);
+      waiting = setTimeout(() => own.close(), LONGEST_WAIT_MS);  // a network that went silent
+    }, "image/jpeg", 0.85);
+  }
+
+  own.addEventListener("open", send);
+  own.addEventListener("message", (event) => {
+    clearTimeout(waiting);
+    if (camera !== mine) return;
+    const row = JSON.parse(event.data), spent = performance.now() - sentAt;
+    draw(frame, row);
+    list(row.faces);
+    note(row.faces);
+    say(`${count(row.faces.length)} Answered in ${Math.round(spent)} ms.`);
+    setTimeout(send, Math.max(0, 33 - spent));
+  });
+  own.addEventListener("close", (event) => {
+    clearTimeout(waiting);
+    if (camera !== mine) return;
+    say(`${event.reason ? `The server says: ${event.reason}.` : "The server is gone."} Trying again …`);
+    setTimeout(() => { if (camera === mine) connect(); }, RETRY_MS);
+  });
+}
+
+function note(faces) {
+  const face = faces.find((one) => one.id === followed) ?? faces[0];
+  if (face && face.id !== followed) [history, followed] = [[], face.id];
+  const now = performance.now();
+  if (face) history.push([now, face.scores]);
+  history = history.filter(([time]) => now - time < MINUTE_MS);
+  byId("followed").textContent = followed ?? "";
+  const pen = timeline.getContext("2d"), { width, height } = timeline;
+  pen.clearRect(0, 0, width, height);
+  pen.lineWidth = 3;
+  for (const emotion of model.emotions) {
+    pen.strokeStyle = color(emotion);
+    pen.beginPath();
+    let before = -Infinity;
+    for (const [time, scores] of history) {
+      const x = width * (1 - (now - time) / MINUTE_MS), y = 4 + (height - 8) * (1 - scores[emotion]);
+      if (time - before > 1000) pen.moveTo(x, y); else pen.lineTo(x, y);  // gaps stay gaps
+      before = time;
+    }
+    pen.stroke();
+  }
+}
+
+byId("camera").addEventListener("click", () => (camera ? stopCamera() : attempt(startCamera)));
+byId("save").addEventListener("click", () => view.toBlob((blob) => {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = `emodetect-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.png`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), RETRY_MS);
+}));
+document.querySelector("a[href='#card']").addEventListener("click", () => { byId("card").open = true; });
+
+byId("server").textContent = location.host;
+attempt(() => {});

@@ -1,0 +1,531 @@
+"""The HTTP server: what it answers, what it refuses, and how it ends."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from serving import serving, started
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from emodetect.cli import app as command_line
+from emodetect.data.synthetic import draw_film, draw_scene
+from emodetect.deploy import analysis, uploads
+from emodetect.deploy.batching import GatheringRuntime
+from emodetect.deploy.limits import Limits
+from emodetect.deploy.server import create_app
+from emodetect.errors import EmodetectError, ModelError
+from emodetect.faces.detectors import HaarDetector
+from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.inference.runtime import MAX_BATCH
+
+TOKEN = "sesame+/="
+
+
+@pytest.fixture(scope="module")
+def photo() -> bytes:
+    """A drawn photo of one face, as JPEG."""
+    return jpeg(draw_scene(["happy"], np.random.default_rng(0)).image)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    """A client of a server with the default limits, but few bytes and pixels."""
+    limits = Limits(body_bytes=3 * 2**20, pixels=1_000_000, images=4)
+    with serving(create_app(EmotionRecognizer(threads=1), limits=limits)) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[httpx.Client]:
+    """A client of a server with a token, reached by this machine's names only."""
+    recognizer = EmotionRecognizer(threads=1)
+    with serving(create_app(recognizer, token=TOKEN, hosts=["127.0.0.1"])) as one:
+        yield one
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """No face is found before this is set, in servers that are made after it."""
+    opened = threading.Event()
+
+    class Waiting(HaarDetector):
+        def detect(self, image: np.ndarray) -> list:
+            opened.wait()
+            return super().detect(image)
+
+        def scan(self, image: np.ndarray) -> list:
+            opened.wait()
+            return super().scan(image)
+
+    monkeypatch.setattr(analysis, "open_detector", lambda name: Waiting())
+    yield opened
+    opened.set()
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    """Return an image as a JPEG."""
+    return cv2.imencode(".jpg", image)[1].tobytes()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """Return a PNG of this size by its header, with a few of its pixels."""
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(bytes(1000))),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    )
+
+
+def many(*files: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
+    """Return files for one multipart request."""
+    return [("files", file) for file in files]
+
+
+def stream_of(client: httpx.Client, **options: object) -> ClientConnection:
+    """Open a stream of a server."""
+    address = str(client.base_url.join("/v1/stream")).replace("http", "ws", 1)
+    return connect(address, proxy=None, **options)
+
+
+def test_rows_are_those_of_predict(client: httpx.Client, photo: bytes, tmp_path: Path) -> None:
+    """Photos get the very rows of `predict --format json`, in order, with their Unicode names."""
+    names = ["gr\u00fc\u00dfe \u732b.jpg", "second.jpg"]
+    for name in names:
+        (tmp_path / name).write_bytes(photo)
+    arguments = ["predict", *(str(tmp_path / name) for name in names), "--format", "json"]
+    told = CliRunner().invoke(command_line, arguments, catch_exceptions=False).stdout
+    expected = [row | {"path": Path(row["path"]).name} for row in json.loads(told)]
+    answer = client.post("/v1/analyze", files=many(*((name, photo) for name in names)))
+    assert answer.status_code == 200
+    assert answer.json() == expected
+    assert len(expected[0]["faces"]) == 1
+
+
+def test_a_raw_body_is_one_photo(client: httpx.Client, photo: bytes) -> None:
+    """A body that is no form is a photo, whatever type curl gives it."""
+    for kind in ("image/jpeg", "application/x-www-form-urlencoded"):
+        answer = client.post("/v1/analyze", content=photo, headers={"Content-Type": kind})
+        (row,) = answer.json()
+        assert (answer.status_code, row["width"], row["height"]) == (200, 640, 480)
+
+
+def test_crops_are_a_face_each(client: httpx.Client, photo: bytes) -> None:
+    """/v1/classify takes each image as one face and looks for none in it."""
+    blank = jpeg(np.full((50, 40, 3), 127, np.uint8))
+    rows = client.post("/v1/classify", files=many(("a", blank), ("b", photo))).json()
+    assert [row["faces"][0]["box"] for row in rows] == [[0, 0, 40, 50], [0, 0, 640, 480]]
+    assert client.post("/v1/analyze", content=blank).json()[0]["faces"] == []
+
+
+def test_what_is_no_image_has_an_error(client: httpx.Client, photo: bytes) -> None:
+    """A file that is no image has an error in its row; where none is, the status is 422."""
+    text = ("notes.txt", b"hello")
+    answer = client.post("/v1/analyze", files=many(("a.jpg", photo), text))
+    assert answer.status_code == 200
+    assert [row["error"] is None for row in answer.json()] == [True, False]
+    answer = client.post("/v1/analyze", files=many(text))
+    assert answer.status_code == 422
+    assert "not an image" in answer.json()[0]["error"]
+
+
+@pytest.mark.parametrize(("width", "height"), [(30_000, 30_000), (1_001, 1_000), (65_000, 1_500)])
+def test_too_many_pixels_are_refused_before_decoding(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, width: int, height: int
+) -> None:
+    """A small file that claims more pixels than are allowed is never given to a decoder."""
+    monkeypatch.setattr(analysis, "decode_image", None)
+    answer = client.post("/v1/analyze", content=png_header(width, height))
+    assert answer.status_code == 422
+    assert "too large" in answer.json()[0]["error"]
+
+
+def test_cut_uploads_are_told(client: httpx.Client, photo: bytes) -> None:
+    """A photo without its end is an error in its row, a form without its end none at all."""
+    answer = client.post("/v1/analyze", content=photo[:-500])
+    assert "cut short" in answer.json()[0]["error"]
+    form = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n' + photo
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = client.post("/v1/analyze", content=form, headers=kind)
+    assert answer.status_code == 400
+    assert "cut short" in answer.json()["detail"]
+    with socket.create_connection((client.base_url.host, client.base_url.port)) as cut:
+        cut.sendall(b"POST /v1/analyze HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\nx")
+    assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("request_of", "status"),
+    [
+        ({"content": b""}, 400),
+        ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400),
+        ({"files": [("pictures", ("a", b"x"))]}, 400),
+        ({"files": many(*[("a", b"x")] * 5)}, 413),
+        ({"content": bytes(3 * 2**20 + 1)}, 413),
+        ({"content": iter([bytes(2**20)] * 4)}, 413),  # without a length in its header
+    ],
+)
+def test_requests_beyond_the_limits_are_refused(
+    client: httpx.Client, request_of: dict, status: int
+) -> None:
+    """No image, too many, or too many bytes: refused with a sentence, announced or not."""
+    answer = client.post("/v1/analyze", **request_of)
+    assert answer.status_code == status
+    assert len(answer.json()["detail"]) > 20
+
+
+def test_a_slow_body_is_given_up(photo: bytes) -> None:
+    """A body that does not come in time is answered 408 and holds nothing afterwards."""
+    app = create_app(EmotionRecognizer(threads=1), limits=Limits(seconds=0.5))
+    with serving(app) as client:
+
+        def slowly() -> Iterator[bytes]:
+            yield b"x"
+            time.sleep(2)
+            yield b"x"
+
+        assert client.post("/v1/analyze", content=slowly()).status_code == 408
+
+
+def test_no_image_touches_the_disk(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uploads stay in memory, however large."""
+    monkeypatch.setattr(tempfile, "TemporaryFile", None)
+    noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8)
+    data = cv2.imencode(".png", noise)[1].tobytes()
+    assert len(data) > 2**20
+    answer = client.post("/v1/analyze", files=many(("a.png", data)))
+    assert answer.json()[0]["width"] == 700
+
+
+def test_a_full_queue_refuses_and_then_serves(gate: threading.Event, photo: bytes) -> None:
+    """Past the queue's bound comes 503 with Retry-After; what was taken on is answered."""
+    app = create_app(EmotionRecognizer(threads=1), limits=Limits(queue=3, images=3))
+    with serving(app) as client, ThreadPoolExecutor() as pool:
+        taken = [pool.submit(client.post, "/v1/analyze", content=photo) for _ in range(3)]
+        while "emodetect_queue_images 3" not in client.get("/metrics").text:
+            time.sleep(0.01)
+        refused = client.post("/v1/analyze", content=photo)
+        assert refused.status_code == 503
+        assert int(refused.headers["Retry-After"]) > 0
+        gate.set()
+        assert [one.result().status_code for one in taken] == [200] * 3
+        assert client.post("/v1/analyze", content=photo).status_code == 200
+
+
+def test_an_answer_that_takes_too_long_is_given_up(gate: threading.Event, photo: bytes) -> None:
+    """An analysis past the time limit is answered 503, and its place in the queue is free."""
+    limits = Limits(seconds=0.3, queue=1, images=1)
+    with serving(create_app(EmotionRecognizer(threads=1), limits=limits)) as client:
+        for _ in range(2):
+            answer = client.post("/v1/analyze", content=photo)
+            assert (answer.status_code, "within" in answer.text) == (503, True)
+        gate.set()
+
+
+def test_bodies_together_hold_a_bounded_amount(
+    client: httpx.Client, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where all bodies together would hold too much, one more is answered 503."""
+    monkeypatch.setattr(uploads, "HELD_BYTES", len(photo) - 1)
+    assert client.post("/v1/analyze", content=photo).status_code == 503
+    assert client.post("/v1/analyze", content=b"small").status_code == 422
+
+
+def test_many_tiny_requests(client: httpx.Client) -> None:
+    """A hundred requests with next to nothing in them are answered one by one."""
+    statuses = {client.post("/v1/analyze", content=b"x").status_code for _ in range(100)}
+    assert statuses == {422}
+
+
+def test_a_token_guards_what_is_not_the_page(guarded: httpx.Client, photo: bytes) -> None:
+    """Without the very token nothing is analysed or counted out; the page and its files show."""
+    for given in (None, "Bearer wrong", f"Basic {TOKEN}", "Bearer \u00fc".encode(), "Bearer"):
+        headers = {} if given is None else {"Authorization": given}
+        for path in ("/v1/model", "/metrics", "/no/such/page"):
+            assert guarded.get(path, headers=headers).status_code == 401
+        assert guarded.post("/v1/analyze", content=photo, headers=headers).status_code == 401
+    for path in ("/", "/app.js", "/app.css", "/docs", "/openapi.json", "/healthz"):
+        assert guarded.get(path).status_code == 200
+    right = {"Authorization": f"Bearer {TOKEN}"}
+    assert guarded.get("/metrics", headers=right).status_code == 200
+    assert guarded.post("/v1/analyze", content=photo, headers=right).status_code == 200
+
+
+def test_a_token_guards_the_stream(guarded: httpx.Client, photo: bytes) -> None:
+    """A stream opens with the token in the header or, as pages can, in a protocol's name."""
+    wrong = base64.urlsafe_b64encode(b"wrong!").decode()
+    for options in ({}, {"subprotocols": ["emodetect", f"emodetect.token.{wrong}"]}):
+        with pytest.raises(InvalidStatus, match="403"):
+            stream_of(guarded, **options)
+    coded = base64.urlsafe_b64encode(TOKEN.encode()).decode().rstrip("=")
+    for options in (
+        {"additional_headers": {"Authorization": f"Bearer {TOKEN}"}},
+        {"subprotocols": ["emodetect", f"emodetect.token.{coded}"]},
+    ):
+        with stream_of(guarded, **options) as stream:
+            assert stream.subprotocol == ("emodetect" if "subprotocols" in options else None)
+            stream.send(photo)
+            assert json.loads(stream.recv())["frame"] == 0
+
+
+def test_other_sites_are_kept_off(guarded: httpx.Client) -> None:
+    """Another host's name, another site's page and cross-origin reads are refused."""
+    assert guarded.get("/healthz", headers={"Host": "evil.example"}).status_code == 400
+    own = f"http://127.0.0.1:{guarded.base_url.port}"
+    for origin, status in (("http://evil.example", 403), ("null", 403), (own, 200)):
+        answer = guarded.get("/healthz", headers={"Origin": origin})
+        assert answer.status_code == status
+        assert not any(name.startswith("access-control") for name in answer.headers)
+    right = {"Authorization": f"Bearer {TOKEN}"}
+    with pytest.raises(InvalidStatus, match="403"):
+        stream_of(guarded, additional_headers=right, origin="http://evil.example")
+
+
+def test_a_stream_follows_faces(client: httpx.Client) -> None:
+    """Each frame gets a row, and a face keeps its id; a frame that is no image has an error."""
+    film = draw_film(["happy"], np.random.default_rng(0), frames=6, width=320, height=240)
+    ids = set()
+    with stream_of(client) as stream:
+        for number, scene in enumerate(film):
+            stream.send(jpeg(scene.image))
+            row = json.loads(stream.recv())
+            assert (row["frame"], row["width"], row["error"]) == (number, 320, None)
+            ids |= {face["id"] for face in row["faces"]}
+        stream.send(b"no image")
+        assert "not an image" in json.loads(stream.recv())["error"]
+    assert ids == {1}
+
+
+def test_of_a_streams_frames_the_newest_wins(gate: threading.Event, photo: bytes) -> None:
+    """Frames that come while one is worked on give way to the newest."""
+    with serving(create_app(EmotionRecognizer(threads=1))) as client, stream_of(client) as stream:
+        stream.send(photo)
+        time.sleep(0.3)
+        for _ in range(4):
+            stream.send(photo)
+        time.sleep(0.3)
+        gate.set()
+        assert [json.loads(stream.recv())["frame"] for _ in range(2)] == [0, 4]
+        with pytest.raises(TimeoutError):
+            stream.recv(timeout=0.5)
+
+
+def test_text_ends_a_stream(client: httpx.Client) -> None:
+    """A WebSocket that sends text is told what was expected, and closed."""
+    with stream_of(client) as stream:
+        stream.send("hello")
+        with pytest.raises(ConnectionClosed) as closed:
+            stream.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1003
+    assert "expected a JPEG" in closed.value.rcvd.reason
+
+
+def test_streams_are_bounded(photo: bytes) -> None:
+    """One stream too many is closed with "try again later"; a closed one makes room."""
+    app = create_app(EmotionRecognizer(threads=1), limits=Limits(streams=1))
+    with serving(app) as client:
+        with stream_of(client) as first:
+            first.send(photo)
+            first.recv()
+            with stream_of(client) as second, pytest.raises(ConnectionClosed) as closed:
+                second.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1013
+        while "emodetect_streams 0" not in client.get("/metrics").text:
+            time.sleep(0.01)
+        with stream_of(client) as third:
+            third.send(photo)
+            assert json.loads(third.recv())["frame"] == 0
+
+
+def test_metrics_count_and_name_no_file(client: httpx.Client, photo: bytes) -> None:
+    """Requests, images, faces, seconds and the queue are counted; no path of a client's is kept."""
+    client.post("/v1/analyze", files=many(("very_private.jpg", photo), ("b", b"text")))
+    client.get("/very_private")
+    text = client.get("/metrics").text
+    for expected in (
+        'emodetect_requests_total{path="/v1/analyze",status="200"}',
+        'emodetect_requests_total{path="other",status="404"}',
+        'emodetect_images_total{outcome="error"}',
+        'emodetect_request_seconds_bucket{le="0.1",path="/v1/analyze"}',
+        "emodetect_faces_total",
+        "emodetect_queue_images 0.0",
+    ):
+        assert expected in text
+    assert "very_private" not in text
+
+
+def test_the_model_tells_of_itself(client: httpx.Client) -> None:
+    """/v1/model has the emotions in order, their colours, and the model's card."""
+    about = client.get("/v1/model").json()
+    assert about["emotions"] == list(EmotionRecognizer().emotions)
+    assert about["colors"]["sad"] == "#0072b2"
+    assert about["card"].startswith("# fer2013")
+
+
+def test_pages_load_nothing_from_elsewhere(client: httpx.Client) -> None:
+    """The page and the API's description name no other place, and forbid it to the browser."""
+    for path in ("/", "/app.css", "/app.js", "/docs"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert "//" not in answer.text.replace("// ", "")
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    docs, paths = client.get("/docs").text, client.get("/openapi.json").json()["paths"]
+    assert {"/v1/analyze", "/v1/classify", "/v1/model", "/healthz", "/metrics"} <= set(paths)
+    assert all(path in docs for path in paths)
+
+
+class CountingRuntime:
+    """Answers with the mean of each face, and notes how many came at once."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Return (n, 1)."""
+        self.sizes.append(len(batch))
+        if (batch < 0).any():
+            raise ModelError("negative")
+        return batch.mean(axis=(1, 2))
+
+
+def test_what_is_asked_at_once_is_run_at_once() -> None:
+    """Faces asked for within the wait go through the model together, each answer to its asker."""
+    counting = CountingRuntime()
+    gathering = GatheringRuntime(counting, wait_s=5)
+    batches = [np.full((2, 4, 4, 1), number, np.float32) for number in range(4)]
+    answers = [gathering.submit(batch) for batch in batches]
+    for number, answer in enumerate(answers):
+        assert answer.result().tolist() == [[number], [number]]
+    assert counting.sizes == [8]
+    assert len(gathering.run(np.zeros((MAX_BATCH + 1, 4, 4, 1), np.float32))) == MAX_BATCH + 1
+    assert counting.sizes[1:] == [MAX_BATCH, 1]
+    gathering.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        gathering.run(batches[0])
+
+
+def test_a_failing_model_tells_all_who_asked() -> None:
+    """An error of the model reaches everyone in its run, and the next run goes on."""
+    gathering = GatheringRuntime(CountingRuntime(), wait_s=0.2)
+    bad = [gathering.submit(np.full((1, 4, 4, 1), -1, np.float32)) for _ in range(2)]
+    for answer in bad:
+        with pytest.raises(ModelError):
+            answer.result()
+    given_up = gathering.submit(np.full((1, 4, 4, 1), -1, np.float32))
+    assert given_up.cancel()
+    assert gathering.run(np.ones((1, 4, 4, 1), np.float32)).tolist() == [[1]]
+    gathering.close()
+
+
+def test_a_failing_model_is_a_server_error(
+    client: httpx.Client, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that fails is 500 without its path, on the stream 1011; the server goes on."""
+
+    def fail(self: EmotionRecognizer, answers: np.ndarray) -> np.ndarray:
+        raise ModelError("/home/me/model.keras: damaged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmotionRecognizer, "probabilities", fail)
+        answer = client.post("/v1/classify", content=photo)
+        assert answer.status_code == 500
+        assert "/home" not in answer.text
+        with stream_of(client) as stream:
+            stream.send(photo)
+            with pytest.raises(ConnectionClosed) as closed:
+                stream.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1011
+    assert client.post("/v1/classify", content=photo).status_code == 200
+
+
+def test_serving_imports_nothing_heavy() -> None:
+    """The server's modules and model load without TensorFlow, Keras, matplotlib or SciPy."""
+    code = (
+        "import sys\n"
+        "for name in ('tensorflow', 'keras', 'matplotlib', 'sklearn', 'scipy'):\n"
+        "    sys.modules[name] = None\n"
+        "from emodetect.deploy.server import create_app\n"
+        "from emodetect import EmotionRecognizer\n"
+        "create_app(EmotionRecognizer())\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("missing", ["fastapi", "uvicorn", "prometheus_client"])
+def test_a_missing_extra_is_told(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without what the extra brings, one line says how to get it."""
+    for name in [name for name in sys.modules if name.startswith("emodetect.deploy")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    result = CliRunner().invoke(command_line, ["serve"])
+    assert isinstance(result.exception, EmodetectError)
+    assert "pip install 'emodetect[serve]'" in str(result.exception)
+
+
+def test_strangers_need_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that others reach takes a token, or the explicit word that it takes none."""
+    monkeypatch.delenv("EMODETECT_TOKEN", raising=False)
+    result = CliRunner().invoke(command_line, ["serve", "--host", "0.0.0.0", "--port", "0"])
+    assert isinstance(result.exception, EmodetectError)
+    assert "--without-token" in str(result.exception)
+    (tmp_path / "token").write_text("\n")
+    arguments = ["serve", "--port", "0", "--token-file", str(tmp_path / "token")]
+    result = CliRunner().invoke(command_line, arguments)
+    assert "expected a token" in str(result.exception)
+
+
+def test_a_server_ends_in_good_order(photo: bytes, tmp_path: Path) -> None:
+    """SIGTERM under load: each request that was taken is answered, later ones find nobody; a
+    second server on the port is refused before that."""
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with (
+        started("--token-file", str(tmp_path / "token"), "--workers", "1") as (process, address),
+        ThreadPoolExecutor(8) as pool,
+        httpx.Client(base_url=address, timeout=120, trust_env=False, headers=headers) as client,
+    ):
+        port = address.rpartition(":")[2]
+        second = CliRunner().invoke(command_line, ["serve", "--port", port])
+        assert isinstance(second.exception, EmodetectError)
+        assert "--port" in str(second.exception)
+        taken = [pool.submit(client.post, "/v1/analyze", content=photo) for _ in range(8)]
+        while "emodetect_queue_images 0.0" in client.get("/metrics").text:
+            assert not all(one.done() for one in taken)
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        told = process.stderr.read()
+        process.wait()
+        outcomes = [one.exception() or one.result().status_code for one in taken]
+        assert outcomes.count(200) > 0
+        # A connection that was still on its way may be refused, but never be cut off.
+        assert all(isinstance(one, httpx.ConnectError) or one == 200 for one in outcomes)
+        with pytest.raises(httpx.ConnectError):
+            client.get("/healthz")
+    assert process.returncode == -signal.SIGTERM
+    assert told == ""
