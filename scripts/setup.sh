@@ -64,6 +64,14 @@ install_virtual_display() {
     fi
 }
 
+# The tests of the server's page run in Debian's Chromium, and are skipped where there is none.
+install_browser() {
+    if command -v chromium >/dev/null; then return; fi
+    if ! is_root_on_debian || ! apt_install chromium; then
+        echo "no chromium here: the tests of the server's page will be skipped" >&2
+    fi
+}
+
 make_environment() {
     make_venv || return 1
     VENV_PYTHON=$PWD/.venv/bin/python

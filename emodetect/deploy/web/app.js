@@ -2,16 +2,16 @@
 
 const byId = (id) => document.getElementById(id);
 const view = byId("view"), timeline = byId("timeline"), video = byId("video");
-const MINUTE_MS = 60_000, RETRY_MS = 2000, LONGEST_WAIT_MS = 10_000, SENT_WIDTH = 640;
+const MINUTE_MS = 60_000, RETRY_MS = 2000, LONGEST_WAIT_MS = 10_000, SENT_WIDTH = 640, LONGEST_GAP_MS = 1000;
 
 let model = null;
 let camera = null;      // the camera's stream, while it runs
 let socket = null;
-let history = [];       // [time in ms, scores], of the followed face
-let followed = null;    // its id
+let history = [];       // {time in ms, id, scores} of the first face
 let afterToken = null;  // what was asked for when the server wanted a token
 
-const say = (text) => { byId("status").textContent = text; };
+// What is said already is not read out again.
+const say = (text) => { if (byId("status").textContent !== text) byId("status").textContent = text; };
 const percent = (share) => `${Math.round(100 * share)} %`;
 
 // Colours are the model's; black would vanish on the dark page.
@@ -188,7 +188,7 @@ async function startCamera() {
   await video.play();
   byId("camera").textContent = "Stop the camera";
   byId("minute").hidden = false;
-  [history, followed] = [[], null];
+  history = [];
   camera.getTracks()[0].addEventListener("ended", () => {
     stopCamera();
     say("The camera is gone.");
@@ -202,6 +202,7 @@ function stopCamera() {
   camera = null;
   socket?.close();
   byId("camera").textContent = "Start the camera";
+  byId("speed").textContent = "";
   say("The camera is off.");
 }
 
@@ -240,7 +241,8 @@ function connect() {
     draw(frame, row);
     list(row.faces);
     note(row.faces);
-    say(`${count(row.faces.length)} Answered in ${Math.round(spent)} ms.`);
+    say(row.error ?? count(row.faces.length));
+    byId("speed").textContent = `Answered in ${Math.round(spent)} ms.`;
     setTimeout(send, Math.max(0, 33 - spent));
   });
   own.addEventListener("close", (event) => {
@@ -252,23 +254,23 @@ function connect() {
 }
 
 function note(faces) {
-  const face = faces.find((one) => one.id === followed) ?? faces[0];
-  if (face && face.id !== followed) [history, followed] = [[], face.id];
-  const now = performance.now();
-  if (face) history.push([now, face.scores]);
-  history = history.filter(([time]) => now - time < MINUTE_MS);
-  byId("followed").textContent = followed ?? "";
+  const now = performance.now(), [face] = faces;  // the one that was followed longest
+  if (face) history.push({ time: now, id: face.id, scores: face.scores });
+  history = history.filter(({ time }) => now - time < MINUTE_MS);
   const pen = timeline.getContext("2d"), { width, height } = timeline;
   pen.clearRect(0, 0, width, height);
   pen.lineWidth = 3;
   for (const emotion of model.emotions) {
     pen.strokeStyle = color(emotion);
     pen.beginPath();
-    let before = -Infinity;
-    for (const [time, scores] of history) {
-      const x = width * (1 - (now - time) / MINUTE_MS), y = 4 + (height - 8) * (1 - scores[emotion]);
-      if (time - before > 1000) pen.moveTo(x, y); else pen.lineTo(x, y);  // gaps stay gaps
-      before = time;
+    let before = null;
+    for (const point of history) {
+      const x = width * (1 - (now - point.time) / MINUTE_MS);
+      const y = 4 + (height - 8) * (1 - point.scores[emotion]);
+      // Gaps stay gaps, and another face is another line.
+      const goesOn = before?.id === point.id && point.time - before.time < LONGEST_GAP_MS;
+      if (goesOn) pen.lineTo(x, y); else pen.moveTo(x, y);
+      before = point;
     }
     pen.stroke();
   }

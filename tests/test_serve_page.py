@@ -1,0 +1,165 @@
+"""The server's page in a real browser, with a drawn film as its camera."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from serving import started
+
+from emodetect.data.synthetic import draw_film, draw_scene
+
+CHROMIUM = shutil.which("chromium")
+TOKEN = "sesame+/="
+PATIENCE_MS = 60_000
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium, whose camera shows a drawn film of one face."""
+    film = tmp_path_factory.mktemp("camera") / "film.mjpeg"
+    scenes = draw_film(["happy"], np.random.default_rng(0), frames=30, width=320, height=240)
+    film.write_bytes(b"".join(cv2.imencode(".jpg", scene.image)[1].tobytes() for scene in scenes))
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=[
+                "--no-sandbox",
+                "--use-fake-ui-for-media-stream",
+                "--use-fake-device-for-media-stream",
+                f"--use-file-for-fake-video-capture={film}",
+            ],
+        )
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """The address of a server."""
+    with started() as (_, found):
+        yield found
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that asks for nothing from elsewhere and has no error in its script."""
+    expect.set_options(timeout=PATIENCE_MS)
+    errors: list[str] = []
+    asked: set[str] = set()
+    with browser.new_context() as context:
+        one = context.new_page()
+        one.set_default_timeout(PATIENCE_MS)
+        one.on("pageerror", lambda error: errors.append(str(error)))
+        one.on("request", lambda request: asked.add(request.url))
+        yield one
+        assert errors == []
+        assert all(url.startswith(("http://127.0.0.1:", "data:", "blob:")) for url in asked)
+
+
+def photo(path: Path, *emotions: str) -> Path:
+    """Draw a photo of faces, or of none."""
+    image = np.full((300, 400, 3), 127, np.uint8)
+    if emotions:
+        image = draw_scene(emotions, np.random.default_rng(0)).image
+    cv2.imwrite(str(path), image)
+    return path
+
+
+def test_a_photo_is_boxed_and_saved(page: Page, address: str, tmp_path: Path) -> None:
+    """By keyboard alone, a photo's faces get boxes and bars, and the picture can be saved."""
+    page.goto(address)
+    expect(page.locator("body")).to_contain_text(f"only to this server, {address[7:]}")
+    page.keyboard.press("Tab")
+    expect(page.locator("#file")).to_be_focused()
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(photo(tmp_path / "scene.png", "happy", "sad"))
+    expect(page.locator("#status")).to_have_text("2 faces.")
+    expect(page.locator("#faces li")).to_have_count(2)
+    expect(page.locator("#faces .bar")).to_have_count(2 * 7)
+    for _ in range(2):
+        page.keyboard.press("Tab")
+    expect(page.locator("#save")).to_be_focused()
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    saved = cv2.imread(str(download.value.path()))
+    drawn = cv2.imread(str(tmp_path / "scene.png"))
+    assert saved.shape == drawn.shape
+    changed = np.abs(saved.astype(int) - drawn).max(axis=2) > 60
+    assert 0.005 < changed.mean() < 0.2  # boxes and labels, on the photo
+    page.get_by_role("link", name="Model card").click()
+    expect(page.locator("#card pre")).to_contain_text("# fer2013")
+
+
+def test_what_shows_no_face_is_told(page: Page, address: str, tmp_path: Path) -> None:
+    """A picture without a face, and a file that is no picture, are told in words."""
+    page.goto(address)
+    page.set_input_files("#file", photo(tmp_path / "grey.png"))
+    expect(page.locator("#status")).to_have_text("No face found.")
+    (tmp_path / "notes.jpg").write_text("hello")
+    page.set_input_files("#file", tmp_path / "notes.jpg")
+    expect(page.locator("#status")).to_contain_text("cannot be read: not an image")
+
+
+def test_a_phone_shows_all_of_it(browser: Browser, address: str, tmp_path: Path) -> None:
+    """On a narrow screen nothing is cut off, and buttons are large enough for a thumb."""
+    with browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True) as context:
+        page = context.new_page()
+        page.goto(address)
+        page.set_input_files("#file", photo(tmp_path / "scene.png", "happy"))
+        expect(page.locator("#status")).to_have_text("1 face.", timeout=PATIENCE_MS)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        for button in page.locator("button:visible, .button").all():
+            box = button.bounding_box()
+            assert box is not None
+            assert box["height"] >= 44
+
+
+def test_the_camera_outlives_its_server(page: Page) -> None:
+    """The camera's face is followed; a server that dies is told of, and used again when back."""
+    with started() as (server, address):
+        page.goto(address)
+        page.click("#camera")
+        expect(page.locator("#status")).to_have_text("1 face.")
+        expect(page.locator("#faces li b")).to_contain_text(": ")  # its number
+        expect(page.locator("#speed")).to_contain_text("Answered in")
+        page.wait_for_timeout(1000)
+        painted = page.evaluate(
+            "() => document.getElementById('timeline').getContext('2d')"
+            ".getImageData(0, 0, 1200, 240).data.some((value) => value > 0)"
+        )
+        assert painted
+        server.kill()
+        expect(page.locator("#status")).to_contain_text("The server is gone")
+    with started(port=int(address.rpartition(":")[2])):
+        expect(page.locator("#status")).to_have_text("1 face.")
+        page.click("#camera")
+        expect(page.locator("#status")).to_have_text("The camera is off.")
+
+
+def test_the_page_asks_for_the_token(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server with a token gets it from a field, for photos and for the camera."""
+    monkeypatch.setenv("EMODETECT_TOKEN", TOKEN)
+    with started() as (_, address):
+        page.goto(address)
+        expect(page.locator("#status")).to_have_text("This server asks for a token.")
+        page.fill("#token", "wrong")
+        page.keyboard.press("Enter")
+        expect(page.locator("#status")).to_have_text("That is not this server's token.")
+        page.fill("#token", TOKEN)
+        page.keyboard.press("Enter")
+        expect(page.locator("#ask")).to_be_hidden()
+        page.set_input_files("#file", photo(tmp_path / "scene.png", "happy"))
+        expect(page.locator("#status")).to_have_text("1 face.")
+        page.click("#camera")
+        expect(page.locator("#speed")).to_contain_text("Answered in")
