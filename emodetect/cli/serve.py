@@ -128,6 +128,7 @@ def serve(
             f"serve needs what is not installed here ({error}): pip install 'emodetect[serve]'"
         ) from None
     from emodetect.deploy.limits import Limits
+    from emodetect.inference.photos import usable_cores
     from emodetect.inference.recognizer import EmotionRecognizer
 
     if max_images > queue:
@@ -142,6 +143,7 @@ def serve(
         recognizer = EmotionRecognizer(
             usable_model(model, labels, pixels),
             detector=detector,
+            threads=max(1, usable_cores() // 2),  # the workers need cores too
             runtime=runtime,
             uncertain_below=uncertain_below,
         )

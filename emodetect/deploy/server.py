@@ -287,10 +287,11 @@ def serve(
         hosts=(host, *LOOPBACK_NAMES) if is_loopback(listening) else ("*",),
         workers=workers,
     )
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # as of uvicorn below
     config = uvicorn.Config(
         app,
         access_log=False,
-        log_level="warning",
+        log_level="error",  # what clients send wrongly is answered, not logged
         http="h11",
         ws="websockets-sansio",
         ws_max_size=limits.body_bytes,
