@@ -77,7 +77,7 @@ TOKEN_VARIABLE = "EMODETECT_TOKEN"
 @click.option(
     "--max-pixels",
     type=click.IntRange(1, 200),
-    default=50,
+    default=25,
     show_default=True,
     metavar="MILLIONS",
     help="Of one picture; told from its header, before it is decoded.",

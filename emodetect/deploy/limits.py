@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 # Bodies that are being read or worked on hold at most this, whatever each of them may.
 HELD_BYTES = 256 * 2**20
+# A frame of a stream: three of them may wait for each stream, beside the bodies.
+FRAME_BYTES = 4 * 2**20
 RETRY_AFTER_S = 1
 
 
@@ -14,8 +16,9 @@ class Limits:
     """The limits of a server.
 
     Attributes:
-        body_bytes: of a request's body, and of a frame of a stream.
-        pixels: of an image, told from its header before it is decoded.
+        body_bytes: of a request's body.
+        pixels: of an image, told from its header before it is decoded; one with transparency
+            takes some 20 bytes for each while it is.
         images: in one request.
         queue: images that are taken on and not yet done, of all requests.
         seconds: in which a body must have come, and then be answered.
@@ -23,7 +26,7 @@ class Limits:
     """
 
     body_bytes: int = 32 * 2**20
-    pixels: int = 50_000_000
+    pixels: int = 25_000_000
     images: int = 16
     queue: int = 32
     seconds: float = 30.0

@@ -25,7 +25,7 @@ class Metrics:
         )
         self.seconds = Histogram(
             "emodetect_request_seconds",
-            "From a request's first byte to the end of its answer.",
+            "From a request's header to the end of its answer.",
             ["path"],
             registry=self.registry,
         )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
 
+import cv2
 import uvicorn
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -21,7 +23,7 @@ from emodetect import __version__
 from emodetect.cards import model_card
 from emodetect.deploy.analysis import Analysis
 from emodetect.deploy.guard import Guard
-from emodetect.deploy.limits import Limits, RefusedError
+from emodetect.deploy.limits import FRAME_BYTES, Limits, RefusedError
 from emodetect.deploy.metrics import CountedRequests, Metrics
 from emodetect.deploy.stream import Streams
 from emodetect.deploy.uploads import FIELD, Upload, UploadReader
@@ -51,8 +53,8 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
 MOST_CONNECTIONS = 512
 ABOUT = """Finds faces in pictures and names the emotion that each shows, as people would label it
 (not what a person feels). Pictures are worked on in memory and not kept. Where the server has a
-token, everything under /v1 and /metrics takes it as `Authorization: Bearer TOKEN`. Where it has no
-room, it answers 503 with `Retry-After`."""
+token, everything under /v1 and /metrics takes it as Authorization: Bearer TOKEN. Where it has no
+room, it answers 503 with Retry-After."""
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -287,14 +289,17 @@ def serve(
         hosts=(host, *LOOPBACK_NAMES) if is_loopback(listening) else ("*",),
         workers=workers,
     )
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # as of uvicorn below
+    # What clients send wrongly is told to them; in a log it would only fill the disk.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="PIL")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     config = uvicorn.Config(
         app,
         access_log=False,
-        log_level="error",  # what clients send wrongly is answered, not logged
+        log_level="error",
         http="h11",
         ws="websockets-sansio",
-        ws_max_size=limits.body_bytes,
+        ws_max_size=FRAME_BYTES,
         ws_per_message_deflate=False,
         limit_concurrency=MOST_CONNECTIONS,
         server_header=False,

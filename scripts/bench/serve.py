@@ -20,6 +20,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -106,22 +108,21 @@ def recognise(loops: int, seconds: float, folder: str) -> tuple[float, float]:
     return speed, cpu
 
 
-class server:  # noqa: N801  used like a function
+@contextmanager
+def server() -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Run `emodetect serve`; gives its process and port."""
-
-    def __enter__(self) -> tuple[subprocess.Popen[str], int]:
-        words = ["serve", "--port", "0", "--queue", str(QUEUE)]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "emodetect", *words], stderr=subprocess.PIPE, text=True
-        )
-        assert self.process.stderr is not None
-        found = re.search(r":(\d+) ", self.process.stderr.readline())
+    words = ["serve", "--port", "0", "--queue", str(QUEUE)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emodetect", *words], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stderr is not None
+        found = re.search(r":(\d+) ", process.stderr.readline())
         assert found is not None
-        return self.process, int(found[1])
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait()
+        yield process, int(found[1])
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def measure(

@@ -248,6 +248,7 @@ function connect() {
   own.addEventListener("close", (event) => {
     clearTimeout(waiting);
     if (camera !== mine) return;
+    byId("speed").textContent = "";
     say(`${event.reason ? `The server says: ${event.reason}.` : "The server is gone."} Trying again …`);
     setTimeout(() => { if (camera === mine) connect(); }, RETRY_MS);
   });
