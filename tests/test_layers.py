@@ -31,8 +31,8 @@ MAY_USE = {
     "inference": {"faces"},
     "evaluation": {"data", "inference"},
     "audit": {"data", "faces", "inference"},
+    "deploy": {"data", "faces", "inference", "training"},
     "doctor": {"data", "faces", "inference"},
-    "deploy": {"faces", "inference", "training"},
     "cli": set(PARTS),
     "root": set(),
 }

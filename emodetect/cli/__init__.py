@@ -14,6 +14,7 @@ from emodetect.cli.data import data
 from emodetect.cli.demo import demo
 from emodetect.cli.doctor import doctor
 from emodetect.cli.evaluate import evaluate
+from emodetect.cli.export import export
 from emodetect.cli.models import models
 from emodetect.cli.predict import predict
 from emodetect.cli.serve import serve
@@ -30,7 +31,7 @@ def app() -> None:
 
 
 COMMANDS = (
-    *(train, evaluate, compare, predict, webcam, video, serve),
+    *(train, evaluate, compare, predict, webcam, video, export, serve),
     *(models, bench, data, config, demo, doctor),
 )
 for command in COMMANDS:

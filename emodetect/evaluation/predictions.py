@@ -42,23 +42,32 @@ def predict_images(
 
     Labels are matched by name. Raises DataError for emotions that the model does not know.
     """
-    names = [dataset.emotions[label] for label in dataset.labels[members]]
-    unknown = sorted(set(names) - set(recognizer.emotions))
-    if unknown:
-        raise DataError(
-            f"the data has emotions that the model does not know: {', '.join(unknown)}. It knows "
-            f"{', '.join(recognizer.emotions)}. Leave them out with --classes."
-        )
-    position = {emotion: label for label, emotion in enumerate(recognizer.emotions)}
+    labels = labels_among(recognizer.emotions, dataset, members)
     images = dataset.images[members]
     return Predictions(
         emotions=recognizer.emotions,
-        labels=np.array([position[name] for name in names]),
+        labels=labels,
         probabilities=classify(recognizer, images, tta=tta),
         images=images,
         paths=dataset.paths[members],
         crops=dataset.crops[members],
     )
+
+
+def labels_among(emotions: tuple[str, ...], dataset: Dataset, members: np.ndarray) -> np.ndarray:
+    """Return the labels of images of a data set as (n,) int64 positions in a model's emotions.
+
+    Raises DataError for emotions that the model does not know.
+    """
+    names = [dataset.emotions[label] for label in dataset.labels[members]]
+    unknown = sorted(set(names) - set(emotions))
+    if unknown:
+        raise DataError(
+            f"the data has emotions that the model does not know: {', '.join(unknown)}. It knows "
+            f"{', '.join(emotions)}. Leave them out with --classes."
+        )
+    position = {emotion: label for label, emotion in enumerate(emotions)}
+    return np.array([position[name] for name in names], np.int64)
 
 
 def classify(

@@ -63,7 +63,7 @@ def open_runtime(
         MissingRuntimeError: for a runtime that is not installed.
         EmodetectError: for a runtime of another name.
     """
-    threads = threads or min(4, os.cpu_count() or 1)
+    threads = threads or default_threads()
     if runtime is None:
         try:
             return LiteRTRuntime(artifact, threads=threads)
@@ -78,6 +78,11 @@ def open_runtime(
             f"the runtime {runtime} is not installed here ({first_line(error)}): "
             f"{PIP_LINES[runtime]}"
         ) from None
+
+
+def default_threads() -> int:
+    """Return how many threads a runtime gets where nobody says: the cores, at most 4."""
+    return min(4, os.cpu_count() or 1)
 
 
 class LiteRTRuntime:
@@ -182,24 +187,19 @@ class OpenVinoRuntime:
     """The flatbuffer on OpenVINO, on the CPU."""
 
     def __init__(self, artifact: Artifact, *, threads: int) -> None:
-        with _without_telemetry():
+        with without_telemetry():
             import openvino
 
         reference = open_runtime(artifact, threads=threads)  # refuses hostile networks
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": str(threads),
-            # By itself it takes bfloat16 where the processor has it; probabilities were off
-            # by 0.1.
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
         core = openvino.Core()
         try:
             # It takes LiteRT's format from a file only.
             with tempfile.TemporaryDirectory(prefix="emodetect-") as folder:
                 file = Path(folder) / "model.tflite"
                 file.write_bytes(artifact.compiled)
-                self.model = core.compile_model(core.read_model(file), "CPU", settings)
+                self.model = core.compile_model(
+                    core.read_model(file), "CPU", openvino_settings(threads)
+                )
             difference = _difference(self, reference, artifact.metadata)
         except RuntimeError as error:
             raise ModelError(_unusable(artifact.path, "OpenVINO", error)) from None
@@ -226,8 +226,18 @@ PIP_LINES = {
 }
 
 
+def openvino_settings(threads: int) -> dict[str, str]:
+    """Return by what OpenVINO answers for a face as soon, and as exactly, as it can."""
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": str(threads),
+        # By itself it takes bfloat16 where the processor has it; probabilities were off by 0.1.
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+
+
 @contextmanager
-def _without_telemetry() -> Iterator[None]:
+def without_telemetry() -> Iterator[None]:
     """Keep OpenVINO from reporting, when it is imported, to Intel that it was.
 
     It does so by a package of its own, and goes on in silence where that is missing.

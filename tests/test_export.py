@@ -1,0 +1,342 @@
+"""An exported file answers as the model does, tells its labels, and needs no emodetect.
+
+What needs ONNX Runtime or OpenVINO is skipped where they are not installed; the extra `dev`
+brings them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from emodetect.artifact import Metadata, write_artifact
+from emodetect.cli import app
+from emodetect.cli.export import FORMAT_NAMES, QUANTIZATIONS
+from emodetect.config import ModelConfig
+from emodetect.data.synthetic import draw_dataset, draw_face
+from emodetect.deploy.export import Export, export_model
+from emodetect.deploy.faces import DRAWN_FACES
+from emodetect.deploy.formats import FORMATS
+from emodetect.errors import EmodetectError, ModelError
+from emodetect.inference.runtime import MissingRuntimeError
+from emodetect.training.compile import compile_to_litert, with_temperature
+from emodetect.training.models import build_model
+
+DOCS = Path(__file__).parent.parent / "docs" / "export.md"
+EMOTIONS = ("happy", "sad", "surprise")
+# How far a probability may be off in this small network.
+ALLOWED = {"none": 1e-5, "float16": 5e-3, "dynamic": 5e-2, "int8": 5e-2}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact of a small network: enlarged, with batch norm that matters, and a temperature."""
+    config = ModelConfig(name="lenet5", weights="none", backbone_size=40, dense=(16,))
+    network = build_model(config, image_size=32, color="gray", class_count=3, weights="none")
+    rng = np.random.default_rng(0)
+    for weight in network.weights:
+        if weight.path.endswith(("moving_variance", "gamma")):
+            weight.assign(rng.uniform(0.5, 2, weight.shape))
+        elif weight.path.endswith(("moving_mean", "beta")):
+            weight.assign(rng.normal(0, 0.3, weight.shape))
+    folder = tmp_path_factory.mktemp("models")
+    network.save(folder / "plain.keras")
+    metadata = Metadata(
+        name="small", emotions=EMOTIONS, image_size=32, color="gray", temperature=1.7
+    )
+    path = folder / "fer2013.keras"  # as in the examples of the docs
+    write_artifact(
+        path,
+        keras_file=folder / "plain.keras",
+        compiled=compile_to_litert(network),
+        metadata=metadata,
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of drawn faces, a file among them that is no image."""
+    folder = tmp_path_factory.mktemp("faces")
+    draw_dataset(folder, counts={"train": 15}, emotions=EMOTIONS, seed=0, size=32)
+    (folder / "train" / "happy" / "broken.png").write_bytes(b"no image")
+    return folder / "train"
+
+
+@pytest.fixture(scope="module")
+def exported(
+    model: Path, faces: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str], Export]:
+    """Return what exports the model once in each way."""
+    folder = tmp_path_factory.mktemp("exports")
+    done: dict[tuple[str, str], Export] = {}
+
+    def export(format: str, quantize: str) -> Export:
+        for module in FORMATS[format].needs:
+            if importlib.util.find_spec(module) is None:
+                pytest.skip(f"{module} is not installed")
+        key = format, quantize
+        if key not in done:
+            precision = "float32" if quantize == "none" else quantize
+            done[key] = export_model(
+                model,
+                format=format,
+                quantize=quantize,
+                representative=faces if quantize == "int8" else None,
+                out=folder / f"fer2013-{precision}{FORMATS[format].suffix}",
+            )
+        return done[key]
+
+    return export
+
+
+def run(*words: str | Path) -> Result:
+    """Run `emodetect export`."""
+    return CliRunner().invoke(app, ["export", *map(str, words)])
+
+
+@pytest.mark.parametrize(
+    ("format", "quantize"),
+    [(name, quantize) for name, one in FORMATS.items() for quantize in one.quantizations],
+)
+def test_every_export_answers_as_the_model(
+    exported: Callable[[str, str], Export], format: str, quantize: str
+) -> None:
+    """Each format in each precision gives the calibrated probabilities of the .keras."""
+    done = exported(format, quantize)
+    assert done.comparison.max_difference <= ALLOWED[quantize]
+    assert done.path.exists()
+    told = json.loads(done.sidecar.read_text(encoding="utf-8"))
+    assert told["labels"] == list(EMOTIONS)
+    assert told["compared_with_keras"]["faces"] in (DRAWN_FACES, 22)
+    beside = {path.name for path in done.path.parent.iterdir()}
+    assert not any(name.startswith(".") for name in beside)
+    for name in told["sha256"]:
+        assert (done.path.parent / name).is_file()
+
+
+def test_the_temperature_is_in_the_file(model: Path) -> None:
+    """The comparison would notice a file without the temperature: its answers are surer."""
+    network = keras.models.load_model(model, compile=False)
+    crops = np.stack([draw_face(name, np.random.default_rng(0), size=32) for name in EMOTIONS])
+    crops = crops[:, :, :, :1].astype(np.float32)
+    plain = np.asarray(network(crops, training=False))
+    softened = np.asarray(with_temperature(network, 1.7, path=model)(crops, training=False))
+    assert np.abs(softened - plain).max() > 10 * ALLOWED["float16"]
+    expected = plain ** (1 / 1.7)
+    np.testing.assert_allclose(softened, expected / expected.sum(axis=1, keepdims=True), atol=1e-5)
+
+
+def test_int8_takes_pixels_as_they_are(exported: Callable[[str, str], Export]) -> None:
+    """An int8 file is of 8 bits at both ends, with scales by which no one has to calculate."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    done = exported("tflite", "int8")
+    interpreter = Interpreter(str(done.path))
+    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert (source["dtype"], source["quantization"]) == (np.uint8, (1.0, 0))
+    assert (target["dtype"], target["quantization"]) == (np.uint8, (1 / 256, 0))
+    assert list(source["shape_signature"]) == [1, 32, 32, 1]
+    assert all(one["dtype"] != np.float32 for one in interpreter.get_tensor_details())
+    assert done.skipped == 1
+
+
+def test_a_tflite_file_tells_its_labels(exported: Callable[[str, str], Export]) -> None:
+    """Labels and card are the files of a zip behind the network."""
+    with zipfile.ZipFile(exported("tflite", "none").path) as archive:
+        assert archive.read("labels.txt").decode().split() == list(EMOTIONS)
+        assert json.loads(archive.read("emodetect.json"))["labels"] == list(EMOTIONS)
+
+
+def test_a_saved_model_tells_its_labels(exported: Callable[[str, str], Export]) -> None:
+    """Labels and card lie in the folder that TensorFlow leaves to others."""
+    extra = exported("saved_model", "none").path / "assets.extra"
+    assert (extra / "labels.txt").read_text().split() == list(EMOTIONS)
+
+
+def test_openvino_files_tell_their_labels(exported: Callable[[str, str], Export]) -> None:
+    """Labels stand where OpenVINO's own tools look for them."""
+    text = exported("openvino", "float16").path.read_text(encoding="utf-8")
+    assert 'labels value="happy sad surprise"' in text
+
+
+def test_weights_of_half_precision_take_half_the_space(
+    exported: Callable[[str, str], Export],
+) -> None:
+    """A float16 file is about half as large as the float32 one, int8 about a quarter."""
+    size = {key: exported("onnx", key).comparison.file_bytes for key in ("none", "float16")}
+    assert size["float16"] < 0.6 * size["none"]
+    size = {key: exported("tflite", key).comparison.file_bytes for key in ("none", "int8")}
+    assert size["int8"] < 0.4 * size["none"]
+
+
+def test_the_examples_of_the_docs_run_without_emodetect(
+    exported: Callable[[str, str], Export], tmp_path: Path
+) -> None:
+    """The Python of docs/export.md names an emotion of the files' labels."""
+    files = [exported("tflite", "int8"), exported("onnx", "none")]
+    for done in files:
+        for path in (done.path, done.sidecar):
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    face = draw_face("happy", np.random.default_rng(1), size=90)
+    (tmp_path / "face.png").write_bytes(cv2.imencode(".png", face)[1].tobytes())
+    examples = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(examples) == 2
+    answers = []
+    for example in examples:
+        code = f"import sys\nsys.modules['emodetect'] = None\n{example}"
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        named, told = done.stdout.strip().split(" ", 1)
+        answers.append(dict(eval(told)))  # a printed dict of our own example
+        assert max(answers[-1], key=answers[-1].__getitem__) == named
+    np.testing.assert_allclose(
+        [answers[0][name] for name in EMOTIONS], [answers[1][name] for name in EMOTIONS], atol=0.05
+    )
+
+
+def test_the_table_tells_the_accuracy_on_labelled_images(
+    model: Path, faces: Path, tmp_path: Path
+) -> None:
+    """With --data the accuracy of both is told, by the labels of the model."""
+    out = tmp_path / "small.tflite"
+    words = [
+        "--model",
+        model,
+        "--format",
+        "tflite",
+        "--data",
+        f"folder:{faces.parent}",
+        "--out",
+        out,
+    ]
+    result = run(*words, "--split", "train")
+    assert result.exit_code == 0, result.output
+    for part in ("45 faces", "accuracy", "points lost", "0.00", "small.tflite"):
+        assert part in result.output
+    result = run(*words, "--force", "--output-format", "json")
+    told = json.loads(result.stdout)
+    assert told["comparison"]["accuracy"] == told["comparison"]["keras_accuracy"]
+
+
+def test_a_file_that_answers_otherwise_is_not_written(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong file, also one that answers NaN, leaves the place and an older file as they were."""
+    out = tmp_path / "small.tflite"
+    out.write_text("older")
+    for answer in ([0.98, 0.01, 0.01], [np.nan] * 3):
+        wrong = np.array([answer], np.float32)
+        kind = dataclasses.replace(FORMATS["tflite"], open=lambda *_, wrong=wrong: lambda _: wrong)
+        monkeypatch.setitem(FORMATS, "tflite", kind)
+        with pytest.raises(ModelError, match="not written, as it answers otherwise"):
+            export_model(model, format="tflite", out=out, force=True)
+        assert [path.name for path in tmp_path.iterdir()] == ["small.tflite"]
+        assert out.read_text() == "older"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--format", "onnx", "--quantize", "int8"], "onnx comes with none, float16, got 'int8'"),
+        (["--format", "saved_model", "--quantize", "float16"], "saved_model comes with none, got"),
+        (["--format", "tflite", "--quantize", "int8"], "--representative DIR"),
+        (["--format", "tflite", "--representative", "."], "goes with --quantize int8, got none"),
+        (
+            ["--format", "tflite", "--quantize", "int8", "--representative", "."],
+            "expected at least 20 images of faces, some hundred at best, found 0",
+        ),
+        (["--format", "tflite", "--out", "a.onnx"], r"expected a file named \*.tflite"),
+        (["--format", "saved_model", "--out", "a.onnx"], "expected the name of a folder"),
+        (["--format", "tflite", "--out", "there.tflite"], "is there already"),
+        (["--format", "tflite", "--out", "sidecar.tflite"], "sidecar.tflite.json: is there"),
+        (["--format", "openvino", "--out", "there.xml"], "there.bin: is there already"),
+        (["--format", "tflite", "--out", "there.tflite/a.tflite"], "cannot be written"),
+        (["--format", "tflite", "--out", "folder.tflite", "--force"], "folder of something else"),
+        (["--format", "saved_model", "--out", "faces", "--force"], "folder of something else"),
+        (["--format", "saved_model", "--out", ".", "--force"], "expected the name of a folder"),
+        (["--format", "tflite", "--model", "nothing"], "expected the path of a .keras file"),
+        (["--format", "tflite", "--data", "nonsense"], "expected SOURCE:PATH"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_in_one_line(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong wish ends in one line that says what there is, and changes no file."""
+    if "openvino" in words and importlib.util.find_spec("openvino") is None:
+        pytest.skip("openvino is not installed")
+    monkeypatch.chdir(tmp_path)
+    for name in ("there.tflite", "sidecar.tflite.json", "there.bin"):
+        Path(name).write_text("mine")
+    for name in ("folder.tflite", "faces"):
+        Path(name).mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    result = run(*words)
+    assert isinstance(result.exception, EmodetectError), result.output
+    assert re.search(message, str(result.exception))
+    assert "\n" not in str(result.exception)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--format", "coreml"],
+        [],
+        ["--format", "tflite", "--representative", "nowhere"],
+        ["--format", "tflite", "--split", "test"],
+        ["--format", "tflite", "--least-agreement", "90"],
+    ],
+)
+def test_wrong_usage_is_exit_status_2(words: list[str]) -> None:
+    """A word that no option knows is wrong usage, as in every command."""
+    assert run(*words).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("format", "module", "extra"),
+    [("onnx", "onnxruntime", "onnxruntime"), ("openvino", "openvino", "openvino")],
+)
+def test_a_missing_library_tells_how_to_get_it(
+    model: Path, monkeypatch: pytest.MonkeyPatch, format: str, module: str, extra: str
+) -> None:
+    """A format whose library is not installed ends in one line that says how to install it."""
+    for name in FORMATS[format].needs:
+        monkeypatch.setitem(sys.modules, name, sys)  # any other is there
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingRuntimeError, match=rf"pip install 'emodetect\[{extra}\]'"):
+        export_model(model, format=format)
+
+
+def test_a_temperature_needs_a_softmax_to_go_into() -> None:
+    """A network that ends otherwise is refused, instead of exported without its temperature."""
+    inputs = keras.Input((4,))
+    network = keras.Model(inputs, keras.layers.Softmax()(keras.layers.Dense(2)(inputs)))
+    assert with_temperature(network, 1, path=Path("other.keras")) is network
+    with pytest.raises(ModelError, match=r"other.keras: has a temperature, but no dense layer"):
+        with_temperature(network, 1.5, path=Path("other.keras"))
+
+
+def test_the_command_names_every_format() -> None:
+    """--format and --quantize offer what there is, neither more nor less."""
+    assert tuple(FORMATS) == FORMAT_NAMES
+    assert {name for one in FORMATS.values() for name in one.quantizations} == set(QUANTIZATIONS)
