@@ -246,7 +246,11 @@ def test_a_file_that_answers_otherwise_is_not_written(
     out.write_text("older")
     for answer in ([0.98, 0.01, 0.01], [np.nan] * 3):
         wrong = np.array([answer], np.float32)
-        kind = dataclasses.replace(FORMATS["tflite"], open=lambda *_, wrong=wrong: lambda _: wrong)
+        kind = dataclasses.replace(
+            FORMATS["tflite"],
+            write=lambda network, quantize, path: path.write_text("wrong"),
+            open=lambda *_, wrong=wrong: lambda _: wrong,
+        )
         monkeypatch.setitem(FORMATS, "tflite", kind)
         with pytest.raises(ModelError, match="not written, as it answers otherwise"):
             export_model(model, format="tflite", out=out, force=True)

@@ -58,7 +58,8 @@ QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="The file, or the folder of a saved_model. [default: MODEL-PRECISION, here]",
+    help="The file, or the folder of a saved_model. [default: MODEL-PRECISION or "
+    "MODEL-saved_model, here]",
 )
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @click.option(
@@ -149,27 +150,26 @@ def _print(comparison: Comparison, name: str) -> None:
     table.add_column("")
     for title in ("the .keras", name):
         table.add_column(title, justify="right")
-    rows = [
-        (
-            "size",
-            f"{comparison.litert_bytes / 1e6:.1f} MB *",
-            f"{comparison.file_bytes / 1e6:.1f} MB",
-        )
-    ]
+    size, litert_size = (
+        f"{n / 1e6:.1f} MB" for n in (comparison.file_bytes, comparison.litert_bytes)
+    )
     litert_ms = comparison.litert_latency_ms
-    rows.append(
+    rows = [
+        ("size", f"{litert_size} *", size),
         (
             "one face",
             "-" if litert_ms is None else f"{litert_ms:.2f} ms *",
             f"{comparison.latency_ms:.2f} ms",
-        )
-    )
-    rows.append(("same emotion", "", f"{comparison.same_emotion:.1%}"))
-    rows.append(("probabilities off by at most", "", f"{comparison.max_difference:.1e}"))
+        ),
+        ("same emotion", "", f"{comparison.same_emotion:.1%}"),
+        ("probabilities off by at most", "", f"{comparison.max_difference:.1e}"),
+    ]
     if comparison.accuracy is not None and comparison.keras_accuracy is not None:
         lost = 100 * (comparison.keras_accuracy - comparison.accuracy)
-        rows.append(("accuracy", f"{comparison.keras_accuracy:.1%}", f"{comparison.accuracy:.1%}"))
-        rows.append(("points lost", "", f"{lost:.2f}"))
+        rows += [
+            ("accuracy", f"{comparison.keras_accuracy:.1%}", f"{comparison.accuracy:.1%}"),
+            ("points lost", "", f"{lost:.2f}"),
+        ]
     for row in rows:
         table.add_row(*row)
     Console().print(table)

@@ -7,6 +7,8 @@ import importlib.util
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +30,6 @@ from emodetect.training.models import load_keras
 # rounded more may change its mind on a face between two emotions.
 LEAST_AGREEMENT = {"none": 0.99, "float16": 0.98, "dynamic": 0.9, "int8": 0.9}
 SIDECAR_SUFFIX = ".json"
-# In names of files; what was not asked to be smaller is float32.
-PRECISIONS = {"none": "float32"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def export_model(
         faces: what to compare on; every second of `representative` if None, else drawn faces.
         least_agreement: the share of the faces that have to keep their emotion, or no file is
             written; as in LEAST_AGREEMENT if None.
-        out: MODEL-PRECISION.SUFFIX in the working folder if None.
+        out: MODEL-PRECISION.SUFFIX in the working folder if None; MODEL-saved_model for that.
         force: replaces files that are there.
 
     Raises:
@@ -85,7 +85,7 @@ def export_model(
     """
     kind = _format(format, quantize, representative)
     least = LEAST_AGREEMENT[quantize] if least_agreement is None else least_agreement
-    out = out or Path(f"{model.stem}-{PRECISIONS.get(quantize, quantize)}{kind.suffix}")
+    out = out or Path(_default_name(model, format, quantize))
     _check_out(out, kind, format, force=force)
     artifact = read_artifact(model)
     make_output_folder(out.parent)
@@ -98,35 +98,25 @@ def export_model(
         calibration=None if calibration is None else calibration.images,
         card=card,
     )
-    # Beside its place, so that moving it there is one step.
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        unfinished = folder / out.name
-        comparison = compare_with_keras(
-            artifact,
-            _written(kind, network, quantize, unfinished),
-            faces,
-            file_bytes=sum(file.stat().st_size for file in _contents(folder)),
-        )
+    with _beside(out) as folder:
+        run = _written(kind, network, quantize, folder / out.name)
+        files = _contents(folder)
+        file_bytes = sum(file.stat().st_size for file in files)
+        comparison = compare_with_keras(artifact, run, faces, file_bytes=file_bytes)
         _refuse_otherwise(comparison, out, quantize, least)
-        sidecar = folder / _sidecar(out).name
         description = {
             **card,
             "format": format,
             "quantize": quantize,
             "sha256": {
                 file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-                for file in _contents(folder)
+                for file in files
             },
             "compared_with_keras": asdict(comparison),
         }
+        sidecar = folder / _sidecar(out).name
         sidecar.write_text(json.dumps(description, indent=1), encoding="utf-8")
-        if out.is_dir():
-            shutil.rmtree(out)
-        for file in folder.iterdir():
-            file.replace(out.parent / file.name)
-    finally:
-        shutil.rmtree(folder)
+        _move(folder, out)
     return Export(
         path=out,
         sidecar=_sidecar(out),
@@ -159,6 +149,12 @@ def _format(name: str, quantize: str, representative: Path | None) -> Format:
                 f"the format {name} needs {module}, which is not installed here: {pip_line}"
             )
     return kind
+
+
+def _default_name(model: Path, format: str, quantize: str) -> str:
+    suffix = FORMATS[format].suffix
+    precision = "float32" if quantize == "none" else quantize
+    return f"{model.stem}-{precision}{suffix}" if suffix else f"{model.stem}-{format}"
 
 
 def _check_out(out: Path, kind: Format, name: str, *, force: bool) -> None:
@@ -247,6 +243,24 @@ def _refuse_otherwise(
         f"their emotion, expected {least_agreement:.1%}; probabilities differ by up to "
         f"{comparison.max_difference:.2g}.{hint}"
     )
+
+
+@contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """Make a folder beside a path, from which moving something there is one step."""
+    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _move(folder: Path, out: Path) -> None:
+    """Move what a folder holds to where `out` is, in the place of what is there."""
+    if out.is_dir():
+        shutil.rmtree(out)
+    for file in folder.iterdir():
+        file.replace(out.parent / file.name)
 
 
 def _sidecar(out: Path) -> Path:
