@@ -13,7 +13,8 @@ import pytest
 from emodetect import __version__
 from emodetect.cli import app
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
 
 
 def commands(group: click.Group = app, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -36,9 +37,9 @@ def test_every_command_and_option_has_help(name: str, command: click.Command) ->
 
 
 @pytest.mark.parametrize(("name", "command"), list(commands()), ids=lambda item: str(item))
-def test_every_command_stands_in_the_readme(name: str, command: click.Command) -> None:
-    """The README mentions each command."""
-    assert f"emodetect {name}" in README.read_text(encoding="utf-8")
+def test_every_command_stands_in_the_pages(name: str, command: click.Command) -> None:
+    """The README or a page that it leads to shows each command."""
+    assert any(f"emodetect {name}" in page.read_text(encoding="utf-8") for page in PAGES)
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from emodetect.cache_folder import cache_root
@@ -30,7 +30,6 @@ OPENCV_WHEELS = (
 )
 PROBES = ("opencv", "models", "tensorflow")
 PIP = "python -m pip"
-REINSTALL = f"{PIP} install --force-reinstall emodetect"
 
 
 def examine() -> Iterator[Finding]:
@@ -41,6 +40,16 @@ def examine() -> Iterator[Finding]:
             yield from _guarded(check)
         for name, process in probes:
             yield from _findings_of(name, process)
+
+
+def reinstall() -> str:
+    """Return the command that installs emodetect again, from where it came."""
+    source = "emodetect"
+    with suppress(importlib.metadata.PackageNotFoundError, ValueError, KeyError):
+        origin = importlib.metadata.distribution("emodetect").read_text("direct_url.json")
+        if origin:
+            source = json.loads(origin)["url"].removeprefix("file://")
+    return f"{PIP} install --force-reinstall {shlex.quote(source)}"
 
 
 def unforeseen(error: Exception) -> str:
@@ -54,7 +63,7 @@ def _guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     except Exception as error:
         # Whatever is broken here, the other checks must still be read.
         name = check.__name__.strip("_").replace("_", " ")
-        yield Finding(name=name, status="broken", detail=unforeseen(error), mend=REINSTALL)
+        yield Finding(name=name, status="broken", detail=unforeseen(error), mend=reinstall())
 
 
 def _python() -> Iterator[Finding]:
@@ -213,7 +222,7 @@ def _findings_of(probe: str, process: subprocess.Popen) -> Iterator[Finding]:
     for line in output.splitlines():
         yield Finding(**json.loads(line))
     if trouble:
-        yield Finding(name=probe, status="broken", detail=trouble, mend=REINSTALL)
+        yield Finding(name=probe, status="broken", detail=trouble, mend=reinstall())
 
 
 def _ended(status: int) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from emodetect.doctor.checks import PIP, REINSTALL, unforeseen
+from emodetect.doctor.checks import PIP, reinstall, unforeseen
 from emodetect.doctor.finding import Finding
 from emodetect.errors import EmodetectError, first_line
 
@@ -75,7 +75,9 @@ def models() -> Iterator[Finding]:
         try:
             read_artifact(path)
         except EmodetectError as error:
-            yield Finding(name=f"model {name}", status="broken", detail=str(error), mend=REINSTALL)
+            yield Finding(
+                name=f"model {name}", status="broken", detail=str(error), mend=reinstall()
+            )
         else:
             size = path.stat().st_size / 1e6
             yield Finding(name=f"model {name}", status="ok", detail=f"intact, {size:.1f} MB")
@@ -196,5 +198,5 @@ def main(name: str) -> None:
         for finding in PROBES[name]():
             print(json.dumps(asdict(finding)), file=report, flush=True)
     except Exception as error:
-        failed = Finding(name=name, status="broken", detail=unforeseen(error), mend=REINSTALL)
+        failed = Finding(name=name, status="broken", detail=unforeseen(error), mend=reinstall())
         print(json.dumps(asdict(failed)), file=report, flush=True)
