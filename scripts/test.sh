@@ -9,4 +9,5 @@ install_browser
 "$VENV_PYTHON" -m ruff check .
 "$VENV_PYTHON" -m ruff format --check .
 "$VENV_PYTHON" -m mypy
-"$VENV_PYTHON" -m pytest "$@"
+# A process for each of two cores; the tests of a file share their trained models.
+"$VENV_PYTHON" -m pytest -n 2 --dist loadfile "$@"

@@ -55,7 +55,7 @@ def test_a_sound_installation_has_nothing_broken() -> None:
         "TensorFlow",
         f"model {DEFAULT_MODEL}",
     } <= names
-    assert all(one.mend for one in found if one.status == "missing" and one.name != "GPU")
+    assert all(one.mend for one in found if one.status == "absent" and one.name != "GPU")
 
 
 def test_a_missing_system_library_is_named_with_its_package(fake_module) -> None:
@@ -118,7 +118,7 @@ def test_a_missing_extra_is_missing_not_broken(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(importlib.metadata, "version", without_onnx)
     (finding,) = (one for one in checks._extras() if one.name == "extra onnxruntime")
-    assert finding.status == "missing"
+    assert finding.status == "absent"
     assert finding.mend.endswith("install 'emodetect[onnxruntime]'")
 
 

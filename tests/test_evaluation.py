@@ -8,6 +8,7 @@ import math
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -32,6 +33,7 @@ from emodetect.evaluation.predictions import (
 from emodetect.evaluation.report import write_report
 from emodetect.evaluation.report_page import JudgedModel
 from emodetect.evaluation.selection import select_images
+from emodetect.evaluation.single import open_task
 from emodetect.evaluation.sources import open_training_data
 from emodetect.inference.recognizer import EmotionRecognizer
 
@@ -66,7 +68,14 @@ def _predictions(
 def _write_report(predictions: Predictions, metrics: dict, out: Path) -> list[Path]:
     """Write a report with all that `evaluate` adds to the metrics."""
     every = {
-        **{"model": "mine", "data": "faces", "split": "test", "tta": None, "robustness": None},
+        **{
+            "model": "mine",
+            "data": "faces",
+            "split": "test",
+            "tta": None,
+            "robustness": None,
+            "seen": False,
+        },
         **{"skipped": [], "left_out": {}, "slices": [], "bootstrap": 100},
         "intervals_95": bootstrap_intervals(predictions, resamples=100),
         **metrics,
@@ -594,8 +603,13 @@ def test_a_report_that_cannot_be_written_is_told(
     assert str(tmp_path / "file") in str(result.exception)
 
 
-def test_test_images_that_were_trained_on_are_refused(tmp_path: Path) -> None:
-    """A drawn test split is not judged by a model that another drawing of it trained."""
+def test_test_images_that_were_trained_on_are_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A drawn test split is not judged by a model that another drawing of it trained.
+
+    Under its folder's name, too, it is judged on the images that training took out, or told.
+    """
     faces = tmp_path / "faces"
     draw_dataset(faces, counts={"": 12}, emotions=("happy", "sad"), seed=5, size=32)
     config = load_config(
@@ -617,3 +631,13 @@ def test_test_images_that_were_trained_on_are_refused(tmp_path: Path) -> None:
     assert open_training_data(config, metadata).fingerprint == trained.fingerprint
     with pytest.raises(DataError, match="have changed"):
         open_training_data(config.model_copy(update={"seed": 1}), metadata)
+
+    # Named by the user, it is the same data.
+    own = SimpleNamespace(metadata=metadata)
+    kept = open_task("mine", own, source=f"folder:{faces}")
+    assert kept.told["split"] == "test"
+    assert not kept.told["seen"]
+    assert len(kept.selection.members) == len(trained.indices("test"))
+    assert "trained on most of these" not in caplog.text
+    assert open_task("mine", own, source=f"folder:{faces}", split="all").told["seen"]
+    assert "trained on most of these" in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -90,12 +91,14 @@ def test_what_a_page_links_to_is_there(page: Path) -> None:
 
 @pytest.fixture(scope="module")
 def users_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the README's lines speak of: a photo, a folder of some, a video, folders of faces."""
+    """What the README's lines speak of: a picture, photos, a video, folders of faces."""
     folder = tmp_path_factory.mktemp("user")
     rng = np.random.default_rng(0)
     scene = draw_scene(("happy", "sad"), rng, width=480, height=320).image
+    (folder / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "scene.jpg", folder / "docs")
     (folder / "albums").mkdir()
-    for name in ("photo.jpg", "albums/first.jpg", "albums/second.jpg"):
+    for name in ("albums/first.jpg", "albums/second.jpg"):
         cv2.imwrite(str(folder / name), scene)
     writer = cv2.VideoWriter(
         str(folder / "talk.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (480, 320)

@@ -78,7 +78,13 @@ def _evaluate(dataset: Dataset) -> Evaluation:
 def _page(
     evaluation: Evaluation, out: Path, *, heat: HeatMaps | str = "Not asked.", model: str = "mine"
 ) -> str:
-    metrics = {"model": model, "data": "folder:faces", "split": "test", **evaluation.metrics}
+    metrics = {
+        "model": model,
+        "data": "folder:faces",
+        "split": "test",
+        "seen": False,
+        **evaluation.metrics,
+    }
     metadata = Metadata(
         name=model,
         emotions=EMOTIONS,

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-COLORS = {"ok": "green", "missing": "yellow", "broken": "red"}
+COLORS = {"ok": "green", "absent": "yellow", "broken": "red"}
 
 
 @click.command()
@@ -19,12 +19,12 @@ COLORS = {"ok": "green", "missing": "yellow", "broken": "red"}
     help="json prints a list once all is checked.",
 )
 def doctor(output_format: str) -> None:
-    """Check this installation: what works, what is missing, and the command that mends it.
+    """Check this installation: what works, what is absent, and the command that mends it.
 
     \b
     emodetect doctor
 
-    Exit status 1 if something is broken; what is only missing is for some commands.
+    Exit status 1 if something is broken; what is absent is for some commands.
     """
     from emodetect.doctor.checks import examine
 
@@ -41,4 +41,11 @@ def doctor(output_format: str) -> None:
         from dataclasses import asdict
 
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
-    sys.exit(any(finding.status == "broken" for finding in findings))
+    broken = sum(finding.status == "broken" for finding in findings)
+    if output_format == "table":
+        click.echo(
+            f"{broken} broken"
+            if broken
+            else "all that must work works; the rest is for some commands"
+        )
+    sys.exit(broken > 0)

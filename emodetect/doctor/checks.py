@@ -145,7 +145,7 @@ def _extras() -> Iterator[Finding]:
         if absent:
             yield Finding(
                 name=f"extra {extra}",
-                status="missing",
+                status="absent",
                 detail=f"{', '.join(absent)} not installed",
                 mend=f"{PIP} install 'emodetect[{extra}]'",
             )
@@ -166,7 +166,7 @@ def _ffmpeg() -> Iterator[Finding]:
     }
     yield Finding(
         name="ffmpeg",
-        status="missing",
+        status="absent",
         detail="not found; annotated videos are written without sound",
         mend=install.get(platform.system(), "install ffmpeg"),
     )
@@ -189,7 +189,7 @@ def _cache() -> Iterator[Finding]:
     free = shutil.disk_usage(folder).free
     yield Finding(
         name="cache",
-        status="ok" if free > FREE_BYTES else "missing",
+        status="ok" if free > FREE_BYTES else "absent",
         detail=f"{folder}, {free / 1e9:,.1f} GB free",
         mend="" if free > FREE_BYTES else "free some space; a training keeps its images there",
     )

@@ -12,12 +12,12 @@ class Finding:
 
     Attributes:
         name: what was looked at.
-        status: "ok"; "missing" for what only some commands need; "broken" for what must work.
+        status: "ok"; "absent" for what only some commands need; "broken" for what must work.
         detail: what is there, or what is wrong with it, in one line.
         mend: the command or the step that mends it; empty where there is nothing to do.
     """
 
     name: str
-    status: Literal["ok", "missing", "broken"]
+    status: Literal["ok", "absent", "broken"]
     detail: str
     mend: str = ""

@@ -97,7 +97,7 @@ def models() -> Iterator[Finding]:
     except ImportError as error:
         yield Finding(
             name="LiteRT",
-            status="missing",
+            status="absent",
             detail=f"{first_line(error)}; Keras serves instead, slowly ({took_ms:.0f} ms a face)",
             mend=f"{PIP} install --force-reinstall ai-edge-litert",
         )
@@ -127,7 +127,7 @@ def tensorflow() -> Iterator[Finding]:
     else:
         yield Finding(
             name="GPU",
-            status="missing",
+            status="absent",
             detail="TensorFlow sees none; training runs on the processor, and the rest always does",
             mend=CUDA if sys.platform == "linux" else "",
         )
@@ -141,7 +141,7 @@ def _yunet() -> Finding:
         return Finding(name="YuNet", status="ok", detail=str(path))
     return Finding(
         name="YuNet",
-        status="missing",
+        status="absent",
         detail="the detector of turned and small faces is not fetched",
         mend="emodetect models fetch yunet",
     )
@@ -158,13 +158,13 @@ def _camera() -> Finding:
     if any(not os.access(device, os.R_OK | os.W_OK) for device in devices):
         return Finding(
             name="camera",
-            status="missing",
+            status="absent",
             detail=f"you may not use {', '.join(map(str, devices))}",
             mend='sudo usermod -aG video "$USER", then log in again',
         )
     return Finding(
         name="camera",
-        status="missing",
+        status="absent",
         detail="none that can be opened; another program may be using it",
         mend="emodetect webcam --source VIDEO takes a file or an address instead",
     )
@@ -178,7 +178,7 @@ def _display() -> Finding:
     except EmodetectError as error:
         trouble = str(error).split(";")[0]
         return Finding(
-            name="display", status="missing", detail=trouble, mend="emodetect webcam --no-display"
+            name="display", status="absent", detail=trouble, mend="emodetect webcam --no-display"
         )
     return Finding(name="display", status="ok", detail="windows can be shown")
 

@@ -23,10 +23,10 @@ from emodetect.evaluation.predictions import Tta
 from emodetect.evaluation.selection import Selection, select_images
 from emodetect.evaluation.sources import (
     Faces,
+    is_training_data,
     open_source,
-    open_training_data,
     source_config,
-    training_config,
+    split_as_in_training,
 )
 from emodetect.evaluation.style import INK, new_figure, save_png, styled
 from emodetect.inference.recognizer import EmotionRecognizer
@@ -158,9 +158,9 @@ def _prepare(
     logger.info("%s on %s", model.name, source.name)
     config = source_config(source.name, metadata, faces=source.faces)
     dataset = load_for_evaluation(config)
-    same_data = _is_training_data(config, metadata)
+    same_data = is_training_data(config, metadata)
     if same_data and split != "all" and "test" not in dataset.splits:
-        dataset = _split_as_in_training(model, source, config)
+        dataset = split_as_in_training(f"{model.name} on {source.name}", config, metadata)
     split = split or ("test" if "test" in dataset.splits else "all")
     excluded = {
         name: open_source(name, metadata, faces=source.faces, option="--exclude-duplicates-of")
@@ -181,27 +181,6 @@ def _prepare(
     except DataError as error:
         raise DataError(f"{model.name} on {source.name}: {error}") from None
     return _Task(model, source, config, dataset, same_data, split, selection)
-
-
-def _is_training_data(config: DataConfig, metadata: Metadata) -> bool:
-    data = metadata.config.get("data", {})
-    path = data.get("path")
-    return bool(
-        data.get("source") == config.source
-        and (path is None) == (config.path is None)
-        and (config.path is None or Path(path).resolve() == config.path.resolve())
-    )
-
-
-def _split_as_in_training(model: NamedModel, source: Source, config: DataConfig) -> Dataset:
-    training = training_config(model.recognizer.metadata)
-    if training.data.faces != config.faces:
-        raise DataError(
-            f"{model.name} on {source.name}: it was trained on this data with faces = "
-            f"'{training.data.faces}', and only so framed its test images can be told from those "
-            "it was trained on; leave --faces out for this data."
-        )
-    return open_training_data(training, model.recognizer.metadata)
 
 
 def _evaluate(task: _Task, *, tta: Tta | None, bootstrap: int) -> Cell:

@@ -20,6 +20,7 @@ from emodetect.evaluation import plots
 from emodetect.evaluation.explain import HeatMaps, overlay
 from emodetect.evaluation.intervals import wilson_interval
 from emodetect.evaluation.predictions import Predictions
+from emodetect.evaluation.single import SEEN
 from emodetect.evaluation.slices import FEW_IMAGES
 from emodetect.evaluation.style import emotion_color, to_svg
 from emodetect.page import write_page
@@ -74,7 +75,7 @@ def write_report_page(
     write_page(
         "report.html",
         path,
-        title=f"{metrics['model']} on {metrics['data']}",
+        title=f"{metrics['model']} on {metrics['data'].rstrip(':')}",
         metrics=metrics,
         date=f"{datetime.now():%Y-%m-%d %H:%M}",
         cards=list(_cards(metrics)),
@@ -128,10 +129,10 @@ def _cards(metrics: dict[str, Any]) -> Iterator[dict[str, str]]:
 def _summary(metrics: dict[str, Any]) -> Iterator[str]:
     classes = metrics["per_class"]
     common, row = max(classes.items(), key=lambda item: item[1]["support"])
-    yield (
-        f"Always answering {common}, the most common emotion here, would be right for "
-        f"{percent(row['support'] / metrics['images'])}."
-    )
+    even = all(other["support"] == row["support"] for other in classes.values())
+    answer = "the same emotion" if even else f"{common}, the most common emotion here,"
+    share = percent(row["support"] / metrics["images"])
+    yield f"Always answering {answer} would be right for {share}."
     if len(classes) < 2:
         return
     ordered = sorted(classes.items(), key=lambda item: item[1]["recall"])
@@ -152,6 +153,8 @@ def _summary(metrics: dict[str, Any]) -> Iterator[str]:
 
 
 def _notes(metrics: dict[str, Any]) -> Iterator[str]:
+    if metrics["seen"]:
+        yield SEEN
     if metrics["images"] < FEW_IMAGES:
         yield (
             f"Of {metrics['images']} image{'s' * (metrics['images'] > 1)} no figure here says "

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from emodetect.config import load_config
-from emodetect.data.dataset import Dataset
+from emodetect.data.dataset import Dataset, load_for_evaluation
 from emodetect.evaluation.evaluate import Evaluation, evaluate_model
 from emodetect.evaluation.intervals import RESAMPLES
 from emodetect.evaluation.predictions import Tta
@@ -15,11 +16,21 @@ from emodetect.evaluation.selection import Selection, select_images
 from emodetect.evaluation.sources import (
     OWN_DATA,
     Faces,
+    is_training_data,
     open_source,
     open_training_data,
+    source_config,
+    split_as_in_training,
     training_config,
 )
 from emodetect.inference.recognizer import EmotionRecognizer
+
+logger = logging.getLogger(__name__)
+
+SEEN = (
+    "The model was trained on most of these images, and will do worse on others. Without "
+    "--split all it is judged on those that its training took out."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +39,8 @@ class Task:
 
     Attributes:
         told: what metrics.json tells of them: by what names the user knows the "model" and the
-            "data", its "faces" and "split", and the model's "input". JSON-ready.
+            "data", its "faces" and "split", whether the model has "seen" some of the images in
+            training, and its "input". JSON-ready.
     """
 
     recognizer: EmotionRecognizer
@@ -65,8 +77,15 @@ def open_task(
         ConfigError: for a config that cannot be used.
     """
     metadata = recognizer.metadata
+    same_data = False
     if source:
-        dataset = open_source(source, metadata, faces=faces, slice_by=slice_by)
+        wanted = source_config(source, metadata, faces=faces, slice_by=slice_by)
+        dataset = load_for_evaluation(wanted)
+        same_data = is_training_data(wanted, metadata)
+        if same_data and split != "all" and "test" not in dataset.splits:
+            dataset = split_as_in_training(source, wanted, metadata, slice_by=slice_by)
+        elif same_data and split == "all":
+            logger.warning("%s: %s", source, SEEN)
     else:
         config = load_config(config_name) if config_name else training_config(metadata)
         dataset = open_training_data(config, metadata, slice_by=slice_by)
@@ -84,6 +103,7 @@ def open_task(
             "data": source or config_name or OWN_DATA,
             "faces": faces,
             "split": split,
+            "seen": same_data and split == "all",
             "input": [metadata.image_size, metadata.color, metadata.margin],
         },
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from emodetect.artifact import Metadata
@@ -126,3 +127,34 @@ def training_config(metadata: Metadata) -> ExperimentConfig:
             "--data SOURCE:PATH or --config FILE."
         )
     return validate_config(metadata.config, origin=metadata.name)
+
+
+def is_training_data(config: DataConfig, metadata: Metadata) -> bool:
+    """Tell whether a model was trained on this data, by its source and place."""
+    data = metadata.config.get("data", {})
+    path = data.get("path")
+    return bool(
+        data.get("source") == config.source
+        and (path is None) == (config.path is None)
+        and (config.path is None or Path(path).resolve() == config.path.resolve())
+    )
+
+
+def split_as_in_training(
+    name: str, config: DataConfig, metadata: Metadata, *, slice_by: tuple[str, ...] = ()
+) -> Dataset:
+    """Load data that a model was trained on, with the test images that its training took out.
+
+    Args:
+        name: what errors call the data.
+
+    Raises DataError where these cannot be told from those it was trained on.
+    """
+    training = training_config(metadata)
+    if training.data.faces != config.faces:
+        raise DataError(
+            f"{name}: the model was trained on this data with faces = '{training.data.faces}', "
+            "and only so framed its test images can be told from those it was trained on; leave "
+            "--faces out for this data."
+        )
+    return open_training_data(training, metadata, slice_by=slice_by)
