@@ -27,6 +27,7 @@ from emodetect.cli import app
 from emodetect.cli.export import FORMAT_NAMES, QUANTIZATIONS
 from emodetect.config import ModelConfig
 from emodetect.data.synthetic import draw_dataset, draw_face
+from emodetect.deploy.comparison import Comparison
 from emodetect.deploy.export import Export, export_model
 from emodetect.deploy.faces import DRAWN_FACES
 from emodetect.deploy.formats import FORMATS
@@ -258,6 +259,34 @@ def test_a_file_that_answers_otherwise_is_not_written(
         assert out.read_text() == "older"
 
 
+def test_a_saved_model_is_replaced_as_a_whole(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --force nothing of the older folder is left, and nothing else beside the new one."""
+    kind = FORMATS["saved_model"]
+
+    def write(network: object, quantize: str, path: Path) -> None:
+        path.mkdir()
+        (path / "saved_model.pb").write_text("new")
+
+    def compared(*_: object, **__: object) -> Comparison:
+        return Comparison(**dict.fromkeys(names, 0.0) | {"same_emotion": 1.0})
+
+    names = [one.name for one in dataclasses.fields(Comparison)]
+    fake = dataclasses.replace(kind, write=write, open=lambda *_: None)
+    monkeypatch.setitem(FORMATS, "saved_model", fake)
+    monkeypatch.setattr("emodetect.deploy.export.compare_with_keras", compared)
+    out = tmp_path / "small"
+    (out / "variables").mkdir(parents=True)
+    (out / "saved_model.pb").write_text("older")
+    with pytest.raises(EmodetectError, match="--force"):
+        export_model(model, format="saved_model", out=out)
+    export_model(model, format="saved_model", out=out, force=True)
+    assert [path.name for path in out.iterdir()] == ["saved_model.pb"]
+    assert (out / "saved_model.pb").read_text() == "new"
+    assert {path.name for path in tmp_path.iterdir()} == {"small", "small.json"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -274,9 +303,13 @@ def test_a_file_that_answers_otherwise_is_not_written(
         (["--format", "tflite", "--out", "there.tflite"], "is there already"),
         (["--format", "tflite", "--out", "sidecar.tflite"], "sidecar.tflite.json: is there"),
         (["--format", "openvino", "--out", "there.xml"], "there.bin: is there already"),
-        (["--format", "tflite", "--out", "there.tflite/a.tflite"], "cannot be written"),
+        (["--format", "tflite", "--out", "there.tflite/a.tflite"], "there.tflite is no folder"),
+        (["--format", "tflite", "--out", f"{'a' * 250}.tflite"], "File name too long"),
+        (["--format", "tflite", "--out", f"{'a' * 246}.tflite"], "File name too long"),
         (["--format", "tflite", "--out", "folder.tflite", "--force"], "folder of something else"),
         (["--format", "saved_model", "--out", "faces", "--force"], "folder of something else"),
+        (["--format", "saved_model", "--out", "mixed", "--force"], "folder of something else"),
+        (["--format", "saved_model", "--out", "link", "--force"], "is a link to a folder"),
         (["--format", "saved_model", "--out", ".", "--force"], "expected the name of a folder"),
         (["--format", "tflite", "--model", "nothing"], "expected the path of a .keras file"),
         (["--format", "tflite", "--data", "nonsense"], "expected SOURCE:PATH"),
@@ -291,8 +324,11 @@ def test_what_cannot_be_had_is_refused_in_one_line(
     monkeypatch.chdir(tmp_path)
     for name in ("there.tflite", "sidecar.tflite.json", "there.bin"):
         Path(name).write_text("mine")
-    for name in ("folder.tflite", "faces"):
+    for name in ("folder.tflite", "faces", "mixed"):
         Path(name).mkdir()
+    for name in ("saved_model.pb", "thesis.tex"):
+        Path("mixed", name).write_text("mine")
+    Path("link").symlink_to("mixed")
     before = sorted(tmp_path.rglob("*"))
     result = run(*words)
     assert isinstance(result.exception, EmodetectError), result.output

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from emodetect.deploy.faces import CALIBRATION_FACES, Faces, drawn_faces, read_f
 from emodetect.deploy.formats import FORMATS, Format, Network, Run
 from emodetect.errors import EmodetectError, ModelError, first_line
 from emodetect.inference.runtime import AGREEMENT, MissingRuntimeError, default_threads
-from emodetect.outputs import make_output_folder
+from emodetect.outputs import check_output_folder, make_output_folder
 from emodetect.preprocessing import channels_of
 from emodetect.quiet import quiet_stderr
 from emodetect.training.compile import with_temperature
@@ -30,6 +31,8 @@ from emodetect.training.models import load_keras
 # rounded more may change its mind on a face between two emotions.
 LEAST_AGREEMENT = {"none": 0.99, "float16": 0.98, "dynamic": 0.9, "int8": 0.9}
 SIDECAR_SUFFIX = ".json"
+# What the folder of a SavedModel holds; another's files in it are not ours to replace.
+SAVED_MODEL_FILES = {"saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,7 @@ def export_model(
     kind = _format(format, quantize, representative)
     least = LEAST_AGREEMENT[quantize] if least_agreement is None else least_agreement
     out = out or Path(_default_name(model, format, quantize))
+    check_output_folder(out.parent, force=True)
     _check_out(out, kind, format, force=force)
     artifact = read_artifact(model)
     make_output_folder(out.parent)
@@ -164,12 +168,23 @@ def _check_out(out: Path, kind: Format, name: str, *, force: bool) -> None:
     if not kind.suffix and (out.name in ("", "..") or out.suffix in suffixes):
         raise EmodetectError(f"--out: expected the name of a folder for {name}, got {out}.")
     for path in (out, *map(out.with_suffix, kind.companions), _sidecar(out)):
-        if not path.exists():
+        try:
+            there = path.lstat()
+        except FileNotFoundError:
             continue
-        if path.is_dir() and (kind.suffix or not (path / "saved_model.pb").is_file()):
+        except OSError as error:
+            raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
+        if stat.S_ISLNK(there.st_mode) and path.is_dir():
+            raise EmodetectError(f"{path}: is a link to a folder; name the folder as --out.")
+        if stat.S_ISDIR(there.st_mode) and (kind.suffix or path != out or not _is_saved_model(out)):
             raise EmodetectError(f"{path}: is a folder of something else; name another --out.")
         if not force:
             raise EmodetectError(f"{path}: is there already; name another --out, or add --force.")
+
+
+def _is_saved_model(folder: Path) -> bool:
+    names = {path.name for path in folder.iterdir()}
+    return "saved_model.pb" in names and names <= SAVED_MODEL_FILES
 
 
 def _faces(
@@ -248,7 +263,7 @@ def _refuse_otherwise(
 @contextmanager
 def _beside(out: Path) -> Iterator[Path]:
     """Make a folder beside a path, from which moving something there is one step."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    folder = Path(tempfile.mkdtemp(prefix=".emodetect-", dir=out.parent))
     try:
         yield folder
     finally:
@@ -257,9 +272,10 @@ def _beside(out: Path) -> Iterator[Path]:
 
 def _move(folder: Path, out: Path) -> None:
     """Move what a folder holds to where `out` is, in the place of what is there."""
-    if out.is_dir():
-        shutil.rmtree(out)
-    for file in folder.iterdir():
+    files = list(folder.iterdir())
+    if out.is_dir():  # which nothing replaces in one step; it goes with the temporary folder
+        out.rename(folder / f"{out.name}.old")
+    for file in files:
         file.replace(out.parent / file.name)
 
 
