@@ -19,6 +19,7 @@ from emodetect.errors import ImageError
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 PILLOW_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+EMPTY = "the file is empty"
 NO_IMAGE = "not an image that can be decoded (JPEG, PNG, WebP, BMP, TIFF)"
 
 Color = Literal["gray", "rgb"]
@@ -49,7 +50,7 @@ def decode_image(data: bytes) -> np.ndarray:
     16-bit images are reduced to 8 bits; transparent pixels are laid on white.
     """
     if not data:
-        raise ImageError("the file is empty")
+        raise ImageError(EMPTY)
     if _is_cut_short(data):
         raise ImageError("the image is cut short (its end is missing)")
     image = _decode_on_white(data) if _may_be_transparent(data) else None
@@ -74,6 +75,8 @@ def check_pixels(data: bytes, *, most: int) -> None:
     """
     from PIL import Image
 
+    if not data:
+        raise ImageError(EMPTY)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters of them is told below

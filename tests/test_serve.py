@@ -15,6 +15,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -143,9 +144,10 @@ def test_crops_are_a_face_each(client: httpx.Client, photo: bytes) -> None:
 def test_what_is_no_image_has_an_error(client: httpx.Client, photo: bytes) -> None:
     """A file that is no image has an error in its row; where none is, the status is 422."""
     text = ("notes.txt", b"hello")
-    answer = client.post("/v1/analyze", files=many(("a.jpg", photo), text))
+    answer = client.post("/v1/analyze", files=many(("a.jpg", photo), text, ("b.jpg", b"")))
     assert answer.status_code == 200
-    assert [row["error"] is None for row in answer.json()] == [True, False]
+    assert [row["error"] is None for row in answer.json()] == [True, False, False]
+    assert answer.json()[2]["error"] == "the file is empty"
     answer = client.post("/v1/analyze", files=many(text))
     assert answer.status_code == 422
     assert "not an image" in answer.json()[0]["error"]
@@ -171,6 +173,10 @@ def test_cut_uploads_are_told(client: httpx.Client, photo: bytes) -> None:
     answer = client.post("/v1/analyze", content=form, headers=kind)
     assert answer.status_code == 400
     assert "cut short" in answer.json()["detail"]
+    first = form.replace(b"\r\n\r\n" + photo, b"\r\n\r\n" + photo + b"\r\n")
+    answer = client.post("/v1/analyze", content=first + form, headers=kind)
+    assert answer.status_code == 400
+    assert "cut short" in answer.json()["detail"]
     with socket.create_connection((client.base_url.host, client.base_url.port)) as cut:
         cut.sendall(b"POST /v1/analyze HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\nx")
     assert client.get("/healthz").status_code == 200
@@ -181,7 +187,16 @@ def test_cut_uploads_are_told(client: httpx.Client, photo: bytes) -> None:
     [
         ({"content": b""}, 400),
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400),
+        (
+            {
+                "content": b"x",
+                "headers": {"Content-Type": f"multipart/form-data; boundary={'x' * 300}"},
+            },
+            400,
+        ),
         ({"files": [("pictures", ("a", b"x"))]}, 400),
+        ({"files": [*many(("a", b"x")), ("files[]", ("a", b"x"))]}, 400),
+        ({"files": [*many(("a", b"x")), ("files", (None, b"x"))]}, 400),
         ({"files": many(*[("a", b"x")] * 5)}, 413),
         ({"content": bytes(3 * 2**20 + 1)}, 413),
         ({"content": iter([bytes(2**20)] * 4)}, 413),  # without a length in its header
@@ -235,13 +250,18 @@ def test_a_full_queue_refuses_and_then_serves(gate: threading.Event, photo: byte
 
 
 def test_an_answer_that_takes_too_long_is_given_up(gate: threading.Event, photo: bytes) -> None:
-    """An analysis past the time limit is answered 503, and its place in the queue is free."""
-    limits = Limits(seconds=0.3, queue=1, images=1)
-    with serving(create_app(EmotionRecognizer(threads=1), limits=limits)) as client:
-        for _ in range(2):
+    """An analysis past the time limit is answered 503; it keeps its place in the queue until no
+    thread works on it."""
+    limits = Limits(seconds=0.3, queue=2, images=1)
+    app = create_app(EmotionRecognizer(threads=1), limits=limits, workers=1)
+    with serving(app) as client:
+        for _ in range(3):
             answer = client.post("/v1/analyze", content=photo)
             assert (answer.status_code, "within" in answer.text) == (503, True)
+        assert "emodetect_queue_images 1.0" in client.get("/metrics").text
         gate.set()
+        while "emodetect_queue_images 0.0" not in client.get("/metrics").text:
+            time.sleep(0.01)
 
 
 def test_bodies_together_hold_a_bounded_amount(
@@ -294,7 +314,8 @@ def test_other_sites_are_kept_off(guarded: httpx.Client) -> None:
     """Another host's name, another site's page and cross-origin reads are refused."""
     assert guarded.get("/healthz", headers={"Host": "evil.example"}).status_code == 400
     own = f"http://127.0.0.1:{guarded.base_url.port}"
-    for origin, status in (("http://evil.example", 403), ("null", 403), (own, 200)):
+    origins = (("http://evil.example", 403), ("null", 403), ("http://[", 403), (own, 200))
+    for origin, status in origins:
         answer = guarded.get("/healthz", headers={"Origin": origin})
         assert answer.status_code == status
         assert not any(name.startswith("access-control") for name in answer.headers)
@@ -388,7 +409,9 @@ def test_the_model_tells_of_itself(client: httpx.Client) -> None:
 
 def test_pages_load_nothing_from_elsewhere(client: httpx.Client) -> None:
     """The page and the API's description name no other place, and forbid it to the browser."""
+    assert client.head("/healthz").status_code == 200
     for path in ("/", "/app.css", "/app.js", "/docs"):
+        assert client.head(path).status_code == 200
         answer = client.get(path)
         assert answer.status_code == 200
         assert "//" not in answer.text.replace("// ", "")
@@ -497,7 +520,27 @@ def test_strangers_need_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "token").write_text("\n")
     arguments = ["serve", "--port", "0", "--token-file", str(tmp_path / "token")]
     result = CliRunner().invoke(command_line, arguments)
-    assert "expected a token" in str(result.exception)
+    assert "one line of printable ASCII letters, got nothing" in str(result.exception)
+    (tmp_path / "token").write_text("one\ntwo\n")
+    result = CliRunner().invoke(command_line, arguments)
+    assert "one line of printable ASCII letters, got something else" in str(result.exception)
+    result = CliRunner().invoke(command_line, ["serve", "--host", "a..b"])
+    assert isinstance(result.exception, EmodetectError)
+
+
+def test_a_client_that_does_not_read_keeps_no_server_from_ending() -> None:
+    """SIGTERM ends the server, though somebody takes no answers, after the time for the others."""
+    with started("--timeout", "1") as (process, address), socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        deaf.connect(("127.0.0.1", int(address.rpartition(":")[2])))
+        deaf.settimeout(2)
+        requests = b"GET /app.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 100
+        with suppress(TimeoutError):  # the server reads no more of what it cannot answer
+            while True:
+                deaf.sendall(requests)
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    assert process.returncode == -signal.SIGTERM
 
 
 def test_a_server_ends_in_good_order(photo: bytes, tmp_path: Path) -> None:
@@ -510,6 +553,8 @@ def test_a_server_ends_in_good_order(photo: bytes, tmp_path: Path) -> None:
         ThreadPoolExecutor(8) as pool,
         httpx.Client(base_url=address, timeout=120, trust_env=False, headers=headers) as client,
     ):
+        # Behind a proxy the server has another name.
+        assert client.get("/healthz", headers={"Host": "emotions.example"}).status_code == 200
         port = address.rpartition(":")[2]
         second = CliRunner().invoke(command_line, ["serve", "--port", port])
         assert isinstance(second.exception, EmodetectError)

@@ -180,5 +180,8 @@ def _token(file: Path | None) -> str | None:
         return None
     token = text.strip()
     if not token or not token.isascii() or not token.isprintable():
-        raise EmodetectError(f"{where}: expected a token of printable ASCII letters, got none.")
+        found = "something else" if token else "nothing"
+        raise EmodetectError(
+            f"{where}: expected a token, one line of printable ASCII letters, got {found}."
+        )
     return token

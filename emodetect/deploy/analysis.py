@@ -134,6 +134,7 @@ class Analysis:
         if self.taken_on + len(uploads) > self.limits.queue:
             raise RefusedError(503, "the queue is full; try again later")
         self.taken_on += len(uploads)
+        loop = asyncio.get_running_loop()
         found = [self.pool.submit(self._find, upload.data, recognizer) for upload in uploads]
         try:
             async with asyncio.timeout(self.limits.seconds):
@@ -148,7 +149,13 @@ class Analysis:
                 503, f"no answer within {self.limits.seconds:g} s; try again later"
             ) from None
         finally:
-            self.taken_on -= len(uploads)
+            # A thread may still be at work for a request that has ended.
+            for one in found:
+                one.cancel()
+                one.add_done_callback(lambda _: loop.call_soon_threadsafe(self._let_go))
+
+    def _let_go(self) -> None:
+        self.taken_on -= 1
 
     def _find(self, data: bytes, recognizer: EmotionRecognizer) -> _Found:
         image = self._decode(data)

@@ -57,7 +57,7 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        if origin is not None and not _is_of(origin, headers.get("host")):
             return JSONResponse({"detail": "pages of other sites may not ask here"}, 403)
         if self.token is None or scope["path"] in self.open_paths:
             return None
@@ -68,6 +68,13 @@ class Guard:
                 {"WWW-Authenticate": "Bearer"},
             )
         return None
+
+
+def _is_of(origin: str, host: str | None) -> bool:
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:  # no address at all
+        return False
 
 
 def _given_token(headers: Headers) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import math
 import socket
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -199,6 +200,7 @@ def create_app(
         """Tell which model answers, and what is known about it."""
         return JSONResponse(_about(recognizer))
 
+    @app.head(HEALTH, include_in_schema=False)
     @app.get(HEALTH)
     async def healthz() -> dict[str, str]:
         """Tell that the server runs."""
@@ -209,13 +211,13 @@ def create_app(
         """Tell what was counted, for Prometheus."""
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get(DOCS, include_in_schema=False)
+    @app.api_route(DOCS, methods=["GET", "HEAD"], include_in_schema=False)
     async def docs() -> Response:
         page = render_page("api.html", title="emodetect: the API", api=app.openapi())
         return HTMLResponse(page, headers={"Content-Security-Policy": DOCS_POLICY})
 
     for path, name in WEB.items():
-        app.add_api_route(path, _page_file(name), include_in_schema=False)
+        app.add_api_route(path, _page_file(name), methods=["GET", "HEAD"], include_in_schema=False)
     return app
 
 
@@ -255,9 +257,9 @@ def open_socket(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         return socket.create_server(address[:2], family=family)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter for a name that no host may have
         raise EmodetectError(
-            f"{host}:{port}: cannot be listened on: {error.strerror or error}; "
+            f"{host}:{port}: cannot be listened on: {getattr(error, 'strerror', None) or error}; "
             "choose another with --host or --port."
         ) from None
 
@@ -280,13 +282,15 @@ def serve(
 
     Args:
         listening: of `open_socket`.
-        host: by which it is reached, beside the names of this machine, where it is loopback.
+        host: by which alone it is reached, beside the names of this machine, where it is loopback
+            and has no token.
     """
     app = create_app(
         recognizer,
         limits=limits,
         token=token,
-        hosts=(host, *LOOPBACK_NAMES) if is_loopback(listening) else ("*",),
+        # A page that gets here under another name knows no token; a proxy's clients do.
+        hosts=(host, *LOOPBACK_NAMES) if token is None and is_loopback(listening) else ("*",),
         workers=workers,
     )
     # What clients send wrongly is told to them; in a log it would only fill the disk.
@@ -304,5 +308,7 @@ def serve(
         limit_concurrency=MOST_CONNECTIONS,
         server_header=False,
         proxy_headers=False,
+        # Whoever was taken has been read and answered by then; who does not listen is let go.
+        timeout_graceful_shutdown=math.ceil(2 * limits.seconds) + 1,
     )
     uvicorn.Server(config).run(sockets=[listening])

@@ -74,17 +74,25 @@ class UploadReader:
         if kind != b"multipart/form-data":
             uploads = [Upload("", b"".join([chunk async for chunk in chunks]))]
         else:
-            form = _Form(options.get(b"boundary", b""), most=self.limits.images)
-            async for chunk in chunks:
-                form.write(chunk)
-            uploads = form.uploads
+            uploads = await self._files(options.get(b"boundary", b""), chunks)
         if not uploads or not any(upload.data for upload in uploads):
             raise RefusedError(
                 400,
                 f"expected an image as the body, or files in the field {FIELD!r} of a multipart "
-                "form (each with a file name, and none cut short); got none",
+                "form (each with a file name); got none",
             )
         return uploads
+
+    async def _files(self, boundary: bytes, chunks: AsyncGenerator[bytes]) -> list[Upload]:
+        try:
+            form = _Form(boundary, most=self.limits.images)
+            async for chunk in chunks:
+                form.parser.write(chunk)
+        except FormParserError as error:
+            raise RefusedError(400, f"the multipart form is damaged: {error}") from None
+        if not form.ended:
+            raise RefusedError(400, "the multipart form was cut short")
+        return form.uploads
 
     def _too_large(self) -> RefusedError:
         return RefusedError(
@@ -97,6 +105,9 @@ class _Form:
 
     Attributes:
         uploads: the files that have come whole.
+        ended: whether the form has come to its end.
+        parser: takes the form's bytes. It raises FormParserError, or RefusedError for files that
+            are too many or in another field.
     """
 
     def __init__(self, boundary: bytes, *, most: int) -> None:
@@ -105,6 +116,7 @@ class _Form:
         self.field, self.value = bytearray(), bytearray()
         self.part: dict[bytes, bytes] = {}  # what its Content-Disposition says
         self.data = bytearray()
+        self.ended = False
         if not boundary:
             raise RefusedError(400, "expected a boundary in the Content-Type of a multipart form")
         self.parser = MultipartParser(
@@ -115,16 +127,10 @@ class _Form:
                 "on_header_value": lambda data, start, end: self.value.extend(data[start:end]),
                 "on_header_end": self._header,
                 "on_part_data": lambda data, start, end: self.data.extend(data[start:end]),
-                "on_part_end": self._end,
+                "on_part_end": self._end_part,
+                "on_end": self._end,
             },
         )
-
-    def write(self, chunk: bytes) -> None:
-        """Go on with the next bytes. Raises RefusedError for no form, or too many files."""
-        try:
-            self.parser.write(chunk)
-        except FormParserError as error:
-            raise RefusedError(400, f"the multipart form is damaged: {error}") from None
 
     def _begin(self) -> None:
         self.part, self.data = {}, bytearray()
@@ -134,13 +140,21 @@ class _Form:
             self.part = parse_options_header(bytes(self.value))[1]
         self.field, self.value = bytearray(), bytearray()
 
-    def _end(self) -> None:
-        if self.part.get(b"name") != FIELD.encode() or b"filename" not in self.part:
-            return
+    def _end_part(self) -> None:
+        ours, is_file = self.part.get(b"name") == FIELD.encode(), b"filename" in self.part
+        if not ours and not is_file:
+            return  # another field of the form, of no use here
+        if not ours or not is_file:
+            raise RefusedError(
+                400, f"expected every file in the field {FIELD!r}, with a plain file name"
+            )
         if len(self.uploads) == self.most:
             raise RefusedError(413, f"expected at most {self.most} images; send fewer at once")
         name = self.part[b"filename"].decode("utf-8", "replace")
         self.uploads.append(Upload(name, bytes(self.data)))
+
+    def _end(self) -> None:
+        self.ended = True
 
 
 def _content_length(request: Request) -> int:
