@@ -119,7 +119,35 @@ def test_a_missing_extra_is_missing_not_broken(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(importlib.metadata, "version", without_onnx)
     (finding,) = (one for one in checks._extras() if one.name == "extra onnxruntime")
     assert finding.status == "absent"
-    assert finding.mend.endswith("install 'emodetect[onnxruntime]'")
+    assert finding.mend.endswith(f"install {checks._source('onnxruntime')}")
+
+
+@pytest.mark.parametrize(
+    ("origin", "source"),
+    [
+        (None, "'emodetect[serve]'"),
+        ({"url": "file:///my%20code", "dir_info": {}}, "'/my code[serve]'"),
+        ({"url": "file:///code", "dir_info": {"editable": True}}, "-e '/code[serve]'"),
+        (
+            {"url": "https://x.example/r", "vcs_info": {"vcs": "git", "commit_id": "abc"}},
+            "'emodetect[serve] @ git+https://x.example/r@abc'",
+        ),
+        (
+            {"url": "https://x.example/a.zip", "archive_info": {}, "subdirectory": "b"},
+            "'emodetect[serve] @ https://x.example/a.zip#subdirectory=b'",
+        ),
+    ],
+)
+def test_it_is_installed_again_from_where_it_came(
+    origin: dict | None, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder, a repository or an archive is named as pip takes it, the extra with it."""
+    (tmp_path / "METADATA").write_text("Name: emodetect\nVersion: 1\n")
+    if origin:
+        (tmp_path / "direct_url.json").write_text(json.dumps(origin))
+    there = importlib.metadata.PathDistribution(tmp_path)
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda _: there)
+    assert checks._source("serve") == source
 
 
 def test_a_damaged_shipped_model_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

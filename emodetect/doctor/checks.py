@@ -15,6 +15,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from emodetect.cache_folder import cache_root
 from emodetect.doctor.finding import Finding
@@ -44,12 +47,30 @@ def examine() -> Iterator[Finding]:
 
 def reinstall() -> str:
     """Return the command that installs emodetect again, from where it came."""
-    source = "emodetect"
+    return f"{PIP} install --force-reinstall {_source()}"
+
+
+def _source(extra: str = "") -> str:
+    """Return what pip is to install for emodetect from where it came, with an extra if named."""
+    extras = f"[{extra}]" if extra else ""
     with suppress(importlib.metadata.PackageNotFoundError, ValueError, KeyError):
-        origin = importlib.metadata.distribution("emodetect").read_text("direct_url.json")
-        if origin:
-            source = json.loads(origin)["url"].removeprefix("file://")
-    return f"{PIP} install --force-reinstall {shlex.quote(source)}"
+        told = importlib.metadata.distribution("emodetect").read_text("direct_url.json")
+        if told:
+            return _from_url(json.loads(told), extras)
+    return shlex.quote(f"emodetect{extras}")
+
+
+def _from_url(origin: dict[str, Any], extras: str) -> str:
+    """Return the same for what `direct_url.json` tells (PEP 610)."""
+    url = origin["url"]
+    if "vcs_info" in origin:
+        url = f"{origin['vcs_info']['vcs']}+{url}@{origin['vcs_info']['commit_id']}"
+    elif url.startswith("file:"):
+        path = shlex.quote(url2pathname(urlsplit(url).path) + extras)
+        return f"-e {path}" if origin.get("dir_info", {}).get("editable") else path
+    if "subdirectory" in origin:
+        url += f"#subdirectory={origin['subdirectory']}"
+    return shlex.quote(f"emodetect{extras} @ {url}")
 
 
 def unforeseen(error: Exception) -> str:
@@ -147,7 +168,7 @@ def _extras() -> Iterator[Finding]:
                 name=f"extra {extra}",
                 status="absent",
                 detail=f"{', '.join(absent)} not installed",
-                mend=f"{PIP} install 'emodetect[{extra}]'",
+                mend=f"{PIP} install {_source(extra)}",
             )
         else:
             versions = ", ".join(f"{name} {_version(name)}" for name in names)
