@@ -18,3 +18,14 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(nowhere, 2)
         stack.callback(os.dup2, saved, 2)
         yield
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Hide what C++ code writes to stderr, and show what Python does."""
+    with (
+        os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as shown,
+        quiet_stderr(),
+        contextlib.redirect_stderr(shown),
+    ):
+        yield

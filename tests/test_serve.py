@@ -31,7 +31,7 @@ from emodetect.cli import app as command_line
 from emodetect.data.synthetic import draw_film, draw_scene
 from emodetect.deploy import analysis, uploads
 from emodetect.deploy.batching import GatheringRuntime
-from emodetect.deploy.limits import Limits
+from emodetect.deploy.limits import FRAME_BYTES, Limits
 from emodetect.deploy.server import create_app
 from emodetect.errors import EmodetectError, ModelError
 from emodetect.faces.detectors import HaarDetector
@@ -364,6 +364,17 @@ def test_text_ends_a_stream(client: httpx.Client) -> None:
     assert "expected a JPEG" in closed.value.rcvd.reason
 
 
+def test_a_frame_too_large_ends_a_stream(client: httpx.Client) -> None:
+    """A frame of more bytes than one may have is told of, and ends the stream."""
+    with stream_of(client) as stream:
+        stream.send(bytes(FRAME_BYTES + 1))
+        with pytest.raises(ConnectionClosed) as closed:
+            stream.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
+    assert "at most 4,194,304 bytes" in closed.value.rcvd.reason
+
+
 def test_streams_are_bounded(photo: bytes) -> None:
     """One stream too many is closed with "try again later"; a closed one makes room."""
     app = create_app(EmotionRecognizer(threads=1), limits=Limits(streams=1))
@@ -553,6 +564,10 @@ def test_a_server_ends_in_good_order(photo: bytes, tmp_path: Path) -> None:
         ThreadPoolExecutor(8) as pool,
         httpx.Client(base_url=address, timeout=120, trust_env=False, headers=headers) as client,
     ):
+        # What a decoder prints of a damaged photo would fill the log.
+        half = len(photo) // 2
+        damaged = photo[:half] + b"\xff\x00\xff\xd3" * 9 + photo[half + 36 :]
+        assert client.post("/v1/classify", content=damaged).status_code == 200
         # Behind a proxy the server has another name.
         assert client.get("/healthz", headers={"Host": "emotions.example"}).status_code == 200
         port = address.rpartition(":")[2]

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 from serving import started
 
 from emodetect.data.synthetic import draw_film, draw_scene
@@ -145,6 +145,45 @@ def test_the_camera_outlives_its_server(page: Page) -> None:
         expect(page.locator("#status")).to_have_text("The camera is off.")
 
 
+def test_no_camera_stays_on_by_itself(page: Page, address: str) -> None:
+    """However the button is clicked, the camera is off once the page says so."""
+    page.add_init_script(
+        "const ask = MediaDevices.prototype.getUserMedia; window.opened = [];"
+        "MediaDevices.prototype.getUserMedia = async function (...options) {"
+        "  const one = await ask.apply(this, options); "
+        "  document.title = window.opened.push(one); return one; };"
+    )
+    page.goto(address)
+    expect(page.locator("#card pre")).to_contain_text("# fer2013")
+    page.evaluate(
+        "async () => { const button = document.getElementById('camera'); button.click();"
+        "  await new Promise((done) => setTimeout(done)); button.click(); }"
+    )
+    expect(page.locator("#status")).to_have_text("1 face.")
+    expect(page).to_have_title("2")
+    page.click("#camera")
+    expect(page.locator("#status")).to_have_text("The camera is off.")
+    assert not page.evaluate("window.opened.some((one) => one.active)")
+
+
+def test_an_older_photos_answer_is_not_shown(page: Page, address: str, tmp_path: Path) -> None:
+    """An answer that comes after that of a photo chosen later leaves the later one shown."""
+    page.goto(address)
+    held: list[Route] = []
+    page.route("**/v1/analyze", lambda route: held.append(route))
+    for name, emotions in (("older", ("happy", "sad")), ("newer", ("happy",))):
+        asked = len(held)
+        page.set_input_files("#file", photo(tmp_path / f"{name}.png", *emotions))
+        while len(held) == asked:
+            page.wait_for_timeout(50)
+    for route in reversed(held):
+        with page.expect_response("**/v1/analyze"):
+            route.continue_()
+        expect(page.locator("#status")).to_have_text("1 face.")
+    page.wait_for_timeout(300)
+    expect(page.locator("#status")).to_have_text("1 face.")
+
+
 def test_the_page_asks_for_the_token(
     page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,9 +192,10 @@ def test_the_page_asks_for_the_token(
     with started() as (_, address):
         page.goto(address)
         expect(page.locator("#status")).to_have_text("This server asks for a token.")
-        page.fill("#token", "wrong")
-        page.keyboard.press("Enter")
-        expect(page.locator("#status")).to_have_text("That is not this server's token.")
+        for wrong in ("wrong", "\u20acuro"):
+            page.fill("#token", wrong)
+            page.keyboard.press("Enter")
+            expect(page.locator("#status")).to_have_text("That is not this server's token.")
         page.fill("#token", TOKEN)
         page.keyboard.press("Enter")
         expect(page.locator("#ask")).to_be_hidden()

@@ -34,6 +34,7 @@ from emodetect.inference.photos import PhotoResult
 from emodetect.inference.recognizer import EmotionRecognizer
 from emodetect.inference.writers import photo_record
 from emodetect.page import render_page
+from emodetect.quiet import quiet_libraries
 from emodetect.shipped import shipped_models
 
 # The page's files: what they may do, a browser is told with them.
@@ -297,13 +298,18 @@ def serve(
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="PIL")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    with quiet_libraries():  # decoders complain there of each damaged image
+        _run(app, listening, limits)
+
+
+def _run(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
     config = uvicorn.Config(
         app,
         access_log=False,
         log_level="error",
         http="h11",
         ws="websockets-sansio",
-        ws_max_size=FRAME_BYTES,
+        ws_max_size=2 * FRAME_BYTES,  # beyond it nobody is told why; beyond FRAME_BYTES one is
         ws_per_message_deflate=False,
         limit_concurrency=MOST_CONNECTIONS,
         server_header=False,

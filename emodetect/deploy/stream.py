@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from emodetect.deploy.analysis import Analysis, FrameResult
 from emodetect.deploy.guard import PROTOCOL
+from emodetect.deploy.limits import FRAME_BYTES
 from emodetect.deploy.metrics import Metrics
 from emodetect.errors import EmodetectError
 from emodetect.inference.row_log import tracked_record
@@ -18,7 +19,7 @@ from emodetect.inference.row_log import tracked_record
 # A stream without frames does not keep its place for ever.
 IDLE_S = 60.0
 # Close codes of RFC 6455.
-NORMAL, NOT_BYTES, FAILED, TRY_LATER = 1000, 1003, 1011, 1013
+NORMAL, NOT_BYTES, TOO_BIG, FAILED, TRY_LATER = 1000, 1003, 1009, 1011, 1013
 
 _Frame = tuple[int, float, bytes]
 
@@ -91,6 +92,8 @@ async def _read(socket: WebSocket, newest: asyncio.Queue[_Frame]) -> tuple[int, 
         data = message.get("bytes")
         if data is None:
             return NOT_BYTES, "expected a JPEG frame as bytes, got text"
+        if len(data) > FRAME_BYTES:
+            return TOO_BIG, f"expected frames of at most {FRAME_BYTES:,} bytes, got {len(data):,}"
         if newest.full():
             newest.get_nowait()
         newest.put_nowait((number, time.monotonic() - started_s, data))

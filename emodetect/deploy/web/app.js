@@ -8,6 +8,7 @@ let model = null;
 let camera = null;      // the camera's stream, while it runs
 let socket = null;
 let history = [];       // {time in ms, id, scores} of the first face
+let latest = 0;         // the number of the newest attempt; what an older one brings is not shown
 let afterToken = null;  // what was asked for when the server wanted a token
 
 // What is said already is not read out again.
@@ -48,22 +49,29 @@ async function loadModel() {
   byId("card").querySelector("pre").textContent = model.card;
 }
 
-// Runs an action and says what went wrong; once there is a token, the action runs again.
+// Runs an action and says what went wrong; once there is a token, the action runs again. It is given
+// a function that tells whether it is still the newest.
 async function attempt(action) {
+  const mine = ++latest, isNewest = () => mine === latest;
   afterToken = action;
   try {
     await loadModel();
-    await action();
-    afterToken = null;
+    if (isNewest()) await action(isNewest);
+    if (isNewest()) afterToken = null;
   } catch (error) {
-    say(error.message);
+    if (isNewest()) say(error.message);
   }
 }
 
 byId("ask").addEventListener("submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem("token", byId("token").value.trim());
+  const token = byId("token").value.trim();
   byId("token").value = "";
+  if (!/^[ -~]+$/.test(token)) {  // a header cannot carry it
+    say("That is not this server's token.");
+    return;
+  }
+  sessionStorage.setItem("token", token);
   attempt(afterToken ?? (() => say("Ready.")));
 });
 
@@ -133,18 +141,19 @@ function count(faces) {
 
 // --- photos ---
 
-async function analyze(file) {
+async function analyze(file, isNewest) {
   stopCamera();
   list([]);
   say("Looking …");
   // First, so that it is seen even where the server has nothing to say.
   const picture = await createImageBitmap(file).catch(() => null);
-  if (picture) draw(picture, { faces: [] });
+  if (picture && isNewest()) draw(picture, { faces: [] });
   const [row] = await ask("v1/analyze", {
     method: "POST",
     body: file,
     headers: { "Content-Type": file.type || "application/octet-stream" },
   });
+  if (!isNewest()) return;
   if (row.error) throw new Error(`This cannot be read: ${row.error}.`);
   if (picture) draw(picture, row);
   list(row.faces);
@@ -152,7 +161,7 @@ async function analyze(file) {
 }
 
 function take(files) {
-  if (files.length) attempt(() => analyze(files[0]));
+  if (files.length) attempt((isNewest) => analyze(files[0], isNewest));
 }
 
 byId("file").addEventListener("change", (event) => {
@@ -173,19 +182,26 @@ document.addEventListener("drop", (event) => {
 
 // --- the camera ---
 
-async function startCamera() {
+async function startCamera(isNewest) {
   if (!navigator.mediaDevices) {
     throw new Error("Browsers give the camera only to https pages and to this machine's own (localhost). Photos work here.");
   }
+  let opened;
   try {
-    camera = await navigator.mediaDevices.getUserMedia({
+    opened = await navigator.mediaDevices.getUserMedia({
       video: { width: { ideal: SENT_WIDTH }, facingMode: "user" },
     });
   } catch (error) {
     throw new Error(`No camera: ${error.message}.`);
   }
+  if (!isNewest()) {
+    release(opened);
+    return;
+  }
+  camera = opened;
   video.srcObject = camera;
   await video.play();
+  if (camera !== opened) return;
   byId("camera").textContent = "Stop the camera";
   byId("minute").hidden = false;
   history = [];
@@ -196,9 +212,13 @@ async function startCamera() {
   connect();
 }
 
+function release(stream) {
+  stream.getTracks().forEach((track) => track.stop());
+}
+
 function stopCamera() {
   if (!camera) return;
-  camera.getTracks().forEach((track) => track.stop());
+  release(camera);
   camera = null;
   socket?.close();
   byId("camera").textContent = "Start the camera";
