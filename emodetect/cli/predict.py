@@ -193,6 +193,8 @@ def predict(
         write = click.echo if rows is None else rows.write
         for line in lines:
             write(line)
+    if output is not None:
+        click.echo(f"{output}: {counts.done:,} photo{'s' * (counts.done != 1)} added", err=True)
     if counts.held:
         click.echo(f"{counts.held:,} left out: {output} holds them", err=True)
     if counts.failed:
