@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from emodetect.cli.model_options import model_options, usable_model
+from emodetect.cli.table_or_json import table_or_json
 
 if TYPE_CHECKING:
     from emodetect.evaluation.runtimes import Comparison
@@ -20,14 +21,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="For each runtime but Keras, which takes all cores. [default: the cores, at most 4]",
 )
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Of the figures; json has all of them.",
-)
+@table_or_json(help="Of the figures; json has all of them.")
 def bench(
     model: str | None,
     labels: str | None,

@@ -6,18 +6,13 @@ import sys
 
 import click
 
+from emodetect.cli.table_or_json import table_or_json
+
 COLORS = {"ok": "green", "absent": "yellow", "broken": "red"}
 
 
 @click.command()
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="json prints a list once all is checked.",
-)
+@table_or_json(help="json prints a list once all is checked.")
 def doctor(output_format: str) -> None:
     """Check this installation: what works, what is absent, and the command that mends it.
 

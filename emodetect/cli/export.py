@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from emodetect.cli.model_options import model_options, usable_model
+from emodetect.cli.table_or_json import table_or_json
 
 if TYPE_CHECKING:
     from emodetect.deploy.comparison import Comparison
@@ -62,13 +63,7 @@ QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
     "MODEL-saved_model, here]",
 )
 @click.option("--force", is_flag=True, help="Replace files that are there.")
-@click.option(
-    "--output-format",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Of the comparison.",
-)
+@table_or_json("--output-format", help="Of the comparison.")
 def export(
     model: str | None,
     labels: str | None,

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import click
 
+from emodetect.cli.table_or_json import table_or_json
+
 
 @click.group(invoke_without_command=True)
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Of the list.",
-)
+@table_or_json(help="Of the list.")
 @click.pass_context
 def models(context: click.Context, output_format: str) -> None:
     """List the models that come with emodetect; `show` prints what is known about one.

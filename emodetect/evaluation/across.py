@@ -14,20 +14,14 @@ import numpy as np
 
 from emodetect.artifact import Metadata
 from emodetect.config import DataConfig
-from emodetect.data.dataset import Dataset, load_for_evaluation
+from emodetect.data.dataset import Dataset
 from emodetect.emotions import canonical_emotion, in_canonical_order
 from emodetect.errors import DataError
 from emodetect.evaluation.evaluate import evaluate_model
 from emodetect.evaluation.intervals import RESAMPLES
 from emodetect.evaluation.predictions import Tta
 from emodetect.evaluation.selection import Selection, select_images
-from emodetect.evaluation.sources import (
-    Faces,
-    is_training_data,
-    open_source,
-    source_config,
-    split_as_in_training,
-)
+from emodetect.evaluation.sources import Faces, load_judged, open_source, source_config
 from emodetect.evaluation.style import INK, new_figure, save_png, styled
 from emodetect.inference.recognizer import EmotionRecognizer
 from emodetect.outputs import make_output_folder
@@ -157,10 +151,9 @@ def _prepare(
     metadata = model.recognizer.metadata
     logger.info("%s on %s", model.name, source.name)
     config = source_config(source.name, metadata, faces=source.faces)
-    dataset = load_for_evaluation(config)
-    same_data = is_training_data(config, metadata)
-    if same_data and split != "all" and "test" not in dataset.splits:
-        dataset = split_as_in_training(f"{model.name} on {source.name}", config, metadata)
+    dataset, same_data = load_judged(
+        config, metadata, split=split, name=f"{model.name} on {source.name}"
+    )
     split = split or ("test" if "test" in dataset.splits else "all")
     excluded = {
         name: open_source(name, metadata, faces=source.faces, option="--exclude-duplicates-of")

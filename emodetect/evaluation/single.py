@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from emodetect.config import load_config
-from emodetect.data.dataset import Dataset, load_for_evaluation
+from emodetect.data.dataset import Dataset
 from emodetect.evaluation.evaluate import Evaluation, evaluate_model
 from emodetect.evaluation.intervals import RESAMPLES
 from emodetect.evaluation.predictions import Tta
@@ -16,11 +16,10 @@ from emodetect.evaluation.selection import Selection, select_images
 from emodetect.evaluation.sources import (
     OWN_DATA,
     Faces,
-    is_training_data,
+    load_judged,
     open_source,
     open_training_data,
     source_config,
-    split_as_in_training,
     training_config,
 )
 from emodetect.inference.recognizer import EmotionRecognizer
@@ -80,15 +79,15 @@ def open_task(
     same_data = False
     if source:
         wanted = source_config(source, metadata, faces=faces, slice_by=slice_by)
-        dataset = load_for_evaluation(wanted)
-        same_data = is_training_data(wanted, metadata)
-        if same_data and split != "all" and "test" not in dataset.splits:
-            dataset = split_as_in_training(source, wanted, metadata, slice_by=slice_by)
-        elif same_data and split == "all":
-            logger.warning("%s: %s", source, SEEN)
+        dataset, same_data = load_judged(
+            wanted, metadata, split=split, name=source, slice_by=slice_by
+        )
     else:
         config = load_config(config_name) if config_name else training_config(metadata)
         dataset = open_training_data(config, metadata, slice_by=slice_by)
+    seen = same_data and split == "all"
+    if seen:
+        logger.warning("%s: %s", source, SEEN)
     split = split or ("test" if "test" in dataset.splits else "all")
     trained_on = {
         name: open_source(name, metadata, faces=faces, option="--exclude-duplicates-of")
@@ -103,7 +102,7 @@ def open_task(
             "data": source or config_name or OWN_DATA,
             "faces": faces,
             "split": split,
-            "seen": same_data and split == "all",
+            "seen": seen,
             "input": [metadata.image_size, metadata.color, metadata.margin],
         },
     )

@@ -129,8 +129,33 @@ def training_config(metadata: Metadata) -> ExperimentConfig:
     return validate_config(metadata.config, origin=metadata.name)
 
 
-def is_training_data(config: DataConfig, metadata: Metadata) -> bool:
-    """Tell whether a model was trained on this data, by its source and place."""
+def load_judged(
+    config: DataConfig,
+    metadata: Metadata,
+    *,
+    split: str | None,
+    name: str,
+    slice_by: tuple[str, ...] = (),
+) -> tuple[Dataset, bool]:
+    """Load the data of `source_config`, and tell whether a model was trained on it.
+
+    A data set of the model's own without a test split has the one that its training took out,
+    unless `split` is "all".
+
+    Args:
+        name: what errors call the data.
+
+    Raises DataError for data that cannot be read, and where the test images cannot be told from
+    those the model was trained on.
+    """
+    dataset = load_for_evaluation(config)
+    same_data = _is_training_data(config, metadata)
+    if same_data and split != "all" and "test" not in dataset.splits:
+        dataset = _split_as_in_training(name, config, metadata, slice_by=slice_by)
+    return dataset, same_data
+
+
+def _is_training_data(config: DataConfig, metadata: Metadata) -> bool:
     data = metadata.config.get("data", {})
     path = data.get("path")
     return bool(
@@ -140,16 +165,9 @@ def is_training_data(config: DataConfig, metadata: Metadata) -> bool:
     )
 
 
-def split_as_in_training(
-    name: str, config: DataConfig, metadata: Metadata, *, slice_by: tuple[str, ...] = ()
+def _split_as_in_training(
+    name: str, config: DataConfig, metadata: Metadata, *, slice_by: tuple[str, ...]
 ) -> Dataset:
-    """Load data that a model was trained on, with the test images that its training took out.
-
-    Args:
-        name: what errors call the data.
-
-    Raises DataError where these cannot be told from those it was trained on.
-    """
     training = training_config(metadata)
     if training.data.faces != config.faces:
         raise DataError(
