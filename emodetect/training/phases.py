@@ -63,6 +63,11 @@ def compile_model(model: keras.Model, phase: Phase, config: ExperimentConfig, st
     # Its variables must be there before a saved state is loaded into them. Under mixed_float16
     # Keras wraps the optimizer, so it is the model's that counts.
     model.optimizer.build(model.trainable_variables)
+    # The metrics' variables too: if the first step had to make them, TensorFlow would trace its
+    # graph a second time, which takes longer than the epochs of a small set.
+    targets = keras.ops.zeros((1, *model.output_shape[1:]))
+    model.compute_metrics(None, targets, targets)
+    model.reset_metrics()
 
 
 def loss_function(training: TrainingConfig) -> keras.losses.Loss:
