@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small import SMALL
+from small import LENET, SMALL
 
 from emodetect.config import ExperimentConfig, load_config
 
@@ -40,7 +40,7 @@ def small_config(
 ) -> ExperimentConfig:
     """A config of three emotions that trains in seconds."""
     output = tmp_path_factory.mktemp("runs") / "small"
-    return load_config(SMALL, [*small_overrides, f"output={output}"])
+    return load_config(SMALL, [*small_overrides, *LENET, f"output={output}"])
 
 
 @pytest.fixture(scope="session")

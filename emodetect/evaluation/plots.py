@@ -231,13 +231,14 @@ def contact_sheet(
         for images, title in kinds:
             missing = per_emotion - len(images)
             cells += [images, np.full((missing, *images.shape[1:]), 255, np.uint8)]
-            titles += [title] * len(images) + [""] * missing
+            titles += [title] + [""] * (per_emotion - 1)  # a title is wider than an image
     save_png(_grid(np.concatenate(cells), titles, columns=per_emotion), out)
 
 
 def _grid(images: np.ndarray, titles: Sequence[str], *, columns: int, title: str = "") -> Figure:
     rows = -(-len(images) // columns)
-    height = CELL_HEIGHT * rows + HEADING
+    heading = HEADING if title else 0
+    height = CELL_HEIGHT * rows + heading
     # Placed by hand, because working out a layout for so many takes a second.
     figure = Figure(figsize=(CELL_WIDTH * columns, height))
     if title:
@@ -250,7 +251,7 @@ def _grid(images: np.ndarray, titles: Sequence[str], *, columns: int, title: str
             "left": 0.01,
             "right": 0.99,
             "bottom": 0.02 / height,
-            "top": 1 - (HEADING + CAPTION) / height,
+            "top": 1 - (heading + CAPTION) / height,
             "wspace": 0.05,
             "hspace": CAPTION / (CELL_HEIGHT - CAPTION),
         },
@@ -259,5 +260,5 @@ def _grid(images: np.ndarray, titles: Sequence[str], *, columns: int, title: str
         axes.axis("off")
     for axes, image, caption in zip(grid.flat, images, titles, strict=False):
         axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(caption, fontsize=8, loc="center")
+        axes.set_title(caption, fontsize=8, loc="left")
     return figure
