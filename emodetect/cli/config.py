@@ -17,9 +17,10 @@ def list_presets() -> None:
     """Print each preset's name and what it is."""
     from emodetect.config import preset_names, preset_text
 
-    for name in preset_names():
+    names = preset_names()
+    for name in names:
         first_line = preset_text(name).splitlines()[0].lstrip("# ")
-        click.echo(f"{name:<24} {first_line}")
+        click.echo(f"{name:<{max(map(len, names))}}  {first_line}")
 
 
 @config.command()

@@ -4,10 +4,10 @@
 
 Clients ask in a closed loop, each with one of the same drawn photos (640x480, one face, JPEG). The
 recogniser alone decodes and analyses those in a process of its own: in one loop that may use all
-cores, and in a loop for each core, with one core each; the faster way counts. What it could do
-beside the clients is its speed less the share of the cores that they take; `served` is the
-server's speed divided by that. Seconds of the processor for a photo tell the same without
-depending on what else the machine does.
+cores, or in a loop for each core, with one core each, whichever a trial shows to be faster. Both
+sides are measured in turns, so that a machine that grows slower or faster does so for both. What
+the recogniser could do beside the clients is its speed less the share of the cores that they take;
+`served` is the server's speed divided by that.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from emodetect.inference.photos import usable_cores
 
 PHOTOS = 24
 QUEUE = 32
+ROUNDS = 6
+TRIAL_S = 5.0
 ALONE = """
 import sys, threading, time
 from pathlib import Path
@@ -81,10 +83,14 @@ def main() -> None:
     cores = usable_cores()
     with TemporaryDirectory() as folder:
         photos = draw_photos(Path(folder))
-        alone = max(recognise(loops, arguments.seconds / 2, folder) for loops in {1, cores})
-        print(f"recogniser alone: {alone[0]:.1f} photos/s, {alone[1] * 1000:.1f} ms of CPU each")
+        loops = max({1, cores}, key=lambda loops: recognise(loops, TRIAL_S, folder).speed)
         with server() as (process, port):
-            measure(process, port, photos, arguments.clients, arguments.seconds, alone, cores)
+            asyncio.run(ask(port, photos, arguments.clients, TRIAL_S))  # to warm up
+            alone, served = [], Served()
+            for _ in range(ROUNDS):
+                alone.append(recognise(loops, arguments.seconds / ROUNDS, folder))
+                serve(served, process, port, photos, arguments.clients, arguments.seconds / ROUNDS)
+            report(alone, served, arguments.clients)
             overload(process, port, photos, arguments.too_many, arguments.seconds)
 
 
@@ -100,12 +106,19 @@ def draw_photos(folder: Path) -> list[bytes]:
     return photos
 
 
-def recognise(loops: int, seconds: float, folder: str) -> tuple[float, float]:
-    """Return the recogniser's photos a second, and its seconds of the processor for each."""
+@dataclass
+class Alone:
+    """The recogniser's photos a second, and its seconds of the processor for each."""
+
+    speed: float
+    cpu_s: float
+
+
+def recognise(loops: int, seconds: float, folder: str) -> Alone:
+    """Run the recogniser alone, in so many loops."""
     command = [sys.executable, "-c", ALONE, str(loops), str(seconds), folder]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    speed, cpu = map(float, done.stdout.split())
-    return speed, cpu
+    return Alone(*map(float, done.stdout.split()))
 
 
 @contextmanager
@@ -125,30 +138,54 @@ def server() -> Iterator[tuple[subprocess.Popen[str], int]]:
         process.wait()
 
 
-def measure(
+@dataclass
+class Served:
+    """What all rounds with the server came to; seconds on the clock and of the processor."""
+
+    load: Load = field(default_factory=Load)
+    taken_s: float = 0.0
+    cpu_s: float = 0.0
+    clients_cpu_s: float = 0.0
+
+
+def serve(
+    served: Served,
     process: subprocess.Popen[str],
     port: int,
     photos: list[bytes],
     clients: int,
     seconds: float,
-    alone: tuple[float, float],
-    cores: int,
 ) -> None:
-    """Print the server's speed and latency beside the recogniser's."""
-    asyncio.run(ask(port, photos, clients, min(5.0, seconds)))  # to warm up
+    """Let clients ask for some seconds, and add up what they saw."""
     cpu_s, own_cpu_s = cpu_of(process.pid), time.process_time()
     load, taken_s = asyncio.run(ask(port, photos, clients, seconds))
-    cpu_s, own_cpu_s = cpu_of(process.pid) - cpu_s, time.process_time() - own_cpu_s
-    answered = len(load.seconds)
-    possible = alone[0] * (1 - own_cpu_s / (cores * taken_s))
-    median_s, p99_s = np.percentile(load.seconds, [50, 99])
+    served.cpu_s += cpu_of(process.pid) - cpu_s
+    served.clients_cpu_s += time.process_time() - own_cpu_s
+    served.taken_s += taken_s
+    served.load.statuses += load.statuses
+    served.load.seconds += load.seconds
+
+
+def report(alone: list[Alone], served: Served, clients: int) -> None:
+    """Print the server's speed and latency beside the recogniser's."""
+    cores, seconds = usable_cores(), served.load.seconds
+    alone_speed = float(np.mean([one.speed for one in alone]))
+    alone_cpu_s = float(np.mean([one.cpu_s for one in alone]))
+    speed, cpu_s = len(seconds) / served.taken_s, served.cpu_s / len(seconds)
+    clients_share = served.clients_cpu_s / served.taken_s / cores
+    possible = alone_speed * (1 - clients_share)
+    each = ", ".join(f"{one.speed:.1f}" for one in alone)
+    median_s, p99_s = np.percentile(seconds, [50, 99])
     print(
-        f"{clients} clients: {dict(load.statuses)}, {answered / taken_s:.1f} photos/s, "
-        f"{cpu_s / answered * 1000:.1f} ms of CPU each "
-        f"(recogniser / server {alone[1] * answered / cpu_s:.1%}); "
-        f"clients took {own_cpu_s / taken_s:.2f} cores of {cores}"
+        f"recogniser alone: {alone_speed:.1f} photos/s ({each}), "
+        f"{alone_cpu_s * 1000:.1f} ms of the processor each"
     )
-    print(f"  served: {answered / taken_s / possible:.1%} of the {possible:.1f} that are possible")
+    print(
+        f"{clients} clients, {served.taken_s:.0f} s: {dict(served.load.statuses)}, "
+        f"{speed:.1f} photos/s, {cpu_s * 1000:.1f} ms of the processor each; "
+        f"the clients took {clients_share:.1%} of {cores} cores"
+    )
+    print(f"  served: {speed / possible:.1%} of the {possible:.1f} photos/s that are possible")
     print(
         f"  median {median_s * 1000:.0f} ms, 99 % under {p99_s * 1000:.0f} ms: "
         f"{p99_s / median_s:.2f} times the median"
