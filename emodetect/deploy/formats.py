@@ -83,23 +83,20 @@ def write_tflite(network: Network, quantize: str, path: Path) -> None:
 def _flatbuffer(network: Network, quantize: str) -> bytes:
     import tensorflow as tf
 
-    from emodetect.training.compile import compile_to_litert
+    from emodetect.training.compile import litert_converter
 
-    settings: dict[str, Any] = {}
+    # Microcontrollers, for which int8 is, have no free sizes.
+    converter = litert_converter(network.model, batch_size=1 if quantize == "int8" else None)
     if quantize != "none":
-        settings["optimizations"] = [tf.lite.Optimize.DEFAULT]
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
-        settings["target_spec"] = {"supported_types": [tf.float16]}
+        converter.target_spec.supported_types = [tf.float16]
     if network.calibration is not None:
-        settings |= {
-            "representative_dataset": functools.partial(_calibration, network.calibration),
-            "target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]},
-            "inference_input_type": tf.uint8,
-            "inference_output_type": tf.uint8,
-            # Microcontrollers have no free sizes.
-            "input_signature": [tf.TensorSpec((1, *network.model.input_shape[1:]), tf.float32)],
-        }
-    return compile_to_litert(network.model, **settings)
+        converter.representative_dataset = functools.partial(_calibration, network.calibration)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.uint8
+    flatbuffer: bytes = converter.convert()
+    return flatbuffer
 
 
 def _calibration(crops: np.ndarray) -> Iterator[list[np.ndarray]]:
