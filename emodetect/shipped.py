@@ -10,6 +10,9 @@ from pathlib import Path
 from emodetect.errors import ModelError
 
 DEFAULT_MODEL = "fer2013"
+# By what names people know the images and labels that taught the shipped models; their configs
+# name manifests made of them.
+TRAINED_ON = {"fer2013": "FER2013", "ferplus": "FER2013 with FER+ votes"}
 
 
 def shipped_models() -> dict[str, Path]:

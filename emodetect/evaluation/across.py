@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from emodetect.artifact import Metadata
 from emodetect.config import DataConfig
 from emodetect.data.dataset import Dataset
 from emodetect.emotions import canonical_emotion, in_canonical_order
@@ -25,6 +24,7 @@ from emodetect.evaluation.sources import Faces, load_judged, open_source, source
 from emodetect.evaluation.style import INK, new_figure, save_png, styled
 from emodetect.inference.recognizer import EmotionRecognizer
 from emodetect.outputs import make_output_folder
+from emodetect.shipped import TRAINED_ON
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,8 @@ class Cell:
 
     Attributes:
         model: its name.
-        trained_on: the data of its training, as SOURCE:PATH; "unknown" for a foreign model.
+        trained_on: the data of its training, as SOURCE:PATH; its name for a shipped model,
+            "unknown" for a foreign one.
         data: what it is tested on, as SOURCE:PATH.
         split: "train", "val", "test" or "all".
         faces: how the images were framed, "whole" or "detect".
@@ -133,9 +134,11 @@ def evaluate_across(
     return [_evaluate(task, tta=tta, bootstrap=bootstrap) for task in tasks]
 
 
-def trained_on(metadata: Metadata) -> str:
-    """Return what a model was trained on, as SOURCE:PATH; "unknown" for one from elsewhere."""
-    data = metadata.config.get("data")
+def trained_on(model: NamedModel) -> str:
+    """Return what a model was trained on; see `Cell`."""
+    if model.name in TRAINED_ON:
+        return TRAINED_ON[model.name]
+    data = model.recognizer.metadata.config.get("data")
     if not data:
         return "unknown"
     return f"{data['source']}:{data['path']}" if data.get("path") else str(data["source"])
@@ -183,7 +186,7 @@ def _evaluate(task: _Task, *, tta: Tta | None, bootstrap: int) -> Cell:
     labels = task.dataset.labels[task.dataset.indices(task.split)]
     return Cell(
         model=task.model.name,
-        trained_on=trained_on(task.model.recognizer.metadata),
+        trained_on=trained_on(task.model),
         data=task.source.name,
         split=task.split,
         faces=task.config.faces,
