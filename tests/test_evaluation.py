@@ -24,6 +24,7 @@ from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
 from emodetect.evaluation.intervals import bootstrap_intervals
 from emodetect.evaluation.metrics import compute_metrics
+from emodetect.evaluation.plots import precision_recall
 from emodetect.evaluation.predictions import (
     Predictions,
     batch_size_difference,
@@ -237,6 +238,24 @@ def test_many_mistakes_fit_a_picture(tmp_path: Path) -> None:
     assert metrics["accuracy"] == 0
     _write_report(colour, metrics, tmp_path)
     _assert_report(tmp_path)
+
+
+def test_the_names_of_a_weak_models_curves_can_be_read() -> None:
+    """The legend stands where the curves are not, also where they run along the bottom."""
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(7), 280)
+    emotions = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+    figure = precision_recall(
+        _predictions([number % 7 for number in range(280)], probabilities.tolist(), emotions)
+    )
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    legend = axes.get_legend()
+    assert legend is not None
+    area = legend.get_window_extent()
+    points = np.concatenate(
+        [line.get_transform().transform(line.get_xydata()) for line in axes.lines]
+    )
+    assert not any(area.contains(x, y) for x, y in points)
 
 
 class _ReadsPixels:

@@ -104,7 +104,7 @@ def roc(predictions: Predictions) -> Figure:
         )
     axes.set_xlabel("false positive rate")
     axes.set_ylabel("true positive rate")
-    _finish_curves(axes, title="ROC", legend="lower right")
+    _finish_curves(axes, title="ROC")
     return figure
 
 
@@ -125,7 +125,7 @@ def precision_recall(predictions: Predictions) -> Figure:
     axes.set_xlabel("recall")
     axes.set_ylabel("precision")
     axes.set_ylim(0, 1.02)
-    _finish_curves(axes, title="precision by recall", legend="lower left")
+    _finish_curves(axes, title="precision by recall")
     return figure
 
 
@@ -141,12 +141,12 @@ def _one_against_the_rest(
     return found
 
 
-def _finish_curves(axes: Any, *, title: str, legend: str) -> None:
+def _finish_curves(axes: Any, *, title: str) -> None:
     axes.set_xlim(-0.01, 1.01)
     axes.set_title(f"{title}, one emotion against the rest")
     axes.grid()
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc=legend, fontsize=9)
+        axes.legend(loc="best", fontsize=9)  # those of a weak model run elsewhere
 
 
 @styled()
