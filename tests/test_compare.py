@@ -245,6 +245,18 @@ def test_an_emotion_that_one_model_lacks_has_no_empty_row(tmp_path: Path) -> Non
     assert words.count("contempt") == 1
 
 
+def test_left_out_images_are_told_of_the_right_model(tmp_path: Path) -> None:
+    """Where one of three has fewer images, the page names the two that lose some."""
+    trio = [_answers([0, 1], [0, 1])] * 3
+    told = {"left_out": [3, 0, 5], "settings": ["faces"] * 3, "changed": []}
+    comparison = {**compare_models(["A", "B", "C"], trio, resamples=100), **told}
+    page, _ = write_comparison(comparison, trio, tmp_path / "out", images="none")
+    words = assert_self_contained(page.read_text(encoding="utf-8")).words
+    assert "A: 3 images" in words
+    assert "B: " not in words
+    assert "C: 5 images" in words
+
+
 def test_pictures_of_data_that_changed_are_not_shown(
     reports: tuple[Path, Path], tmp_path: Path
 ) -> None:
