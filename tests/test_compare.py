@@ -271,16 +271,17 @@ def test_pictures_of_data_that_changed_are_not_shown(
 
 
 def test_how_each_was_judged_is_told(reports: tuple[Path, Path], tmp_path: Path) -> None:
-    """Print and page tell data, split and augmentation, and that the data changed in between."""
+    """Print and page tell how each was judged, and that the data changed in between."""
     metrics = json.loads((reports[0] / "metrics.json").read_text(encoding="utf-8"))
-    metrics |= {"tta": "flip", "fingerprint": "of other images"}
+    metrics |= {"tta": "flip", "seen": True, "fingerprint": "of other images"}
     (reports[1] / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     result = _compare(*reports, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.exception
     page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
     words = assert_self_contained(page).words
     data = f"folder:{tmp_path / 'faces'}, split all"
-    for told in (f"{data}, test-time augmentation flip", "was not the same"):
+    how = f"{data}, test-time augmentation flip, most of it seen in training"
+    for told in (how, "was not the same"):
         assert told in words
         assert told in result.output
     assert result.stdout.count(data) == 2

@@ -648,8 +648,10 @@ def test_test_images_that_were_trained_on_are_refused(
         dataset={"fingerprint": trained.fingerprint},
     )
     assert open_training_data(config, metadata).fingerprint == trained.fingerprint
-    with pytest.raises(DataError, match="have changed"):
-        open_training_data(config.model_copy(update={"seed": 1}), metadata)
+    elsewhere = config.data.model_copy(update={"path": faces / ".." / "faces"})
+    for data in (config.data, elsewhere):  # one place, however it is written
+        with pytest.raises(DataError, match="have changed"):
+            open_training_data(config.model_copy(update={"seed": 1, "data": data}), metadata)
 
     # Named by the user, it is the same data.
     own = SimpleNamespace(metadata=metadata)
@@ -657,6 +659,11 @@ def test_test_images_that_were_trained_on_are_refused(
     assert kept.told["split"] == "test"
     assert not kept.told["seen"]
     assert len(kept.selection.members) == len(trained.indices("test"))
+    assert not open_task("mine", own).told["seen"]
+    assert not open_task("mine", own, split="val").told["seen"]
     assert "trained on most of these" not in caplog.text
-    assert open_task("mine", own, source=f"folder:{faces}", split="all").told["seen"]
-    assert "trained on most of these" in caplog.text
+    for split in ("train", "all"):
+        for source in (None, f"folder:{faces}"):
+            caplog.clear()
+            assert open_task("mine", own, source=source, split=split).told["seen"]
+            assert "trained on most of these" in caplog.text

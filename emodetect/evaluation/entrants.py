@@ -52,6 +52,7 @@ class Entrant:
             f"{self.told['data']}, split {self.told.get('split')}"
             + (f", faces {faces}" if faces else "")
             + (f", test-time augmentation {tta}" if tta else "")
+            + (", most of it seen in training" if self.told.get("seen") else "")
         )
 
 

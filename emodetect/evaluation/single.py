@@ -16,6 +16,7 @@ from emodetect.evaluation.selection import Selection, select_images
 from emodetect.evaluation.sources import (
     OWN_DATA,
     Faces,
+    is_training_data,
     load_judged,
     open_source,
     open_training_data,
@@ -27,8 +28,8 @@ from emodetect.inference.recognizer import EmotionRecognizer
 logger = logging.getLogger(__name__)
 
 SEEN = (
-    "The model was trained on most of these images, and will do worse on others. Without "
-    "--split all it is judged on those that its training took out."
+    "The model was trained on most of these images, and will do worse on others: judge it on "
+    "images kept apart, such as those that its training took out (--split test)."
 )
 
 
@@ -76,7 +77,6 @@ def open_task(
         ConfigError: for a config that cannot be used.
     """
     metadata = recognizer.metadata
-    same_data = False
     if source:
         wanted = source_config(source, metadata, faces=faces, slice_by=slice_by)
         dataset, same_data = load_judged(
@@ -85,10 +85,12 @@ def open_task(
     else:
         config = load_config(config_name) if config_name else training_config(metadata)
         dataset = open_training_data(config, metadata, slice_by=slice_by)
-    seen = same_data and split == "all"
-    if seen:
-        logger.warning("%s: %s", source, SEEN)
+        same_data = is_training_data(config.data, metadata)
+    data = source or config_name or OWN_DATA
     split = split or ("test" if "test" in dataset.splits else "all")
+    seen = same_data and split in ("train", "all")
+    if seen:
+        logger.warning("%s: %s", data, SEEN)
     trained_on = {
         name: open_source(name, metadata, faces=faces, option="--exclude-duplicates-of")
         for name in exclude_duplicates_of
@@ -99,7 +101,7 @@ def open_task(
         selection=select_images(dataset, split, emotions=emotions, trained_on=trained_on),
         told={
             "model": model,
-            "data": source or config_name or OWN_DATA,
+            "data": data,
             "faces": faces,
             "split": split,
             "seen": seen,

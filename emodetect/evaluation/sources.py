@@ -107,13 +107,11 @@ def open_training_data(
             f"{config.data.source}."
         )
     dataset = load_dataset(config.data.model_copy(update=of_model), seed=config.seed)
-    trained_on = metadata.config.get("data", {}).get("path")
-    same_place = trained_on is not None and str(config.data.path) == trained_on
     changed = dataset.fingerprint != metadata.dataset.get("fingerprint")
-    if "test" in dataset.carved and same_place and changed:
+    if "test" in dataset.carved and changed and is_training_data(config.data, metadata):
         raise DataError(
-            f"{trained_on}: data or seed have changed since the model was trained, so that its "
-            "test images cannot be told from those it was trained on. Evaluate it on images "
+            f"{config.data.path}: data or seed have changed since the model was trained, so that "
+            "its test images cannot be told from those it was trained on. Evaluate it on images "
             "kept apart: --data folder:PATH --split all."
         )
     return dataset
@@ -127,6 +125,17 @@ def training_config(metadata: Metadata) -> ExperimentConfig:
             "--data SOURCE:PATH or --config FILE."
         )
     return validate_config(metadata.config, origin=metadata.name)
+
+
+def is_training_data(config: DataConfig, metadata: Metadata) -> bool:
+    """Tell whether a model was trained on the data of a config, however its path is written."""
+    data = metadata.config.get("data", {})
+    path = data.get("path")
+    return bool(
+        data.get("source") == config.source
+        and (path is None) == (config.path is None)
+        and (config.path is None or Path(path).resolve() == config.path.resolve())
+    )
 
 
 def load_judged(
@@ -149,20 +158,10 @@ def load_judged(
     those the model was trained on.
     """
     dataset = load_for_evaluation(config)
-    same_data = _is_training_data(config, metadata)
+    same_data = is_training_data(config, metadata)
     if same_data and split != "all" and "test" not in dataset.splits:
         dataset = _split_as_in_training(name, config, metadata, slice_by=slice_by)
     return dataset, same_data
-
-
-def _is_training_data(config: DataConfig, metadata: Metadata) -> bool:
-    data = metadata.config.get("data", {})
-    path = data.get("path")
-    return bool(
-        data.get("source") == config.source
-        and (path is None) == (config.path is None)
-        and (config.path is None or Path(path).resolve() == config.path.resolve())
-    )
 
 
 def _split_as_in_training(
