@@ -435,6 +435,8 @@ def test_a_manifest_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
         (b"path,label\na.png\n", r"line 2: expected 2 values"),
         (b"path,emotion\na.png,sad\n", r"missing: label; the first line has: path, emotion"),
         (b"", r"missing: path, label; the first line has: nothing"),
+        (b"path,label,label\na.png,sad,happy\n", r"expected one column 'label', got 2"),
+        (b"path,split,label,split\na.png,train,sad,test\n", r"expected one column 'split', got 2"),
         (b"path,label\n", r"no labelled image"),
         ("path,label\né.png,sad\n".encode("latin-1"), r"m\.csv: expected a csv file in UTF-8"),
         (b'path,label\n"' + b"a" * 200_000 + b'",sad\n', r"m\.csv: expected a csv file: "),

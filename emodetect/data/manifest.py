@@ -104,12 +104,18 @@ def open_csv(path: Path) -> Iterator[TextIO]:
 
 
 def require_columns(path: Path, found: object, wanted: tuple[str, ...]) -> None:
-    """Raise DataError where the csv lacks one of the `wanted` columns."""
+    """Raise DataError where the csv lacks one of the `wanted` columns, or has it twice."""
     columns = list(found) if isinstance(found, list | tuple) else []
     if missing := [name for name in wanted if name not in columns]:
         raise DataError(
             f"{path}: expected the columns {', '.join(wanted)}; missing: {', '.join(missing)}; "
             f"the first line has: {', '.join(columns)[:200] or 'nothing'}."
+        )
+    # Only one would be read. A split is read wherever there is one.
+    if repeated := [name for name in (*wanted, "split") if columns.count(name) > 1]:
+        raise DataError(
+            f"{path}: expected one column {repeated[0]!r}, got {columns.count(repeated[0])}; "
+            "rename or remove the others."
         )
 
 
