@@ -287,6 +287,20 @@ def test_how_each_was_judged_is_told(reports: tuple[Path, Path], tmp_path: Path)
     assert result.stdout.count(data) == 2
 
 
+def test_other_images_by_the_same_names_are_told(
+    reports: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Data sets that number their images alike are paired with a warning; copies of one without."""
+    metrics = json.loads((reports[0] / "metrics.json").read_text(encoding="utf-8"))
+    metrics["data"] = "folder:copy"
+    for fingerprint, warned in ((metrics["fingerprint"], False), ("of other images", True)):
+        metrics["fingerprint"] = fingerprint
+        (reports[1] / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+        result = _compare(*reports, "--out", tmp_path / "out", "--force")
+        assert result.exit_code == 0, result.exception
+        assert ("folder:copy" in result.stderr and "are not the same" in result.stderr) is warned
+
+
 def test_compare_takes_a_run(artifact: Path, tmp_path: Path) -> None:
     """A run folder without a report is evaluated on its own test split."""
     result = _compare(artifact.parent, artifact.parent, "--out", tmp_path / "out")

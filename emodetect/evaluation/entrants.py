@@ -90,7 +90,7 @@ def open_entrant(folder: Path) -> Entrant:
 
 
 def changed_data(entrants: Sequence[Entrant]) -> list[str]:
-    """Tell which models were judged on data of one name that was not the same at both times."""
+    """Tell which models were judged on data that is not the same, though its images' names are."""
     changed = []
     first: dict[str, Entrant] = {}
     for entrant in entrants:
@@ -98,12 +98,19 @@ def changed_data(entrants: Sequence[Entrant]) -> list[str]:
         if told.get("data", OWN_DATA) == OWN_DATA or "fingerprint" not in told:
             continue
         # Of models that take other sizes or colours the fingerprints always differ.
-        same = str([told.get(key) for key in ("data", "faces", "input")])
-        known = first.setdefault(same, entrant)
-        if told["fingerprint"] != known.told["fingerprint"]:
+        known = first.setdefault(str([told.get(key) for key in ("faces", "input")]), entrant)
+        if told["fingerprint"] == known.told["fingerprint"]:
+            continue
+        if told["data"] == known.told["data"]:
             changed.append(
                 f"{told['data']} was not the same for {known.name} and {entrant.name}: images, "
                 "labels or splits differ. Evaluate them again."
+            )
+        else:
+            changed.append(
+                f"{known.told['data']} ({known.name}) and {told['data']} ({entrant.name}) are not "
+                "the same data: images of one name are paired, but may be others. Evaluate both "
+                "on one."
             )
     return changed
 
