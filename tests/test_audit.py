@@ -318,6 +318,21 @@ def test_the_report_is_whole_safe_and_offline(clean: Path, tmp_path: Path) -> No
     assert all(len(row.hash) == 32 for row in rows)
 
 
+def test_cleaning_is_advised_for_training_images_alone(clean: Path, tmp_path: Path) -> None:
+    """The page tells how many of the flagged images drop_flags takes away: none of val or test."""
+    blank = np.full((48, 48, 3), 90, np.uint8)
+    save(clean / "test/happy/blank.png", blank)
+    write_audit(look(clean), tmp_path / "out")
+    page = (tmp_path / "out" / "audit.html").read_text(encoding="utf-8")
+    assert "All are of val or test, which stay as they are." in page
+    assert "drop_flags = [&#34;blank&#34;]" not in page
+    save(clean / "train/happy/blank.png", blank)
+    write_audit(look(clean), tmp_path / "out", force=True)
+    page = (tmp_path / "out" / "audit.html").read_text(encoding="utf-8")
+    assert "to leave out the 1 of them that are training images" in page
+    assert "drop_flags = [&#34;blank&#34;]" in page
+
+
 def test_a_report_is_not_overwritten(clean: Path, tmp_path: Path) -> None:
     """A folder with files stays as it is without --force, and is checked before the work."""
     out = tmp_path / "out"

@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -287,7 +287,8 @@ def _doubt_sections(audit: Audit) -> Iterator[Section]:
     doubts = audit.doubts
     assert doubts is not None  # who calls asks
     for unseen in (True, False):
-        rows = np.flatnonzero(audit.flags["label_doubtful"] & (doubts.unseen == unseen))
+        flagged = audit.flags["label_doubtful"] & (doubts.unseen == unseen)
+        rows = np.flatnonzero(flagged)
         rows = rows[np.argsort(-doubts.confidence[rows], kind="stable")][:SHOWN_AT_MOST]
         section = _flag_section(
             audit,
@@ -306,16 +307,9 @@ def _doubt_sections(audit: Audit) -> Iterator[Section]:
             + "Shown: those it is surest of.",
             rows,
             [f"model: {doubts.suggested[row]} {doubts.confidence[row]:.0%}" for row in rows],
+            flagged=flagged,
         )
-        count = int((audit.flags["label_doubtful"] & (doubts.unseen == unseen)).sum())
-        yield Section(
-            **{
-                **vars(section),
-                "count": count,
-                "total": count,
-                "key": f"doubtful-{'unseen' if unseen else 'seen'}",
-            }
-        )
+        yield replace(section, key=f"doubtful-{'unseen' if unseen else 'seen'}")
 
 
 def _flag_section(
@@ -325,8 +319,17 @@ def _flag_section(
     meaning: str,
     rows: np.ndarray,
     notes: Sequence[str] = (),
+    *,
+    flagged: np.ndarray | None = None,
 ) -> Section:
-    count = int(audit.flags[key].sum())
+    """Return the finding of a flag, or of some of the images that have it, (n,) bool `flagged`.
+
+    Args:
+        rows: those that are shown, with `notes` of each.
+    """
+    flagged = audit.flags[key] if flagged is None else flagged
+    count = int(flagged.sum())
+    trained_on = int((flagged & ~np.isin(audit.splits, HELD_OUT)).sum())
     shown = [
         _shown(audit, int(row), notes[number] if notes else "") for number, row in enumerate(rows)
     ]
@@ -335,8 +338,10 @@ def _flag_section(
         title,
         count,
         meaning,
-        "Look at them; to leave all of them out of the training images:",
-        (f'drop_flags = ["{key}"]',),
+        f"Look at them; to leave out the {trained_on:,} of them that are training images:"
+        if trained_on
+        else "Look at them. All are of val or test, which stay as they are.",
+        (f'drop_flags = ["{key}"]',) if trained_on else (),
         [[one] for one in shown],
         count,
     )
@@ -355,7 +360,7 @@ def _groups(audit: Audit, groups: np.ndarray, numbers: np.ndarray) -> list[list[
         group = [_shown(audit, row) for row in rows[:SHOWN_OF_A_GROUP]]
         if left > 0:
             last = group[-1]
-            group[-1] = Shown(**{**vars(last), "note": f"and {left:,} more"})
+            group[-1] = replace(last, note=f"and {left:,} more")
         shown.append(group)
     return shown
 
