@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import signal
@@ -24,15 +25,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from serving import serving, started
+from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from emodetect.cli import app as command_line
 from emodetect.data.synthetic import draw_film, draw_scene
-from emodetect.deploy import analysis, uploads
+from emodetect.deploy import analysis, stream, uploads
 from emodetect.deploy.batching import GatheringRuntime
 from emodetect.deploy.limits import FRAME_BYTES, Limits
-from emodetect.deploy.server import create_app
+from emodetect.deploy.server import create_app, open_socket
 from emodetect.errors import EmodetectError, ModelError
 from emodetect.faces.detectors import HaarDetector
 from emodetect.inference.recognizer import EmotionRecognizer
@@ -393,6 +395,26 @@ def test_streams_are_bounded(photo: bytes) -> None:
             assert json.loads(third.recv())["frame"] == 0
 
 
+def test_who_takes_no_answers_keeps_no_stream(
+    photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that sends frames and never reads loses its place after a while."""
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    app = create_app(EmotionRecognizer(threads=1))
+    monkeypatch.setattr(stream, "IDLE_S", 0.3)
+    for name in ("send_json", "close"):
+        monkeypatch.setattr(WebSocket, name, never)
+    with serving(app) as client, stream_of(client) as deaf:
+        for state in ("1.0", "0.0"):
+            while f"emodetect_streams {state}" not in client.get("/metrics").text:
+                with suppress(ConnectionClosed):
+                    deaf.send(photo)
+                time.sleep(0.01)
+
+
 def test_metrics_count_and_name_no_file(client: httpx.Client, photo: bytes) -> None:
     """Requests, images, faces, seconds and the queue are counted; no path of a client's is kept."""
     client.post("/v1/analyze", files=many(("very_private.jpg", photo), ("b", b"text")))
@@ -504,7 +526,7 @@ def test_serving_imports_nothing_heavy() -> None:
         "import sys\n"
         "for name in ('tensorflow', 'keras', 'matplotlib', 'sklearn', 'scipy'):\n"
         "    sys.modules[name] = None\n"
-        "from emodetect.deploy.server import create_app\n"
+        "from emodetect.deploy.server import create_app, open_socket\n"
         "from emodetect import EmotionRecognizer\n"
         "create_app(EmotionRecognizer())\n"
     )
@@ -520,6 +542,16 @@ def test_a_missing_extra_is_told(missing: str, monkeypatch: pytest.MonkeyPatch) 
     result = CliRunner().invoke(command_line, ["serve"])
     assert isinstance(result.exception, EmodetectError)
     assert "pip install 'emodetect[serve]'" in str(result.exception)
+
+
+def test_a_small_answer_is_sent_at_once() -> None:
+    """What comes in several small parts does not wait for acknowledgements between them."""
+    with (
+        open_socket("127.0.0.1", 0) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_strangers_need_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

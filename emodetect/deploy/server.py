@@ -257,12 +257,16 @@ def open_socket(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server(address[:2], family=family)
+        listening = socket.create_server(address[:2], family=family)
     except (OSError, UnicodeError) as error:  # the latter for a name that no host may have
         raise EmodetectError(
             f"{host}:{port}: cannot be listened on: {getattr(error, 'strerror', None) or error}; "
             "choose another with --host or --port."
         ) from None
+    # Else an answer's body waits some 40 ms until the client has acknowledged its header. asyncio
+    # does this for sockets of its own making only.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def is_loopback(listening: socket.socket) -> bool:

@@ -16,7 +16,7 @@ from emodetect.deploy.metrics import Metrics
 from emodetect.errors import EmodetectError
 from emodetect.inference.row_log import tracked_record
 
-# A stream without frames does not keep its place for ever.
+# A stream without frames, or whose answers nobody takes, does not keep its place for ever.
 IDLE_S = 60.0
 # Close codes of RFC 6455.
 NORMAL, NOT_BYTES, TOO_BIG, FAILED, TRY_LATER = 1000, 1003, 1009, 1011, 1013
@@ -46,12 +46,10 @@ class Streams:
         self.metrics.streams.inc()
         try:
             code, reason = await self._serve(socket)
-            await socket.close(code, reason)
-        except WebSocketDisconnect:
-            pass  # the other side is gone already
-        except EmodetectError as error:
-            logging.getLogger(__name__).error("%s", error)
-            await socket.close(FAILED, "the server's model failed")
+            async with asyncio.timeout(IDLE_S):
+                await socket.close(code, reason)
+        except (WebSocketDisconnect, TimeoutError):
+            pass  # the other side is gone already, or takes no answers
         finally:
             self.open -= 1
             self.metrics.streams.dec()
@@ -66,6 +64,9 @@ class Streams:
             if answering.done():  # it ends with an error only
                 answering.result()
             return reading.result()
+        except EmodetectError as error:
+            logging.getLogger(__name__).error("%s", error)
+            return FAILED, "the server's model failed"
         finally:
             for task in (reading, answering):
                 task.cancel()
@@ -77,7 +78,8 @@ class Streams:
             number, time_s, data = await newest.get()
             result = await self.analysis.frame(tracker, data)
             self.metrics.count(len(result.faces), error=result.error)
-            await socket.send_json(_record(number, time_s, result))
+            async with asyncio.timeout(IDLE_S):
+                await socket.send_json(_record(number, time_s, result))
 
 
 async def _read(socket: WebSocket, newest: asyncio.Queue[_Frame]) -> tuple[int, str]:
