@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect, sync_playwright
 from serving import started
 
 from emodetect.data.synthetic import draw_film, draw_scene
@@ -139,11 +139,46 @@ def test_the_camera_outlives_its_server(page: Page) -> None:
         )
         assert painted
         server.kill()
-        expect(page.locator("#status")).to_contain_text("The server is gone")
+        expect(page.locator("#status")).to_contain_text("Trying again")
     with started(port=int(address.rpartition(":")[2])):
         expect(page.locator("#status")).to_have_text("1 face.")
         page.click("#camera")
         expect(page.locator("#status")).to_have_text("The camera is off.")
+
+
+def test_the_camera_asks_for_a_token_that_is_new(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is back with a token is given it, and the camera goes on."""
+    with started() as (_, address):
+        page.goto(address)
+        page.click("#camera")
+        expect(page.locator("#status")).to_have_text("1 face.")
+    monkeypatch.setenv("EMODETECT_TOKEN", TOKEN)
+    with started(port=int(address.rpartition(":")[2])):
+        expect(page.locator("#status")).to_have_text("This server asks for a token.")
+        page.fill("#token", TOKEN)
+        page.keyboard.press("Enter")
+        expect(page.locator("#status")).to_have_text("1 face.")
+        expect(page.locator("#ask")).to_be_hidden()
+
+
+def test_frames_that_are_too_large_are_sent_once(page: Page, address: str) -> None:
+    """A stream that is closed because of its frames turns the camera off and says why."""
+    opened: list[WebSocketRoute] = []
+    page.route_web_socket(
+        "**/v1/stream",
+        lambda one: (
+            opened.append(one),
+            one.on_message(lambda _: one.close(code=1009, reason="expected small frames")),
+        ),
+    )
+    page.goto(address)
+    page.click("#camera")
+    expect(page.locator("#status")).to_have_text("The server says: expected small frames.")
+    expect(page.locator("#camera")).to_have_text("Start the camera")
+    page.wait_for_timeout(2500)
+    assert len(opened) == 1
 
 
 def test_no_camera_stays_on_by_itself(page: Page, address: str) -> None:

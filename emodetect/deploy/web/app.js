@@ -3,6 +3,7 @@
 const byId = (id) => document.getElementById(id);
 const view = byId("view"), timeline = byId("timeline"), video = byId("video");
 const MINUTE_MS = 60_000, RETRY_MS = 2000, LONGEST_WAIT_MS = 10_000, SENT_WIDTH = 640, LONGEST_GAP_MS = 1000;
+const TOO_LARGE = 1009;  // of the codes that a socket is closed with (RFC 6455)
 
 let model = null;
 let camera = null;      // the camera's stream, while it runs
@@ -269,9 +270,35 @@ function connect() {
     clearTimeout(waiting);
     if (camera !== mine) return;
     byId("speed").textContent = "";
-    say(`${event.reason ? `The server says: ${event.reason}.` : "The server is gone."} Trying again …`);
-    setTimeout(() => { if (camera === mine) connect(); }, RETRY_MS);
+    const told = event.reason ? `The server says: ${event.reason}.` : "The server is gone.";
+    if (event.code === TOO_LARGE) {  // as the next frame would be
+      stopCamera();
+      say(told);
+      return;
+    }
+    say(`${told} Trying again …`);
+    setTimeout(reconnect, RETRY_MS, mine);
   });
+}
+
+// A socket is not told why it is refused, as for want of a token; a request is. And the server that
+// is back may have another model.
+async function reconnect(mine) {
+  if (camera !== mine) return;
+  model = null;
+  try {
+    await loadModel();
+    if (camera === mine) connect();
+  } catch (error) {
+    if (camera !== mine) return;
+    if (byId("ask").hidden) {
+      say(`${error.message} Trying again …`);
+      setTimeout(reconnect, RETRY_MS, mine);
+    } else {
+      say(error.message);
+      afterToken = () => reconnect(mine);
+    }
+  }
 }
 
 function note(faces) {
