@@ -173,9 +173,17 @@ def _may_be_transparent(data: bytes) -> bool:
 
 
 def _is_cut_short(data: bytes) -> bool:
-    """Tell whether a JPEG or PNG lacks its end, which OpenCV would fill with grey in silence."""
+    """Tell whether a JPEG or PNG lacks its end, which OpenCV would fill with grey in silence.
+
+    For a chunk of a PNG it would also take as much memory as the chunk claims to need, up to 4 GB.
+    """
     if data[:8] == PNG_SIGNATURE:
-        return b"IEND" not in data
+        position = 8
+        while position + 8 <= len(data):
+            if data[position + 4 : position + 8] == b"IEND":
+                return False
+            position += 12 + int.from_bytes(data[position : position + 4], "big")
+        return True
     if data[:2] != b"\xff\xd8":
         return False
     # The end marker is looked for behind the header segments: an EXIF thumbnail has one too.

@@ -238,6 +238,17 @@ def test_a_file_that_lacks_its_last_bytes_is_refused(tmp_path: Path, kind: str) 
         read_image(file)
 
 
+def test_a_chunk_larger_than_its_file_is_refused(tmp_path: Path) -> None:
+    """A small PNG that announces 4 GB of pixels is told to be cut short; a decoder would take as
+    much memory."""
+    data = _noisy("PNG")
+    at = data.index(b"IDAT")
+    file = tmp_path / "photo.png"
+    file.write_bytes(data[: at - 4] + b"\xff\xff\xff\xff" + data[at:])
+    with pytest.raises(ImageError, match="cut short"):
+        read_image(file)
+
+
 def test_a_cut_photo_with_a_thumbnail_is_refused(tmp_path: Path) -> None:
     """The end marker of the thumbnail inside a photo is not taken for the photo's own end."""
     thumbnail = _noisy("JPEG", quality=20)
@@ -293,7 +304,7 @@ def test_a_progressive_photo_that_is_cut_is_refused(tmp_path: Path) -> None:
         (b"\xff\xd8", "cut short"),
         (b"\xff\xd8\xff\xd9", "not an image"),
         (b"\x89PNG\r\n\x1a\n", "cut short"),
-        (b"\x89PNG\r\n\x1a\nIEND", "not an image"),
+        (b"\x89PNG\r\n\x1a\nIEND", "cut short"),
         (b"RIFF\x00\x00\x00\x00WEBPVP8X", "not an image"),
         (b"BM", "not an image"),
         (b"II*\x00", "not an image"),
