@@ -40,6 +40,11 @@ def findings_of(probe: str) -> list[Finding]:
         return list(checks._findings_of(probe, process))
 
 
+def test_every_probe_is_run() -> None:
+    """The names of the probes, which are told without loading any, are those that there are."""
+    assert tuple(probes.PROBES) == checks.PROBES
+
+
 def test_a_sound_installation_has_nothing_broken() -> None:
     """Here, where the suite runs, all that must work works, and the exit status says so."""
     done = CliRunner().invoke(app, ["doctor", "--format", "json"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import signal
 import socket
@@ -24,6 +25,7 @@ import httpx
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from serving import serving, started
 from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -552,6 +554,24 @@ def test_a_small_answer_is_sent_at_once() -> None:
         listening.accept()[0] as accepted,
     ):
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_what_clients_send_wrongly_is_not_logged() -> None:
+    """Text that is no Unicode and a damaged image leave not a line where the server was started."""
+    file = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(file, "TIFF")
+    samples = struct.pack("<HHI", 277, 3, 1)  # the tag, the type and the number of its values
+    damaged = file.getvalue().replace(samples + b"\x03", samples + b"\xff")
+    assert damaged != file.getvalue()
+    with started() as (process, address):
+        assert httpx.post(f"{address}/v1/analyze", content=damaged).status_code == 422
+        with connect(f"{address.replace('http', 'ws')}/v1/stream", proxy=None) as stream:
+            stream.send(b"\xff", text=True)
+            with pytest.raises(ConnectionClosed):
+                stream.recv()
+        process.terminate()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
 
 
 def test_strangers_need_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -299,11 +299,18 @@ def serve(
         workers=workers,
     )
     # What clients send wrongly is told to them; in a log it would only fill the disk.
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    for name in ("python_multipart", "PIL"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("uvicorn.error").addFilter(_is_not_of_a_clients_text)
     warnings.filterwarnings("ignore", module="PIL")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     with quiet_libraries():  # decoders complain there of each damaged image
         _run(app, listening, limits)
+
+
+def _is_not_of_a_clients_text(record: logging.LogRecord) -> bool:
+    """Leave out a WebSocket's text that is not UTF-8, for which uvicorn logs a traceback."""
+    return not record.getMessage().startswith("Invalid UTF-8 sequence")
 
 
 def _run(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
