@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ def fake_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def make(name: str, code: str) -> None:
         (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
 
     return make
 
@@ -82,6 +83,15 @@ def test_tensorflow_that_cannot_be_loaded_is_told(fake_module) -> None:
     fake_module("tensorflow", "raise RuntimeError('two protobufs')")
     assert "two protobufs" in broken(findings_of("tensorflow"))["tensorflow"].detail
     assert not broken(findings_of("models"))
+
+
+@pytest.mark.parametrize(("module", "package"), [("PIL", "pillow"), ("sklearn", "scikit-learn")])
+def test_a_package_that_cannot_be_loaded_is_told(module: str, package: str, fake_module) -> None:
+    """A package of the right version that is broken is told by the name that pip knows."""
+    fake_module(module, "raise ImportError('half of it is of another version')")
+    found = broken(findings_of("packages"))
+    assert "of another version" in found[package].detail
+    assert found[package].mend.endswith(f"--force-reinstall {package}")
 
 
 def test_a_probe_without_an_answer_is_stopped(fake_module, monkeypatch: pytest.MonkeyPatch) -> None:

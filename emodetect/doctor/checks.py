@@ -31,7 +31,7 @@ OPENCV_WHEELS = (
     "opencv-python-headless",
     "opencv-contrib-python-headless",
 )
-PROBES = ("opencv", "models", "tensorflow")
+PROBES = ("packages", "opencv", "models", "tensorflow")
 PIP = "python -m pip"
 
 

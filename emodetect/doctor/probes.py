@@ -5,6 +5,8 @@ A library that cannot be loaded, or that ends the process, then costs only its o
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import os
 import re
@@ -20,6 +22,17 @@ from emodetect.errors import EmodetectError, first_line
 
 REINSTALL_OPENCV = f"{PIP} install --force-reinstall 'opencv-python<5'"
 CUDA = f"with an NVIDIA card: {PIP} install 'tensorflow[and-cuda]'"
+# By the module that loads what of a package may be broken; the other probes load the rest.
+PACKAGES = {
+    "jinja2": "jinja2",
+    "matplotlib.pyplot": "matplotlib",
+    "PIL.Image": "pillow",
+    "pydantic": "pydantic",
+    "rich": "rich",
+    "scipy.optimize": "scipy",
+    "sklearn.metrics": "scikit-learn",
+    "tomli_w": "tomli-w",
+}
 # Of Debian and Ubuntu, by the file that OpenCV's wheel needs from the system.
 SYSTEM_PACKAGES = {
     "libGL.so.1": "libgl1",
@@ -30,6 +43,22 @@ SYSTEM_PACKAGES = {
     "libXext.so.6": "libxext6",
     "libxcb.so.1": "libxcb1",
 }
+
+
+def packages() -> Iterator[Finding]:
+    """Load the smaller packages; tells of those alone that are installed and broken."""
+    for module, package in PACKAGES.items():
+        if importlib.util.find_spec(module.partition(".")[0]) is None:
+            continue  # told by its version already
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            yield Finding(
+                name=package,
+                status="broken",
+                detail=unforeseen(error),
+                mend=f"{PIP} install --force-reinstall {package}",
+            )
 
 
 def opencv() -> Iterator[Finding]:
@@ -184,6 +213,7 @@ def _display() -> Finding:
 
 
 PROBES: dict[str, Callable[[], Iterator[Finding]]] = {
+    "packages": packages,
     "opencv": opencv,
     "models": models,
     "tensorflow": tensorflow,
