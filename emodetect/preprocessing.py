@@ -92,6 +92,23 @@ def check_pixels(data: bytes, *, most: int) -> None:
         )
 
 
+def check_image(image: np.ndarray) -> None:
+    """Raise ImageError for anything but a (height, width, 3) uint8 image with pixels.
+
+    OpenCV would take some of them, such as floats from 0 to 1, and the model would see black.
+    """
+    if not isinstance(image, np.ndarray):
+        got = type(image).__name__
+    elif image.dtype == np.uint8 and image.shape[2:] == (3,) and image.size:
+        return
+    else:
+        got = f"shape {image.shape}, {image.dtype}"
+    raise ImageError(
+        f"expected a BGR image (height, width, 3), uint8 from 0 to 255, got {got}; "
+        "emodetect.preprocessing.read_image gives one"
+    )
+
+
 def to_input(image: np.ndarray, *, size: int, color: Color) -> np.ndarray:
     """Turn a face crop into the pixels that a model takes.
 
@@ -106,7 +123,11 @@ def to_input(image: np.ndarray, *, size: int, color: Color) -> np.ndarray:
 
     Returns:
         (size, size, 1 or 3) uint8, gray or RGB.
+
+    Raises:
+        ImageError: for anything but such an image; see `check_image`.
     """
+    check_image(image)
     code = cv2.COLOR_BGR2GRAY if color == "gray" else cv2.COLOR_BGR2RGB
     pixels = cv2.cvtColor(image, code)
     height, width = pixels.shape[:2]

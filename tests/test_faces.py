@@ -8,6 +8,7 @@ import pytest
 
 from emodetect.data.synthetic import draw_scene
 from emodetect.emotions import EMOTIONS
+from emodetect.errors import ImageError
 from emodetect.faces.boxes import Box
 from emodetect.faces.detectors import SCAN_SIDE, HaarDetector, WholeImage, open_detector
 from emodetect.faces.framing import crop_face
@@ -158,3 +159,10 @@ def test_a_margin_at_the_corner_is_filled_up_too() -> None:
     assert np.array_equal(crop[2:, 2:], _ramp()[:12, :12])
     assert (crop[:2, 2:, 1] == 0).all()
     assert (crop[2:, :2, 0] == 0).all()
+
+
+@pytest.mark.parametrize("box", [(30, 0, 5, 5), (-40, -40, 20, 20), (5, 5, 0, 10), (5, 5, -3, 4)])
+def test_a_box_without_a_pixel_is_told(box: Box) -> None:
+    """A box outside the picture, or without a side, is an error, and does not end the process."""
+    with pytest.raises(ImageError, match=r"inside the image of 30x20, got \("):
+        crop_face(_ramp(), box, margin=0.2)

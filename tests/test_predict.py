@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from emodetect.artifact import read_artifact
 from emodetect.cli import app
 from emodetect.data.synthetic import Scene, draw_face, draw_scene
-from emodetect.errors import EmodetectError
+from emodetect.errors import EmodetectError, ImageError
 from emodetect.inference.photo_search import find_photos
 from emodetect.inference.photos import PhotoOptions, analyze_photos
 from emodetect.inference.recognizer import EmotionRecognizer
@@ -674,3 +674,43 @@ def test_what_is_no_plain_file_does_not_hang(artifact: Path, tmp_path: Path, kin
     assert done.returncode == 1
     assert f"{path}  error: " in done.stdout
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("image", "got"),
+    [
+        (np.zeros((90, 80, 3), np.float32), r"\(90, 80, 3\), float32"),
+        (np.zeros((90, 80, 3), np.uint16), "uint16"),
+        (np.zeros((90, 80), np.uint8), r"\(90, 80\)"),
+        (np.zeros((90, 80, 4), np.uint8), r"\(90, 80, 4\)"),
+        (np.zeros((0, 80, 3), np.uint8), r"\(0, 80, 3\)"),
+        ("photo.jpg", "got str"),
+        (None, "got NoneType"),
+    ],
+)
+@pytest.mark.parametrize("detector", ["haar", "none"])
+def test_what_is_no_image_is_told_and_not_named(
+    image: Any, got: str, detector: str, artifact: Path
+) -> None:
+    """Floats, other shapes and paths given to the recogniser are errors, and no emotion."""
+    recognizer = EmotionRecognizer(artifact, detector=detector)
+    for use in (
+        recognizer.analyze,
+        recognizer.detect,
+        lambda image: recognizer.crop(image, (0, 0, 9, 9)),
+        lambda image: recognizer.classify([image]),
+        lambda image: list(recognizer.track([image])),
+    ):
+        with pytest.raises(ImageError, match=got):
+            use(image)
+
+
+def test_a_recognizer_with_impossible_numbers_is_told(artifact: Path, scene: Scene) -> None:
+    """Less than no threads, and no frames a second, are named with what was expected."""
+    with pytest.raises(EmodetectError, match="threads: expected 1 or more"):
+        EmotionRecognizer(artifact, threads=-1)
+    for fps in (0.0, -25.0, float("nan")):
+        with pytest.raises(EmodetectError, match="fps: expected"):
+            list(EmotionRecognizer(artifact).track([scene.image], fps=fps))
+    with pytest.raises(EmodetectError, match="no such file"):
+        EmotionRecognizer(artifact, detector=Path("none.onnx"))

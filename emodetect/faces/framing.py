@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from emodetect.faces.boxes import Box
+from emodetect.errors import ImageError
+from emodetect.faces.boxes import Box, overlap
 
 
 def crop_face(image: np.ndarray, box: Box, *, margin: float = 0.0) -> np.ndarray:
@@ -18,12 +19,19 @@ def crop_face(image: np.ndarray, box: Box, *, margin: float = 0.0) -> np.ndarray
 
     Returns:
         (height, width, 3) uint8 BGR; a copy.
+
+    Raises:
+        ImageError: for a box of which nothing is inside the image.
     """
     x, y, width, height = box
     grow_x, grow_y = round(width * margin / 2), round(height * margin / 2)
     left, top = x - grow_x, y - grow_y
     right, bottom = x + width + grow_x, y + height + grow_y
     rows, columns = image.shape[:2]
+    if not overlap(box, (0, 0, columns, rows)):  # OpenCV would crash
+        raise ImageError(
+            f"expected a box of pixels inside the image of {columns}x{rows}, got {box}"
+        )
     inside = image[max(top, 0) : min(bottom, rows), max(left, 0) : min(right, columns)]
     return cv2.copyMakeBorder(
         inside,

@@ -15,7 +15,7 @@ from emodetect.faces.detectors import open_detector
 from emodetect.faces.framing import crop_face
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.inference.runtime import MAX_BATCH, open_runtime
-from emodetect.preprocessing import to_input
+from emodetect.preprocessing import check_image, to_input
 from emodetect.shipped import model_path
 from emodetect.temperature import at_temperature
 
@@ -72,7 +72,7 @@ class EmotionRecognizer:
         self,
         model: str | Path | None = None,
         *,
-        detector: str = "haar",
+        detector: str | Path = "haar",
         threads: int | None = None,
         runtime: str | None = None,
         uncertain_below: float = 0.0,
@@ -86,15 +86,24 @@ class EmotionRecognizer:
         self.path = artifact.path
         self.metadata = artifact.metadata
         self.emotions = artifact.metadata.emotions
-        self.detector, self.detector_name = open_detector(detector), detector
+        self.detector_name = str(detector)
+        self.detector = open_detector(self.detector_name)
         self.runtime = open_runtime(artifact, runtime=runtime, threads=threads)
 
     def detect(self, image: np.ndarray) -> list[Box]:
-        """Return the boxes of the faces of a (height, width, 3) uint8 BGR image, largest first."""
+        """Return the boxes of the faces of a (height, width, 3) uint8 BGR image, largest first.
+
+        Raises ImageError for anything but such an image, as everything here that takes one.
+        """
+        check_image(image)
         return self.detector.detect(image)
 
     def crop(self, image: np.ndarray, box: Box) -> np.ndarray:
-        """Cut out a face with the framing that the model was trained on; uint8 BGR."""
+        """Cut out a face with the framing that the model was trained on; uint8 BGR.
+
+        Raises ImageError for a box of which nothing is inside the image.
+        """
+        check_image(image)
         return crop_face(image, box, margin=self.metadata.margin)
 
     def input_of(self, image: np.ndarray, box: Box) -> np.ndarray:
@@ -166,8 +175,10 @@ class EmotionRecognizer:
 
         Args:
             frames: (height, width, 3) uint8 BGR each, in order.
-            fps: frames a second, by which scores and boxes are smoothed.
+            fps: frames a second, by which scores and boxes are smoothed; above 0.
         """
+        if not fps > 0:
+            raise EmodetectError(f"fps: expected frames a second, more than 0, got {fps}.")
         from emodetect.inference.tracking import EmotionTracker
 
         tracker = EmotionTracker(self, options)

@@ -55,14 +55,17 @@ def open_runtime(
 
     Args:
         runtime: one of RUNTIMES; None for LiteRT, or Keras where LiteRT has no wheel.
-        threads: the machine's cores, at most 4, if None. Keras takes all, whatever is said here.
+        threads: the machine's cores, at most 4, if None or 0. Keras takes all, whatever is
+            said here.
 
     Raises:
         ModelError: for a network that cannot be opened, is not the one of the metadata, or is
             answered otherwise by the named runtime than by the default one.
         MissingRuntimeError: for a runtime that is not installed.
-        EmodetectError: for a runtime of another name.
+        EmodetectError: for a runtime of another name, and for less than no threads.
     """
+    if threads is not None and threads < 0:
+        raise EmodetectError(f"threads: expected 1 or more, or 0 for the cores, got {threads}.")
     threads = threads or default_threads()
     if runtime is None:
         try:

@@ -8,6 +8,7 @@ import numpy as np
 
 from emodetect.faces.tracking import FaceTracker, TrackingOptions, kept_share
 from emodetect.inference.recognizer import EmotionRecognizer, Face
+from emodetect.preprocessing import check_image
 
 
 @dataclass
@@ -43,7 +44,10 @@ class EmotionTracker:
 
         Args:
             time_s: of the frame, later than the one's before.
+
+        Raises ImageError for anything but such a frame.
         """
+        check_image(image)
         keep = kept_share(time_s - self.last_s, self.options.score_smoothing_s)
         self.last_s = time_s
         self.faces.detector = self.recognizer.detector  # which a key may have changed
