@@ -490,6 +490,26 @@ def test_blurring_while_paused_blurs_the_snapshot(
     assert cv2.Laplacian(saved[inner], cv2.CV_64F).var() < sharp / 10
 
 
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_a_pause_can_be_interrupted(
+    asked: signal.Signals, scene: np.ndarray, recognizer: EmotionRecognizer, tmp_path: Path
+) -> None:
+    """Ctrl-C and a polite kill end a run that is paused, with its files complete."""
+    window, presses = FakeWindow(), iter([" ", "interrupt", *[""] * 50])
+
+    def key() -> str:
+        pressed = next(presses)  # ends, where the pause does not
+        if pressed == "interrupt":
+            os.kill(os.getpid(), asked)
+        return pressed
+
+    window.key, window.closed = key, lambda: False  # type: ignore[method-assign]
+    output = tmp_path / "out.mp4"
+    summary = live.run_live(fake_source([scene] * 9), recognizer, window=window, output=output)
+    assert summary.signal == asked
+    assert len(read_video(output)) == summary.frames < 9
+
+
 def test_a_recording_holds_the_frames_between_two_presses(
     scene: np.ndarray,
     recognizer: EmotionRecognizer,

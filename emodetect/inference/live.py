@@ -136,7 +136,11 @@ def run_live(
                     if writer is not None:
                         writer.write(drawn)
                     session.record(drawn)
-            if signals or done == max_frames or (window is not None and session.show_last(window)):
+            if (
+                signals
+                or done == max_frames
+                or (window is not None and session.show_last(window, signals))
+            ):
                 break
         else:
             if max_frames is None and done < 0.9 * source.frame_count:
@@ -213,12 +217,15 @@ class Session:
             recording.__exit__(None, None, None)
             self.tell(f"recorded {recording.path}")
 
-    def show_last(self, window: Window) -> bool:
-        """Show the last frame, do what the user's key says, tell whether they want to stop."""
+    def show_last(self, window: Window, signals: Sequence[int]) -> bool:
+        """Show the last frame, do what the user's key says, tell whether they want to stop.
+
+        A pause ends with its key, with the window, and with the first of `signals`.
+        """
         self._show(window)
         key = window.key()
         self._press(key)
-        while key == " ":  # paused until space is pressed again
+        while key == " " and not signals:  # paused until space is pressed again
             pressed = window.key()
             if pressed == "q" or window.closed():
                 return True
