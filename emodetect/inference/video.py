@@ -175,9 +175,9 @@ def analyze_videos(
         if log is not None:
             rows = stack.enter_context(RowLog(log, recognizer.emotions, append=resume))
         for job in jobs:
-            analyze = frame_analysis(recognizer, tracking, first_id=job.first_id)
-            known = _known_rows(log, job, recognizer.emotions) if job.known and log else iter(())
-            yield _analyze_video(job, recognizer, analyze, known, every, rows, privacy, signals)
+            yield _Video(
+                job, recognizer, tracking=tracking, every=every, rows=rows, privacy=privacy
+            ).work_off(signals)
             if signals:
                 return
 
@@ -217,74 +217,106 @@ def _known_rows(
                     return
 
 
-def _analyze_video(
-    job: VideoJob,
-    recognizer: EmotionRecognizer,
-    analyze: Analyze,
-    known: Iterator[tuple[int, list[Face]]],
-    every: int,
-    rows: RowLog | None,
-    privacy: bool,
-    signals: list[int],
-) -> VideoResult:
-    started, done, error = time.monotonic(), 0, None
-    notes: list[str] = []
-    timeline = Timeline(recognizer.emotions)
-    first_new = job.known * every
-    last: list[Face] = []
+class _Video:
+    """A video in work: where the faces of its frames come from, and where they go.
 
-    def faces_of(frame: Frame) -> list[Face]:
-        nonlocal last
-        if frame.index % every == 0:
-            last = next(known)[1] if frame.index < first_new else analyze(frame)
-        return last
+    Attributes:
+        faces: of the last frame analysed.
+        read: frames that were read, those between two analysed ones among them.
+        done: frames analysed that the log did not hold.
+    """
 
-    with ExitStack() as stack:
-        writer, read = None, 0
-        # A copy has all frames, those between two analysed ones with the faces before.
-        step = every if job.output is None else 1
+    def __init__(
+        self,
+        job: VideoJob,
+        recognizer: EmotionRecognizer,
+        *,
+        tracking: TrackingOptions | None,
+        every: int,
+        rows: RowLog | None,
+        privacy: bool,
+    ) -> None:
+        self.job, self.every, self.rows, self.privacy = job, every, rows, privacy
+        self.analyze = frame_analysis(recognizer, tracking, first_id=job.first_id)
+        self.first_new = job.known * every
+        self.known: Iterator[tuple[int, list[Face]]] = iter(())
+        if rows is not None:
+            self.known = _known_rows(rows.path, job, recognizer.emotions)
+        self.timeline = Timeline(recognizer.emotions)
+        self.writer: VideoWriter | None = None
+        self.faces: list[Face] = []
+        self.read = self.done = 0
+
+    def work_off(self, signals: Sequence[int]) -> VideoResult:
+        """Read it to its end, or to the first signal, and complete what is written of it."""
+        started = time.monotonic()
+        notes, error = [], None
         try:
-            source = stack.enter_context(open_source(source=job.source))
-            if source.live:
-                raise SourceError(
-                    f"{job.source}: a live stream, of which frames may be left out; follow it "
-                    "with `emodetect webcam --source`, --no-display and --log."
-                )
-            if job.output is not None:
-                writer = stack.enter_context(VideoWriter(job.output, fps=source.fps))
-            for frame, faces in _frames(source, faces_of, step, stack, signals):
-                read = frame.index + 1
-                if frame.index % every == 0:
-                    if job.timeline is not None:
-                        timeline.add(frame.time_s, faces)
-                    if frame.index >= first_new:
-                        done += 1
-                        if rows is not None:
-                            rows.write(job.source, frame, faces)
-                if writer is not None:
-                    image = blur_faces(frame.image, faces) if privacy else frame.image
-                    writer.write(Frame(frame.index, frame.time_s, draw_faces(image, faces)))
-                if signals:
-                    break
-            else:
-                if not signals and read + step <= 0.9 * source.frame_count:
-                    notes.append(
-                        f"only {read} of {source.frame_count} frames could be read; it may be cut "
-                        "off or damaged"
-                    )
+            with open_source(source=self.job.source) as source:
+                notes += self._read(source, signals)
         except (SourceError, UnwritableVideoError) as raised:
             error = str(raised)
-    if read:
-        if writer is not None:
-            notes += add_sound(writer.path, job.source, seconds=writer.written / writer.fps)
-        if job.timeline is not None:
-            timeline.draw(job.timeline, title=Path(job.source).name)
-    stopped = signals[0] if signals else None
-    return VideoResult(job.source, done, time.monotonic() - started, tuple(notes), error, stopped)
+        notes += self._complete()
+        seconds = time.monotonic() - started
+        stopped = signals[0] if signals else None
+        return VideoResult(self.job.source, self.done, seconds, tuple(notes), error, stopped)
+
+    def _read(self, source: Source, signals: Sequence[int]) -> list[str]:
+        """Work on each frame; return a note where too few of them could be read."""
+        if source.live:
+            raise SourceError(
+                f"{source.name}: a live stream, of which frames may be left out; follow it "
+                "with `emodetect webcam --source`, --no-display and --log."
+            )
+        # A copy has all frames, those between two analysed ones with the faces before.
+        step = self.every if self.job.output is None else 1
+        with ExitStack() as stack:
+            if self.job.output is not None:
+                self.writer = stack.enter_context(VideoWriter(self.job.output, fps=source.fps))
+            for frame, faces in _frames(source, self._faces_of, step, stack, signals):
+                self._add(frame, faces)
+                if signals:
+                    return []
+        if signals or self.read + step > 0.9 * source.frame_count:
+            return []
+        return [
+            f"only {self.read} of {source.frame_count} frames could be read; it may be cut off or "
+            "damaged"
+        ]
+
+    def _faces_of(self, frame: Frame) -> list[Face]:
+        if frame.index % self.every == 0:
+            known = frame.index < self.first_new
+            self.faces = next(self.known)[1] if known else self.analyze(frame)
+        return self.faces
+
+    def _add(self, frame: Frame, faces: list[Face]) -> None:
+        """Put a frame's faces into the timeline, the log and the copy."""
+        self.read = frame.index + 1
+        if frame.index % self.every == 0:
+            if self.job.timeline is not None:
+                self.timeline.add(frame.time_s, faces)
+            if frame.index >= self.first_new:
+                self.done += 1
+                if self.rows is not None:
+                    self.rows.write(self.job.source, frame, faces)
+        if self.writer is not None:
+            image = blur_faces(frame.image, faces) if self.privacy else frame.image
+            self.writer.write(Frame(frame.index, frame.time_s, draw_faces(image, faces)))
+
+    def _complete(self) -> list[str]:
+        """Give the copy its sound and draw the timeline; return a note on sound that is missing."""
+        notes = []
+        if self.writer is not None and self.writer.written:
+            seconds = self.writer.written / self.writer.fps
+            notes = add_sound(self.writer.path, self.job.source, seconds=seconds)
+        if self.job.timeline is not None and self.read:
+            self.timeline.draw(self.job.timeline, title=Path(self.job.source).name)
+        return notes
 
 
 def _frames(
-    source: Source, analyze: Analyze, step: int, stack: ExitStack, signals: list[int]
+    source: Source, analyze: Analyze, step: int, stack: ExitStack, signals: Sequence[int]
 ) -> Iterator[tuple[Frame, list[Face]]]:
     """Yield frames with their faces, with a bar, until a signal, also where no frame comes."""
     analyzed = stack.enter_context(
