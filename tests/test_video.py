@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import functools
+import http.server
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -256,18 +261,45 @@ def test_files_are_neither_lost_nor_mixed_up(film: Path, artifact: Path, tmp_pat
 
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg")
 def test_the_copy_keeps_the_sound(film: Path, artifact: Path, tmp_path: Path) -> None:
-    """With ffmpeg the copy has the sound of its source; a source without sound gives none."""
-    loud, output = tmp_path / "loud.mp4", tmp_path / "out.mp4"
-    tone = ["-f", "lavfi", "-i", "sine=duration=2", "-c:v", "copy", "-c:a", "aac", "-shortest"]
-    subprocess.run(["ffmpeg", "-v", "error", "-i", film, *tone, loud], check=True)
-    for source, streams in ((loud, ["video", "audio"]), (film, ["video"])):
-        result = call(source, "--model", artifact, "--output", output, "--force")
-        assert result.exit_code == 0
-        assert "no sound" not in result.stderr
-        shown = ["-v", "error", "-show_entries", "stream=codec_type", "-of", "csv=p=0"]
-        done = subprocess.run(["ffprobe", *shown, output], capture_output=True, text=True)
-        assert done.stdout.split() == streams
-        assert len(frames_of(output)) == FRAMES
+    """With ffmpeg the copy has its source's sound, also of an address, and where an .mp4 cannot
+    hold the sound as it is; a source without sound gives none.
+    """
+    loud, pcm, output = (tmp_path / name for name in ("loud.mp4", "pcm.mov", "out.mp4"))
+    tone = ["-f", "lavfi", "-i", "sine=duration=2", "-c:v", "copy", "-shortest"]
+    for path, codec in ((loud, "aac"), (pcm, "pcm_s16le")):
+        made = ["-c:a", codec, "-movflags", "+faststart", path]
+        subprocess.run(["ffmpeg", "-v", "error", "-i", film, *tone, *made], check=True)
+    with served(tmp_path) as address:
+        for source, streams in (
+            (loud, ["video", "audio"]),
+            (pcm, ["video", "audio"]),
+            (f"{address}/loud.mp4", ["video", "audio"]),
+            (film, ["video"]),
+        ):
+            result = call(source, "--model", artifact, "--output", output, "--force")
+            assert result.exit_code == 0
+            assert "no sound" not in result.stderr
+            shown = ["-v", "error", "-show_entries", "stream=codec_type", "-of", "csv=p=0"]
+            done = subprocess.run(["ffprobe", *shown, output], capture_output=True, text=True)
+            assert done.stdout.split() == streams
+            assert len(frames_of(output)) == FRAMES
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address under which the files of a folder are there, for the block."""
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves files and prints nothing."""
+
+    def log_message(self, *arguments: object) -> None:
+        pass
 
 
 def test_without_ffmpeg_the_copy_is_silent_and_says_so(

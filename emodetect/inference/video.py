@@ -14,7 +14,7 @@ from pathlib import Path
 
 from emodetect.errors import SourceError, VideoError, first_line
 from emodetect.faces.tracking import TrackingOptions
-from emodetect.inference.capture import Frame, Source, open_source
+from emodetect.inference.capture import URL_TIMEOUT_MS, Frame, Source, open_source
 from emodetect.inference.interrupts import noted_signals, stopped_by
 from emodetect.inference.live import HEARTBEAT_S, frame_analysis
 from emodetect.inference.overlay import blur_faces, draw_faces
@@ -336,22 +336,27 @@ def add_sound(video: Path, source: str, *, seconds: float) -> list[str]:
     if ffmpeg is None:
         return [f"{video} has no sound: ffmpeg is not installed"]
     with_sound = video.with_name(f".sound-{os.getpid()}{video.suffix}")
-    inputs = ["-i", str(video.absolute()), "-i", str(Path(source).absolute())]
-    # Copied as they are. An interrupted copy is shorter than its source.
-    choice = ["-map", "0:v:0", "-map", "1:a?", "-c", "copy", "-t", f"{seconds:.3f}"]
-    command = [ffmpeg, "-nostdin", "-v", "error", "-y", *inputs, *choice]
+    original = ["-i", str(Path(source).absolute())]
+    if "://" in source:
+        original = ["-rw_timeout", str(1000 * URL_TIMEOUT_MS), "-i", source]
+    command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", str(video.absolute()), *original]
+    # An interrupted copy is shorter than its source.
+    command += ["-map", "0:v:0", "-map", "1:a?", "-c:v", "copy", "-t", f"{seconds:.3f}"]
     try:
-        subprocess.run(
-            [*command, str(with_sound.absolute())],
-            check=True,
-            capture_output=True,
-            timeout=FFMPEG_TIMEOUT_S,
-        )
-        with_sound.replace(video)
+        # Sound that the copy's format cannot hold, such as PCM in an .mp4, is encoded anew.
+        for codec in (["-c:a", "copy"], []):
+            done = subprocess.run(
+                [*command, *codec, str(with_sound.absolute())],
+                capture_output=True,
+                timeout=FFMPEG_TIMEOUT_S,
+            )
+            if done.returncode == 0:
+                with_sound.replace(video)
+                return []
+        told = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        reason = told[0] if told else f"exit status {done.returncode}"
     except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", None) or b""
-        reason = (said.decode("utf-8", "replace").strip() or first_line(error)).splitlines()[-1]
-        return [f"{video} has no sound: ffmpeg: {reason}"]
+        reason = first_line(error)
     finally:
         with_sound.unlink(missing_ok=True)
-    return []
+    return [f"{video} has no sound: ffmpeg: {reason}"]
