@@ -170,6 +170,25 @@ def test_resuming_keeps_the_rows_of_other_videos(
     assert {face.id for row in rows[10:] for face in row[3]} == {2}
 
 
+def test_a_resumed_copy_is_blurred_where_the_log_has_no_face(
+    film: Path, artifact: Path, tmp_path: Path
+) -> None:
+    """With --privacy no frame trusts a log, which may be of a run that scanned seldom."""
+    log, output = tmp_path / "rows.jsonl", tmp_path / "out.avi"
+    words = [film, "--model", artifact, "--log", log]
+    assert call(*words).exit_code == 0
+    x, y, width, height = rows_of(log)[0][3][0].box
+    missed = [{**json.loads(row), "faces": []} for row in log.read_text().splitlines()[:10]]
+    log.write_text("".join(json.dumps(row) + "\n" for row in missed))
+    assert call(*words, "--resume", "--output", output, "--privacy").exit_code == 0
+    inner = np.s_[y + height // 4 : y + height * 3 // 4, x + width // 4 : x + width * 3 // 4]
+    copy, original = (
+        cv2.Laplacian(frames_of(path)[0][inner], cv2.CV_64F).var() for path in (output, film)
+    )
+    assert copy < original / 10
+    assert [row[1] for row in rows_of(log)] == list(range(FRAMES))
+
+
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
 def test_an_empty_or_cut_log_is_resumed(
     name: str, film: Path, artifact: Path, tmp_path: Path

@@ -83,7 +83,7 @@ def video(
 
     Faces are followed: each keeps its number, and its scores are smoothed over time. A copy keeps
     the sound where ffmpeg is installed. --resume goes on after the frames that the log holds;
-    copies are written anew, without a second analysis, and faces get new numbers.
+    copies are written anew, without a second analysis but for --privacy; faces get new numbers.
 
     A row of a .jsonl is a frame: {"video": "talk.mp4", "frame": 0, "time_s": 0.0, "faces":
     [{"id": 1, "box": [x, y, width, height], "emotion": "happy", "confidence": 0.9, "scores":

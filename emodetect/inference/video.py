@@ -286,7 +286,8 @@ class _Video:
 
     def _faces_of(self, frame: Frame) -> list[Face]:
         if frame.index % self.every == 0:
-            known = frame.index < self.first_new
+            # A log made without blurring lacks faces that came between two scans.
+            known = frame.index < self.first_new and not self.privacy
             self.faces = next(self.known)[1] if known else self.analyze(frame)
         return self.faces
 
