@@ -54,10 +54,16 @@ def test_the_list_tells_what_is_installed(installed: Path) -> None:
 
 
 def test_the_table_marks_the_default_model() -> None:
-    """For people the list is a table, in which the model that is used by itself has a star."""
-    result = call()
+    """For people the list is a table, in which the model that is used by itself has a star.
+
+    It fits into 80 columns, with no more than two lines for a model's summary or emotions.
+    """
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["models"])
     assert result.exit_code == 0
     assert f"{DEFAULT_MODEL} *" in result.stdout
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 5 + 6 * len(shipped.shipped_models())
     assert "48 x 48 gray" in result.stdout
     (model,) = (model for model in json.loads(call("--format", "json").stdout) if model["default"])
     assert model["name"] == DEFAULT_MODEL

@@ -36,17 +36,16 @@ def models(context: click.Context, output_format: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table()
+    table = Table(show_lines=True)
     table.add_column("name", no_wrap=True)
-    for title in ("emotions", "input", "file", "about"):
-        table.add_column(title)
+    table.add_column("about")
     for model in shipped:
+        size = f"{model.image_size} x {model.image_size} {model.color}"
         table.add_row(
             f"{model.name} *" if model.default else model.name,
-            ", ".join(model.emotions),
-            f"{model.image_size} x {model.image_size} {model.color}",
-            f"{model.file_bytes / 1e6:.1f} MB",
-            model.summary,
+            f"{model.summary}\n"
+            f"emotions: {', '.join(model.emotions)}\n"
+            f"input: {size}; file: {model.file_bytes / 1e6:.1f} MB",
         )
     Console().print(table)
     click.echo("* is used where --model names none")
