@@ -396,6 +396,16 @@ def test_a_timeline_shows_the_faces_seen_longest(tmp_path: Path) -> None:
         timeline.draw(tmp_path / "no" / "folder.png", title="")
 
 
+def test_a_timeline_s_title_is_whole(tmp_path: Path) -> None:
+    """A long name goes on in a second line, and letters that the font has not are no warning."""
+    for title in ("talk.mp4", "x" * 70 + " " + "y" * 110 + ".mp4", "日本.mp4"):
+        timeline = Timeline(EMOTIONS)
+        timeline.draw(tmp_path / "time.png", title=title)
+        picture = cv2.imread(str(tmp_path / "time.png"))
+        assert (picture[:, :3] == 255).all()
+        assert (picture[:, -3:] == 255).all()
+
+
 def test_a_timeline_of_few_frames_is_not_all_gaps(tmp_path: Path) -> None:
     """Frames further apart than a gap are long are still joined."""
     scores = dict(zip(EMOTIONS, (0.5, 0.3, 0.2), strict=True))

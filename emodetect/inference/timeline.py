@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 
@@ -14,6 +16,8 @@ from emodetect.inference.recognizer import Face
 OTHER_COLOR = (60, 60, 60)
 # Rows of the picture: the faces seen longest.
 MAX_FACES = 6
+# In a line of the title.
+TITLE_LETTERS = 100
 # A face not seen for so long leaves a gap; longer where few frames are looked at.
 GAP_S = 1.0
 
@@ -65,7 +69,8 @@ class Timeline:
         axes[-1].set_xlabel("time (s)")
         more = f" ({len(shown)} of {len(longest)} faces)" if len(longest) > len(shown) else ""
         # As it is: a file's name may have dollar signs.
-        figure.suptitle(f"{title}: probability of each emotion{more}", parse_math=False)
+        whole_title = f"{title}: probability of each emotion{more}"
+        figure.suptitle("\n".join(wrap(whole_title, TITLE_LETTERS)), parse_math=False)
         if shown:
             figure.legend(
                 *axes[0].get_legend_handles_labels(),
@@ -74,7 +79,10 @@ class Timeline:
                 frameon=False,
             )
         try:
-            figure.savefig(path, dpi=110)
+            with warnings.catch_warnings():
+                # Letters that the font has not, of a file's name, are drawn as boxes.
+                warnings.filterwarnings("ignore", "Glyph", UserWarning)
+                figure.savefig(path, dpi=110)
         except OSError as error:
             raise VideoError(f"{path}: cannot be written: {error.strerror}.") from None
 
