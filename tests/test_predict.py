@@ -455,6 +455,17 @@ def test_no_crop_replaces_another(artifact: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "out").rglob("*.png"))) == 4
 
 
+def test_photos_with_the_longest_names_keep_their_crops(artifact: Path, tmp_path: Path) -> None:
+    """Where a name leaves no room for a number, the crops have shorter names of their own."""
+    for end in ("one", "two"):
+        _face(tmp_path / "in" / ("ä" * 124 + end + ".png"), number=3)
+    result = _invoke(
+        artifact, tmp_path / "in", "--detector", "none", "--save-crops", tmp_path / "out"
+    )
+    assert result.exit_code == 0, result.exception
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 2
+
+
 @pytest.mark.parametrize("option", ["--annotate", "--save-crops"])
 def test_an_output_folder_that_cannot_be_is_told(
     artifact: Path, photo: Path, broken: Path, option: str

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +27,7 @@ PHOTOS_WITHOUT_WORKERS = 32
 FACES_AT_ONCE = 8
 HELD_BYTES = 64 * 2**20
 LONGEST_WAIT_S = 0.25
+LONGEST_NAME = 255  # bytes
 
 
 @dataclass(frozen=True)
@@ -267,8 +269,7 @@ def _write_images(
 
 
 def _write_image(path: Path, image: np.ndarray, originals: frozenset[str]) -> None:
-    if not has_image_suffix(path):
-        path = path.with_name(path.name + ".png")
+    path = _of_possible_length(path if has_image_suffix(path) else _as_png(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if os.path.realpath(path) in originals:
@@ -278,8 +279,21 @@ def _write_image(path: Path, image: np.ndarray, originals: frozenset[str]) -> No
         # Encoded in memory, because OpenCV's own file writing fails on some Unicode paths.
         whole, encoded = cv2.imencode(path.suffix, image)
         if not whole:  # WebP ends at 16,383 pixels a side
-            path = path.with_name(path.name + ".png")
+            path = _of_possible_length(_as_png(path))
             encoded = cv2.imencode(".png", image)[1]
         path.write_bytes(encoded.tobytes())
     except OSError as error:
         raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
+
+
+def _as_png(path: Path) -> Path:
+    return path.with_name(path.name + ".png")
+
+
+def _of_possible_length(path: Path) -> Path:
+    """Return the path with a name that a file may have: of a longer one a hash ends it."""
+    name = os.fsencode(path.name)
+    if len(name) <= LONGEST_NAME:
+        return path
+    end = f"-{blake2b(name, digest_size=8).hexdigest()}{path.suffix}"
+    return path.with_name(name[: LONGEST_NAME - len(end)].decode("utf-8", "ignore") + end)
