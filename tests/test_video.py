@@ -368,11 +368,27 @@ def test_rows_of_another_model_are_refused(tmp_path: Path) -> None:
             rows_of(tmp_path / name)
 
 
+def test_two_runs_do_not_share_a_log(film: Path, artifact: Path, tmp_path: Path) -> None:
+    """A log that another run writes to is refused, and keeps what that one wrote."""
+    log = tmp_path / "rows.jsonl"
+    with RowLog(log, EMOTIONS) as rows:
+        rows.write("a.mp4", Frame(0, 0.0, np.empty(0)), [])
+        for choice in ("--resume", "--force"):
+            result = call(film, "--model", artifact, "--log", log, choice)
+            assert isinstance(result.exception, VideoError)
+            assert "another run is writing to it" in str(result.exception)
+    assert [row[0] for row in rows_of(log)] == ["a.mp4"]
+    assert call(film, "--model", artifact, "--log", log, "--resume").exit_code == 0
+    assert len(rows_of(log)) == 1 + FRAMES
+
+
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
     """A log on a full disk ends in one line."""
-    with RowLog(tmp_path / "rows.jsonl", EMOTIONS) as rows:
-        rows.file.close()
-        rows.file = open("/dev/full", "wb", buffering=0)  # noqa: PTH123, SIM115
+    with (
+        RowLog(tmp_path / "rows.jsonl", EMOTIONS) as rows,
+        Path("/dev/full").open("wb", buffering=0) as full,
+    ):
+        rows.file = full
         with pytest.raises(VideoError, match="cannot be written: No space left"):
             rows.write("a.mp4", Frame(0, 0.0, np.empty(0)), [])
 

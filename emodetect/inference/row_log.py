@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +15,7 @@ from emodetect.errors import VideoError
 from emodetect.inference.capture import Frame
 from emodetect.inference.recognizer import Face
 from emodetect.inference.writers import FACE_COLUMNS, csv_face, csv_line, face_record
+from emodetect.locks import locked
 from emodetect.text import on_one_line
 
 LOG_SUFFIXES = (".jsonl", ".csv")
@@ -33,14 +35,20 @@ class RowLog:
         emotions: the model's, in its label order.
         append: goes on with a file that holds whole rows already.
 
-    Raises VideoError where the file cannot be written.
+    Raises VideoError where the file cannot be written, or another run has it open.
     """
 
     def __init__(self, path: Path, emotions: Sequence[str], *, append: bool = False) -> None:
         self.path, self.emotions = path, tuple(emotions)
         try:
-            # Unbuffered, so that each row is a whole one however the run ends.
-            self.file = path.open("ab" if append else "wb", buffering=0)
+            with ExitStack() as stack:
+                # Unbuffered, so that each row is a whole one however the run ends.
+                self.file = stack.enter_context(path.open("ab", buffering=0))
+                if stack.enter_context(locked(path, wait=False)) == "taken":
+                    raise VideoError(f"{path}: another run is writing to it; name another file.")
+                if not append and path.is_file():
+                    self.file.truncate(0)
+                self.opened = stack.pop_all()
         except OSError as error:
             raise VideoError(f"{path}: cannot be written: {error.strerror}.") from None
         if path.suffix.lower() == ".csv" and self.file.tell() == 0:
@@ -55,7 +63,7 @@ class RowLog:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.file.close()
+        self.opened.close()
 
     def write(self, video: str, frame: Frame, faces: Sequence[Face]) -> None:
         """Write the rows of a frame."""
