@@ -26,6 +26,7 @@ from emodetect.cli.video import video
 from emodetect.data.synthetic import draw_film
 from emodetect.errors import VideoError
 from emodetect.inference.capture import Frame
+from emodetect.inference.overlay import draw_faces
 from emodetect.inference.recognizer import Face
 from emodetect.inference.recording import VideoWriter
 from emodetect.inference.row_log import RowLog, drop_cut_row, read_rows
@@ -435,6 +436,14 @@ def test_a_timeline_of_few_frames_is_not_all_gaps(tmp_path: Path) -> None:
     middle = np.s_[60:150, 100:-100]
     assert (pictures[1][middle] != 255).any(axis=2).mean() > 0.9
     assert np.abs(pictures[0][middle].astype(int) - pictures[1][middle]).mean() < 3
+
+
+def test_the_copy_tells_faces_apart_as_the_rows_do() -> None:
+    """A followed face's label begins with its number; a photo's faces have none."""
+    image, scores = np.zeros((200, 300, 3), np.uint8), dict.fromkeys(EMOTIONS, 1 / 3)
+    for emotion in ("sad", "uncertain"):
+        faces = [Face((50, 80, 90, 90), emotion, 1 / 3, scores, number) for number in (None, 1, 2)]
+        assert len({draw_faces(image, [face]).tobytes() for face in faces}) == 3
 
 
 def test_rows_are_json(film: Path, artifact: Path, tmp_path: Path) -> None:

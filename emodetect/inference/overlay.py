@@ -19,7 +19,8 @@ UNCERTAIN_COLOR = (60, 60, 60)  # RGB 0-255, darker than neutral's grey
 def draw_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     """Return a copy of a uint8 BGR image with each face's box, emotion and confidence.
 
-    An uncertain face has its two best guesses, each with a question mark.
+    An uncertain face has its two best guesses, each with a question mark. Of a video's faces the
+    number comes first, by which rows and timeline know them.
 
     Line widths and letters follow the size of the image, so that they are readable on a photo
     of any size.
@@ -106,9 +107,10 @@ def blur_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
 
 
 def _verdict(face: Face) -> str:
+    number = "" if face.id is None else f"{face.id}: "
     if face.emotion != UNCERTAIN:
-        return f"{face.emotion} {face.confidence:.0%}"
-    return " ".join(f"{emotion}? {score:.0%}" for emotion, score in face.guesses)
+        return f"{number}{face.emotion} {face.confidence:.0%}"
+    return number + " ".join(f"{emotion}? {score:.0%}" for emotion, score in face.guesses)
 
 
 def _label(
