@@ -111,6 +111,18 @@ def test_every_nth_frame(film: Path, artifact: Path, tmp_path: Path) -> None:
     assert len(frames_of(output)) == FRAMES
 
 
+def test_a_name_with_a_colon_is_a_file(
+    film: Path, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A video named like an address is read and written as the file that it is."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(film, "Talk: one.mp4")
+    result = call("Talk: one.mp4", "--model", artifact, "--output", "Talk: drawn.mp4")
+    assert result.exit_code == 0, result.stderr
+    assert "no sound" not in result.stderr or not shutil.which("ffmpeg")
+    assert len(frames_of(tmp_path / "Talk: drawn.mp4")) == FRAMES
+
+
 def test_several_videos_and_one_that_is_none(film: Path, artifact: Path, tmp_path: Path) -> None:
     """A file at fault is named and the others are worked off; results go into folders."""
     (tmp_path / "empty.mp4").touch()

@@ -271,7 +271,8 @@ def _open_file_or_url(source: str) -> cv2.VideoCapture:
         raise SourceError(f"{source}: may not be read; check its permissions.")
     if path.is_file() and path.stat().st_size == 0:
         raise SourceError(f"{source}: the file is empty.")
-    capture = cv2.VideoCapture(source)
+    # "Talk: one.mp4" would be an address of FFmpeg's.
+    capture = cv2.VideoCapture(str(path.absolute()))
     if not capture.isOpened():
         raise SourceError(f"{source}: no video that can be read in it; expected an .mp4 or alike.")
     return capture

@@ -87,7 +87,9 @@ class VideoWriter:
             height, width = frame.image.shape[:2]
             self.size, self.start_s = (width, height), frame.time_s
             code = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
-            self.writer = cv2.VideoWriter(str(self.path), code, self.fps, self.size)
+            # "Talk: one.mp4" would be an address of FFmpeg's.
+            place = str(self.path.absolute())
+            self.writer = cv2.VideoWriter(place, code, self.fps, self.size)
             if not self.writer.isOpened():
                 raise UnwritableVideoError(
                     f"{self.path}: OpenCV cannot write this video ({width}x{height} pixels, "
@@ -121,7 +123,7 @@ class VideoWriter:
 
 
 def _is_complete(path: Path, frames: int) -> bool:
-    capture = cv2.VideoCapture(str(path))
+    capture = cv2.VideoCapture(str(path.absolute()))
     complete = capture.isOpened() and capture.get(cv2.CAP_PROP_FRAME_COUNT) >= frames
     capture.release()
     return complete
