@@ -288,6 +288,8 @@ def test_files_are_neither_lost_nor_mixed_up(film: Path, artifact: Path, tmp_pat
     for wrong in (["--privacy"], ["--privacy", "--output", "x.mp4", "--every", 2]):
         assert call(film, *wrong).exit_code == 2
     assert call(film, "--no-tracking", "--smoothing", 1).exit_code == 2
+    for option in ("--scan-interval", "--smoothing", "--hysteresis"):
+        assert call(film, option, "nan").exit_code == 2
     assert call(film, "--detector", "haarr").exception is not None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from emodetect.cli.model_options import model_options, usable_model
+from emodetect.cli.probability import Probability
 from emodetect.cli.table_or_json import table_or_json
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 @click.option(
     "--least-agreement",
     metavar="SHARE",
-    type=click.FloatRange(0, 1),
+    type=Probability(),
     help="Write no file that names fewer faces as the model does. [default: 0.99; float16 0.98, "
     "dynamic and int8 0.9]",
 )

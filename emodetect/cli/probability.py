@@ -1,4 +1,4 @@
-"""The options that take a probability."""
+"""The options that take a number within bounds, such as a probability."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from typing import Any
 import click
 
 
-class Probability(click.FloatRange):
-    """A number from 0 to 1; nan, which lies outside no range, is none."""
-
-    name = "probability"
-
-    def __init__(self) -> None:
-        super().__init__(0, 1)
+class NumberRange(click.FloatRange):
+    """A number within bounds; nan, which lies outside no range, is none."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, context: click.Context | None
@@ -22,8 +17,17 @@ class Probability(click.FloatRange):
         """Return the number. Raises click.BadParameter."""
         number: float = super().convert(value, param, context)
         if math.isnan(number):
-            self.fail("expected a number from 0 to 1, got nan", param, context)
+            self.fail("expected a number, got nan", param, context)
         return number
+
+
+class Probability(NumberRange):
+    """A number from 0 to 1."""
+
+    name = "probability"
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
 
 
 uncertain_option = click.option(

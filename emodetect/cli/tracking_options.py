@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emodetect.cli.probability import Probability
+from emodetect.cli.probability import NumberRange, Probability
 
 if TYPE_CHECKING:
     from emodetect.faces.tracking import TrackingOptions
@@ -33,13 +33,13 @@ def tracking_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--smoothing",
-            type=click.FloatRange(min=0),
+            type=NumberRange(min=0),
             metavar="SECONDS",
             help="Time constant of the moving average of a face's scores. [default: 0.4]",
         ),
         click.option(
             "--scan-interval",
-            type=click.FloatRange(min=0),
+            type=NumberRange(min=0),
             metavar="SECONDS",
             help="Time between searches of the whole frame for new faces. [default: 0.5; 0 with "
             "--privacy]",
