@@ -590,6 +590,18 @@ def test_output_can_be_cut_off_by_a_pager(artifact: Path, tmp_path: Path) -> Non
     assert "BrokenPipe" not in errors
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_no_harm(artifact: Path, photo: Path, closed: str) -> None:
+    """Started without output, as services do, the program works and writes its file."""
+    rows = photo.parent / "rows.jsonl"
+    words = ["predict", str(photo), "--model", str(artifact)]
+    for more in ([], ["--output", str(rows)]):
+        command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "emodetect"]
+        done = subprocess.run([*command, *words, *more], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert json.loads(rows.read_text())["path"] == str(photo)
+
+
 def test_a_progress_bar_takes_nothing_from_the_output(artifact: Path, tmp_path: Path) -> None:
     """`predict FOLDER --format csv > file` in a terminal writes every row into the file."""
     for number in range(25):

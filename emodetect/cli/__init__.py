@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -23,6 +25,8 @@ from emodetect.cli.video import video
 from emodetect.cli.webcam import webcam
 from emodetect.errors import EmodetectError
 
+STDERR = 2
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="emodetect", prog_name="emodetect")
@@ -40,6 +44,7 @@ for command in COMMANDS:
 
 def main() -> None:
     """Run the command line; the user's mistakes end in one line and exit status 1."""
+    _open_closed_streams()
     logger = logging.getLogger("emodetect")
     logger.addHandler(logging.StreamHandler())  # plain lines on stderr
     logger.setLevel(logging.INFO)
@@ -51,6 +56,18 @@ def main() -> None:
     except OSError as error:  # a disk, folder or permission that no module foresaw
         place = f"{error.filename}: " if error.filename else ""
         _fail(f"{place}{error.strerror or error}")
+
+
+def _open_closed_streams() -> None:
+    """Lead output that is closed, as some services start programs, to nowhere.
+
+    The next file would take its number, and get what C++ libraries print.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
 
 
 def _fail(message: str) -> None:
