@@ -26,6 +26,7 @@ from emodetect.cli.webcam import webcam
 from emodetect.data.synthetic import draw_scene
 from emodetect.errors import ModelError, SourceError, VideoError
 from emodetect.inference import capture, live, pipeline, recording
+from emodetect.inference.overlay import draw_text
 from emodetect.inference.recognizer import EmotionRecognizer, Face
 
 FPS, FRAMES, SHIFT = 12.5, 12, 3
@@ -526,6 +527,18 @@ def test_a_recording_holds_the_frames_between_two_presses(
     path.unlink()
     press_keys("r  ", scene, recognizer)
     assert len(read_video(next(tmp_path.glob("recording-*.mp4")))) == 3
+
+
+def test_notices_leave_the_rate_readable() -> None:
+    """What is written above the frame rate covers no letter of it."""
+    picture = np.zeros((200, 300, 3), np.uint8)
+    draw_text(picture, "31.4 FPS")
+    noted = picture.copy()
+    draw_text(noted, "recording", "")
+    letters = picture > 60
+    assert letters.any()
+    assert np.array_equal(noted[letters], picture[letters])
+    assert not np.array_equal(noted, picture)
 
 
 def test_panel_help_and_detector_keys(

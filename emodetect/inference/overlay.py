@@ -37,7 +37,10 @@ def draw_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
 
 
 def draw_text(image: np.ndarray, *lines: str) -> None:
-    """Write lines of text into the bottom left corner of a uint8 BGR image, off most faces."""
+    """Write lines of text into the bottom left corner of a uint8 BGR image, off most faces.
+
+    An empty one leaves its place as it is.
+    """
     scale = max(0.45, min(image.shape[:2]) / 900)
     bottom = image.shape[0]
     for text in reversed(lines):
@@ -124,6 +127,8 @@ def _label(
     """Draw text on a filled strip above `corner`, moved inside; return the strip's height."""
     (width, height), base = cv2.getTextSize(text, FONT, scale, thick)
     strip = height + base + 4
+    if not text:
+        return strip
     left = max(0, min(corner[0], image.shape[1] - width - 4))
     bottom = max(strip, min(corner[1], image.shape[0]))
     cv2.rectangle(image, (left, bottom - strip), (left + width + 4, bottom), color, cv2.FILLED)
