@@ -383,6 +383,15 @@ def test_rows_of_another_model_are_refused(tmp_path: Path) -> None:
             rows_of(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
+def test_a_log_that_is_replaced_begins_anew(name: str, tmp_path: Path) -> None:
+    """Of the rows that were there nothing stays, and the columns of a csv are named."""
+    for _ in range(2):
+        with RowLog(tmp_path / name, EMOTIONS) as rows:
+            rows.write("a.mp4", Frame(0, 0.0, np.empty(0)), [])
+        assert [index for _, index, _, _ in rows_of(tmp_path / name)] == [0]
+
+
 def test_two_runs_do_not_share_a_log(film: Path, artifact: Path, tmp_path: Path) -> None:
     """A log that another run writes to is refused, and keeps what that one wrote."""
     log = tmp_path / "rows.jsonl"

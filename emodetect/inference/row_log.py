@@ -47,7 +47,7 @@ class RowLog:
                 if stack.enter_context(locked(path, wait=False)) == "taken":
                     raise VideoError(f"{path}: another run is writing to it; name another file.")
                 if not append and path.is_file():
-                    self.file.truncate(0)
+                    self.file.truncate(self.file.seek(0))
                 self.opened = stack.pop_all()
         except OSError as error:
             raise VideoError(f"{path}: cannot be written: {error.strerror}.") from None
