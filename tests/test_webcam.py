@@ -493,10 +493,15 @@ def test_blurring_while_paused_blurs_the_snapshot(
 
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
 def test_a_pause_can_be_interrupted(
-    asked: signal.Signals, scene: np.ndarray, recognizer: EmotionRecognizer, tmp_path: Path
+    asked: signal.Signals,
+    scene: np.ndarray,
+    recognizer: EmotionRecognizer,
+    tmp_path: Path,
+    steady: None,
 ) -> None:
     """Ctrl-C and a polite kill end a run that is paused, with its files complete."""
     window, presses = FakeWindow(), iter([" ", "interrupt", *[""] * 50])
+    usual = signal.signal(asked, signal.SIG_DFL)  # see above
 
     def key() -> str:
         pressed = next(presses)  # ends, where the pause does not
@@ -506,7 +511,10 @@ def test_a_pause_can_be_interrupted(
 
     window.key, window.closed = key, lambda: False  # type: ignore[method-assign]
     output = tmp_path / "out.mp4"
-    summary = live.run_live(fake_source([scene] * 9), recognizer, window=window, output=output)
+    try:
+        summary = live.run_live(fake_source([scene] * 9), recognizer, window=window, output=output)
+    finally:
+        signal.signal(asked, usual)
     assert summary.signal == asked
     assert len(read_video(output)) == summary.frames < 9
 
