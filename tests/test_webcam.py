@@ -513,7 +513,7 @@ def test_a_pause_can_be_interrupted(
     output = tmp_path / "out.mp4"
     summary = live.run_live(fake_source([scene] * 9), recognizer, window=window, output=output)
     assert summary.signal == signal.SIGTERM
-    assert len(read_video(output)) == summary.frames == 1
+    assert len(read_video(output)) == summary.frames < 9
 
 
 def test_a_recording_holds_the_frames_between_two_presses(
