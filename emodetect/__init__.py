@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emodetect.inference.recognizer import EmotionRecognizer as EmotionRecognizer
+    from emodetect.recognition.recognizer import EmotionRecognizer as EmotionRecognizer
 
     __version__: str
 
@@ -23,7 +23,7 @@ def __getattr__(name: str) -> Any:
 
         return version("emodetect")
     if name == "EmotionRecognizer":
-        from emodetect.inference.recognizer import EmotionRecognizer
+        from emodetect.recognition.recognizer import EmotionRecognizer as EmotionRecognizer
 
         return EmotionRecognizer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

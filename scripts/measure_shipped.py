@@ -21,11 +21,11 @@ import click
 
 from emodetect.errors import EmodetectError
 from emodetect.evaluation.evaluate import evaluate_model
+from emodetect.evaluation.image_selection import select_images
+from emodetect.evaluation.labelled_data import open_source, open_training_data, training_config
 from emodetect.evaluation.predictions import Tta
-from emodetect.evaluation.selection import select_images
-from emodetect.evaluation.sources import open_source, open_training_data, training_config
-from emodetect.inference.recognizer import EmotionRecognizer
-from emodetect.shipped import DEFAULT_MODEL, shipped_models
+from emodetect.model_file.shipped_models import DEFAULT_MODEL, shipped_models
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 README = Path(__file__).parent.parent / "README.md"
 # The source whose test split a model is for, and the other label set of the same images.

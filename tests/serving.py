@@ -13,7 +13,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from emodetect.deploy.server import open_socket
+from emodetect.serve.server import open_socket
 
 
 @contextmanager

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emodetect.archive import MAX_DIRECTORY_BYTES, MAX_FILE_BYTES
-from emodetect.artifact import MAX_JSON_BYTES, read_artifact
 from emodetect.errors import ModelError
-from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.model_file.archive import MAX_DIRECTORY_BYTES, MAX_FILE_BYTES
+from emodetect.model_file.artifact import MAX_JSON_BYTES, read_artifact
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 
 def rewritten(artifact: Path, out: Path, **replaced: bytes | None) -> Path:
@@ -385,7 +385,7 @@ def test_answers_that_are_no_probabilities_are_refused(artifact: Path, answer: l
 
 def foreign_model(path: Path, *, logits: bool = False) -> Path:
     """Save a small Keras model that emodetect did not make; it answers by mean brightness."""
-    from emodetect.backend import use_tensorflow
+    from emodetect.machine.tensorflow import use_tensorflow
 
     use_tensorflow()
     import keras
@@ -408,7 +408,7 @@ def test_foreign_model_works_with_labels(
     path = foreign_model(tmp_path / "foreign.keras", logits=logits)
     with pytest.raises(ModelError, match="--labels"):
         EmotionRecognizer(path)
-    from emodetect.training.foreign import adopt_foreign
+    from emodetect.training.models.external import adopt_foreign
 
     adopted = adopt_foreign(path, labels=["happiness", "sad"], pixel_range=(0, 1))
     assert adopt_foreign(path, labels=["happiness", "sad"], pixel_range=(0, 1)) == adopted
@@ -422,7 +422,7 @@ def test_foreign_model_works_with_labels(
 
 def test_foreign_model_with_wrong_labels_is_refused(artifact: Path, tmp_path: Path) -> None:
     """A wrong number of labels, a label twice, and labels for our own file are refused."""
-    from emodetect.training.foreign import adopt_foreign
+    from emodetect.training.models.external import adopt_foreign
 
     path = foreign_model(tmp_path / "foreign.keras")
     with pytest.raises(ModelError, match="has 2 outputs"):
@@ -435,8 +435,8 @@ def test_foreign_model_with_wrong_labels_is_refused(artifact: Path, tmp_path: Pa
 
 def test_code_inside_a_foreign_model_is_refused(tmp_path: Path) -> None:
     """A Lambda layer, which could run anything, is refused by us and by Keras' safe mode."""
-    from emodetect.training.foreign import adopt_foreign
-    from emodetect.training.models import load_keras
+    from emodetect.training.models.external import adopt_foreign
+    from emodetect.training.models.registry import load_keras
 
     import keras  # isort: skip
 
@@ -454,8 +454,8 @@ def test_a_class_of_ones_own_in_a_foreign_model_is_named(tmp_path: Path) -> None
     """A layer that is not Keras' own is refused by name; a loss of one's own does no harm."""
     import keras
 
-    from emodetect.artifact import has_metadata
-    from emodetect.training.foreign import adopt_foreign
+    from emodetect.model_file.artifact import has_metadata
+    from emodetect.training.models.external import adopt_foreign
 
     class Doubled(keras.layers.Layer):
         def call(self, inputs: Any) -> Any:
@@ -478,7 +478,7 @@ def test_a_class_of_ones_own_in_a_foreign_model_is_named(tmp_path: Path) -> None
 
 def test_model_of_another_shape_is_refused(tmp_path: Path) -> None:
     """A model that takes no square image is refused with the shape that came."""
-    from emodetect.training.foreign import adopt_foreign
+    from emodetect.training.models.external import adopt_foreign
 
     import keras  # isort: skip
 

@@ -15,18 +15,18 @@ import pytest
 from click.testing import CliRunner
 
 from emodetect.audit.audit import Audit, audit_sources
+from emodetect.audit.doubtful_labels import confident_labels
 from emodetect.audit.duplicates import MOST_NEIGHBOURS, find_duplicates
 from emodetect.audit.findings import manifest_rows, summary
-from emodetect.audit.labels import confident_labels
-from emodetect.audit.report import write_audit
 from emodetect.audit.scan import Picture, scan_pictures
 from emodetect.cli import app
 from emodetect.data.cleaning import read_audit_rows
-from emodetect.data.fer2013 import OTHER_VOTES, VOTE_COLUMNS
 from emodetect.data.listing import Sample
+from emodetect.data.readers.fer2013_csv import OTHER_VOTES, VOTE_COLUMNS
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError, EmodetectError
+from emodetect.reports.audit_page import write_audit
 
 Change = Callable[[np.ndarray], np.ndarray]
 VOTES = (*VOTE_COLUMNS.values(), *OTHER_VOTES)
@@ -261,7 +261,7 @@ def test_confident_learning_finds_the_swapped_label() -> None:
 
 def test_a_model_is_asked_and_what_it_saw_is_kept_apart(clean: Path) -> None:
     """Only the test split counts as unseen by a model, unless the user says otherwise."""
-    from emodetect.inference.recognizer import EmotionRecognizer
+    from emodetect.recognition.recognizer import EmotionRecognizer
 
     recognizer = EmotionRecognizer(detector="none")
     audit = look(clean, recognizer=recognizer)
@@ -280,7 +280,7 @@ def test_a_model_is_asked_and_what_it_saw_is_kept_apart(clean: Path) -> None:
 
 def test_the_model_is_asked_about_the_faces_of_photos(tmp_path: Path) -> None:
     """With faces = detect a photo without a face is no face to ask about, of that source alone."""
-    from emodetect.inference.recognizer import EmotionRecognizer
+    from emodetect.recognition.recognizer import EmotionRecognizer
 
     for name in ("photos", "crops"):
         save(tmp_path / name / "happy/none.png", np.full((200, 200, 3), 90, np.uint8))

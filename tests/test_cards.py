@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from emodetect import shipped
-from emodetect.artifact import read_artifact
 from emodetect.cli import app
 from emodetect.errors import ModelError
-from emodetect.shipped import DEFAULT_MODEL, model_path
+from emodetect.model_file import shipped_models
+from emodetect.model_file.artifact import read_artifact
+from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path
 
 
 def call(*words: object) -> Result:
@@ -30,7 +30,7 @@ def installed(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for name in ("first", "second"):
         shutil.copy(artifact, assets / f"{name}.keras")
     (assets / "first.md").write_text("# first\n\nKnows three emotions.\n\nMore.\n")
-    monkeypatch.setattr(shipped, "files", lambda _: tmp_path)
+    monkeypatch.setattr(shipped_models, "files", lambda _: tmp_path)
     return assets
 
 
@@ -63,7 +63,7 @@ def test_the_table_marks_the_default_model() -> None:
     assert f"{DEFAULT_MODEL} *" in result.stdout
     lines = result.stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    assert len(lines) <= 5 + 6 * len(shipped.shipped_models())
+    assert len(lines) <= 5 + 6 * len(shipped_models.shipped_models())
     assert "48 x 48 gray" in result.stdout
     (model,) = (model for model in json.loads(call("--format", "json").stdout) if model["default"])
     assert model["name"] == DEFAULT_MODEL

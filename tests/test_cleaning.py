@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from emodetect.audit.audit import audit_sources
-from emodetect.audit.report import write_audit
 from emodetect.config import DataConfig, validate_data
 from emodetect.data.cleaning import AuditRow, write_audit_rows
 from emodetect.data.dataset import load_dataset, load_for_evaluation
-from emodetect.data.fer2013 import OTHER_VOTES, VOTE_COLUMNS
-from emodetect.data.sources import list_samples
+from emodetect.data.readers.fer2013_csv import OTHER_VOTES, VOTE_COLUMNS
+from emodetect.data.readers.registry import list_samples
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import ConfigError, DataError
+from emodetect.reports.audit_page import write_audit
 
 
 def face(number: int, emotion: str) -> np.ndarray:

@@ -79,9 +79,9 @@ def test_every_source_network_and_detector_can_be_chosen() -> None:
 
     from emodetect.cli.predict import predict
     from emodetect.config import DataConfig, ModelConfig
-    from emodetect.data.sources import READERS
-    from emodetect.faces.detectors import DETECTORS
-    from emodetect.training.models import BUILDERS
+    from emodetect.data.readers.registry import READERS
+    from emodetect.faces.detectors.registry import DETECTORS
+    from emodetect.training.models.registry import BUILDERS
 
     assert set(get_args(DataConfig.model_fields["source"].annotation)) == set(READERS)
     assert set(get_args(ModelConfig.model_fields["name"].annotation)) == set(BUILDERS)

@@ -12,21 +12,21 @@ import pytest
 from click.testing import CliRunner, Result
 from test_report import assert_self_contained
 
-from emodetect.artifact import read_artifact
 from emodetect.cli import app
 from emodetect.data.dataset import number_crops
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
 from emodetect.evaluation.answers import Answers, write_answers
-from emodetect.evaluation.compare import (
+from emodetect.evaluation.compared_models import open_entrant
+from emodetect.evaluation.comparison import (
     compare_models,
     holm,
     match_images,
     mcnemar_p,
     only_right,
 )
-from emodetect.evaluation.compare_page import write_comparison
-from emodetect.evaluation.entrants import open_entrant
+from emodetect.model_file.artifact import read_artifact
+from emodetect.reports.comparison_page import write_comparison
 
 EMOTIONS = ("happy", "sad")
 

@@ -14,10 +14,10 @@ from click.testing import CliRunner
 
 from emodetect.cli import app
 from emodetect.config import DataConfig
-from emodetect.data.convert import LAYOUTS, convert
 from emodetect.data.dataset import load_for_evaluation
-from emodetect.data.sources import list_samples
+from emodetect.data.readers.registry import list_samples
 from emodetect.data.synthetic import draw_face
+from emodetect.data.writers.convert import LAYOUTS, convert
 from emodetect.errors import DataError, EmodetectError
 
 SPLITS = ("train", "val", "test")
@@ -113,7 +113,7 @@ def test_an_interrupted_conversion_leaves_nothing(
     tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C half way leaves neither a result that looks whole nor half of one."""
-    from emodetect.data import convert as module
+    from emodetect.data.writers import convert as module
 
     root = draw(tmp_path / "faces")
     real = module.track
@@ -172,7 +172,7 @@ def test_a_place_whose_name_is_no_unicode_is_written(tmp_path: Path, layout: str
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux' /dev/full")
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TensorFlow's own error of a full disk becomes one line, and nothing is left."""
-    from emodetect.data import convert as module
+    from emodetect.data.writers import convert as module
 
     root = draw(tmp_path / "faces", splits=("",))
     real = module.write_shard

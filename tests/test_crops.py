@@ -20,13 +20,13 @@ from click.testing import CliRunner, Result
 from emodetect.cli import app
 from emodetect.cli.data import data
 from emodetect.config import DataConfig, ExperimentConfig
-from emodetect.data.cropping import crop_photos
 from emodetect.data.dataset import load_dataset, load_for_evaluation
 from emodetect.data.synthetic import draw_scene
+from emodetect.data.writers.face_crops import crop_photos
 from emodetect.errors import ConfigError, DataError, EmodetectError
-from emodetect.evaluation.sources import open_source, open_training_data
-from emodetect.inference.recognizer import EmotionRecognizer
-from emodetect.preprocessing import read_image, to_input
+from emodetect.evaluation.labelled_data import open_source, open_training_data
+from emodetect.images.preprocessing import read_image, to_input
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 
 def _write(path: Path, image: np.ndarray) -> Path:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from emodetect.cli import app
 from emodetect.doctor import checks, probes
 from emodetect.doctor.finding import Finding
-from emodetect.shipped import DEFAULT_MODEL, shipped_models
+from emodetect.model_file.shipped_models import DEFAULT_MODEL, shipped_models
 
 
 @pytest.fixture
@@ -172,7 +172,9 @@ def test_a_damaged_shipped_model_is_found(tmp_path: Path, monkeypatch: pytest.Mo
     content = bytearray(shipped["ferplus"].read_bytes())
     content[len(content) // 2] ^= 0xFF
     copy.write_bytes(content)
-    monkeypatch.setattr("emodetect.shipped.shipped_models", lambda: shipped | {"ferplus": copy})
+    monkeypatch.setattr(
+        "emodetect.model_file.shipped_models.shipped_models", lambda: shipped | {"ferplus": copy}
+    )
     found = list(probes.models())
     assert set(broken(found)) == {"model ferplus"}
     assert any(one.name == "LiteRT" and one.status == "ok" for one in found)

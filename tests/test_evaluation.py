@@ -16,27 +16,27 @@ import pytest
 from click.testing import CliRunner, Result
 from small import SMALL
 
-from emodetect.artifact import Metadata, read_artifact
 from emodetect.cli import app
 from emodetect.config import load_config
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
-from emodetect.evaluation.intervals import bootstrap_intervals
-from emodetect.evaluation.metrics import compute_metrics
-from emodetect.evaluation.plots import precision_recall
+from emodetect.evaluation.image_selection import select_images
+from emodetect.evaluation.labelled_data import open_training_data
+from emodetect.evaluation.metrics.classification import compute_metrics
+from emodetect.evaluation.metrics.intervals import bootstrap_intervals
 from emodetect.evaluation.predictions import (
     Predictions,
     batch_size_difference,
     classify,
     predict_images,
 )
-from emodetect.evaluation.report import write_report
-from emodetect.evaluation.report_page import JudgedModel
-from emodetect.evaluation.selection import select_images
 from emodetect.evaluation.single import open_task
-from emodetect.evaluation.sources import open_training_data
-from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.model_file.artifact import Metadata, read_artifact
+from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.reports.evaluation_files import write_report
+from emodetect.reports.evaluation_page import JudgedModel
+from emodetect.reports.plots.plots import precision_recall
 
 REPORT = {
     "report.html",

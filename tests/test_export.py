@@ -22,19 +22,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from emodetect.artifact import Metadata, write_artifact
 from emodetect.cli import app
 from emodetect.cli.export import FORMAT_NAMES, QUANTIZATIONS
 from emodetect.config import ModelConfig
 from emodetect.data.synthetic import draw_dataset, draw_face
-from emodetect.deploy.comparison import Comparison
-from emodetect.deploy.export import Export, export_model
-from emodetect.deploy.faces import DRAWN_FACES
-from emodetect.deploy.formats import FORMATS
 from emodetect.errors import EmodetectError, ModelError
-from emodetect.inference.runtime import MissingRuntimeError
-from emodetect.training.compile import compile_to_litert, with_temperature
-from emodetect.training.models import build_model
+from emodetect.export.calibration_faces import DRAWN_FACES
+from emodetect.export.comparison import Comparison
+from emodetect.export.export import Export, export_model
+from emodetect.export.formats.formats import FORMATS
+from emodetect.model_file.artifact import Metadata, write_artifact
+from emodetect.recognition.runtimes.registry import MissingRuntimeError
+from emodetect.training.litert_conversion import compile_to_litert, with_temperature
+from emodetect.training.models.registry import build_model
 
 DOCS = Path(__file__).parent.parent / "docs" / "export.md"
 EMOTIONS = ("happy", "sad", "surprise")
@@ -275,7 +275,7 @@ def test_a_saved_model_is_replaced_as_a_whole(
     names = [one.name for one in dataclasses.fields(Comparison)]
     fake = dataclasses.replace(kind, write=write, open=lambda *_: None)
     monkeypatch.setitem(FORMATS, "saved_model", fake)
-    monkeypatch.setattr("emodetect.deploy.export.compare_with_keras", compared)
+    monkeypatch.setattr("emodetect.export.export.compare_with_keras", compared)
     out = tmp_path / "small"
     (out / "variables").mkdir(parents=True)
     (out / "saved_model.pb").write_text("older")

@@ -10,7 +10,12 @@ from emodetect.data.synthetic import draw_scene
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import ImageError
 from emodetect.faces.boxes import Box
-from emodetect.faces.detectors import SCAN_SIDE, HaarDetector, WholeImage, open_detector
+from emodetect.faces.detectors.registry import (
+    SCAN_SIDE,
+    HaarDetector,
+    WholeImage,
+    open_detector,
+)
 from emodetect.faces.framing import crop_face
 
 

@@ -17,7 +17,7 @@ from emodetect.cli import app
 from emodetect.config import ConfigError, DataConfig
 from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
 from emodetect.data.listing import Listing
-from emodetect.data.sources import list_samples
+from emodetect.data.readers.registry import list_samples
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
 

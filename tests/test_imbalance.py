@@ -10,17 +10,13 @@ import numpy as np
 import pytest
 from small import SMALL
 
-from emodetect.artifact import read_artifact
-from emodetect.backend import use_tensorflow
 from emodetect.config import AugmentationConfig, TrainingConfig, load_config
+from emodetect.machine.tensorflow import use_tensorflow
+from emodetect.model_file.artifact import read_artifact
 
 use_tensorflow()
 
-from emodetect.data.pipeline import (  # noqa: E402
-    augment_images,
-    balancing_weights,
-    training_batches,
-)
+from emodetect.data.batches import augment_images, balancing_weights, training_batches  # noqa: E402
 
 OFF: dict[str, Any] = {
     "flip": False,
@@ -426,7 +422,7 @@ def lopsided(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _rare_recall(imbalance: str, lopsided: Path, cache_dir: Path, run: Path) -> float:
-    from emodetect.inference.recognizer import EmotionRecognizer
+    from emodetect.recognition.recognizer import EmotionRecognizer
     from emodetect.training.train import train
 
     config = load_config(

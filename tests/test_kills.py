@@ -35,8 +35,8 @@ import numpy as np
 import pytest
 from small import SMALL
 
-from emodetect.artifact import COMPILED, read_artifact
-from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.model_file.artifact import COMPILED, read_artifact
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and forks are POSIX")
 
@@ -162,7 +162,7 @@ PLACES: dict[str, Callable[[Callable[[], Any]], None]] = {
 
 def tell_at_step(step: int, told: Connection) -> None:
     """Tell the test that as many training steps are done."""
-    from emodetect.training.progress import TrainingProgress
+    from emodetect.training.epoch_display import TrainingProgress
 
     usual = TrainingProgress.on_train_batch_end
     steps = itertools.count(1)
@@ -318,7 +318,7 @@ def side_by_side(run: Callable[[Any], None], items: Iterable[Any]) -> None:
 def forks() -> ForkServerContext:
     """The server that forks a process, TensorFlow imported, for every attempt."""
     context = multiprocessing.get_context("forkserver")
-    names = ("cli", "training.train", "evaluation.plots", "inference.recognizer")
+    names = ("cli", "training.train", "reports.plots.plots", "recognition.recognizer")
     context.set_forkserver_preload(["pytest", "h5py", *(f"emodetect.{name}" for name in names)])
     return context
 

@@ -10,7 +10,7 @@ import pytest
 
 from emodetect.config import DataConfig, load_config
 from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
-from emodetect.data.sources import list_samples
+from emodetect.data.readers.registry import list_samples
 from emodetect.errors import DataError
 
 

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emodetect.backend import use_tensorflow
 from emodetect.config import ModelConfig, load_config
 from emodetect.errors import ConfigError, ModelError
+from emodetect.machine.tensorflow import use_tensorflow
 
 use_tensorflow()
 
 import keras  # noqa: E402
 
-from emodetect.training.models import (  # noqa: E402
+from emodetect.training.models.registry import (  # noqa: E402
     BACKBONE,
     BUILDERS,
     batch_norm_layers,

@@ -13,13 +13,13 @@ import keras
 import numpy as np
 import pytest
 
-from emodetect.artifact import Artifact, Metadata, read_artifact
 from emodetect.config import ModelConfig
 from emodetect.errors import ModelError
-from emodetect.inference.onnx_graph import to_onnx
-from emodetect.shipped import model_path
-from emodetect.training.compile import compile_to_litert
-from emodetect.training.models import build_model
+from emodetect.model_file.artifact import Artifact, Metadata, read_artifact
+from emodetect.model_file.shipped_models import model_path
+from emodetect.recognition.runtimes.onnx_graph import to_onnx
+from emodetect.training.litert_conversion import compile_to_litert
+from emodetect.training.models.registry import build_model
 
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

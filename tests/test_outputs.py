@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from emodetect.cli import app
 from emodetect.errors import EmodetectError
-from emodetect.outputs import check_output_folder
+from emodetect.machine.output_folder import check_output_folder
 
 
 def test_a_folder_that_can_be_made_is_taken(

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from emodetect.cli import app
 from emodetect.config import preset_names
 from emodetect.errors import EmodetectError
-from emodetect.shipped import shipped_models
+from emodetect.model_file.shipped_models import shipped_models
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,10 +29,10 @@ def test_wheel_holds_presets_models_and_types(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert {"emodetect/py.typed", "emodetect/templates/report.html"} <= names
+    assert {"emodetect/py.typed", "emodetect/reports/templates/report.html"} <= names
     for model in shipped_models():
         assert {f"emodetect/assets/{model}.keras", f"emodetect/assets/{model}.md"} <= names
-    assert {f"emodetect/deploy/web/{name}" for name in ("index.html", "app.css", "app.js")} <= names
+    assert {f"emodetect/serve/web/{name}" for name in ("index.html", "app.css", "app.js")} <= names
     for preset in preset_names():
         assert f"emodetect/configs/{preset}.toml" in names
     assert not any("test" in name.split("/")[0] for name in names)

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from emodetect.cli import app
 from emodetect.data.synthetic import draw_face, draw_scene
 from emodetect.errors import EmodetectError
-from emodetect.locks import locked
+from emodetect.machine.locks import locked
 
 
 @pytest.fixture(scope="module")

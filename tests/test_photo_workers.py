@@ -20,15 +20,10 @@ import pytest
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import EmodetectError
 from emodetect.faces.boxes import Box
-from emodetect.inference import photo_workers
-from emodetect.inference.photo_search import find_photos
-from emodetect.inference.photos import (
-    Photo,
-    PhotoOptions,
-    analyze_many,
-    analyze_photos,
-)
-from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.recognition.photos import workers
+from emodetect.recognition.photos.analysis import Photo, PhotoOptions, analyze_many, analyze_photos
+from emodetect.recognition.photos.finding import find_photos
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 FATAL_WIDTH = 33  # of the photo at which FragileRecognizer's process ends
 COUNT = 50
@@ -80,22 +75,22 @@ def _run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[byte
 def test_results_do_not_depend_on_the_workers(faces: Path, tmp_path: Path) -> None:
     """With and without workers come the same rows, copies and crops, in the order of the list."""
     written = []
-    for workers in (0, 2):
-        out = tmp_path / str(workers)
+    for count in (0, 2):
+        out = tmp_path / str(count)
         words = (
             "--detector",
             "none",
             "--workers",
-            workers,
+            count,
             "--output",
-            tmp_path / f"{workers}.csv",
+            tmp_path / f"{count}.csv",
         )
         result = _run(faces, *words, "--annotate", out / "drawn", "--save-crops", out / "crops")
         assert result.returncode == 1
         assert b"1 of 50" in result.stderr
         files = {path.relative_to(out): path.read_bytes() for path in out.rglob("*.png")}
         assert len(files) == 2 * (COUNT - 1)
-        written.append((files, (tmp_path / f"{workers}.csv").read_bytes()))
+        written.append((files, (tmp_path / f"{count}.csv").read_bytes()))
     assert written[0] == written[1]
     rows = written[0][1].splitlines()[1:]
     assert [Path(row.decode().split(",")[0]).name for row in rows] == sorted(
@@ -142,7 +137,7 @@ def test_an_error_in_a_worker_ends_the_run(
     chunk = list(find_photos([faces]))
     with pytest.raises(EmodetectError, match="cannot be written"):
         list(
-            photo_workers.analyze_in_workers(
+            workers.analyze_in_workers(
                 chunk, open_recognizer, PhotoOptions(annotate=tmp_path / "file"), workers=2
             )
         )
@@ -178,11 +173,11 @@ def test_photos_are_not_taken_far_ahead(faces: Path, recognizer: EmotionRecogniz
     for _ in range(300):
         next(results)
     time.sleep(0.2)
-    assert taken < 300 + 2 * (photo_workers.PHOTOS_IN_FLIGHT + photo_workers.PHOTOS_AT_ONCE)
+    assert taken < 300 + 2 * (workers.PHOTOS_IN_FLIGHT + workers.PHOTOS_AT_ONCE)
     results.close()
     after = taken
     time.sleep(0.2)
-    assert taken <= after + photo_workers.PHOTOS_AT_ONCE
+    assert taken <= after + workers.PHOTOS_AT_ONCE
 
 
 def test_a_slow_list_gets_its_results_at_once(faces: Path) -> None:
@@ -220,8 +215,8 @@ def test_an_interrupt_ends_at_once_and_leaves_whole_rows(faces: Path, tmp_path: 
     while not rows.exists() or rows.read_bytes().count(b"\n") < 60:
         assert process.poll() is None
         time.sleep(0.05)
-    workers = _children(process.pid)
-    assert len(workers) == 2
+    children = _children(process.pid)
+    assert len(children) == 2
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, errors = process.communicate(timeout=60)
     assert b"Traceback" not in errors
@@ -229,7 +224,7 @@ def test_an_interrupt_ends_at_once_and_leaves_whole_rows(faces: Path, tmp_path: 
     assert rows.read_bytes().endswith(b"\n")
     for line in rows.read_bytes().splitlines():
         json.loads(line)
-    assert not any(Path("/proc", worker).exists() for worker in workers)
+    assert not any(Path("/proc", worker).exists() for worker in children)
 
 
 def test_a_closed_standard_input_is_told() -> None:

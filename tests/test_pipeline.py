@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emodetect.backend import use_tensorflow
 from emodetect.config import AugmentationConfig
+from emodetect.machine.tensorflow import use_tensorflow
 
 use_tensorflow()
 
-from emodetect.data.pipeline import (  # noqa: E402
+from emodetect.data.batches import (  # noqa: E402
     augment_images,
     evaluation_batches,
     steps_per_epoch,

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from emodetect.artifact import read_artifact
 from emodetect.cli import app
 from emodetect.data.synthetic import Scene, draw_face, draw_scene
 from emodetect.errors import EmodetectError, ImageError
-from emodetect.inference.photo_search import find_photos
-from emodetect.inference.photos import PhotoOptions, analyze_photos
-from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.model_file.artifact import read_artifact
+from emodetect.recognition.photos.analysis import PhotoOptions, analyze_photos
+from emodetect.recognition.photos.finding import find_photos
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 HEAVY = ("tensorflow", "keras", "matplotlib", "sklearn", "scipy")
 

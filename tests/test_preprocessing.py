@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from emodetect.errors import ImageError
-from emodetect.preprocessing import channels_of, read_image, to_input
+from emodetect.images.preprocessing import channels_of, read_image, to_input
 
 ORIENTATION = 0x0112  # the EXIF tag
 RED, GREEN, BLUE, GRAY = (0, 0, 255), (0, 255, 0), (255, 0, 0), (128, 128, 128)  # BGR

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from emodetect.artifact import Metadata, read_artifact
 from emodetect.cli import app
 from emodetect.data.dataset import Dataset
 from emodetect.data.listing import SkippedFile
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import ConfigError, DataError
-from emodetect.evaluation import plots
 from emodetect.evaluation.answers import read_answers, write_answers
 from emodetect.evaluation.evaluate import Evaluation, evaluate_model
-from emodetect.evaluation.explain import HeatMaps
-from emodetect.evaluation.intervals import wilson_interval
-from emodetect.evaluation.report_page import JudgedModel, write_report_page
-from emodetect.evaluation.selection import Selection
+from emodetect.evaluation.grad_cam import HeatMaps
+from emodetect.evaluation.image_selection import Selection
+from emodetect.evaluation.metrics.intervals import wilson_interval
+from emodetect.model_file.artifact import Metadata, read_artifact
+from emodetect.reports.evaluation_page import JudgedModel, write_report_page
+from emodetect.reports.plots import plots
 
 EMOTIONS = ("angry", "happy", "sad")
 SECTIONS = (

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from emodetect.evaluation.metrics.robustness import ALTERATIONS, altered_accuracies
 from emodetect.evaluation.predictions import Predictions
-from emodetect.evaluation.robustness import ALTERATIONS, altered_accuracies
 
 
 def _noise(size: int, channels: int) -> np.ndarray:

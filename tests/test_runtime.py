@@ -16,23 +16,23 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from emodetect.artifact import Artifact, read_artifact
 from emodetect.cli.bench import bench
 from emodetect.cli.model_options import RUNTIME_NAMES
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import EmodetectError, ModelError
-from emodetect.evaluation import runtimes
-from emodetect.inference.recognizer import EmotionRecognizer
-from emodetect.inference.runtime import (
+from emodetect.evaluation import runtime_benchmark
+from emodetect.images.preprocessing import to_input
+from emodetect.model_file.artifact import Artifact, read_artifact
+from emodetect.model_file.shipped_models import model_path
+from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.runtimes.registry import (
     RUNTIMES,
     KerasRuntime,
     LiteRTRuntime,
     MissingRuntimeError,
     open_runtime,
 )
-from emodetect.preprocessing import to_input
-from emodetect.shipped import model_path
 
 EXTRAS = ("onnxruntime", "openvino")
 
@@ -136,7 +136,7 @@ def test_a_missing_runtime_tells_how_to_get_it(
     library = {"litert": "ai_edge_litert.interpreter", "keras": "keras"}.get(name, name)
     package = {"litert": "ai-edge-litert", "keras": "tensorflow"}.get(name, f"'emodetect[{name}]'")
     monkeypatch.setitem(sys.modules, library, None)
-    monkeypatch.setattr("emodetect.inference.runtime.use_tensorflow", lambda: None)
+    monkeypatch.setattr("emodetect.recognition.runtimes.registry.use_tensorflow", lambda: None)
     with pytest.raises(MissingRuntimeError, match="is not installed here") as caught:
         open_runtime(read_artifact(artifact), runtime=name)
     assert f"pip install {package}" in str(caught.value)
@@ -173,9 +173,9 @@ def test_openvino_does_not_report_to_its_maker(tmp_path: Path) -> None:
     needs("openvino")
     code = (
         "import sys\n"
-        "from emodetect.artifact import read_artifact\n"
-        "from emodetect.inference.runtime import open_runtime\n"
-        "from emodetect.shipped import model_path\n"
+        "from emodetect.model_file.artifact import read_artifact\n"
+        "from emodetect.recognition.runtimes.registry import open_runtime\n"
+        "from emodetect.model_file.shipped_models import model_path\n"
         "open_runtime(read_artifact(model_path(None)), runtime='openvino')\n"
         "assert 'openvino_telemetry' not in sys.modules\n"
         "import openvino_telemetry\n"  # others may still use it
@@ -194,11 +194,11 @@ def test_openvino_does_not_report_to_its_maker(tmp_path: Path) -> None:
 def test_bench_compares_what_is_installed(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The figures of each runtime here, and how to get those that are not, in both formats."""
     for name, value in (("ROUNDS", 1), ("FACES", 8), ("SINGLE_FACES_IN_A_ROUND", 5)):
-        monkeypatch.setattr(runtimes, name, value)
+        monkeypatch.setattr(runtime_benchmark, name, value)
     for library in EXTRAS:
         monkeypatch.setitem(sys.modules, library, None)
-    comparison = runtimes.compare_runtimes(artifact, threads=1)
-    monkeypatch.setattr(runtimes, "compare_runtimes", lambda model, *, threads: comparison)
+    comparison = runtime_benchmark.compare_runtimes(artifact, threads=1)
+    monkeypatch.setattr(runtime_benchmark, "compare_runtimes", lambda model, *, threads: comparison)
     words = ["--model", str(artifact), "--format"]
     result = CliRunner().invoke(bench, [*words, "json"], catch_exceptions=False)
     found = json.loads(result.stdout)

@@ -33,14 +33,14 @@ from websockets.sync.client import ClientConnection, connect
 
 from emodetect.cli import app as command_line
 from emodetect.data.synthetic import draw_film, draw_scene
-from emodetect.deploy import analysis, stream, uploads
-from emodetect.deploy.batching import GatheringRuntime
-from emodetect.deploy.limits import FRAME_BYTES, Limits
-from emodetect.deploy.server import create_app, open_socket
 from emodetect.errors import EmodetectError, ModelError
-from emodetect.faces.detectors import HaarDetector
-from emodetect.inference.recognizer import EmotionRecognizer
-from emodetect.inference.runtime import MAX_BATCH
+from emodetect.faces.detectors.registry import HaarDetector
+from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.runtimes.registry import MAX_BATCH
+from emodetect.serve import analysis, stream, uploads
+from emodetect.serve.batching import GatheringRuntime
+from emodetect.serve.limits import FRAME_BYTES, Limits
+from emodetect.serve.server import create_app, open_socket
 
 TOKEN = "sesame+/="
 
@@ -528,7 +528,7 @@ def test_serving_imports_nothing_heavy() -> None:
         "import sys\n"
         "for name in ('tensorflow', 'keras', 'matplotlib', 'sklearn', 'scipy'):\n"
         "    sys.modules[name] = None\n"
-        "from emodetect.deploy.server import create_app, open_socket\n"
+        "from emodetect.serve.server import create_app, open_socket\n"
         "from emodetect import EmotionRecognizer\n"
         "create_app(EmotionRecognizer())\n"
     )
@@ -538,7 +538,7 @@ def test_serving_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("missing", ["fastapi", "uvicorn", "prometheus_client"])
 def test_a_missing_extra_is_told(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without what the extra brings, one line says how to get it."""
-    for name in [name for name in sys.modules if name.startswith("emodetect.deploy")]:
+    for name in [name for name in sys.modules if name.startswith("emodetect.serve")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
     result = CliRunner().invoke(command_line, ["serve"])

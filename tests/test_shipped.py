@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from emodetect.backend import use_tensorflow
-from emodetect.cards import list_shipped, model_card
 from emodetect.cli import app
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
-from emodetect.inference.recognizer import EmotionRecognizer
-from emodetect.preprocessing import to_input
-from emodetect.shipped import DEFAULT_MODEL, shipped_models
+from emodetect.images.preprocessing import to_input
+from emodetect.machine.tensorflow import use_tensorflow
+from emodetect.model_file.model_cards import list_shipped, model_card
+from emodetect.model_file.shipped_models import DEFAULT_MODEL, shipped_models
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 use_tensorflow()
 

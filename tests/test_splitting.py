@@ -24,7 +24,7 @@ from emodetect.config import DataConfig, ExperimentConfig
 from emodetect.data import cache
 from emodetect.data.dataset import SPLITS, Dataset, load_dataset, load_for_evaluation
 from emodetect.data.splits import assign_splits, connect
-from emodetect.data.splitting import write_splits
+from emodetect.data.writers.split_manifest import write_splits
 from emodetect.errors import ConfigError, DataError
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emodetect.backend import use_tensorflow
 from emodetect.config import ExperimentConfig, validate_config
+from emodetect.machine.tensorflow import use_tensorflow
 
 use_tensorflow()  # the package of summary imports Keras
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emodetect.temperature import at_temperature
+from emodetect.model_file.temperature import at_temperature
 from emodetect.training.temperature import FEWEST_IMAGES, fit_temperature
 
 

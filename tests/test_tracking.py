@@ -12,10 +12,10 @@ import pytest
 
 from emodetect.data.synthetic import draw_film
 from emodetect.faces.boxes import Box, clip, iou, merge
-from emodetect.faces.detectors import HaarDetector, WholeImage
+from emodetect.faces.detectors.registry import HaarDetector, WholeImage
 from emodetect.faces.tracking import FaceTracker, TrackingOptions
-from emodetect.inference.recognizer import EmotionRecognizer
-from emodetect.inference.tracking import EmotionTracker
+from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.smoothing import EmotionTracker
 
 FPS = 25.0
 
@@ -220,7 +220,7 @@ import sys
 sys.modules["scipy"] = None
 import numpy as np
 from emodetect.data.synthetic import draw_film
-from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.recognition.recognizer import EmotionRecognizer
 film = draw_film(["happy", "sad"], np.random.default_rng(1), frames=3)
 recognizer = EmotionRecognizer({str(artifact)!r})
 print([len(faces) for faces in recognizer.track(scene.image for scene in film)])

@@ -12,11 +12,11 @@ import pytest
 from click.testing import CliRunner
 from small import LENET, SMALL
 
-from emodetect.artifact import read_artifact
 from emodetect.cli import app
 from emodetect.config import ExperimentConfig, ModelConfig, load_config
 from emodetect.errors import ConfigError, DataError, EmodetectError, ModelError
-from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.model_file.artifact import read_artifact
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 
 def test_run_folder_is_complete(artifact: Path, small_config: ExperimentConfig) -> None:
@@ -99,7 +99,7 @@ NARROW = ModelConfig(weights="none", width=0.35, backbone_size=32)
 
 def test_missing_weights_and_unknown_layers_are_named(tmp_path: Path) -> None:
     """A weights file that is not there, or a layer that is not there, is one clear error."""
-    from emodetect.training.models import build_model, freeze_below
+    from emodetect.training.models.registry import build_model, freeze_below
 
     arguments = {"image_size": 32, "color": "gray", "class_count": 3}
     with pytest.raises(ModelError, match="no such file"):
@@ -115,7 +115,7 @@ def test_missing_weights_and_unknown_layers_are_named(tmp_path: Path) -> None:
 
 def test_fine_tuning_from_a_named_depth() -> None:
     """Layers below the named one stay as they are, the others train."""
-    from emodetect.training.models import BACKBONE, build_model, freeze_below
+    from emodetect.training.models.registry import BACKBONE, build_model, freeze_below
 
     model = build_model(NARROW, image_size=32, color="gray", class_count=3, weights="none")
     freeze_below(model, "block_13_expand")
@@ -129,7 +129,7 @@ def test_pretrained_weights_come_from_a_file(tmp_path: Path) -> None:
     """`model.weights = FILE` starts the backbone from that file's weights."""
     import keras
 
-    from emodetect.training.models import BACKBONE, build_model
+    from emodetect.training.models.registry import BACKBONE, build_model
 
     original = keras.applications.MobileNetV2(
         input_shape=(32, 32, 3), alpha=0.35, include_top=False, weights=None
@@ -152,8 +152,8 @@ def test_two_phases_train_head_then_backbone(
     """
     import keras
 
-    from emodetect.training.averaging import AveragedWeights
     from emodetect.training.train import train
+    from emodetect.training.weight_averaging import AveragedWeights
 
     file = tmp_path / "backbone.weights.h5"
     keras.applications.MobileNet(

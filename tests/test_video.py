@@ -25,12 +25,12 @@ from click.testing import CliRunner, Result
 from emodetect.cli.video import video
 from emodetect.data.synthetic import draw_film
 from emodetect.errors import VideoError
-from emodetect.inference.capture import Frame
-from emodetect.inference.overlay import draw_faces
-from emodetect.inference.recognizer import Face
-from emodetect.inference.recording import VideoWriter
-from emodetect.inference.row_log import RowLog, drop_cut_row, read_rows
-from emodetect.inference.timeline import Timeline
+from emodetect.recognition.overlay import draw_faces
+from emodetect.recognition.recognizer import Face
+from emodetect.recognition.videos.capture import Frame
+from emodetect.recognition.videos.recording import VideoWriter
+from emodetect.recognition.videos.row_log import RowLog, drop_cut_row, read_rows
+from emodetect.recognition.videos.timeline import Timeline
 
 EMOTIONS = ("happy", "sad", "surprise")
 FRAMES, FPS = 30, 25.0

@@ -25,9 +25,9 @@ from click.testing import CliRunner, Result
 from emodetect.cli.webcam import webcam
 from emodetect.data.synthetic import draw_scene
 from emodetect.errors import ModelError, SourceError, VideoError
-from emodetect.inference import capture, live, pipeline, recording
-from emodetect.inference.overlay import draw_text
-from emodetect.inference.recognizer import EmotionRecognizer, Face
+from emodetect.recognition.overlay import draw_text
+from emodetect.recognition.recognizer import EmotionRecognizer, Face
+from emodetect.recognition.videos import capture, frame_queue, live, recording
 
 FPS, FRAMES, SHIFT = 12.5, 12, 3
 COMMAND = [sys.executable, "-m", "emodetect", "webcam"]
@@ -664,7 +664,7 @@ def test_a_slow_analysis_gets_the_newest_picture() -> None:
         return []
 
     with pytest.raises(SourceError):
-        list(pipeline.analyze_frames(source, analyze))
+        list(frame_queue.analyze_frames(source, analyze))
     assert behind == sorted(behind)
     assert behind[-1] == 39
     assert len(behind) < 30
@@ -680,7 +680,7 @@ def test_what_fails_in_a_thread_ends_the_run(scene: np.ndarray) -> None:
 
     before = threading.active_count()
     with pytest.raises(ModelError, match="damaged"):
-        list(pipeline.analyze_frames(fake_source([scene] * 50), analyze))
+        list(frame_queue.analyze_frames(fake_source([scene] * 50), analyze))
     assert threading.active_count() == before
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emodetect.whole_file import written_whole
+from emodetect.machine.whole_file import written_whole
 
 
 def test_an_interrupted_file_leaves_the_old_one(tmp_path: Path) -> None:

@@ -13,11 +13,15 @@ from click.testing import CliRunner
 from emodetect.cli.models import models
 from emodetect.data.synthetic import draw_scene
 from emodetect.errors import EmodetectError
-from emodetect.faces import yunet
 from emodetect.faces.boxes import iou
-from emodetect.faces.detectors import HaarDetector, installed_detectors, open_detector
+from emodetect.faces.detectors.registry import (
+    HaarDetector,
+    installed_detectors,
+    open_detector,
+    yunet,
+)
 from emodetect.faces.tracking import FaceTracker
-from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 
 class FakeYuNet:

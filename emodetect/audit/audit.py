@@ -8,17 +8,17 @@ from typing import Literal
 
 import numpy as np
 
+from emodetect.audit.doubtful_labels import ModelDoubts, ask_model, unseen_by
 from emodetect.audit.duplicates import Duplicates, find_duplicates
-from emodetect.audit.faces import FaceSearch, open_search
-from emodetect.audit.labels import ModelDoubts, ask_model, unseen_by
+from emodetect.audit.face_check import FaceSearch, open_search
 from emodetect.audit.quality import quality_flags
 from emodetect.audit.scan import FACE_MISSING, Picture, Scan, scan_pictures
 from emodetect.config import SOURCES_OF_KEY, DataConfig
-from emodetect.data.fer2013 import read_unvoted, read_winners
 from emodetect.data.listing import SkippedFile
-from emodetect.data.sources import config_of, list_samples, split_source
+from emodetect.data.readers.fer2013_csv import read_unvoted, read_winners
+from emodetect.data.readers.registry import config_of, list_samples, split_source
 from emodetect.emotions import EMOTIONS, in_canonical_order
-from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from emodetect.data.crops import pixel_digest, read_sample
 from emodetect.data.listing import Sample
 from emodetect.errors import ImageError
 from emodetect.faces.framing import reduced
-from emodetect.progress import track
+from emodetect.machine.progress import track
 
 # Sharpness is measured where the image's longer side has at most so many pixels, so that large
 # photos and small crops are comparable.

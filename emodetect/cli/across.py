@@ -11,7 +11,7 @@ import click
 from emodetect.cli.model_options import usable_model
 
 if TYPE_CHECKING:
-    from emodetect.evaluation.across import Cell
+    from emodetect.evaluation.cross_dataset import Cell
 
 SHOWN = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "macro_f1": "macro F1"}
 
@@ -32,10 +32,10 @@ def evaluate_matrix(
     force: bool,
 ) -> None:
     """Judge each model on each data set; print the matrix and write it to `out`."""
-    from emodetect.evaluation.across import NamedModel, Source, evaluate_across, write_matrix
-    from emodetect.inference.recognizer import EmotionRecognizer
-    from emodetect.outputs import check_output_folder
-    from emodetect.shipped import DEFAULT_MODEL
+    from emodetect.evaluation.cross_dataset import NamedModel, Source, evaluate_across, write_matrix
+    from emodetect.machine.output_folder import check_output_folder
+    from emodetect.model_file.shipped_models import DEFAULT_MODEL
+    from emodetect.recognition.recognizer import EmotionRecognizer
 
     check_output_folder(out, force=force)
     framing = faces * len(data) if len(faces) == 1 else faces or (None,) * len(data)

@@ -10,7 +10,7 @@ from emodetect.cli.model_options import model_options, usable_model
 from emodetect.cli.table_or_json import table_or_json
 
 if TYPE_CHECKING:
-    from emodetect.evaluation.runtimes import Comparison
+    from emodetect.evaluation.runtime_benchmark import Comparison
 
 
 @click.command()
@@ -38,7 +38,7 @@ def bench(
     The faces are drawn ones, already cropped. Each figure is a median; start is what a process
     pays once, for the imports, the model and the first face.
     """
-    from emodetect.evaluation.runtimes import compare_runtimes
+    from emodetect.evaluation.runtime_benchmark import compare_runtimes
 
     comparison = compare_runtimes(usable_model(model, labels, pixels), threads=threads)
     if output_format == "json":

@@ -11,7 +11,7 @@ from emodetect.errors import EmodetectError
 
 if TYPE_CHECKING:
     from emodetect.data.dataset import Dataset
-    from emodetect.evaluation.entrants import Entrant
+    from emodetect.evaluation.compared_models import Entrant
 
 
 @click.command()
@@ -42,10 +42,10 @@ def compare(folders: tuple[Path, ...], common: bool, out: Path, force: bool) -> 
     """
     if not 2 <= len(folders) <= 26:
         raise click.UsageError(f"Name 2 to 26 runs or reports, got {len(folders)}.")
-    from emodetect.evaluation.compare import compare_models, match_images
-    from emodetect.evaluation.compare_page import write_comparison
-    from emodetect.evaluation.entrants import changed_data, open_entrant
-    from emodetect.outputs import check_output_folder
+    from emodetect.evaluation.compared_models import changed_data, open_entrant
+    from emodetect.evaluation.comparison import compare_models, match_images
+    from emodetect.machine.output_folder import check_output_folder
+    from emodetect.reports.comparison_page import write_comparison
 
     check_output_folder(out, force=force)
     entrants = [open_entrant(folder) for folder in folders]
@@ -66,7 +66,7 @@ def compare(folders: tuple[Path, ...], common: bool, out: Path, force: bool) -> 
 
 def _images(entrant: Entrant) -> Dataset | str:
     """Return the data that a model was evaluated on; or why not, which is no error here."""
-    from emodetect.evaluation.entrants import open_images
+    from emodetect.evaluation.compared_models import open_images
 
     try:
         return open_images(entrant)
@@ -79,8 +79,8 @@ def _print(comparison: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from emodetect.evaluation.compare_page import LETTERS, p_text, points
-    from emodetect.evaluation.report_page import percent
+    from emodetect.reports.comparison_page import LETTERS, p_text, points
+    from emodetect.reports.evaluation_page import percent
 
     models, comparisons = comparison["models"], comparison["comparisons"]
     rows = zip(models, comparison["settings"], comparison["left_out"], strict=True)

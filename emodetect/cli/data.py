@@ -42,13 +42,13 @@ def show(config_name: str, overrides: tuple[str, ...], out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from emodetect.backend import use_tensorflow
     from emodetect.config import load_config
     from emodetect.data.dataset import SPLITS, load_dataset
+    from emodetect.machine.tensorflow import use_tensorflow
 
     use_tensorflow()
-    from emodetect.data.pipeline import augment_images
-    from emodetect.evaluation.plots import contact_sheet
+    from emodetect.data.batches import augment_images
+    from emodetect.reports.plots.plots import contact_sheet
 
     if out.suffix.lower() != ".png":
         raise click.BadParameter(
@@ -108,7 +108,7 @@ def crop(folder: Path, out: Path, faces_per_image: str, margin: float, force: bo
     Exit status: 0, also where no face is found; 1 if a file could not be read (it is named, the
     others go on).
     """
-    from emodetect.data.cropping import crop_photos
+    from emodetect.data.writers.face_crops import crop_photos
 
     counts = crop_photos(folder, out, faces_per_image=faces_per_image, margin=margin, force=force)
     for line in counts.describe():
@@ -179,7 +179,7 @@ def split(
     splits are kept. Unreadable images are left out and named; the exit status is then still 0.
     """
     from emodetect.data.dataset import SPLITS
-    from emodetect.data.splitting import write_splits
+    from emodetect.data.writers.split_manifest import write_splits
 
     if out.suffix.lower() != ".csv":
         raise click.BadParameter(
@@ -253,9 +253,15 @@ def audit(
     Exit status 0, whatever is found.
     """
     from emodetect.audit.audit import audit_sources
-    from emodetect.audit.report import FIGURES, MANIFEST, PAGE, check_audit_folder, write_audit
-    from emodetect.inference.recognizer import EmotionRecognizer
-    from emodetect.text import on_one_line
+    from emodetect.machine.text import on_one_line
+    from emodetect.recognition.recognizer import EmotionRecognizer
+    from emodetect.reports.audit_page import (
+        FIGURES,
+        MANIFEST,
+        PAGE,
+        check_audit_folder,
+        write_audit,
+    )
 
     if unseen and model is None:
         raise click.UsageError("--unseen goes with --model.")
@@ -359,10 +365,10 @@ def convert_command(
     training then finds the faces. Images that cannot be read are named and left out; the exit
     status is then 1.
     """
-    from emodetect.data.convert import convert
     from emodetect.data.listing import NAMED_AT_MOST
-    from emodetect.data.sources import config_of
-    from emodetect.text import on_one_line
+    from emodetect.data.readers.registry import config_of
+    from emodetect.data.writers.convert import convert
+    from emodetect.machine.text import on_one_line
 
     config = config_of(
         source,

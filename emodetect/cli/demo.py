@@ -32,7 +32,7 @@ def demo(context: click.Context, out: Path) -> None:
     from emodetect.cli.predict import predict
     from emodetect.cli.train import train
     from emodetect.data.synthetic import draw_scene
-    from emodetect.outputs import check_output_folder
+    from emodetect.machine.output_folder import check_output_folder
 
     run, report, scene_file = out / "run", out / "report", out / "scene.png"
     marker = out / ".emodetect-demo"

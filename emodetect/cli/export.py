@@ -12,10 +12,10 @@ from emodetect.cli.probability import Probability
 from emodetect.cli.table_or_json import table_or_json
 
 if TYPE_CHECKING:
-    from emodetect.deploy.comparison import Comparison
-    from emodetect.deploy.faces import Faces
+    from emodetect.export.calibration_faces import Faces
+    from emodetect.export.comparison import Comparison
 
-# As in deploy.formats.FORMATS, whose import would slow --help.
+# As in export.formats.registry.FORMATS, whose import would slow --help.
 FORMAT_NAMES = ("tflite", "onnx", "saved_model", "openvino")
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 
@@ -93,7 +93,7 @@ def export(
     """
     if split and not data:
         raise click.UsageError("--split goes with --data.")
-    from emodetect.deploy.export import export_model
+    from emodetect.export.export import export_model
 
     path = usable_model(model, labels, pixels)
     done = export_model(
@@ -121,11 +121,11 @@ def export(
 
 
 def _labelled(data: str, split: str | None, path: Path) -> Faces:
-    from emodetect.artifact import read_artifact
-    from emodetect.deploy.faces import Faces
+    from emodetect.evaluation.image_selection import select_images
+    from emodetect.evaluation.labelled_data import open_source
     from emodetect.evaluation.predictions import labels_among
-    from emodetect.evaluation.selection import select_images
-    from emodetect.evaluation.sources import open_source
+    from emodetect.export.calibration_faces import Faces
+    from emodetect.model_file.artifact import read_artifact
 
     metadata = read_artifact(path).metadata
     dataset = open_source(data, metadata)

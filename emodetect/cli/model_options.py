@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 PIXEL_RANGES = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
-# As in inference.runtime.RUNTIMES, whose import would slow --help.
+# As in recognition.runtimes.registry.RUNTIMES, whose import would slow --help.
 RUNTIME_NAMES = ("litert", "keras", "onnxruntime", "openvino")
 
 runtime_option = click.option(
@@ -51,14 +51,14 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def usable_model(model: str | None, labels: str | None, pixels: str | None) -> Path:
     """Return the artifact to use; a foreign Keras file is compiled once, into the cache."""
-    from emodetect.shipped import model_path
+    from emodetect.model_file.shipped_models import model_path
 
     path = model_path(model)
     if labels is None:
         if pixels is not None:
             raise click.UsageError("--pixels goes with --labels.")
         return path
-    from emodetect.training.foreign import adopt_foreign
+    from emodetect.training.models.external import adopt_foreign
 
     return adopt_foreign(
         path, labels=labels.split(","), pixel_range=PIXEL_RANGES[pixels or "0..255"]

@@ -23,7 +23,7 @@ def models(context: click.Context, output_format: str) -> None:
             raise click.UsageError("--format is for the list; show prints Markdown.")
         return
 
-    from emodetect.cards import list_shipped
+    from emodetect.model_file.model_cards import list_shipped
 
     shipped = list_shipped()
     if output_format == "json":
@@ -60,7 +60,7 @@ def show(model: str) -> None:
     emodetect models show ferplus
     emodetect models show runs/mine/best_model.keras
     """
-    from emodetect.cards import model_card
+    from emodetect.model_file.model_cards import model_card
 
     click.echo(model_card(model), nl=False)
 
@@ -76,6 +76,6 @@ def fetch(name: str) -> None:
     \b
     emodetect models fetch yunet
     """
-    from emodetect.faces.yunet import fetch_yunet
+    from emodetect.faces.detectors.yunet import fetch_yunet
 
     click.echo(f"{name}: {fetch_yunet()}")

@@ -18,8 +18,8 @@ from emodetect.cli.tracking_options import detector_option
 from emodetect.errors import EmodetectError
 
 if TYPE_CHECKING:
-    from emodetect.inference.photo_rows import HeldPaths
-    from emodetect.inference.photos import Photo, PhotoResult
+    from emodetect.recognition.photos.analysis import Photo, PhotoResult
+    from emodetect.recognition.photos.result_file import HeldPaths
 
 ROW_FORMATS = ("jsonl", "csv")
 # So few are done before a progress bar would help.
@@ -129,12 +129,12 @@ def predict(
     Exit status: 0, also where no face is found; 1 if a file could not be read (its error is
     in the output, the others go on).
     """
-    from emodetect.inference.photo_rows import open_photo_rows
-    from emodetect.inference.photo_search import LIST, find_photos
-    from emodetect.inference.photos import PhotoOptions, analyze_many, real_paths
-    from emodetect.inference.recognizer import EmotionRecognizer
-    from emodetect.inference.writers import WRITERS
-    from emodetect.outputs import check_output_folder
+    from emodetect.machine.output_folder import check_output_folder
+    from emodetect.recognition.photos.analysis import PhotoOptions, analyze_many, real_paths
+    from emodetect.recognition.photos.finding import LIST, find_photos
+    from emodetect.recognition.photos.output_formats import WRITERS
+    from emodetect.recognition.photos.result_file import open_photo_rows
+    from emodetect.recognition.recognizer import EmotionRecognizer
 
     if null and LIST not in images:
         raise click.UsageError("-0 goes with -, a list on standard input.")
@@ -156,7 +156,7 @@ def predict(
     recognizer = open_recognizer()
     explainer = None
     if explain is not None:
-        from emodetect.evaluation.explain import GradCam
+        from emodetect.evaluation.grad_cam import GradCam
 
         explainer = GradCam(recognizer.path)
     find = partial(find_photos, images, leave_out=folders)
@@ -237,7 +237,7 @@ def _usable_format(chosen: str | None, output: Path | None, *, resume: bool, for
             f"--output takes jsonl or csv, got {form or 'a name without suffix'}: end the name "
             "of FILE with .jsonl or .csv, or add --format."
         )
-    from emodetect.preprocessing import has_image_suffix
+    from emodetect.images.preprocessing import has_image_suffix
 
     if has_image_suffix(output):
         raise click.UsageError(f"--output takes a file for rows, got an image's name: {output}")
@@ -245,7 +245,7 @@ def _usable_format(chosen: str | None, output: Path | None, *, resume: bool, for
 
 
 def _list_on_stdin(*, null: bool) -> Iterator[Path | None]:
-    from emodetect.inference.photo_search import listed_paths
+    from emodetect.recognition.photos.finding import listed_paths
 
     if sys.stdin is None:  # closed by who started the program
         raise EmodetectError("-: standard input is closed; expected a list of paths on it.")
@@ -268,6 +268,6 @@ def _with_progress(
     for number, result in enumerate(results, start=1):
         yield result
         if number == PHOTOS_WITHOUT_PROGRESS:
-            from emodetect.progress import track
+            from emodetect.machine.progress import track
 
             yield from track(results, description="analysing", total=total, done=number)

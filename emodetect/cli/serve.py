@@ -121,15 +121,15 @@ def serve(
     requests that were taken, and take no more; the exit status is then 143 or 130.
     """
     try:
-        from emodetect.deploy.server import is_loopback, open_socket
-        from emodetect.deploy.server import serve as run_server
+        from emodetect.serve.server import is_loopback, open_socket
+        from emodetect.serve.server import serve as run_server
     except ImportError as error:
         raise EmodetectError(
             f"serve needs what is not installed here ({error}): pip install 'emodetect[serve]'"
         ) from None
-    from emodetect.deploy.limits import Limits
-    from emodetect.inference.photos import usable_cores
-    from emodetect.inference.recognizer import EmotionRecognizer
+    from emodetect.recognition.photos.analysis import usable_cores
+    from emodetect.recognition.recognizer import EmotionRecognizer
+    from emodetect.serve.limits import Limits
 
     if max_images > queue:
         raise click.UsageError(f"--max-images {max_images} never finds room in --queue {queue}.")

@@ -12,7 +12,7 @@ from emodetect.cli.model_options import usable_model
 from emodetect.errors import EmodetectError
 
 if TYPE_CHECKING:
-    from emodetect.evaluation.explain import HeatMaps
+    from emodetect.evaluation.grad_cam import HeatMaps
     from emodetect.evaluation.predictions import Predictions
 
 NOT_ASKED = "Heat maps were not asked for."
@@ -47,12 +47,12 @@ def evaluate_one(
     force: bool,
 ) -> None:
     """Judge a model; print the figures and write the report to `out`."""
-    from emodetect.evaluation.report import write_report
-    from emodetect.evaluation.report_page import JudgedModel
     from emodetect.evaluation.single import evaluate_task, open_task
-    from emodetect.inference.recognizer import EmotionRecognizer
-    from emodetect.outputs import check_output_folder
-    from emodetect.shipped import DEFAULT_MODEL, shipped_models
+    from emodetect.machine.output_folder import check_output_folder
+    from emodetect.model_file.shipped_models import DEFAULT_MODEL, shipped_models
+    from emodetect.recognition.recognizer import EmotionRecognizer
+    from emodetect.reports.evaluation_files import write_report
+    from emodetect.reports.evaluation_page import JudgedModel
 
     if out is not None:  # the name of the default is known once the data is read
         check_output_folder(out, force=force)
@@ -84,7 +84,7 @@ def evaluate_one(
 
 def _explain(model: Path, predictions: Predictions) -> HeatMaps | str:
     """Return Grad-CAM of the worst mistakes; or why there is none, which is no error here."""
-    from emodetect.evaluation.explain import explain_mistakes
+    from emodetect.evaluation.grad_cam import explain_mistakes
 
     click.echo("explaining the worst mistakes (this loads TensorFlow)", err=True)
     try:
@@ -121,7 +121,7 @@ def _print_emotions(metrics: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from emodetect.evaluation.report import class_rows
+    from emodetect.reports.evaluation_files import class_rows
 
     title = f"{metrics['images']:,} images, split {metrics['split']}"
     if metrics["tta"]:

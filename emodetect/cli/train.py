@@ -50,7 +50,7 @@ def train(
     if dry_run:
         if config is None:
             raise click.UsageError("--dry-run needs --config.")
-        from emodetect.training.plan import describe_run
+        from emodetect.training.dry_run import describe_run
 
         click.echo(describe_run(config))
         return
@@ -77,9 +77,9 @@ def _start(config: ExperimentConfig | None, resume_run: Path | None) -> Training
 
 
 def _draw(run: Path, config: ExperimentConfig, dataset: Dataset) -> None:
-    from emodetect.data.pipeline import augment_images
-    from emodetect.evaluation import plots
-    from emodetect.evaluation.style import save_png
+    from emodetect.data.batches import augment_images
+    from emodetect.reports.plots import plots
+    from emodetect.reports.plots.style import save_png
 
     save_png(plots.learning_curves(run / "history.csv"), run / "curves.png")
     augment = partial(augment_images, config=config.augmentation, seed=config.seed)

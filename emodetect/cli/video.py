@@ -92,8 +92,8 @@ def video(
     Exit status: 0; 1 if a video could not be read (the others go on); 130 after Ctrl-C (143
     after SIGTERM), where what was written until then is whole.
     """
-    from emodetect.inference.recognizer import EmotionRecognizer
-    from emodetect.inference.video import analyze_videos, plan_videos
+    from emodetect.recognition.recognizer import EmotionRecognizer
+    from emodetect.recognition.videos.analysis import analyze_videos, plan_videos
 
     if privacy and output is None:
         raise click.UsageError("--privacy is for the copies of --output.")

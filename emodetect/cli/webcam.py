@@ -130,7 +130,7 @@ def webcam(
     Exit status: 0; 1 for a source, display or file that does not work; 130 after Ctrl-C (143
     after SIGTERM), where what was written until then is complete and playable.
     """
-    from emodetect.inference.capture import list_cameras, open_source
+    from emodetect.recognition.videos.capture import list_cameras, open_source
 
     if list_only:
         cameras = list_cameras()
@@ -144,11 +144,11 @@ def webcam(
     if resolution is not None and source is not None:
         raise click.UsageError("--resolution is for cameras; a file or stream has its own.")
 
-    from emodetect.inference.live import run_live
-    from emodetect.inference.recognizer import EmotionRecognizer
-    from emodetect.inference.recording import CODECS, check_files, check_suffix
-    from emodetect.inference.row_log import LOG_SUFFIXES
-    from emodetect.inference.window import open_window
+    from emodetect.recognition.recognizer import EmotionRecognizer
+    from emodetect.recognition.videos.live import run_live
+    from emodetect.recognition.videos.recording import CODECS, check_files, check_suffix
+    from emodetect.recognition.videos.row_log import LOG_SUFFIXES
+    from emodetect.recognition.videos.window import open_window
 
     check_suffix(output, CODECS)
     check_suffix(log, LOG_SUFFIXES)

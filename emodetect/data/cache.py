@@ -21,14 +21,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from emodetect.cache_folder import cache_root
 from emodetect.config import DataConfig
 from emodetect.data.crops import read_crops
 from emodetect.data.listing import Sample, SkippedFile
 from emodetect.errors import DataError, ImageError
-from emodetect.locks import locked
-from emodetect.preprocessing import channels_of, to_input
-from emodetect.progress import track
+from emodetect.images.preprocessing import channels_of, to_input
+from emodetect.machine.cache_folder import cache_root
+from emodetect.machine.locks import locked
+from emodetect.machine.progress import track
 
 FORMAT = 3  # raise it when what is stored changes, so that older caches are not used
 UNFINISHED = ".unfinished"  # the folder in a cache folder for what is not complete yet

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from emodetect.config import CleaningConfig, DataConfig
 from emodetect.data.listing import Listing, Sample
-from emodetect.data.manifest import open_csv, relative_path, require_columns
+from emodetect.data.readers.manifest import open_csv, relative_path, require_columns
 from emodetect.errors import DataError
 
 HELD_OUT = ("val", "test")

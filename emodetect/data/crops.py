@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from emodetect.config import DataConfig
-from emodetect.data.fer2013 import read_pixels
 from emodetect.data.listing import Sample
-from emodetect.data.tfrecord import SUFFIX, read_record_image
+from emodetect.data.readers.fer2013_csv import read_pixels
+from emodetect.data.readers.tfrecord import SUFFIX, read_record_image
 from emodetect.errors import DataError, ImageError
 from emodetect.faces.boxes import Box, overlap
-from emodetect.faces.detectors import DETECTORS, Detector
+from emodetect.faces.detectors.registry import DETECTORS, Detector
 from emodetect.faces.framing import crop_face
-from emodetect.preprocessing import read_image
+from emodetect.images.preprocessing import read_image
 
 # Smaller images show no expression; such files are thumbnails or tracking pixels.
 SMALLEST_SIDE = 8

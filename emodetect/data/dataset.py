@@ -13,7 +13,7 @@ import numpy as np
 from emodetect.config import DataConfig
 from emodetect.data.cache import ImageCache, StoredImages, load_images
 from emodetect.data.listing import NAMED_AT_MOST, Sample, SkippedFile
-from emodetect.data.sources import list_samples
+from emodetect.data.readers.registry import list_samples
 from emodetect.data.splits import assign_splits, connect
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError

@@ -19,9 +19,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from emodetect.cache_folder import cache_root
 from emodetect.doctor.finding import Finding
 from emodetect.errors import first_line
+from emodetect.machine.cache_folder import cache_root
 
 PROBE_TIMEOUT_S = 120  # TensorFlow from a cold, slow disk
 FREE_BYTES = 2 * 10**9  # the prepared images of a large data set

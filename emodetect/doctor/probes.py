@@ -76,7 +76,7 @@ def opencv() -> Iterator[Finding]:
             mend=f"sudo apt install {package}" if package else REINSTALL_OPENCV,
         )
         return
-    from emodetect.faces.detectors import open_detector
+    from emodetect.faces.detectors.registry import open_detector
 
     try:
         open_detector("haar")
@@ -97,8 +97,8 @@ def opencv() -> Iterator[Finding]:
 
 def models() -> Iterator[Finding]:
     """Check every shipped model's hashes, then let the default one answer for a drawn face."""
-    from emodetect.artifact import read_artifact
-    from emodetect.shipped import shipped_models
+    from emodetect.model_file.artifact import read_artifact
+    from emodetect.model_file.shipped_models import shipped_models
 
     for name, path in shipped_models().items():
         try:
@@ -113,7 +113,7 @@ def models() -> Iterator[Finding]:
     import numpy as np
 
     from emodetect.data.synthetic import draw_face
-    from emodetect.inference.recognizer import EmotionRecognizer
+    from emodetect.recognition.recognizer import EmotionRecognizer
 
     recognizer = EmotionRecognizer(detector="none")
     face = draw_face("happy", np.random.default_rng(0))
@@ -136,7 +136,7 @@ def models() -> Iterator[Finding]:
 
 def tensorflow() -> Iterator[Finding]:
     """Load TensorFlow and Keras, which training needs, and look for GPUs."""
-    from emodetect.backend import use_tensorflow
+    from emodetect.machine.tensorflow import use_tensorflow
 
     own = os.environ.get("KERAS_BACKEND")
     use_tensorflow()
@@ -163,7 +163,7 @@ def tensorflow() -> Iterator[Finding]:
 
 
 def _yunet() -> Finding:
-    from emodetect.faces.yunet import yunet_path
+    from emodetect.faces.detectors.yunet import yunet_path
 
     path = yunet_path()
     if path.exists():
@@ -177,7 +177,7 @@ def _yunet() -> Finding:
 
 
 def _camera() -> Finding:
-    from emodetect.inference.capture import list_cameras
+    from emodetect.recognition.videos.capture import list_cameras
 
     cameras = list_cameras()
     if cameras:
@@ -200,7 +200,7 @@ def _camera() -> Finding:
 
 
 def _display() -> Finding:
-    from emodetect.inference.window import open_window
+    from emodetect.recognition.videos.window import open_window
 
     try:
         open_window()

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from emodetect.data.dataset import Dataset
-from emodetect.data.manifest import open_csv
+from emodetect.data.readers.manifest import open_csv
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError, EmodetectError
-from emodetect.inference.writers import csv_line, printable
+from emodetect.recognition.photos.output_formats import csv_line, printable
 
 FILE = "predictions.csv"
 COLUMNS = ["path", "crop", "true", "predicted"]

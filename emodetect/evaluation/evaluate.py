@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from emodetect.data.dataset import Dataset
-from emodetect.evaluation.intervals import RESAMPLES, bootstrap_intervals
-from emodetect.evaluation.metrics import compute_metrics
+from emodetect.evaluation.image_selection import Selection
+from emodetect.evaluation.metrics.classification import compute_metrics
+from emodetect.evaluation.metrics.intervals import RESAMPLES, bootstrap_intervals
+from emodetect.evaluation.metrics.robustness import altered_accuracies
+from emodetect.evaluation.metrics.slices import measure_slices
 from emodetect.evaluation.predictions import (
     Predictions,
     Tta,
     batch_size_difference,
     predict_images,
 )
-from emodetect.evaluation.robustness import altered_accuracies
-from emodetect.evaluation.selection import Selection
-from emodetect.evaluation.slices import measure_slices
-from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 
 @dataclass(frozen=True)

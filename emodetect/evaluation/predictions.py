@@ -10,9 +10,9 @@ import numpy as np
 from emodetect.data.dataset import Dataset
 from emodetect.errors import DataError
 from emodetect.evaluation.answers import Answers
-from emodetect.inference.recognizer import EmotionRecognizer
-from emodetect.inference.runtime import MAX_BATCH
-from emodetect.progress import track
+from emodetect.machine.progress import track
+from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.runtimes.registry import MAX_BATCH
 
 Tta = Literal["flip"]  # test-time augmentation
 

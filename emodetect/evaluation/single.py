@@ -10,10 +10,8 @@ from typing import Any
 from emodetect.config import load_config
 from emodetect.data.dataset import Dataset
 from emodetect.evaluation.evaluate import Evaluation, evaluate_model
-from emodetect.evaluation.intervals import RESAMPLES
-from emodetect.evaluation.predictions import Tta
-from emodetect.evaluation.selection import Selection, select_images
-from emodetect.evaluation.sources import (
+from emodetect.evaluation.image_selection import Selection, select_images
+from emodetect.evaluation.labelled_data import (
     OWN_DATA,
     Faces,
     is_training_data,
@@ -23,7 +21,9 @@ from emodetect.evaluation.sources import (
     source_config,
     training_config,
 )
-from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.evaluation.metrics.intervals import RESAMPLES
+from emodetect.evaluation.predictions import Tta
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 logger = logging.getLogger(__name__)
 

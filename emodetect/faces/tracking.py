@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from emodetect.faces.boxes import SAME_FACE_IOU, Box, clip, distance, iou
-from emodetect.faces.detectors import Detector
+from emodetect.faces.detectors.registry import Detector
 from emodetect.faces.framing import reduced
 
 # Side to which a face is reduced for the search near its last place. At 40 the cascade loses

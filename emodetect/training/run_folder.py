@@ -19,9 +19,9 @@ from emodetect import __version__
 from emodetect.config import ExperimentConfig
 from emodetect.data.dataset import Dataset
 from emodetect.errors import ConfigError, EmodetectError
-from emodetect.locks import locked
+from emodetect.machine.locks import locked
+from emodetect.machine.whole_file import written_whole
 from emodetect.training.checkpoints import Progress
-from emodetect.whole_file import written_whole
 
 PARTIAL_FILES = ".*.[0-9]*"  # of whole_file: a process's number last
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss
 
-from emodetect.temperature import at_temperature
+from emodetect.model_file.temperature import at_temperature
 
 # At these the images do not tell how sure the model may be: all are named rightly, say.
 LOWEST, HIGHEST = 0.25, 4.0

@@ -22,26 +22,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from emodetect.artifact import Metadata, write_artifact
 from emodetect.config import (
     ExperimentConfig,
     changed_keys,
     config_toml,
     load_config,
 )
-from emodetect.data.dataset import Dataset, load_dataset
-from emodetect.data.pipeline import (
+from emodetect.data.batches import (
     balancing_weights,
     evaluation_batches,
     steps_per_epoch,
     training_batches,
 )
+from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.errors import ConfigError, EmodetectError
-from emodetect.training.averaging import (
-    CALIBRATION_BATCH_SIZE,
-    AveragedWeights,
-    calibration_batches,
-)
+from emodetect.model_file.artifact import Metadata, write_artifact
 from emodetect.training.checkpoints import (
     BEST_NAME,
     Progress,
@@ -50,16 +45,16 @@ from emodetect.training.checkpoints import (
     load_state,
     saved_state,
 )
-from emodetect.training.compile import compile_to_litert
-from emodetect.training.initial import initial_artifact, load_initial
-from emodetect.training.models import (
+from emodetect.training.epoch_display import TrainingProgress
+from emodetect.training.initial_weights import initial_artifact, load_initial
+from emodetect.training.litert_conversion import compile_to_litert
+from emodetect.training.models.registry import (
     build_model,
     check_weights,
     freeze_below,
     set_batch_norm_momentum,
 )
 from emodetect.training.phases import Phase, compile_model, uses_averaging
-from emodetect.training.progress import TrainingProgress
 from emodetect.training.run_folder import (
     abandoned,
     clear_disk_errors,
@@ -73,6 +68,11 @@ from emodetect.training.run_folder import (
 )
 from emodetect.training.summary import ValidationResult, summarize
 from emodetect.training.temperature import fit_temperature
+from emodetect.training.weight_averaging import (
+    CALIBRATION_BATCH_SIZE,
+    AveragedWeights,
+    calibration_batches,
+)
 
 logger = logging.getLogger(__name__)
 

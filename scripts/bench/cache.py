@@ -35,7 +35,7 @@ from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 
 if TYPE_CHECKING:
-    from emodetect.data.pipeline import Images
+    from emodetect.data.batches import Images
 
 SMALL_COUNT = 3000
 BATCH_SIZE = 64
@@ -160,8 +160,8 @@ def measure(folder: Path, cache_dir: Path, steps: int, read: bool) -> Measuremen
     """Load the images of a folder, go through `steps` training batches, and look at memory."""
     import emodetect.training  # noqa: F401  here, because only this process needs TensorFlow
     from emodetect.config import AugmentationConfig, DataConfig
+    from emodetect.data.batches import training_batches
     from emodetect.data.dataset import load_dataset
-    from emodetect.data.pipeline import training_batches
 
     after_imports = memory()
     started = time.perf_counter()

@@ -29,12 +29,12 @@ import numpy as np
 
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
-from emodetect.inference.photo_rows import open_photo_rows
-from emodetect.inference.photo_search import find_photos
-from emodetect.inference.photos import PhotoResult, analyze_many
-from emodetect.inference.recognizer import EmotionRecognizer
-from emodetect.inference.writers import as_jsonl, photo_record
-from emodetect.preprocessing import read_image
+from emodetect.images.preprocessing import read_image
+from emodetect.recognition.photos.analysis import PhotoResult, analyze_many
+from emodetect.recognition.photos.finding import find_photos
+from emodetect.recognition.photos.output_formats import as_jsonl, photo_record
+from emodetect.recognition.photos.result_file import open_photo_rows
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 CLASSES = EMOTIONS[:7]
 DIFFERENT_FACES = 500

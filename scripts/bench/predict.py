@@ -32,8 +32,8 @@ cv2.imwrite(sys.argv[1], scene.image)
 """
 MODEL = """
 import sys
-from emodetect.artifact import read_artifact
-from emodetect.shipped import model_path
+from emodetect.model_file.artifact import read_artifact
+from emodetect.model_file.shipped_models import model_path
 artifact = read_artifact(model_path(sys.argv[1] or None))
 print(artifact.path, ",".join(artifact.metadata.emotions), sep="\\n")
 """

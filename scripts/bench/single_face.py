@@ -17,10 +17,10 @@ from collections.abc import Callable
 import click
 import numpy as np
 
-from emodetect.backend import use_tensorflow
 from emodetect.data.synthetic import draw_face
-from emodetect.inference.recognizer import EmotionRecognizer
-from emodetect.preprocessing import to_input
+from emodetect.images.preprocessing import to_input
+from emodetect.machine.tensorflow import use_tensorflow
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 ROUNDS = 3
 CALLS = {"recogniser": 300, "model.predict": 30}  # in a round

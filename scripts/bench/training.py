@@ -31,10 +31,10 @@ import numpy as np
 import tensorflow as tf
 
 from emodetect.config import ExperimentConfig, load_config
+from emodetect.data.batches import augment, steps_per_epoch, training_batches
 from emodetect.data.cache import load_images
 from emodetect.data.dataset import Dataset, load_dataset
-from emodetect.data.pipeline import augment, steps_per_epoch, training_batches
-from emodetect.data.sources import list_samples
+from emodetect.data.readers.registry import list_samples
 from emodetect.data.synthetic import draw_dataset
 from emodetect.emotions import EMOTIONS
 from emodetect.training.phases import Phase, compile_model

@@ -19,18 +19,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from emodetect.backend import use_tensorflow
 from emodetect.data.synthetic import draw_film
 from emodetect.faces.boxes import Box, iou
 from emodetect.faces.framing import crop_face
 from emodetect.faces.tracking import TrackingOptions
-from emodetect.inference.capture import Frame, open_source
-from emodetect.inference.live import run_live
-from emodetect.inference.recognizer import EmotionRecognizer
-from emodetect.inference.recording import VideoWriter
-from emodetect.inference.row_log import read_rows
-from emodetect.preprocessing import to_input
-from emodetect.shipped import model_path
+from emodetect.images.preprocessing import to_input
+from emodetect.machine.tensorflow import use_tensorflow
+from emodetect.model_file.shipped_models import model_path
+from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.videos.capture import Frame, open_source
+from emodetect.recognition.videos.live import run_live
+from emodetect.recognition.videos.recording import VideoWriter
+from emodetect.recognition.videos.row_log import read_rows
 
 FILM_FRAMES = 250
 

@@ -18,9 +18,9 @@ import numpy as np
 
 from emodetect.data.synthetic import draw_film
 from emodetect.faces.tracking import TrackingOptions
-from emodetect.inference.capture import Source
-from emodetect.inference.live import run_live
-from emodetect.inference.recognizer import EmotionRecognizer
+from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.videos.capture import Source
+from emodetect.recognition.videos.live import run_live
 
 STEP = 500
 

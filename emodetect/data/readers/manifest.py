@@ -1,0 +1,196 @@
+"""Manifests: a csv of path, label and, if wanted, split and any other columns."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from emodetect.config import DataConfig
+from emodetect.data.listing import Listing, Sample
+from emodetect.data.readers.labels import SPLIT_NAMES, emotion_of, label_order
+from emodetect.emotions import EMOTIONS, canonical_emotion
+from emodetect.errors import DataError
+
+
+def read_manifest(config: DataConfig) -> Listing:
+    """List the images of a csv with the columns path, label and, if wanted, split.
+
+    Paths are relative to the csv's folder. `data.group` names columns whose values never
+    straddle a split, `data.slice_by` those that results are told by. With `data.soft_labels`, a
+    column named as each emotion holds its weight: votes, or the probabilities of another model.
+    """
+    path = config.path
+    assert path is not None  # the schema requires it for this source
+    samples: list[Sample] = []
+    left_out: Counter[str] = Counter()
+    label_names: dict[str, str] = {}
+    with open_csv(path) as file:
+        rows = csv.DictReader(file)
+        require_columns(path, rows.fieldnames, ("path", "label", *config.group, *config.slice_by))
+        _refuse_other_case(path, rows.fieldnames or ())
+        weighed = _weight_columns(path, rows.fieldnames or ()) if config.soft_labels else None
+        for row in rows:
+            where = f"{path}, line {rows.line_num}"
+            if None in row or None in row.values():
+                raise DataError(
+                    f"{where}: expected {len(rows.fieldnames or ())} values, got another number."
+                )
+            if not row["path"] or "\0" in row["path"]:
+                raise DataError(f"{where}: expected a path, got {row['path']!r}.")
+            label = row["label"].strip()
+            emotion = emotion_of(label, config.label_names, where=where)
+            label_names[label] = emotion
+            split = _split_of(row.get("split") or "", where)
+            if config.classes and emotion not in config.classes:
+                left_out[f"emotion outside data.classes: {emotion}"] += 1
+                continue
+            groups = tuple(row[column].strip() for column in config.group)
+            traits = tuple(row[column].strip() for column in config.slice_by)
+            votes = None if weighed is None else _weights(row, weighed, where)
+            samples.append(
+                Sample(
+                    row["path"],
+                    row["path"],
+                    emotion,
+                    split,
+                    groups=groups,
+                    traits=traits,
+                    votes=votes,
+                )
+            )
+    emotions = label_order(samples, config, where=str(path))
+    if weighed is not None:
+        _refuse_unweighed(path, samples, emotions, weighed)
+    return Listing(
+        path.parent,
+        tuple(samples),
+        emotions,
+        dict(left_out),
+        groups=config.group,
+        label_names=label_names,
+    )
+
+
+@contextmanager
+def open_text(path: Path, *, kind: str = "text") -> Iterator[TextIO]:
+    """Open a file as UTF-8 text. Raises DataError for one that cannot be read as such.
+
+    Args:
+        kind: what errors say that was expected.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            yield file
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: expected {kind} in UTF-8, got other bytes.") from None
+
+
+@contextmanager
+def open_csv(path: Path) -> Iterator[TextIO]:
+    """Open a csv file as UTF-8 text. Raises DataError for one that cannot be read as such."""
+    try:
+        with open_text(path, kind="a csv file") as file:
+            yield file
+    except csv.Error as error:
+        raise DataError(f"{path}: expected a csv file: {error}.") from None
+
+
+def require_columns(path: Path, found: object, wanted: tuple[str, ...]) -> None:
+    """Raise DataError where the csv lacks one of the `wanted` columns, or has it twice."""
+    columns = list(found) if isinstance(found, list | tuple) else []
+    if missing := [name for name in wanted if name not in columns]:
+        raise DataError(
+            f"{path}: expected the columns {', '.join(wanted)}; missing: {', '.join(missing)}; "
+            f"the first line has: {', '.join(columns)[:200] or 'nothing'}."
+        )
+    # Only one would be read. A split is read wherever there is one.
+    if repeated := [name for name in (*wanted, "split") if columns.count(name) > 1]:
+        raise DataError(
+            f"{path}: expected one column {repeated[0]!r}, got {columns.count(repeated[0])}; "
+            "rename or remove the others."
+        )
+
+
+def relative_path(place: Path, folder: Path) -> Path:
+    """Return a place as a csv in `folder` names it: the way there, or where there is none itself.
+
+    Both may lie behind links.
+    """
+    # Real paths, because ".." does not lead back through a link.
+    real = os.path.realpath(place)
+    try:
+        return Path(os.path.relpath(real, os.path.realpath(folder)))
+    except ValueError:  # another drive of Windows
+        return Path(real)
+
+
+def _refuse_other_case(path: Path, columns: Sequence[str]) -> None:
+    # A column "Split" would be ignored, and other splits drawn.
+    for name in columns:
+        if name != "split" and name.strip().lower() == "split":
+            raise DataError(f"{path}: expected the column 'split', got {name!r}; rename it.")
+
+
+def _weight_columns(path: Path, columns: Sequence[str]) -> dict[str, str]:
+    """Return the column that holds the weight of each emotion."""
+    found: dict[str, str] = {}
+    for name in columns:
+        try:
+            emotion = canonical_emotion(name)
+        except DataError:
+            continue
+        if emotion in found:
+            raise DataError(
+                f"{path}: expected one column for {emotion}, got {found[emotion]!r} and {name!r}."
+            )
+        found[emotion] = name
+    return found
+
+
+def _weights(row: Mapping[str, str], columns: Mapping[str, str], where: str) -> tuple[float, ...]:
+    weights = []
+    for emotion in EMOTIONS:
+        text = row[columns[emotion]] if emotion in columns else "0"
+        try:
+            weight = float(text)
+        except ValueError:
+            weight = math.nan
+        if not (math.isfinite(weight) and weight >= 0):
+            raise DataError(f"{where}: expected a weight of 0 or more for {emotion}, got {text!r}.")
+        weights.append(weight)
+    return tuple(weights)
+
+
+def _refuse_unweighed(
+    path: Path, samples: Sequence[Sample], emotions: Sequence[str], columns: Mapping[str, str]
+) -> None:
+    if absent := [emotion for emotion in emotions if emotion not in columns]:
+        raise DataError(
+            f"{path}: data.soft_labels needs a column of weights for each emotion; missing: "
+            f"{', '.join(absent)}."
+        )
+    used = [EMOTIONS.index(emotion) for emotion in emotions]
+    for sample in samples:
+        assert sample.votes is not None  # read_manifest sets them all
+        if not sum(sample.votes[position] for position in used):
+            raise DataError(
+                f"{path}: {sample.name} has no weight for any of {', '.join(emotions)}; "
+                "give it one, or remove its row."
+            )
+
+
+def _split_of(value: str, where: str) -> str | None:
+    name = value.strip().lower()
+    if name and name not in SPLIT_NAMES:
+        raise DataError(
+            f"{where}: expected a split ({', '.join(SPLIT_NAMES)}, or nothing), got {value!r}."
+        )
+    return SPLIT_NAMES.get(name)

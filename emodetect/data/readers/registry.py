@@ -1,0 +1,111 @@
+"""The readers by name: each lists the labelled images of one layout of data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from emodetect.config import DataConfig, validate_data
+from emodetect.data.cache import publish
+from emodetect.data.cleaning import clean
+from emodetect.data.listing import Listing
+from emodetect.data.readers.affectnet import read_affectnet
+from emodetect.data.readers.ckplus import read_ckplus
+from emodetect.data.readers.fer2013_csv import read_fer2013_csv, read_ferplus
+from emodetect.data.readers.folder import read_folder
+from emodetect.data.readers.manifest import read_manifest
+from emodetect.data.readers.raf_db import read_raf_db
+from emodetect.data.readers.tfrecord import read_tfrecord
+from emodetect.data.synthetic import draw_dataset
+from emodetect.emotions import EMOTIONS
+from emodetect.errors import DataError
+from emodetect.machine.cache_folder import cache_root
+
+
+def list_samples(config: DataConfig) -> Listing:
+    """List the images of a data set with the reader of `config.source`, cleaned if asked for.
+
+    Raises DataError for a missing file or folder, a label nobody knows, an empty class, or a
+    `config.manifest` that does not fit.
+    """
+    read = READERS[config.source]
+    listing = read(config)
+    if config.manifest is None:
+        return listing
+    # An image that data.classes leaves out is a copy of others all the same.
+    every_class = {"classes": None, "soft_labels": False}
+    return clean(
+        listing,
+        read(config.model_copy(update=every_class)) if config.classes else listing,
+        config,
+    )
+
+
+def split_source(text: str, *, option: str) -> tuple[str, str]:
+    """Return the reader's name and the path of SOURCE:PATH, such as "folder:data/fer2013".
+
+    Raises DataError, which names the option, for text of another form.
+    """
+    kind, separator, path = text.partition(":")
+    if not separator or kind not in READERS:
+        raise DataError(
+            f"{option}: expected SOURCE:PATH such as folder:data/fer2013 (sources: "
+            f"{', '.join(READERS)}), got {text!r}."
+        )
+    return kind, path
+
+
+def config_of(
+    text: str,
+    *,
+    option: str,
+    faces: Literal["whole", "detect"] | None = None,
+    label_names: Mapping[str, str] | None = None,
+    classes: Sequence[str] | None = None,
+) -> DataConfig:
+    """Return the config of SOURCE:PATH and of what is said beside it.
+
+    Raises DataError as `split_source`, and ConfigError for what the source does not take.
+    """
+    kind, path = split_source(text, option=option)
+    values = {
+        "source": kind,
+        "path": path,
+        "faces": faces,
+        "label_names": dict(label_names or {}),
+        "classes": list(classes or ()),
+    }
+    return validate_data({key: value for key, value in values.items() if value}, origin=text)
+
+
+def read_synthetic(config: DataConfig) -> Listing:
+    """List drawn faces; they are drawn once into the cache folder."""
+    drawn = config.synthetic
+    emotions = config.classes or EMOTIONS
+    key = f"v1 {drawn.train_per_class} {drawn.test_per_class} {drawn.size} {emotions}"
+    name = "synthetic-" + hashlib.sha256(key.encode()).hexdigest()[:16]
+    folder = cache_root(config.cache_dir) / name
+    if not folder.is_dir():
+        with publish(folder) as unfinished:
+            draw_dataset(
+                unfinished,
+                counts={"train": drawn.train_per_class, "test": drawn.test_per_class},
+                emotions=emotions,
+                seed=0,
+                size=drawn.size,
+            )
+    return read_folder(config.model_copy(update={"path": folder}))
+
+
+READERS: dict[str, Callable[[DataConfig], Listing]] = {
+    "folder": read_folder,
+    "manifest": read_manifest,
+    "fer2013_csv": read_fer2013_csv,
+    "ferplus": read_ferplus,
+    "raf_db": read_raf_db,
+    "affectnet": read_affectnet,
+    "ckplus": read_ckplus,
+    "tfrecord": read_tfrecord,
+    "synthetic": read_synthetic,
+}

@@ -1,0 +1,268 @@
+"""A data set in another layout, with the same pixels, labels and splits."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import cv2
+import numpy as np
+
+from emodetect.config import DataConfig
+from emodetect.data.cache import bounded_map
+from emodetect.data.crops import read_sample
+from emodetect.data.listing import Listing, Sample, SkippedFile
+from emodetect.data.readers.fer2013_csv import COLUMNS, FER2013_EMOTIONS, SIDE
+from emodetect.data.readers.registry import list_samples
+from emodetect.data.readers.tfrecord import SUFFIX, example, write_shard
+from emodetect.errors import DataError, EmodetectError, ImageError
+from emodetect.images.preprocessing import to_input
+from emodetect.machine.progress import track
+
+# A folder that holds this file was made here, and may be replaced.
+RECORD = "conversion.json"
+
+LONGEST_NAME = 255  # bytes, on all usual file systems
+
+AT_ONCE = 8  # images that wait to be written, for each thread
+
+Encoded = TypeVar("Encoded")
+
+
+class _Images(Protocol):
+    """The images that can be read, one after the other."""
+
+    def __call__(self, encode: Callable[[np.ndarray], Encoded]) -> Iterator[tuple[Sample, Encoded]]:
+        """Yield each sample with what `encode`, in a thread, makes of its pixels."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was written, and the images that could not be read."""
+
+    images: int
+    skipped: tuple[SkippedFile, ...]
+
+
+def convert(
+    config: DataConfig, out: Path, *, layout: str, shard_size: int = 4096, force: bool = False
+) -> Conversion:
+    """Write the images of a data set in another layout.
+
+    With `data.faces` "detect" these are the photos that the faces would be found in.
+
+    Args:
+        out: the folder to write; for "fer2013_csv" the file.
+        layout: "folder" (PNGs at their own size in class folders, inside split folders where
+            there are splits), "fer2013_csv" (grey, 48x48, seven emotions; images without a split
+            become Training), or "tfrecord" (shards of `shard_size` PNGs).
+        force: replace an earlier conversion, or a file.
+
+    What is half written lies beside `out` under a hidden name; `out` is there whole or not.
+
+    Raises:
+        DataError: for data that cannot be read, or that the layout cannot hold.
+        EmodetectError: for an `out` that exists, or that holds the data or lies in it.
+    """
+    if layout == "fer2013_csv" and config.faces == "detect":
+        raise DataError(
+            "fer2013.csv holds face crops, not photos to find faces in; cut them out first "
+            "(emodetect data crop), or convert to another layout."
+        )
+    out = Path(os.path.realpath(out))
+    check_out(out, layout, force=force)
+    _refuse_overlap(out, config)
+    listing = list_samples(config)
+    skipped = list(listing.skipped)
+    images = partial(_read, listing, skipped)
+    with _whole(out) as unfinished:
+        written = LAYOUTS[layout](images, listing, unfinished, shard_size)
+        if not written:
+            raise DataError(f"{config.path}: no image can be read; the first: {skipped[0]}.")
+        if unfinished.is_dir():
+            record = {"layout": layout, "images": written, "skipped": len(skipped)}
+            (unfinished / RECORD).write_text(json.dumps(record) + "\n", encoding="utf-8")
+    return Conversion(written, tuple(skipped))
+
+
+def check_out(out: Path, layout: str, *, force: bool) -> None:
+    """Raise EmodetectError where `out` may not be written or replaced."""
+    is_file = layout == "fer2013_csv"
+    if is_file and out.suffix.lower() != ".csv":
+        raise EmodetectError(f"{out}: expected a name that ends in .csv.")
+    if not out.exists() or (out.is_dir() and not is_file and not any(out.iterdir())):
+        return
+    if is_file == out.is_dir():
+        raise EmodetectError(f"{out}: is a {'folder' if is_file else 'file'}; name another place.")
+    if not force:
+        raise EmodetectError(f"{out}: exists already; name another, or add --force to replace it.")
+    if out.is_dir() and not (out / RECORD).is_file():
+        raise EmodetectError(
+            f"{out}: holds files that no conversion made ({RECORD} is missing), which --force "
+            "does not replace; name another folder."
+        )
+
+
+def _refuse_overlap(out: Path, config: DataConfig) -> None:
+    for given in (config.path, config.votes):
+        place = Path(os.path.realpath(given)) if given else None
+        if place and (place.is_relative_to(out) or (place.is_dir() and out.is_relative_to(place))):
+            raise EmodetectError(
+                f"{out}: holds {given}, which is to be converted, or lies in it; name another "
+                "place."
+            )
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """Give a place to write that becomes `out` in one step at the end."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Of a new name always, so that nothing a killed process left behind gets in.
+    folder = Path(tempfile.mkdtemp(prefix=f".{out.name[:50]}.", dir=out.parent))
+    unfinished = folder / "data"
+    try:
+        yield unfinished
+        if out.is_dir():
+            shutil.rmtree(out)  # empty, or an earlier conversion
+        unfinished.replace(out)
+    except OSError as error:
+        raise EmodetectError(f"{out}: cannot be written: {error.strerror or error}.") from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read(
+    listing: Listing, skipped: list[SkippedFile], encode: Callable[[np.ndarray], Encoded]
+) -> Iterator[tuple[Sample, Encoded]]:
+    def read(sample: Sample) -> Encoded | SkippedFile:
+        try:
+            # Encoded here, so that each thread has no more than one decoded photo in memory.
+            return encode(read_sample(listing.root, sample))
+        except ImageError as error:
+            return SkippedFile(sample.name, str(error))
+
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        images = bounded_map(pool, read, listing.samples, at_once=AT_ONCE * threads)
+        bar = track(images, description="converting", total=len(listing.samples))
+        for sample, image in zip(listing.samples, bar, strict=True):
+            if isinstance(image, SkippedFile):
+                skipped.append(image)
+            else:
+                yield sample, image
+
+
+def _to_folder(images: _Images, listing: Listing, out: Path, shard_size: int) -> int:
+    has_splits = any(sample.split for sample in listing.samples)
+    taken: set[Path] = set()
+    numbers: Counter[Path] = Counter()  # how many further images a name has had
+    for sample, png in images(_png):
+        # As in training, images without a split count to train.
+        folder = out / (sample.split or "train") if has_splits else out
+        # FER+ votes are joined by the file's name, so that it is kept.
+        stem = _stem(sample)
+        first = path = folder / sample.emotion / _file_name(stem, ".png")
+        while path in taken:
+            numbers[first] += 1
+            path = first.with_name(_file_name(stem, f"_{numbers[first] + 1}.png"))
+        taken.add(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png)
+    return len(taken)
+
+
+def _to_csv(images: _Images, listing: Listing, out: Path, shard_size: int) -> int:
+    if foreign := [name for name in listing.emotions if name not in FER2013_EMOTIONS]:
+        raise DataError(
+            f"fer2013.csv has the emotions {', '.join(FER2013_EMOTIONS)}, and not "
+            f"{', '.join(foreign)}; leave these out with --classes."
+        )
+    splits = {sample.split for sample in listing.samples}
+    if "val" in splits and "test" not in splits:
+        raise DataError(
+            "fer2013.csv has no Usage for validation images without test images; convert to "
+            "another layout, or give the data a test split."
+        )
+    # As read_fer2013_csv reads them: PublicTest is validation where there is a PrivateTest.
+    test = "PrivateTest" if "val" in splits else "PublicTest"
+    usage = {"train": "Training", None: "Training", "val": "PublicTest", "test": test}
+    written: Counter[str] = Counter()
+    with out.open("x", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for sample, pixels in images(_pixels):
+            label = FER2013_EMOTIONS.index(sample.emotion)
+            writer.writerow([label, pixels, usage[sample.split]])
+            written[usage[sample.split]] += 1
+    if written["PublicTest"] and test == "PrivateTest" and not written[test]:
+        raise DataError(
+            "none of the test images can be read, and without them fer2013.csv has the validation "
+            "images as its test; convert to another layout, or mend them."
+        )
+    return written.total()
+
+
+def _to_tfrecord(images: _Images, listing: Listing, out: Path, shard_size: int) -> int:
+    out.mkdir()
+    records = (
+        example(
+            image=png,
+            emotion=sample.emotion,
+            label=listing.emotions.index(sample.emotion),
+            split=sample.split,
+            name=sample.name.encode("utf-8", "backslashreplace").decode(),
+        )
+        for sample, png in images(_png)
+    )
+    written = 0
+    shards: list[Path] = []
+    for first in records:
+        shards.append(out / f"{len(shards)}{SUFFIX}")
+        written += write_shard(shards[-1], chain([first], islice(records, shard_size - 1)))
+    # Only now it is known how many there are, so that a missing one can be noticed.
+    for number, shard in enumerate(shards):
+        shard.rename(out / f"images-{number:05d}-of-{len(shards):05d}{SUFFIX}")
+    return written
+
+
+LAYOUTS: dict[str, Callable[[_Images, Listing, Path, int], int]] = {
+    "folder": _to_folder,
+    "fer2013_csv": _to_csv,
+    "tfrecord": _to_tfrecord,
+}
+
+
+def _stem(sample: Sample) -> str:
+    if sample.offset is None:
+        # A hidden file would not be found again.
+        return Path(sample.name).stem.lstrip(".") or "image"
+    file, _, number = sample.name.rpartition(":")  # a row or record of a file
+    return f"{Path(file).stem}_{int(number):07d}"
+
+
+def _file_name(stem: str, ending: str) -> str:
+    name, room = os.fsencode(stem), LONGEST_NAME - len(ending)
+    return (stem if len(name) <= room else name[:room].decode(errors="ignore")) + ending
+
+
+def _pixels(image: np.ndarray) -> str:
+    return " ".join(map(str, to_input(image, size=SIDE, color="gray").ravel().tolist()))
+
+
+def _png(image: np.ndarray) -> bytes:
+    gray = image[:, :, 0]
+    if (image == gray[:, :, np.newaxis]).all():
+        image = gray
+    return bytes(cv2.imencode(".png", image)[1])

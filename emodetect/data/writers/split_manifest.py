@@ -1,0 +1,118 @@
+"""Splits on paper: a data set's train, validation and test images as a manifest."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from emodetect.config import validate_data
+from emodetect.data.dataset import Dataset, load_dataset
+from emodetect.data.readers.manifest import open_csv, relative_path
+from emodetect.errors import DataError
+
+COLUMNS = ("path", "label", "split")
+
+
+def write_splits(
+    path: Path,
+    out: Path,
+    *,
+    validation_fraction: float,
+    test_fraction: float,
+    group: Sequence[str] = (),
+    label_names: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """Split a data set as training would, and write the splits as a manifest.
+
+    The manifest has the columns path, label and split, and any others of an input manifest.
+    Paths are relative to its folder, but absolute ones of an input manifest stay so; labels are
+    the emotions' canonical names. Loading it gives the same splits, whatever the seed. Images
+    that cannot be read are left out; the result names them.
+
+    Args:
+        path: a folder of class folders, or a manifest.
+        out: the csv to write; its folder is made if missing.
+        validation_fraction: share of validation images, where `path` has no such split.
+        test_fraction: share of test images, where `path` has no such split.
+        group: columns of an input manifest whose values never straddle a split.
+        label_names: the emotions of labels by other names.
+
+    Returns:
+        The data set, as it was split.
+
+    Raises:
+        ConfigError: for fractions that leave nothing to train on, or a `group` of a folder.
+        DataError: for data that cannot be read or split, or an `out` that exists.
+    """
+    config = validate_data(
+        {
+            "source": "folder" if path.is_dir() else "manifest",
+            "path": str(path),
+            "group": list(group),
+            "label_names": dict(label_names or {}),
+            "validation_fraction": validation_fraction,
+            "test_fraction": test_fraction,
+            "max_unreadable_fraction": 0.99,
+        },
+        origin="data split",
+    )
+    exists = f"{out}: exists already; name another file, or remove it."
+    if out.exists():
+        raise DataError(exists)
+    dataset = load_dataset(config, seed=seed)
+    names = dataset.paths.tolist()
+    others: list[str] = []
+    values: list[list[str]] = [[]] * len(names)
+    if config.source == "manifest":
+        others, values = _other_columns(path, names)
+    base = relative_path(path if config.source == "folder" else path.parent, out.parent)
+    rows = [
+        [_in_csv(base / name), dataset.emotions[label], split, *more]
+        for name, label, split, more in zip(
+            names, dataset.labels, dataset.splits, values, strict=True
+        )
+    ]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with out.open("x", newline="", encoding="utf-8") as file:
+            try:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow([*COLUMNS, *others])
+                writer.writerows(rows)
+                file.flush()
+            except OSError:
+                out.unlink()  # half of it would look like all of it
+                raise
+    except FileExistsError:
+        raise DataError(exists) from None
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written: {error.strerror}.") from None
+    return dataset
+
+
+def _other_columns(path: Path, names: list[str]) -> tuple[list[str], list[list[str]]]:
+    """Return the manifest's further columns and their values for the images that were taken."""
+    values: list[list[str]] = []
+    with open_csv(path) as file:
+        rows = csv.DictReader(file)
+        others = [name for name in dict.fromkeys(rows.fieldnames or ()) if name not in COLUMNS]
+        for row in rows:
+            # The images that were taken have the order of the rows; those left out are missing.
+            if len(values) < len(names) and row["path"] == names[len(values)]:
+                values.append([row[name] for name in others])
+    if len(values) < len(names):
+        raise DataError(f"{path}: was changed while it was read; try again.")
+    return others, values
+
+
+def _in_csv(path: Path) -> str:
+    name = path.as_posix()
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            f"{name!a}: the file's name is not Unicode, which a csv cannot hold; rename the file."
+        ) from None
+    return name

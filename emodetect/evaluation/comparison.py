@@ -1,0 +1,200 @@
+"""Several models on the same images: whose accuracy is higher, by how much, and by chance or not.
+
+The first model is the reference that each other is compared with.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+from emodetect.emotions import in_canonical_order
+from emodetect.errors import DataError
+from emodetect.evaluation.answers import Answers, image_keys
+from emodetect.evaluation.metrics.intervals import (
+    RESAMPLES,
+    figures_of,
+    percentile_interval,
+    resampled_figures,
+)
+
+
+def match_images(
+    names: Sequence[str], entries: Sequence[Answers], *, common: bool = False
+) -> tuple[list[Answers], list[int]]:
+    """Put the answers of several models into the order of the first one's images.
+
+    Images are matched by their paths; the crops of one photo by their place among those that the
+    data set has of it, whichever were judged. Where it has others of it, they are not the same.
+
+    Args:
+        names: of the models, for errors.
+        common: takes the images that all have, where they do not have the same.
+
+    Returns:
+        the matched answers, and how many images of each model are left out.
+
+    Raises:
+        DataError: for models that were not evaluated on the same images, or by other labels.
+    """
+    keys = [image_keys(entry) for entry in entries]
+    shared = set(keys[0]).intersection(*keys)
+    sizes = ", ".join(f"{len(own):,} ({name})" for name, own in zip(names, keys, strict=True))
+    if not shared:
+        raise DataError(
+            f"no image is common to all: of {sizes} the first are "
+            f"{' and '.join(f'{own[0][0]!r} (crop {own[0][1]})' for own in keys)}. Evaluate all "
+            "on the same data."
+        )
+    if not common and any(len(own) != len(shared) for own in keys):
+        raise DataError(
+            f"expected models evaluated on the same images, got {sizes}, of which {len(shared):,} "
+            "are common; add --common to compare on those, or evaluate all on the same data."
+        )
+    order = [key for key in keys[0] if key in shared]
+    matched = []
+    for entry, own in zip(entries, keys, strict=True):
+        position = {key: place for place, key in enumerate(own)}
+        matched.append(_taken(entry, np.array([position[key] for key in order])))
+    truth = _named(matched[0], matched[0].labels)
+    for name, entry in zip(names, matched, strict=True):
+        others = np.flatnonzero(_named(entry, entry.labels) != truth)
+        if len(others):
+            first = int(others[0])
+            raise DataError(
+                f"the true emotions of {len(others):,} images differ between {names[0]} and "
+                f"{name}, such as {entry.paths[first]}: {truth[first]} and "
+                f"{entry.emotions[entry.labels[first]]}. Evaluate all by the same labels."
+            )
+    return matched, [len(own) - len(order) for own in keys]
+
+
+def compare_models(
+    names: Sequence[str], entries: Sequence[Answers], *, resamples: int = RESAMPLES
+) -> dict[str, Any]:
+    """Compare models on the same images as plain, JSON-ready values.
+
+    Args:
+        entries: answers on the same images in the same order; see `match_images`.
+
+    Returns:
+        "images"; "models", each with its "name", "figures" and their "intervals_95"; and
+        "comparisons", one for each model but the first: see `_compare`. With several comparisons
+        "mcnemar_p" is corrected by Holm 1979, and "holm" true.
+    """
+    figures = [resampled_figures(entry, resamples=resamples) for entry in entries]
+    values = [figures_of(entry) for entry in entries]
+    comparisons = []
+    for name, entry, own, resampled in zip(
+        names[1:], entries[1:], values[1:], figures[1:], strict=True
+    ):
+        differences = {
+            key: {
+                "difference": own[key] - values[0][key],
+                # The same images were drawn for both: the bootstrap is paired.
+                "interval_95": percentile_interval(resampled[key] - figures[0][key]),
+            }
+            for key in own
+        }
+        comparisons.append(
+            {"name": name, "differences": differences, **_compare(entries[0], entry)}
+        )
+    corrected = holm([row["mcnemar_p"] for row in comparisons])
+    for row, p in zip(comparisons, corrected, strict=True):
+        row["mcnemar_p"] = p
+    return {
+        "images": len(entries[0].labels),
+        "bootstrap": resamples,
+        "models": [
+            {
+                "name": name,
+                "figures": own,
+                "intervals_95": {key: percentile_interval(drawn[key]) for key in own},
+            }
+            for name, own, drawn in zip(names, values, figures, strict=True)
+        ],
+        "comparisons": comparisons,
+        "holm": len(comparisons) > 1,
+    }
+
+
+def mcnemar_p(only_first: int, only_second: int) -> float:
+    """Return the probability of a split as uneven by chance (McNemar 1947), exact, two-sided.
+
+    Args:
+        only_first: how many images only the first model names rightly.
+        only_second: how many only the second does.
+    """
+    total = only_first + only_second
+    return float(binomtest(only_first, total).pvalue) if total else 1.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number (Holm 1979), in the order given."""
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(np.argsort(p_values, kind="stable")):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = highest
+    return corrected
+
+
+def only_right(first: Answers, second: Answers) -> np.ndarray:
+    """Return the positions of the images that only the first names rightly.
+
+    Those come first of which the second was surest.
+    """
+    places = np.flatnonzero((first.predicted == first.labels) & (second.predicted != second.labels))
+    return places[np.argsort(-second.confidence[places], kind="stable")]
+
+
+def _compare(reference: Answers, other: Answers) -> dict[str, Any]:
+    """Compare two models image by image.
+
+    Returns:
+        how many images both, neither or one alone name rightly; "mcnemar_p"; "recall" of each
+        emotion by both; and "disagreements", [[by the reference, by the other, images]], the
+        most frequent first.
+    """
+    right = reference.predicted == reference.labels
+    other_right = other.predicted == other.labels
+    lost, won = int((right & ~other_right).sum()), int((~right & other_right).sum())
+    truth = _named(reference, reference.labels)
+    recall = {}
+    for emotion in in_canonical_order(truth):
+        mine = truth == emotion
+        recall[emotion] = {
+            "images": int(mine.sum()),
+            "reference": float(right[mine].mean()),
+            "other": float(other_right[mine].mean()),
+        }
+    pairs = zip(_named(reference, reference.predicted), _named(other, other.predicted), strict=True)
+    disagreements = Counter((first, second) for first, second in pairs if first != second)
+    return {
+        "both_right": int((right & other_right).sum()),
+        "neither_right": int((~right & ~other_right).sum()),
+        "only_reference_right": lost,
+        "only_other_right": won,
+        "mcnemar_p": mcnemar_p(lost, won),
+        "recall": recall,
+        "disagreements": [[*pair, count] for pair, count in disagreements.most_common()],
+    }
+
+
+def _taken(answers: Answers, places: np.ndarray) -> Answers:
+    return replace(
+        answers,
+        labels=answers.labels[places],
+        probabilities=answers.probabilities[places],
+        paths=answers.paths[places],
+        crops=answers.crops[places],
+    )
+
+
+def _named(answers: Answers, positions: np.ndarray) -> np.ndarray:
+    names: np.ndarray = np.array(answers.emotions)[positions]
+    return names

@@ -1,0 +1,221 @@
+"""Which part of a face an answer rests on: Grad-CAM (Selvaraju et al. 2017).
+
+Gradients come from the Keras model inside the artifact, so this loads TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from emodetect.errors import EmodetectError, ModelError, first_line
+from emodetect.evaluation.predictions import Predictions
+from emodetect.images.preprocessing import to_input
+from emodetect.model_file.artifact import read_artifact
+from emodetect.recognition.overlay import draw_scores
+from emodetect.recognition.recognizer import Face
+from emodetect.recognition.runtimes.registry import MAX_BATCH, KerasRuntime
+
+# Of the pictures that --explain writes, pixels a side.
+SIDE = 288
+SCORES_WIDTH = 400
+# The last map of MobileNetV2 at 96 pixels has 3 x 3 cells, and each has seen the whole face: it
+# tells nothing of where a grey patch costs most confidence (correlation -0.01 over 64 faces of
+# FER2013); the last one of 6 x 6 tells something (0.21).
+FEWEST_CELLS = 4
+SMALLEST = 1e-12  # of a probability, so that its logarithm is finite
+
+
+@dataclass(frozen=True)
+class HeatMaps:
+    """Grad-CAM of some images.
+
+    Attributes:
+        maps: (n, size, size) float32, see `GradCam.explain`.
+        cells: height and width of the map that they come from.
+    """
+
+    maps: np.ndarray
+    cells: tuple[int, int]
+
+
+class GradCam:
+    """Makes heat maps for the answers of an artifact.
+
+    A heat map is a late map of the network, each channel weighed by the mean gradient of the
+    emotion's score; negative parts are cut off. It tells where in the face what speaks for the
+    emotion lies, as coarsely as that map has cells.
+
+    Attributes:
+        cells: height and width of the map: the last of at least 4 cells a side.
+
+    Raises:
+        EmodetectError: where TensorFlow cannot be imported.
+        ModelError: for an artifact that cannot be used, or a network without convolutions.
+    """
+
+    def __init__(self, model: Path) -> None:
+        artifact = read_artifact(model)
+        self.metadata = artifact.metadata
+        try:
+            self.model = KerasRuntime(artifact, threads=1).model
+        except ImportError as error:
+            raise EmodetectError(
+                f"Grad-CAM needs TensorFlow, which cannot be imported here ({first_line(error)}): "
+                "pip install tensorflow."
+            ) from None
+        self._layer = _last_map(self.model, model)
+        self.cells: tuple[int, int] = tuple(self._layer.output.shape[1:3])
+        self._ends_in_scores = _drop_softmax(self.model)
+
+    def explain(self, images: np.ndarray, emotions: np.ndarray) -> np.ndarray:
+        """Return a heat map for each image, for the emotion at each position of the label order.
+
+        Args:
+            images: (n, size, size, channels) uint8, as `preprocessing.to_input` makes them.
+            emotions: (n,) int64.
+
+        Returns:
+            (n, size, size) float32 from 0 to 1, its highest; 0 everywhere where nothing speaks
+            for the emotion.
+        """
+        size = self.metadata.image_size
+        heat = np.empty((len(images), size, size), np.float32)
+        for start in range(0, len(images), MAX_BATCH):
+            part = slice(start, start + MAX_BATCH)
+            for place, cells in enumerate(self._maps(images[part], emotions[part]), start=start):
+                heat[place] = cv2.resize(cells, (size, size), interpolation=cv2.INTER_LINEAR)
+        return heat
+
+    def draw(self, crops: Sequence[np.ndarray], faces: Sequence[Face]) -> Iterator[np.ndarray]:
+        """Yield a picture for each face: the crop, the heat map over it, and the scores.
+
+        The heat is for the most probable emotion.
+
+        Args:
+            crops: (height, width, 3) uint8 BGR each.
+
+        Returns:
+            uint8 BGR each.
+        """
+        size, color = self.metadata.image_size, self.metadata.color
+        inputs = np.stack([to_input(crop, size=size, color=color) for crop in crops])
+        best = [max(face.scores, key=face.scores.__getitem__) for face in faces]
+        positions = np.array([self.metadata.emotions.index(emotion) for emotion in best])
+        for crop, face, heat in zip(crops, faces, self.explain(inputs, positions), strict=True):
+            # Padded as for the model, so that the heat lies where it belongs.
+            shown = cv2.cvtColor(to_input(crop, size=SIDE, color="rgb"), cv2.COLOR_RGB2BGR)
+            scores = draw_scores(face, width=SCORES_WIDTH, height=SIDE)
+            yield np.hstack([shown, overlay(shown, heat), scores])
+
+    def _maps(self, images: np.ndarray, emotions: np.ndarray) -> np.ndarray:
+        """Return (n, height, width) float32 from 0 to 1, of the last map's cells."""
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            activations, scores = _run(self.model, self._layer, images.astype(np.float32))
+            if not self._ends_in_scores:
+                scores = tf.math.log(tf.maximum(scores, SMALLEST))
+            chosen = tf.gather(scores, emotions, axis=1, batch_dims=1)
+        gradients = tape.gradient(chosen, activations, unconnected_gradients="zero")
+        weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
+        maps = np.maximum(tf.reduce_sum(weights * activations, axis=3).numpy(), 0)
+        highest = maps.max(axis=(1, 2), keepdims=True)
+        result: np.ndarray = maps / np.where(highest > 0, highest, 1)
+        return result.astype(np.float32)
+
+
+def explain_mistakes(model: Path, predictions: Predictions) -> HeatMaps:
+    """Explain the worst mistakes' predicted emotions; raises what `GradCam` does."""
+    explainer = GradCam(model)
+    worst = predictions.worst_mistakes()
+    maps = explainer.explain(predictions.images[worst], predictions.predicted[worst])
+    return HeatMaps(maps, explainer.cells)
+
+
+def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Lay a heat map over an image: yellow where it is high, violet where it is low.
+
+    Args:
+        image: (height, width, 3) uint8 BGR.
+        heat: (size, size) float32 from 0 to 1, of the whole image.
+
+    Returns:
+        (height, width, 3) uint8 BGR.
+    """
+    height, width = image.shape[:2]
+    wide = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
+    # Viridis keeps its order in grey and for colour-blind eyes.
+    colors = cv2.applyColorMap((255 * wide).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
+    gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    return cv2.addWeighted(gray, 0.5, colors, 0.5, 0)
+
+
+def _last_map(model: Any, path: Path) -> Any:
+    """Return the last layer that gives a map of enough cells; else the last that gives any."""
+    any_map, fine_map, convolved = None, None, False
+    for layer in _layers(model):
+        convolved = convolved or hasattr(layer, "kernel_size")
+        shape = getattr(layer.output, "shape", ())
+        # Padding moves the cells away from what they have seen.
+        if convolved and len(shape) == 4 and type(layer).__name__ != "ZeroPadding2D":
+            any_map = layer
+            fine_map = layer if min(shape[1:3]) >= FEWEST_CELLS else fine_map
+    if any_map is None:
+        raise ModelError(
+            f"{path}: expected a network with convolutions, whose maps Grad-CAM shows; this one "
+            "has none."
+        )
+    return fine_map or any_map
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    """Yield a model's layers in order, those of a model inside it in its place."""
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from _layers(layer)
+        else:
+            yield layer
+
+
+def _run(model: Any, layer: Any, inputs: np.ndarray) -> tuple[Any, Any]:
+    """Return what a layer gives on the way, and the answers, both on the running tape.
+
+    A model of the layer's output and the answers would have to be taken apart and put together
+    again where the layer lies in a model inside the model.
+    """
+    seen = []
+    call = layer.call
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        seen.append(call(*arguments, **options))
+        return seen[-1]
+
+    layer.call = noted
+    try:
+        answers = model(inputs, training=False)
+    finally:
+        layer.call = call
+    return seen[-1], answers
+
+
+def _drop_softmax(model: Any) -> bool:
+    """Let a model answer with its scores before the softmax; False where that is not its end.
+
+    The softmax of a sure answer hardly changes with the scores, so its gradients vanish.
+    """
+    *_, last = _layers(model)
+    if getattr(getattr(last, "activation", None), "__name__", "") == "softmax":
+        import keras
+
+        last.activation = keras.activations.linear
+    elif type(last).__name__ == "Softmax":
+        last.call = lambda scores, **_: scores
+    else:
+        return False
+    return True

@@ -1,0 +1,60 @@
+"""How well a model does on labelled images."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import (
+    classification_report,
+    confusion_matrix,
+    log_loss,
+)
+
+from emodetect.evaluation.metrics.calibration import (
+    expected_calibration_error,
+    reliability_bins,
+)
+from emodetect.evaluation.predictions import Predictions
+
+
+def compute_metrics(predictions: Predictions) -> dict[str, Any]:
+    """Return the figures of a classifier as plain, JSON-ready values.
+
+    Averages go over the emotions that the data has; predictions of others count as errors.
+    A precision that is undefined, because the emotion was never predicted, counts as 0.
+    """
+    labels, predicted = predictions.labels, predictions.predicted
+    names = predictions.emotions
+    confidence, correct = predictions.confidence, labels == predicted
+    present, answered = np.unique(labels), np.unique(predicted)
+    report = classification_report(
+        labels,
+        predicted,
+        labels=present,
+        target_names=[names[label] for label in present],
+        output_dict=True,
+        zero_division=0,
+    )
+    return {
+        "images": len(labels),
+        "accuracy": float(np.mean(correct)),
+        # Its definition; scikit-learn's function of the name warns where a class is absent.
+        "balanced_accuracy": report["macro avg"]["recall"],
+        "macro_f1": report["macro avg"]["f1-score"],
+        "log_loss": float(
+            log_loss(labels, predictions.probabilities, labels=np.arange(len(names)))
+        ),
+        "expected_calibration_error": expected_calibration_error(confidence, correct),
+        "reliability_bins": [asdict(row) for row in reliability_bins(confidence, correct)],
+        "macro_average": report["macro avg"],
+        "weighted_average": report["weighted avg"],
+        "per_class": {names[label]: report[names[label]] for label in present},
+        "absent": [name for label, name in enumerate(names) if label not in present],
+        "never_predicted": [name for label, name in enumerate(names) if label not in answered],
+        "emotions": list(names),
+        "confusion_matrix": confusion_matrix(
+            labels, predicted, labels=np.arange(len(names))
+        ).tolist(),
+    }

@@ -1,0 +1,105 @@
+"""How a model does on the same faces, altered somewhat as other sources would alter them.
+
+These are simple copies, some of them made as `augmentation.degradation` makes its own: they tell
+where a model is brittle, not how it does on another camera's pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from emodetect.data.degradation import REFERENCE_SIDE, blur, jpeg, sharpen
+from emodetect.evaluation.predictions import Predictions, Tta, classify
+from emodetect.recognition.recognizer import EmotionRecognizer
+
+
+def altered_accuracies(
+    recognizer: EmotionRecognizer, predictions: Predictions, *, tta: Tta | None = None
+) -> dict[str, dict[str, float]]:
+    """Classify altered copies of the images, by the names of ALTERATIONS.
+
+    Returns:
+        for each its "accuracy" (0-1) and its "difference_points", by which that lies above
+        (or, negative, below) the accuracy on the images as they are, in percentage points.
+    """
+    unaltered = np.mean(predictions.predicted == predictions.labels)
+    accuracies = {}
+    for name, alter in ALTERATIONS.items():
+        images = np.stack([alter(image) for image in predictions.images])
+        probabilities = classify(recognizer, images, tta=tta, description=name)
+        accuracy = np.mean(np.argmax(probabilities, axis=1) == predictions.labels)
+        accuracies[name] = {
+            "accuracy": float(accuracy),
+            "difference_points": float(100 * (accuracy - unaltered)),
+        }
+    return accuracies
+
+
+def _transform(image: np.ndarray, *, scale: float = 1.0, shift: float = 0.0) -> np.ndarray:
+    """Scale about the centre, and shift to the right and down by a share of the side.
+
+    There is nothing beyond a crop, so its edge pixels are repeated where more is shown.
+    """
+    side = image.shape[0]
+    offset = (1 - scale) * (side - 1) / 2 + shift * side
+    matrix = np.array([[scale, 0, offset], [0, scale, offset]])
+    moved = cv2.warpAffine(image, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
+    return moved.reshape(image.shape)
+
+
+def _coarsen(image: np.ndarray) -> np.ndarray:
+    side = image.shape[0]
+    small = cv2.resize(image, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR).reshape(image.shape)
+
+
+def _add_noise(image: np.ndarray) -> np.ndarray:
+    # The same for every image, so that one image's copy does not depend on the others.
+    spread = np.random.default_rng(0).normal(0, 10, image.shape)
+    return _to_pixels(np.clip(image + spread, 0, 255))
+
+
+def _darken(image: np.ndarray) -> np.ndarray:
+    return _to_pixels(image * 0.5)
+
+
+def _blur(image: np.ndarray) -> np.ndarray:
+    return blur(image, _reference_pixels(image))
+
+
+def _sharpen(image: np.ndarray) -> np.ndarray:
+    sharper = sharpen(image.astype(np.float32), 1.0, sigma=_reference_pixels(image))
+    return _to_pixels(sharper)
+
+
+def _compress(image: np.ndarray) -> np.ndarray:
+    return _to_pixels(jpeg(image, 30))
+
+
+def _to_pixels(image: np.ndarray) -> np.ndarray:
+    pixels: np.ndarray = np.rint(image).astype(np.uint8)
+    return pixels
+
+
+def _reference_pixels(image: np.ndarray) -> float:
+    """Return how many pixels of this image are one of an image of the reference size."""
+    return float(image.shape[0] / REFERENCE_SIDE)
+
+
+# Each takes and returns (size, size, channels) uint8.
+ALTERATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "25 % tighter": lambda image: _transform(image, scale=1.25),
+    "25 % wider": lambda image: _transform(image, scale=1 / 1.25),
+    "shifted 10 % right and down": lambda image: _transform(image, shift=0.1),
+    "shifted 10 % left and up": lambda image: _transform(image, shift=-0.1),
+    "darker": _darken,
+    "blurred": _blur,
+    "sharper": _sharpen,
+    "noise of 10 grey levels": _add_noise,
+    "half the resolution": _coarsen,
+    "mirrored": lambda image: image[:, ::-1],
+    "JPEG 30": _compress,
+}

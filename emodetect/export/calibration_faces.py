@@ -1,0 +1,78 @@
+"""The face crops that an export is calibrated by and compared on."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emodetect.data.synthetic import draw_face
+from emodetect.errors import DataError, ImageError
+from emodetect.images.preprocessing import read_image, to_input
+from emodetect.model_file.artifact import Metadata
+from emodetect.recognition.photos.finding import find_photos
+
+DRAWN_FACES = 128
+# Ranges hardly move with more.
+CALIBRATION_FACES = 500
+FEWEST_FACES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faces:
+    """Face crops as a model takes them.
+
+    Attributes:
+        images: (n, size, size, channels) uint8.
+        origin: where they come from, in words.
+        labels: (n,) positions in the model's emotions; None where they are not known.
+        skipped: how many files beside them could not be read.
+    """
+
+    images: np.ndarray
+    origin: str
+    labels: np.ndarray | None = None
+    skipped: int = 0
+
+
+def drawn_faces(metadata: Metadata) -> Faces:
+    """Return drawn faces of a model's emotions.
+
+    Noise would not do: it drives networks to one sure answer, in which differences drown.
+    """
+    rng, emotions = np.random.default_rng(0), metadata.emotions
+    drawn = [
+        _input(draw_face(emotions[number % len(emotions)], rng), metadata)
+        for number in range(DRAWN_FACES)
+    ]
+    return Faces(images=np.stack(drawn), origin="drawn faces")
+
+
+def read_faces(folder: Path, metadata: Metadata, *, at_most: int) -> Faces:
+    """Read face crops from a folder, at any depth; some of them at random where there are more.
+
+    Raises DataError for a folder without at least 20 images that can be read.
+    """
+    files = [photo.path for photo in find_photos([folder]) if photo and photo.path != folder]
+    random.Random(0).shuffle(files)
+    crops: list[np.ndarray] = []
+    skipped = 0
+    for file in files:
+        if len(crops) == at_most:
+            break
+        try:
+            crops.append(_input(read_image(file), metadata))
+        except ImageError:
+            skipped += 1
+    if len(crops) < FEWEST_FACES:
+        raise DataError(
+            f"--representative {folder}: expected at least {FEWEST_FACES} images of faces, some "
+            f"hundred at best, found {len(crops)} that can be read."
+        )
+    return Faces(images=np.stack(crops), origin=str(folder), skipped=skipped)
+
+
+def _input(crop: np.ndarray, metadata: Metadata) -> np.ndarray:
+    return to_input(crop, size=metadata.image_size, color=metadata.color)

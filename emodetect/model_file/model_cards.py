@@ -1,0 +1,120 @@
+"""What a user can read about a model: the list of those here, and one's card in Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from emodetect.emotions import EMOTIONS
+from emodetect.errors import ModelError
+from emodetect.images.preprocessing import Color
+from emodetect.machine.text import on_one_line
+from emodetect.model_file.artifact import Artifact, read_artifact
+from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path, shipped_models
+
+# Between such lines scripts/measure_shipped.py writes its tables.
+COMMENT = re.compile(r"<!--.*?-->\n?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShippedModel:
+    """A model that the package carries.
+
+    Attributes:
+        default: whether it is the one that is used where none is named.
+        emotions: in the order of its outputs.
+        image_size: side of its input in pixels.
+        file_bytes: size of its file.
+        summary: what it is, in one line of its card.
+    """
+
+    name: str
+    default: bool
+    path: Path
+    emotions: tuple[str, ...]
+    image_size: int
+    color: Color
+    file_bytes: int
+    summary: str
+
+
+def list_shipped() -> list[ShippedModel]:
+    """Return the models that the package carries, by name.
+
+    Raises ModelError for one that is damaged or has no card.
+    """
+    found = []
+    for name, path in shipped_models().items():
+        metadata = read_artifact(path).metadata
+        found.append(
+            ShippedModel(
+                name=name,
+                default=name == DEFAULT_MODEL,
+                path=path,
+                emotions=metadata.emotions,
+                image_size=metadata.image_size,
+                color=metadata.color,
+                file_bytes=path.stat().st_size,
+                summary=_summary(_shipped_card(path)),
+            )
+        )
+    return found
+
+
+def model_card(name_or_path: str) -> str:
+    """Return a model's card, Markdown: a shipped one's by its name, or what an artifact tells.
+
+    Raises ModelError where there is neither, or for a damaged or foreign artifact.
+    """
+    path = model_path(name_or_path)
+    if name_or_path in shipped_models():
+        return COMMENT.sub("", _shipped_card(path))
+    return "\n".join(_described(read_artifact(path))) + "\n"
+
+
+def _shipped_card(path: Path) -> str:
+    card = path.with_suffix(".md")
+    try:
+        return card.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path.stem}: its card {card} is missing; install emodetect again."
+        ) from None
+
+
+def _summary(card: str) -> str:
+    """Return the first line of a card that is neither empty, a heading nor a comment."""
+    lines = (line.strip() for line in card.splitlines())
+    return next((line for line in lines if line and not line.startswith(("#", "<!--"))), "")
+
+
+def _described(artifact: Artifact) -> Iterator[str]:
+    metadata = artifact.metadata
+    size_mb = artifact.path.stat().st_size / 1e6
+    yield f"# {on_one_line(metadata.name)}"
+    yield ""
+    yield f"- file: {on_one_line(artifact.path.name)}, {size_mb:.1f} MB"
+    yield f"- emotions, in the order of its outputs: {', '.join(metadata.emotions)}"
+    yield f"- input: {metadata.image_size} x {metadata.image_size} pixels, {metadata.color}"
+    yield f"- margin: {metadata.margin:g} (by how much of its side a found box is grown)"
+    yield f"- temperature: {metadata.temperature:g} (1 where none was fitted)"
+    if counts := metadata.dataset.get("counts"):
+        yield from ("", "## Images", "")
+        emotions = [emotion for emotion in EMOTIONS if emotion in metadata.emotions]
+        yield f"| | {' | '.join(emotions)} |"
+        yield "| --- " * (len(emotions) + 1) + "|"
+        for split, count in counts.items():
+            row = (f"{count.get(emotion, 0):,}" for emotion in emotions)
+            yield f"| {on_one_line(split)} | {' | '.join(row)} |"
+        yield ""
+        yield f"Fingerprint: {on_one_line(metadata.dataset.get('fingerprint', 'none'))}"
+    figures = {name: f"{value:.4g}" for name, value in metadata.metrics.items()}
+    for title, entries in (
+        ("At the end of training, before the temperature", figures),
+        ("Made with", metadata.versions),
+    ):
+        if entries:
+            yield from ("", f"## {title}", "")
+            yield from (f"- {on_one_line(k)}: {on_one_line(v)}" for k, v in entries.items())

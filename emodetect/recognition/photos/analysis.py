@@ -1,0 +1,299 @@
+"""Still images: from files to one result an image."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import chain, islice
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from emodetect.errors import EmodetectError, ImageError
+from emodetect.faces.boxes import Box
+from emodetect.images.preprocessing import IMAGE_SUFFIXES, has_image_suffix, read_image
+from emodetect.recognition.overlay import draw_faces
+from emodetect.recognition.recognizer import EmotionRecognizer, Face
+
+# Of so few, the results are there before worker processes would have started.
+PHOTOS_WITHOUT_WORKERS = 32
+# Faces are classified together until one of these is reached. More faces at once would not fit
+# the processor's cache: on MobileNetV2 at 96 x 96, 8 to 16 take the least time for each.
+FACES_AT_ONCE = 8
+HELD_BYTES = 64 * 2**20
+LONGEST_WAIT_S = 0.25
+LONGEST_NAME = 255  # bytes
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An image file to analyse.
+
+    Attributes:
+        path: as the user named it, joined with the place inside a named folder.
+        inner: where results of it go below an output folder.
+    """
+
+    path: Path
+    inner: Path
+
+
+class Explainer(Protocol):
+    """Draws what a model's answers rest on."""
+
+    def draw(self, crops: Sequence[np.ndarray], faces: Sequence[Face]) -> Iterator[np.ndarray]:
+        """Yield a uint8 BGR picture for each face crop, at least one, and what was found in it."""
+        ...
+
+
+@dataclass(frozen=True)
+class PhotoOptions:
+    """What to do with the faces of photos.
+
+    Attributes:
+        min_confidence: faces below this confidence are left out; 0 to 1.
+        annotate: folder for copies with boxes and labels drawn.
+        save_crops: folder for face crops, in one folder for each emotion.
+        originals: real paths that no copy or crop may overwrite.
+        explain: folder for a picture of each face that an `explainer` draws, named as crops are.
+        explainer: works in this process; no worker process is started then.
+    """
+
+    min_confidence: float = 0.0
+    annotate: Path | None = None
+    save_crops: Path | None = None
+    originals: frozenset[str] = frozenset()
+    explain: Path | None = None
+    explainer: Explainer | None = None
+
+    @property
+    def needs_image(self) -> bool:
+        """Whether anything is drawn from the photo once its faces are classified."""
+        return any(folder is not None for folder in (self.annotate, self.save_crops, self.explain))
+
+
+@dataclass(frozen=True)
+class PhotoResult:
+    """What was found in a photo; `error` says why nothing could be, and is else None.
+
+    `width` and `height` are in pixels, after turning the image upright; None with an error.
+    `unsure` counts the faces left out for their low confidence.
+    """
+
+    path: str
+    width: int | None
+    height: int | None
+    faces: tuple[Face, ...]
+    unsure: int
+    error: str | None
+
+
+@dataclass(frozen=True)
+class _Detected:
+    """A photo whose faces are found but not classified.
+
+    `inputs` are the pixels that the model takes, one (size, size, channels) array a face. The
+    image is kept only where it is drawn on or cut into crops.
+    """
+
+    photo: Photo
+    size: tuple[int, int] | None
+    boxes: list[Box]
+    inputs: list[np.ndarray]
+    image: np.ndarray | None
+    error: str | None
+
+
+def analyze_many(
+    photos: Iterable[Photo | None],
+    recognizer: EmotionRecognizer,
+    options: PhotoOptions | None = None,
+    *,
+    open_recognizer: Callable[..., EmotionRecognizer],
+    workers: int | None = None,
+) -> Generator[PhotoResult]:
+    """Analyse any number of photos, in order, all but the first few in worker processes.
+
+    The results do not depend on the number of workers.
+
+    Args:
+        photos: see `analyze_photos`. All but the first few are taken by another thread.
+        open_recognizer: opens the same recogniser in a worker and takes `threads`, such as
+            `functools.partial(EmotionRecognizer, "model.keras")`; it is pickled.
+        workers: processes beside this one; with 0 this one does all. If None, the cores that
+            this process may use, at most 8, and 0 for a single core.
+
+    Raises:
+        EmodetectError: where a result would overwrite a photo or cannot be written, or a worker
+            cannot be started.
+    """
+    photos, options = iter(photos), options or PhotoOptions()
+    if options.explainer is not None:
+        workers = 0  # each would load TensorFlow
+    if workers is None:
+        workers = _usual_workers()
+    if workers == 0:
+        yield from analyze_photos(photos, recognizer, options)
+        return
+    yield from analyze_photos(islice(photos, PHOTOS_WITHOUT_WORKERS), recognizer, options)
+    if following := list(islice(photos, 1)):
+        from emodetect.recognition.photos.workers import analyze_in_workers
+
+        photos = chain(following, photos)
+        yield from analyze_in_workers(photos, open_recognizer, options, workers=workers)
+
+
+def analyze_photos(
+    photos: Iterable[Photo | None],
+    recognizer: EmotionRecognizer,
+    options: PhotoOptions | None = None,
+) -> Iterator[PhotoResult]:
+    """Analyse photos in this process, in order; the faces of several are classified at once.
+
+    Args:
+        photos: None among them says that the next may take a while, so that no result waits.
+
+    Raises:
+        EmodetectError: where a result would overwrite a photo, or cannot be written.
+    """
+    options = options or PhotoOptions()
+    waiting: list[_Detected] = []
+    deadline = 0.0
+    for photo in photos:
+        if photo is not None:
+            if not waiting:
+                deadline = time.monotonic() + LONGEST_WAIT_S
+            waiting.append(_detect(photo, recognizer, options))
+        if photo is None or _is_full(waiting) or time.monotonic() > deadline:
+            yield from _classify(waiting, recognizer, options)
+            waiting = []
+    yield from _classify(waiting, recognizer, options)
+
+
+def real_paths(photos: Iterable[Photo | None]) -> frozenset[str]:
+    """Return the photos' real paths, which `PhotoOptions.originals` protects."""
+    return frozenset(os.path.realpath(photo.path) for photo in photos if photo is not None)
+
+
+def is_pattern(path: Path) -> bool:
+    """Tell whether a path is to be matched; a file that has `[` in its name is none."""
+    return any(letter in str(path) for letter in "*?[") and not os.path.lexists(path)
+
+
+def usable_cores() -> int:
+    """Return how many of the machine's cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _usual_workers() -> int:
+    cores = usable_cores()
+    return min(cores, 8) if cores > 1 else 0
+
+
+def _detect(photo: Photo, recognizer: EmotionRecognizer, options: PhotoOptions) -> _Detected:
+    try:
+        image = _read(photo.path)
+    except ImageError as error:
+        return _Detected(photo, None, [], [], None, str(error))
+    boxes = recognizer.detect(image)
+    inputs = [recognizer.input_of(image, box) for box in boxes]
+    height, width = image.shape[:2]
+    kept = image if options.needs_image else None
+    return _Detected(photo, (width, height), boxes, inputs, kept, None)
+
+
+def _is_full(waiting: list[_Detected]) -> bool:
+    return (
+        sum(len(photo.inputs) for photo in waiting) >= FACES_AT_ONCE
+        or sum(photo.image.nbytes for photo in waiting if photo.image is not None) >= HELD_BYTES
+    )
+
+
+def _classify(
+    waiting: list[_Detected], recognizer: EmotionRecognizer, options: PhotoOptions
+) -> Iterator[PhotoResult]:
+    inputs = [pixels for photo in waiting for pixels in photo.inputs]
+    scores = iter(recognizer.classify_inputs(inputs))
+    for photo in waiting:
+        path = str(photo.photo.path)
+        if photo.size is None:
+            yield PhotoResult(path, None, None, (), 0, photo.error)
+            continue
+        found = [
+            recognizer.face(box, row, best=int(np.argmax(row)))
+            for box, row in zip(photo.boxes, islice(scores, len(photo.boxes)), strict=True)
+        ]
+        faces = tuple(face for face in found if face.confidence >= options.min_confidence)
+        if photo.image is not None:
+            _write_images(photo.photo, photo.image, faces, recognizer, options)
+        yield PhotoResult(path, *photo.size, faces, len(found) - len(faces), None)
+
+
+def _read(path: Path) -> np.ndarray:
+    if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise ImageError("the folder may not be read")
+        raise ImageError(f"the folder holds no image ({', '.join(IMAGE_SUFFIXES)})")
+    if is_pattern(path):
+        raise ImageError("no such file, and no image that matches")
+    return read_image(path)
+
+
+def _write_images(
+    photo: Photo,
+    image: np.ndarray,
+    faces: tuple[Face, ...],
+    recognizer: EmotionRecognizer,
+    options: PhotoOptions,
+) -> None:
+    if options.annotate is not None:
+        place = options.annotate / photo.inner
+        _write_image(place, draw_faces(image, faces), options.originals)
+    crops = [recognizer.crop(image, face.box) for face in faces]
+    for folder, pictures in (
+        (options.save_crops, crops),
+        (options.explain, options.explainer.draw(crops, faces) if options.explainer else ()),
+    ):
+        if folder is not None and faces:
+            for number, (face, picture) in enumerate(zip(faces, pictures, strict=True), start=1):
+                name = f"{photo.inner.name}_{number}.png"
+                place = folder / face.emotion / photo.inner.parent / name
+                _write_image(place, picture, options.originals)
+
+
+def _write_image(path: Path, image: np.ndarray, originals: frozenset[str]) -> None:
+    path = _of_possible_length(path if has_image_suffix(path) else _as_png(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.realpath(path) in originals:
+            raise EmodetectError(
+                f"{path}: a result would overwrite this photo; name another folder."
+            )
+        # Encoded in memory, because OpenCV's own file writing fails on some Unicode paths.
+        whole, encoded = cv2.imencode(path.suffix, image)
+        if not whole:  # WebP ends at 16,383 pixels a side
+            path = _of_possible_length(_as_png(path))
+            encoded = cv2.imencode(".png", image)[1]
+        path.write_bytes(encoded.tobytes())
+    except OSError as error:
+        raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
+
+
+def _as_png(path: Path) -> Path:
+    return path.with_name(path.name + ".png")
+
+
+def _of_possible_length(path: Path) -> Path:
+    """Return the path with a name that a file may have: of a longer one a hash ends it."""
+    name = os.fsencode(path.name)
+    if len(name) <= LONGEST_NAME:
+        return path
+    end = f"-{blake2b(name, digest_size=8).hexdigest()}{path.suffix}"
+    return path.with_name(name[: LONGEST_NAME - len(end)].decode("utf-8", "ignore") + end)

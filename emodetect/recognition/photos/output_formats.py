@@ -1,0 +1,124 @@
+"""Results of photos as text: a table to read, or JSON, JSON lines and CSV to pipe.
+
+Each writer yields the text of a photo whole, without its last line break, as soon as it is there.
+
+An uncertain face has "uncertain" for its emotion everywhere, and the columns and keys of any
+other face: its guesses are the highest of its scores.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from emodetect.machine.text import on_one_line
+from emodetect.recognition.photos.analysis import PhotoResult
+from emodetect.recognition.recognizer import UNCERTAIN, Face
+
+FACE_COLUMNS = ("x", "y", "box_width", "box_height", "emotion", "confidence")
+
+
+def face_record(face: Face) -> dict[str, Any]:
+    """Return a face as plain, JSON-ready values."""
+    return {
+        "box": list(face.box),
+        "emotion": face.emotion,
+        "confidence": round(face.confidence, 6),
+        "scores": {emotion: round(score, 6) for emotion, score in face.scores.items()},
+    }
+
+
+def photo_record(result: PhotoResult) -> dict[str, Any]:
+    """Return a photo's result as plain, JSON-ready values."""
+    return {
+        "path": result.path,
+        "width": result.width,
+        "height": result.height,
+        "faces": [face_record(face) for face in result.faces],
+        "error": result.error,
+    }
+
+
+def as_table(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Iterator[str]:
+    """Yield a line for each face."""
+    for result in results:
+        path = on_one_line(result.path)
+        lines = []
+        if result.error is not None:
+            lines.append(f"{path}  error: {result.error}")
+        elif not result.faces:
+            unsure = f" sure enough ({result.unsure} below the confidence)" if result.unsure else ""
+            lines.append(f"{path}  no face found{unsure}")
+        for face in result.faces:
+            x, y, width, height = face.box
+            lines.append(f"{path}  {_verdict(face)}  at {x},{y} {width}x{height}")
+        yield "\n".join(lines)
+
+
+def as_json(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Iterator[str]:
+    """Yield the lines of one JSON list."""
+    opening = "["
+    for result in results:
+        yield opening + json.dumps(photo_record(result))
+        opening = ","
+    yield "]" if opening == "," else "[]"
+
+
+def as_jsonl(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Iterator[str]:
+    """Yield a JSON object for each photo."""
+    for result in results:
+        yield json.dumps(photo_record(result))
+
+
+def as_csv(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Iterator[str]:
+    """Yield a header, then a row for each face; a photo without faces has a row without a box."""
+    yield csv_line(csv_columns(emotions))
+    for result in results:
+        start = [printable(result.path), result.width, result.height]
+        rows = [[*start, *[None] * (len(FACE_COLUMNS) + len(emotions)), result.error]]
+        if result.faces:
+            rows = [[*start, *csv_face(face, emotions), result.error] for face in result.faces]
+        yield "\n".join(map(csv_line, rows))
+
+
+WRITERS: dict[str, Callable[[Iterable[PhotoResult], tuple[str, ...]], Iterator[str]]] = {
+    "table": as_table,
+    "json": as_json,
+    "jsonl": as_jsonl,
+    "csv": as_csv,
+}
+
+
+def csv_columns(emotions: tuple[str, ...]) -> list[str]:
+    """Return the header of the CSV."""
+    return ["path", "width", "height", *FACE_COLUMNS, *emotions, "error"]
+
+
+def csv_line(values: list[Any]) -> str:
+    """Return a row of the CSV without its line break."""
+    text = io.StringIO()
+    # Only values with parts of this line end are quoted, and a file's name may have any.
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return text.getvalue().removesuffix("\r\n")
+
+
+def printable(path: str) -> str:
+    """Return a path as UTF-8 can hold it: a byte of a name that is no Unicode is escaped."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def csv_face(face: Face, emotions: tuple[str, ...]) -> list[Any]:
+    """Return a face's values for FACE_COLUMNS, then its scores."""
+    record = face_record(face)
+    scores = [record["scores"][emotion] for emotion in emotions]
+    return [*face.box, face.emotion, record["confidence"], *scores]
+
+
+def _verdict(face: Face) -> str:
+    if face.emotion != UNCERTAIN:
+        return f"{face.emotion:<8} {face.confidence:>6.1%}"
+    guesses = ", ".join(f"{emotion} {score:.1%}" for emotion, score in face.guesses)
+    return f"{UNCERTAIN}: {guesses}"

@@ -1,0 +1,261 @@
+"""Analysing photos in worker processes, each with a recogniser of its own.
+
+A worker does everything from the file to the result: the classifier takes most of the time, and
+two of them with one thread each do more than one with two threads. What goes between the
+processes is small, the paths of some photos and their results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from queue import Empty, Queue
+from typing import IO, Any
+
+import cv2
+
+from emodetect.errors import EmodetectError
+from emodetect.recognition.photos.analysis import (
+    FACES_AT_ONCE,
+    Photo,
+    PhotoOptions,
+    PhotoResult,
+    analyze_photos,
+)
+from emodetect.recognition.recognizer import EmotionRecognizer
+
+PHOTOS_AT_ONCE = 2 * FACES_AT_ONCE
+# So many photos are in work or done and not yet taken, for each worker: one that takes long
+# must not leave the other workers idle.
+PHOTOS_IN_FLIGHT = 4 * PHOTOS_AT_ONCE
+
+_Answer = Future[list[PhotoResult]]
+
+
+def analyze_in_workers(
+    photos: Iterable[Photo | None],
+    open_recognizer: Callable[..., EmotionRecognizer],
+    options: PhotoOptions,
+    *,
+    workers: int,
+) -> Iterator[PhotoResult]:
+    """Analyse photos in `workers` processes, in order; see `photos.analyze_many`.
+
+    Of a worker that dies, each photo that it had is tried alone. One at which another dies gets
+    an error.
+    """
+    pool = _Pool(photos, (open_recognizer, options), workers)
+    try:
+        while (answer := pool.answers.get()) is not None:
+            yield from answer.result()
+    finally:
+        pool.close()
+
+
+class _Pool:
+    """Worker processes, a thread for each, and a thread that hands out the photos.
+
+    `answers` has the photos' results in order, and None at the end. It is bounded, and with it
+    the number of photos in flight.
+    """
+
+    def __init__(self, photos: Iterable[Photo | None], setup: object, workers: int) -> None:
+        self.answers: Queue[_Answer | None] = Queue(workers * PHOTOS_IN_FLIGHT // PHOTOS_AT_ONCE)
+        self.tasks: Queue[tuple[list[Photo], _Answer] | None] = Queue()
+        self.closed = threading.Event()
+        self.workers = [_Worker(setup, self.closed) for _ in range(workers)]
+        self.threads = [
+            threading.Thread(target=self._work, args=(worker,), daemon=True)
+            for worker in self.workers
+        ]
+        for thread in self.threads:
+            thread.start()
+        # Not waited for: it may hang in reading a list whose end never comes.
+        threading.Thread(target=self._hand_out, args=(photos,), daemon=True).start()
+
+    def close(self) -> None:
+        """End the worker processes, whatever they are doing."""
+        self.closed.set()
+        with contextlib.suppress(Empty):
+            while True:  # makes room for the thread that hands out, which then ends
+                self.answers.get_nowait()
+        for worker in self.workers:
+            worker.kill()
+            self.tasks.put(None)
+        for thread in self.threads:
+            thread.join()
+
+    def _hand_out(self, photos: Iterable[Photo | None]) -> None:
+        try:
+            for chunk in _chunks(photos):
+                answer = _Answer()
+                self.answers.put(answer)
+                if self.closed.is_set():
+                    return
+                self.tasks.put((chunk, answer))
+        except Exception as error:  # of the iterable; belongs to who takes the results
+            failed = _Answer()
+            failed.set_exception(error)
+            self.answers.put(failed)
+        self.answers.put(None)
+
+    def _work(self, worker: _Worker) -> None:
+        while (task := self.tasks.get()) is not None:
+            photos, answer = task
+            try:
+                answer.set_result(worker.analyze(photos))
+            except Exception as error:
+                answer.set_exception(error)
+        worker.close()
+
+
+class _DiedError(Exception):
+    """A worker process ended before it answered; says how."""
+
+
+class _Worker:
+    """Analyses lists of photos in a process, which is started when it is needed, also again."""
+
+    def __init__(self, setup: object, closed: threading.Event) -> None:
+        self.setup = setup
+        self.closed = closed
+        self.lock = threading.Lock()  # so that nothing starts after `kill`
+        self.process: _Process | None = None
+
+    def analyze(self, photos: list[Photo]) -> list[PhotoResult]:
+        """Return the photos' results."""
+        process = self.process or self._start()
+        try:
+            results: list[PhotoResult] = process.ask(photos)
+        except _DiedError as death:
+            self.process = None
+            if self.closed.is_set():
+                raise
+            if len(photos) > 1:
+                return [result for photo in photos for result in self.analyze([photo])]
+            error = f"its worker process died ({death}): a damaged file, or too little memory"
+            return [PhotoResult(str(photos[0].path), None, None, (), 0, error)]
+        return results
+
+    def kill(self) -> None:
+        """End the process. The thread that waits for its answer learns that it died."""
+        with self.lock:
+            if self.process is not None:
+                self.process.kill()
+
+    def close(self) -> None:
+        """End the process and wait until it has ended."""
+        if self.process is not None:
+            self.process.close()
+
+    def _start(self) -> _Process:
+        with self.lock:
+            if self.closed.is_set():
+                raise _DiedError
+            process = self.process = _Process()
+        try:
+            process.ask(self.setup)
+        except _DiedError as death:
+            self.process = None
+            raise EmodetectError(
+                f"a worker process could not start ({death}); with --workers 0 none is needed."
+            ) from None
+        return process
+
+
+class _Process:
+    """A fresh Python process that runs `serve`."""
+
+    def __init__(self) -> None:
+        program = (
+            f"import sys; sys.path[:] = {sys.path!r}; "
+            "from emodetect.recognition.photos.workers import serve; serve()"
+        )
+        self.popen = subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # an interrupt from the keyboard is not for the workers
+        )
+
+    def ask(self, request: object) -> Any:
+        """Return the answer to a request; raise the error that it is, or _DiedError for none."""
+        requests, answers = self._pipes()
+        try:
+            pickle.dump(request, requests)
+            requests.flush()
+            answer = pickle.load(answers)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            raise _DiedError(self.close()) from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def kill(self) -> None:
+        self.popen.kill()
+
+    def close(self) -> str:
+        """End the process if it has not ended, and say how it ended."""
+        requests, answers = self._pipes()
+        # What is left in the buffer has nowhere to go.
+        with contextlib.suppress(OSError):
+            requests.close()
+        answers.close()
+        try:
+            # One that answers no more has ended or soon will; its status says why.
+            status = self.popen.wait(1)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            status = self.popen.wait()
+        return f"exit status {status}" if status >= 0 else f"{signal.strsignal(-status)}"
+
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        requests, answers = self.popen.stdin, self.popen.stdout
+        assert requests is not None
+        assert answers is not None
+        return requests, answers
+
+
+def serve() -> None:
+    """Answer the requests on standard input until it ends: the setup, then lists of photos."""
+    # Whatever a library prints must not get among the answers.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    cv2.setNumThreads(1)  # the other cores have workers of their own
+    recognizer: EmotionRecognizer | None = None
+    # The process that asks may end at any moment.
+    with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError), answers:
+        while True:
+            request = pickle.load(sys.stdin.buffer)
+            answer: list[PhotoResult] | Exception | None = None
+            try:
+                if recognizer is None:
+                    open_recognizer, options = request
+                    recognizer = open_recognizer(threads=1)
+                else:
+                    answer = list(analyze_photos(request, recognizer, options))
+            except Exception as error:
+                error.add_note(traceback.format_exc())
+                answer = error
+            pickle.dump(answer, answers)
+            answers.flush()
+
+
+def _chunks(photos: Iterable[Photo | None]) -> Iterator[list[Photo]]:
+    chunk: list[Photo] = []
+    for photo in photos:
+        if photo is not None:
+            chunk.append(photo)
+        if chunk and (photo is None or len(chunk) == PHOTOS_AT_ONCE):
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

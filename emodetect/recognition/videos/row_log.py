@@ -1,0 +1,210 @@
+"""The log of a video: what was found in each frame, as JSON lines or CSV, written and read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from emodetect.errors import VideoError
+from emodetect.machine.locks import locked
+from emodetect.machine.text import on_one_line
+from emodetect.recognition.photos.output_formats import (
+    FACE_COLUMNS,
+    csv_face,
+    csv_line,
+    face_record,
+)
+from emodetect.recognition.recognizer import Face
+from emodetect.recognition.videos.capture import Frame
+
+LOG_SUFFIXES = (".jsonl", ".csv")
+TAIL_BYTES = 2**20
+PLACE = ("video", "frame", "time_s")
+FACE = ("face", *FACE_COLUMNS)
+
+
+class RowLog:
+    """Writes what was found in frames; each frame's rows are on the disk before the next one.
+
+    JSON lines have an object for each frame, CSV a row for each face and one without a face for
+    a frame without faces.
+
+    Args:
+        path: ends in .jsonl or .csv.
+        emotions: the model's, in its label order.
+        append: goes on with a file that holds whole rows already.
+
+    Raises VideoError where the file cannot be written, or another run has it open.
+    """
+
+    def __init__(self, path: Path, emotions: Sequence[str], *, append: bool = False) -> None:
+        self.path, self.emotions = path, tuple(emotions)
+        try:
+            with ExitStack() as stack:
+                # Unbuffered, so that each row is a whole one however the run ends.
+                self.file = stack.enter_context(path.open("ab", buffering=0))
+                if stack.enter_context(locked(path, wait=False)) == "taken":
+                    raise VideoError(f"{path}: another run is writing to it; name another file.")
+                if not append and path.is_file():
+                    self.file.truncate(self.file.seek(0))
+                self.opened = stack.pop_all()
+        except OSError as error:
+            raise VideoError(f"{path}: cannot be written: {error.strerror}.") from None
+        if path.suffix.lower() == ".csv" and self.file.tell() == 0:
+            self._write(_csv([[*PLACE, *FACE, *self.emotions]]))
+
+    def __enter__(self) -> RowLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.opened.close()
+
+    def write(self, video: str, frame: Frame, faces: Sequence[Face]) -> None:
+        """Write the rows of a frame."""
+        time_s, video = round(frame.time_s, 4), on_one_line(video)
+        if self.path.suffix.lower() != ".csv":
+            row = {"video": video, "frame": frame.index, "time_s": time_s}
+            self._write(json.dumps({**row, "faces": list(map(tracked_record, faces))}) + "\n")
+            return
+        place = [video, frame.index, time_s]
+        rows = [[*place, face.id, *csv_face(face, self.emotions)] for face in faces]
+        blank = [None] * (len(FACE) + len(self.emotions))
+        self._write(_csv(rows or [[*place, *blank]]))
+
+    def _write(self, text: str) -> None:
+        data = text.encode("utf-8", "replace")
+        try:
+            whole = self.file.write(data) == len(data)
+        except OSError as error:
+            raise VideoError(f"{self.path}: cannot be written: {error.strerror}.") from None
+        if not whole:
+            raise VideoError(f"{self.path}: the disk is full; the last row is cut.")
+
+
+def tracked_record(face: Face) -> dict[str, Any]:
+    """Return a face of a video as plain, JSON-ready values; "id" only where it has one."""
+    return ({} if face.id is None else {"id": face.id}) | face_record(face)
+
+
+def drop_cut_row(path: Path) -> None:
+    """Cut off a last line that has no end, which a crash or a full disk left.
+
+    Of a CSV the frame before goes too: the cut line may have been one more face of it.
+    """
+    with path.open("rb+") as file:
+        end = file.seek(0, io.SEEK_END)
+        start = max(0, end - TAIL_BYTES)
+        file.seek(start)
+        lines = file.read().splitlines(keepends=True)
+        if not lines or lines[-1].endswith(b"\n"):
+            return
+        dropped = [lines.pop()]
+        if start and not lines:
+            raise VideoError(f"{path}: its last line is longer than any of ours; nothing was cut.")
+        if path.suffix.lower() == ".csv" and lines:
+            frame = _place(lines[-1])
+            while lines and _place(lines[-1]) == frame != list(PLACE[:2]):
+                dropped.append(lines.pop())
+        file.truncate(end - sum(map(len, dropped)))
+
+
+def check_beginning(path: Path, emotions: Sequence[str]) -> None:
+    """Raise VideoError for a file that does not begin as a log of a model with these emotions."""
+    csv_header = _csv([[*PLACE, *FACE, *emotions]]).encode()
+    beginning = csv_header if path.suffix.lower() == ".csv" else b'{"video": '
+    with path.open("rb") as file:
+        found = file.read(len(beginning))
+    if not beginning.startswith(found):
+        raise _other_rows(path)
+
+
+def _other_rows(path: Path) -> VideoError:
+    return VideoError(
+        f"{path}: holds other rows than those of this model; give --log another name, or "
+        "replace it with --force."
+    )
+
+
+def _place(line: bytes) -> list[str]:
+    """Return the video and frame of a line of CSV."""
+    return next(csv.reader([line.decode("utf-8", "replace")]))[:2]
+
+
+def read_rows(path: Path, emotions: Sequence[str]) -> Iterator[tuple[str, int, float, list[Face]]]:
+    """Yield the video, frame, time in seconds and faces of each frame of a log.
+
+    Raises VideoError for a file that is no log of a model with these emotions.
+    """
+    read = _read_csv if path.suffix.lower() == ".csv" else _read_jsonl
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            yield from read(file, tuple(emotions))
+    except (KeyError, TypeError, ValueError, IndexError, csv.Error):
+        raise _other_rows(path) from None
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read: {error.strerror}.") from None
+
+
+def _read_jsonl(
+    file: io.TextIOWrapper, emotions: tuple[str, ...]
+) -> Iterator[tuple[str, int, float, list[Face]]]:
+    for line in file:
+        row = json.loads(line)
+        faces = []
+        for face in row["faces"]:
+            if tuple(face["scores"]) != emotions:
+                raise ValueError
+            x, y, width, height = map(int, face["box"])
+            faces.append(
+                Face(
+                    (x, y, width, height),
+                    str(face["emotion"]),
+                    float(face["confidence"]),
+                    {emotion: float(score) for emotion, score in face["scores"].items()},
+                    face.get("id"),
+                )
+            )
+        yield str(row["video"]), int(row["frame"]), float(row["time_s"]), faces
+
+
+def _read_csv(
+    file: io.TextIOWrapper, emotions: tuple[str, ...]
+) -> Iterator[tuple[str, int, float, list[Face]]]:
+    rows = csv.reader(file)
+    if next(rows, None) not in (None, [*PLACE, *FACE, *emotions]):
+        raise ValueError
+    current: tuple[str, int, float, list[Face]] | None = None
+    for row in rows:
+        video, frame, time_s, face_id, x, y, width, height, emotion, confidence = row[:10]
+        if current is None or current[:2] != (video, int(frame)):
+            if current is not None:
+                yield current
+            current = video, int(frame), float(time_s), []
+        if x:
+            scores = dict(zip(emotions, map(float, row[10:]), strict=True))
+            current[3].append(
+                Face(
+                    (int(x), int(y), int(width), int(height)),
+                    emotion,
+                    float(confidence),
+                    scores,
+                    int(face_id) if face_id else None,
+                )
+            )
+    if current is not None:
+        yield current
+
+
+def _csv(rows: Sequence[Sequence[Any]]) -> str:
+    return "".join(csv_line(list(row)) + "\n" for row in rows)

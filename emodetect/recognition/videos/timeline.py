@@ -1,0 +1,103 @@
+"""The picture of a video's emotions over time."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import wrap
+
+import numpy as np
+
+from emodetect.emotions import COLORS
+from emodetect.errors import VideoError
+from emodetect.recognition.recognizer import Face
+
+OTHER_COLOR = (60, 60, 60)
+# Rows of the picture: the faces seen longest.
+MAX_FACES = 6
+# In a line of the title.
+TITLE_LETTERS = 100
+# A face not seen for so long leaves a gap; longer where few frames are looked at.
+GAP_S = 1.0
+
+
+class Timeline:
+    """Collects the scores of each face of a video, and draws them.
+
+    A face's id keeps its row; where faces are not followed, the first one of each frame is row 1.
+    """
+
+    def __init__(self, emotions: Sequence[str]) -> None:
+        self.emotions = tuple(emotions)
+        self.times: dict[int, list[float]] = {}
+        self.scores: dict[int, list[np.ndarray]] = {}
+        self.end_s = 0.0
+
+    def add(self, time_s: float, faces: Sequence[Face]) -> None:
+        """Note the faces of a frame."""
+        self.end_s = time_s
+        for place, face in enumerate(faces, start=1):
+            number = place if face.id is None else face.id
+            self.times.setdefault(number, []).append(time_s)
+            row = np.array([face.scores[emotion] for emotion in self.emotions], np.float32)
+            self.scores.setdefault(number, []).append(row)
+
+    def draw(self, path: Path, *, title: str) -> None:
+        """Draw a row for each of the faces seen longest: stacked areas of the probabilities.
+
+        Raises VideoError where the file cannot be written.
+        """
+        from matplotlib.figure import Figure
+
+        longest = sorted(self.times, key=lambda number: -len(self.times[number]))
+        shown = sorted(longest[:MAX_FACES])
+        figure = Figure(figsize=(11, 1.2 + 1.7 * max(1, len(shown))), layout="constrained")
+        axes = figure.subplots(max(1, len(shown)), 1, sharex=True, squeeze=False)[:, 0]
+        colors = [
+            tuple(value / 255 for value in COLORS.get(emotion, OTHER_COLOR))
+            for emotion in self.emotions
+        ]
+        for axis, number in zip(axes, shown, strict=False):
+            times, scores = _with_gaps(self.times[number], self.scores[number])
+            axis.stackplot(times, scores.T, colors=colors, labels=self.emotions, linewidth=0)
+            axis.set_ylabel(f"face {number}")
+        if not shown:
+            axes[0].text(0.5, 0.5, "no face found", ha="center", transform=axes[0].transAxes)
+        for axis in axes:
+            axis.set(ylim=(0, 1), xlim=(0, max(self.end_s, 1e-3)), yticks=(0, 0.5, 1))
+        axes[-1].set_xlabel("time (s)")
+        more = f" ({len(shown)} of {len(longest)} faces)" if len(longest) > len(shown) else ""
+        # As it is: a file's name may have dollar signs.
+        whole_title = f"{title}: probability of each emotion{more}"
+        figure.suptitle("\n".join(wrap(whole_title, TITLE_LETTERS)), parse_math=False)
+        if shown:
+            figure.legend(
+                *axes[0].get_legend_handles_labels(),
+                loc="outside lower center",
+                ncols=len(self.emotions),
+                frameon=False,
+            )
+        try:
+            with warnings.catch_warnings():
+                # Letters that the font has not, of a file's name, are drawn as boxes.
+                warnings.filterwarnings("ignore", "Glyph", UserWarning)
+                figure.savefig(path, dpi=110)
+        except OSError as error:
+            raise VideoError(f"{path}: cannot be written: {error.strerror}.") from None
+
+
+def _with_gaps(
+    times: Sequence[float], scores: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return times and scores with a zero at both ends of each time the face was away."""
+    all_times, all_scores = [times[0]], [scores[0]]
+    nothing = np.zeros_like(scores[0])
+    gap_s = max(GAP_S, 2.5 * float(np.median(np.diff(times)))) if len(times) > 1 else GAP_S
+    for before_s, time_s, row in zip(times, times[1:], scores[1:], strict=False):
+        if time_s - before_s > gap_s:
+            all_times += [before_s, time_s]
+            all_scores += [nothing, nothing]
+        all_times.append(time_s)
+        all_scores.append(row)
+    return np.array(all_times), np.stack(all_scores)

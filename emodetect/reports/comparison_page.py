@@ -1,0 +1,161 @@
+"""The page that puts models side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from emodetect.data.dataset import Dataset
+from emodetect.emotions import in_canonical_order
+from emodetect.evaluation.answers import Answers, image_keys
+from emodetect.evaluation.comparison import only_right
+from emodetect.machine.output_folder import make_output_folder
+from emodetect.reports.evaluation_page import percent, shown
+from emodetect.reports.html import write_page
+from emodetect.reports.plots.style import emotion_color
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+FACES = 12  # of each comparison, where only the one is right and where only the other is
+FIGURES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "log_loss": "log-loss",
+}
+
+
+def write_comparison(
+    comparison: dict[str, Any], entries: Sequence[Answers], out: Path, *, images: Dataset | str
+) -> list[Path]:
+    """Write the page and the figures into a folder; return the files, the page first.
+
+    Args:
+        comparison: of `compare_models`, with how many images are "left_out" of each model, the
+            "settings" in which each was judged, and what was "changed" between, in words.
+        entries: the matched answers that it compares.
+        images: the data, for its images; or why they cannot be shown, a sentence.
+    """
+    make_output_folder(out)
+    page, numbers = out / "compare.html", out / "compare.json"
+    reference = entries[0]
+    write_page(
+        "compare.html",
+        page,
+        title=f"{len(entries)} models on the same {comparison['images']:,} images",
+        comparison=comparison,
+        date=f"{datetime.now():%Y-%m-%d %H:%M}",
+        letters=LETTERS,
+        figures=FIGURES,
+        rows=[_row(comparison, number) for number in range(len(entries))],
+        recalls=list(_recalls(comparison)),
+        pairs=[
+            {
+                **row,
+                "letter": letter,
+                **_matrix(row["disagreements"]),
+                "won": list(_faces(other, reference, images)),
+                "lost": list(_faces(reference, other, images)),
+            }
+            for letter, row, other in zip(
+                LETTERS[1:], comparison["comparisons"], entries[1:], strict=False
+            )
+        ],
+        no_images=images if isinstance(images, str) else "",
+    )
+    numbers.write_text(json.dumps(comparison, indent=1), encoding="utf-8")
+    return [page, numbers]
+
+
+def p_text(p: float) -> str:
+    """Return a p-value as it is printed."""
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+def points(share: float) -> str:
+    """Return a difference of shares in percentage points, such as "+1.2"."""
+    return f"{100 * share:+.1f}"
+
+
+def _row(comparison: dict[str, Any], number: int) -> dict[str, Any]:
+    model = comparison["models"][number]
+    row: dict[str, Any] = {"name": model["name"], "letter": LETTERS[number], "cells": []}
+    row["setting"] = comparison["settings"][number]
+    versus = comparison["comparisons"][number - 1] if number else None
+    row["p"] = p_text(versus["mcnemar_p"]) if versus else ""
+    row["won"] = versus["only_other_right"] if versus else None
+    row["lost"] = versus["only_reference_right"] if versus else None
+    for key in FIGURES:
+        share = key != "log_loss"
+        form, step = (percent, points) if share else ("{:.3f}".format, "{:+.3f}".format)
+        low, high = model["intervals_95"][key]
+        cell = {"value": form(model["figures"][key]), "between": f"{form(low)} to {form(high)}"}
+        if versus:
+            change = versus["differences"][key]
+            least, most = change["interval_95"]
+            cell["change"] = step(change["difference"])
+            cell["change_between"] = f"{step(least)} to {step(most)}"
+            better = (most < 0 or least > 0) and (change["difference"] > 0) == share
+            worse = (most < 0 or least > 0) and not better
+            cell["kind"] = "good" if better else "bad" if worse else ""
+        row["cells"].append(cell)
+    return row
+
+
+def _recalls(comparison: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    comparisons = comparison["comparisons"]
+    for emotion, first in comparisons[0]["recall"].items():
+        yield {
+            "emotion": emotion,
+            "color": emotion_color(emotion),
+            "images": first["images"],
+            "reference": percent(first["reference"]),
+            "others": [
+                {
+                    "value": percent(row["recall"][emotion]["other"]),
+                    "change": points(row["recall"][emotion]["other"] - first["reference"]),
+                }
+                for row in comparisons
+            ],
+        }
+
+
+def _matrix(disagreements: list[list[Any]]) -> dict[str, Any]:
+    """Return a "matrix", and its "columns".
+
+    It has a row for each answer of the reference and a column for each of the other, if there they
+    disagree: one may know emotions that the other does not. A cell has its count and shade, 0-1.
+    """
+    counts = {(first, second): count for first, second, count in disagreements}
+    columns = in_canonical_order(second for _, second in counts)
+    most = max(counts.values(), default=1)
+    rows = {
+        first: [
+            {"count": f"{count:,}" if count else "", "share": round(count / most, 3)}
+            for count in (counts.get((first, second), 0) for second in columns)
+        ]
+        for first in in_canonical_order(first for first, _ in counts)
+    }
+    return {"matrix": rows, "columns": columns}
+
+
+def _faces(winner: Answers, loser: Answers, images: Dataset | str) -> Iterator[dict[str, Any]]:
+    """Yield the images that only the winner names rightly, with their pixels."""
+    if isinstance(images, str):
+        return
+    position = {key: place for place, key in enumerate(image_keys(images))}
+    keys = image_keys(winner)
+    for place in only_right(winner, loser)[:FACES]:
+        found = position.get(keys[place])
+        if found is None:
+            continue
+        yield {
+            "image": shown(images.images[found]),
+            "path": winner.paths[place],
+            "name": winner.paths[place].rpartition("/")[2],
+            "true": winner.emotions[winner.labels[place]],
+            "said": loser.emotions[int(loser.probabilities[place].argmax())],
+            "confidence": f"{loser.probabilities[place].max():.0%}",
+        }

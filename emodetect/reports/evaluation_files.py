@@ -1,0 +1,68 @@
+"""The files that an evaluation leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from emodetect.evaluation import answers
+from emodetect.evaluation.predictions import Predictions
+from emodetect.machine.output_folder import make_output_folder
+from emodetect.reports.evaluation_page import JudgedModel, write_report_page
+from emodetect.reports.plots import plots
+from emodetect.reports.plots.style import save_png
+
+
+def write_report(
+    predictions: Predictions, metrics: dict[str, Any], out: Path, *, judged: JudgedModel
+) -> list[Path]:
+    """Write the page, the figures, the plots and each image's answer into a folder.
+
+    Args:
+        metrics: of `evaluate_model`, and by what names the user knows the "model", the "data"
+            and the "split".
+
+    Returns:
+        the files, the page first.
+    """
+    make_output_folder(out)
+    figures = {
+        "confusion_matrix": plots.confusion(metrics),
+        "roc": plots.roc(predictions),
+        "precision_recall": plots.precision_recall(predictions),
+        "reliability": plots.reliability(metrics),
+        "mistakes": plots.mistakes(predictions),
+    }
+    names = ("report.html", "metrics.json", "classification_report.csv", answers.FILE)
+    page, numbers, classes, images = (out / name for name in names)
+    write_report_page(predictions, metrics, page, figures=figures, judged=judged)
+    numbers.write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+    _write_classes(metrics, classes)
+    answers.write_answers(predictions, images)
+    pictures = [out / f"{name}.png" for name in figures]
+    for figure, picture in zip(figures.values(), pictures, strict=True):
+        save_png(figure, picture)
+    return [page, numbers, classes, images, *pictures]
+
+
+def _write_classes(metrics: dict[str, Any], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["emotion", "precision", "recall", "f1", "support"])
+        for name, row in class_rows(metrics):
+            writer.writerow([name, *row])
+
+
+def class_rows(metrics: dict[str, Any]) -> list[tuple[str, tuple[float, float, float, int]]]:
+    """Return (name, (precision, recall, F1, support)) of each emotion, then of the averages."""
+    rows = {
+        **metrics["per_class"],
+        "macro average": metrics["macro_average"],
+        "weighted average": metrics["weighted_average"],
+    }
+    return [
+        (name, (row["precision"], row["recall"], row["f1-score"], int(row["support"])))
+        for name, row in rows.items()
+    ]

@@ -1,0 +1,191 @@
+"""Analysing images for many requests at once: faces are found in threads, the model is shared."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from emodetect.errors import ImageError
+from emodetect.faces.boxes import Box
+from emodetect.faces.detectors.registry import Detector, WholeImage, open_detector
+from emodetect.images.preprocessing import check_pixels, decode_image
+from emodetect.recognition.photos.analysis import PhotoResult, usable_cores
+from emodetect.recognition.recognizer import EmotionRecognizer, Face
+from emodetect.recognition.smoothing import EmotionTracker
+from emodetect.serve.batching import GatheringRuntime
+from emodetect.serve.limits import Limits, RefusedError
+from emodetect.serve.uploads import Upload
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An image whose faces are found, (n, size, size, channels) float32, but not classified."""
+
+    width: int
+    height: int
+    boxes: list[Box]
+    inputs: np.ndarray
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What was found in a frame of a stream; `error` says why nothing could be, and is else None.
+
+    `width` and `height` are in pixels; None with an error.
+    """
+
+    width: int | None
+    height: int | None
+    faces: list[Face]
+    error: str | None
+
+
+class ThreadDetector:
+    """A detector that any number of threads may use at once: each has one of its own."""
+
+    def __init__(self, open_one: Callable[[], Detector]) -> None:
+        self.open_one = open_one
+        self.own = threading.local()
+
+    @property
+    def detector(self) -> Detector:
+        """This thread's own."""
+        if not hasattr(self.own, "detector"):
+            self.own.detector = self.open_one()
+        detector: Detector = self.own.detector
+        return detector
+
+    def detect(self, image: np.ndarray) -> list[Box]:
+        """See `Detector`."""
+        return self.detector.detect(image)
+
+    def scan(self, image: np.ndarray) -> list[Box]:
+        """See `Detector`."""
+        return self.detector.scan(image)
+
+    def locate(self, patch: np.ndarray, side: float) -> list[Box]:
+        """See `Detector`."""
+        return self.detector.locate(patch, side)
+
+
+class Analysis:
+    """Analyses encoded images for many requests at once; each image in one of its threads.
+
+    Args:
+        recognizer: for this object alone from now on.
+        workers: threads that decode images and find faces; the cores, at most 8, if None. OpenCV
+            takes a single core for each from now on, in the whole process.
+    """
+
+    def __init__(
+        self, recognizer: EmotionRecognizer, limits: Limits, *, workers: int | None = None
+    ) -> None:
+        self.limits = limits
+        # One core an image: two images side by side are done sooner than one after the other,
+        # each on two cores.
+        cv2.setNumThreads(1)
+        self.model = GatheringRuntime(recognizer.runtime)
+        self.recognizer = copy(recognizer)
+        self.recognizer.runtime = self.model
+        name = recognizer.detector_name
+        self.recognizer.detector = ThreadDetector(lambda: open_detector(name))
+        self.for_crops = copy(self.recognizer)
+        self.for_crops.detector = WholeImage()
+        self.pool = ThreadPoolExecutor(workers or min(usable_cores(), 8), "analysis")
+        self.taken_on = 0  # images, of all requests; used on the event loop only
+
+    def close(self) -> None:
+        """Finish what was taken on, and end the threads."""
+        self.pool.shutdown()
+        self.model.close()
+
+    async def photos(self, uploads: Sequence[Upload]) -> list[PhotoResult]:
+        """Return what is found in photos, in order; see `crops`."""
+        return await self._analyze(uploads, self.recognizer)
+
+    async def crops(self, uploads: Sequence[Upload]) -> list[PhotoResult]:
+        """Return the emotions of images that are a face each, in order.
+
+        Raises RefusedError where the queue is full, or the answer takes too long.
+        """
+        return await self._analyze(uploads, self.for_crops)
+
+    def tracker(self) -> EmotionTracker:
+        """Return a tracker for the faces of one stream."""
+        return EmotionTracker(self.recognizer)
+
+    async def frame(self, tracker: EmotionTracker, data: bytes) -> FrameResult:
+        """Return what is found in a stream's next frame; beside the queue."""
+        return await asyncio.wrap_future(
+            self.pool.submit(self._track, tracker, data, time.monotonic())
+        )
+
+    async def _analyze(
+        self, uploads: Sequence[Upload], recognizer: EmotionRecognizer
+    ) -> list[PhotoResult]:
+        if self.taken_on + len(uploads) > self.limits.queue:
+            raise RefusedError(503, "the queue is full; try again later")
+        self.taken_on += len(uploads)
+        loop = asyncio.get_running_loop()
+        found = [self.pool.submit(self._find, upload.data, recognizer) for upload in uploads]
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                return await asyncio.gather(
+                    *(
+                        self._result(upload.name, asyncio.wrap_future(one), recognizer)
+                        for upload, one in zip(uploads, found, strict=True)
+                    )
+                )
+        except TimeoutError:
+            raise RefusedError(
+                503, f"no answer within {self.limits.seconds:g} s; try again later"
+            ) from None
+        finally:
+            # A thread may still be at work for a request that has ended.
+            for one in found:
+                one.cancel()
+                one.add_done_callback(lambda _: loop.call_soon_threadsafe(self._let_go))
+
+    def _let_go(self) -> None:
+        self.taken_on -= 1
+
+    def _find(self, data: bytes, recognizer: EmotionRecognizer) -> _Found:
+        image = self._decode(data)
+        boxes = recognizer.detect(image)
+        inputs = [recognizer.input_of(image, box) for box in boxes]
+        return _Found(image.shape[1], image.shape[0], boxes, np.array(inputs, np.float32))
+
+    def _decode(self, data: bytes) -> np.ndarray:
+        check_pixels(data, most=self.limits.pixels)
+        return decode_image(data)
+
+    async def _result(
+        self, name: str, finding: asyncio.Future[_Found], recognizer: EmotionRecognizer
+    ) -> PhotoResult:
+        try:
+            found = await finding
+        except ImageError as error:
+            return PhotoResult(name, None, None, (), 0, str(error))
+        faces: tuple[Face, ...] = ()
+        if found.boxes:
+            answers = await asyncio.wrap_future(self.model.submit(found.inputs))
+            faces = tuple(
+                recognizer.face(box, row, best=int(np.argmax(row)))
+                for box, row in zip(found.boxes, recognizer.probabilities(answers), strict=True)
+            )
+        return PhotoResult(name, found.width, found.height, faces, 0, None)
+
+    def _track(self, tracker: EmotionTracker, data: bytes, time_s: float) -> FrameResult:
+        try:
+            image = self._decode(data)
+        except ImageError as error:
+            return FrameResult(None, None, [], str(error))
+        return FrameResult(image.shape[1], image.shape[0], tracker.update(image, time_s), None)

@@ -1,0 +1,87 @@
+"""What the server counts, for Prometheus; never a name, a picture or a result of one request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from emodetect.recognition.photos.analysis import PhotoResult
+
+
+class Metrics:
+    """The counters of one server.
+
+    Args:
+        queued: tells how many images are taken on and not yet done.
+    """
+
+    def __init__(self, queued: Callable[[], int]) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "emodetect_requests", "Requests answered.", ["path", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "emodetect_request_seconds",
+            "From a request's header to the end of its answer.",
+            ["path"],
+            registry=self.registry,
+        )
+        self.images = Counter(
+            "emodetect_images",
+            "Images and frames, read or of no use.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.faces = Counter("emodetect_faces", "Faces classified.", registry=self.registry)
+        self.streams = Gauge("emodetect_streams", "Open streams.", registry=self.registry)
+        queue = Gauge(
+            "emodetect_queue_images",
+            "Images taken on and not yet done.",
+            registry=self.registry,
+        )
+        queue.set_function(queued)
+
+    def count(self, faces: int, *, error: str | None) -> None:
+        """Count an image or a frame."""
+        self.images.labels("read" if error is None else "error").inc()
+        self.faces.inc(faces)
+
+    def count_photos(self, results: Iterable[PhotoResult]) -> None:
+        """Count the images of a request."""
+        for result in results:
+            self.count(len(result.faces), error=result.error)
+
+    def text(self) -> bytes:
+        """Return all of them in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class CountedRequests:
+    """Middleware that counts and times requests; paths that are none of ours count as "other"."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, paths: Collection[str]) -> None:
+        self.app, self.metrics, self.paths = app, metrics, frozenset(paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"] if scope["path"] in self.paths else "other"
+        status = 500
+        started_s = time.perf_counter()
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting)
+        finally:
+            self.metrics.requests.labels(path, status).inc()
+            self.metrics.seconds.labels(path).observe(time.perf_counter() - started_s)

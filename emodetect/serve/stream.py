@@ -1,0 +1,113 @@
+"""One WebSocket: encoded frames come in, what is found in them goes out, the newest frame wins."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from emodetect.errors import EmodetectError
+from emodetect.recognition.videos.row_log import tracked_record
+from emodetect.serve.access import PROTOCOL
+from emodetect.serve.analysis import Analysis, FrameResult
+from emodetect.serve.limits import FRAME_BYTES
+from emodetect.serve.prometheus import Metrics
+
+# A stream without frames, or whose answers nobody takes, does not keep its place for ever.
+IDLE_S = 60.0
+# Close codes of RFC 6455.
+NORMAL, NOT_BYTES, TOO_BIG, FAILED, TRY_LATER = 1000, 1003, 1009, 1011, 1013
+
+_Frame = tuple[int, float, bytes]
+
+
+class Streams:
+    """The open streams of a server, of which there are at most so many."""
+
+    def __init__(self, analysis: Analysis, metrics: Metrics) -> None:
+        self.analysis, self.metrics = analysis, metrics
+        self.open = 0
+
+    async def serve(self, socket: WebSocket) -> None:
+        """Serve a stream to its end.
+
+        Frames are numbered as they come, from 0. One that comes while another is in work waits;
+        where one waits already, the newer one takes its place.
+        """
+        offered = socket.scope["subprotocols"]
+        await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+        if self.open >= self.analysis.limits.streams:
+            await socket.close(TRY_LATER, "as many streams as may be are open; try again later")
+            return
+        self.open += 1
+        self.metrics.streams.inc()
+        try:
+            code, reason = await self._serve(socket)
+            async with asyncio.timeout(IDLE_S):
+                await socket.close(code, reason)
+        except (WebSocketDisconnect, TimeoutError):
+            pass  # the other side is gone already, or takes no answers
+        finally:
+            self.open -= 1
+            self.metrics.streams.dec()
+
+    async def _serve(self, socket: WebSocket) -> tuple[int, str]:
+        """Return how the stream is to be closed."""
+        newest: asyncio.Queue[_Frame] = asyncio.Queue(1)
+        reading = asyncio.create_task(_read(socket, newest))
+        answering = asyncio.create_task(self._answer(socket, newest))
+        try:
+            await asyncio.wait((reading, answering), return_when=asyncio.FIRST_COMPLETED)
+            if answering.done():  # it ends with an error only
+                answering.result()
+            return reading.result()
+        except EmodetectError as error:
+            logging.getLogger(__name__).error("%s", error)
+            return FAILED, "the server's model failed"
+        finally:
+            for task in (reading, answering):
+                task.cancel()
+            await asyncio.gather(reading, answering, return_exceptions=True)
+
+    async def _answer(self, socket: WebSocket, newest: asyncio.Queue[_Frame]) -> None:
+        tracker = self.analysis.tracker()
+        while True:
+            number, time_s, data = await newest.get()
+            result = await self.analysis.frame(tracker, data)
+            self.metrics.count(len(result.faces), error=result.error)
+            async with asyncio.timeout(IDLE_S):
+                await socket.send_json(_record(number, time_s, result))
+
+
+async def _read(socket: WebSocket, newest: asyncio.Queue[_Frame]) -> tuple[int, str]:
+    started_s, number = time.monotonic(), 0
+    while True:
+        try:
+            message = await asyncio.wait_for(socket.receive(), IDLE_S)
+        except TimeoutError:
+            return NORMAL, f"no frame for {IDLE_S:g} s"
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message["code"])
+        data = message.get("bytes")
+        if data is None:
+            return NOT_BYTES, "expected a JPEG frame as bytes, got text"
+        if len(data) > FRAME_BYTES:
+            return TOO_BIG, f"expected frames of at most {FRAME_BYTES:,} bytes, got {len(data):,}"
+        if newest.full():
+            newest.get_nowait()
+        newest.put_nowait((number, time.monotonic() - started_s, data))
+        number += 1
+
+
+def _record(number: int, time_s: float, result: FrameResult) -> dict[str, Any]:
+    return {
+        "frame": number,
+        "time_s": round(time_s, 4),
+        "width": result.width,
+        "height": result.height,
+        "faces": [tracked_record(face) for face in result.faces],
+        "error": result.error,
+    }

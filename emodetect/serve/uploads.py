@@ -1,0 +1,162 @@
+"""From a request's body to the images in it, in memory only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+from emodetect.serve.limits import HELD_BYTES, Limits, RefusedError
+
+FIELD = "files"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An image as it was sent: its file's name, "" where none came, and its bytes."""
+
+    name: str
+    data: bytes
+
+
+class UploadReader:
+    """Reads bodies within the limits; all that are being read or worked on hold HELD_BYTES."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.held_bytes = 0
+
+    @asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[list[Upload]]:
+        """Give a request's images: the files of a multipart form, else the body as one image.
+
+        Raises RefusedError for a body that is too large, comes too slowly, or holds no image.
+        """
+        taken = 0
+
+        async def chunks() -> AsyncGenerator[bytes]:
+            nonlocal taken
+            async for chunk in request.stream():
+                taken += len(chunk)
+                self.held_bytes += len(chunk)
+                if taken > self.limits.body_bytes:
+                    raise self._too_large()
+                if self.held_bytes > HELD_BYTES:
+                    raise RefusedError(503, "the server holds as much as it may; try again later")
+                yield chunk
+
+        # Before anything is read, where the header tells.
+        if _content_length(request) > self.limits.body_bytes:
+            raise self._too_large()
+        try:
+            yield await self._in_time(request, chunks())
+        finally:
+            self.held_bytes -= taken
+
+    async def _in_time(self, request: Request, chunks: AsyncGenerator[bytes]) -> list[Upload]:
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                return await self._uploads(request, chunks)
+        except TimeoutError:
+            raise RefusedError(
+                408, f"the body did not come within {self.limits.seconds:g} s"
+            ) from None
+        except ClientDisconnect:
+            raise RefusedError(400, "the body was cut short") from None
+
+    async def _uploads(self, request: Request, chunks: AsyncGenerator[bytes]) -> list[Upload]:
+        kind, options = parse_options_header(request.headers.get("content-type", ""))
+        if kind != b"multipart/form-data":
+            uploads = [Upload("", b"".join([chunk async for chunk in chunks]))]
+        else:
+            uploads = await self._files(options.get(b"boundary", b""), chunks)
+        if not uploads or not any(upload.data for upload in uploads):
+            raise RefusedError(
+                400,
+                f"expected an image as the body, or files in the field {FIELD!r} of a multipart "
+                "form (each with a file name); got none",
+            )
+        return uploads
+
+    async def _files(self, boundary: bytes, chunks: AsyncGenerator[bytes]) -> list[Upload]:
+        try:
+            form = _Form(boundary, most=self.limits.images)
+            async for chunk in chunks:
+                form.parser.write(chunk)
+        except FormParserError as error:
+            raise RefusedError(400, f"the multipart form is damaged: {error}") from None
+        if not form.ended:
+            raise RefusedError(400, "the multipart form was cut short")
+        return form.uploads
+
+    def _too_large(self) -> RefusedError:
+        return RefusedError(
+            413, f"expected a body of at most {self.limits.body_bytes:,} bytes; send less at once"
+        )
+
+
+class _Form:
+    """The files of a multipart form, in memory; Starlette's parser writes large ones to the disk.
+
+    Attributes:
+        uploads: the files that have come whole.
+        ended: whether the form has come to its end.
+        parser: takes the form's bytes. It raises FormParserError, or RefusedError for files that
+            are too many or in another field.
+    """
+
+    def __init__(self, boundary: bytes, *, most: int) -> None:
+        self.uploads: list[Upload] = []
+        self.most = most
+        self.field, self.value = bytearray(), bytearray()
+        self.part: dict[bytes, bytes] = {}  # what its Content-Disposition says
+        self.data = bytearray()
+        self.ended = False
+        if not boundary:
+            raise RefusedError(400, "expected a boundary in the Content-Type of a multipart form")
+        self.parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": lambda data, start, end: self.field.extend(data[start:end]),
+                "on_header_value": lambda data, start, end: self.value.extend(data[start:end]),
+                "on_header_end": self._header,
+                "on_part_data": lambda data, start, end: self.data.extend(data[start:end]),
+                "on_part_end": self._end_part,
+                "on_end": self._end,
+            },
+        )
+
+    def _begin(self) -> None:
+        self.part, self.data = {}, bytearray()
+
+    def _header(self) -> None:
+        if self.field.lower() == b"content-disposition":
+            self.part = parse_options_header(bytes(self.value))[1]
+        self.field, self.value = bytearray(), bytearray()
+
+    def _end_part(self) -> None:
+        ours, is_file = self.part.get(b"name") == FIELD.encode(), b"filename" in self.part
+        if not ours and not is_file:
+            return  # another field of the form, of no use here
+        if not ours or not is_file:
+            raise RefusedError(
+                400, f"expected every file in the field {FIELD!r}, with a plain file name"
+            )
+        if len(self.uploads) == self.most:
+            raise RefusedError(413, f"expected at most {self.most} images; send fewer at once")
+        name = self.part[b"filename"].decode("utf-8", "replace")
+        self.uploads.append(Upload(name, bytes(self.data)))
+
+    def _end(self) -> None:
+        self.ended = True
+
+
+def _content_length(request: Request) -> int:
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() else 0
