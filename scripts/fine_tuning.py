@@ -35,10 +35,10 @@ from emodetect.config import (
 )
 from emodetect.data.dataset import Dataset, load_for_evaluation
 from emodetect.errors import EmodetectError
+from emodetect.evaluation.classify import predict_images
 from emodetect.evaluation.image_selection import select_images
 from emodetect.evaluation.labelled_data import open_source
 from emodetect.evaluation.metrics.classification import compute_metrics
-from emodetect.evaluation.predictions import predict_images
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 PRESET = "fine_tuning"

@@ -20,10 +20,10 @@ from typing import Any
 import click
 
 from emodetect.errors import EmodetectError
+from emodetect.evaluation.classify import Tta
 from emodetect.evaluation.evaluate import evaluate_model
 from emodetect.evaluation.image_selection import select_images
 from emodetect.evaluation.labelled_data import open_source, open_training_data, training_config
-from emodetect.evaluation.predictions import Tta
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, shipped_models
 from emodetect.recognition.recognizer import EmotionRecognizer
 

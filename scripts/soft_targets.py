@@ -12,9 +12,7 @@ taught by one of them has not seen the other's validation images.
 
 from __future__ import annotations
 
-from emodetect.training.models.registry import (
-    load_keras,  # before TensorFlow, which it sets up
-)
+from emodetect.training.models.keras_files import load_keras
 
 # isort: split
 import csv
@@ -33,14 +31,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from emodetect.config import AugmentationConfig, validate_data
-from emodetect.data.batches import augment_images
+from emodetect.data.augmentation import augment_images
 from emodetect.data.dataset import Dataset, load_dataset
-from emodetect.data.readers.fer2013_csv import OTHER_VOTES, VOTE_COLUMNS
+from emodetect.data.readers.ferplus import OTHER_VOTES, VOTE_COLUMNS
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import EmodetectError
 from emodetect.machine.progress import track
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.recognition.runtimes.registry import MAX_BATCH
+from emodetect.recognition.runtimes.runtime import MAX_BATCH
 
 SEED = 0
 FOLDS = 5

@@ -19,16 +19,10 @@ from emodetect.config import validate_config
 from emodetect.data.dataset import load_dataset
 from emodetect.data.synthetic import draw_dataset, draw_face, draw_scene
 from emodetect.errors import DataError, EmodetectError
-from emodetect.evaluation.cross_dataset import (
-    Cell,
-    NamedModel,
-    Source,
-    evaluate_across,
-    trained_on,
-    write_matrix,
-)
-from emodetect.model_file.artifact import Metadata
+from emodetect.evaluation.cross_dataset import Cell, NamedModel, Source, evaluate_across, trained_on
+from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.shipped_models import TRAINED_ON, shipped_models
+from emodetect.reports.cross_dataset_files import write_matrix
 
 CKPLUS = {"anger": "angry", "contempt": "contempt", "happy": "happy", "sadness": "sad"}
 RAF_DB = {1: "surprise", 4: "happy", 5: "sad", 7: "neutral"}
@@ -125,7 +119,7 @@ def test_a_disk_that_fills_up_takes_no_figures_along(
     def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("emodetect.evaluation.cross_dataset.write_matrix", full)
+    monkeypatch.setattr("emodetect.reports.cross_dataset_files.write_matrix", full)
     monkeypatch.setattr("emodetect.reports.evaluation_files.write_report", full)
     models = ("--model", "fer2013", "--model", "ferplus") if several else ("--no-explain",)
     data = f"raf_db:{sets / 'RAF-DB'}"

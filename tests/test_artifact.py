@@ -436,7 +436,7 @@ def test_foreign_model_with_wrong_labels_is_refused(artifact: Path, tmp_path: Pa
 def test_code_inside_a_foreign_model_is_refused(tmp_path: Path) -> None:
     """A Lambda layer, which could run anything, is refused by us and by Keras' safe mode."""
     from emodetect.training.models.external import adopt_foreign
-    from emodetect.training.models.registry import load_keras
+    from emodetect.training.models.keras_files import load_keras
 
     import keras  # isort: skip
 

@@ -22,7 +22,7 @@ from emodetect.audit.scan import Picture, scan_pictures
 from emodetect.cli import app
 from emodetect.data.cleaning import read_audit_rows
 from emodetect.data.listing import Sample
-from emodetect.data.readers.fer2013_csv import OTHER_VOTES, VOTE_COLUMNS
+from emodetect.data.readers.ferplus import OTHER_VOTES, VOTE_COLUMNS
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError, EmodetectError

@@ -13,13 +13,13 @@ from emodetect.evaluation.metrics.calibration import (
 )
 from emodetect.evaluation.metrics.classification import compute_metrics
 from emodetect.evaluation.metrics.intervals import bootstrap_intervals
-from emodetect.evaluation.predictions import Predictions
+from emodetect.evaluation.predictions import ImagePredictions
 
 
 def _predictions(
     labels: list[int], probabilities: list[list[float]], emotions: tuple[str, ...]
-) -> Predictions:
-    return Predictions(
+) -> ImagePredictions:
+    return ImagePredictions(
         emotions=emotions,
         labels=np.array(labels),
         probabilities=np.array(probabilities, np.float32),

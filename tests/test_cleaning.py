@@ -15,7 +15,7 @@ from emodetect.audit.audit import audit_sources
 from emodetect.config import DataConfig, validate_data
 from emodetect.data.cleaning import AuditRow, write_audit_rows
 from emodetect.data.dataset import load_dataset, load_for_evaluation
-from emodetect.data.readers.fer2013_csv import OTHER_VOTES, VOTE_COLUMNS
+from emodetect.data.readers.ferplus import OTHER_VOTES, VOTE_COLUMNS
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import ConfigError, DataError

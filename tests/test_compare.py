@@ -16,7 +16,6 @@ from emodetect.cli import app
 from emodetect.data.dataset import number_crops
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
-from emodetect.evaluation.answers import Answers, write_answers
 from emodetect.evaluation.compared_models import open_entrant
 from emodetect.evaluation.comparison import (
     compare_models,
@@ -25,6 +24,7 @@ from emodetect.evaluation.comparison import (
     mcnemar_p,
     only_right,
 )
+from emodetect.evaluation.predictions import Predictions, write_predictions
 from emodetect.model_file.artifact import read_artifact
 from emodetect.reports.comparison_page import write_comparison
 
@@ -33,10 +33,10 @@ EMOTIONS = ("happy", "sad")
 
 def _answers(
     labels: list[int], predicted: list[int], emotions: tuple[str, ...] = EMOTIONS
-) -> Answers:
+) -> Predictions:
     probabilities = np.full((len(labels), len(emotions)), 0.1, np.float32)
     probabilities[np.arange(len(labels)), predicted] = 0.8
-    return Answers(
+    return Predictions(
         emotions=emotions,
         labels=np.array(labels),
         probabilities=probabilities,
@@ -186,12 +186,12 @@ def reports(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     words = ["evaluate", "--model", str(artifact), "--data", data, "--no-explain", "--out"]
     result = CliRunner().invoke(app, [*words, str(folders[0])])
     assert result.exit_code == 0, result.exception
-    from emodetect.evaluation.answers import read_answers
+    from emodetect.evaluation.predictions import read_predictions
 
-    answers = read_answers(folders[0] / "predictions.csv")
+    answers = read_predictions(folders[0] / "predictions.csv")
     folders[1].mkdir()
     turned = replace(answers, probabilities=np.roll(answers.probabilities, 1, axis=1))
-    write_answers(turned, folders[1] / "predictions.csv")
+    write_predictions(turned, folders[1] / "predictions.csv")
     return folders
 
 

@@ -25,7 +25,8 @@ from emodetect.data.synthetic import draw_scene
 from emodetect.data.writers.face_crops import crop_photos
 from emodetect.errors import ConfigError, DataError, EmodetectError
 from emodetect.evaluation.labelled_data import open_source, open_training_data
-from emodetect.images.preprocessing import read_image, to_input
+from emodetect.images.model_input import to_input
+from emodetect.images.reading import read_image
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 

@@ -528,7 +528,7 @@ def test_the_order_of_classes_is_the_label_order(tmp_path: Path, stored: Path) -
 
 def test_drawn_faces_are_drawn_once(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The synthetic source keeps what it drew, and returns the same data set again."""
-    from emodetect.data.readers import registry
+    from emodetect.data.readers import synthetic
 
     values: dict[str, Any] = {"train_per_class": 4, "test_per_class": 2, "size": 32}
     config = DataConfig.model_validate(
@@ -541,5 +541,5 @@ def test_drawn_faces_are_drawn_once(stored: Path, monkeypatch: pytest.MonkeyPatc
     def fail(*args: object, **options: object) -> None:
         raise AssertionError("drawn again")
 
-    monkeypatch.setattr(registry, "draw_dataset", fail)
+    monkeypatch.setattr(synthetic, "draw_dataset", fail)
     assert load_for_evaluation(config).fingerprint == first.fingerprint

@@ -21,22 +21,19 @@ from emodetect.config import load_config
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
+from emodetect.evaluation.classify import batch_size_difference, classify, predict_images
+from emodetect.evaluation.evaluate import open_task
 from emodetect.evaluation.image_selection import select_images
 from emodetect.evaluation.labelled_data import open_training_data
 from emodetect.evaluation.metrics.classification import compute_metrics
 from emodetect.evaluation.metrics.intervals import bootstrap_intervals
-from emodetect.evaluation.predictions import (
-    Predictions,
-    batch_size_difference,
-    classify,
-    predict_images,
-)
-from emodetect.evaluation.single import open_task
-from emodetect.model_file.artifact import Metadata, read_artifact
+from emodetect.evaluation.predictions import ImagePredictions
+from emodetect.model_file.artifact import read_artifact
+from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.reports.evaluation_files import write_report
 from emodetect.reports.evaluation_page import JudgedModel
-from emodetect.reports.plots.plots import precision_recall
+from emodetect.reports.plots.one_vs_rest import precision_recall
 
 REPORT = {
     "report.html",
@@ -53,10 +50,10 @@ REPORT = {
 
 def _predictions(
     labels: list[int], probabilities: list[list[float]], emotions: tuple[str, ...]
-) -> Predictions:
+) -> ImagePredictions:
     count = len(labels)
     images = np.random.default_rng(0).integers(0, 256, (count, 16, 16, 1), dtype=np.uint8)
-    return Predictions(
+    return ImagePredictions(
         emotions=emotions,
         labels=np.array(labels),
         probabilities=np.array(probabilities, np.float32),
@@ -66,7 +63,7 @@ def _predictions(
     )
 
 
-def _write_report(predictions: Predictions, metrics: dict, out: Path) -> list[Path]:
+def _write_report(predictions: ImagePredictions, metrics: dict, out: Path) -> list[Path]:
     """Write a report with all that `evaluate` adds to the metrics."""
     every = {
         **{
@@ -88,7 +85,7 @@ def _write_report(predictions: Predictions, metrics: dict, out: Path) -> list[Pa
 
 
 @pytest.fixture
-def six() -> Predictions:
+def six() -> ImagePredictions:
     """Six answers; in the order (sad, happy, fear) three, two and one are true.
 
     Predicted: sad, sad, happy; happy, happy; sad. The confusion matrix is therefore
@@ -108,7 +105,7 @@ def six() -> Predictions:
     )
 
 
-def test_the_figures_are_those_worked_out_by_hand(six: Predictions) -> None:
+def test_the_figures_are_those_worked_out_by_hand(six: ImagePredictions) -> None:
     """Accuracy, precision, recall, F1, averages and log-loss follow their definitions."""
     metrics = compute_metrics(six)
     assert metrics["images"] == 6
@@ -137,7 +134,7 @@ def test_the_figures_are_those_worked_out_by_hand(six: Predictions) -> None:
     assert metrics["emotions"] == ["sad", "happy", "fear"]
 
 
-def test_the_figures_can_be_written_as_strict_json(six: Predictions) -> None:
+def test_the_figures_can_be_written_as_strict_json(six: ImagePredictions) -> None:
     """metrics.json holds plain numbers that any JSON reader takes, no NaN."""
     text = json.dumps(compute_metrics(six), allow_nan=False)
     assert json.loads(text)["images"] == 6
@@ -145,7 +142,7 @@ def test_the_figures_can_be_written_as_strict_json(six: Predictions) -> None:
 
 def test_an_emotion_that_the_data_lacks_is_left_out_of_the_averages() -> None:
     """Averages go over the emotions there are; an answer of an absent one is an error."""
-    # True: sad, sad, happy, happy. Answers: sad, fear, happy, happy.
+    # True: sad, sad, happy, happy. Predictions: sad, fear, happy, happy.
     predictions = _predictions(
         [0, 0, 1, 1],
         [[0.8, 0.1, 0.1], [0.2, 0.2, 0.6], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1]],
@@ -165,7 +162,9 @@ def test_an_emotion_that_the_data_lacks_is_left_out_of_the_averages() -> None:
     assert metrics["confusion_matrix"] == [[1, 0, 1], [0, 2, 0], [0, 0, 0]]
 
 
-def test_an_emotion_never_predicted_raises_no_warning(six: Predictions, tmp_path: Path) -> None:
+def test_an_emotion_never_predicted_raises_no_warning(
+    six: ImagePredictions, tmp_path: Path
+) -> None:
     """Undefined precisions count as 0 in silence, in the figures and in the pictures."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -183,7 +182,7 @@ def _assert_report(folder: Path) -> None:
         assert picture.std() > 1
 
 
-def test_a_report_is_complete(six: Predictions, tmp_path: Path) -> None:
+def test_a_report_is_complete(six: ImagePredictions, tmp_path: Path) -> None:
     """A report holds the figures as JSON and CSV, and pictures that open."""
     metrics = compute_metrics(six)
     files = _write_report(six, metrics, tmp_path / "deep" / "report")
@@ -245,7 +244,8 @@ def test_the_names_of_a_weak_models_curves_can_be_read() -> None:
     probabilities = np.random.default_rng(0).dirichlet(np.ones(7), 280)
     emotions = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
     figure = precision_recall(
-        _predictions([number % 7 for number in range(280)], probabilities.tolist(), emotions)
+        _predictions([number % 7 for number in range(280)], probabilities.tolist(), emotions),
+        {},
     )
     figure.canvas.draw()
     axes = figure.axes[0]

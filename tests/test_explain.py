@@ -14,7 +14,8 @@ from emodetect.cli import app
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import EmodetectError, ModelError
 from emodetect.evaluation.grad_cam import GradCam, overlay
-from emodetect.model_file.artifact import Metadata, read_artifact, write_artifact
+from emodetect.model_file.artifact import read_artifact, write_artifact
+from emodetect.model_file.metadata import Metadata
 
 SIDE = 16
 
@@ -169,7 +170,7 @@ def test_a_report_is_written_where_tensorflow_is_missing(
     def missing() -> None:
         raise ImportError("No module named 'tensorflow'")
 
-    monkeypatch.setattr("emodetect.recognition.runtimes.registry.use_tensorflow", missing)
+    monkeypatch.setattr("emodetect.recognition.runtimes.keras.use_tensorflow", missing)
     out = tmp_path / "report"
     words = ["evaluate", "--model", str(artifact), "--data", f"folder:{faces}", "--out", str(out)]
     result = CliRunner().invoke(app, words)

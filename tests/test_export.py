@@ -30,9 +30,10 @@ from emodetect.errors import EmodetectError, ModelError
 from emodetect.export.calibration_faces import DRAWN_FACES
 from emodetect.export.comparison import Comparison
 from emodetect.export.export import Export, export_model
-from emodetect.export.formats.formats import FORMATS
-from emodetect.model_file.artifact import Metadata, write_artifact
-from emodetect.recognition.runtimes.registry import MissingRuntimeError
+from emodetect.export.formats.registry import FORMATS
+from emodetect.model_file.artifact import write_artifact
+from emodetect.model_file.metadata import Metadata
+from emodetect.recognition.runtimes.runtime import MissingRuntimeError
 from emodetect.training.litert_conversion import compile_to_litert, with_temperature
 from emodetect.training.models.registry import build_model
 

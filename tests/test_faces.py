@@ -10,12 +10,9 @@ from emodetect.data.synthetic import draw_scene
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import ImageError
 from emodetect.faces.boxes import Box
-from emodetect.faces.detectors.registry import (
-    SCAN_SIDE,
-    HaarDetector,
-    WholeImage,
-    open_detector,
-)
+from emodetect.faces.detectors.haar import SCAN_SIDE, HaarDetector
+from emodetect.faces.detectors.registry import open_detector
+from emodetect.faces.detectors.whole_image import WholeImage
 from emodetect.faces.framing import crop_face
 
 

@@ -14,12 +14,12 @@ import pytest
 from click.testing import CliRunner
 
 from emodetect.cli import app
-from emodetect.config import ConfigError, DataConfig
+from emodetect.config import DataConfig
 from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
 from emodetect.data.listing import Listing
 from emodetect.data.readers.registry import list_samples
 from emodetect.emotions import EMOTIONS
-from emodetect.errors import DataError
+from emodetect.errors import ConfigError, DataError
 
 # As the contest's page numbers them.
 NUMBER_OF = {

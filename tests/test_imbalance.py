@@ -16,7 +16,8 @@ from emodetect.model_file.artifact import read_artifact
 
 use_tensorflow()
 
-from emodetect.data.batches import augment_images, balancing_weights, training_batches  # noqa: E402
+from emodetect.data.augmentation import augment_images  # noqa: E402
+from emodetect.data.batches import balancing_weights, training_batches  # noqa: E402
 
 OFF: dict[str, Any] = {
     "flip": False,

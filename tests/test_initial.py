@@ -15,14 +15,16 @@ from small import SMALL
 from emodetect.config import ExperimentConfig, config_toml, load_config
 from emodetect.errors import ConfigError, ModelError
 from emodetect.machine.tensorflow import use_tensorflow
-from emodetect.model_file.artifact import Metadata, read_artifact, write_artifact
+from emodetect.model_file.artifact import read_artifact, write_artifact
+from emodetect.model_file.metadata import Metadata
 
 use_tensorflow()
 
 import keras  # noqa: E402
 
 from emodetect.training.initial_weights import initial_artifact, load_initial  # noqa: E402
-from emodetect.training.models.registry import BACKBONE, build_model  # noqa: E402
+from emodetect.training.models.mobilenet import BACKBONE  # noqa: E402
+from emodetect.training.models.registry import build_model  # noqa: E402
 
 CROPS = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1)).astype(np.float32)
 THREE = ("happy", "sad", "surprise")
@@ -63,7 +65,7 @@ def _artifact_of(
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An artifact of a MobileNet; its weights and batch norm's statistics are drawn."""
-    from emodetect.training.models.registry import batch_norm_layers
+    from emodetect.training.models.layers import batch_norm_layers
 
     model, generator = _build(), np.random.default_rng(3)
     for layer in batch_norm_layers(model):
@@ -233,7 +235,8 @@ def test_frozen_batch_norm_stays_as_the_artifact_had_it(
     artifact: Path, donor: keras.Model, small_overrides: list[str], tmp_path: Path
 ) -> None:
     """With `training.freeze_batch_norm` only the other layers train, averaged or not."""
-    from emodetect.training.models.registry import batch_norm_layers, load_keras
+    from emodetect.training.models.keras_files import load_keras
+    from emodetect.training.models.layers import batch_norm_layers
     from emodetect.training.train import train
 
     changes = ["training.freeze_batch_norm=true", "training.epochs=1", f"output={tmp_path / 'run'}"]

@@ -318,7 +318,7 @@ def side_by_side(run: Callable[[Any], None], items: Iterable[Any]) -> None:
 def forks() -> ForkServerContext:
     """The server that forks a process, TensorFlow imported, for every attempt."""
     context = multiprocessing.get_context("forkserver")
-    names = ("cli", "training.train", "reports.plots.plots", "recognition.recognizer")
+    names = ("cli", "training.train", "reports.plots.registry", "recognition.recognizer")
     context.set_forkserver_preload(["pytest", "h5py", *(f"emodetect.{name}" for name in names)])
     return context
 

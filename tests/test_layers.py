@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,35 @@ def test_imports_go_one_way(path: Path) -> None:
         assert room is None or ROOMS.index(room) <= ROOMS.index(own), f"{path.name} uses {module}"
 
 
+def test_no_import_circle() -> None:
+    """No module imports itself by way of others, at the top or inside a function."""
+    modules = {_module_name(path): path for path in PACKAGE.rglob("*.py")}
+    uses = {name: imports_of(path) & modules.keys() - {name} for name, path in modules.items()}
+    # A package that is only the way to a module inside it is not what is imported.
+    uses = {
+        name: {one for one in used if not any(other.startswith(f"{one}.") for other in used)}
+        for name, used in uses.items()
+    }
+    list(TopologicalSorter(uses).static_order())  # raises CycleError
+
+
+def _module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@pytest.mark.parametrize(
+    "folder",
+    sorted({path.parent for path in PACKAGE.rglob("*.py")}),
+    ids=lambda folder: str(folder.relative_to(PACKAGE)),
+)
+def test_a_newcomer_finds_a_module_by_its_folder(folder: Path) -> None:
+    """A folder says in a sentence what lives in it, and holds at most a dozen modules."""
+    assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    if folder != PACKAGE / "cli":  # a file for each command
+        assert len(list(folder.glob("*.py"))) <= 12
+
+
 def test_only_the_learn_flow_imports_tensorflow_on_loading() -> None:
     """TensorFlow and Keras are imported at module level only where training needs them."""
     users = set()
@@ -82,7 +112,10 @@ def test_only_the_learn_flow_imports_tensorflow_on_loading() -> None:
                 modules = [node.module or ""]
             if any(module.split(".")[0] in ("tensorflow", "keras") for module in modules):
                 users.add(path.relative_to(PACKAGE).as_posix())
-    assert all(user.startswith("training/") or user == "data/batches.py" for user in users)
+    assert all(
+        user.startswith("training/") or user in ("data/augmentation.py", "data/batches.py")
+        for user in users
+    )
 
 
 @pytest.mark.parametrize(

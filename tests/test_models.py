@@ -16,14 +16,13 @@ use_tensorflow()
 
 import keras  # noqa: E402
 
-from emodetect.training.models.registry import (  # noqa: E402
-    BACKBONE,
-    BUILDERS,
+from emodetect.training.models.layers import (  # noqa: E402
     batch_norm_layers,
-    build_model,
     freeze_below,
     set_batch_norm_momentum,
 )
+from emodetect.training.models.mobilenet import BACKBONE  # noqa: E402
+from emodetect.training.models.registry import BUILDERS, build_model  # noqa: E402
 
 
 def _build(

@@ -15,7 +15,8 @@ import pytest
 
 from emodetect.config import ModelConfig
 from emodetect.errors import ModelError
-from emodetect.model_file.artifact import Artifact, Metadata, read_artifact
+from emodetect.model_file.artifact import Artifact, read_artifact
+from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.shipped_models import model_path
 from emodetect.recognition.runtimes.onnx_graph import to_onnx
 from emodetect.training.litert_conversion import compile_to_litert

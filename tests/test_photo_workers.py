@@ -21,8 +21,9 @@ from emodetect.data.synthetic import draw_face
 from emodetect.errors import EmodetectError
 from emodetect.faces.boxes import Box
 from emodetect.recognition.photos import workers
-from emodetect.recognition.photos.analysis import Photo, PhotoOptions, analyze_many, analyze_photos
+from emodetect.recognition.photos.analysis import Photo, PhotoOptions, analyze_photos
 from emodetect.recognition.photos.finding import find_photos
+from emodetect.recognition.photos.workers import analyze_many
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 FATAL_WIDTH = 33  # of the photo at which FragileRecognizer's process ends

@@ -12,12 +12,8 @@ from emodetect.machine.tensorflow import use_tensorflow
 
 use_tensorflow()
 
-from emodetect.data.batches import (  # noqa: E402
-    augment_images,
-    evaluation_batches,
-    steps_per_epoch,
-    training_batches,
-)
+from emodetect.data.augmentation import augment_images  # noqa: E402
+from emodetect.data.batches import evaluation_batches, steps_per_epoch, training_batches  # noqa: E402
 
 OFF = {
     "flip": False,

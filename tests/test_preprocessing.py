@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from emodetect.errors import ImageError
-from emodetect.images.preprocessing import channels_of, read_image, to_input
+from emodetect.images.model_input import channels_of, to_input
+from emodetect.images.reading import read_image
 
 ORIENTATION = 0x0112  # the EXIF tag
 RED, GREEN, BLUE, GRAY = (0, 0, 255), (0, 255, 0), (255, 0, 0), (128, 128, 128)  # BGR

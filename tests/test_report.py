@@ -18,14 +18,16 @@ from emodetect.data.dataset import Dataset
 from emodetect.data.listing import SkippedFile
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import ConfigError, DataError
-from emodetect.evaluation.answers import read_answers, write_answers
 from emodetect.evaluation.evaluate import Evaluation, evaluate_model
 from emodetect.evaluation.grad_cam import HeatMaps
 from emodetect.evaluation.image_selection import Selection
 from emodetect.evaluation.metrics.intervals import wilson_interval
-from emodetect.model_file.artifact import Metadata, read_artifact
+from emodetect.evaluation.predictions import read_predictions, write_predictions
+from emodetect.model_file.artifact import read_artifact
+from emodetect.model_file.metadata import Metadata
 from emodetect.reports.evaluation_page import JudgedModel, write_report_page
-from emodetect.reports.plots import plots
+from emodetect.reports.plots.one_vs_rest import precision_recall, roc
+from emodetect.reports.plots.reliability import reliability
 
 EMOTIONS = ("angry", "happy", "sad")
 SECTIONS = (
@@ -95,9 +97,9 @@ def _page(
     )
     predictions = evaluation.predictions
     figures = {
-        "roc": plots.roc(predictions),
-        "precision_recall": plots.precision_recall(predictions),
-        "reliability": plots.reliability(metrics),
+        "roc": roc(predictions, metrics),
+        "precision_recall": precision_recall(predictions, metrics),
+        "reliability": reliability(predictions, metrics),
     }
     out.mkdir(exist_ok=True)
     write_report_page(
@@ -291,8 +293,8 @@ def test_predictions_can_be_read_again(some: Dataset, tmp_path: Path) -> None:
         probabilities=drawn,
         crops=np.array(["1/1"] * (len(names) - 1) + ["2/2"], object),
     )
-    write_answers(given, tmp_path / "predictions.csv")
-    answers = read_answers(tmp_path / "predictions.csv")
+    write_predictions(given, tmp_path / "predictions.csv")
+    answers = read_predictions(tmp_path / "predictions.csv")
     assert answers.emotions == EMOTIONS
     assert answers.crops.tolist() == given.crops.tolist()
     assert answers.paths.tolist() == ['a,"b"\n.png', "\\udcff.png", *some.paths[2:]]
@@ -316,7 +318,7 @@ def test_other_files_are_no_predictions(text: str, tmp_path: Path) -> None:
     """An empty or foreign file ends in one error that says what to do."""
     (tmp_path / "p.csv").write_text(text)
     with pytest.raises(DataError, match="run evaluate again"):
-        read_answers(tmp_path / "p.csv")
+        read_predictions(tmp_path / "p.csv")
 
 
 def test_wilson_intervals_are_those_of_the_books() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emodetect.evaluation.metrics.robustness import ALTERATIONS, altered_accuracies
-from emodetect.evaluation.predictions import Predictions
+from emodetect.evaluation.predictions import ImagePredictions
 
 
 def _noise(size: int, channels: int) -> np.ndarray:
@@ -132,7 +132,7 @@ def test_the_accuracies_are_those_on_the_copies() -> None:
     images[:3, :, :24] = 180
     labels = np.array([1, 1, 1, 0])
     probabilities = _ReadsTheLeft().classify_inputs(images)
-    predictions = Predictions(
+    predictions = ImagePredictions(
         emotions=("sad", "happy"),
         labels=labels,
         probabilities=probabilities,

@@ -17,22 +17,19 @@ import pytest
 from click.testing import CliRunner
 
 from emodetect.cli.bench import bench
-from emodetect.cli.model_options import RUNTIME_NAMES
+from emodetect.cli.options.model import RUNTIME_NAMES
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import EmodetectError, ModelError
 from emodetect.evaluation import runtime_benchmark
-from emodetect.images.preprocessing import to_input
+from emodetect.images.model_input import to_input
 from emodetect.model_file.artifact import Artifact, read_artifact
 from emodetect.model_file.shipped_models import model_path
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.recognition.runtimes.registry import (
-    RUNTIMES,
-    KerasRuntime,
-    LiteRTRuntime,
-    MissingRuntimeError,
-    open_runtime,
-)
+from emodetect.recognition.runtimes.keras import KerasRuntime
+from emodetect.recognition.runtimes.litert import LiteRTRuntime
+from emodetect.recognition.runtimes.registry import RUNTIMES, open_runtime
+from emodetect.recognition.runtimes.runtime import MissingRuntimeError
 
 EXTRAS = ("onnxruntime", "openvino")
 
@@ -136,7 +133,7 @@ def test_a_missing_runtime_tells_how_to_get_it(
     library = {"litert": "ai_edge_litert.interpreter", "keras": "keras"}.get(name, name)
     package = {"litert": "ai-edge-litert", "keras": "tensorflow"}.get(name, f"'emodetect[{name}]'")
     monkeypatch.setitem(sys.modules, library, None)
-    monkeypatch.setattr("emodetect.recognition.runtimes.registry.use_tensorflow", lambda: None)
+    monkeypatch.setattr("emodetect.recognition.runtimes.keras.use_tensorflow", lambda: None)
     with pytest.raises(MissingRuntimeError, match="is not installed here") as caught:
         open_runtime(read_artifact(artifact), runtime=name)
     assert f"pip install {package}" in str(caught.value)

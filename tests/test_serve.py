@@ -34,13 +34,14 @@ from websockets.sync.client import ClientConnection, connect
 from emodetect.cli import app as command_line
 from emodetect.data.synthetic import draw_film, draw_scene
 from emodetect.errors import EmodetectError, ModelError
-from emodetect.faces.detectors.registry import HaarDetector
+from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.recognition.runtimes.registry import MAX_BATCH
+from emodetect.recognition.runtimes.runtime import MAX_BATCH
 from emodetect.serve import analysis, stream, uploads
+from emodetect.serve.app import create_app
 from emodetect.serve.batching import GatheringRuntime
 from emodetect.serve.limits import FRAME_BYTES, Limits
-from emodetect.serve.server import create_app, open_socket
+from emodetect.serve.server import open_socket
 
 TOKEN = "sesame+/="
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emodetect.model_file.temperature import at_temperature
-from emodetect.training.temperature import FEWEST_IMAGES, fit_temperature
+from emodetect.model_file.temperature import FEWEST_IMAGES, at_temperature, fit_temperature
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

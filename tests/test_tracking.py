@@ -12,10 +12,10 @@ import pytest
 
 from emodetect.data.synthetic import draw_film
 from emodetect.faces.boxes import Box, clip, iou, merge
-from emodetect.faces.detectors.registry import HaarDetector, WholeImage
+from emodetect.faces.detectors.haar import HaarDetector
+from emodetect.faces.detectors.whole_image import WholeImage
 from emodetect.faces.tracking import FaceTracker, TrackingOptions
-from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.recognition.smoothing import EmotionTracker
+from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 
 FPS = 25.0
 

@@ -99,7 +99,8 @@ NARROW = ModelConfig(weights="none", width=0.35, backbone_size=32)
 
 def test_missing_weights_and_unknown_layers_are_named(tmp_path: Path) -> None:
     """A weights file that is not there, or a layer that is not there, is one clear error."""
-    from emodetect.training.models.registry import build_model, freeze_below
+    from emodetect.training.models.layers import freeze_below
+    from emodetect.training.models.registry import build_model
 
     arguments = {"image_size": 32, "color": "gray", "class_count": 3}
     with pytest.raises(ModelError, match="no such file"):
@@ -115,7 +116,9 @@ def test_missing_weights_and_unknown_layers_are_named(tmp_path: Path) -> None:
 
 def test_fine_tuning_from_a_named_depth() -> None:
     """Layers below the named one stay as they are, the others train."""
-    from emodetect.training.models.registry import BACKBONE, build_model, freeze_below
+    from emodetect.training.models.layers import freeze_below
+    from emodetect.training.models.mobilenet import BACKBONE
+    from emodetect.training.models.registry import build_model
 
     model = build_model(NARROW, image_size=32, color="gray", class_count=3, weights="none")
     freeze_below(model, "block_13_expand")
@@ -129,7 +132,8 @@ def test_pretrained_weights_come_from_a_file(tmp_path: Path) -> None:
     """`model.weights = FILE` starts the backbone from that file's weights."""
     import keras
 
-    from emodetect.training.models.registry import BACKBONE, build_model
+    from emodetect.training.models.mobilenet import BACKBONE
+    from emodetect.training.models.registry import build_model
 
     original = keras.applications.MobileNetV2(
         input_shape=(32, 32, 3), alpha=0.35, include_top=False, weights=None

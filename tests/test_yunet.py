@@ -14,12 +14,9 @@ from emodetect.cli.models import models
 from emodetect.data.synthetic import draw_scene
 from emodetect.errors import EmodetectError
 from emodetect.faces.boxes import iou
-from emodetect.faces.detectors.registry import (
-    HaarDetector,
-    installed_detectors,
-    open_detector,
-    yunet,
-)
+from emodetect.faces.detectors import yunet
+from emodetect.faces.detectors.haar import HaarDetector
+from emodetect.faces.detectors.registry import installed_detectors, open_detector
 from emodetect.faces.tracking import FaceTracker
 from emodetect.recognition.recognizer import EmotionRecognizer
 

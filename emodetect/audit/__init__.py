@@ -1,0 +1,1 @@
+"""Finding what is wrong with labelled images: leaks, duplicates, doubtful labels, bad pictures."""

@@ -15,7 +15,7 @@ from emodetect.audit.quality import quality_flags
 from emodetect.audit.scan import FACE_MISSING, Picture, Scan, scan_pictures
 from emodetect.config import SOURCES_OF_KEY, DataConfig
 from emodetect.data.listing import SkippedFile
-from emodetect.data.readers.fer2013_csv import read_unvoted, read_winners
+from emodetect.data.readers.ferplus import read_unvoted, read_winners
 from emodetect.data.readers.registry import config_of, list_samples, split_source
 from emodetect.emotions import EMOTIONS, in_canonical_order
 from emodetect.recognition.recognizer import EmotionRecognizer

@@ -13,14 +13,14 @@ import numpy as np
 
 from emodetect.audit.scan import Picture
 from emodetect.config import validate_data
-from emodetect.data.cache import bounded_map
 from emodetect.data.crops import read_crops
 from emodetect.errors import EmodetectError, ImageError
-from emodetect.images.preprocessing import to_input
+from emodetect.images.model_input import to_input
 from emodetect.machine.progress import track
-from emodetect.model_file.artifact import Metadata
+from emodetect.machine.threads import bounded_map
+from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.recognition.runtimes.registry import MAX_BATCH
+from emodetect.recognition.runtimes.runtime import MAX_BATCH
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from emodetect.faces.detectors.registry import Detector, HaarDetector, open_detector
+from emodetect.faces.detectors.haar import HaarDetector
+from emodetect.faces.detectors.registry import Detector, open_detector
 from emodetect.faces.detectors.yunet import YuNetDetector, yunet_path
 
 LEAST_SIDE = 96

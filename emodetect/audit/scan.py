@@ -11,12 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from emodetect.data.cache import bounded_map
 from emodetect.data.crops import pixel_digest, read_sample
 from emodetect.data.listing import Sample
 from emodetect.errors import ImageError
-from emodetect.faces.framing import reduced
+from emodetect.images.resizing import reduced
 from emodetect.machine.progress import track
+from emodetect.machine.threads import bounded_map
 
 # Sharpness is measured where the image's longer side has at most so many pixels, so that large
 # photos and small crops are comparable.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from emodetect.cli.model_options import usable_model
+from emodetect.cli.options.model import usable_model
 
 if TYPE_CHECKING:
     from emodetect.evaluation.cross_dataset import Cell
@@ -32,10 +32,11 @@ def evaluate_matrix(
     force: bool,
 ) -> None:
     """Judge each model on each data set; print the matrix and write it to `out`."""
-    from emodetect.evaluation.cross_dataset import NamedModel, Source, evaluate_across, write_matrix
+    from emodetect.evaluation.cross_dataset import NamedModel, Source, evaluate_across
     from emodetect.machine.output_folder import check_output_folder
     from emodetect.model_file.shipped_models import DEFAULT_MODEL
     from emodetect.recognition.recognizer import EmotionRecognizer
+    from emodetect.reports.cross_dataset_files import write_matrix
 
     check_output_folder(out, force=force)
     framing = faces * len(data) if len(faces) == 1 else faces or (None,) * len(data)

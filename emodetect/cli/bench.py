@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from emodetect.cli.model_options import model_options, usable_model
-from emodetect.cli.table_or_json import table_or_json
+from emodetect.cli.options.model import model_options, usable_model
+from emodetect.cli.options.output_format import table_or_json
 
 if TYPE_CHECKING:
     from emodetect.evaluation.runtime_benchmark import Comparison

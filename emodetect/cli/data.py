@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import click
 
-from emodetect.cli.source_options import (
+from emodetect.cli.options.source import (
     faces_of_each,
     label_name_option,
     label_names,
@@ -47,8 +47,8 @@ def show(config_name: str, overrides: tuple[str, ...], out: Path) -> None:
     from emodetect.machine.tensorflow import use_tensorflow
 
     use_tensorflow()
-    from emodetect.data.batches import augment_images
-    from emodetect.reports.plots.plots import contact_sheet
+    from emodetect.data.augmentation import augment_images
+    from emodetect.reports.plots.image_grids import contact_sheet
 
     if out.suffix.lower() != ".png":
         raise click.BadParameter(

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from emodetect.cli.table_or_json import table_or_json
+from emodetect.cli.options.output_format import table_or_json
 
 COLORS = {"ok": "green", "absent": "yellow", "broken": "red"}
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from emodetect.cli.model_options import foreign_options
+from emodetect.cli.options.model import foreign_options
 
 
 @click.command()

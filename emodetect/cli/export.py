@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from emodetect.cli.model_options import model_options, usable_model
-from emodetect.cli.probability import Probability
-from emodetect.cli.table_or_json import table_or_json
+from emodetect.cli.options.model import model_options, usable_model
+from emodetect.cli.options.numbers import Probability
+from emodetect.cli.options.output_format import table_or_json
 
 if TYPE_CHECKING:
     from emodetect.export.calibration_faces import Faces
@@ -121,9 +121,9 @@ def export(
 
 
 def _labelled(data: str, split: str | None, path: Path) -> Faces:
+    from emodetect.evaluation.classify import labels_among
     from emodetect.evaluation.image_selection import select_images
     from emodetect.evaluation.labelled_data import open_source
-    from emodetect.evaluation.predictions import labels_among
     from emodetect.export.calibration_faces import Faces
     from emodetect.model_file.artifact import read_artifact
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from emodetect.cli.table_or_json import table_or_json
+from emodetect.cli.options.output_format import table_or_json
 
 
 @click.group(invoke_without_command=True)

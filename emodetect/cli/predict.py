@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from emodetect.cli.model_options import model_options, runtime_option, usable_model
-from emodetect.cli.probability import Probability, uncertain_option
-from emodetect.cli.tracking_options import detector_option
+from emodetect.cli.options.model import model_options, runtime_option, usable_model
+from emodetect.cli.options.numbers import Probability, uncertain_option
+from emodetect.cli.options.tracking import detector_option
 from emodetect.errors import EmodetectError
 
 if TYPE_CHECKING:
@@ -130,10 +130,11 @@ def predict(
     in the output, the others go on).
     """
     from emodetect.machine.output_folder import check_output_folder
-    from emodetect.recognition.photos.analysis import PhotoOptions, analyze_many, real_paths
+    from emodetect.recognition.photos.analysis import PhotoOptions, real_paths
     from emodetect.recognition.photos.finding import LIST, find_photos
     from emodetect.recognition.photos.output_formats import WRITERS
     from emodetect.recognition.photos.result_file import open_photo_rows
+    from emodetect.recognition.photos.workers import analyze_many
     from emodetect.recognition.recognizer import EmotionRecognizer
 
     if null and LIST not in images:
@@ -237,7 +238,7 @@ def _usable_format(chosen: str | None, output: Path | None, *, resume: bool, for
             f"--output takes jsonl or csv, got {form or 'a name without suffix'}: end the name "
             "of FILE with .jsonl or .csv, or add --format."
         )
-    from emodetect.images.preprocessing import has_image_suffix
+    from emodetect.images.formats import has_image_suffix
 
     if has_image_suffix(output):
         raise click.UsageError(f"--output takes a file for rows, got an image's name: {output}")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from emodetect.cli.model_options import model_options, runtime_option, usable_model
-from emodetect.cli.probability import uncertain_option
-from emodetect.cli.tracking_options import detector_option
+from emodetect.cli.options.model import model_options, runtime_option, usable_model
+from emodetect.cli.options.numbers import uncertain_option
+from emodetect.cli.options.tracking import detector_option
 from emodetect.errors import EmodetectError
 
 TOKEN_VARIABLE = "EMODETECT_TOKEN"
@@ -127,7 +127,7 @@ def serve(
         raise EmodetectError(
             f"serve needs what is not installed here ({error}): pip install 'emodetect[serve]'"
         ) from None
-    from emodetect.recognition.photos.analysis import usable_cores
+    from emodetect.machine.threads import usable_cores
     from emodetect.recognition.recognizer import EmotionRecognizer
     from emodetect.serve.limits import Limits
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from emodetect.cli.model_options import usable_model
+from emodetect.cli.options.model import usable_model
 from emodetect.errors import EmodetectError
 
 if TYPE_CHECKING:
     from emodetect.evaluation.grad_cam import HeatMaps
-    from emodetect.evaluation.predictions import Predictions
+    from emodetect.evaluation.predictions import ImagePredictions
 
 NOT_ASKED = "Heat maps were not asked for."
 
@@ -47,7 +47,7 @@ def evaluate_one(
     force: bool,
 ) -> None:
     """Judge a model; print the figures and write the report to `out`."""
-    from emodetect.evaluation.single import evaluate_task, open_task
+    from emodetect.evaluation.evaluate import evaluate_task, open_task
     from emodetect.machine.output_folder import check_output_folder
     from emodetect.model_file.shipped_models import DEFAULT_MODEL, shipped_models
     from emodetect.recognition.recognizer import EmotionRecognizer
@@ -82,7 +82,7 @@ def evaluate_one(
         click.echo(str(file))
 
 
-def _explain(model: Path, predictions: Predictions) -> HeatMaps | str:
+def _explain(model: Path, predictions: ImagePredictions) -> HeatMaps | str:
     """Return Grad-CAM of the worst mistakes; or why there is none, which is no error here."""
     from emodetect.evaluation.grad_cam import explain_mistakes
 
@@ -161,7 +161,7 @@ def _print_robustness(metrics: dict[str, Any]) -> None:
 
 def warn_of_batches(metrics: dict[str, Any]) -> None:
     """Say on stderr that a model answers by the company an image is in, if it does."""
-    from emodetect.evaluation.predictions import BATCH_TOLERANCE
+    from emodetect.evaluation.classify import BATCH_TOLERANCE
 
     difference = metrics["batch_size_difference"]
     if difference > BATCH_TOLERANCE:

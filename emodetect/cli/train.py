@@ -77,10 +77,11 @@ def _start(config: ExperimentConfig | None, resume_run: Path | None) -> Training
 
 
 def _draw(run: Path, config: ExperimentConfig, dataset: Dataset) -> None:
-    from emodetect.data.batches import augment_images
-    from emodetect.reports.plots import plots
+    from emodetect.data.augmentation import augment_images
+    from emodetect.reports.plots.image_grids import contact_sheet
+    from emodetect.reports.plots.learning_curves import learning_curves
     from emodetect.reports.plots.style import save_png
 
-    save_png(plots.learning_curves(run / "history.csv"), run / "curves.png")
+    save_png(learning_curves(run / "history.csv"), run / "curves.png")
     augment = partial(augment_images, config=config.augmentation, seed=config.seed)
-    plots.contact_sheet(dataset, run / "samples.png", augment=augment)
+    contact_sheet(dataset, run / "samples.png", augment=augment)

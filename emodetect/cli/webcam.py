@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from emodetect.cli.model_options import model_options, runtime_option, usable_model
-from emodetect.cli.probability import uncertain_option
-from emodetect.cli.tracking_options import chosen_tracking, detector_option, tracking_options
+from emodetect.cli.options.model import model_options, runtime_option, usable_model
+from emodetect.cli.options.numbers import uncertain_option
+from emodetect.cli.options.tracking import chosen_tracking, detector_option, tracking_options
 
 
 class Resolution(click.ParamType):

@@ -11,13 +11,11 @@ import tempfile
 import weakref
 import zipfile
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -25,17 +23,14 @@ from emodetect.config import DataConfig
 from emodetect.data.crops import read_crops
 from emodetect.data.listing import Sample, SkippedFile
 from emodetect.errors import DataError, ImageError
-from emodetect.images.preprocessing import channels_of, to_input
+from emodetect.images.model_input import channels_of, to_input
 from emodetect.machine.cache_folder import cache_root
 from emodetect.machine.locks import locked
 from emodetect.machine.progress import track
+from emodetect.machine.threads import bounded_map
 
 FORMAT = 3  # raise it when what is stored changes, so that older caches are not used
 UNFINISHED = ".unfinished"  # the folder in a cache folder for what is not complete yet
-
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class StoredImages:
@@ -239,19 +234,3 @@ def _decode_all(root: Path, samples: Sequence[Sample], folder: Path, config: Dat
 
 def _place(root: Path, sample: Sample) -> str:
     return sample.name if sample.offset is not None else str(root / sample.file)
-
-
-def bounded_map(
-    pool: ThreadPoolExecutor,
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    *,
-    at_once: int,
-) -> Iterator[Result]:
-    """Apply a function in parallel, in order, to `at_once` items at a time.
-
-    The pool's own map would queue all items and hold all results that are not used yet.
-    """
-    left = iter(items)
-    while batch := list(islice(left, at_once)):
-        yield from pool.map(function, batch)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from emodetect.config import CleaningConfig, DataConfig
 from emodetect.data.listing import Listing, Sample
-from emodetect.data.readers.manifest import open_csv, relative_path, require_columns
+from emodetect.data.readers.manifest import relative_path
 from emodetect.errors import DataError
+from emodetect.machine.csv_files import open_csv, require_columns
 
 HELD_OUT = ("val", "test")
 FLAG_SEPARATOR = " "

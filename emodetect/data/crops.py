@@ -16,7 +16,7 @@ from emodetect.errors import DataError, ImageError
 from emodetect.faces.boxes import Box, overlap
 from emodetect.faces.detectors.registry import DETECTORS, Detector
 from emodetect.faces.framing import crop_face
-from emodetect.images.preprocessing import read_image
+from emodetect.images.reading import read_image
 
 # Smaller images show no expression; such files are thumbnails or tracking pixels.
 SMALLEST_SIDE = 8

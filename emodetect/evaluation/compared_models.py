@@ -12,8 +12,7 @@ from emodetect.config import load_config
 from emodetect.data.dataset import Dataset
 from emodetect.data.readers.registry import READERS
 from emodetect.errors import DataError
-from emodetect.evaluation import answers
-from emodetect.evaluation.answers import Answers, read_answers
+from emodetect.evaluation.classify import predict_images
 from emodetect.evaluation.image_selection import select_images
 from emodetect.evaluation.labelled_data import (
     OWN_DATA,
@@ -21,7 +20,7 @@ from emodetect.evaluation.labelled_data import (
     open_training_data,
     training_config,
 )
-from emodetect.evaluation.predictions import predict_images
+from emodetect.evaluation.predictions import PREDICTIONS_FILE, Predictions, read_predictions
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.shipped_models import model_path
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -39,7 +38,7 @@ class Entrant:
     """
 
     name: str
-    answers: Answers
+    answers: Predictions
     told: dict[str, Any]
 
     @property
@@ -66,15 +65,15 @@ def open_entrant(folder: Path) -> Entrant:
         DataError: for a folder that is neither, and data that cannot be read.
         ModelError: for a model that cannot be used.
     """
-    if (folder / answers.FILE).is_file():
+    if (folder / PREDICTIONS_FILE).is_file():
         return _from_report(folder, str(folder))
     model, report = folder / MODEL, folder / "evaluation-test"
     if not model.is_file():
         raise DataError(
-            f"{folder}: expected a report folder of evaluate (with {answers.FILE}) or a run "
+            f"{folder}: expected a report folder of evaluate (with {PREDICTIONS_FILE}) or a run "
             f"folder (with {MODEL}); a report of an earlier version: run evaluate again."
         )
-    file = report / answers.FILE
+    file = report / PREDICTIONS_FILE
     if file.is_file() and file.stat().st_mtime >= model.stat().st_mtime:
         entrant = _from_report(report, str(folder))
         if _is_of_own_split(entrant.told):
@@ -152,10 +151,10 @@ def _from_report(report: Path, name: str) -> Entrant:
     except (OSError, ValueError):
         told = {}
     told = told if isinstance(told, dict) else {}
-    found = read_answers(report / answers.FILE)
+    found = read_predictions(report / PREDICTIONS_FILE)
     if told.get("images", len(found.labels)) != len(found.labels):
         raise DataError(
-            f"{report / answers.FILE}: expected {told['images']} images, as metrics.json says, "
+            f"{report / PREDICTIONS_FILE}: expected {told['images']} images, as metrics.json says, "
             f"got {len(found.labels)}; run evaluate again."
         )
     return Entrant(name=name, answers=found, told=told)

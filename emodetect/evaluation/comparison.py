@@ -15,18 +15,18 @@ from scipy.stats import binomtest
 
 from emodetect.emotions import in_canonical_order
 from emodetect.errors import DataError
-from emodetect.evaluation.answers import Answers, image_keys
 from emodetect.evaluation.metrics.intervals import (
     RESAMPLES,
     figures_of,
     percentile_interval,
     resampled_figures,
 )
+from emodetect.evaluation.predictions import Predictions, image_keys
 
 
 def match_images(
-    names: Sequence[str], entries: Sequence[Answers], *, common: bool = False
-) -> tuple[list[Answers], list[int]]:
+    names: Sequence[str], entries: Sequence[Predictions], *, common: bool = False
+) -> tuple[list[Predictions], list[int]]:
     """Put the answers of several models into the order of the first one's images.
 
     Images are matched by their paths; the crops of one photo by their place among those that the
@@ -75,7 +75,7 @@ def match_images(
 
 
 def compare_models(
-    names: Sequence[str], entries: Sequence[Answers], *, resamples: int = RESAMPLES
+    names: Sequence[str], entries: Sequence[Predictions], *, resamples: int = RESAMPLES
 ) -> dict[str, Any]:
     """Compare models on the same images as plain, JSON-ready values.
 
@@ -143,7 +143,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def only_right(first: Answers, second: Answers) -> np.ndarray:
+def only_right(first: Predictions, second: Predictions) -> np.ndarray:
     """Return the positions of the images that only the first names rightly.
 
     Those come first of which the second was surest.
@@ -152,7 +152,7 @@ def only_right(first: Answers, second: Answers) -> np.ndarray:
     return places[np.argsort(-second.confidence[places], kind="stable")]
 
 
-def _compare(reference: Answers, other: Answers) -> dict[str, Any]:
+def _compare(reference: Predictions, other: Predictions) -> dict[str, Any]:
     """Compare two models image by image.
 
     Returns:
@@ -185,7 +185,7 @@ def _compare(reference: Answers, other: Answers) -> dict[str, Any]:
     }
 
 
-def _taken(answers: Answers, places: np.ndarray) -> Answers:
+def _taken(answers: Predictions, places: np.ndarray) -> Predictions:
     return replace(
         answers,
         labels=answers.labels[places],
@@ -195,6 +195,6 @@ def _taken(answers: Answers, places: np.ndarray) -> Answers:
     )
 
 
-def _named(answers: Answers, positions: np.ndarray) -> np.ndarray:
+def _named(answers: Predictions, positions: np.ndarray) -> np.ndarray:
     names: np.ndarray = np.array(answers.emotions)[positions]
     return names

@@ -14,12 +14,13 @@ import cv2
 import numpy as np
 
 from emodetect.errors import EmodetectError, ModelError, first_line
-from emodetect.evaluation.predictions import Predictions
-from emodetect.images.preprocessing import to_input
+from emodetect.evaluation.predictions import ImagePredictions
+from emodetect.images.model_input import to_input
 from emodetect.model_file.artifact import read_artifact
 from emodetect.recognition.overlay import draw_scores
 from emodetect.recognition.recognizer import Face
-from emodetect.recognition.runtimes.registry import MAX_BATCH, KerasRuntime
+from emodetect.recognition.runtimes.keras import KerasRuntime
+from emodetect.recognition.runtimes.runtime import MAX_BATCH
 
 # Of the pictures that --explain writes, pixels a side.
 SIDE = 288
@@ -130,7 +131,7 @@ class GradCam:
         return result.astype(np.float32)
 
 
-def explain_mistakes(model: Path, predictions: Predictions) -> HeatMaps:
+def explain_mistakes(model: Path, predictions: ImagePredictions) -> HeatMaps:
     """Explain the worst mistakes' predicted emotions; raises what `GradCam` does."""
     explainer = GradCam(model)
     worst = predictions.worst_mistakes()

@@ -15,7 +15,7 @@ from emodetect.config import (
 from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
 from emodetect.data.readers.registry import split_source
 from emodetect.errors import ConfigError, DataError
-from emodetect.model_file.artifact import Metadata
+from emodetect.model_file.metadata import Metadata
 
 Faces = Literal["whole", "detect"]
 

@@ -16,7 +16,8 @@ from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.machine.progress import track
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.recognition.runtimes.registry import MAX_BATCH, RUNTIMES, MissingRuntimeError
+from emodetect.recognition.runtimes.registry import RUNTIMES
+from emodetect.recognition.runtimes.runtime import MAX_BATCH, MissingRuntimeError
 
 FACES = 2 * MAX_BATCH
 ROUNDS = 10

@@ -10,8 +10,9 @@ import numpy as np
 
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import DataError, ImageError
-from emodetect.images.preprocessing import read_image, to_input
-from emodetect.model_file.artifact import Metadata
+from emodetect.images.model_input import to_input
+from emodetect.images.reading import read_image
+from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.photos.finding import find_photos
 
 DRAWN_FACES = 128

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from emodetect.export.calibration_faces import Faces
-from emodetect.export.formats.formats import Run
+from emodetect.export.formats.format import Run
 from emodetect.machine.progress import track
+from emodetect.machine.threads import default_threads
 from emodetect.model_file.artifact import Artifact
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.recognition.runtimes.registry import LiteRTRuntime, default_threads
+from emodetect.recognition.runtimes.litert import LiteRTRuntime
 
 ROUNDS = 10
 FACES_IN_A_ROUND = 20

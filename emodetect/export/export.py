@@ -18,14 +18,18 @@ from emodetect import __version__
 from emodetect.errors import EmodetectError, ModelError, first_line
 from emodetect.export.calibration_faces import CALIBRATION_FACES, Faces, drawn_faces, read_faces
 from emodetect.export.comparison import Comparison, compare_with_keras
-from emodetect.export.formats.formats import FORMATS, Format, Network, Run
-from emodetect.images.preprocessing import channels_of
+from emodetect.export.formats.format import Format, Network, Run
+from emodetect.export.formats.registry import FORMATS
+from emodetect.images.model_input import channels_of
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
 from emodetect.machine.quiet_libraries import quiet_stderr
-from emodetect.model_file.artifact import Metadata, read_artifact
-from emodetect.recognition.runtimes.registry import AGREEMENT, MissingRuntimeError, default_threads
+from emodetect.machine.threads import default_threads
+from emodetect.model_file.artifact import read_artifact
+from emodetect.model_file.metadata import Metadata
+from emodetect.recognition.runtimes.checks import AGREEMENT
+from emodetect.recognition.runtimes.runtime import MissingRuntimeError
 from emodetect.training.litert_conversion import with_temperature
-from emodetect.training.models.registry import load_keras
+from emodetect.training.models.keras_files import load_keras
 
 # How many faces have to keep their emotion. Float32 may only differ in the last digits; what is
 # rounded more may change its mind on a face between two emotions.

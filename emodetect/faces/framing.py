@@ -41,15 +41,3 @@ def crop_face(image: np.ndarray, box: Box, *, margin: float = 0.0) -> np.ndarray
         max(right - columns, 0),
         cv2.BORDER_REPLICATE,
     )
-
-
-def reduced(image: np.ndarray, scale: float) -> np.ndarray:
-    """Return an image made smaller by a factor; itself where the factor is at most 1.
-
-    Args:
-        image: (height, width) or (height, width, channels) uint8.
-    """
-    if scale <= 1:
-        return image
-    size = max(1, round(image.shape[1] / scale)), max(1, round(image.shape[0] / scale))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -15,7 +15,7 @@ import numpy as np
 
 from emodetect.faces.boxes import SAME_FACE_IOU, Box, clip, distance, iou
 from emodetect.faces.detectors.registry import Detector
-from emodetect.faces.framing import reduced
+from emodetect.images.resizing import reduced
 
 # Side to which a face is reduced for the search near its last place. At 40 the cascade loses
 # some; at 56 it keeps them, in boxes as exact as those of the full size.

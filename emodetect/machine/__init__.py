@@ -1,0 +1,1 @@
+"""What concerns the computer, not faces: files, folders, threads, progress, TensorFlow set-up."""

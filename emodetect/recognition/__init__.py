@@ -1,0 +1,1 @@
+"""Using a model: from pictures to faces with emotions, and how they are drawn and written."""

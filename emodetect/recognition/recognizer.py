@@ -12,12 +12,14 @@ from emodetect.errors import EmodetectError, ModelError
 from emodetect.faces.boxes import Box
 from emodetect.faces.detectors.registry import open_detector
 from emodetect.faces.framing import crop_face
-from emodetect.faces.tracking import TrackingOptions
-from emodetect.images.preprocessing import check_image, to_input
+from emodetect.faces.tracking import FaceTracker, TrackingOptions, kept_share
+from emodetect.images.model_input import check_image, to_input
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.shipped_models import model_path
 from emodetect.model_file.temperature import at_temperature
-from emodetect.recognition.runtimes.registry import MAX_BATCH, open_runtime
+from emodetect.recognition.runtimes.registry import open_runtime
+from emodetect.recognition.runtimes.runtime import MAX_BATCH
+from emodetect.recognition.smoothing import SmoothedScores, smooth
 
 # Stands in the place of an emotion where none is probable enough.
 UNCERTAIN = "uncertain"
@@ -179,8 +181,6 @@ class EmotionRecognizer:
         """
         if not fps > 0:
             raise EmodetectError(f"fps: expected frames a second, more than 0, got {fps}.")
-        from emodetect.recognition.smoothing import EmotionTracker
-
         tracker = EmotionTracker(self, options)
         for index, image in enumerate(frames):
             yield tracker.update(image, index / fps)
@@ -200,3 +200,46 @@ def _are_probabilities(answers: np.ndarray, *, classes: int) -> bool:
         and (answers >= 0).all()
         and np.allclose(answers.sum(axis=1), 1, atol=1e-2)
     )
+
+
+class EmotionTracker:
+    """Names the emotions of a video's faces, frame by frame, so that labels do not flicker.
+
+    A face's scores are an exponential moving average over time. Its emotion changes only when
+    another one leads by `options.hysteresis`. Not safe to use from several threads at once.
+    """
+
+    def __init__(
+        self,
+        recognizer: EmotionRecognizer,
+        options: TrackingOptions | None = None,
+        *,
+        first_id: int = 1,
+    ) -> None:
+        self.recognizer = recognizer
+        self.options = options or TrackingOptions()
+        self.faces = FaceTracker(recognizer.detector, self.options, first_id=first_id)
+        self.smoothed: dict[int, SmoothedScores] = {}
+        self.last_s = -np.inf
+
+    def update(self, image: np.ndarray, time_s: float) -> list[Face]:
+        """Return the faces of a (height, width, 3) uint8 BGR frame, those longest followed first.
+
+        Args:
+            time_s: of the frame, later than the one's before.
+
+        Raises ImageError for anything but such a frame.
+        """
+        check_image(image)
+        keep = kept_share(time_s - self.last_s, self.options.score_smoothing_s)
+        self.last_s = time_s
+        self.faces.detector = self.recognizer.detector  # which a key may have changed
+        found = self.faces.update(image, time_s)
+        rows = self.recognizer.classify([self.recognizer.crop(image, box) for _, box in found])
+        before, self.smoothed = self.smoothed, {}
+        faces = []
+        for (number, box), row in zip(found, rows, strict=True):
+            now = smooth(before.get(number), row, keep=keep, hysteresis=self.options.hysteresis)
+            self.smoothed[number] = now
+            faces.append(self.recognizer.face(box, now.average, best=now.shown, id=number))
+        return faces

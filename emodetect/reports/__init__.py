@@ -1,0 +1,1 @@
+"""The files and pages that an evaluation, a comparison or an audit leaves behind."""

@@ -27,7 +27,7 @@ from emodetect.data.cleaning import HELD_OUT, write_audit_rows
 from emodetect.data.crops import read_sample
 from emodetect.emotions import COLORS, EMOTIONS
 from emodetect.errors import EmodetectError, ImageError
-from emodetect.faces.framing import reduced
+from emodetect.images.resizing import reduced
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
 from emodetect.machine.whole_file import written_whole
 from emodetect.reports.html import write_page

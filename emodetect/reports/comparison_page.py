@@ -10,8 +10,8 @@ from typing import Any
 
 from emodetect.data.dataset import Dataset
 from emodetect.emotions import in_canonical_order
-from emodetect.evaluation.answers import Answers, image_keys
 from emodetect.evaluation.comparison import only_right
+from emodetect.evaluation.predictions import Predictions, image_keys
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.reports.evaluation_page import percent, shown
 from emodetect.reports.html import write_page
@@ -28,7 +28,7 @@ FIGURES = {
 
 
 def write_comparison(
-    comparison: dict[str, Any], entries: Sequence[Answers], out: Path, *, images: Dataset | str
+    comparison: dict[str, Any], entries: Sequence[Predictions], out: Path, *, images: Dataset | str
 ) -> list[Path]:
     """Write the page and the figures into a folder; return the files, the page first.
 
@@ -141,7 +141,9 @@ def _matrix(disagreements: list[list[Any]]) -> dict[str, Any]:
     return {"matrix": rows, "columns": columns}
 
 
-def _faces(winner: Answers, loser: Answers, images: Dataset | str) -> Iterator[dict[str, Any]]:
+def _faces(
+    winner: Predictions, loser: Predictions, images: Dataset | str
+) -> Iterator[dict[str, Any]]:
     """Yield the images that only the winner names rightly, with their pixels."""
     if isinstance(images, str):
         return

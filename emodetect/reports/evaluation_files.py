@@ -7,16 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from emodetect.evaluation import answers
-from emodetect.evaluation.predictions import Predictions
+from emodetect.evaluation.predictions import PREDICTIONS_FILE, ImagePredictions, write_predictions
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.reports.evaluation_page import JudgedModel, write_report_page
-from emodetect.reports.plots import plots
+from emodetect.reports.plots.registry import draw_plots
 from emodetect.reports.plots.style import save_png
 
 
 def write_report(
-    predictions: Predictions, metrics: dict[str, Any], out: Path, *, judged: JudgedModel
+    predictions: ImagePredictions, metrics: dict[str, Any], out: Path, *, judged: JudgedModel
 ) -> list[Path]:
     """Write the page, the figures, the plots and each image's answer into a folder.
 
@@ -28,19 +27,13 @@ def write_report(
         the files, the page first.
     """
     make_output_folder(out)
-    figures = {
-        "confusion_matrix": plots.confusion(metrics),
-        "roc": plots.roc(predictions),
-        "precision_recall": plots.precision_recall(predictions),
-        "reliability": plots.reliability(metrics),
-        "mistakes": plots.mistakes(predictions),
-    }
-    names = ("report.html", "metrics.json", "classification_report.csv", answers.FILE)
+    figures = draw_plots(predictions, metrics)
+    names = ("report.html", "metrics.json", "classification_report.csv", PREDICTIONS_FILE)
     page, numbers, classes, images = (out / name for name in names)
     write_report_page(predictions, metrics, page, figures=figures, judged=judged)
     numbers.write_text(json.dumps(metrics, indent=1), encoding="utf-8")
     _write_classes(metrics, classes)
-    answers.write_answers(predictions, images)
+    write_predictions(predictions, images)
     pictures = [out / f"{name}.png" for name in figures]
     for figure, picture in zip(figures.values(), pictures, strict=True):
         save_png(figure, picture)

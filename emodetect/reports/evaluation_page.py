@@ -15,14 +15,15 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from emodetect.errors import first_line
+from emodetect.evaluation.evaluate import SEEN
 from emodetect.evaluation.grad_cam import HeatMaps, overlay
 from emodetect.evaluation.metrics.intervals import wilson_interval
 from emodetect.evaluation.metrics.slices import FEW_IMAGES
-from emodetect.evaluation.predictions import Predictions
-from emodetect.evaluation.single import SEEN
-from emodetect.model_file.artifact import Metadata
+from emodetect.evaluation.predictions import ImagePredictions
+from emodetect.model_file.metadata import Metadata
 from emodetect.reports.html import write_page
-from emodetect.reports.plots import plots
+from emodetect.reports.plots.confusion_matrix import shares_of_truth
+from emodetect.reports.plots.learning_curves import learning_curves
 from emodetect.reports.plots.style import emotion_color, to_svg
 
 # Of the metrics, what they are called on the page; those of the first two are shares.
@@ -52,7 +53,7 @@ class JudgedModel:
     Attributes:
         run: the folder that the model lies in, which may be that of its run; None for a shipped
             model.
-        heat: Grad-CAM of `Predictions.worst_mistakes`; or why there is none, a sentence.
+        heat: Grad-CAM of `ImagePredictions.worst_mistakes`; or why there is none, a sentence.
     """
 
     metadata: Metadata
@@ -61,7 +62,7 @@ class JudgedModel:
 
 
 def write_report_page(
-    predictions: Predictions,
+    predictions: ImagePredictions,
     metrics: dict[str, Any],
     path: Path,
     *,
@@ -195,7 +196,7 @@ def _taken_for(metrics: dict[str, Any], emotion: str) -> str:
 
 
 def _confusion(metrics: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    shares = plots.shares_of_truth(metrics)
+    shares = shares_of_truth(metrics)
     rows = zip(metrics["emotions"], metrics["confusion_matrix"], shares, strict=True)
     for name, counts, row in rows:
         cells = [
@@ -205,7 +206,7 @@ def _confusion(metrics: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"name": name, "cells": cells, "absent": not sum(counts)}
 
 
-def _mistakes(predictions: Predictions, heat: HeatMaps | str) -> Iterator[dict[str, Any]]:
+def _mistakes(predictions: ImagePredictions, heat: HeatMaps | str) -> Iterator[dict[str, Any]]:
     for number, place in enumerate(predictions.worst_mistakes()):
         face = _face(predictions, int(place))
         if not isinstance(heat, str):
@@ -215,7 +216,7 @@ def _mistakes(predictions: Predictions, heat: HeatMaps | str) -> Iterator[dict[s
         yield face
 
 
-def _examples(predictions: Predictions) -> Iterator[dict[str, Any]]:
+def _examples(predictions: ImagePredictions) -> Iterator[dict[str, Any]]:
     """Yield faces of each emotion, drawn by a fixed seed from those named rightly and wrongly."""
     generator = np.random.default_rng(0)
     correct = predictions.labels == predictions.predicted
@@ -229,7 +230,7 @@ def _examples(predictions: Predictions) -> Iterator[dict[str, Any]]:
             yield {"emotion": emotion, "color": emotion_color(emotion), **drawn}
 
 
-def _face(predictions: Predictions, place: int) -> dict[str, Any]:
+def _face(predictions: ImagePredictions, place: int) -> dict[str, Any]:
     names = predictions.emotions
     return {
         "image": shown(predictions.images[place]),
@@ -259,7 +260,7 @@ def _curves(run: Path) -> Markup | str:
     """Return the learning curves of a run folder, or why there are none."""
     history = run / "history.csv"
     try:
-        figure = plots.learning_curves(history)
+        figure = learning_curves(history)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"{history} is no history of a training run ({first_line(error)})."
     return to_svg(figure, name="curves", title="Accuracy and loss by epoch")

@@ -1,0 +1,1 @@
+"""The HTTP server: its addresses, its limits, its page in the browser."""

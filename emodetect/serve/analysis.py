@@ -15,11 +15,12 @@ import numpy as np
 
 from emodetect.errors import ImageError
 from emodetect.faces.boxes import Box
-from emodetect.faces.detectors.registry import Detector, WholeImage, open_detector
-from emodetect.images.preprocessing import check_pixels, decode_image
-from emodetect.recognition.photos.analysis import PhotoResult, usable_cores
-from emodetect.recognition.recognizer import EmotionRecognizer, Face
-from emodetect.recognition.smoothing import EmotionTracker
+from emodetect.faces.detectors.registry import Detector, open_detector
+from emodetect.faces.detectors.whole_image import WholeImage
+from emodetect.images.reading import check_pixels, decode_image
+from emodetect.machine.threads import usable_cores
+from emodetect.recognition.photos.analysis import PhotoResult
+from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker, Face
 from emodetect.serve.batching import GatheringRuntime
 from emodetect.serve.limits import Limits, RefusedError
 from emodetect.serve.uploads import Upload

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from emodetect.recognition.photos.analysis import FACES_AT_ONCE
-from emodetect.recognition.runtimes.registry import MAX_BATCH, Runtime
+from emodetect.recognition.runtimes.runtime import MAX_BATCH, Runtime
 
 # How long the first face waits for others; finding one in a photo takes some ten times as long.
 LONGEST_WAIT_S = 0.003

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from emodetect.errors import EmodetectError
-from emodetect.training.models.registry import layers_of
+from emodetect.training.models.layers import layers_of
 from emodetect.training.phases import Phase
 
 BEST_NAME = "best-{epoch}.weights.h5"

@@ -8,7 +8,8 @@ from emodetect.config import DataConfig, ExperimentConfig, config_toml
 from emodetect.data.readers.registry import list_samples
 from emodetect.emotions import EMOTIONS
 from emodetect.training.initial_weights import initial_artifact
-from emodetect.training.models.registry import build_model, freeze_below
+from emodetect.training.models.layers import freeze_below
+from emodetect.training.models.registry import build_model
 
 
 def describe_run(config: ExperimentConfig) -> str:

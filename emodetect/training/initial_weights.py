@@ -11,7 +11,8 @@ import numpy as np
 from emodetect.errors import ModelError
 from emodetect.model_file.artifact import has_metadata, read_artifact
 from emodetect.model_file.shipped_models import model_path
-from emodetect.training.models.registry import BACKBONE, load_keras
+from emodetect.training.models.keras_files import load_keras
+from emodetect.training.models.mobilenet import BACKBONE
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ import keras
 import tensorflow as tf
 
 from emodetect.config import ExperimentConfig, TrainingConfig
-from emodetect.training.models.registry import BACKBONE, batch_norm_layers, freeze_below
+from emodetect.training.models.layers import batch_norm_layers, freeze_below
+from emodetect.training.models.mobilenet import BACKBONE
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,9 @@ from emodetect.data.batches import (
 )
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.errors import ConfigError, EmodetectError
-from emodetect.model_file.artifact import Metadata, write_artifact
+from emodetect.model_file.artifact import write_artifact
+from emodetect.model_file.metadata import Metadata
+from emodetect.model_file.temperature import fit_temperature
 from emodetect.training.checkpoints import (
     BEST_NAME,
     Progress,
@@ -48,12 +50,9 @@ from emodetect.training.checkpoints import (
 from emodetect.training.epoch_display import TrainingProgress
 from emodetect.training.initial_weights import initial_artifact, load_initial
 from emodetect.training.litert_conversion import compile_to_litert
-from emodetect.training.models.registry import (
-    build_model,
-    check_weights,
-    freeze_below,
-    set_batch_norm_momentum,
-)
+from emodetect.training.models.layers import freeze_below, set_batch_norm_momentum
+from emodetect.training.models.mobilenet import check_weights
+from emodetect.training.models.registry import build_model
 from emodetect.training.phases import Phase, compile_model, uses_averaging
 from emodetect.training.run_folder import (
     abandoned,
@@ -67,7 +66,6 @@ from emodetect.training.run_folder import (
     write_run_record,
 )
 from emodetect.training.summary import ValidationResult, summarize
-from emodetect.training.temperature import fit_temperature
 from emodetect.training.weight_averaging import (
     CALIBRATION_BATCH_SIZE,
     AveragedWeights,

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from emodetect.training.models.registry import batch_norm_layers
+from emodetect.training.models.layers import batch_norm_layers
 
 CALIBRATION_BATCH_SIZE = 256
 # What the old statistics weigh after the last batch.

@@ -29,11 +29,12 @@ import numpy as np
 
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
-from emodetect.images.preprocessing import read_image
-from emodetect.recognition.photos.analysis import PhotoResult, analyze_many
+from emodetect.images.reading import read_image
+from emodetect.recognition.photos.analysis import PhotoResult
 from emodetect.recognition.photos.finding import find_photos
 from emodetect.recognition.photos.output_formats import as_jsonl, photo_record
 from emodetect.recognition.photos.result_file import open_photo_rows
+from emodetect.recognition.photos.workers import analyze_many
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 CLASSES = EMOTIONS[:7]

@@ -31,8 +31,8 @@ import numpy as np
 
 from emodetect.data.synthetic import draw_scene
 from emodetect.emotions import EMOTIONS
-from emodetect.faces.detectors.registry import HaarDetector
-from emodetect.recognition.photos.analysis import usable_cores
+from emodetect.faces.detectors.haar import HaarDetector
+from emodetect.machine.threads import usable_cores
 
 PHOTOS = 24
 QUEUE = 32
@@ -43,7 +43,7 @@ import sys, threading, time
 from pathlib import Path
 import cv2
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.images.preprocessing import decode_image
+from emodetect.images.reading import decode_image
 loops, seconds = int(sys.argv[1]), float(sys.argv[2])
 photos = [path.read_bytes() for path in sorted(Path(sys.argv[3]).iterdir())]
 if loops > 1:

@@ -18,7 +18,7 @@ import click
 import numpy as np
 
 from emodetect.data.synthetic import draw_face
-from emodetect.images.preprocessing import to_input
+from emodetect.images.model_input import to_input
 from emodetect.machine.tensorflow import use_tensorflow
 from emodetect.recognition.recognizer import EmotionRecognizer
 

@@ -31,7 +31,8 @@ import numpy as np
 import tensorflow as tf
 
 from emodetect.config import ExperimentConfig, load_config
-from emodetect.data.batches import augment, steps_per_epoch, training_batches
+from emodetect.data.augmentation import augment
+from emodetect.data.batches import steps_per_epoch, training_batches
 from emodetect.data.cache import load_images
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.data.readers.registry import list_samples

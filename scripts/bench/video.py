@@ -23,7 +23,7 @@ from emodetect.data.synthetic import draw_film
 from emodetect.faces.boxes import Box, iou
 from emodetect.faces.framing import crop_face
 from emodetect.faces.tracking import TrackingOptions
-from emodetect.images.preprocessing import to_input
+from emodetect.images.model_input import to_input
 from emodetect.machine.tensorflow import use_tensorflow
 from emodetect.model_file.shipped_models import model_path
 from emodetect.recognition.recognizer import EmotionRecognizer

@@ -13,13 +13,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from emodetect.config import DataConfig
+from emodetect.data.labels import SPLIT_NAMES, folder_emotion, label_order
 from emodetect.data.listing import Listing, Sample, SkippedFile
 from emodetect.data.readers.folder import list_class_folders
-from emodetect.data.readers.labels import SPLIT_NAMES, folder_emotion, label_order
-from emodetect.data.readers.manifest import open_csv
 from emodetect.errors import DataError
 from emodetect.faces.boxes import Box
-from emodetect.images.preprocessing import has_image_suffix
+from emodetect.images.formats import has_image_suffix
+from emodetect.machine.csv_files import open_csv
 from emodetect.machine.progress import track
 
 # The meaning of the numbers, in the lists, in the annotations and as names of class folders.

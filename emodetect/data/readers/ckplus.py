@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from emodetect.config import DataConfig
+from emodetect.data.labels import folder_emotion, label_order
 from emodetect.data.listing import Listing, Sample, SkippedFile
 from emodetect.data.readers.folder import files_below, is_photo, list_class_folders
-from emodetect.data.readers.labels import folder_emotion, label_order
 from emodetect.errors import DataError
 
 # The meaning of the numbers in the files of labels.

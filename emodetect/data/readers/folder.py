@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from emodetect.config import DataConfig
+from emodetect.data.labels import SPLIT_NAMES, emotion_of, label_order
 from emodetect.data.listing import Listing, Sample
-from emodetect.data.readers.labels import SPLIT_NAMES, emotion_of, label_order
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
-from emodetect.images.preprocessing import IMAGE_SUFFIXES, has_image_suffix
+from emodetect.images.formats import IMAGE_SUFFIXES, has_image_suffix
 
 
 def read_folder(config: DataConfig) -> Listing:

@@ -6,16 +6,15 @@ import csv
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
 
 from emodetect.config import DataConfig
+from emodetect.data.labels import SPLIT_NAMES, emotion_of, label_order
 from emodetect.data.listing import Listing, Sample
-from emodetect.data.readers.labels import SPLIT_NAMES, emotion_of, label_order
 from emodetect.emotions import EMOTIONS, canonical_emotion
 from emodetect.errors import DataError
+from emodetect.machine.csv_files import open_csv, require_columns
 
 
 def read_manifest(config: DataConfig) -> Listing:
@@ -75,48 +74,6 @@ def read_manifest(config: DataConfig) -> Listing:
         groups=config.group,
         label_names=label_names,
     )
-
-
-@contextmanager
-def open_text(path: Path, *, kind: str = "text") -> Iterator[TextIO]:
-    """Open a file as UTF-8 text. Raises DataError for one that cannot be read as such.
-
-    Args:
-        kind: what errors say that was expected.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            yield file
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: expected {kind} in UTF-8, got other bytes.") from None
-
-
-@contextmanager
-def open_csv(path: Path) -> Iterator[TextIO]:
-    """Open a csv file as UTF-8 text. Raises DataError for one that cannot be read as such."""
-    try:
-        with open_text(path, kind="a csv file") as file:
-            yield file
-    except csv.Error as error:
-        raise DataError(f"{path}: expected a csv file: {error}.") from None
-
-
-def require_columns(path: Path, found: object, wanted: tuple[str, ...]) -> None:
-    """Raise DataError where the csv lacks one of the `wanted` columns, or has it twice."""
-    columns = list(found) if isinstance(found, list | tuple) else []
-    if missing := [name for name in wanted if name not in columns]:
-        raise DataError(
-            f"{path}: expected the columns {', '.join(wanted)}; missing: {', '.join(missing)}; "
-            f"the first line has: {', '.join(columns)[:200] or 'nothing'}."
-        )
-    # Only one would be read. A split is read wherever there is one.
-    if repeated := [name for name in (*wanted, "split") if columns.count(name) > 1]:
-        raise DataError(
-            f"{path}: expected one column {repeated[0]!r}, got {columns.count(repeated[0])}; "
-            "rename or remove the others."
-        )
 
 
 def relative_path(place: Path, folder: Path) -> Path:

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from emodetect.config import DataConfig
+from emodetect.data.labels import folder_emotion, label_order
 from emodetect.data.listing import Listing, Sample, SkippedFile
 from emodetect.data.readers.folder import list_class_folders
-from emodetect.data.readers.labels import folder_emotion, label_order
-from emodetect.data.readers.manifest import open_text
 from emodetect.errors import DataError
+from emodetect.machine.csv_files import open_text
 
 # The meaning of the numbers, in the list and as names of class folders.
 RAF_DB_EMOTIONS = {

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from emodetect.config import DataConfig, validate_data
-from emodetect.data.cache import publish
 from emodetect.data.cleaning import clean
 from emodetect.data.listing import Listing
 from emodetect.data.readers.affectnet import read_affectnet
 from emodetect.data.readers.ckplus import read_ckplus
-from emodetect.data.readers.fer2013_csv import read_fer2013_csv, read_ferplus
+from emodetect.data.readers.fer2013_csv import read_fer2013_csv
+from emodetect.data.readers.ferplus import read_ferplus
 from emodetect.data.readers.folder import read_folder
 from emodetect.data.readers.manifest import read_manifest
 from emodetect.data.readers.raf_db import read_raf_db
+from emodetect.data.readers.synthetic import read_synthetic
 from emodetect.data.readers.tfrecord import read_tfrecord
-from emodetect.data.synthetic import draw_dataset
-from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
-from emodetect.machine.cache_folder import cache_root
 
 
 def list_samples(config: DataConfig) -> Listing:
@@ -77,25 +74,6 @@ def config_of(
         "classes": list(classes or ()),
     }
     return validate_data({key: value for key, value in values.items() if value}, origin=text)
-
-
-def read_synthetic(config: DataConfig) -> Listing:
-    """List drawn faces; they are drawn once into the cache folder."""
-    drawn = config.synthetic
-    emotions = config.classes or EMOTIONS
-    key = f"v1 {drawn.train_per_class} {drawn.test_per_class} {drawn.size} {emotions}"
-    name = "synthetic-" + hashlib.sha256(key.encode()).hexdigest()[:16]
-    folder = cache_root(config.cache_dir) / name
-    if not folder.is_dir():
-        with publish(folder) as unfinished:
-            draw_dataset(
-                unfinished,
-                counts={"train": drawn.train_per_class, "test": drawn.test_per_class},
-                emotions=emotions,
-                seed=0,
-                size=drawn.size,
-            )
-    return read_folder(config.model_copy(update={"path": folder}))
 
 
 READERS: dict[str, Callable[[DataConfig], Listing]] = {

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from emodetect.config import DataConfig
+from emodetect.data.labels import SPLIT_NAMES, emotion_of, label_order
 from emodetect.data.listing import Listing, Sample
-from emodetect.data.readers.labels import SPLIT_NAMES, emotion_of, label_order
 from emodetect.errors import DataError, ImageError
-from emodetect.images.preprocessing import decode_image
+from emodetect.images.reading import decode_image
 
 SUFFIX = ".tfrecord"
 IMAGE, EMOTION, LABEL, SPLIT, NAME = "image/encoded", "emotion", "label", "split", "name"

@@ -1,0 +1,1 @@
+"""Writing labelled images to disk: another layout, face crops, a manifest of splits."""

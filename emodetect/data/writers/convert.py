@@ -21,15 +21,15 @@ import cv2
 import numpy as np
 
 from emodetect.config import DataConfig
-from emodetect.data.cache import bounded_map
 from emodetect.data.crops import read_sample
 from emodetect.data.listing import Listing, Sample, SkippedFile
 from emodetect.data.readers.fer2013_csv import COLUMNS, FER2013_EMOTIONS, SIDE
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.readers.tfrecord import SUFFIX, example, write_shard
 from emodetect.errors import DataError, EmodetectError, ImageError
-from emodetect.images.preprocessing import to_input
+from emodetect.images.model_input import to_input
 from emodetect.machine.progress import track
+from emodetect.machine.threads import bounded_map
 
 # A folder that holds this file was made here, and may be replaced.
 RECORD = "conversion.json"

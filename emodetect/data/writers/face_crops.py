@@ -11,17 +11,17 @@ from pathlib import Path
 import cv2
 
 from emodetect.config import DataConfig, validate_data
-from emodetect.data.cache import bounded_map
 from emodetect.data.crops import find_faces, read_photo
 from emodetect.data.listing import NAMED_AT_MOST, SkippedFile
 from emodetect.data.readers.folder import files_below, is_photo
-from emodetect.data.readers.manifest import open_csv
 from emodetect.errors import DataError, ImageError
 from emodetect.faces.boxes import Box
 from emodetect.faces.framing import crop_face
-from emodetect.images.preprocessing import IMAGE_SUFFIXES
+from emodetect.images.formats import IMAGE_SUFFIXES
+from emodetect.machine.csv_files import open_csv
 from emodetect.machine.output_folder import check_output_folder
 from emodetect.machine.progress import track
+from emodetect.machine.threads import bounded_map
 
 TABLE = "faces.csv"
 COLUMNS = ("photo", "face", "x", "y", "width", "height", "crop", "error")

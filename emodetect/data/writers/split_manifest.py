@@ -8,8 +8,9 @@ from pathlib import Path
 
 from emodetect.config import validate_data
 from emodetect.data.dataset import Dataset, load_dataset
-from emodetect.data.readers.manifest import open_csv, relative_path
+from emodetect.data.readers.manifest import relative_path
 from emodetect.errors import DataError
+from emodetect.machine.csv_files import open_csv
 
 COLUMNS = ("path", "label", "split")
 

@@ -16,10 +16,10 @@ from emodetect.evaluation.metrics.calibration import (
     expected_calibration_error,
     reliability_bins,
 )
-from emodetect.evaluation.predictions import Predictions
+from emodetect.evaluation.predictions import ImagePredictions
 
 
-def compute_metrics(predictions: Predictions) -> dict[str, Any]:
+def compute_metrics(predictions: ImagePredictions) -> dict[str, Any]:
     """Return the figures of a classifier as plain, JSON-ready values.
 
     Averages go over the emotions that the data has; predictions of others count as errors.

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from emodetect.evaluation.answers import Answers
+from emodetect.evaluation.predictions import Predictions
 from emodetect.machine.progress import track
 
 PERCENTILES = (2.5, 97.5)
@@ -15,7 +15,7 @@ SEED = 0
 RESAMPLES = 1000
 
 
-def bootstrap_intervals(answers: Answers, *, resamples: int) -> dict[str, list[float]]:
+def bootstrap_intervals(answers: Predictions, *, resamples: int) -> dict[str, list[float]]:
     """Return the [low, high] of 95 % of each figure by the percentile bootstrap (Efron 1979)."""
     return {
         name: percentile_interval(values)
@@ -41,7 +41,7 @@ def wilson_interval(right: int, total: int) -> list[float]:
     return [min(1.0, max(0.0, limit)) for limit in limits]
 
 
-def resampled_figures(answers: Answers, *, resamples: int) -> dict[str, np.ndarray]:
+def resampled_figures(answers: Predictions, *, resamples: int) -> dict[str, np.ndarray]:
     """Return the figures, (resamples,) float64 each, of images drawn anew.
 
     As many images as there are, are drawn from them with replacement `resamples` times, always
@@ -60,7 +60,7 @@ def resampled_figures(answers: Answers, *, resamples: int) -> dict[str, np.ndarr
     return {name: np.array([row[name] for row in figures]) for name in figures[0]}
 
 
-def figures_of(answers: Answers) -> dict[str, float]:
+def figures_of(answers: Predictions) -> dict[str, float]:
     """Return the figures that have intervals, of all images."""
     return _figures(answers.labels, answers.predicted, _losses(answers), len(answers.emotions))
 
@@ -91,7 +91,7 @@ def _averages(labels: np.ndarray, predicted: np.ndarray, *, emotions: int) -> tu
     return float(recall.mean()), float(f1.mean())
 
 
-def _losses(answers: Answers) -> np.ndarray:
+def _losses(answers: Predictions) -> np.ndarray:
     """Return the log-loss of each image, with scikit-learn's limits against infinity."""
     of_the_truth = answers.probabilities[np.arange(len(answers.labels)), answers.labels]
     smallest = np.finfo(of_the_truth.dtype).eps

@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 
 from emodetect.data.degradation import REFERENCE_SIDE, blur, jpeg, sharpen
-from emodetect.evaluation.predictions import Predictions, Tta, classify
+from emodetect.evaluation.classify import Tta, classify
+from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 
 def altered_accuracies(
-    recognizer: EmotionRecognizer, predictions: Predictions, *, tta: Tta | None = None
+    recognizer: EmotionRecognizer, predictions: ImagePredictions, *, tta: Tta | None = None
 ) -> dict[str, dict[str, float]]:
     """Classify altered copies of the images, by the names of ALTERATIONS.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from emodetect.data.dataset import SPLITS, Dataset
 from emodetect.evaluation.metrics.intervals import wilson_interval
-from emodetect.evaluation.predictions import Predictions
+from emodetect.evaluation.predictions import ImagePredictions
 
 # A part of fewer images has an interval of 30 points or more: it says nothing of a gap.
 FEW_IMAGES = 30
@@ -22,7 +22,7 @@ OTHERS, EMPTY = "other values", "(empty)"
 
 
 def measure_slices(
-    predictions: Predictions, dataset: Dataset, members: np.ndarray
+    predictions: ImagePredictions, dataset: Dataset, members: np.ndarray
 ) -> list[dict[str, Any]]:
     """Measure parts of the images, made in several ways, as plain, JSON-ready values.
 
@@ -57,7 +57,7 @@ def measure_slices(
     ]
 
 
-def _measure(predictions: Predictions, names: list[str], parts: np.ndarray) -> dict[str, Any]:
+def _measure(predictions: ImagePredictions, names: list[str], parts: np.ndarray) -> dict[str, Any]:
     """Measure the parts by number, (n,) int64; those without images are left out."""
     labels, correct = predictions.labels, predictions.labels == predictions.predicted
     slices = []

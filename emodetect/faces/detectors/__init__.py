@@ -1,0 +1,1 @@
+"""A module for each face detector, and the registry of all."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from emodetect.errors import EmodetectError
 from emodetect.faces.boxes import Box, merge
-from emodetect.faces.framing import reduced
+from emodetect.images.resizing import reduced
 from emodetect.machine.cache_folder import cache_root
 from emodetect.machine.whole_file import written_whole
 

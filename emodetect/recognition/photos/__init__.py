@@ -1,0 +1,1 @@
+"""Still images: finding the files, analysing them, writing the results."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -16,12 +16,11 @@ import numpy as np
 
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.faces.boxes import Box
-from emodetect.images.preprocessing import IMAGE_SUFFIXES, has_image_suffix, read_image
+from emodetect.images.formats import IMAGE_SUFFIXES, has_image_suffix
+from emodetect.images.reading import read_image
 from emodetect.recognition.overlay import draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer, Face
 
-# Of so few, the results are there before worker processes would have started.
-PHOTOS_WITHOUT_WORKERS = 32
 # Faces are classified together until one of these is reached. More faces at once would not fit
 # the processor's cache: on MobileNetV2 at 96 x 96, 8 to 16 take the least time for each.
 FACES_AT_ONCE = 8
@@ -109,45 +108,6 @@ class _Detected:
     error: str | None
 
 
-def analyze_many(
-    photos: Iterable[Photo | None],
-    recognizer: EmotionRecognizer,
-    options: PhotoOptions | None = None,
-    *,
-    open_recognizer: Callable[..., EmotionRecognizer],
-    workers: int | None = None,
-) -> Generator[PhotoResult]:
-    """Analyse any number of photos, in order, all but the first few in worker processes.
-
-    The results do not depend on the number of workers.
-
-    Args:
-        photos: see `analyze_photos`. All but the first few are taken by another thread.
-        open_recognizer: opens the same recogniser in a worker and takes `threads`, such as
-            `functools.partial(EmotionRecognizer, "model.keras")`; it is pickled.
-        workers: processes beside this one; with 0 this one does all. If None, the cores that
-            this process may use, at most 8, and 0 for a single core.
-
-    Raises:
-        EmodetectError: where a result would overwrite a photo or cannot be written, or a worker
-            cannot be started.
-    """
-    photos, options = iter(photos), options or PhotoOptions()
-    if options.explainer is not None:
-        workers = 0  # each would load TensorFlow
-    if workers is None:
-        workers = _usual_workers()
-    if workers == 0:
-        yield from analyze_photos(photos, recognizer, options)
-        return
-    yield from analyze_photos(islice(photos, PHOTOS_WITHOUT_WORKERS), recognizer, options)
-    if following := list(islice(photos, 1)):
-        from emodetect.recognition.photos.workers import analyze_in_workers
-
-        photos = chain(following, photos)
-        yield from analyze_in_workers(photos, open_recognizer, options, workers=workers)
-
-
 def analyze_photos(
     photos: Iterable[Photo | None],
     recognizer: EmotionRecognizer,
@@ -183,18 +143,6 @@ def real_paths(photos: Iterable[Photo | None]) -> frozenset[str]:
 def is_pattern(path: Path) -> bool:
     """Tell whether a path is to be matched; a file that has `[` in its name is none."""
     return any(letter in str(path) for letter in "*?[") and not os.path.lexists(path)
-
-
-def usable_cores() -> int:
-    """Return how many of the machine's cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _usual_workers() -> int:
-    cores = usable_cores()
-    return min(cores, 8) if cores > 1 else 0
 
 
 def _detect(photo: Photo, recognizer: EmotionRecognizer, options: PhotoOptions) -> _Detected:

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from emodetect.errors import EmodetectError
-from emodetect.images.preprocessing import has_image_suffix
+from emodetect.images.formats import has_image_suffix
 from emodetect.recognition.photos.analysis import Photo, is_pattern
 
 # Among the arguments, it stands for the list on standard input.

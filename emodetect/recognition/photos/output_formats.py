@@ -8,27 +8,15 @@ other face: its guesses are the highest of its scores.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from emodetect.machine.csv_files import csv_line, printable
 from emodetect.machine.text import on_one_line
+from emodetect.recognition.face_rows import FACE_COLUMNS, csv_face, face_record
 from emodetect.recognition.photos.analysis import PhotoResult
 from emodetect.recognition.recognizer import UNCERTAIN, Face
-
-FACE_COLUMNS = ("x", "y", "box_width", "box_height", "emotion", "confidence")
-
-
-def face_record(face: Face) -> dict[str, Any]:
-    """Return a face as plain, JSON-ready values."""
-    return {
-        "box": list(face.box),
-        "emotion": face.emotion,
-        "confidence": round(face.confidence, 6),
-        "scores": {emotion: round(score, 6) for emotion, score in face.scores.items()},
-    }
 
 
 def photo_record(result: PhotoResult) -> dict[str, Any]:
@@ -95,26 +83,6 @@ WRITERS: dict[str, Callable[[Iterable[PhotoResult], tuple[str, ...]], Iterator[s
 def csv_columns(emotions: tuple[str, ...]) -> list[str]:
     """Return the header of the CSV."""
     return ["path", "width", "height", *FACE_COLUMNS, *emotions, "error"]
-
-
-def csv_line(values: list[Any]) -> str:
-    """Return a row of the CSV without its line break."""
-    text = io.StringIO()
-    # Only values with parts of this line end are quoted, and a file's name may have any.
-    csv.writer(text, lineterminator="\r\n").writerow(values)
-    return text.getvalue().removesuffix("\r\n")
-
-
-def printable(path: str) -> str:
-    """Return a path as UTF-8 can hold it: a byte of a name that is no Unicode is escaped."""
-    return path.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def csv_face(face: Face, emotions: tuple[str, ...]) -> list[Any]:
-    """Return a face's values for FACE_COLUMNS, then its scores."""
-    record = face_record(face)
-    scores = [record["scores"][emotion] for emotion in emotions]
-    return [*face.box, face.emotion, record["confidence"], *scores]
 
 
 def _verdict(face: Face) -> str:

@@ -16,8 +16,9 @@ from typing import IO, Any
 import numpy as np
 
 from emodetect.errors import EmodetectError
+from emodetect.machine.csv_files import csv_line, printable
 from emodetect.machine.locks import locked
-from emodetect.recognition.photos.output_formats import csv_columns, csv_line, printable
+from emodetect.recognition.photos.output_formats import csv_columns
 
 RECORD_KEYS = ["path", "width", "height", "faces", "error"]
 

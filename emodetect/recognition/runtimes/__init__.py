@@ -1,0 +1,1 @@
+"""A module for each runtime that runs a network, and the registry of all."""

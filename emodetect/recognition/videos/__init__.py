@@ -1,0 +1,1 @@
+"""Videos and cameras: capturing, analysing, showing, recording, logging."""

@@ -20,8 +20,8 @@ from emodetect.machine.text import on_one_line
 from emodetect.recognition.overlay import blur_faces, draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer, Face
 from emodetect.recognition.videos.capture import URL_TIMEOUT_MS, Frame, Source, open_source
+from emodetect.recognition.videos.frame_analysis import HEARTBEAT_S, frame_analysis
 from emodetect.recognition.videos.frame_queue import Analyze, analyze_frames
-from emodetect.recognition.videos.live import HEARTBEAT_S, frame_analysis
 from emodetect.recognition.videos.recording import (
     CODECS,
     UnwritableVideoError,

@@ -20,9 +20,9 @@ from emodetect.machine.interrupts import noted_signals, stopped_by
 from emodetect.machine.progress import track
 from emodetect.recognition.overlay import blur_faces, draw_faces, draw_panel, draw_text
 from emodetect.recognition.recognizer import EmotionRecognizer, Face
-from emodetect.recognition.smoothing import EmotionTracker
 from emodetect.recognition.videos.capture import Frame, Source
-from emodetect.recognition.videos.frame_queue import Analyze, analyze_frames
+from emodetect.recognition.videos.frame_analysis import HEARTBEAT_S, frame_analysis
+from emodetect.recognition.videos.frame_queue import analyze_frames
 from emodetect.recognition.videos.recording import VideoWriter
 from emodetect.recognition.videos.row_log import RowLog
 from emodetect.recognition.videos.window import Window, save_image
@@ -35,8 +35,6 @@ HELP = (
     "   ".join(CORRECTIONS[:4]),
     "   ".join(CORRECTIONS[4:]),
 )
-# Without a new frame for so long, the window is redrawn, so that keys still work.
-HEARTBEAT_S = 0.2
 NOTICE_S = 3.0
 
 
@@ -55,16 +53,6 @@ class Summary:
         files = "".join(f"; wrote {path}" for path in self.files)
         stopped = stopped_by(self.signal)
         return f"{stopped}{count} in {self.seconds:.1f} s ({rate:.1f} frames/s){files}"
-
-
-def frame_analysis(
-    recognizer: EmotionRecognizer, tracking: TrackingOptions | None, *, first_id: int = 1
-) -> Analyze:
-    """Return what names the emotions of one frame after the other; None: each for itself."""
-    if tracking is None:
-        return lambda frame: recognizer.analyze(frame.image)
-    tracker = EmotionTracker(recognizer, tracking, first_id=first_id)
-    return lambda frame: tracker.update(frame.image, frame.time_s)
 
 
 def run_live(

@@ -12,14 +12,10 @@ from types import TracebackType
 from typing import Any
 
 from emodetect.errors import VideoError
+from emodetect.machine.csv_files import csv_line
 from emodetect.machine.locks import locked
 from emodetect.machine.text import on_one_line
-from emodetect.recognition.photos.output_formats import (
-    FACE_COLUMNS,
-    csv_face,
-    csv_line,
-    face_record,
-)
+from emodetect.recognition.face_rows import FACE_COLUMNS, csv_face, face_record
 from emodetect.recognition.recognizer import Face
 from emodetect.recognition.videos.capture import Frame
 

@@ -12,11 +12,12 @@ import numpy as np
 
 from emodetect.emotions import canonical_emotion
 from emodetect.errors import ModelError, first_line
-from emodetect.images.preprocessing import Color
+from emodetect.images.model_input import Color
 from emodetect.machine.cache_folder import cache_root
-from emodetect.model_file.artifact import Metadata, has_metadata, write_artifact
+from emodetect.model_file.artifact import has_metadata, write_artifact
+from emodetect.model_file.metadata import Metadata
 from emodetect.training.litert_conversion import compile_to_litert
-from emodetect.training.models.registry import load_keras
+from emodetect.training.models.keras_files import load_keras
 
 
 def adopt_foreign(

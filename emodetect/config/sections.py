@@ -1,25 +1,17 @@
-"""The schema of an experiment: TOML in, frozen models out, errors a person can act on.
+"""The sections of an experiment's config: keys, defaults, bounds, and what goes together.
 
 Defaults live here; the files in configs/ state only what differs.
 """
 
 from __future__ import annotations
 
-import difflib
-import json
-import os
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, time
-from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from emodetect.emotions import canonical_emotion
-from emodetect.errors import ConfigError, DataError
+from emodetect.errors import DataError
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -387,171 +379,3 @@ class ExperimentConfig(_Section):
                 "weights have no batch norm to keep)"
             )
         return self
-
-
-def preset_names() -> list[str]:
-    """Return the names of the presets that the package carries."""
-    return sorted(
-        path.name.removesuffix(".toml")
-        for path in _presets().iterdir()
-        if path.name.endswith(".toml")
-    )
-
-
-def preset_text(name: str) -> str:
-    """Return the TOML text of a preset. Raises ConfigError for an unknown name."""
-    names = preset_names()
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(
-            f"expected a config file or a preset ({', '.join(names)}), got {name!r}.{hint}"
-        )
-    return str((_presets() / f"{name}.toml").read_text(encoding="utf-8"))
-
-
-def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
-    """Read a config file or preset, apply `key=value` overrides, and validate the result.
-
-    A value of an override is read as TOML (`3`, `true`, `["happy", "sad"]`), else as text.
-    Raises ConfigError with the key, what was expected and what came.
-    """
-    path = Path(name_or_path)
-    # A preset's bare name means the preset, whatever lies in the current folder.
-    if name_or_path not in preset_names() and (
-        path.suffix == ".toml" or os.path.isfile(path)  # noqa: PTH113  Path.is_file may raise
-    ):
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot read the config: {error.strerror}.") from None
-        except UnicodeDecodeError:
-            raise ConfigError(f"{path}: expected TOML text in UTF-8, got other bytes.") from None
-    else:
-        text = preset_text(name_or_path)
-    try:
-        values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{name_or_path}: not valid TOML: {error}.") from None
-    for override in overrides:
-        _apply_override(values, override)
-    return validate_config(
-        values, origin=f"{name_or_path} with --set" if overrides else name_or_path
-    )
-
-
-def validate_config(values: Mapping[str, Any], *, origin: str) -> ExperimentConfig:
-    """Validate nested plain values (of a TOML or JSON file) as an experiment's config."""
-    return _validate(ExperimentConfig, values, origin)
-
-
-def validate_data(values: Mapping[str, Any], *, origin: str) -> DataConfig:
-    """Validate plain values as the data section of a config."""
-    return _validate(DataConfig, values, origin)
-
-
-def _validate(section: type[Section], values: Mapping[str, Any], origin: str) -> Section:
-    for key, value in _flatten(values):
-        if isinstance(value, date | time):
-            raise ConfigError(f"{origin}: {key}: expected no date, got {value}; quote it as text.")
-        if not _is_unicode(value):
-            raise ConfigError(f"{origin}: {key}: expected text in UTF-8, got {value!r}; rename it.")
-    try:
-        # Through JSON because pydantic's strict mode takes arrays for tuples and text for
-        # paths only there; numbers written as text stay errors.
-        return section.model_validate_json(json.dumps(values, default=str))
-    except ValidationError as error:
-        lines = [_explain(detail) for detail in error.errors()]
-        joined = "\n  ".join(lines)
-        raise ConfigError(f"{origin}: cannot be used:\n  {joined}") from None
-
-
-def _is_unicode(value: object) -> bool:
-    try:
-        json.dumps(value, default=str, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # bytes of a command line that are no text are lone surrogates
-        return False
-    return True
-
-
-def config_toml(config: ExperimentConfig) -> str:
-    """Return the resolved config as TOML text that `load_config` reads back unchanged."""
-    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
-
-
-def changed_keys(old: ExperimentConfig, new: ExperimentConfig) -> list[str]:
-    """Return the dotted keys whose values differ between two configs."""
-    before = dict(_flatten(old.model_dump(mode="json")))
-    after = dict(_flatten(new.model_dump(mode="json")))
-    return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-
-
-def _presets() -> Any:
-    packaged = files("emodetect") / "configs"
-    # An editable install has no packaged copy: the presets then lie beside the package.
-    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "configs"
-
-
-def _apply_override(values: dict[str, Any], override: str) -> None:
-    key, separator, raw = override.partition("=")
-    parts = [part.strip() for part in key.split(".")]
-    if not separator or not all(parts):
-        raise ConfigError(f"--set: expected key=value such as training.epochs=3, got {override!r}.")
-    try:
-        parsed = tomllib.loads(f"value = {raw}")
-    except tomllib.TOMLDecodeError:
-        parsed = {"value": raw.strip()}
-    if len(parsed) > 1:
-        raise ConfigError(f"--set: expected one key=value, got several lines: {override!r}.")
-    table = values
-    for part in parts[:-1]:
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
-            raise ConfigError(f"--set {override}: {part!r} is a value, not a table of keys.")
-    table[parts[-1]] = parsed["value"]
-
-
-def _explain(detail: Any) -> str:
-    location = [str(part) for part in detail["loc"]]
-    key = ".".join(location) or "config"
-    got = json.dumps(detail["input"], default=str)
-    match detail["type"]:
-        case "extra_forbidden":
-            section = _section_at(location[:-1])
-            known = list(section.model_fields) if section else []
-            near = difflib.get_close_matches(location[-1], known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-            return f"{key}: unknown key; {hint}"
-        case "tuple_type" | "list_type":
-            return f'{key}: expected an array such as ["happy", "sad"] or [128, 64], got {got}'
-        case "missing":
-            return f"{key}: missing; this key has no default"
-        case "value_error":
-            # A table's own message already names the key that is at fault.
-            message = str(detail["ctx"]["error"])
-            if _section_at(location) is None:
-                return f"{key}: {message}, got {got}"
-            return ".".join([*location, message])
-        case _:
-            message = detail["msg"].replace("Input should be", "expected")
-            return f"{key}: {message}, got {got}"
-
-
-def _section_at(location: Sequence[str]) -> type[BaseModel] | None:
-    section: type[BaseModel] = ExperimentConfig
-    for part in location:
-        if part not in section.model_fields:  # of a section that was checked alone
-            return None
-        annotation = section.model_fields[part].annotation
-        if not isinstance(annotation, type) or not issubclass(annotation, BaseModel):
-            return None
-        section = annotation
-    return section
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

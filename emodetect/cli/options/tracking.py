@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emodetect.cli.probability import NumberRange, Probability
+from emodetect.cli.options.numbers import NumberRange, Probability
 
 if TYPE_CHECKING:
     from emodetect.faces.tracking import TrackingOptions

@@ -1,6 +1,6 @@
-"""The one path from image bytes to the pixels that a model sees, for training and for use.
+"""From the bytes of an image file to pixels: the only way in, for training and for use.
 
-Images are BGR, as OpenCV decodes them, until `to_input` makes the stored crop.
+Images are BGR, as OpenCV decodes them.
 """
 
 from __future__ import annotations
@@ -9,21 +9,15 @@ import io
 import stat
 import warnings
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
 
 from emodetect.errors import ImageError
+from emodetect.images.formats import PILLOW_FORMATS
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-
-PILLOW_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 EMPTY = "the file is empty"
 NO_IMAGE = "not an image that can be decoded (JPEG, PNG, WebP, BMP, TIFF)"
-
-Color = Literal["gray", "rgb"]
-
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -90,76 +84,6 @@ def check_pixels(data: bytes, *, most: int) -> None:
         raise ImageError(
             f"too large: {width:,} x {height:,} pixels, of which {most:,} are allowed in all"
         )
-
-
-def check_image(image: np.ndarray) -> None:
-    """Raise ImageError for anything but a (height, width, 3) uint8 image with pixels.
-
-    OpenCV would take some of them, such as floats from 0 to 1, and the model would see black.
-    """
-    if not isinstance(image, np.ndarray):
-        got = type(image).__name__
-    elif image.dtype == np.uint8 and image.shape[2:] == (3,) and image.size:
-        return
-    else:
-        got = f"shape {image.shape}, {image.dtype}"
-    raise ImageError(
-        f"expected a BGR image (height, width, 3), uint8 from 0 to 255, got {got}; "
-        "emodetect.images.preprocessing.read_image gives one"
-    )
-
-
-def to_input(image: np.ndarray, *, size: int, color: Color) -> np.ndarray:
-    """Turn a face crop into the pixels that a model takes.
-
-    A crop that is not square is padded to a square with its edge pixels, so that faces keep
-    their shape. Shrinking averages areas, so a large webcam crop ends as smooth as the
-    small training images.
-
-    Args:
-        image: (height, width, 3) uint8 BGR.
-        size: side of the result in pixels.
-        color: "gray" for one channel, "rgb" for three.
-
-    Returns:
-        (size, size, 1 or 3) uint8, gray or RGB.
-
-    Raises:
-        ImageError: for anything but such an image; see `check_image`.
-    """
-    check_image(image)
-    code = cv2.COLOR_BGR2GRAY if color == "gray" else cv2.COLOR_BGR2RGB
-    pixels = cv2.cvtColor(image, code)
-    height, width = pixels.shape[:2]
-    longer = max(height, width)
-    if longer != size:
-        method = cv2.INTER_AREA if longer > size else cv2.INTER_LINEAR
-        shape = max(1, round(width * size / longer)), max(1, round(height * size / longer))
-        pixels = cv2.resize(pixels, shape, interpolation=method)
-    # Only now, because a long thin strip padded at its full length would fill the memory.
-    square = _pad_to_square(pixels)
-    return square.reshape(size, size, channels_of(color))
-
-
-def has_image_suffix(path: Path) -> bool:
-    """Tell whether a file is named like an image that can be read."""
-    return path.suffix.lower() in IMAGE_SUFFIXES
-
-
-def channels_of(color: Color) -> int:
-    """Return the number of channels of a colour mode."""
-    return 1 if color == "gray" else 3
-
-
-def _pad_to_square(image: np.ndarray) -> np.ndarray:
-    height, width = image.shape[:2]
-    if height == width:
-        return image
-    side = max(height, width)
-    top, left = (side - height) // 2, (side - width) // 2
-    return cv2.copyMakeBorder(
-        image, top, side - height - top, left, side - width - left, cv2.BORDER_REPLICATE
-    )
 
 
 def _decode_on_white(data: bytes) -> np.ndarray | None:

@@ -1,0 +1,38 @@
+"""The config of an experiment: TOML in, frozen sections out, errors a person can act on."""
+
+from emodetect.config.loading import (
+    changed_keys,
+    config_toml,
+    load_config,
+    preset_names,
+    preset_text,
+)
+from emodetect.config.sections import (
+    SOURCES_OF_KEY,
+    AugmentationConfig,
+    CleaningConfig,
+    DataConfig,
+    ExperimentConfig,
+    ModelConfig,
+    SyntheticConfig,
+    TrainingConfig,
+)
+from emodetect.config.validation import validate_config, validate_data
+
+__all__ = [
+    "SOURCES_OF_KEY",
+    "AugmentationConfig",
+    "CleaningConfig",
+    "DataConfig",
+    "ExperimentConfig",
+    "ModelConfig",
+    "SyntheticConfig",
+    "TrainingConfig",
+    "changed_keys",
+    "config_toml",
+    "load_config",
+    "preset_names",
+    "preset_text",
+    "validate_config",
+    "validate_data",
+]

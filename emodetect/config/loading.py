@@ -1,0 +1,105 @@
+"""From a TOML file or preset to a config, and back."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from emodetect.config.sections import ExperimentConfig
+from emodetect.config.validation import flatten, validate_config
+from emodetect.errors import ConfigError
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets that the package carries."""
+    return sorted(
+        path.name.removesuffix(".toml")
+        for path in _presets().iterdir()
+        if path.name.endswith(".toml")
+    )
+
+
+def preset_text(name: str) -> str:
+    """Return the TOML text of a preset. Raises ConfigError for an unknown name."""
+    names = preset_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(
+            f"expected a config file or a preset ({', '.join(names)}), got {name!r}.{hint}"
+        )
+    return str((_presets() / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Read a config file or preset, apply `key=value` overrides, and validate the result.
+
+    A value of an override is read as TOML (`3`, `true`, `["happy", "sad"]`), else as text.
+    Raises ConfigError with the key, what was expected and what came.
+    """
+    path = Path(name_or_path)
+    # A preset's bare name means the preset, whatever lies in the current folder.
+    if name_or_path not in preset_names() and (
+        path.suffix == ".toml" or os.path.isfile(path)  # noqa: PTH113  Path.is_file may raise
+    ):
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot read the config: {error.strerror}.") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"{path}: expected TOML text in UTF-8, got other bytes.") from None
+    else:
+        text = preset_text(name_or_path)
+    try:
+        values = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{name_or_path}: not valid TOML: {error}.") from None
+    for override in overrides:
+        _apply_override(values, override)
+    return validate_config(
+        values, origin=f"{name_or_path} with --set" if overrides else name_or_path
+    )
+
+
+def config_toml(config: ExperimentConfig) -> str:
+    """Return the resolved config as TOML text that `load_config` reads back unchanged."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+
+
+def changed_keys(old: ExperimentConfig, new: ExperimentConfig) -> list[str]:
+    """Return the dotted keys whose values differ between two configs."""
+    before = dict(flatten(old.model_dump(mode="json")))
+    after = dict(flatten(new.model_dump(mode="json")))
+    return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+
+
+def _presets() -> Any:
+    packaged = files("emodetect") / "configs"
+    # An editable install has no packaged copy: the presets then lie beside the package.
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "configs"
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, separator, raw = override.partition("=")
+    parts = [part.strip() for part in key.split(".")]
+    if not separator or not all(parts):
+        raise ConfigError(f"--set: expected key=value such as training.epochs=3, got {override!r}.")
+    try:
+        parsed = tomllib.loads(f"value = {raw}")
+    except tomllib.TOMLDecodeError:
+        parsed = {"value": raw.strip()}
+    if len(parsed) > 1:
+        raise ConfigError(f"--set: expected one key=value, got several lines: {override!r}.")
+    table = values
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override}: {part!r} is a value, not a table of keys.")
+    table[parts[-1]] = parsed["value"]

@@ -1,0 +1,94 @@
+"""From plain values to a section of a config, or to errors a person can act on."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, time
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from emodetect.config.sections import DataConfig, ExperimentConfig, Section
+from emodetect.errors import ConfigError
+
+
+def validate_config(values: Mapping[str, Any], *, origin: str) -> ExperimentConfig:
+    """Validate nested plain values (of a TOML or JSON file) as an experiment's config."""
+    return _validate(ExperimentConfig, values, origin)
+
+
+def validate_data(values: Mapping[str, Any], *, origin: str) -> DataConfig:
+    """Validate plain values as the data section of a config."""
+    return _validate(DataConfig, values, origin)
+
+
+def _validate(section: type[Section], values: Mapping[str, Any], origin: str) -> Section:
+    for key, value in flatten(values):
+        if isinstance(value, date | time):
+            raise ConfigError(f"{origin}: {key}: expected no date, got {value}; quote it as text.")
+        if not _is_unicode(value):
+            raise ConfigError(f"{origin}: {key}: expected text in UTF-8, got {value!r}; rename it.")
+    try:
+        # Through JSON because pydantic's strict mode takes arrays for tuples and text for
+        # paths only there; numbers written as text stay errors.
+        return section.model_validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        lines = [_explain(detail) for detail in error.errors()]
+        joined = "\n  ".join(lines)
+        raise ConfigError(f"{origin}: cannot be used:\n  {joined}") from None
+
+
+def _is_unicode(value: object) -> bool:
+    try:
+        json.dumps(value, default=str, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # bytes of a command line that are no text are lone surrogates
+        return False
+    return True
+
+
+def _explain(detail: Any) -> str:
+    location = [str(part) for part in detail["loc"]]
+    key = ".".join(location) or "config"
+    got = json.dumps(detail["input"], default=str)
+    match detail["type"]:
+        case "extra_forbidden":
+            section = _section_at(location[:-1])
+            known = list(section.model_fields) if section else []
+            near = difflib.get_close_matches(location[-1], known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+            return f"{key}: unknown key; {hint}"
+        case "tuple_type" | "list_type":
+            return f'{key}: expected an array such as ["happy", "sad"] or [128, 64], got {got}'
+        case "missing":
+            return f"{key}: missing; this key has no default"
+        case "value_error":
+            # A table's own message already names the key that is at fault.
+            message = str(detail["ctx"]["error"])
+            if _section_at(location) is None:
+                return f"{key}: {message}, got {got}"
+            return ".".join([*location, message])
+        case _:
+            message = detail["msg"].replace("Input should be", "expected")
+            return f"{key}: {message}, got {got}"
+
+
+def _section_at(location: Sequence[str]) -> type[BaseModel] | None:
+    section: type[BaseModel] = ExperimentConfig
+    for part in location:
+        if part not in section.model_fields:  # of a section that was checked alone
+            return None
+        annotation = section.model_fields[part].annotation
+        if not isinstance(annotation, type) or not issubclass(annotation, BaseModel):
+            return None
+        section = annotation
+    return section
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,102 @@
+"""Classifying labelled images with a model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from emodetect.data.dataset import Dataset
+from emodetect.errors import DataError
+from emodetect.evaluation.predictions import ImagePredictions
+from emodetect.machine.progress import track
+from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.runtimes.runtime import MAX_BATCH
+
+Tta = Literal["flip"]  # test-time augmentation
+
+# Above it the sums of a batch are not merely rounded in another order.
+BATCH_TOLERANCE = 1e-4
+
+
+def predict_images(
+    recognizer: EmotionRecognizer,
+    dataset: Dataset,
+    members: np.ndarray,
+    *,
+    tta: Tta | None = None,
+) -> ImagePredictions:
+    """Classify the images at the positions `members` of a data set; see `classify` for `tta`.
+
+    Labels are matched by name. Raises DataError for emotions that the model does not know.
+    """
+    labels = labels_among(recognizer.emotions, dataset, members)
+    images = dataset.images[members]
+    return ImagePredictions(
+        emotions=recognizer.emotions,
+        labels=labels,
+        probabilities=classify(recognizer, images, tta=tta),
+        images=images,
+        paths=dataset.paths[members],
+        crops=dataset.crops[members],
+    )
+
+
+def labels_among(emotions: tuple[str, ...], dataset: Dataset, members: np.ndarray) -> np.ndarray:
+    """Return the labels of images of a data set as (n,) int64 positions in a model's emotions.
+
+    Raises DataError for emotions that the model does not know.
+    """
+    names = [dataset.emotions[label] for label in dataset.labels[members]]
+    unknown = sorted(set(names) - set(emotions))
+    if unknown:
+        raise DataError(
+            f"the data has emotions that the model does not know: {', '.join(unknown)}. It knows "
+            f"{', '.join(emotions)}. Leave them out with --classes."
+        )
+    position = {emotion: label for label, emotion in enumerate(emotions)}
+    return np.array([position[name] for name in names], np.int64)
+
+
+def classify(
+    recognizer: EmotionRecognizer,
+    images: np.ndarray,
+    *,
+    tta: Tta | None = None,
+    description: str = "classifying",
+) -> np.ndarray:
+    """Return the probabilities of the emotions of model inputs, with a progress bar.
+
+    Args:
+        images: (n, size, size, channels) uint8, at least one.
+        tta: test-time augmentation: "flip" takes the mean of the probabilities of each image and
+            of its mirror image.
+
+    Returns:
+        (n, emotions) float32.
+    """
+    results = []
+    starts = range(0, len(images), MAX_BATCH)
+    for start in track(starts, description=description, total=len(starts)):
+        batch = images[start : start + MAX_BATCH]
+        probabilities = recognizer.classify_inputs(batch)
+        if tta == "flip":
+            mirrored = recognizer.classify_inputs(batch[:, :, ::-1])
+            probabilities = (probabilities + mirrored) / 2
+        results.append(probabilities)
+    return np.concatenate(results)
+
+
+def batch_size_difference(recognizer: EmotionRecognizer, images: np.ndarray) -> float:
+    """Return by how much a probability differs at most between one image at a time and a batch.
+
+    A model whose batch normalisation was left in training mode answers by the company an image
+    is in; every other is below BATCH_TOLERANCE. Up to 64 images, spread evenly, are tried.
+
+    Args:
+        images: (n, size, size, channels) uint8, at least one.
+    """
+    sample = images[np.linspace(0, len(images) - 1, min(MAX_BATCH, len(images))).astype(int)]
+    together = recognizer.classify_inputs(sample)
+    alone = np.concatenate([recognizer.classify_inputs(image[np.newaxis]) for image in sample])
+    return float(np.abs(together - alone).max())

@@ -1,0 +1,71 @@
+"""ONNX: float32 or float16."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emodetect.recognition.runtimes.onnx_graph import INPUT, OUTPUT, to_onnx
+
+if TYPE_CHECKING:
+    pass
+from emodetect.export.formats.format import Network, Run
+from emodetect.export.formats.tflite import _flatbuffer
+
+
+def write_onnx(network: Network, quantize: str, path: Path) -> None:
+    """Write an ONNX file, with labels and card among its metadata."""
+    import onnx
+
+    flatbuffer = _flatbuffer(network, "none")
+    model = onnx.load_from_string(to_onnx(replace(network.artifact, compiled=flatbuffer)))
+    if quantize == "float16":
+        _halve_weights(model)
+    properties = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in network.card.items()
+    }
+    onnx.helper.set_model_props(model, properties)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
+def _halve_weights(model: Any) -> None:
+    """Store weights as float16, to be widened when the file is opened.
+
+    The arithmetic stays float32, in which processors are as fast and more exact.
+    """
+    import onnx
+
+    casts = []
+    for tensor in model.graph.initializer:
+        weights = onnx.numpy_helper.to_array(tensor)
+        if weights.dtype != np.float32 or not weights.ndim:
+            continue
+        name, halved = tensor.name, f"{tensor.name}_float16"
+        tensor.CopyFrom(onnx.numpy_helper.from_array(weights.astype(np.float16), halved))
+        casts.append(onnx.helper.make_node("Cast", [halved], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def open_onnx(path: Path, threads: int) -> Run:
+    """Open an ONNX file in ONNX Runtime."""
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def run(crop: np.ndarray) -> np.ndarray:
+        (answer,) = session.run([OUTPUT], {INPUT: crop.astype(np.float32)})
+        return np.asarray(answer)
+
+    return run

@@ -1,0 +1,49 @@
+"""OpenVINO's IR."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emodetect.recognition.runtimes.onnx_graph import INPUT, OUTPUT
+from emodetect.recognition.runtimes.openvino import openvino_settings, without_telemetry
+
+if TYPE_CHECKING:
+    pass
+from emodetect.export.formats.format import Network, Run
+from emodetect.export.formats.tflite import _flatbuffer
+
+
+def write_openvino(network: Network, quantize: str, path: Path) -> None:
+    """Write OpenVINO's .xml and .bin, with labels and card among its runtime information."""
+    with without_telemetry():
+        import openvino
+
+    with tempfile.TemporaryDirectory(prefix="emodetect-") as folder:
+        flatbuffer = Path(folder) / "model.tflite"
+        flatbuffer.write_bytes(_flatbuffer(network, "none"))
+        model = openvino.Core().read_model(flatbuffer)
+        model.input().set_names({INPUT})
+        model.output().set_names({OUTPUT})
+        # Where OpenVINO's own tools look for labels, with spaces between them.
+        model.set_rt_info(" ".join(network.card["labels"]), ["model_info", "labels"])
+        model.set_rt_info(json.dumps(network.card), ["model_info", "emodetect"])
+        openvino.save_model(model, path, compress_to_fp16=quantize == "float16")
+
+
+def open_openvino(path: Path, threads: int) -> Run:
+    """Open OpenVINO's files, for exact arithmetic."""
+    with without_telemetry():
+        import openvino
+
+    core = openvino.Core()
+    model = core.compile_model(core.read_model(path), "CPU", openvino_settings(threads))
+
+    def run(crop: np.ndarray) -> np.ndarray:
+        return np.asarray(model(crop.astype(np.float32))[0])
+
+    return run

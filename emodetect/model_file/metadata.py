@@ -1,0 +1,82 @@
+"""What a model file says about its model: the label order first of all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from reprlib import repr as brief
+from typing import Any
+
+from emodetect.emotions import EMOTIONS
+from emodetect.images.model_input import Color
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What a model needs to be used, and where it comes from.
+
+    Attributes:
+        name: what the model is called.
+        emotions: the label order of the outputs.
+        image_size: side of the input in pixels.
+        color: "gray" or "rgb".
+        margin: by how much of its side a face box is grown before cropping.
+        temperature: the logits are divided by it (Guo et al. 2017); 1 leaves them.
+        config: the resolved training config; empty for a model trained elsewhere.
+        dataset: fingerprint and counts of the training data.
+        metrics: validation figures at the end of training.
+        versions: of the libraries that trained it.
+    """
+
+    name: str
+    emotions: tuple[str, ...]
+    image_size: int
+    color: Color
+    margin: float = 0.0
+    temperature: float = 1.0
+    config: dict[str, Any] = field(default_factory=dict)
+    dataset: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def parse_metadata(content: dict[str, Any]) -> Metadata:
+    values = {item.name: content[item.name] for item in fields(Metadata)}
+    metadata = Metadata(**{**values, "emotions": tuple(values["emotions"])})
+    known = set(metadata.emotions) <= set(EMOTIONS)
+    distinct = len(set(metadata.emotions))
+    if not known or distinct != len(metadata.emotions) or distinct < 2:
+        raise ValueError(f"expected different emotions, got {brief(values['emotions'])}")
+    if metadata.color not in ("gray", "rgb"):
+        raise ValueError(f"expected the colour mode gray or rgb, got {brief(metadata.color)}")
+    if type(metadata.image_size) is not int or not 0 < metadata.image_size <= 4096:
+        raise ValueError(f"expected a size of 1 to 4096 pixels, got {brief(metadata.image_size)}")
+    # Outside, probabilities to the power of 1 / temperature leave the range of float32.
+    if not 0.05 <= metadata.temperature <= 20:
+        raise ValueError(
+            f"expected a temperature from 0.05 to 20, got {brief(metadata.temperature)}"
+        )
+    if not 0 <= metadata.margin <= 10:
+        raise ValueError(f"expected a margin from 0 to 10, got {brief(metadata.margin)}")
+    if not _has_history(metadata):
+        raise ValueError("it tells where the model comes from in another way than emodetect does")
+    return metadata
+
+
+def _has_history(metadata: Metadata) -> bool:
+    """Tell whether what only tells of the model's making is of the kinds that we write."""
+    config, dataset = metadata.config, metadata.dataset
+    return (
+        isinstance(metadata.name, str)
+        and isinstance(config, dict)
+        and all(isinstance(config.get(part, {}), dict) for part in ("data", "model"))
+        and isinstance(dataset, dict)
+        and isinstance(dataset.get("fingerprint", ""), str)
+        and _holds(dataset.get("counts", {}), dict)
+        and all(_holds(counts, int) for counts in dataset.get("counts", {}).values())
+        and _holds(metadata.metrics, int, float)
+        and _holds(metadata.versions, str)
+    )
+
+
+def _holds(value: Any, *kinds: type) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, kinds) for item in value.values())

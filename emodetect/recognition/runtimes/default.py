@@ -1,0 +1,16 @@
+"""The runtime that is used where none is named."""
+
+from __future__ import annotations
+
+from emodetect.model_file.artifact import Artifact
+from emodetect.recognition.runtimes.keras import KerasRuntime
+from emodetect.recognition.runtimes.litert import LiteRTRuntime
+from emodetect.recognition.runtimes.runtime import Runtime
+
+
+def open_default(artifact: Artifact, *, threads: int) -> Runtime:
+    """Return LiteRT on an artifact, or Keras where LiteRT has no wheel."""
+    try:
+        return LiteRTRuntime(artifact, threads=threads)
+    except ImportError:
+        return KerasRuntime(artifact, threads=threads)

@@ -1,0 +1,60 @@
+"""LiteRT (once TensorFlow Lite), the default runtime."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from emodetect.errors import ModelError
+from emodetect.machine.quiet_libraries import quiet_stderr
+from emodetect.model_file.artifact import Artifact
+from emodetect.recognition.runtimes.checks import (
+    MAX_TENSOR_BYTES,
+    bytes_in_full_batch,
+    check_shapes,
+    damaged,
+)
+
+
+class LiteRTRuntime:
+    """A flatbuffer on LiteRT (once TensorFlow Lite), on the CPU.
+
+    LiteRT verifies the flatbuffer and the shapes in it. It is native code all the same, so a
+    network made to exploit a fault of it is not kept off by that.
+    """
+
+    def __init__(self, artifact: Artifact, *, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.path = artifact.path
+        try:
+            with quiet_stderr():
+                self.interpreter = Interpreter(model_content=artifact.compiled, num_threads=threads)
+                tensors = self.interpreter.get_tensor_details()
+            (input_details,) = self.interpreter.get_input_details()
+            (output_details,) = self.interpreter.get_output_details()
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(damaged(self.path, error)) from None
+        check_shapes(artifact, input_details["shape"], output_details["shape"])
+        # A flatbuffer of kilobytes may ask for tensors of terabytes.
+        bytes_needed = sum(map(bytes_in_full_batch, tensors))
+        if bytes_needed > MAX_TENSOR_BYTES:
+            raise ModelError(
+                f"{self.path}: refused: its network asks for {bytes_needed:,} bytes of memory."
+            )
+        self.input, self.output = input_details["index"], output_details["index"]
+        self.shape: tuple[int, ...] = ()
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Return (n, classes) float32 for (n, size, size, channels) float32 in 0-255."""
+        try:
+            if batch.shape != self.shape:
+                with quiet_stderr():
+                    self.interpreter.resize_tensor_input(self.input, batch.shape, strict=True)
+                    self.interpreter.allocate_tensors()
+                self.shape = batch.shape
+            self.interpreter.set_tensor(self.input, batch)
+            self.interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(damaged(self.path, error)) from None
+        output: np.ndarray = self.interpreter.get_tensor(self.output)
+        return output

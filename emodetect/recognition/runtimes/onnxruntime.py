@@ -1,0 +1,40 @@
+"""ONNX Runtime, on the CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from emodetect.errors import ModelError
+from emodetect.model_file.artifact import Artifact
+from emodetect.recognition.runtimes.checks import check_agreement, difference_from, unusable
+from emodetect.recognition.runtimes.litert import LiteRTRuntime
+
+
+class OnnxRuntime:
+    """The network written as ONNX, on ONNX Runtime's CPU provider."""
+
+    def __init__(self, artifact: Artifact, *, threads: int) -> None:
+        import onnxruntime
+
+        from emodetect.recognition.runtimes.onnx_graph import INPUT, to_onnx
+
+        self.input = INPUT
+        reference = LiteRTRuntime(artifact, threads=threads)  # refuses hostile networks
+        onnxruntime.disable_telemetry_events()  # which its Windows builds have
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 4  # errors come as exceptions
+        network = to_onnx(artifact)
+        try:
+            self.session = onnxruntime.InferenceSession(
+                network, options, providers=["CPUExecutionProvider"]
+            )
+            difference = difference_from(self, reference, artifact.metadata)
+        except Exception as error:  # its own kinds, of no common base
+            raise ModelError(unusable(artifact.path, "ONNX Runtime", error)) from None
+        check_agreement(difference, artifact.path, "ONNX Runtime")
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Return (n, classes) float32 for (n, size, size, channels) float32 in 0-255."""
+        (output,) = self.session.run(None, {self.input: batch})
+        return np.asarray(output)

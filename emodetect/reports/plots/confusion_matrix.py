@@ -1,0 +1,46 @@
+"""The confusion matrix, as counts and as shares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from emodetect.evaluation.predictions import ImagePredictions
+from emodetect.reports.plots.style import (
+    INK,
+    new_figure,
+    styled,
+)
+
+
+@styled()
+def confusion_matrix(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
+    """Plot the confusion matrix twice: counts, and shares of each true emotion."""
+    names = metrics["emotions"]
+    counts = np.array(metrics["confusion_matrix"])
+    shares = shares_of_truth(metrics)
+    figure = new_figure(2.5 + 1.5 * len(names), 1.8 + 0.7 * len(names))
+    texts = (counts.astype(str), np.char.mod("%.2f", shares))
+    titles = ("images", "share of the true emotion")
+    for axes, text, title in zip(figure.subplots(1, 2), texts, titles, strict=True):
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true")
+        axes.set_title(title)
+        for row in range(len(names)):
+            for column in range(len(names)):
+                color = "white" if shares[row, column] > 0.5 else INK
+                axes.text(column, row, text[row, column], ha="center", va="center", color=color)
+    return figure
+
+
+def shares_of_truth(metrics: dict[str, Any]) -> np.ndarray:
+    """Return the confusion matrix as shares (0-1) of each true emotion; 0 where it is absent."""
+    counts = np.array(metrics["confusion_matrix"])
+    totals = counts.sum(axis=1, keepdims=True)
+    shares: np.ndarray = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    return shares

@@ -1,0 +1,97 @@
+"""Grids of face crops: the contact sheet of a data set, the worst mistakes of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from emodetect.data.dataset import Dataset
+from emodetect.evaluation.predictions import ImagePredictions
+from emodetect.reports.plots.style import (
+    save_png,
+    styled,
+)
+
+# Of a picture of many faces, inches.
+CELL_WIDTH, CELL_HEIGHT, CAPTION, HEADING = 1.25, 1.6, 0.36, 0.3
+
+
+@styled()
+def mistakes(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
+    """Show the wrong answers of highest confidence."""
+    worst = predictions.worst_mistakes()
+    if not len(worst):
+        figure = Figure(figsize=(5, 1.5))
+        figure.text(0.5, 0.5, "no mistakes on these images", ha="center", va="center")
+        return figure
+    names, labels = predictions.emotions, predictions.labels
+    answers = zip(worst, predictions.predicted[worst], predictions.confidence[worst], strict=True)
+    titles = [f"{names[labels[i]]}\n→ {names[best]} {sure:.0%}" for i, best, sure in answers]
+    return _grid(predictions.images[worst], titles, columns=8, title="true → predicted")
+
+
+@styled()
+def contact_sheet(
+    dataset: Dataset,
+    out: Path,
+    *,
+    augment: Callable[[np.ndarray], np.ndarray] | None = None,
+    per_emotion: int = 8,
+    seed: int = 0,
+) -> None:
+    """Show some training images of each emotion, and below each its augmented version."""
+    generator = np.random.default_rng(seed)
+    train = dataset.indices("train") if "train" in dataset.splits else dataset.indices("all")
+    chosen = []
+    for label in range(len(dataset.emotions)):
+        members = train[dataset.labels[train] == label]
+        count = min(per_emotion, len(members))
+        chosen.append(np.sort(generator.choice(members, count, replace=False)))
+    # All in one call, so that no two images are changed alike.
+    changed = augment(dataset.images[np.concatenate(chosen)]) if augment else None
+    cells: list[np.ndarray] = []
+    titles: list[str] = []
+    done = 0
+    for emotion, members in zip(dataset.emotions, chosen, strict=True):
+        kinds = [(dataset.images[members], emotion)]
+        if changed is not None:
+            kinds.append((changed[done : done + len(members)], f"{emotion}, augmented"))
+        done += len(members)
+        for images, title in kinds:
+            missing = per_emotion - len(images)
+            cells += [images, np.full((missing, *images.shape[1:]), 255, np.uint8)]
+            titles += [title] + [""] * (per_emotion - 1)  # a title is wider than an image
+    save_png(_grid(np.concatenate(cells), titles, columns=per_emotion), out)
+
+
+def _grid(images: np.ndarray, titles: Sequence[str], *, columns: int, title: str = "") -> Figure:
+    rows = -(-len(images) // columns)
+    heading = HEADING if title else 0
+    height = CELL_HEIGHT * rows + heading
+    # Placed by hand, because working out a layout for so many takes a second.
+    figure = Figure(figsize=(CELL_WIDTH * columns, height))
+    if title:
+        figure.suptitle(title, fontsize=10)
+    grid = figure.subplots(
+        rows,
+        columns,
+        squeeze=False,
+        gridspec_kw={
+            "left": 0.01,
+            "right": 0.99,
+            "bottom": 0.02 / height,
+            "top": 1 - (heading + CAPTION) / height,
+            "wspace": 0.05,
+            "hspace": CAPTION / (CELL_HEIGHT - CAPTION),
+        },
+    )
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, image, caption in zip(grid.flat, images, titles, strict=False):
+        axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(caption, fontsize=8, loc="left")
+    return figure

@@ -1,0 +1,83 @@
+"""ROC and precision-recall curves, one emotion against the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import (
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
+
+from emodetect.evaluation.predictions import ImagePredictions
+from emodetect.reports.plots.style import (
+    GRID,
+    emotion_color,
+    new_figure,
+    styled,
+)
+
+
+@styled()
+def roc(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
+    """Plot one-vs-rest ROC curves with their areas, for the emotions that the data has."""
+    figure = new_figure(5.4, 4.8)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], "--", color=GRID)
+    for emotion, truth, scores in _one_against_the_rest(predictions):
+        false_positives, true_positives, _ = roc_curve(truth, scores)
+        axes.plot(
+            false_positives,
+            true_positives,
+            color=emotion_color(emotion),
+            label=f"{emotion} (AUC {roc_auc_score(truth, scores):.3f})",
+        )
+    axes.set_xlabel("false positive rate")
+    axes.set_ylabel("true positive rate")
+    _finish_curves(axes, title="ROC")
+    return figure
+
+
+@styled()
+def precision_recall(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
+    """Plot one-vs-rest precision by recall, with average precision, as `roc` does."""
+    figure = new_figure(5.4, 4.8)
+    axes = figure.subplots()
+    for emotion, truth, scores in _one_against_the_rest(predictions):
+        precision, recall, _ = precision_recall_curve(truth, scores)
+        axes.plot(
+            recall,
+            precision,
+            drawstyle="steps-post",
+            color=emotion_color(emotion),
+            label=f"{emotion} (AP {average_precision_score(truth, scores):.3f})",
+        )
+    axes.set_xlabel("recall")
+    axes.set_ylabel("precision")
+    axes.set_ylim(0, 1.02)
+    _finish_curves(axes, title="precision by recall")
+    return figure
+
+
+def _one_against_the_rest(
+    predictions: ImagePredictions,
+) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Return (emotion, whether it is the true one, its probability) where both kinds are there."""
+    found = []
+    for label, emotion in enumerate(predictions.emotions):
+        truth = predictions.labels == label
+        if truth.any() and not truth.all():
+            found.append((emotion, truth, predictions.probabilities[:, label]))
+    return found
+
+
+def _finish_curves(axes: Any, *, title: str) -> None:
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_title(f"{title}, one emotion against the rest")
+    axes.grid()
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best", fontsize=9)  # those of a weak model run elsewhere
