@@ -139,9 +139,9 @@ def _figures(measured: Measured, sources: tuple[str, str]) -> str:
     own, other = (LABEL_SETS[source] for source in sources)
     rows = {
         f"test split, {own}": measured.test,
-        "the same without images that also stand in train": measured.unique,
+        "the same without images that also appear in train": measured.unique,
         "test split, mean of image and mirror image (`--tta flip`)": measured.flipped,
-        f"test split, {other}, emotions but contempt": measured.other,
+        f"test split, {other}, without contempt": measured.other,
     }
     names = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
     return _table(
@@ -170,7 +170,7 @@ def _classes(metrics: Metrics) -> str:
 def _confusion(metrics: Metrics) -> str:
     emotions = metrics["emotions"]
     return _table(
-        ["true \\ named", *emotions],
+        ["true \\ predicted", *emotions],
         [
             [name, *(f"{count:,}" for count in row)]
             for name, row in zip(emotions, metrics["confusion_matrix"], strict=True)
@@ -190,7 +190,7 @@ def _robustness(metrics: Metrics) -> str:
     return _table(
         ["validation images", "accuracy", "points"],
         [
-            ["as they are", _percent(metrics, "accuracy"), ""],
+            ["unchanged", _percent(metrics, "accuracy"), ""],
             *(
                 [name, _percent(row, "accuracy"), f"{row['difference_points']:+.1f}"]
                 for name, row in metrics["robustness"].items()
@@ -220,25 +220,25 @@ def _overview(all_measured: Mapping[str, Measured]) -> str:
             "model",
             "emotions",
             "test images",
-            "accuracy (95 %)",
-            "without those also in train",
-            "balanced",
+            "accuracy (95% interval)",
+            "without images also in train",
+            "balanced accuracy",
             "ECE",
-            "file",
+            "file size",
         ],
         rows,
     )
 
 
 def _percent(metrics: Metrics, name: str) -> str:
-    return f"{metrics[name]:.1%}".replace("%", " %")
+    return f"{metrics[name]:.1%}"
 
 
 def _with_interval(metrics: Metrics, name: str) -> str:
     value = metrics[name]
     low, high = metrics["intervals_95"][name]
     if "accuracy" in name:
-        return f"{value:.1%} ({low:.1%} to {high:.1%})".replace("%", " %")
+        return f"{value:.1%} ({low:.1%} to {high:.1%})"
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
