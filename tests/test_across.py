@@ -19,7 +19,13 @@ from emodetect.config import validate_config
 from emodetect.data.dataset import load_dataset
 from emodetect.data.synthetic import draw_dataset, draw_face, draw_scene
 from emodetect.errors import DataError, EmodetectError
-from emodetect.evaluation.cross_dataset import Cell, NamedModel, Source, evaluate_across, trained_on
+from emodetect.evaluation.cross_dataset import (
+    CrossDatasetResult,
+    DataSource,
+    NamedModel,
+    evaluate_across,
+    trained_on,
+)
 from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.shipped_models import TRAINED_ON, shipped_models
 from emodetect.reports.cross_dataset_files import write_matrix
@@ -82,9 +88,9 @@ def matrix(sets: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result
     return result, out
 
 
-def _cells(out: Path) -> dict[tuple[str, str], Cell]:
+def _cells(out: Path) -> dict[tuple[str, str], CrossDatasetResult]:
     content = json.loads((out / "matrix.json").read_text(encoding="utf-8"))
-    cells = [Cell(**values) for values in content]
+    cells = [CrossDatasetResult(**values) for values in content]
     return {(cell.model, cell.data.partition(":")[0]): cell for cell in cells}
 
 
@@ -119,8 +125,8 @@ def test_a_disk_that_fills_up_takes_no_figures_along(
     def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("emodetect.reports.cross_dataset_files.write_matrix", full)
-    monkeypatch.setattr("emodetect.reports.evaluation_files.write_report", full)
+    monkeypatch.setattr("emodetect.reports.evaluation_report.write_matrix", full)
+    monkeypatch.setattr("emodetect.reports.evaluation_report.write_report", full)
     models = ("--model", "fer2013", "--model", "ferplus") if several else ("--no-explain",)
     data = f"raf_db:{sets / 'RAF-DB'}"
     result = _evaluate(*models, "--data", data, "--out", tmp_path / "out")
@@ -135,7 +141,7 @@ def test_what_a_model_does_not_know_is_left_out_and_counted(matrix: tuple[Result
     reason = "the model does not know contempt"
     assert cells["fer2013", "ckplus"].metrics["left_out"] == {reason: 3}
     assert cells["ferplus", "ckplus"].metrics["left_out"] == {}
-    assert f"left out 3: {reason}" in result.stdout
+    assert f"excluded 3: {reason}" in result.stdout
     assert "9 of 12 images" in result.stdout
     assert "12 of 12 images" in result.stdout
     assert "--classes angry,happy,sad compares them" in result.stdout
@@ -156,7 +162,7 @@ def test_the_mapping_of_the_labels_is_shown(matrix: tuple[Result, Path]) -> None
     ]
     assert ["sadness", "sad", "3", *recall] in lines
     answer = f"{cells['ferplus', 'ckplus'].metrics['per_class']['contempt']['recall']:.3f}"
-    assert ["contempt", "contempt", "3", "left out", answer] in lines
+    assert ["contempt", "contempt", "3", "excluded", answer] in lines
     assert ["-", "fear", "0", "-", "-"] in lines
     assert [line for line in lines if line[:3] == ["1", "surprise", "2"]]
 
@@ -258,7 +264,7 @@ def _model(emotions: tuple[str, ...] = ("happy", "sad"), **values: object) -> Na
 
 def test_a_class_that_one_data_set_lacks_is_no_error(sets: Path) -> None:
     """--classes takes from each data set those it has; one that has none of them is told."""
-    sources = [Source(f"raf_db:{sets / 'RAF-DB'}"), Source(f"ckplus:{sets / 'CK+48'}")]
+    sources = [DataSource(f"raf_db:{sets / 'RAF-DB'}"), DataSource(f"ckplus:{sets / 'CK+48'}")]
     model = _model(("angry", "happy", "neutral"))
     cells = evaluate_across([model], sources, emotions=("anger", "happy"))
     assert [cell.emotions() for cell in cells] == [("happy",), ("angry", "happy")]
@@ -270,13 +276,13 @@ def test_a_model_that_knows_nothing_of_the_data_is_told(sets: Path) -> None:
     """A data set without any emotion of the model is an error that names both."""
     model = NamedModel("it", _Constant(_model(("disgust", "fear")).recognizer.metadata, "fear"))
     with pytest.raises(DataError, match=r"it on ckplus:.*knows only disgust, fear"):
-        evaluate_across([model], [Source(f"ckplus:{sets / 'CK+48'}")])
+        evaluate_across([model], [DataSource(f"ckplus:{sets / 'CK+48'}")])
 
 
 def test_a_fault_of_the_last_data_set_comes_before_the_work(sets: Path) -> None:
     """Nothing is classified where some data set of the matrix cannot be read."""
     model = _model()
-    sources = [Source(f"ckplus:{sets / 'CK+48'}"), Source(f"raf_db:{sets / 'nowhere'}")]
+    sources = [DataSource(f"ckplus:{sets / 'CK+48'}"), DataSource(f"raf_db:{sets / 'nowhere'}")]
     with pytest.raises(DataError, match="nowhere"):
         evaluate_across([model], sources)
     assert model.recognizer.calls == 0
@@ -288,7 +294,7 @@ def test_images_that_were_trained_on_are_left_out_of_each_pair(sets: Path, tmp_p
     copy.parent.mkdir(parents=True)
     shutil.copy(sets / "CK+48" / "happy" / "S001_001_00000001.png", copy)
     name = f"folder:{tmp_path / 'trained'}"
-    sources = [Source(f"ckplus:{sets / 'CK+48'}"), Source(f"raf_db:{sets / 'RAF-DB'}")]
+    sources = [DataSource(f"ckplus:{sets / 'CK+48'}"), DataSource(f"raf_db:{sets / 'RAF-DB'}")]
     cells = evaluate_across([_model()], sources, exclude_duplicates_of=[name])
     assert [cell.metrics["left_out"][f"also in {name}"] for cell in cells] == [1, 0]
     assert cells[0].metrics["images"] == 5
@@ -310,7 +316,7 @@ def test_each_data_set_has_its_own_framing(sets: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def trained(sets: Path, tmp_path: Path) -> tuple[NamedModel, Source, set[str]]:
+def trained(sets: Path, tmp_path: Path) -> tuple[NamedModel, DataSource, set[str]]:
     """A model trained on class folders, these, and the test images that its training took out."""
     draw_dataset(tmp_path / "faces", counts={"": 12}, emotions=("happy", "sad"), seed=5, size=32)
     data = {
@@ -327,11 +333,11 @@ def trained(sets: Path, tmp_path: Path) -> tuple[NamedModel, Source, set[str]]:
         dataset={"fingerprint": dataset.fingerprint},
     )
     test = set(dataset.paths[dataset.indices("test")].tolist())
-    return model, Source(f"folder:{tmp_path / 'faces'}"), test
+    return model, DataSource(f"folder:{tmp_path / 'faces'}"), test
 
 
 def test_a_model_is_not_judged_on_what_it_was_trained_on(
-    trained: tuple[NamedModel, Source, set[str]], tmp_path: Path
+    trained: tuple[NamedModel, DataSource, set[str]], tmp_path: Path
 ) -> None:
     """On its own data, no other, a model is judged on the test images its training kept apart."""
     model, source, test = trained
@@ -339,7 +345,7 @@ def test_a_model_is_not_judged_on_what_it_was_trained_on(
     assert (cell.split, cell.same_data) == ("test", True)
     assert cell.metrics["images"] == len(test) == 6
     draw_dataset(tmp_path / "others", counts={"": 2}, emotions=("happy",), seed=6, size=32)
-    (cell,) = evaluate_across([model], [Source(f"folder:{tmp_path / 'others'}")])
+    (cell,) = evaluate_across([model], [DataSource(f"folder:{tmp_path / 'others'}")])
     assert (cell.split, cell.same_data, cell.metrics["images"]) == ("all", False, 2)
     stranger = NamedModel("other", _model().recognizer)
     (cell,) = evaluate_across([stranger], [source])
@@ -347,7 +353,7 @@ def test_a_model_is_not_judged_on_what_it_was_trained_on(
 
 
 def test_all_images_of_the_own_data_are_marked(
-    trained: tuple[NamedModel, Source, set[str]],
+    trained: tuple[NamedModel, DataSource, set[str]],
 ) -> None:
     """--split all includes training images; the pair is marked as the model's own data."""
     model, source, _ = trained
@@ -356,13 +362,13 @@ def test_all_images_of_the_own_data_are_marked(
 
 
 def test_the_own_data_framed_otherwise_is_refused(
-    trained: tuple[NamedModel, Source, set[str]], tmp_path: Path
+    trained: tuple[NamedModel, DataSource, set[str]], tmp_path: Path
 ) -> None:
     """Framed otherwise, test images cannot be told from those that were trained on."""
     model, source, _ = trained
     draw_dataset(tmp_path / "faces", counts={"": 12}, emotions=("happy", "sad"), seed=5, size=160)
     with pytest.raises(DataError, match=r"trained on this data with faces = 'whole'"):
-        evaluate_across([model], [Source(source.name, "detect")])
+        evaluate_across([model], [DataSource(source.name, "detect")])
 
 
 def test_a_model_from_elsewhere_has_no_known_data() -> None:
@@ -379,13 +385,13 @@ def test_a_manifest_whose_files_have_moved_is_told(tmp_path: Path) -> None:
     """The error counts the missing images, and names the first with the reason."""
     (tmp_path / "faces.csv").write_text("path,label\nhappy/1.png,happy\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"1 of 1 images.*happy/1\.png: no such file\. Were"):
-        evaluate_across([_model()], [Source(f"manifest:{tmp_path / 'faces.csv'}")])
+        evaluate_across([_model()], [DataSource(f"manifest:{tmp_path / 'faces.csv'}")])
 
 
 def test_a_single_image_has_a_matrix_too(tmp_path: Path) -> None:
     """One image of one emotion, and a model that never answers it, give files without a warning."""
     _save(tmp_path / "faces" / "sad" / "a.png", "sad", 1)
-    cells = evaluate_across([_model()], [Source(f"folder:{tmp_path / 'faces'}")])
+    cells = evaluate_across([_model()], [DataSource(f"folder:{tmp_path / 'faces'}")])
     files = write_matrix(cells, tmp_path / "deep" / "out")
     assert all(file.stat().st_size for file in files)
     assert cells[0].metrics["accuracy"] == 0

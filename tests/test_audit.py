@@ -324,12 +324,12 @@ def test_cleaning_is_advised_for_training_images_alone(clean: Path, tmp_path: Pa
     save(clean / "test/happy/blank.png", blank)
     write_audit(look(clean), tmp_path / "out")
     page = (tmp_path / "out" / "audit.html").read_text(encoding="utf-8")
-    assert "All are of val or test, which stay as they are." in page
+    assert "All are in val or test, which are not changed." in page
     assert "drop_flags = [&#34;blank&#34;]" not in page
     save(clean / "train/happy/blank.png", blank)
     write_audit(look(clean), tmp_path / "out", force=True)
     page = (tmp_path / "out" / "audit.html").read_text(encoding="utf-8")
-    assert "to leave out the 1 of them that are training images" in page
+    assert "To exclude the training images among them (1):" in page
     assert "drop_flags = [&#34;blank&#34;]" in page
 
 

@@ -16,7 +16,6 @@ from emodetect.cli import app
 from emodetect.data.dataset import number_crops
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
-from emodetect.evaluation.compared_models import open_entrant
 from emodetect.evaluation.comparison import (
     compare_models,
     holm,
@@ -24,6 +23,7 @@ from emodetect.evaluation.comparison import (
     mcnemar_p,
     only_right,
 )
+from emodetect.evaluation.evaluated_models import load_evaluated_model
 from emodetect.evaluation.predictions import Predictions, write_predictions
 from emodetect.model_file.artifact import read_artifact
 from emodetect.reports.comparison_page import write_comparison
@@ -215,7 +215,7 @@ def test_compare_leaves_a_page_and_figures(reports: tuple[Path, Path], tmp_path:
     page = (out / "compare.html").read_text(encoding="utf-8")
     tags = assert_self_contained(page)
     assert tags.tags.count("img") == row["only_other_right"] + row["only_reference_right"] > 0
-    assert f"{100 * told['models'][1]['figures']['accuracy']:.1f} %" in result.stdout
+    assert f"{100 * told['models'][1]['figures']['accuracy']:.1f}%" in result.stdout
     again = _compare(*reports, "--out", out)
     assert isinstance(again.exception, EmodetectError)
     assert "--force" in str(again.exception)
@@ -229,9 +229,9 @@ def test_compare_goes_without_pictures_where_the_data_moved(
     (tmp_path / "faces").rename(tmp_path / "elsewhere")
     result = _compare(*reports, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.exception
-    assert "without pictures" in result.stderr
+    assert "no pictures" in result.stderr
     page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
-    assert "Without pictures" in assert_self_contained(page).words
+    assert "No pictures" in assert_self_contained(page).words
 
 
 def test_an_emotion_that_one_model_lacks_has_no_empty_row(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_pictures_of_data_that_changed_are_not_shown(
     first.write_bytes(second.read_bytes())
     result = _compare(*reports, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.exception
-    assert "is not what it was" in result.stderr
+    assert "has changed since" in result.stderr
     page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
     assert "img" not in assert_self_contained(page).tags
 
@@ -280,7 +280,7 @@ def test_how_each_was_judged_is_told(reports: tuple[Path, Path], tmp_path: Path)
     page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
     words = assert_self_contained(page).words
     data = f"folder:{tmp_path / 'faces'}, split all"
-    how = f"{data}, test-time augmentation flip, most of it seen in training"
+    how = f"{data}, test-time augmentation flip, mostly training images"
     for told in (how, "was not the same"):
         assert told in words
         assert told in result.output
@@ -324,7 +324,7 @@ def test_damaged_predictions_are_told(
         lines = lines[:-1]
     (report / "predictions.csv").write_text("\n".join(lines) + "\n")
     with pytest.raises(DataError, match="run evaluate again"):
-        open_entrant(report)
+        load_evaluated_model(report)
 
 
 def test_folders_of_something_else_are_told(tmp_path: Path) -> None:

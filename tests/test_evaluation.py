@@ -32,7 +32,7 @@ from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.reports.evaluation_files import write_report
-from emodetect.reports.evaluation_page import JudgedModel
+from emodetect.reports.evaluation_page import ReportedModel
 from emodetect.reports.plots.one_vs_rest import precision_recall
 
 REPORT = {
@@ -80,7 +80,7 @@ def _write_report(predictions: ImagePredictions, metrics: dict, out: Path) -> li
     }
     metadata = Metadata(name="mine", emotions=predictions.emotions, image_size=16, color="gray")
     return write_report(
-        predictions, every, out, judged=JudgedModel(metadata=metadata, run=out, heat="No reason.")
+        predictions, every, out, model=ReportedModel(metadata=metadata, run=out, heat="No reason.")
     )
 
 
@@ -481,7 +481,7 @@ def test_evaluate_leaves_out_what_was_trained_on(
     assert metrics["images"] == 4 * len(metrics["emotions"]) - 2
     assert metrics["per_class"]["happy"]["support"] == 2
     assert metrics["left_out"] == {f"also in {trained}": 2}
-    assert f"left out 2: also in {trained}" in result.stdout
+    assert f"excluded 2: also in {trained}" in result.stdout
 
 
 def test_evaluate_reports_what_it_was_asked_for(
@@ -656,14 +656,14 @@ def test_test_images_that_were_trained_on_are_refused(
     # Named by the user, it is the same data.
     own = SimpleNamespace(metadata=metadata)
     kept = open_task("mine", own, source=f"folder:{faces}")
-    assert kept.told["split"] == "test"
-    assert not kept.told["seen"]
+    assert kept.description["split"] == "test"
+    assert not kept.description["seen"]
     assert len(kept.selection.members) == len(trained.indices("test"))
-    assert not open_task("mine", own).told["seen"]
-    assert not open_task("mine", own, split="val").told["seen"]
+    assert not open_task("mine", own).description["seen"]
+    assert not open_task("mine", own, split="val").description["seen"]
     assert "trained on most of these" not in caplog.text
     for split in ("train", "all"):
         for source in (None, f"folder:{faces}"):
             caplog.clear()
-            assert open_task("mine", own, source=source, split=split).told["seen"]
+            assert open_task("mine", own, source=source, split=split).description["seen"]
             assert "trained on most of these" in caplog.text

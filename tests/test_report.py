@@ -25,7 +25,7 @@ from emodetect.evaluation.metrics.intervals import wilson_interval
 from emodetect.evaluation.predictions import read_predictions, write_predictions
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.metadata import Metadata
-from emodetect.reports.evaluation_page import JudgedModel, write_report_page
+from emodetect.reports.evaluation_page import ReportedModel, write_report_page
 from emodetect.reports.plots.one_vs_rest import precision_recall, roc
 from emodetect.reports.plots.reliability import reliability
 
@@ -107,7 +107,7 @@ def _page(
         metrics,
         out / "report.html",
         figures=figures,
-        judged=JudgedModel(metadata=metadata, run=out, heat=heat),
+        model=ReportedModel(metadata=metadata, run=out, heat=heat),
     )
     return (out / "report.html").read_text(encoding="utf-8")
 
@@ -164,13 +164,13 @@ def test_the_page_is_complete_and_loads_nothing(some: Dataset, tmp_path: Path) -
     """Every section is there, each picture inside the page, and no address of elsewhere."""
     page = _page(_evaluate(some), tmp_path, heat="No heat, for a reason.")
     assert "No heat, for a reason." in page
-    assert "there are no curves" in page
+    assert "No learning curves" in page
     tags = assert_self_contained(page)
     assert [name for name in tags.ids if name in SECTIONS] == list(SECTIONS)
     assert {"roc", "precision_recall", "reliability"} == {
         name.split("-")[0] for name in tags.ids if name.endswith("figure_1")
     }
-    assert "75.0 %" in page
+    assert "75.0%" in page
     assert tags.loaded.count("#emotions") == 1
 
 
@@ -208,7 +208,7 @@ def test_a_class_never_predicted_and_an_absent_one_are_told(tmp_path: Path) -> N
         page = _page(_evaluate(dataset), tmp_path)
     words = assert_self_contained(page).words
     assert page.count("<td>—</td>") == 1
-    assert "Never predicted: happy, sad. Precision then has no value (—)." in words
+    assert "Never predicted: happy, sad. Their precision is undefined (—)." in words
     assert "No images of: sad." in words
     assert "nan" not in words.lower()
 
@@ -220,9 +220,9 @@ def test_a_single_image_has_a_page(answer: int, tmp_path: Path) -> None:
         warnings.simplefilter("error")
         page = _page(_evaluate(_dataset([0], [answer])), tmp_path)
     words = assert_self_contained(page).words
-    assert "Of 1 image no figure here says much" in words
+    assert "Only 1 image: these results are not reliable" in words
     assert "nan" not in words.lower()
-    assert ("There are none on these images." in words) == (answer == 0)
+    assert ("No mistakes on these images." in words) == (answer == 0)
 
 
 def test_heat_maps_stand_beside_the_mistakes(some: Dataset, tmp_path: Path) -> None:
@@ -266,10 +266,10 @@ def test_the_history_of_its_own_run_is_drawn(some: Dataset, tmp_path: Path) -> N
     assert "a good fit &amp; more" in page
     assert_self_contained(page)
     history.write_text("epoch,price\n0,3\n")
-    assert "is no history of a training run" in _page(evaluation, tmp_path)
+    assert "is not a training history" in _page(evaluation, tmp_path)
     record.write_text(json.dumps({**told, "dataset": {"fingerprint": "of another"}}))
     page = _page(evaluation, tmp_path)
-    assert "there are no curves" in page
+    assert "No learning curves" in page
     assert "a good fit" not in page
 
 

@@ -7,7 +7,8 @@ from typing import Literal
 
 import click
 
-from emodetect.cli.options.model import foreign_options
+from emodetect.cli.options.model import PIXEL_RANGES, foreign_options
+from emodetect.cli.options.source import faces_of_each
 
 
 @click.command()
@@ -25,30 +26,30 @@ from emodetect.cli.options.model import foreign_options
     multiple=True,
     help="Labelled images, such as folder:data/fer2013. Repeatable.",
 )
-@click.option("--config", "config_name", metavar="FILE|PRESET", help="The data of this config.")
+@click.option("--config", metavar="FILE|PRESET", help="Use the data of this config.")
 @click.option(
     "--faces",
     type=click.Choice(["whole", "detect"]),
     multiple=True,
-    help="With --data: take each image as one crop, or find its largest face as predict does. "
-    "Once for all data, or once for each, in order. [default: as the model was trained]",
+    help="With --data: use each image as one crop, or detect its largest face as predict does. "
+    "Once for all data, or once for each, in order. [default: as in training]",
 )
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test", "all"]),
-    help="Which images. [default: test, or all where the data has no splits]",
+    help="Which images to use. [default: test, or all if the data has no splits]",
 )
 @click.option("--classes", metavar="A,B,...", help="Use only the images of these emotions.")
 @click.option(
     "--exclude-duplicates-of",
     metavar="SOURCE:PATH",
     multiple=True,
-    help="Leave out images whose crops equal those of its training images. Repeatable.",
+    help="Exclude images whose crops are identical to training images of this data. Repeatable.",
 )
 @click.option(
     "--tta",
     type=click.Choice(["flip"]),
-    help="Test-time augmentation: the mean over each image and its mirror image. [default: none]",
+    help="Test-time augmentation: average each image and its mirror image. [default: none]",
 )
 @click.option(
     "--bootstrap",
@@ -56,37 +57,39 @@ from emodetect.cli.options.model import foreign_options
     type=click.IntRange(100, 100_000),
     default=1000,
     show_default=True,
-    help="95 % intervals of the figures come from so many resamples.",
+    help="Number of resamples for the 95% intervals.",
 )
 @click.option(
     "--robustness",
     is_flag=True,
-    help="Accuracy on altered copies too: framed, lit, blurred or compressed otherwise.",
+    help="Also report the accuracy on corrupted copies: cropped, lit, blurred or compressed "
+    "differently.",
 )
 @click.option(
     "--slice-by",
     metavar="COLUMN",
     multiple=True,
-    help="Tell the results by this column of a manifest too, such as age. Repeatable.",
+    help="Also break results down by this column of a manifest, such as age. Repeatable.",
 )
 @click.option(
     "--no-explain",
     is_flag=True,
-    help="Leave out the heat maps of the worst mistakes, for which TensorFlow is loaded.",
+    help="Omit the heat maps of the worst mistakes, which need TensorFlow.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the report. [default: evaluation-SPLIT beside the model; for a shipped "
-    "model, here; evaluation-across, here, for several models or data sets]",
+    help="Folder for the report. [default: evaluation-SPLIT beside the model; in the current "
+    "folder, evaluation-SPLIT for a shipped model, evaluation-across for several models or data "
+    "sets]",
 )
-@click.option("--force", is_flag=True, help="Write into a report folder that exists.")
+@click.option("--force", is_flag=True, help="Write into a folder that already contains files.")
 def evaluate(
     models: tuple[str, ...],
     labels: str | None,
     pixels: str | None,
     data: tuple[str, ...],
-    config_name: str | None,
+    config: str | None,
     faces: tuple[Literal["whole", "detect"], ...],
     split: str | None,
     classes: str | None,
@@ -99,7 +102,7 @@ def evaluate(
     out: Path | None,
     force: bool,
 ) -> None:
-    """Measure a model on labelled images, and write report.html: what it gets wrong, where, why.
+    """Evaluate a model on labelled images, and write report.html: what it gets wrong, where, why.
 
     \b
     emodetect evaluate --data folder:data/fer2013 --split test
@@ -110,50 +113,34 @@ def evaluate(
     emodetect evaluate --model runs/demo/best_model.keras
     emodetect evaluate --model fer2013 --model ferplus --data raf_db:RAF-DB --data ckplus:CK+
 
-    Several models or data sets give one matrix, trained on by tested on. There, images of emotions
-    that a model does not know are left out and counted, instead of refused.
+    Several models or data sets give a matrix of every model on every data set. There, images of
+    emotions that a model does not know are excluded and counted; otherwise they are an error.
 
-    Without --data and --config the data that the model was trained with is used, split as in
-    training. Labels are matched by name, whatever their order.
+    Without --data and --config, the model is evaluated on the data it was trained on, split as in
+    training. Labels are matched by name, in any order.
     """
-    if data and config_name:
-        raise click.UsageError("Name the data once: --data or --config.")
+    if data and config:
+        raise click.UsageError("give the data once: with --data or with --config.")
     if faces and not data:
-        raise click.UsageError("--faces goes with --data; a config has data.faces.")
-    if len(faces) > 1 and len(faces) != len(data):
-        raise click.UsageError(
-            f"--faces: expected it once, or once for each of {len(data)} --data, got {len(faces)}."
-        )
+        raise click.UsageError("--faces requires --data; a config has data.faces.")
+    if pixels and labels is None:
+        raise click.UsageError("--pixels requires --labels.")
     if len(models) > 1 or len(data) > 1:
         _refuse_for_several(models, data, labels, robustness=robustness, slice_by=slice_by)
-        from emodetect.cli.across import evaluate_matrix
+    from emodetect.cli.evaluation_tables import print_result
+    from emodetect.model_file.shipped_models import DEFAULT_MODEL
+    from emodetect.reports.evaluation_report import EvaluationOptions
+    from emodetect.reports.evaluation_report import evaluate as write_evaluation
 
-        evaluate_matrix(
-            models,
-            labels,
-            pixels,
-            data,
-            faces=faces,
-            split=split,
-            classes=classes,
-            exclude_duplicates_of=exclude_duplicates_of,
-            tta=tta,
-            bootstrap=bootstrap,
-            out=out or Path("evaluation-across"),
-            force=force,
-        )
-        return
-    from emodetect.cli.single import evaluate_one
-
-    evaluate_one(
-        models[0] if models else None,
-        labels,
-        pixels,
-        source=data[0] if data else None,
-        config_name=config_name,
-        faces=faces[0] if faces else None,
+    options = EvaluationOptions(
+        models=models or (DEFAULT_MODEL,),
+        labels=None if labels is None else tuple(labels.split(",")),
+        pixel_range=PIXEL_RANGES[pixels or "0..255"],
+        data=data,
+        config=config,
+        faces=faces_of_each(faces, data) if data else (),
         split=split,
-        classes=classes,
+        emotions=None if classes is None else tuple(classes.split(",")),
         exclude_duplicates_of=exclude_duplicates_of,
         slice_by=slice_by,
         tta=tta,
@@ -163,6 +150,11 @@ def evaluate(
         out=out,
         force=force,
     )
+    report = write_evaluation(options, on_result=print_result)
+    if report.no_heat_maps:
+        click.echo(f"no heat maps: {report.no_heat_maps}", err=True)
+    for file in report.files:
+        click.echo(str(file))
 
 
 def _refuse_for_several(
@@ -174,12 +166,12 @@ def _refuse_for_several(
     slice_by: tuple[str, ...],
 ) -> None:
     if not data:
-        raise click.UsageError("Several models are compared on --data; name at least one.")
+        raise click.UsageError("several models need at least one --data to be evaluated on.")
     for option, values in (("--model", models), ("--data", data)):
         if len(set(values)) < len(values):
-            raise click.UsageError(f"{option}: each may be named once.")
+            raise click.UsageError(f"{option}: expected each value once, got {', '.join(values)}.")
     if labels and len(models) > 1:
-        raise click.UsageError("--labels goes with one model, as it would name all of theirs.")
-    for option, asked in (("--robustness", robustness), ("--slice-by", slice_by)):
-        if asked:
-            raise click.UsageError(f"{option} goes with one model and one --data.")
+        raise click.UsageError("--labels works only with one --model.")
+    for option, given in (("--robustness", robustness), ("--slice-by", slice_by)):
+        if given:
+            raise click.UsageError(f"{option} works only with one --model and one --data.")

@@ -1,4 +1,4 @@
-"""Classifying labelled images with a model."""
+"""Classify labelled images with a model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from emodetect.recognition.runtimes.runtime import MAX_BATCH
 
 Tta = Literal["flip"]  # test-time augmentation
 
-# Above it the sums of a batch are not merely rounded in another order.
+# A larger difference is more than rounding in another order.
 BATCH_TOLERANCE = 1e-4
 
 
@@ -28,7 +28,7 @@ def predict_images(
 ) -> ImagePredictions:
     """Classify the images at the positions `members` of a data set; see `classify` for `tta`.
 
-    Labels are matched by name. Raises DataError for emotions that the model does not know.
+    Labels are matched by name. Raises DataError if the data has emotions unknown to the model.
     """
     labels = labels_among(recognizer.emotions, dataset, members)
     images = dataset.images[members]
@@ -45,14 +45,14 @@ def predict_images(
 def labels_among(emotions: tuple[str, ...], dataset: Dataset, members: np.ndarray) -> np.ndarray:
     """Return the labels of images of a data set as (n,) int64 positions in a model's emotions.
 
-    Raises DataError for emotions that the model does not know.
+    Raises DataError if the data has emotions unknown to the model.
     """
     names = [dataset.emotions[label] for label in dataset.labels[members]]
     unknown = sorted(set(names) - set(emotions))
     if unknown:
         raise DataError(
             f"the data has emotions that the model does not know: {', '.join(unknown)}. It knows "
-            f"{', '.join(emotions)}. Leave them out with --classes."
+            f"{', '.join(emotions)}. Exclude them with --classes."
         )
     position = {emotion: label for label, emotion in enumerate(emotions)}
     return np.array([position[name] for name in names], np.int64)
@@ -65,12 +65,12 @@ def classify(
     tta: Tta | None = None,
     description: str = "classifying",
 ) -> np.ndarray:
-    """Return the probabilities of the emotions of model inputs, with a progress bar.
+    """Return the emotion probabilities of model inputs, showing a progress bar.
 
     Args:
         images: (n, size, size, channels) uint8, at least one.
-        tta: test-time augmentation: "flip" takes the mean of the probabilities of each image and
-            of its mirror image.
+        tta: test-time augmentation: "flip" averages the probabilities of each image and its
+            mirror image.
 
     Returns:
         (n, emotions) float32.
@@ -88,10 +88,10 @@ def classify(
 
 
 def batch_size_difference(recognizer: EmotionRecognizer, images: np.ndarray) -> float:
-    """Return by how much a probability differs at most between one image at a time and a batch.
+    """Return the largest difference of a probability between single images and a batch.
 
-    A model whose batch normalisation was left in training mode answers by the company an image
-    is in; every other is below BATCH_TOLERANCE. Up to 64 images, spread evenly, are tried.
+    It exceeds BATCH_TOLERANCE if batch normalisation was left in training mode, as an image's
+    probabilities then depend on the rest of its batch. Checks up to 64 evenly spread images.
 
     Args:
         images: (n, size, size, channels) uint8, at least one.

@@ -1,6 +1,6 @@
-"""Several models on the same images: whose accuracy is higher, by how much, and by chance or not.
+"""Compare models on the same images: differences, their intervals and significance.
 
-The first model is the reference that each other is compared with.
+The first model is the reference for all others.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from emodetect.evaluation.predictions import Predictions, image_keys
 def match_images(
     names: Sequence[str], entries: Sequence[Predictions], *, common: bool = False
 ) -> tuple[list[Predictions], list[int]]:
-    """Put the answers of several models into the order of the first one's images.
+    """Put the predictions of several models into the order of the first one's images.
 
-    Images are matched by their paths; the crops of one photo by their place among those that the
-    data set has of it, whichever were judged. Where it has others of it, they are not the same.
+    Images are matched by path and, for several crops of one photo, by the number of the crop and
+    of all crops of that photo in the data set.
 
     Args:
-        names: of the models, for errors.
-        common: takes the images that all have, where they do not have the same.
+        names: the names of the models, for errors.
+        common: if the images differ, uses those that all models have.
 
     Returns:
-        the matched answers, and how many images of each model are left out.
+        the matched predictions, and the number of images of each model that are excluded.
 
     Raises:
-        DataError: for models that were not evaluated on the same images, or by other labels.
+        DataError: if the models were evaluated on different images or labels.
     """
     keys = [image_keys(entry) for entry in entries]
     shared = set(keys[0]).intersection(*keys)
     sizes = ", ".join(f"{len(own):,} ({name})" for name, own in zip(names, keys, strict=True))
     if not shared:
         raise DataError(
-            f"no image is common to all: of {sizes} the first are "
+            f"no image is common to all models, got {sizes}; the first are "
             f"{' and '.join(f'{own[0][0]!r} (crop {own[0][1]})' for own in keys)}. Evaluate all "
             "on the same data."
         )
@@ -69,7 +69,7 @@ def match_images(
             raise DataError(
                 f"the true emotions of {len(others):,} images differ between {names[0]} and "
                 f"{name}, such as {entry.paths[first]}: {truth[first]} and "
-                f"{entry.emotions[entry.labels[first]]}. Evaluate all by the same labels."
+                f"{entry.emotions[entry.labels[first]]}. Evaluate all with the same labels."
             )
     return matched, [len(own) - len(order) for own in keys]
 
@@ -77,15 +77,15 @@ def match_images(
 def compare_models(
     names: Sequence[str], entries: Sequence[Predictions], *, resamples: int = RESAMPLES
 ) -> dict[str, Any]:
-    """Compare models on the same images as plain, JSON-ready values.
+    """Return a comparison of models on the same images, as plain, JSON-ready values.
 
     Args:
-        entries: answers on the same images in the same order; see `match_images`.
+        entries: predictions on the same images in the same order; see `match_images`.
 
     Returns:
         "images"; "models", each with its "name", "figures" and their "intervals_95"; and
-        "comparisons", one for each model but the first: see `_compare`. With several comparisons
-        "mcnemar_p" is corrected by Holm 1979, and "holm" true.
+        "comparisons", one for each model but the first: see `_compare`. With several comparisons,
+        "mcnemar_p" is corrected (Holm 1979) and "holm" is true.
     """
     figures = [resampled_figures(entry, resamples=resamples) for entry in entries]
     values = [figures_of(entry) for entry in entries]
@@ -96,7 +96,7 @@ def compare_models(
         differences = {
             key: {
                 "difference": own[key] - values[0][key],
-                # The same images were drawn for both: the bootstrap is paired.
+                # Both models use the same resamples: the bootstrap is paired.
                 "interval_95": percentile_interval(resampled[key] - figures[0][key]),
             }
             for key in own
@@ -124,18 +124,18 @@ def compare_models(
 
 
 def mcnemar_p(only_first: int, only_second: int) -> float:
-    """Return the probability of a split as uneven by chance (McNemar 1947), exact, two-sided.
+    """Return the two-sided p-value of the exact McNemar test (McNemar 1947).
 
     Args:
-        only_first: how many images only the first model names rightly.
-        only_second: how many only the second does.
+        only_first: the number of images that only the first model classifies correctly.
+        only_second: the number that only the second does.
     """
     total = only_first + only_second
     return float(binomtest(only_first, total).pvalue) if total else 1.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number (Holm 1979), in the order given."""
+    """Return p-values corrected for multiple comparisons (Holm 1979), in the order given."""
     corrected, highest = [0.0] * len(p_values), 0.0
     for rank, place in enumerate(np.argsort(p_values, kind="stable")):
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
@@ -144,9 +144,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def only_right(first: Predictions, second: Predictions) -> np.ndarray:
-    """Return the positions of the images that only the first names rightly.
+    """Return the positions of the images that only the first model classifies correctly.
 
-    Those come first of which the second was surest.
+    They are sorted by the confidence of the second, the highest first.
     """
     places = np.flatnonzero((first.predicted == first.labels) & (second.predicted != second.labels))
     return places[np.argsort(-second.confidence[places], kind="stable")]
@@ -156,9 +156,9 @@ def _compare(reference: Predictions, other: Predictions) -> dict[str, Any]:
     """Compare two models image by image.
 
     Returns:
-        how many images both, neither or one alone name rightly; "mcnemar_p"; "recall" of each
-        emotion by both; and "disagreements", [[by the reference, by the other, images]], the
-        most frequent first.
+        the numbers of images that both, neither or only one classifies correctly; "mcnemar_p";
+        "recall" of each emotion for both; and "disagreements", [[predicted by the reference,
+        predicted by the other, images]], the most frequent first.
     """
     right = reference.predicted == reference.labels
     other_right = other.predicted == other.labels
@@ -185,16 +185,16 @@ def _compare(reference: Predictions, other: Predictions) -> dict[str, Any]:
     }
 
 
-def _taken(answers: Predictions, places: np.ndarray) -> Predictions:
+def _taken(entry: Predictions, places: np.ndarray) -> Predictions:
     return replace(
-        answers,
-        labels=answers.labels[places],
-        probabilities=answers.probabilities[places],
-        paths=answers.paths[places],
-        crops=answers.crops[places],
+        entry,
+        labels=entry.labels[places],
+        probabilities=entry.probabilities[places],
+        paths=entry.paths[places],
+        crops=entry.crops[places],
     )
 
 
-def _named(answers: Predictions, positions: np.ndarray) -> np.ndarray:
-    names: np.ndarray = np.array(answers.emotions)[positions]
+def _named(entry: Predictions, positions: np.ndarray) -> np.ndarray:
+    names: np.ndarray = np.array(entry.emotions)[positions]
     return names

@@ -1,4 +1,4 @@
-"""Models on several data sets: trained on this, tested on that."""
+"""Cross-dataset evaluation: every model on every data set."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from emodetect.config import DataConfig
-from emodetect.data.dataset import Dataset
 from emodetect.emotions import canonical_emotion, in_canonical_order
 from emodetect.errors import DataError
 from emodetect.evaluation.classify import Tta
 from emodetect.evaluation.evaluate import evaluate_model
 from emodetect.evaluation.image_selection import Selection, select_images
-from emodetect.evaluation.labelled_data import Faces, load_judged, open_source, source_config
+from emodetect.evaluation.labelled_data import (
+    Faces,
+    LabelledData,
+    load_labelled_data,
+    open_excluded,
+)
 from emodetect.evaluation.metrics.intervals import RESAMPLES
 from emodetect.model_file.shipped_models import TRAINED_ON
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -33,38 +36,35 @@ FIGURES = (
 
 @dataclass(frozen=True)
 class NamedModel:
-    """A model by the name that the user gives it."""
+    """A model and its name or file as the user gave it."""
 
     name: str
     recognizer: EmotionRecognizer
 
 
 @dataclass(frozen=True)
-class Source:
-    """Labelled images, named as SOURCE:PATH, and how their faces are framed.
-
-    `faces` is as in `open_source`.
-    """
+class DataSource:
+    """A data set given as SOURCE:PATH, and how its faces are cropped; see `open_source`."""
 
     name: str
     faces: Faces | None = None
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One model on one data set.
+class CrossDatasetResult:
+    """The result of one model on one data set.
 
     Attributes:
         model: its name.
-        trained_on: the data of its training, as SOURCE:PATH; its name for a shipped model,
-            "unknown" for a foreign one.
-        data: what it is tested on, as SOURCE:PATH.
+        trained_on: its training data as SOURCE:PATH; the common name of that data for a shipped
+            model, "unknown" for a foreign one.
+        data: its test data as SOURCE:PATH.
         split: "train", "val", "test" or "all".
-        faces: how the images were framed, "whole" or "detect".
-        same_data: whether it was trained on this data.
-        label_names: the emotion of each of the data's own labels.
-        available: the number of images of each emotion in the split, before any was left out.
-        metrics: the figures, as `evaluate_model` gives them.
+        faces: how the images were cropped, "whole" or "detect".
+        same_data: whether the model was trained on this data set.
+        label_names: the emotion for each label of the data set.
+        available: the number of images of each emotion in the split, before any were excluded.
+        metrics: see `evaluate_model`.
     """
 
     model: str
@@ -78,50 +78,46 @@ class Cell:
     metrics: dict[str, Any]
 
     def emotions(self) -> tuple[str, ...]:
-        """Return the emotions that the images judged on have, in canonical order."""
+        """Return the emotions of the evaluated images, in canonical order."""
         return in_canonical_order(self.metrics["per_class"])
 
 
 @dataclass(frozen=True)
 class _Task:
     model: NamedModel
-    source: Source
-    config: DataConfig
-    dataset: Dataset
-    same_data: bool
-    split: str
+    source: DataSource
+    loaded: LabelledData
     selection: Selection
 
 
 def evaluate_across(
     models: Sequence[NamedModel],
-    sources: Sequence[Source],
+    sources: Sequence[DataSource],
     *,
     split: str | None = None,
     emotions: Sequence[str] | None = None,
     exclude_duplicates_of: Sequence[str] = (),
     tta: Tta | None = None,
     bootstrap: int = RESAMPLES,
-) -> list[Cell]:
-    """Judge each model on each data set; the cells are in the order of models, then of sources.
+) -> list[CrossDatasetResult]:
+    """Evaluate each model on each data set; results are ordered by model, then by data set.
 
-    Images of emotions that a model does not know are left out and counted. A model is judged on
-    the test split that its training took out, where the data is its own and has none.
+    Images of emotions that a model does not know are excluded and counted.
 
     Args:
-        split: "train", "val", "test" or "all"; test if None, all where the data has no splits.
-        emotions: takes only the images of these, as far as the data has them.
-        exclude_duplicates_of: SOURCE:PATH; images equal to training images there are left out.
-        tta: see `predictions.classify`.
-        bootstrap: how many resamples the 95 % intervals come from.
+        split: see `load_labelled_data`.
+        emotions: uses only the images of these, where a data set has them.
+        exclude_duplicates_of: SOURCE:PATH of data sets whose training images are excluded.
+        tta: see `classify.classify`.
+        bootstrap: the number of resamples for the 95% intervals.
 
     Raises:
-        DataError: for data that cannot be read, or of which no image is left for a model.
+        DataError: if a data set cannot be read, or no image is left for a model.
     """
     wanted = [canonical_emotion(name, where="--classes") for name in emotions] if emotions else None
-    # All of it first, so that the last data set's fault does not come after the first's hour.
+    # Everything is loaded first, so that an error in the last data set shows up at once.
     tasks = [
-        _prepare(model, source, split, wanted, exclude_duplicates_of)
+        _load_task(model, source, split, wanted, exclude_duplicates_of)
         for model in models
         for source in sources
     ]
@@ -129,7 +125,7 @@ def evaluate_across(
 
 
 def trained_on(model: NamedModel) -> str:
-    """Return what a model was trained on; see `Cell`."""
+    """Return what a model was trained on; see `CrossDatasetResult`."""
     if model.name in TRAINED_ON:
         return TRAINED_ON[model.name]
     data = model.recognizer.metadata.config.get("data")
@@ -138,57 +134,55 @@ def trained_on(model: NamedModel) -> str:
     return f"{data['source']}:{data['path']}" if data.get("path") else str(data["source"])
 
 
-def _prepare(
+def _load_task(
     model: NamedModel,
-    source: Source,
+    source: DataSource,
     split: str | None,
     wanted: Sequence[str] | None,
     exclude_duplicates_of: Sequence[str],
 ) -> _Task:
     metadata = model.recognizer.metadata
-    logger.info("%s on %s", model.name, source.name)
-    config = source_config(source.name, metadata, faces=source.faces)
-    dataset, same_data = load_judged(
-        config, metadata, split=split, name=f"{model.name} on {source.name}"
-    )
-    split = split or ("test" if "test" in dataset.splits else "all")
-    excluded = {
-        name: open_source(name, metadata, faces=source.faces, option="--exclude-duplicates-of")
-        for name in exclude_duplicates_of
-    }
+    logger.info("loading %s for %s", source.name, model.name)
+    loaded = load_labelled_data(metadata, source=source.name, faces=source.faces, split=split)
+    excluded = open_excluded(exclude_duplicates_of, metadata, faces=source.faces)
     emotions = None
     if wanted is not None:
-        emotions = [name for name in wanted if name in dataset.emotions]
+        there = loaded.dataset.emotions
+        emotions = [name for name in wanted if name in there]
         if not emotions:
             raise DataError(
                 f"--classes: {source.name} has no images of {', '.join(wanted)}, only of "
-                f"{', '.join(dataset.emotions)}."
+                f"{', '.join(there)}."
             )
     try:
         selection = select_images(
-            dataset, split, emotions=emotions, known=metadata.emotions, trained_on=excluded
+            loaded.dataset,
+            loaded.split,
+            emotions=emotions,
+            known=metadata.emotions,
+            trained_on=excluded,
         )
     except DataError as error:
         raise DataError(f"{model.name} on {source.name}: {error}") from None
-    return _Task(model, source, config, dataset, same_data, split, selection)
+    return _Task(model, source, loaded, selection)
 
 
-def _evaluate(task: _Task, *, tta: Tta | None, bootstrap: int) -> Cell:
+def _evaluate(task: _Task, *, tta: Tta | None, bootstrap: int) -> CrossDatasetResult:
+    loaded, dataset = task.loaded, task.loaded.dataset
     evaluation = evaluate_model(
-        task.model.recognizer, task.dataset, task.selection, tta=tta, bootstrap=bootstrap
+        task.model.recognizer, dataset, task.selection, tta=tta, bootstrap=bootstrap
     )
-    labels = task.dataset.labels[task.dataset.indices(task.split)]
-    return Cell(
+    labels = dataset.labels[dataset.indices(loaded.split)]
+    return CrossDatasetResult(
         model=task.model.name,
         trained_on=trained_on(task.model),
         data=task.source.name,
-        split=task.split,
-        faces=task.config.faces,
-        same_data=task.same_data,
-        label_names=task.dataset.label_names,
+        split=loaded.split,
+        faces=loaded.config.faces,
+        same_data=loaded.same_data,
+        label_names=dataset.label_names,
         available={
-            emotion: int(np.sum(labels == label))
-            for label, emotion in enumerate(task.dataset.emotions)
+            emotion: int(np.sum(labels == label)) for label, emotion in enumerate(dataset.emotions)
         },
         metrics=evaluation.metrics,
     )

@@ -1,6 +1,6 @@
-"""Which part of a face an answer rests on: Grad-CAM (Selvaraju et al. 2017).
+"""Grad-CAM (Selvaraju et al. 2017): heat maps of the regions that support a prediction.
 
-Gradients come from the Keras model inside the artifact, so this loads TensorFlow.
+The gradients come from the Keras model inside the artifact, so this loads TensorFlow.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from emodetect.recognition.recognizer import Face
 from emodetect.recognition.runtimes.keras import KerasRuntime
 from emodetect.recognition.runtimes.runtime import MAX_BATCH
 
-# Of the pictures that --explain writes, pixels a side.
+# Of the pictures that --explain writes, in pixels.
 SIDE = 288
 SCORES_WIDTH = 400
-# The last map of MobileNetV2 at 96 pixels has 3 x 3 cells, and each has seen the whole face: it
-# tells nothing of where a grey patch costs most confidence (correlation -0.01 over 64 faces of
-# FER2013); the last one of 6 x 6 tells something (0.21).
+# The last feature map of MobileNetV2 at 96 pixels has 3 x 3 cells, and each sees the whole face: it
+# does not predict where a grey patch costs most confidence (correlation -0.01 over 64 faces of
+# FER2013); the last map of 6 x 6 cells does to some extent (0.21).
 FEWEST_CELLS = 4
-SMALLEST = 1e-12  # of a probability, so that its logarithm is finite
+SMALLEST = 1e-12  # keeps the logarithm of a probability finite
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class HeatMaps:
 
     Attributes:
         maps: (n, size, size) float32, see `GradCam.explain`.
-        cells: height and width of the map that they come from.
+        cells: height and width of the feature map behind them.
     """
 
     maps: np.ndarray
@@ -46,18 +46,18 @@ class HeatMaps:
 
 
 class GradCam:
-    """Makes heat maps for the answers of an artifact.
+    """Computes heat maps for the predictions of an artifact.
 
-    A heat map is a late map of the network, each channel weighed by the mean gradient of the
-    emotion's score; negative parts are cut off. It tells where in the face what speaks for the
-    emotion lies, as coarsely as that map has cells.
+    A heat map is a late feature map of the network with each channel weighted by the mean gradient
+    of the emotion's score; negative values are cut off. It shows which regions of the face support
+    the emotion, at the resolution of the feature map.
 
     Attributes:
-        cells: height and width of the map: the last of at least 4 cells a side.
+        cells: height and width of the feature map: the last one of at least 4 x 4 cells.
 
     Raises:
-        EmodetectError: where TensorFlow cannot be imported.
-        ModelError: for an artifact that cannot be used, or a network without convolutions.
+        EmodetectError: if TensorFlow cannot be imported.
+        ModelError: if the artifact cannot be used, or the network has no convolutions.
     """
 
     def __init__(self, model: Path) -> None:
@@ -75,15 +75,15 @@ class GradCam:
         self._ends_in_scores = _drop_softmax(self.model)
 
     def explain(self, images: np.ndarray, emotions: np.ndarray) -> np.ndarray:
-        """Return a heat map for each image, for the emotion at each position of the label order.
+        """Return a heat map for each image.
 
         Args:
-            images: (n, size, size, channels) uint8, as `preprocessing.to_input` makes them.
-            emotions: (n,) int64.
+            images: (n, size, size, channels) uint8, as returned by `model_input.to_input`.
+            emotions: (n,) int64, the emotion to explain, as a position in the label order.
 
         Returns:
-            (n, size, size) float32 from 0 to 1, its highest; 0 everywhere where nothing speaks
-            for the emotion.
+            (n, size, size) float32, scaled to a maximum of 1; all 0 if nothing supports the
+            emotion.
         """
         size = self.metadata.image_size
         heat = np.empty((len(images), size, size), np.float32)
@@ -94,9 +94,9 @@ class GradCam:
         return heat
 
     def draw(self, crops: Sequence[np.ndarray], faces: Sequence[Face]) -> Iterator[np.ndarray]:
-        """Yield a picture for each face: the crop, the heat map over it, and the scores.
+        """Yield a picture for each face: the crop, its heat map and the scores.
 
-        The heat is for the most probable emotion.
+        The heat map explains the most probable emotion.
 
         Args:
             crops: (height, width, 3) uint8 BGR each.
@@ -109,13 +109,13 @@ class GradCam:
         best = [max(face.scores, key=face.scores.__getitem__) for face in faces]
         positions = np.array([self.metadata.emotions.index(emotion) for emotion in best])
         for crop, face, heat in zip(crops, faces, self.explain(inputs, positions), strict=True):
-            # Padded as for the model, so that the heat lies where it belongs.
+            # Padded as for the model, so that the heat map lines up.
             shown = cv2.cvtColor(to_input(crop, size=SIDE, color="rgb"), cv2.COLOR_RGB2BGR)
             scores = draw_scores(face, width=SCORES_WIDTH, height=SIDE)
             yield np.hstack([shown, overlay(shown, heat), scores])
 
     def _maps(self, images: np.ndarray, emotions: np.ndarray) -> np.ndarray:
-        """Return (n, height, width) float32 from 0 to 1, of the last map's cells."""
+        """Return (n, height, width) float32 from 0 to 1, a value for each cell of the map."""
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
@@ -132,7 +132,7 @@ class GradCam:
 
 
 def explain_mistakes(model: Path, predictions: ImagePredictions) -> HeatMaps:
-    """Explain the worst mistakes' predicted emotions; raises what `GradCam` does."""
+    """Explain the predictions of the worst mistakes; raises as `GradCam` does."""
     explainer = GradCam(model)
     worst = predictions.worst_mistakes()
     maps = explainer.explain(predictions.images[worst], predictions.predicted[worst])
@@ -140,43 +140,43 @@ def explain_mistakes(model: Path, predictions: ImagePredictions) -> HeatMaps:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Lay a heat map over an image: yellow where it is high, violet where it is low.
+    """Draw a heat map over an image: yellow is high, violet is low.
 
     Args:
         image: (height, width, 3) uint8 BGR.
-        heat: (size, size) float32 from 0 to 1, of the whole image.
+        heat: (size, size) float32 from 0 to 1, for the whole image.
 
     Returns:
         (height, width, 3) uint8 BGR.
     """
     height, width = image.shape[:2]
     wide = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
-    # Viridis keeps its order in grey and for colour-blind eyes.
+    # Viridis works in greyscale and for colour-blind readers.
     colors = cv2.applyColorMap((255 * wide).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
     gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     return cv2.addWeighted(gray, 0.5, colors, 0.5, 0)
 
 
 def _last_map(model: Any, path: Path) -> Any:
-    """Return the last layer that gives a map of enough cells; else the last that gives any."""
+    """Return the last layer whose map has enough cells; else the last with a map."""
     any_map, fine_map, convolved = None, None, False
     for layer in _layers(model):
         convolved = convolved or hasattr(layer, "kernel_size")
         shape = getattr(layer.output, "shape", ())
-        # Padding moves the cells away from what they have seen.
+        # Padding shifts the cells against the image.
         if convolved and len(shape) == 4 and type(layer).__name__ != "ZeroPadding2D":
             any_map = layer
             fine_map = layer if min(shape[1:3]) >= FEWEST_CELLS else fine_map
     if any_map is None:
         raise ModelError(
-            f"{path}: expected a network with convolutions, whose maps Grad-CAM shows; this one "
+            f"{path}: expected a network with convolutions, which Grad-CAM needs; this one "
             "has none."
         )
     return fine_map or any_map
 
 
 def _layers(model: Any) -> Iterator[Any]:
-    """Yield a model's layers in order, those of a model inside it in its place."""
+    """Yield a model's layers in order, with nested models expanded."""
     for layer in model.layers:
         if hasattr(layer, "layers"):
             yield from _layers(layer)
@@ -185,10 +185,9 @@ def _layers(model: Any) -> Iterator[Any]:
 
 
 def _run(model: Any, layer: Any, inputs: np.ndarray) -> tuple[Any, Any]:
-    """Return what a layer gives on the way, and the answers, both on the running tape.
+    """Return a layer's output and the model's output, both on the running tape.
 
-    A model of the layer's output and the answers would have to be taken apart and put together
-    again where the layer lies in a model inside the model.
+    Building a model with both outputs would mean rebuilding it if the layer is in a nested model.
     """
     seen = []
     call = layer.call
@@ -199,16 +198,16 @@ def _run(model: Any, layer: Any, inputs: np.ndarray) -> tuple[Any, Any]:
 
     layer.call = noted
     try:
-        answers = model(inputs, training=False)
+        outputs = model(inputs, training=False)
     finally:
         layer.call = call
-    return seen[-1], answers
+    return seen[-1], outputs
 
 
 def _drop_softmax(model: Any) -> bool:
-    """Let a model answer with its scores before the softmax; False where that is not its end.
+    """Make a model return its logits; return False if it does not end in a softmax.
 
-    The softmax of a sure answer hardly changes with the scores, so its gradients vanish.
+    The softmax saturates on confident predictions, so its gradients vanish.
     """
     *_, last = _layers(model)
     if getattr(getattr(last, "activation", None), "__name__", "") == "softmax":

@@ -1,4 +1,4 @@
-"""Which images of a data set a model is judged on."""
+"""Select the images of a data set that a model is evaluated on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Selection:
 
     Attributes:
         members: (n,) int64, their positions in the data set, in its order.
-        left_out: how many others were left out on purpose, by reason.
+        left_out: the number of images excluded on purpose, by reason.
     """
 
     members: np.ndarray
@@ -37,15 +37,15 @@ def select_images(
     """Select the images of a split ("train", "val", "test" or "all"), or some of them.
 
     Args:
-        emotions: takes only the images of these, by any of their names.
-        known: the model's emotions; images of others are left out.
-        trained_on: data sets by the names that users know them by. Images whose pixels, at the
-            model's input size, equal those of a training image there are left out. Training
-            images are all that are not in a test split.
+        emotions: selects only images of these, by any of their names.
+        known: the emotions that the model knows; images of others are excluded.
+        trained_on: data sets by the names to report. Images with the same pixels, at the model's
+            input size, as a training image there are excluded. Every image outside a test split
+            counts as a training image.
 
     Raises:
-        DataError: for a split without images, emotions that the data does not have, a data set
-            without training images, and where no image is left.
+        DataError: if the split has no images, the data lacks one of the emotions, a data set in
+            `trained_on` has no training images, or no image is left.
     """
     members = dataset.indices(split)
     left_out = dict(dataset.left_out)
@@ -59,10 +59,10 @@ def select_images(
         raise DataError(
             f"expected images in the split {split!r}; this data has "
             f"the splits {', '.join(there) or '(none)'} and the emotions "
-            f"{', '.join(dataset.emotions)}. Use --split all for every image."
+            f"{', '.join(dataset.emotions)}. Use --split all to use every image."
         )
     if known is not None:
-        members = _leave_out_unknown(dataset, members, known, left_out)
+        members = _exclude_unknown(dataset, members, known, left_out)
     for name, other in (trained_on or {}).items():
         trained = set(_digests(other, _training_members(other, name)))
         seen = np.array([digest in trained for digest in _digests(dataset, members)])
@@ -76,7 +76,7 @@ def select_images(
     return Selection(members, left_out)
 
 
-def _leave_out_unknown(
+def _exclude_unknown(
     dataset: Dataset, members: np.ndarray, known: Sequence[str], left_out: dict[str, int]
 ) -> np.ndarray:
     for label, emotion in enumerate(dataset.emotions):
@@ -95,7 +95,7 @@ def _leave_out_unknown(
 def _labels(dataset: Dataset, emotions: Sequence[str]) -> list[int]:
     wanted = [canonical_emotion(name, where="--classes") for name in emotions]
     if len(set(wanted)) != len(wanted):
-        raise DataError("--classes: each emotion may be named once.")
+        raise DataError(f"--classes: expected each emotion once, got {','.join(emotions)}.")
     if absent := [name for name in wanted if name not in dataset.emotions]:
         raise DataError(
             f"--classes: the data has no images of {', '.join(absent)}, only of "
@@ -109,13 +109,13 @@ def _training_members(dataset: Dataset, name: str) -> np.ndarray:
     if not len(members):
         raise DataError(
             f"--exclude-duplicates-of {name}: expected training images, found only a test split. "
-            "Name the data that the model was trained on."
+            "Give the data that the model was trained on."
         )
     return members
 
 
 def _digests(dataset: Dataset, members: np.ndarray) -> list[bytes]:
-    # One by one, because all the images together may not fit into memory.
+    # One by one, because the images may not fit into memory together.
     return [
         hashlib.blake2b(dataset.images[int(member)].tobytes(), digest_size=16).digest()
         for member in members

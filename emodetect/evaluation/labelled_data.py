@@ -1,7 +1,9 @@
-"""The data that a model is to be evaluated on, by the name a user gives it."""
+"""The labelled images that a model is evaluated on."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +11,7 @@ from emodetect.config import (
     SOURCES_OF_KEY,
     DataConfig,
     ExperimentConfig,
+    load_config,
     validate_config,
     validate_data,
 )
@@ -19,11 +22,80 @@ from emodetect.model_file.metadata import Metadata
 
 Faces = Literal["whole", "detect"]
 
-OWN_DATA = "the model's own"  # how reports name the data that a model was trained with
-# Those that may hold whole photos, so that how their faces are framed is as in training.
+OWN_DATA = "the model's own"  # in metrics.json: the data that the model was trained on
+# May hold whole photos, whose faces are then framed as in training.
 SOURCES_OF_PHOTOS = ("folder", "manifest", "raf_db", "affectnet", "ckplus")
-# What the names of labels mean, and where the votes are, is as in training.
+# Keys of the training config that also hold for new data of the same source.
 INHERITED = ("label_names", "votes", "public_test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledData:
+    """A data set to evaluate a model on.
+
+    Attributes:
+        config: what the data set was loaded with.
+        split: the images to use: "train", "val", "test" or "all".
+        same_data: whether the model was trained on this data set.
+    """
+
+    dataset: Dataset
+    config: DataConfig
+    split: str
+    same_data: bool
+
+
+def load_labelled_data(
+    metadata: Metadata,
+    *,
+    source: str | None = None,
+    config_name: str | None = None,
+    faces: Faces | None = None,
+    split: str | None = None,
+    slice_by: tuple[str, ...] = (),
+) -> LabelledData:
+    """Load the data set to evaluate a model on.
+
+    If the model was trained on the data and the data has no test split of its own, the split made
+    in training is used, unless `split` is "all".
+
+    Args:
+        source: SOURCE:PATH. If None, the data of `config_name`, a file or preset; if that is None
+            too, the data that the model was trained on.
+        faces: for a source; see `open_source`.
+        split: "train", "val", "test" or "all". If None, test, or all if the data has no splits.
+        slice_by: columns of a manifest to load as well.
+
+    Raises:
+        DataError: if the data cannot be read, or its test images cannot be told apart from the
+            images the model was trained on.
+        ConfigError: if the config is not valid.
+    """
+    if source:
+        config = source_config(source, metadata, faces=faces, slice_by=slice_by)
+        dataset = load_for_evaluation(config)
+        same_data = was_trained_on(config, metadata)
+        if same_data and split != "all" and "test" not in dataset.splits:
+            dataset = _split_as_in_training(source, config, metadata, slice_by=slice_by)
+    else:
+        experiment = load_config(config_name) if config_name else training_config(metadata)
+        config = experiment.data
+        dataset = open_training_data(experiment, metadata, slice_by=slice_by)
+        same_data = was_trained_on(config, metadata)
+    return LabelledData(
+        dataset=dataset,
+        config=config,
+        split=split or ("test" if "test" in dataset.splits else "all"),
+        same_data=same_data,
+    )
+
+
+def open_excluded(
+    sources: Sequence[str], metadata: Metadata, *, faces: Faces | None = None
+) -> dict[str, Dataset]:
+    """Load the data sets whose training images are to be excluded, by name; see `open_source`."""
+    option = "--exclude-duplicates-of"
+    return {name: open_source(name, metadata, faces=faces, option=option) for name in sources}
 
 
 def open_source(
@@ -34,18 +106,18 @@ def open_source(
     slice_by: tuple[str, ...] = (),
     option: str = "--data",
 ) -> Dataset:
-    """Load labelled images named as SOURCE:PATH, such as "folder:data/fer2013".
+    """Load labelled images given as SOURCE:PATH, such as "folder:data/fer2013".
 
-    They have the splits that the source itself has, and the size and colour of the model's input.
+    The images keep the splits of the source, and get the size and colour of the model's input.
 
     Args:
-        faces: "whole" takes each image as one crop, "detect" its largest face, framed as
-            `predict` does; as the model was trained if None.
-        slice_by: columns of a manifest whose values the data set is to hold.
-        option: what errors call the option that named the source.
+        faces: "whole" uses each image as one crop, "detect" crops its largest face as `predict`
+            does. If None, as in training.
+        slice_by: columns of a manifest to load as well.
+        option: the option to name in errors.
 
     Raises:
-        DataError: for a name of another form, or data that cannot be read.
+        DataError: if `source` has another form, or the data cannot be read.
     """
     return load_for_evaluation(
         source_config(source, metadata, faces=faces, slice_by=slice_by, option=option)
@@ -60,7 +132,7 @@ def source_config(
     slice_by: tuple[str, ...] = (),
     option: str = "--data",
 ) -> DataConfig:
-    """Return the config by which `open_source` loads. Raises as that does."""
+    """Return the config that `open_source` loads; takes and raises the same."""
     kind, path = split_source(source, option=option)
     values: dict[str, Any] = {
         "source": kind,
@@ -89,11 +161,11 @@ def open_training_data(
     """Load the data of a training config, split as in training.
 
     Args:
-        slice_by: columns of a manifest whose values the data set is to hold beside those of the
-            config.
+        slice_by: columns of a manifest to load as well as those of the config.
 
-    Raises DataError where the model was trained on this data, a split of it was drawn by the
-    seed, and data or seed are no longer the same: some of its images were then trained on.
+    Raises:
+        DataError: if the model was trained on this data with a randomly drawn test split, and the
+            data or the seed has changed since: the new split would contain training images.
     """
     of_model = {
         "image_size": metadata.image_size,
@@ -103,32 +175,31 @@ def open_training_data(
     }
     if slice_by and config.data.source not in SOURCES_OF_KEY["slice_by"]:
         raise DataError(
-            f"--slice-by: expected a manifest, which has columns; the data is of the source "
-            f"{config.data.source}."
+            f"--slice-by: expected a manifest with columns, got the source {config.data.source}."
         )
     dataset = load_dataset(config.data.model_copy(update=of_model), seed=config.seed)
     changed = dataset.fingerprint != metadata.dataset.get("fingerprint")
-    if "test" in dataset.carved and changed and is_training_data(config.data, metadata):
+    if "test" in dataset.carved and changed and was_trained_on(config.data, metadata):
         raise DataError(
-            f"{config.data.path}: data or seed have changed since the model was trained, so that "
-            "its test images cannot be told from those it was trained on. Evaluate it on images "
-            "kept apart: --data folder:PATH --split all."
+            f"{config.data.path}: the data or the seed have changed since the model was trained, "
+            "so its test images can no longer be told apart from its training images. Evaluate it "
+            "on held-out images: --data folder:PATH --split all."
         )
     return dataset
 
 
 def training_config(metadata: Metadata) -> ExperimentConfig:
-    """Return the config that a model was trained with, as it carries it."""
+    """Return the training config stored in a model. Raises ConfigError if there is none."""
     if not metadata.config:
         raise ConfigError(
-            f"{metadata.name}: the model carries no training config; name the data with "
+            f"{metadata.name}: the model contains no training config; give the data with "
             "--data SOURCE:PATH or --config FILE."
         )
     return validate_config(metadata.config, origin=metadata.name)
 
 
-def is_training_data(config: DataConfig, metadata: Metadata) -> bool:
-    """Tell whether a model was trained on the data of a config, however its path is written."""
+def was_trained_on(config: DataConfig, metadata: Metadata) -> bool:
+    """Return whether a model was trained on the data of a config, however its path is written."""
     data = metadata.config.get("data", {})
     path = data.get("path")
     return bool(
@@ -138,40 +209,14 @@ def is_training_data(config: DataConfig, metadata: Metadata) -> bool:
     )
 
 
-def load_judged(
-    config: DataConfig,
-    metadata: Metadata,
-    *,
-    split: str | None,
-    name: str,
-    slice_by: tuple[str, ...] = (),
-) -> tuple[Dataset, bool]:
-    """Load the data of `source_config`, and tell whether a model was trained on it.
-
-    A data set of the model's own without a test split has the one that its training took out,
-    unless `split` is "all".
-
-    Args:
-        name: what errors call the data.
-
-    Raises DataError for data that cannot be read, and where the test images cannot be told from
-    those the model was trained on.
-    """
-    dataset = load_for_evaluation(config)
-    same_data = is_training_data(config, metadata)
-    if same_data and split != "all" and "test" not in dataset.splits:
-        dataset = _split_as_in_training(name, config, metadata, slice_by=slice_by)
-    return dataset, same_data
-
-
 def _split_as_in_training(
-    name: str, config: DataConfig, metadata: Metadata, *, slice_by: tuple[str, ...]
+    source: str, config: DataConfig, metadata: Metadata, *, slice_by: tuple[str, ...]
 ) -> Dataset:
     training = training_config(metadata)
     if training.data.faces != config.faces:
         raise DataError(
-            f"{name}: the model was trained on this data with faces = '{training.data.faces}', "
-            "and only so framed its test images can be told from those it was trained on; leave "
-            "--faces out for this data."
+            f"{source}: {metadata.name} was trained on this data with faces = "
+            f"'{training.data.faces}', and with other crops its test images cannot be told apart "
+            "from its training images; omit --faces for this data."
         )
     return open_training_data(training, metadata, slice_by=slice_by)

@@ -1,4 +1,4 @@
-"""A model's answers on labelled images, in memory and in a file."""
+"""A model's predictions on labelled images, in memory and in a file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ COLUMNS = ["path", "crop", "true", "predicted"]
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """A model's answers on labelled images.
+    """A model's predictions on labelled images.
 
     Attributes:
         emotions: the model's label order.
-        labels: (n,) int64, the true positions in `emotions`.
+        labels: (n,) int64, the true emotions as positions in `emotions`.
         probabilities: (n, emotions) float32.
         paths: (n,) str.
-        crops: (n,) str, which of the crops that the data set has of the path; see `Dataset.crops`.
+        crops: (n,) str, which crop of the file it is; see `Dataset.crops`.
     """
 
     emotions: tuple[str, ...]
@@ -37,7 +37,7 @@ class Predictions:
 
     @property
     def predicted(self) -> np.ndarray:
-        """(n,) int64, the most probable position of each image."""
+        """(n,) int64, the most probable emotion of each image, as a position in `emotions`."""
         best: np.ndarray = np.argmax(self.probabilities, axis=1)
         return best
 
@@ -48,15 +48,15 @@ class Predictions:
         return highest
 
     def worst_mistakes(self, count: int = 24) -> np.ndarray:
-        """Return (at most count,) int64, the positions of the wrong answers, the surest first."""
+        """Return (at most count,) int64, the positions of the most confident mistakes."""
         wrong = np.flatnonzero(self.predicted != self.labels)
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")][:count]
 
 
 def image_keys(images: Predictions | Dataset) -> list[tuple[str, str]]:
-    """Return what tells each image from the others of its data set: its path and crop.
+    """Return the path and crop of each image, which together are unique in a data set.
 
-    They are the same whichever model is judged, and whatever is left out.
+    They depend neither on the model nor on which images are selected.
     """
     return [
         (printable(path), crop)
@@ -64,55 +64,59 @@ def image_keys(images: Predictions | Dataset) -> list[tuple[str, str]]:
     ]
 
 
-def write_predictions(answers: Predictions, path: Path) -> None:
-    """Write a row for each image: its path and crop, its emotions, all probabilities."""
-    names = answers.emotions
+def write_predictions(predictions: Predictions, path: Path) -> None:
+    """Write a row for each image: path, crop, true and predicted emotion, all probabilities."""
+    names = predictions.emotions
     rows = zip(
-        image_keys(answers), answers.labels, answers.predicted, answers.probabilities, strict=True
+        image_keys(predictions),
+        predictions.labels,
+        predictions.predicted,
+        predictions.probabilities,
+        strict=True,
     )
     try:
         with path.open("w", newline="", encoding="utf-8") as file:
             file.write(csv_line([*COLUMNS, *names]) + "\n")
-            for (image, crop), label, answer, probabilities in rows:
-                # Nine digits hold any float32.
-                row = [image, crop, names[label], names[answer]]
+            for (image, crop), label, best, probabilities in rows:
+                # Nine digits represent any float32 exactly.
+                row = [image, crop, names[label], names[best]]
                 file.write(csv_line([*row, *(f"{value:.9g}" for value in probabilities)]) + "\n")
     except OSError as error:
         raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read what `write_predictions` wrote. Raises DataError for a file of another kind."""
+    """Read a file of `write_predictions`. Raises DataError if it is not one."""
     with open_csv(path) as file:
         rows = list(csv.reader(file))
     emotions = tuple(rows[0][len(COLUMNS) :]) if rows else ()
     known = len(emotions) > 1 and set(emotions) <= set(EMOTIONS)
     if not known or rows[0][: len(COLUMNS)] != COLUMNS:
-        raise DataError(f"{path}: expected predictions of evaluate; run evaluate again.")
+        raise DataError(f"{path}: expected a predictions file of evaluate; run evaluate again.")
     try:
         columns = list(zip(*rows[1:], strict=True))
-        answers = Predictions(
+        predictions = Predictions(
             emotions=emotions,
             labels=np.array([emotions.index(name) for name in columns[2]]),
             probabilities=np.array(columns[len(COLUMNS) :], np.float32).T,
             paths=np.array(columns[0], object),
             crops=np.array(columns[1], object),
         )
-        if len(set(image_keys(answers))) < len(answers.labels):
+        if len(set(image_keys(predictions))) < len(predictions.labels):
             raise ValueError
-        # Not "< 0 or > 1", which NaN is not.
-        if not ((answers.probabilities >= 0) & (answers.probabilities <= 1)).all():
+        # Not "< 0 or > 1", which is false for NaN.
+        if not ((predictions.probabilities >= 0) & (predictions.probabilities <= 1)).all():
             raise ValueError
-        return answers
+        return predictions
     except (ValueError, IndexError):
         raise DataError(
-            f"{path}: holds no images, or rows that evaluate did not write; run evaluate again."
+            f"{path}: contains no images or damaged rows; run evaluate again."
         ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePredictions(Predictions):
-    """A model's answers, and what it saw.
+    """A model's predictions, with its inputs.
 
     Attributes:
         images: (n, size, size, channels) uint8.

@@ -1,1 +1,1 @@
-"""The files and pages that an evaluation, a comparison or an audit leaves behind."""
+"""Reports of evaluations, comparisons and audits: files, HTML pages and plots."""

@@ -1,4 +1,4 @@
-"""The page that puts models side by side."""
+"""The page and the figures of a comparison of models."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from emodetect.emotions import in_canonical_order
 from emodetect.evaluation.comparison import only_right
 from emodetect.evaluation.predictions import Predictions, image_keys
 from emodetect.machine.output_folder import make_output_folder
-from emodetect.reports.evaluation_page import percent, shown
-from emodetect.reports.html import write_page
+from emodetect.reports.html import thumbnail, write_page
+from emodetect.reports.number_format import p_value, percent, points
 from emodetect.reports.plots.style import emotion_color
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-FACES = 12  # of each comparison, where only the one is right and where only the other is
+FACES = 12  # shown of the images that only one of two models classifies correctly
 FIGURES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -30,13 +30,12 @@ FIGURES = {
 def write_comparison(
     comparison: dict[str, Any], entries: Sequence[Predictions], out: Path, *, images: Dataset | str
 ) -> list[Path]:
-    """Write the page and the figures into a folder; return the files, the page first.
+    """Write the page and the figures to a folder; return the files, the page first.
 
     Args:
-        comparison: of `compare_models`, with how many images are "left_out" of each model, the
-            "settings" in which each was judged, and what was "changed" between, in words.
-        entries: the matched answers that it compares.
-        images: the data, for its images; or why they cannot be shown, a sentence.
+        comparison: see `ComparisonReport`.
+        entries: the matched predictions that it compares.
+        images: the data, to show its images; or a sentence that says why they cannot be shown.
     """
     make_output_folder(out)
     page, numbers = out / "compare.html", out / "compare.json"
@@ -44,7 +43,7 @@ def write_comparison(
     write_page(
         "compare.html",
         page,
-        title=f"{len(entries)} models on the same {comparison['images']:,} images",
+        title=f"{len(entries)} models compared on {comparison['images']:,} images",
         comparison=comparison,
         date=f"{datetime.now():%Y-%m-%d %H:%M}",
         letters=LETTERS,
@@ -63,20 +62,10 @@ def write_comparison(
                 LETTERS[1:], comparison["comparisons"], entries[1:], strict=False
             )
         ],
-        no_images=images if isinstance(images, str) else "",
+        no_pictures=images if isinstance(images, str) else "",
     )
     numbers.write_text(json.dumps(comparison, indent=1), encoding="utf-8")
     return [page, numbers]
-
-
-def p_text(p: float) -> str:
-    """Return a p-value as it is printed."""
-    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
-
-
-def points(share: float) -> str:
-    """Return a difference of shares in percentage points, such as "+1.2"."""
-    return f"{100 * share:+.1f}"
 
 
 def _row(comparison: dict[str, Any], number: int) -> dict[str, Any]:
@@ -84,7 +73,7 @@ def _row(comparison: dict[str, Any], number: int) -> dict[str, Any]:
     row: dict[str, Any] = {"name": model["name"], "letter": LETTERS[number], "cells": []}
     row["setting"] = comparison["settings"][number]
     versus = comparison["comparisons"][number - 1] if number else None
-    row["p"] = p_text(versus["mcnemar_p"]) if versus else ""
+    row["p"] = p_value(versus["mcnemar_p"]) if versus else ""
     row["won"] = versus["only_other_right"] if versus else None
     row["lost"] = versus["only_reference_right"] if versus else None
     for key in FIGURES:
@@ -123,10 +112,10 @@ def _recalls(comparison: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _matrix(disagreements: list[list[Any]]) -> dict[str, Any]:
-    """Return a "matrix", and its "columns".
+    """Return the "matrix" of disagreements and its "columns".
 
-    It has a row for each answer of the reference and a column for each of the other, if there they
-    disagree: one may know emotions that the other does not. A cell has its count and shade, 0-1.
+    It has a row for each emotion that the reference predicts where they disagree, and a column for
+    each that the other predicts. A cell has a count and a shade from 0 to 1.
     """
     counts = {(first, second): count for first, second, count in disagreements}
     columns = in_canonical_order(second for _, second in counts)
@@ -144,7 +133,7 @@ def _matrix(disagreements: list[list[Any]]) -> dict[str, Any]:
 def _faces(
     winner: Predictions, loser: Predictions, images: Dataset | str
 ) -> Iterator[dict[str, Any]]:
-    """Yield the images that only the winner names rightly, with their pixels."""
+    """Yield images that only the winner classifies correctly, with their pixels."""
     if isinstance(images, str):
         return
     position = {key: place for place, key in enumerate(image_keys(images))}
@@ -154,10 +143,10 @@ def _faces(
         if found is None:
             continue
         yield {
-            "image": shown(images.images[found]),
+            "image": thumbnail(images.images[found]),
             "path": winner.paths[place],
             "name": winner.paths[place].rpartition("/")[2],
             "true": winner.emotions[winner.labels[place]],
-            "said": loser.emotions[int(loser.probabilities[place].argmax())],
+            "predicted": loser.emotions[int(loser.probabilities[place].argmax())],
             "confidence": f"{loser.probabilities[place].max():.0%}",
         }

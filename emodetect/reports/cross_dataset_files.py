@@ -1,4 +1,4 @@
-"""The files of a cross-dataset evaluation: table, figures and heat map."""
+"""The files of a cross-dataset evaluation: all figures, a table and a picture."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from emodetect.evaluation.cross_dataset import FIGURES, Cell
+from emodetect.evaluation.cross_dataset import FIGURES, CrossDatasetResult
 from emodetect.machine.output_folder import make_output_folder
+from emodetect.reports.number_format import percent
 from emodetect.reports.plots.style import INK, new_figure, save_png, styled
 
 
-def write_matrix(cells: Sequence[Cell], out: Path) -> list[Path]:
-    """Write all figures, a table of the chief ones and its picture into `out`; return the files."""
+def write_matrix(cells: Sequence[CrossDatasetResult], out: Path) -> list[Path]:
+    """Write matrix.json, matrix.csv and matrix.png to `out`; return the files."""
     make_output_folder(out)
     files = [out / name for name in ("matrix.json", "matrix.csv", "matrix.png")]
     content = json.dumps([asdict(cell) for cell in cells], indent=1)
@@ -26,7 +27,7 @@ def write_matrix(cells: Sequence[Cell], out: Path) -> list[Path]:
     return files
 
 
-def _write_table(cells: Sequence[Cell], path: Path) -> None:
+def _write_table(cells: Sequence[CrossDatasetResult], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(
@@ -47,8 +48,8 @@ def _write_table(cells: Sequence[Cell], path: Path) -> None:
 
 
 @styled()
-def _plot(cells: Sequence[Cell], out: Path) -> None:
-    """Draw the balanced accuracy as colour, with the chief figures of each cell."""
+def _plot(cells: Sequence[CrossDatasetResult], out: Path) -> None:
+    """Draw the matrix, coloured by balanced accuracy, with the main metrics in each cell."""
     models = list(dict.fromkeys(cell.model for cell in cells))
     sources = list(dict.fromkeys(cell.data for cell in cells))
     shares = np.array([cell.metrics["balanced_accuracy"] for cell in cells])
@@ -61,25 +62,27 @@ def _plot(cells: Sequence[Cell], out: Path) -> None:
     axes.set_xticks(range(len(sources)), [_shortened(name) for name in sources], fontsize=8)
     axes.set_yticks(range(len(models)), list(rows.values()), fontsize=8)
     axes.set_xlabel("tested on")
-    axes.set_ylabel("model, trained on")
-    axes.set_title("balanced accuracy (colour)", fontsize=10)
+    axes.set_ylabel("model and its training data")
+    axes.set_title("colour: balanced accuracy", fontsize=10)
     for number, cell in enumerate(cells):
         row, column = divmod(number, len(sources))
         metrics = cell.metrics
+        marked = " *" if cell.same_data else ""
         text = (
-            f"balanced {metrics['balanced_accuracy']:.3f}\naccuracy {metrics['accuracy']:.3f}"
-            f"{' *' if cell.same_data else ''}\n{metrics['images']:,} images, "
-            f"{len(metrics['per_class'])} emotions\nsplit {cell.split}, faces {cell.faces}"
+            f"balanced {percent(metrics['balanced_accuracy'])}\n"
+            f"accuracy {percent(metrics['accuracy'])}{marked}\n"
+            f"{metrics['images']:,} images, {len(metrics['per_class'])} emotions\n"
+            f"split {cell.split}, faces {cell.faces}"
         )
         color = "white" if metrics["balanced_accuracy"] > 0.6 else INK
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
     if any(cell.same_data for cell in cells):
-        figure.supxlabel("* data that the model was trained on", fontsize=8)
+        figure.supxlabel("* the model was trained on this data set", fontsize=8)
     save_png(figure, out)
 
 
 def _shortened(*lines: str, longest: int = 28) -> str:
-    """Join lines, each cut at its beginning, where paths differ least."""
+    """Join lines, each shortened at the start, where paths differ least."""
     return "\n".join(
         line if len(line) <= longest else f"…{line[len(line) - longest + 1 :]}" for line in lines
     )

@@ -1,4 +1,4 @@
-"""The files that an evaluation leaves behind."""
+"""The files of an evaluation report."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from typing import Any
 
 from emodetect.evaluation.predictions import PREDICTIONS_FILE, ImagePredictions, write_predictions
 from emodetect.machine.output_folder import make_output_folder
-from emodetect.reports.evaluation_page import JudgedModel, write_report_page
+from emodetect.reports.evaluation_page import ReportedModel, write_report_page
 from emodetect.reports.plots.registry import draw_plots
 from emodetect.reports.plots.style import save_png
 
 
 def write_report(
-    predictions: ImagePredictions, metrics: dict[str, Any], out: Path, *, judged: JudgedModel
+    predictions: ImagePredictions, metrics: dict[str, Any], out: Path, *, model: ReportedModel
 ) -> list[Path]:
-    """Write the page, the figures, the plots and each image's answer into a folder.
+    """Write the page, the metrics, the plots and the predictions to a folder.
 
     Args:
-        metrics: of `evaluate_model`, and by what names the user knows the "model", the "data"
-            and the "split".
+        metrics: see `evaluate_model`, with the description of an `EvaluationTask`.
 
     Returns:
         the files, the page first.
@@ -30,7 +29,7 @@ def write_report(
     figures = draw_plots(predictions, metrics)
     names = ("report.html", "metrics.json", "classification_report.csv", PREDICTIONS_FILE)
     page, numbers, classes, images = (out / name for name in names)
-    write_report_page(predictions, metrics, page, figures=figures, judged=judged)
+    write_report_page(predictions, metrics, page, figures=figures, model=model)
     numbers.write_text(json.dumps(metrics, indent=1), encoding="utf-8")
     _write_classes(metrics, classes)
     write_predictions(predictions, images)
@@ -49,7 +48,7 @@ def _write_classes(metrics: dict[str, Any], path: Path) -> None:
 
 
 def class_rows(metrics: dict[str, Any]) -> list[tuple[str, tuple[float, float, float, int]]]:
-    """Return (name, (precision, recall, F1, support)) of each emotion, then of the averages."""
+    """Return (name, (precision, recall, F1, support)) of each emotion and of the averages."""
     rows = {
         **metrics["per_class"],
         "macro average": metrics["macro_average"],

@@ -1,4 +1,4 @@
-"""The page of an evaluation: what a model gets wrong, where, and why."""
+"""The page of an evaluation: what the model gets wrong, where and why."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from matplotlib.figure import Figure
 from emodetect.errors import first_line
 from emodetect.evaluation.evaluate import SEEN
 from emodetect.evaluation.grad_cam import HeatMaps, overlay
+from emodetect.evaluation.labelled_data import OWN_DATA
 from emodetect.evaluation.metrics.intervals import wilson_interval
 from emodetect.evaluation.metrics.slices import FEW_IMAGES
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.model_file.metadata import Metadata
-from emodetect.reports.html import write_page
+from emodetect.reports.html import THUMBNAIL_SIDE, thumbnail, write_page
+from emodetect.reports.number_format import percent
 from emodetect.reports.plots.confusion_matrix import shares_of_truth
 from emodetect.reports.plots.learning_curves import learning_curves
+from emodetect.reports.plots.registry import PLOTS
 from emodetect.reports.plots.style import emotion_color, to_svg
 
-# Of the metrics, what they are called on the page; those of the first two are shares.
+# The names of the metrics on the page.
 HEADLINE = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -34,26 +37,20 @@ HEADLINE = {
     "log_loss": "log-loss",
     "expected_calibration_error": "calibration error",
 }
-TITLES = {
-    "roc": "ROC curves of each emotion against the rest",
-    "precision_recall": "Precision by recall of each emotion against the rest",
-    "reliability": "Accuracy by confidence",
-}
-EXAMPLES = 6  # of each emotion, right and wrong
-SHOWN_SIDE = 96  # pixels a side of a face on the page, at most
+EXAMPLES = 6  # of each emotion, correct and incorrect
 NAMED_AT_MOST = 200
 DASH = "—"
-NO_RUN = "The history of its training is not beside the model, so there are no curves."
+NO_RUN = "No learning curves: the model is not in the folder of its training run."
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgedModel:
-    """What a report tells of a model beside its figures.
+class ReportedModel:
+    """What a report shows about a model besides its metrics.
 
     Attributes:
-        run: the folder that the model lies in, which may be that of its run; None for a shipped
-            model.
-        heat: Grad-CAM of `ImagePredictions.worst_mistakes`; or why there is none, a sentence.
+        run: the folder of the model, which may be its training run; None for a shipped model.
+        heat: Grad-CAM of `ImagePredictions.worst_mistakes`, or a sentence that says why there is
+            none.
     """
 
     metadata: Metadata
@@ -67,16 +64,16 @@ def write_report_page(
     path: Path,
     *,
     figures: Mapping[str, Figure],
-    judged: JudgedModel,
+    model: ReportedModel,
 ) -> None:
-    """Write the page; see `report.write_report`."""
-    heat = judged.heat
-    record = _run_record(judged)
-    curves = _curves(judged.run) if judged.run and record else NO_RUN
+    """Write the page; see `evaluation_files.write_report`."""
+    heat = model.heat
+    record = _run_record(model)
+    curves = _curves(model.run) if model.run and record else NO_RUN
     write_page(
         "report.html",
         path,
-        title=f"{metrics['model']} on {metrics['data'].rstrip(':')}",
+        title=f"{metrics['model']} on {_data_name(metrics)}",
         metrics=metrics,
         date=f"{datetime.now():%Y-%m-%d %H:%M}",
         cards=list(_cards(metrics)),
@@ -84,7 +81,7 @@ def write_report_page(
         notes=list(_notes(metrics)),
         classes=list(_classes(metrics)),
         confusion=list(_confusion(metrics)),
-        plots={name: to_svg(figures[name], name=name, title=TITLES[name]) for name in TITLES},
+        plots=_plots(figures),
         few=FEW_IMAGES,
         slices=metrics["slices"],
         mistakes=list(_mistakes(predictions, heat)),
@@ -94,25 +91,26 @@ def write_report_page(
         curves=curves if isinstance(curves, Markup) else None,
         no_curves=curves,
         run=record.get("summary", []),
-        metadata=judged.metadata,
-        config=list(_flat(judged.metadata.config)),
+        metadata=model.metadata,
+        config=list(_flat(model.metadata.config)),
         named_at_most=NAMED_AT_MOST,
     )
 
 
-def percent(share: float) -> str:
-    """Return a share as it stands on pages, such as "69.4 %"."""
-    return f"{100 * share:.1f} %"
+def _data_name(metrics: dict[str, Any]) -> str:
+    if metrics["data"] == OWN_DATA:
+        return "its own data" if metrics["split"] == "all" else f"its own {metrics['split']} data"
+    return str(metrics["data"]).rstrip(":")
 
 
-def shown(image: np.ndarray) -> np.ndarray:
-    """Return a model input, grey or RGB, as a BGR or grey image of at most 96 pixels a side."""
-    pixels = image[:, :, ::-1] if image.shape[2] == 3 else image
-    if len(pixels) > SHOWN_SIDE:
-        pixels = cv2.resize(
-            np.ascontiguousarray(pixels), (SHOWN_SIDE, SHOWN_SIDE), interpolation=cv2.INTER_AREA
-        )
-    return np.ascontiguousarray(pixels)
+def _plots(figures: Mapping[str, Figure]) -> dict[str, list[Markup]]:
+    """Return the plots of each section of the page that has some."""
+    sections: dict[str, list[Markup]] = {}
+    for name, plot in PLOTS.items():
+        if plot.section:
+            svg = to_svg(figures[name], name=name, title=plot.title)
+            sections.setdefault(plot.section, []).append(svg)
+    return sections
 
 
 def _cards(metrics: dict[str, Any]) -> Iterator[dict[str, str]]:
@@ -131,25 +129,26 @@ def _summary(metrics: dict[str, Any]) -> Iterator[str]:
     classes = metrics["per_class"]
     common, row = max(classes.items(), key=lambda item: item[1]["support"])
     even = all(other["support"] == row["support"] for other in classes.values())
-    answer = "the same emotion" if even else f"{common}, the most common emotion here,"
+    guess = "the same emotion" if even else f"{common}, the most frequent emotion here,"
     share = percent(row["support"] / metrics["images"])
-    yield f"Always answering {answer} would be right for {share}."
+    yield f"Baseline: always predicting {guess} would give an accuracy of {share}."
     if len(classes) < 2:
         return
     ordered = sorted(classes.items(), key=lambda item: item[1]["recall"])
     (worst, low), (best, high) = ordered[0], ordered[-1]
-    confused = _taken_for(metrics, worst)
+    confused = _mistaken_for(metrics, worst)
     yield (
-        f"Found best: {best}, {percent(high['recall'])} of its images. Worst: {worst}, "
-        f"{percent(low['recall'])}" + (f", most often taken for {confused}." if confused else ".")
+        f"Best recognised: {best} (recall {percent(high['recall'])}); worst: {worst} (recall "
+        f"{percent(low['recall'])})"
+        + (f", most often mistaken for {confused}." if confused else ".")
     )
     gaps = [way for way in metrics["slices"] if way["gap"] and not way["gap"]["overlap"]]
     if gaps:
         widest = max(gaps, key=lambda way: way["gap"]["points"])
         gap = widest["gap"]
         yield (
-            f"The widest gap between kinds of images is by {widest['by']}: "
-            f"{gap['points']:.1f} points from {gap['best']} to {gap['worst']}."
+            f"Widest accuracy gap: {gap['points']:.1f} points by {widest['by']}, between "
+            f"{gap['best']} (best) and {gap['worst']} (worst)."
         )
 
 
@@ -158,35 +157,35 @@ def _notes(metrics: dict[str, Any]) -> Iterator[str]:
         yield SEEN
     if metrics["images"] < FEW_IMAGES:
         yield (
-            f"Of {metrics['images']} image{'s' * (metrics['images'] > 1)} no figure here says "
-            "much, and the intervals are too narrow: use more images."
+            f"Only {metrics['images']} image{'s' * (metrics['images'] > 1)}: these results are not "
+            "reliable, and the intervals are too narrow. Use more images."
         )
     if names := metrics["never_predicted"]:
-        yield f"Never predicted: {', '.join(names)}. Precision then has no value ({DASH})."
+        yield f"Never predicted: {', '.join(names)}. Their precision is undefined ({DASH})."
     if names := metrics["absent"]:
-        yield f"No images of: {', '.join(names)}. They are left out of the averages."
+        yield f"No images of: {', '.join(names)}. The averages exclude them."
 
 
 def _classes(metrics: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name, row in metrics["per_class"].items():
         support = int(row["support"])
         low, high = wilson_interval(round(row["recall"] * support), support)
-        unnamed = name in metrics["never_predicted"]
+        never = name in metrics["never_predicted"]
         yield {
             "name": name,
             "color": emotion_color(name),
-            "precision": DASH if unnamed else percent(row["precision"]),
+            "precision": DASH if never else percent(row["precision"]),
             "recall": percent(row["recall"]),
             "share": round(100 * row["recall"], 1),
             "between": f"{percent(low)} to {percent(high)}",
             "f1": f"{row['f1-score']:.3f}",
             "images": f"{support:,}",
-            "taken_for": _taken_for(metrics, name) or DASH,
+            "mistaken_for": _mistaken_for(metrics, name) or DASH,
         }
 
 
-def _taken_for(metrics: dict[str, Any], emotion: str) -> str:
-    """Return for what an emotion is most often taken, with the share; empty if for nothing."""
+def _mistaken_for(metrics: dict[str, Any], emotion: str) -> str:
+    """Return the most frequent wrong prediction for an emotion and its share; "" if none."""
     names = metrics["emotions"]
     counts = np.array(metrics["confusion_matrix"][names.index(emotion)])
     total = counts.sum()
@@ -210,30 +209,30 @@ def _mistakes(predictions: ImagePredictions, heat: HeatMaps | str) -> Iterator[d
     for number, place in enumerate(predictions.worst_mistakes()):
         face = _face(predictions, int(place))
         if not isinstance(heat, str):
-            wide = cv2.resize(face["image"], (SHOWN_SIDE, SHOWN_SIDE))
+            wide = cv2.resize(face["image"], (THUMBNAIL_SIDE, THUMBNAIL_SIDE))
             bgr = wide if wide.ndim == 3 else cv2.cvtColor(wide, cv2.COLOR_GRAY2BGR)
             face["heat"] = overlay(bgr, heat.maps[number])
         yield face
 
 
 def _examples(predictions: ImagePredictions) -> Iterator[dict[str, Any]]:
-    """Yield faces of each emotion, drawn by a fixed seed from those named rightly and wrongly."""
+    """Yield random faces of each emotion, classified correctly and incorrectly (fixed seed)."""
     generator = np.random.default_rng(0)
     correct = predictions.labels == predictions.predicted
     for label, emotion in enumerate(predictions.emotions):
         drawn = {}
-        for kind, which in (("right", correct), ("wrong", ~correct)):
+        for kind, which in (("correct", correct), ("incorrect", ~correct)):
             members = np.flatnonzero(which & (predictions.labels == label))
             chosen = generator.choice(members, min(EXAMPLES, len(members)), replace=False)
             drawn[kind] = [_face(predictions, int(place)) for place in np.sort(chosen)]
-        if drawn["right"] or drawn["wrong"]:
+        if drawn["correct"] or drawn["incorrect"]:
             yield {"emotion": emotion, "color": emotion_color(emotion), **drawn}
 
 
 def _face(predictions: ImagePredictions, place: int) -> dict[str, Any]:
     names = predictions.emotions
     return {
-        "image": shown(predictions.images[place]),
+        "image": thumbnail(predictions.images[place]),
         "heat": None,
         "true": names[predictions.labels[place]],
         "predicted": names[int(predictions.probabilities[place].argmax())],
@@ -243,16 +242,16 @@ def _face(predictions: ImagePredictions, place: int) -> dict[str, Any]:
     }
 
 
-def _run_record(judged: JudgedModel) -> dict[str, Any]:
-    """Return run.json where the model lies in the folder of its own run; else nothing."""
-    if judged.run is None:
+def _run_record(model: ReportedModel) -> dict[str, Any]:
+    """Return run.json if the model is in the folder of its own run; else nothing."""
+    if model.run is None:
         return {}
     try:
-        record = json.loads((judged.run / "run.json").read_text(encoding="utf-8"))
+        record = json.loads((model.run / "run.json").read_text(encoding="utf-8"))
         trained_on, summary = record["dataset"]["fingerprint"], record["summary"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-    own = trained_on == judged.metadata.dataset.get("fingerprint") and isinstance(summary, list)
+    own = trained_on == model.metadata.dataset.get("fingerprint") and isinstance(summary, list)
     return record if own else {}
 
 
@@ -262,7 +261,7 @@ def _curves(run: Path) -> Markup | str:
     try:
         figure = learning_curves(history)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return f"{history} is no history of a training run ({first_line(error)})."
+        return f"No learning curves: {history} is not a training history ({first_line(error)})."
     return to_svg(figure, name="curves", title="Accuracy and loss by epoch")
 
 

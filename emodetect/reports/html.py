@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: one file, pictures inside, nothing loaded from elsewhere."""
+"""Self-contained HTML pages: one file with its pictures inside that loads nothing else."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from emodetect.errors import EmodetectError
 from emodetect.machine.whole_file import written_whole
+from emodetect.reports.number_format import percent
+
+THUMBNAIL_SIDE = 96  # pixels
 
 
 def render_page(template: str, **values: Any) -> str:
-    """Return the page that a template of `emodetect/reports/templates` makes of the values.
+    """Return a template of `emodetect/reports/templates` filled with the values.
 
-    Values are escaped, because names of files and labels are anybody's.
+    Values are escaped, because file names and labels may contain anything.
     """
     environment = Environment(
         loader=PackageLoader("emodetect.reports"),
@@ -26,30 +29,39 @@ def render_page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["picture"] = picture
+    environment.filters |= {"picture": picture, "percent": percent}
     return environment.get_template(template).render(**values)
 
 
 def write_page(template: str, path: Path, **values: Any) -> None:
-    """Write the page that `render_page` makes.
-
-    Raises EmodetectError where `path` cannot be written.
-    """
+    """Write the page of `render_page`. Raises EmodetectError if `path` cannot be written."""
     page = render_page(template, **values)
     try:
         with written_whole(path) as partial:
-            # File names that are not UTF-8 hold lone surrogates.
+            # File names that are not UTF-8 contain lone surrogates.
             partial.write_text(page, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
 
 
 def picture(image: np.ndarray, kind: Literal["png", "jpeg"] = "png") -> str:
-    """Return an image as the `src` of an <img>, in a data URI.
+    """Return an image as a data URI, for the `src` of an <img>.
 
     Args:
         image: (height, width), (height, width, 1) or (height, width, 3) uint8, grey or BGR.
-        kind: a JPEG is a fifth of the size, for pages of many photos.
+        kind: JPEG takes a fifth of the space, for pages with many photos.
     """
     data = cv2.imencode(f".{kind}", image)[1]
     return f"data:image/{kind};base64," + base64.b64encode(data.tobytes()).decode()
+
+
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """Return a model input, grey or RGB, as a grey or BGR image of at most 96 pixels a side."""
+    pixels = image[:, :, ::-1] if image.shape[2] == 3 else image
+    if len(pixels) > THUMBNAIL_SIDE:
+        pixels = cv2.resize(
+            np.ascontiguousarray(pixels),
+            (THUMBNAIL_SIDE, THUMBNAIL_SIDE),
+            interpolation=cv2.INTER_AREA,
+        )
+    return np.ascontiguousarray(pixels)

@@ -1,1 +1,1 @@
-"""The figures of an evaluation: accuracy and F1, calibration, intervals, slices, robustness."""
+"""The metrics of an evaluation: accuracy and F1, calibration, intervals, slices, robustness."""

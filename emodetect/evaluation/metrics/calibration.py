@@ -1,4 +1,4 @@
-"""Whether a model is right as often as it is sure."""
+"""Calibration: whether a model's confidence matches its accuracy."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ BINS = 15  # as in Guo et al. 2017
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The images whose confidence lies above `low`, up to and with `high`.
+    """The images whose confidence is above `low` and at most `high`.
 
     Attributes:
-        images: how many they are.
+        images: their number.
         mean_confidence: None without images.
-        accuracy: the share that was named rightly; None without images.
+        accuracy: the share classified correctly; None without images.
     """
 
     low: float
@@ -31,7 +31,7 @@ def reliability_bins(confidence: np.ndarray, correct: np.ndarray) -> list[Reliab
 
     Args:
         confidence: (n,) float, the highest probability of each image.
-        correct: (n,) bool, whether its emotion is the true one.
+        correct: (n,) bool, whether the prediction is correct.
     """
     edges, positions = _edges(), _positions(confidence)
     bins = []
@@ -51,9 +51,9 @@ def reliability_bins(confidence: np.ndarray, correct: np.ndarray) -> list[Reliab
 
 
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """Return the mean distance of confidence and accuracy over the bins, weighted by images.
+    """Return the mean gap between confidence and accuracy over the bins, weighted by images.
 
-    Naeini et al. 2015; Guo et al. 2017. Takes what `reliability_bins` takes, at least one image.
+    Naeini et al. 2015; Guo et al. 2017. Arguments as in `reliability_bins`, at least one image.
     """
     gaps = np.bincount(_positions(confidence), weights=correct - confidence, minlength=BINS)
     return float(np.abs(gaps).sum() / len(confidence))
@@ -64,6 +64,6 @@ def _edges() -> np.ndarray:
 
 
 def _positions(confidence: np.ndarray) -> np.ndarray:
-    # Without the outer edges, so that rounding puts nothing outside.
+    # Without the outer edges, so that rounding cannot put a value outside.
     positions: np.ndarray = np.digitize(confidence, _edges()[1:-1], right=True)
     return positions

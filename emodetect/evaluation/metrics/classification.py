@@ -1,4 +1,4 @@
-"""How well a model does on labelled images."""
+"""Accuracy, F1, log-loss and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from emodetect.evaluation.predictions import ImagePredictions
 
 
 def compute_metrics(predictions: ImagePredictions) -> dict[str, Any]:
-    """Return the figures of a classifier as plain, JSON-ready values.
+    """Return the metrics of a classifier as plain, JSON-ready values.
 
-    Averages go over the emotions that the data has; predictions of others count as errors.
-    A precision that is undefined, because the emotion was never predicted, counts as 0.
+    Averages are over the emotions in the data; predictions of other emotions count as errors.
+    The precision of an emotion that was never predicted counts as 0.
     """
     labels, predicted = predictions.labels, predictions.predicted
     names = predictions.emotions
     confidence, correct = predictions.confidence, labels == predicted
-    present, answered = np.unique(labels), np.unique(predicted)
+    present, ever_predicted = np.unique(labels), np.unique(predicted)
     report = classification_report(
         labels,
         predicted,
@@ -40,7 +40,7 @@ def compute_metrics(predictions: ImagePredictions) -> dict[str, Any]:
     return {
         "images": len(labels),
         "accuracy": float(np.mean(correct)),
-        # Its definition; scikit-learn's function of the name warns where a class is absent.
+        # scikit-learn's balanced_accuracy_score warns if a class is absent.
         "balanced_accuracy": report["macro avg"]["recall"],
         "macro_f1": report["macro avg"]["f1-score"],
         "log_loss": float(
@@ -52,7 +52,9 @@ def compute_metrics(predictions: ImagePredictions) -> dict[str, Any]:
         "weighted_average": report["weighted avg"],
         "per_class": {names[label]: report[names[label]] for label in present},
         "absent": [name for label, name in enumerate(names) if label not in present],
-        "never_predicted": [name for label, name in enumerate(names) if label not in answered],
+        "never_predicted": [
+            name for label, name in enumerate(names) if label not in ever_predicted
+        ],
         "emotions": list(names),
         "confusion_matrix": confusion_matrix(
             labels, predicted, labels=np.arange(len(names))

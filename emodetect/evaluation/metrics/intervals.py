@@ -1,4 +1,4 @@
-"""How far the figures could lie from these if other images of the same kind had been taken."""
+"""Confidence intervals of the metrics."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from emodetect.evaluation.predictions import Predictions
 from emodetect.machine.progress import track
 
 PERCENTILES = (2.5, 97.5)
-NORMAL_975 = 1.959964  # below it lie 97.5 % of the standard normal distribution
+NORMAL_975 = 1.959964  # the 97.5% quantile of the standard normal distribution
 SEED = 0
 RESAMPLES = 1000
 
 
-def bootstrap_intervals(answers: Predictions, *, resamples: int) -> dict[str, list[float]]:
-    """Return the [low, high] of 95 % of each figure by the percentile bootstrap (Efron 1979)."""
+def bootstrap_intervals(predictions: Predictions, *, resamples: int) -> dict[str, list[float]]:
+    """Return the 95% interval [low, high] of each metric (percentile bootstrap, Efron 1979)."""
     return {
         name: percentile_interval(values)
-        for name, values in resampled_figures(answers, resamples=resamples).items()
+        for name, values in resampled_figures(predictions, resamples=resamples).items()
     }
 
 
 def percentile_interval(values: np.ndarray) -> list[float]:
-    """Return the [low, high] between which the middle 95 % of resampled values lie."""
+    """Return the [low, high] that contains the middle 95% of resampled values."""
     return [float(limit) for limit in np.percentile(values, PERCENTILES)]
 
 
 def wilson_interval(right: int, total: int) -> list[float]:
-    """Return the [low, high] of 95 % of a share (Wilson 1927), also where all or none are right.
+    """Return the 95% interval [low, high] of a proportion (Wilson 1927).
 
     Args:
+        right: from 0 to `total`.
         total: at least 1.
     """
     share, spread = right / total, NORMAL_975**2 / total
@@ -41,17 +42,15 @@ def wilson_interval(right: int, total: int) -> list[float]:
     return [min(1.0, max(0.0, limit)) for limit in limits]
 
 
-def resampled_figures(answers: Predictions, *, resamples: int) -> dict[str, np.ndarray]:
-    """Return the figures, (resamples,) float64 each, of images drawn anew.
+def resampled_figures(predictions: Predictions, *, resamples: int) -> dict[str, np.ndarray]:
+    """Return the metrics, (resamples,) float64 each, of bootstrap resamples of the images.
 
-    As many images as there are, are drawn from them with replacement `resamples` times, always
-    by the same seed: of two models on the same images, the figures of the same images stand
-    beside each other. Balanced accuracy and macro F1 are averages over the emotions that a
-    resample has, so an emotion of few images that is absent from one does not count in it. The
-    calibration error is left out: repeated images make its bins noisier, and it too high.
+    The seed is fixed, so two models on the same images get the same resamples. Balanced accuracy
+    and macro F1 average over the emotions present in a resample. The calibration error is not
+    included: repeated images make its bins noisier and bias it upwards.
     """
-    labels, predicted, losses = answers.labels, answers.predicted, _losses(answers)
-    emotions = len(answers.emotions)
+    labels, predicted = predictions.labels, predictions.predicted
+    losses, emotions = _losses(predictions), len(predictions.emotions)
     generator = np.random.default_rng(SEED)
     figures = []
     for _ in track(range(resamples), description="resampling", total=resamples):
@@ -60,9 +59,10 @@ def resampled_figures(answers: Predictions, *, resamples: int) -> dict[str, np.n
     return {name: np.array([row[name] for row in figures]) for name in figures[0]}
 
 
-def figures_of(answers: Predictions) -> dict[str, float]:
-    """Return the figures that have intervals, of all images."""
-    return _figures(answers.labels, answers.predicted, _losses(answers), len(answers.emotions))
+def figures_of(predictions: Predictions) -> dict[str, float]:
+    """Return the metrics that have intervals, over all images."""
+    labels, predicted = predictions.labels, predictions.predicted
+    return _figures(labels, predicted, _losses(predictions), len(predictions.emotions))
 
 
 def _figures(
@@ -78,22 +78,20 @@ def _figures(
 
 
 def _averages(labels: np.ndarray, predicted: np.ndarray, *, emotions: int) -> tuple[float, float]:
-    """Return balanced accuracy and macro F1.
-
-    Not by scikit-learn, whose functions take half a minute for a thousand resamples.
-    """
+    """Return balanced accuracy and macro F1; scikit-learn takes 30 s for 1,000 resamples."""
     pairs = np.bincount(labels * emotions + predicted, minlength=emotions**2)
     matrix = pairs.reshape(emotions, emotions)
-    right, true, answered = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    correct, true, predicted_as = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
     present = true > 0
-    recall = right[present] / true[present]
-    f1 = 2 * right[present] / (true + answered)[present]
+    recall = correct[present] / true[present]
+    f1 = 2 * correct[present] / (true + predicted_as)[present]
     return float(recall.mean()), float(f1.mean())
 
 
-def _losses(answers: Predictions) -> np.ndarray:
-    """Return the log-loss of each image, with scikit-learn's limits against infinity."""
-    of_the_truth = answers.probabilities[np.arange(len(answers.labels)), answers.labels]
+def _losses(predictions: Predictions) -> np.ndarray:
+    """Return the log-loss of each image, clipped as in scikit-learn so that it is finite."""
+    labels = predictions.labels
+    of_the_truth = predictions.probabilities[np.arange(len(labels)), labels]
     smallest = np.finfo(of_the_truth.dtype).eps
     losses: np.ndarray = -np.log(np.clip(of_the_truth, smallest, 1 - smallest))
     return losses

@@ -1,7 +1,7 @@
-"""How a model does on the same faces, altered somewhat as other sources would alter them.
+"""Corruption robustness: accuracy on corrupted copies of the images.
 
-These are simple copies, some of them made as `augmentation.degradation` makes its own: they tell
-where a model is brittle, not how it does on another camera's pictures.
+The corruptions are simple, and some are also training augmentations (`data.degradation`): they
+show where a model is brittle, not how it does on another camera's pictures.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 
-def altered_accuracies(
+def corrupted_accuracies(
     recognizer: EmotionRecognizer, predictions: ImagePredictions, *, tta: Tta | None = None
 ) -> dict[str, dict[str, float]]:
-    """Classify altered copies of the images, by the names of ALTERATIONS.
+    """Classify corrupted copies of the images.
 
     Returns:
-        for each its "accuracy" (0-1) and its "difference_points", by which that lies above
-        (or, negative, below) the accuracy on the images as they are, in percentage points.
+        by the names of CORRUPTIONS, the "accuracy" (0-1) and the "difference_points" from the
+        accuracy on the original images, in percentage points, negative if lower.
     """
-    unaltered = np.mean(predictions.predicted == predictions.labels)
+    original = np.mean(predictions.predicted == predictions.labels)
     accuracies = {}
-    for name, alter in ALTERATIONS.items():
-        images = np.stack([alter(image) for image in predictions.images])
+    for name, corrupt in CORRUPTIONS.items():
+        images = np.stack([corrupt(image) for image in predictions.images])
         probabilities = classify(recognizer, images, tta=tta, description=name)
         accuracy = np.mean(np.argmax(probabilities, axis=1) == predictions.labels)
         accuracies[name] = {
             "accuracy": float(accuracy),
-            "difference_points": float(100 * (accuracy - unaltered)),
+            "difference_points": float(100 * (accuracy - original)),
         }
     return accuracies
 
 
 def _transform(image: np.ndarray, *, scale: float = 1.0, shift: float = 0.0) -> np.ndarray:
-    """Scale about the centre, and shift to the right and down by a share of the side.
+    """Scale about the centre, and shift right and down by a share of the side.
 
-    There is nothing beyond a crop, so its edge pixels are repeated where more is shown.
+    Edge pixels are repeated outside the crop.
     """
     side = image.shape[0]
     offset = (1 - scale) * (side - 1) / 2 + shift * side
@@ -58,7 +58,7 @@ def _coarsen(image: np.ndarray) -> np.ndarray:
 
 
 def _add_noise(image: np.ndarray) -> np.ndarray:
-    # The same for every image, so that one image's copy does not depend on the others.
+    # The same noise for every image, so that no copy depends on the other images.
     spread = np.random.default_rng(0).normal(0, 10, image.shape)
     return _to_pixels(np.clip(image + spread, 0, 255))
 
@@ -86,12 +86,12 @@ def _to_pixels(image: np.ndarray) -> np.ndarray:
 
 
 def _reference_pixels(image: np.ndarray) -> float:
-    """Return how many pixels of this image are one of an image of the reference size."""
+    """Return the number of pixels here that correspond to one pixel at the reference size."""
     return float(image.shape[0] / REFERENCE_SIDE)
 
 
-# Each takes and returns (size, size, channels) uint8.
-ALTERATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+# Each takes and returns (size, size, channels) uint8. The names are keys of metrics.json.
+CORRUPTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "25 % tighter": lambda image: _transform(image, scale=1.25),
     "25 % wider": lambda image: _transform(image, scale=1 / 1.25),
     "shifted 10 % right and down": lambda image: _transform(image, shift=0.1),

@@ -1,4 +1,4 @@
-"""Where a model does better or worse: its figures on parts of the images."""
+"""Slices: accuracy on subsets of the images, and the gaps between them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from emodetect.data.dataset import SPLITS, Dataset
 from emodetect.evaluation.metrics.intervals import wilson_interval
 from emodetect.evaluation.predictions import ImagePredictions
 
-# A part of fewer images has an interval of 30 points or more: it says nothing of a gap.
+# With fewer images the interval is 30 points or wider: too wide to show a gap.
 FEW_IMAGES = 30
-# Of a column's values, so many have a part of their own.
+# At most this many slices for the values of a column.
 MOST_VALUES = 12
 FACE_SIDES = (32, 48, 64, 96, 128, 256)
 OTHERS, EMPTY = "other values", "(empty)"
@@ -24,21 +24,22 @@ OTHERS, EMPTY = "other values", "(empty)"
 def measure_slices(
     predictions: ImagePredictions, dataset: Dataset, members: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Measure parts of the images, made in several ways, as plain, JSON-ready values.
+    """Return the accuracy on subsets of the images, as plain, JSON-ready values.
 
-    By the sides of the crops as they were in the photos, by thirds of brightness, contrast and
-    blur of the pixels that the model takes, by the splits if there are several, and by the
-    columns of data.slice_by.
+    The images are sliced by the size of the crops in the photos, by thirds of brightness, contrast
+    and blur of the model's inputs, by split if there are several, and by the columns of
+    data.slice_by.
 
     Args:
-        members: the positions in `dataset` that the predictions are of.
+        members: the positions in `dataset` of the predictions.
 
     Returns:
-        for each way "by"; "unit", what the values are; "unformed", why there are no slices, or "";
-        "slices", each with its "name", "images", "accuracy", the "interval_95" of that (Wilson
-        1927), "balanced_accuracy" over the emotions it has, and whether it is "small"; and the
-        "gap" between the best and the worst that is not small: their names, "points" between their
-        accuracies, and whether the intervals "overlap". None without two such.
+        for each way to slice: "by"; "unit", the meaning of the values; "unformed", the reason why
+        there are no slices, or ""; "slices", each with "name", "images", "accuracy" and its
+        "interval_95" (Wilson 1927), "balanced_accuracy" over the emotions in the slice, and
+        whether it is "small"; and the "gap" between the best and the worst slice that are not
+        small: their names, the difference in "points", and whether their intervals "overlap".
+        "gap" is None with fewer than two such slices.
     """
     unit = "side of the crop before resizing, pixels"
     ways = [("face size", unit, *_by_size(dataset, members), "")]
@@ -47,7 +48,7 @@ def measure_slices(
         ways.append((name, unit, *_thirds(values, words)))
     splits = dataset.splits[members]
     if len(present := [split for split in (*SPLITS, "") if split in splits]) > 1:
-        names = [split or "without a split" for split in present]
+        names = [split or "no split" for split in present]
         ways.append(("split", "", names, np.array([present.index(split) for split in splits]), ""))
     for column, traits in dataset.traits.items():
         ways.append((column, "column of the manifest", *_by_value(traits[members]), ""))
@@ -58,12 +59,12 @@ def measure_slices(
 
 
 def _measure(predictions: ImagePredictions, names: list[str], parts: np.ndarray) -> dict[str, Any]:
-    """Measure the parts by number, (n,) int64; those without images are left out."""
+    """Measure the slices numbered in `parts`, (n,) int64; empty ones are omitted."""
     labels, correct = predictions.labels, predictions.labels == predictions.predicted
     slices = []
     for number, name in enumerate(names):
         inside = parts == number
-        images, right = int(inside.sum()), int(correct[inside].sum())
+        images, hits = int(inside.sum()), int(correct[inside].sum())
         if not images:
             continue
         present = np.unique(labels[inside])
@@ -72,8 +73,8 @@ def _measure(predictions: ImagePredictions, names: list[str], parts: np.ndarray)
             {
                 "name": name,
                 "images": images,
-                "accuracy": right / images,
-                "interval_95": wilson_interval(right, images),
+                "accuracy": hits / images,
+                "interval_95": wilson_interval(hits, images),
                 "balanced_accuracy": float(np.mean(recalls)),
                 "small": images < FEW_IMAGES,
             }
@@ -98,7 +99,7 @@ def _by_size(dataset: Dataset, members: np.ndarray) -> tuple[list[str], np.ndarr
     lows, highs = (0, *FACE_SIDES), FACE_SIDES
     names = [f"{low} to {high - 1}" for low, high in zip(lows, highs, strict=False)]
     names[0] = f"below {FACE_SIDES[0]}"
-    names.append(f"{FACE_SIDES[-1]} and more")
+    names.append(f"{FACE_SIDES[-1]} or more")
     return names, np.digitize(dataset.sides[members], FACE_SIDES)
 
 
@@ -108,7 +109,7 @@ def _thirds(values: np.ndarray, words: tuple[str, str, str]) -> tuple[list[str],
     if np.bincount(parts, minlength=3).min() < FEW_IMAGES:
         few = len(values) < 3 * FEW_IMAGES
         why = f"there are only {len(values):,} images" if few else "too many values are equal"
-        return [], parts, f"no thirds of {FEW_IMAGES} images or more, as {why}"
+        return [], parts, f"thirds need {FEW_IMAGES} images each, but {why}"
     names = list(words)
     for number in np.unique(parts):
         inside = values[parts == number]
@@ -126,7 +127,7 @@ def _by_value(values: np.ndarray) -> tuple[list[str], np.ndarray]:
 
 
 def _unlike(name: str, values: list[str]) -> str:
-    """Return a name that is none of the column's own values."""
+    """Return a name that is not one of the column's values."""
     while name in values:
         name = f"({name})"
     return name
@@ -136,7 +137,7 @@ def _gray(image: np.ndarray) -> np.ndarray:
     return image[:, :, 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
-# By name: the unit, the words for the thirds, and what measures (size, size) uint8 grey pixels.
+# By name: the unit, names for the thirds, and a function of (size, size) uint8 grey pixels.
 PIXEL_MEASURES: dict[str, tuple[str, tuple[str, str, str], Callable[[np.ndarray], float]]] = {
     "brightness": (
         "mean grey level, 0 to 255",
@@ -145,11 +146,11 @@ PIXEL_MEASURES: dict[str, tuple[str, tuple[str, str, str], Callable[[np.ndarray]
     ),
     "contrast": (
         "standard deviation of the grey levels",
-        ("flattest third", "middle third", "third of most contrast"),
+        ("low-contrast third", "middle third", "high-contrast third"),
         lambda gray: float(gray.std()),
     ),
     "blur": (
-        "variance of the Laplacian at the model's input size: the lower, the more blurred",
+        "variance of the Laplacian at the model's input size; lower is more blurred",
         ("most blurred third", "middle third", "sharpest third"),
         lambda gray: float(cv2.Laplacian(gray, cv2.CV_64F).var()),
     ),

@@ -1,1 +1,1 @@
-"""A module for each kind of plot, the registry, and the style of all."""
+"""The plots: a module for each kind, their registry and their style."""

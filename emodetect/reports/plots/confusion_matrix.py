@@ -1,4 +1,4 @@
-"""The confusion matrix, as counts and as shares."""
+"""The confusion matrix, as numbers and as shares."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from emodetect.reports.plots.style import (
 
 @styled()
 def confusion_matrix(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
-    """Plot the confusion matrix twice: counts, and shares of each true emotion."""
+    """Plot the confusion matrix twice: numbers of images, and shares of each true emotion."""
     names = metrics["emotions"]
     counts = np.array(metrics["confusion_matrix"])
     shares = shares_of_truth(metrics)
     figure = new_figure(2.5 + 1.5 * len(names), 1.8 + 0.7 * len(names))
     texts = (counts.astype(str), np.char.mod("%.2f", shares))
-    titles = ("images", "share of the true emotion")
+    titles = ("number of images", "share of the true emotion")
     for axes, text, title in zip(figure.subplots(1, 2), texts, titles, strict=True):
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
@@ -39,7 +39,7 @@ def confusion_matrix(predictions: ImagePredictions, metrics: dict[str, Any]) -> 
 
 
 def shares_of_truth(metrics: dict[str, Any]) -> np.ndarray:
-    """Return the confusion matrix as shares (0-1) of each true emotion; 0 where it is absent."""
+    """Return the confusion matrix as shares (0-1) of each true emotion; 0 without images."""
     counts = np.array(metrics["confusion_matrix"])
     totals = counts.sum(axis=1, keepdims=True)
     shares: np.ndarray = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)

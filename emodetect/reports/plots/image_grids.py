@@ -16,22 +16,27 @@ from emodetect.reports.plots.style import (
     styled,
 )
 
-# Of a picture of many faces, inches.
+# Sizes in inches.
 CELL_WIDTH, CELL_HEIGHT, CAPTION, HEADING = 1.25, 1.6, 0.36, 0.3
 
 
 @styled()
 def mistakes(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
-    """Show the wrong answers of highest confidence."""
+    """Show the most confident incorrect predictions."""
     worst = predictions.worst_mistakes()
     if not len(worst):
         figure = Figure(figsize=(5, 1.5))
         figure.text(0.5, 0.5, "no mistakes on these images", ha="center", va="center")
         return figure
     names, labels = predictions.emotions, predictions.labels
-    answers = zip(worst, predictions.predicted[worst], predictions.confidence[worst], strict=True)
-    titles = [f"{names[labels[i]]}\n→ {names[best]} {sure:.0%}" for i, best, sure in answers]
-    return _grid(predictions.images[worst], titles, columns=8, title="true → predicted")
+    rows = zip(worst, predictions.predicted[worst], predictions.confidence[worst], strict=True)
+    titles = [f"{names[labels[i]]}\n→ {names[best]} {share:.0%}" for i, best, share in rows]
+    return _grid(
+        predictions.images[worst],
+        titles,
+        columns=8,
+        title="most confident mistakes: true → predicted",
+    )
 
 
 @styled()
@@ -43,7 +48,7 @@ def contact_sheet(
     per_emotion: int = 8,
     seed: int = 0,
 ) -> None:
-    """Show some training images of each emotion, and below each its augmented version."""
+    """Write a picture of some training images of each emotion, each above its augmented version."""
     generator = np.random.default_rng(seed)
     train = dataset.indices("train") if "train" in dataset.splits else dataset.indices("all")
     chosen = []
@@ -51,7 +56,7 @@ def contact_sheet(
         members = train[dataset.labels[train] == label]
         count = min(per_emotion, len(members))
         chosen.append(np.sort(generator.choice(members, count, replace=False)))
-    # All in one call, so that no two images are changed alike.
+    # In one call, so that every image gets its own augmentation.
     changed = augment(dataset.images[np.concatenate(chosen)]) if augment else None
     cells: list[np.ndarray] = []
     titles: list[str] = []
@@ -72,7 +77,7 @@ def _grid(images: np.ndarray, titles: Sequence[str], *, columns: int, title: str
     rows = -(-len(images) // columns)
     heading = HEADING if title else 0
     height = CELL_HEIGHT * rows + heading
-    # Placed by hand, because working out a layout for so many takes a second.
+    # Placed by hand, because an automatic layout of so many axes takes a second.
     figure = Figure(figsize=(CELL_WIDTH * columns, height))
     if title:
         figure.suptitle(title, fontsize=10)

@@ -1,4 +1,4 @@
-"""Accuracy and loss over a run's epochs."""
+"""Learning curves: accuracy and loss by epoch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from emodetect.reports.plots.style import (
 
 @styled()
 def learning_curves(history: Path) -> Figure:
-    """Plot accuracy and loss of train and validation from a run's history.csv."""
+    """Plot training and validation accuracy and loss from the history.csv of a run."""
     with history.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     epochs = [int(row["epoch"]) + 1 for row in rows]
     figure = new_figure(9, 3.8)
     for axes, name in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
         for key, label, color, line in (
-            (name, "train (augmented)", TRAIN_COLOR, "o--"),
+            (name, "training (augmented)", TRAIN_COLOR, "o--"),
             (f"val_{name}", "validation", VALIDATION_COLOR, "o-"),
         ):
             values = [float(row[key]) for row in rows]

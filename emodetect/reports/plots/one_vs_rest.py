@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves, one emotion against the rest."""
+"""ROC and precision-recall curves, each emotion against the rest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from emodetect.reports.plots.style import (
 
 @styled()
 def roc(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
-    """Plot one-vs-rest ROC curves with their areas, for the emotions that the data has."""
+    """Plot one-vs-rest ROC curves with their AUC, for the emotions in the data."""
     figure = new_figure(5.4, 4.8)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], "--", color=GRID)
@@ -44,7 +44,7 @@ def roc(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
 
 @styled()
 def precision_recall(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
-    """Plot one-vs-rest precision by recall, with average precision, as `roc` does."""
+    """Plot one-vs-rest precision-recall curves with their average precision."""
     figure = new_figure(5.4, 4.8)
     axes = figure.subplots()
     for emotion, truth, scores in _one_against_the_rest(predictions):
@@ -59,14 +59,14 @@ def precision_recall(predictions: ImagePredictions, metrics: dict[str, Any]) -> 
     axes.set_xlabel("recall")
     axes.set_ylabel("precision")
     axes.set_ylim(0, 1.02)
-    _finish_curves(axes, title="precision by recall")
+    _finish_curves(axes, title="precision-recall")
     return figure
 
 
 def _one_against_the_rest(
     predictions: ImagePredictions,
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Return (emotion, whether it is the true one, its probability) where both kinds are there."""
+    """Return (emotion, whether it is true, its probability) unless all images or none are of it."""
     found = []
     for label, emotion in enumerate(predictions.emotions):
         truth = predictions.labels == label
@@ -77,7 +77,7 @@ def _one_against_the_rest(
 
 def _finish_curves(axes: Any, *, title: str) -> None:
     axes.set_xlim(-0.01, 1.01)
-    axes.set_title(f"{title}, one emotion against the rest")
+    axes.set_title(f"{title}, each emotion against the rest")
     axes.grid()
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="best", fontsize=9)  # those of a weak model run elsewhere
+        axes.legend(loc="best", fontsize=9)  # the curves of a weak model leave no fixed corner free

@@ -19,7 +19,7 @@ from emodetect.reports.plots.style import (
 
 @styled()
 def reliability(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
-    """Plot accuracy by confidence, how far each bin is off, and how many images it has."""
+    """Plot accuracy, the gap to the mean confidence and the number of images of each bin."""
     bins = [row for row in metrics["reliability_bins"] if row["images"]]
     middles = [(row["low"] + row["high"]) / 2 for row in bins]
     widths = [row["high"] - row["low"] for row in bins]
@@ -28,7 +28,7 @@ def reliability(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figur
     gaps = [row["mean_confidence"] - row["accuracy"] for row in bins]
     figure = new_figure(6, 6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot([0, 1], [0, 1], "--", color=INK, label="calibrated")
+    upper.plot([0, 1], [0, 1], "--", color=INK, label="perfect calibration")
     upper.bar(middles, accuracies, widths, color=BAR_COLOR, edgecolor=PAPER, label="accuracy")
     upper.bar(
         middles,

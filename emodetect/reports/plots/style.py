@@ -1,6 +1,6 @@
-"""How every plot looks: one place for sizes, letters and colours.
+"""The style of all plots: sizes, fonts and colours.
 
-Figures are made without pyplot, which keeps every figure in memory and needs a backend.
+Figures are created without pyplot, which keeps them in memory and needs a backend.
 """
 
 from __future__ import annotations
@@ -20,22 +20,21 @@ from matplotlib.figure import Figure
 from emodetect.emotions import COLORS
 
 INK, GRID, PAPER = "#222222", "#dddddd", "#ffffff"
-# Okabe and Ito 2008, as the emotions' own.
+# Okabe and Ito 2008, like the colours of the emotions.
 TRAIN_COLOR, VALIDATION_COLOR = "#0072b2", "#d55e00"
 BAR_COLOR = "#99c7e0"
 DPI = 150
-# On a page these follow its light or dark theme, whose names templates/base.html has.
+# On a page, these follow the light or dark theme of templates/base.html.
 THEMED = {
     INK: "currentColor",
     "#000000": "currentColor",
     GRID: "var(--line)",
     PAPER: "var(--paper)",
 }
-# Letters of a tenth of an inch on figures 5 to 7 inches wide, so that a figure is readable at half
-# its size.
+# On figures 5 to 7 inches wide, text of this size stays readable at half the scale.
 SETTINGS: dict[Any, Any] = {
     "font.size": 11,
-    "text.parse_math": False,  # a name with $ is no formula
+    "text.parse_math": False,  # a $ in a name does not start a formula
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
@@ -59,7 +58,7 @@ SETTINGS: dict[Any, Any] = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Hold the settings of all plots; decorates what draws one."""
+    """Apply the settings of all plots; use as a decorator of functions that draw."""
     with matplotlib.rc_context(SETTINGS):
         yield
 
@@ -70,30 +69,30 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def emotion_color(emotion: str) -> str:
-    """Return the colour in which an emotion stands everywhere, as #rrggbb."""
+    """Return the colour of an emotion, the same in all output, as #rrggbb."""
     return "#{:02x}{:02x}{:02x}".format(*COLORS[emotion])
 
 
 def save_png(figure: Figure, out: Path) -> None:
-    """Write a figure as PNG, on white."""
+    """Write a figure as a PNG on white."""
     figure.savefig(out, dpi=DPI, facecolor=PAPER)
 
 
 def to_svg(figure: Figure, *, name: str, title: str) -> Markup:
-    """Return a figure as an <svg> element that takes its ink and paper from the page around it.
+    """Return a figure as an <svg> element in the colours of the page's theme.
 
     Args:
-        name: of letters, another for each figure of a page: ids begin with it.
-        title: what who cannot see it is told.
+        name: letters only, unique on the page; the prefix of ids.
+        title: the description for screen readers.
     """
     file = io.StringIO()
     with styled():
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
     box = re.search(r'viewBox="[^"]*"', text)
-    assert box is not None  # matplotlib always writes one
+    assert box is not None  # matplotlib always writes it
     body = text[text.index("<defs>") :]
-    # Of the default style, which would be the whole page's, and an editor's notes.
+    # The default style would apply to the whole page; the metadata is not needed.
     body = re.sub(r"<style.*?</style>|<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", body)
     body = re.sub(r' d="[^"]*"', _rounded, body)
@@ -105,5 +104,5 @@ def to_svg(figure: Figure, *, name: str, title: str) -> Markup:
 
 
 def _rounded(path: re.Match[str]) -> str:
-    """Return a path with coordinates to a tenth of a point, which are half as long."""
+    """Return a path with coordinates rounded to a tenth of a point, to halve its length."""
     return re.sub(r"(\.\d)\d+", r"\1", re.sub(r"\s+", " ", path[0]))

@@ -1,0 +1,191 @@
+"""The tables and lines that `emodetect evaluate` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from emodetect.evaluation.cross_dataset import CrossDatasetResult
+    from emodetect.evaluation.evaluate import Evaluation
+
+# Keys of metrics.json and their names in print.
+FIGURES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "log_loss": "log-loss",
+    "expected_calibration_error": "ECE",
+}
+MATRIX_FIGURES = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "macro_f1": "macro F1"}
+
+
+def print_result(result: Evaluation | list[CrossDatasetResult]) -> None:
+    """Print the metrics of one model on one data set, or the matrix of several."""
+    if isinstance(result, list):
+        _print_matrix(result)
+    else:
+        _print_metrics(result.metrics)
+
+
+def _print_metrics(metrics: dict[str, Any]) -> None:
+    _print_table(_emotions_table(metrics))
+    figures = {key: f"{name} {metrics[key]:.4f}" for key, name in FIGURES.items()}
+    for key, (low, high) in metrics["intervals_95"].items():
+        figures[key] += f" [{low:.4f}, {high:.4f}]"
+    click.echo("\n".join(figures.values()))
+    click.echo(f"(95% intervals from {metrics['bootstrap']:,} bootstrap resamples)")
+    if metrics["robustness"]:
+        table = _table(text=("corrupted copies",), numbers=("accuracy", "points"))
+        for name, row in metrics["robustness"].items():
+            table.add_row(name, f"{row['accuracy']:.4f}", f"{row['difference_points']:+.1f}")
+        _print_table(table)
+    for way in metrics["slices"]:
+        if gap := way["gap"]:
+            chance = "; may be due to chance" if gap["overlap"] else ""
+            click.echo(
+                f"accuracy gap by {way['by']}: {gap['points']:.1f} points (best: {gap['best']}; "
+                f"worst: {gap['worst']}{chance})"
+            )
+    if metrics["never_predicted"]:
+        click.echo(f"never predicted: {', '.join(metrics['never_predicted'])}")
+    if metrics["absent"]:
+        click.echo(f"no images of: {', '.join(metrics['absent'])} (not in the averages)")
+    for reason, count in metrics["left_out"].items():
+        click.echo(f"excluded {count:,}: {reason}")
+    if metrics["skipped"]:
+        click.echo(f"skipped {len(metrics['skipped'])} unreadable files, listed in metrics.json")
+    _warn_of_batches(metrics)
+
+
+def _emotions_table(metrics: dict[str, Any]) -> Table:
+    from emodetect.reports.evaluation_files import class_rows
+
+    title = f"{metrics['images']:,} images, split {metrics['split']}"
+    if metrics["tta"]:
+        title += f", tta {metrics['tta']}"
+    table = _table(title=title, text=("emotion",), numbers=("precision", "recall", "F1", "images"))
+    for name, (precision, recall, f1, support) in class_rows(metrics):
+        if name == "macro average":
+            table.add_section()
+        shown = "-" if name in metrics["never_predicted"] else f"{precision:.3f}"
+        table.add_row(name, shown, f"{recall:.3f}", f"{f1:.3f}", f"{support:,}")
+    return table
+
+
+def _print_matrix(results: Sequence[CrossDatasetResult]) -> None:
+    data = list(dict.fromkeys(result.data for result in results))
+    table = _table(title="models (rows) on data sets (columns)", text=("model", *data))
+    table.show_lines = True
+    for model in dict.fromkeys(result.model for result in results):
+        row = [result for result in results if result.model == model]
+        table.add_row(f"{model}\n(trained on {row[0].trained_on})", *map(_cell, row))
+    _print_table(table)
+    if any(result.same_data for result in results):
+        click.echo("* the model was trained on this data set")
+    for source in data:
+        _print_labels([result for result in results if result.data == source])
+    for result in results:
+        _print_notes(result)
+
+
+def _cell(result: CrossDatasetResult) -> str:
+    metrics = result.metrics
+    lines = []
+    for key, name in MATRIX_FIGURES.items():
+        low, high = metrics["intervals_95"][key]
+        lines.append(f"{name} {metrics[key]:.4f} [{low:.4f}, {high:.4f}]")
+    lines[0] += " *" if result.same_data else ""
+    available = sum(result.available.values())
+    lines.append(f"{metrics['images']:,} of {available:,} images")
+    lines.append(f"split {result.split}, faces {result.faces}")
+    return "\n".join(lines)
+
+
+def _print_labels(results: Sequence[CrossDatasetResult]) -> None:
+    """Print the emotion of each label of one data set, and each model's recall of it."""
+    from emodetect.emotions import in_canonical_order
+
+    first = results[0]
+    table = _table(
+        title=first.data,
+        text=("label", "emotion"),
+        numbers=("images", *(f"recall, {result.model}" for result in results)),
+    )
+    known = {emotion for result in results for emotion in result.metrics["emotions"]}
+    for emotion in in_canonical_order([*first.available, *known]):
+        names = [label for label, of in first.label_names.items() if of == emotion]
+        images = first.available.get(emotion, 0)
+        table.add_row(
+            ", ".join(names) if images else "-",
+            emotion,
+            f"{images:,}",
+            *(_recall(result, emotion) for result in results),
+        )
+    _print_table(table)
+    emotions = {result.emotions() for result in results}
+    if len(emotions) > 1:
+        common = set.intersection(*map(set, emotions))
+        click.echo(
+            "The models are evaluated on different emotions here; --classes "
+            f"{','.join(in_canonical_order(common))} compares them on the same ones."
+        )
+
+
+def _recall(result: CrossDatasetResult, emotion: str) -> str:
+    if emotion in result.metrics["per_class"]:
+        return f"{result.metrics['per_class'][emotion]['recall']:.3f}"
+    return "excluded" if result.available.get(emotion) else "-"
+
+
+def _print_notes(result: CrossDatasetResult) -> None:
+    """Print which images were excluded, and other limits of the metrics of a result."""
+    where, metrics = f"{result.model} on {result.data}", result.metrics
+    if result.same_data and result.split != "test":
+        click.echo(f"{where}: includes training images of the model")
+    for reason, count in metrics["left_out"].items():
+        click.echo(f"{where}: excluded {count:,}: {reason}")
+    if metrics["skipped"]:
+        click.echo(
+            f"{where}: skipped {len(metrics['skipped'])} unreadable files, listed in matrix.json"
+        )
+    if absent := [name for name in metrics["absent"] if not result.available.get(name)]:
+        click.echo(f"{where}: no images of {', '.join(absent)}; predicting them counts as an error")
+    if never := [name for name in metrics["never_predicted"] if name in metrics["per_class"]]:
+        click.echo(f"{where}: never predicted {', '.join(never)}")
+    _warn_of_batches(metrics)
+
+
+def _warn_of_batches(metrics: dict[str, Any]) -> None:
+    """Warn on stderr if the predictions of a model depend on the batch."""
+    from emodetect.evaluation.classify import BATCH_TOLERANCE
+
+    difference = metrics["batch_size_difference"]
+    if difference > BATCH_TOLERANCE:
+        click.echo(
+            f"warning: a probability differs by {difference:.2g} between single images and a "
+            "batch; batch normalisation may have been left in training mode.",
+            err=True,
+        )
+
+
+def _table(*, title: str = "", text: Iterable[str], numbers: Iterable[str] = ()) -> Table:
+    """Return an empty table; long names are folded, as paths may differ only at the end."""
+    from rich.table import Table
+
+    table = Table(title=title or None)
+    for name in text:
+        table.add_column(name, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right", overflow="fold")
+    return table
+
+
+def _print_table(table: Table) -> None:
+    from rich.console import Console
+
+    Console(markup=False).print(table)  # names may contain [brackets]

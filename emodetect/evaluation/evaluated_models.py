@@ -1,0 +1,162 @@
+"""Load evaluated models, for comparison, from their run or report folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emodetect.config import load_config
+from emodetect.data.dataset import Dataset
+from emodetect.data.readers.registry import READERS
+from emodetect.errors import DataError
+from emodetect.evaluation.classify import predict_images
+from emodetect.evaluation.image_selection import select_images
+from emodetect.evaluation.labelled_data import (
+    OWN_DATA,
+    open_source,
+    open_training_data,
+    training_config,
+)
+from emodetect.evaluation.predictions import PREDICTIONS_FILE, Predictions, read_predictions
+from emodetect.model_file.artifact import read_artifact
+from emodetect.model_file.shipped_models import model_path
+from emodetect.recognition.recognizer import EmotionRecognizer
+
+MODEL = "best_model.keras"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatedModel:
+    """A model with its predictions.
+
+    Attributes:
+        name: the folder, as the user gave it.
+        metrics: the content of its metrics.json; empty if there is none.
+    """
+
+    name: str
+    predictions: Predictions
+    metrics: dict[str, Any]
+
+    @property
+    def setting(self) -> str:
+        """The data and the settings of the evaluation, in words."""
+        data = self.metrics.get("data")
+        if not isinstance(data, str):
+            return "data unknown: no metrics.json"
+        faces, tta = self.metrics.get("faces"), self.metrics.get("tta")
+        return (
+            f"{'its own data' if data == OWN_DATA else data}, split {self.metrics.get('split')}"
+            + (f", faces {faces}" if faces else "")
+            + (f", test-time augmentation {tta}" if tta else "")
+            + (", mostly training images" if self.metrics.get("seen") else "")
+        )
+
+
+def load_evaluated_model(folder: Path) -> EvaluatedModel:
+    """Read the predictions of a report folder, or those of a run on its own test split.
+
+    A run's report `evaluation-test` is used if it is newer than the model and covers the whole
+    split; otherwise the model is evaluated.
+
+    Raises:
+        DataError: if the folder is neither, or the data cannot be read.
+        ModelError: if the model cannot be used.
+    """
+    if (folder / PREDICTIONS_FILE).is_file():
+        return _from_report(folder, str(folder))
+    model, report = folder / MODEL, folder / "evaluation-test"
+    if not model.is_file():
+        raise DataError(
+            f"{folder}: expected a report folder (with {PREDICTIONS_FILE}) or a run folder (with "
+            f"{MODEL}); if the report is from an earlier version, run evaluate again."
+        )
+    file = report / PREDICTIONS_FILE
+    if file.is_file() and file.stat().st_mtime >= model.stat().st_mtime:
+        found = _from_report(report, str(folder))
+        if _is_whole_test_split(found.metrics):
+            return found
+    recognizer = EmotionRecognizer(model, detector="none")
+    dataset = open_training_data(training_config(recognizer.metadata), recognizer.metadata)
+    predictions = predict_images(recognizer, dataset, select_images(dataset, "test").members)
+    metrics = {
+        **{"model": str(model), "data": OWN_DATA, "faces": None, "split": "test", "tta": None},
+        "fingerprint": dataset.fingerprint,
+    }
+    return EvaluatedModel(name=str(folder), predictions=predictions, metrics=metrics)
+
+
+def changed_data(models: Sequence[EvaluatedModel]) -> list[str]:
+    """Return a warning for each model whose data differs although its images' names agree."""
+    warnings = []
+    first: dict[str, EvaluatedModel] = {}
+    for model in models:
+        metrics = model.metrics
+        if metrics.get("data", OWN_DATA) == OWN_DATA or "fingerprint" not in metrics:
+            continue
+        # The fingerprint depends on the size and colour of the model's input.
+        known = first.setdefault(str([metrics.get(key) for key in ("faces", "input")]), model)
+        if metrics["fingerprint"] == known.metrics["fingerprint"]:
+            continue
+        if metrics["data"] == known.metrics["data"]:
+            warnings.append(
+                f"{metrics['data']} was not the same for {known.name} and {model.name}: images, "
+                "labels or splits differ. Evaluate both again."
+            )
+        else:
+            warnings.append(
+                f"{known.metrics['data']} ({known.name}) and {metrics['data']} ({model.name}) are "
+                "not the same data: images are paired by name but may differ. Evaluate both on "
+                "the same data."
+            )
+    return warnings
+
+
+def open_images(model: EvaluatedModel) -> Dataset:
+    """Load the data that a model was evaluated on, to show its images.
+
+    Raises EmodetectError if the model or the data have moved or changed.
+    """
+    keys = ("model", "data", "faces", "fingerprint")
+    try:
+        file, data, faces, fingerprint = (model.metrics[key] for key in keys)
+    except KeyError as error:
+        raise DataError(f"{model.name}: its metrics.json has no {error}.") from None
+    if not isinstance(file, str) or not isinstance(data, str):
+        raise DataError(f"{model.name}: its metrics.json does not name its model and data.")
+    metadata = read_artifact(model_path(file)).metadata
+    if ":" in data and data.partition(":")[0] in READERS:
+        dataset = open_source(data, metadata, faces=faces)
+    else:
+        config = training_config(metadata) if data == OWN_DATA else load_config(data)
+        dataset = open_training_data(config, metadata)
+    if dataset.fingerprint != fingerprint:
+        raise DataError(
+            f"{model.name}: {data} has changed since the evaluation (the fingerprints differ); "
+            "run evaluate again."
+        )
+    return dataset
+
+
+def _is_whole_test_split(metrics: dict[str, Any]) -> bool:
+    expected: dict[str, Any] = {"data": OWN_DATA, "split": "test", "tta": None, "left_out": {}}
+    return all(metrics.get(key) == value for key, value in expected.items())
+
+
+def _from_report(report: Path, name: str) -> EvaluatedModel:
+    try:
+        metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        metrics = {}
+    metrics = metrics if isinstance(metrics, dict) else {}
+    predictions = read_predictions(report / PREDICTIONS_FILE)
+    count = len(predictions.labels)
+    if metrics.get("images", count) != count:
+        raise DataError(
+            f"{report / PREDICTIONS_FILE}: expected {metrics['images']} images, as in "
+            f"metrics.json, got {count}; run evaluate again."
+        )
+    return EvaluatedModel(name=name, predictions=predictions, metrics=metrics)

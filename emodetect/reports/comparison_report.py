@@ -1,0 +1,96 @@
+"""Compare models on the same images and write the report: `emodetect compare` in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emodetect.data.dataset import Dataset
+from emodetect.errors import EmodetectError
+from emodetect.evaluation.comparison import compare_models, match_images
+from emodetect.evaluation.evaluated_models import (
+    EvaluatedModel,
+    changed_data,
+    load_evaluated_model,
+    open_images,
+)
+from emodetect.machine.output_folder import check_output_folder
+from emodetect.reports.comparison_page import write_comparison
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonOptions:
+    """What to compare, and where to write the report.
+
+    Attributes:
+        folders: 2 to 26 report folders or run folders; the first is the reference.
+        common: if the images differ, compares on those that all models have.
+        out: the folder of compare.html and compare.json.
+        force: allows writing into a folder that already contains files.
+    """
+
+    folders: tuple[Path, ...]
+    common: bool = False
+    out: Path = Path("comparison")
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonReport:
+    """A report that was written.
+
+    Attributes:
+        comparison: the content of compare.json: see `compare_models`, and how many images are
+            "left_out" of each model, the "settings" of each evaluation in words, and warnings
+            about "changed" data.
+        files: what was written, the page first.
+        no_pictures: why the page shows no images, or "".
+    """
+
+    comparison: dict[str, Any]
+    files: list[Path]
+    no_pictures: str
+
+
+def compare(
+    options: ComparisonOptions, *, on_result: Callable[[dict[str, Any]], None] | None = None
+) -> ComparisonReport:
+    """Compare evaluated models on the same images, and write the report.
+
+    Args:
+        on_result: called with the comparison before any file is written, so that a full disk does
+            not lose it.
+
+    Raises:
+        EmodetectError: if a folder cannot be used, or the models cannot be compared.
+    """
+    check_output_folder(options.out, force=options.force)
+    models = [load_evaluated_model(folder) for folder in options.folders]
+    names = [model.name for model in models]
+    matched, left_out = match_images(
+        names, [model.predictions for model in models], common=options.common
+    )
+    comparison = {
+        **compare_models(names, matched),
+        "left_out": left_out,
+        "settings": [model.setting for model in models],
+        "changed": changed_data(models),
+    }
+    if on_result is not None:
+        on_result(comparison)
+    images = _images(models[0])
+    return ComparisonReport(
+        comparison=comparison,
+        files=write_comparison(comparison, matched, options.out, images=images),
+        no_pictures=images if isinstance(images, str) else "",
+    )
+
+
+def _images(model: EvaluatedModel) -> Dataset | str:
+    """Return the data that a model was evaluated on, or why it cannot be shown."""
+    try:
+        return open_images(model)
+    except EmodetectError as error:
+        return str(error)

@@ -1,0 +1,187 @@
+"""Evaluate models on labelled images and write the report: `emodetect evaluate` in Python."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from emodetect.errors import EmodetectError
+from emodetect.evaluation.classify import Tta
+from emodetect.evaluation.cross_dataset import (
+    CrossDatasetResult,
+    DataSource,
+    NamedModel,
+    evaluate_across,
+)
+from emodetect.evaluation.evaluate import Evaluation, evaluate_model, open_task
+from emodetect.evaluation.grad_cam import HeatMaps, explain_mistakes
+from emodetect.evaluation.labelled_data import Faces
+from emodetect.evaluation.metrics.intervals import RESAMPLES
+from emodetect.evaluation.predictions import ImagePredictions
+from emodetect.machine.output_folder import check_output_folder
+from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path, shipped_models
+from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.reports.cross_dataset_files import write_matrix
+from emodetect.reports.evaluation_files import write_report
+from emodetect.reports.evaluation_page import ReportedModel
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions:
+    """What to evaluate, on which images, and what to report.
+
+    Attributes:
+        models: files, or names of shipped models; several give a matrix.
+        labels: for a Keras file that emodetect did not create, its emotions in the order of its
+            outputs.
+        pixel_range: for such a file, the values of a black and a white pixel in its training.
+        data: SOURCE:PATH each; several give a matrix. If empty, the data of `config`; if that is
+            None too, the data that the model was trained on.
+        config: a config file or preset.
+        faces: how to crop the faces of each of `data`; see `open_source`. Empty for None each.
+        split: "train", "val", "test" or "all". If None, test, or all if the data has no splits.
+        emotions: uses only the images of these.
+        exclude_duplicates_of: SOURCE:PATH of data sets whose training images are excluded.
+        slice_by: columns of a manifest to break results down by; not for a matrix.
+        tta: "flip" averages each image and its mirror image.
+        bootstrap: the number of resamples for the 95% intervals.
+        robustness: also evaluates corrupted copies; not for a matrix.
+        explain: adds Grad-CAM heat maps of the worst mistakes, which loads TensorFlow; not for a
+            matrix.
+        out: the folder of the report. If None, `evaluation-SPLIT` beside the model, or in the
+            current folder for a shipped model; `evaluation-across` for a matrix.
+        force: allows writing into a folder that already contains files.
+    """
+
+    models: tuple[str, ...] = (DEFAULT_MODEL,)
+    labels: tuple[str, ...] | None = None
+    pixel_range: tuple[float, float] = (0, 255)
+    data: tuple[str, ...] = ()
+    config: str | None = None
+    faces: tuple[Faces | None, ...] = ()
+    split: str | None = None
+    emotions: tuple[str, ...] | None = None
+    exclude_duplicates_of: tuple[str, ...] = ()
+    slice_by: tuple[str, ...] = ()
+    tta: Tta | None = None
+    bootstrap: int = RESAMPLES
+    robustness: bool = False
+    explain: bool = True
+    out: Path | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationReport:
+    """A report that was written.
+
+    Attributes:
+        result: of one model on one data set, or a list for a matrix.
+        files: what was written, the page first.
+        no_heat_maps: why there are no heat maps although they were requested, or "".
+    """
+
+    result: Evaluation | list[CrossDatasetResult]
+    files: list[Path]
+    no_heat_maps: str = ""
+
+
+OnResult = Callable[[Evaluation | list[CrossDatasetResult]], None]
+
+
+def evaluate(options: EvaluationOptions, *, on_result: OnResult | None = None) -> EvaluationReport:
+    """Evaluate a model on a data set, or several as a matrix, and write the report.
+
+    Args:
+        on_result: called before any file is written, so that a full disk does not lose the result.
+
+    Raises:
+        EmodetectError: if a model, the data, the config or the folder cannot be used.
+    """
+    several = len(options.models) > 1 or len(options.data) > 1
+    return (_evaluate_several if several else _evaluate_one)(options, on_result or _ignore)
+
+
+def _ignore(result: Evaluation | list[CrossDatasetResult]) -> None:
+    pass
+
+
+def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> EvaluationReport:
+    if options.out is not None:  # the default folder depends on the data
+        check_output_folder(options.out, force=options.force)
+    (name,) = options.models
+    recognizer = _recognizer(name, options)
+    task = open_task(
+        name,
+        recognizer,
+        source=options.data[0] if options.data else None,
+        config_name=options.config,
+        faces=options.faces[0] if options.faces else None,
+        split=options.split,
+        emotions=options.emotions,
+        exclude_duplicates_of=options.exclude_duplicates_of,
+        slice_by=options.slice_by,
+    )
+    # Not of the recognizer's file: a foreign model is compiled into the cache.
+    run = None if name in shipped_models() else Path(name).parent
+    out = options.out
+    if out is None:
+        out = (run or Path()) / f"evaluation-{task.description['split']}"
+        check_output_folder(out, force=options.force)
+    evaluation = evaluate_model(
+        recognizer,
+        task.dataset,
+        task.selection,
+        description=task.description,
+        tta=options.tta,
+        bootstrap=options.bootstrap,
+        robustness=options.robustness,
+    )
+    on_result(evaluation)
+    heat = _explain(recognizer.path, evaluation.predictions) if options.explain else None
+    model = ReportedModel(
+        metadata=recognizer.metadata, run=run, heat=heat or "Heat maps were not requested."
+    )
+    files = write_report(evaluation.predictions, evaluation.metrics, out, model=model)
+    return EvaluationReport(
+        result=evaluation, files=files, no_heat_maps=heat if isinstance(heat, str) else ""
+    )
+
+
+def _evaluate_several(options: EvaluationOptions, on_result: OnResult) -> EvaluationReport:
+    out = options.out or Path("evaluation-across")
+    check_output_folder(out, force=options.force)
+    faces = options.faces or (None,) * len(options.data)
+    results = evaluate_across(
+        [NamedModel(name, _recognizer(name, options)) for name in options.models],
+        [DataSource(name, how) for name, how in zip(options.data, faces, strict=True)],
+        split=options.split,
+        emotions=options.emotions,
+        exclude_duplicates_of=options.exclude_duplicates_of,
+        tta=options.tta,
+        bootstrap=options.bootstrap,
+    )
+    on_result(results)
+    return EvaluationReport(result=results, files=write_matrix(results, out))
+
+
+def _recognizer(name: str, options: EvaluationOptions) -> EmotionRecognizer:
+    path = model_path(name)
+    if options.labels is not None:
+        from emodetect.training.models.external import adopt_foreign  # loads TensorFlow
+
+        path = adopt_foreign(path, labels=options.labels, pixel_range=options.pixel_range)
+    return EmotionRecognizer(path, detector="none")
+
+
+def _explain(model: Path, predictions: ImagePredictions) -> HeatMaps | str:
+    """Return heat maps of the worst mistakes, or why there are none."""
+    logger.info("explaining the worst mistakes (this loads TensorFlow)")
+    try:
+        return explain_mistakes(model, predictions)
+    except EmodetectError as error:
+        return str(error)
