@@ -53,7 +53,7 @@ def test_noise_scatters_grey_by_what_its_name_says() -> None:
     assert copy.std() == pytest.approx(10, abs=0.5)
 
 
-@pytest.mark.parametrize(("name", "side"), [("25 % tighter", 20), ("25 % wider", 12.8)])
+@pytest.mark.parametrize(("name", "side"), [("25% tighter", 20), ("25% wider", 12.8)])
 def test_framing_scales_about_the_centre(name: str, side: float) -> None:
     """A square of 16 pixels becomes one of 20 or 12.8, still in the middle."""
     copy = CORRUPTIONS[name](_square(size=48, side=16)).astype(float) / 255
@@ -66,17 +66,17 @@ def test_what_lies_beyond_a_wider_crop_is_its_edge() -> None:
     """The corners that a wider copy adds have the colour of the image's corner."""
     image = _square(size=48, side=40)
     image[:5, :5] = 200
-    copy = CORRUPTIONS["25 % wider"](image)
+    copy = CORRUPTIONS["25% wider"](image)
     assert np.all(copy[:4, :4] == 200)
 
 
 def test_shifts_move_by_a_tenth_of_the_side() -> None:
     """Of 40 pixels a tenth is 4: the one copy moves right and down, the other left and up."""
     image = _noise(40, 1)
-    down = CORRUPTIONS["shifted 10 % right and down"](image)
+    down = CORRUPTIONS["shifted 10% right and down"](image)
     np.testing.assert_array_equal(down[4:, 4:], image[:-4, :-4])
     np.testing.assert_array_equal(down[:4, 4:], np.repeat(image[:1, :-4], 4, axis=0))
-    up = CORRUPTIONS["shifted 10 % left and up"](image)
+    up = CORRUPTIONS["shifted 10% left and up"](image)
     np.testing.assert_array_equal(up[:-4, :-4], image[4:, 4:])
 
 
@@ -142,9 +142,9 @@ def test_the_accuracies_are_those_on_the_copies() -> None:
     )
     accuracies = corrupted_accuracies(_ReadsTheLeft(), predictions)
     assert list(accuracies) == list(CORRUPTIONS)
-    assert accuracies["25 % tighter"] == {"accuracy": 1, "difference_points": 0}
+    assert accuracies["25% tighter"] == {"accuracy": 1, "difference_points": 0}
     for name in ("mirrored", "darker"):
         assert accuracies[name] == {"accuracy": 0.25, "difference_points": -75}
     # Either half of the mean is as sure as the other: a tie is answered by the first, sad.
     flipped = corrupted_accuracies(_ReadsTheLeft(), predictions, tta="flip")
-    assert flipped["25 % tighter"]["accuracy"] == 0.25
+    assert flipped["25% tighter"]["accuracy"] == 0.25

@@ -92,10 +92,10 @@ def _reference_pixels(image: np.ndarray) -> float:
 
 # Each takes and returns (size, size, channels) uint8. The names are keys of metrics.json.
 CORRUPTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "25 % tighter": lambda image: _transform(image, scale=1.25),
-    "25 % wider": lambda image: _transform(image, scale=1 / 1.25),
-    "shifted 10 % right and down": lambda image: _transform(image, shift=0.1),
-    "shifted 10 % left and up": lambda image: _transform(image, shift=-0.1),
+    "25% tighter": lambda image: _transform(image, scale=1.25),
+    "25% wider": lambda image: _transform(image, scale=1 / 1.25),
+    "shifted 10% right and down": lambda image: _transform(image, shift=0.1),
+    "shifted 10% left and up": lambda image: _transform(image, shift=-0.1),
     "darker": _darken,
     "blurred": _blur,
     "sharper": _sharpen,
