@@ -191,7 +191,9 @@ def test_a_cache_that_cannot_be_written_is_told(
     assert "XDG_CACHE_HOME" in finding.mend
 
 
-@pytest.mark.parametrize("name", ["cv2", "numpy", "rich", "pydantic", "packaging", "keras"])
+@pytest.mark.parametrize(
+    "name", ["cv2", "numpy", "rich", "pydantic", "packaging", "platformdirs", "keras"]
+)
 def test_no_broken_package_is_a_traceback(
     name: str, fake_module, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,7 +136,7 @@ def models() -> Iterator[Finding]:
 
 def tensorflow() -> Iterator[Finding]:
     """Load TensorFlow and Keras, which training needs, and look for GPUs."""
-    from emodetect.machine.tensorflow import use_tensorflow
+    from emodetect.machine.tensorflow_devices import gpu_count, use_tensorflow
 
     own = os.environ.get("KERAS_BACKEND")
     use_tensorflow()
@@ -150,9 +150,8 @@ def tensorflow() -> Iterator[Finding]:
         status="ok",
         detail=f"{tf.__version__}; Keras {keras.__version__} on {backend}{ignored}",
     )
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        yield Finding(name="GPU", status="ok", detail=f"{len(gpus)} seen by TensorFlow")
+    if gpus := gpu_count():
+        yield Finding(name="GPU", status="ok", detail=f"{gpus} found by TensorFlow")
     else:
         yield Finding(
             name="GPU",

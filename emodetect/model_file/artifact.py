@@ -16,7 +16,7 @@ from pathlib import Path
 from reprlib import repr as brief
 
 from emodetect.errors import ModelError
-from emodetect.machine.whole_file import written_whole
+from emodetect.machine.atomic_files import atomic_write
 from emodetect.model_file.archive import member_sha256, open_archive, read_json, read_member
 from emodetect.model_file.metadata import Metadata, parse_metadata
 from emodetect.model_file.safe_keras_config import check_config
@@ -43,7 +43,7 @@ class Artifact:
 
 def write_artifact(path: Path, *, keras_file: Path, compiled: bytes, metadata: Metadata) -> None:
     """Write the artifact at `path` in one step: it is there complete, or not at all."""
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         with zipfile.ZipFile(keras_file) as source, zipfile.ZipFile(partial, "w") as target:
             for member in source.namelist():
                 target.writestr(member, source.read(member))

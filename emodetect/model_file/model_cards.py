@@ -10,7 +10,7 @@ from pathlib import Path
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import ModelError
 from emodetect.images.model_input import Color
-from emodetect.machine.text import on_one_line
+from emodetect.machine.terminal_text import on_one_line
 from emodetect.model_file.artifact import Artifact, read_artifact
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path, shipped_models
 
