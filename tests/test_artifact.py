@@ -261,9 +261,9 @@ def test_oversized_files_and_members_are_refused(artifact: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("layer", "said"),
     [
-        ({"module": "keras.layers", "class_name": "Lambda"}, "holds Lambda"),
-        ({"module": "keras.layers", "class_name": "TFSMLayer"}, "holds TFSMLayer"),
-        ({"class_name": "__lambda__", "config": {"value": "4wAAAA=="}}, "holds __lambda__"),
+        ({"module": "keras.layers", "class_name": "Lambda"}, "contains Lambda"),
+        ({"module": "keras.layers", "class_name": "TFSMLayer"}, "contains TFSMLayer"),
+        ({"class_name": "__lambda__", "config": {"value": "4wAAAA=="}}, "contains __lambda__"),
         ({"module": "os", "class_name": "system", "config": "id"}, "'system' of 'os'"),
         ({"module": "kerasevil.layers", "class_name": "Dense"}, "'Dense' of 'kerasevil.layers'"),
         ({"module": None, "class_name": "X", "registered_name": "a>X"}, "'X' of None"),
@@ -444,7 +444,7 @@ def test_code_inside_a_foreign_model_is_refused(tmp_path: Path) -> None:
     outputs = keras.layers.GlobalAveragePooling2D()(keras.layers.Lambda(lambda x: x * 2)(inputs))
     path = tmp_path / "code.keras"
     keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(outputs)).save(path)
-    with pytest.raises(ModelError, match=r"holds Lambda, which runs code.*rebuild"):
+    with pytest.raises(ModelError, match=r"contains Lambda, which runs code.*rebuild"):
         import_keras_model(path, labels=["happy", "sad"])
     with pytest.raises(ModelError, match="Keras cannot open it"):
         load_keras(path)

@@ -183,7 +183,7 @@ def test_files_that_are_no_artifacts_are_refused(
         initial_artifact(str(tmp_path))
     foreign = tmp_path / "foreign.keras"
     donor.save(foreign)
-    with pytest.raises(ModelError, match=r"foreign\.keras: expected a model that emodetect"):
+    with pytest.raises(ModelError, match=r"foreign\.keras: expected a model trained by emodetect"):
         initial_artifact(str(foreign))
     (tmp_path / "text.keras").write_text("text")
     with pytest.raises(ModelError, match=r"text\.keras: expected a \.keras model file"):
@@ -207,10 +207,10 @@ def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -
     weights[-1][0] = value
     broken.set_weights(weights)
     path = _artifact_of(broken, tmp_path / "broken.keras")
-    with pytest.raises(ModelError, match=r"broken\.keras: expected weights that are numbers"):
+    with pytest.raises(ModelError, match=r"broken\.keras: expected finite weights"):
         load_initial(model, path, THREE)
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
-    with pytest.raises(ModelError, match=r"plain\.keras: expected weights that are numbers"):
+    with pytest.raises(ModelError, match=r"plain\.keras: expected finite weights"):
         import_keras_model(tmp_path / "plain.keras", labels=THREE)
 
 
