@@ -54,7 +54,9 @@ def models(context: click.Context, output_format: str) -> None:
 @models.command()
 @click.argument("model", metavar="NAME|FILE")
 def show(model: str) -> None:
-    """Print the card of a shipped model, or the metadata of a model trained with emodetect.
+    """Print a model's card.
+
+    For a model that you trained, the card is built from the metadata in its file.
 
     \b
     emodetect models show ferplus
@@ -68,10 +70,10 @@ def show(model: str) -> None:
 @models.command()
 @click.argument("name", type=click.Choice(["yunet"]))
 def fetch(name: str) -> None:
-    """Download yunet, a face detector that is not part of the package (230 KB, MIT licence).
+    """Download the YuNet face detector (230 KB, MIT licence).
 
-    The file is verified by its SHA-256 and kept in the user's cache. The only automatic download
-    in emodetect is Keras' ImageNet weights, for training.
+    It is not part of the package. The file is verified by its SHA-256 and kept in the user's cache.
+    The only automatic download in emodetect is Keras' ImageNet weights, for training.
 
     \b
     emodetect models fetch yunet

@@ -128,11 +128,11 @@ def models() -> Iterator[Finding]:
         yield Finding(
             name="LiteRT",
             status="absent",
-            detail=f"{first_line(error)}; Keras is used instead, slowly ({took_ms:.0f} ms per face)",
+            detail=f"{first_line(error)}; Keras is used instead, slowly ({took_ms:.0f} ms/face)",
             mend=f"{PIP} install --force-reinstall ai-edge-litert",
         )
     else:
-        yield Finding(name="LiteRT", status="ok", detail=f"works, {took_ms:.1f} ms per face")
+        yield Finding(name="LiteRT", status="ok", detail=f"works, {took_ms:.1f} ms/face")
 
 
 def tensorflow() -> Iterator[Finding]:
@@ -157,7 +157,7 @@ def tensorflow() -> Iterator[Finding]:
         yield Finding(
             name="GPU",
             status="absent",
-            detail="none found by TensorFlow; training runs on the CPU, like everything else",
+            detail="none found by TensorFlow; training uses the CPU (recognition always does)",
             mend=CUDA if sys.platform == "linux" else "",
         )
 

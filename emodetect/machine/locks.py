@@ -1,6 +1,6 @@
 """Locks on folders and files, which the system releases when the process ends, however it ends.
 
-Not the filelock library: it needs a separate lock file, which would be left behind next to people's
+Not the filelock library: it locks a separate file, which may be left behind next to people's
 results and in the cache, where an abandoned folder is recognised by its own lock.
 """
 

@@ -64,9 +64,7 @@ def parse_metadata(content: dict[str, Any]) -> Metadata:
     if not 0 <= metadata.margin <= 10:
         raise ValueError(f"expected a margin from 0 to 10, got {brief(metadata.margin)}")
     if not _origin_is_valid(metadata):
-        raise ValueError(
-            "expected the model's origin as emodetect writes it, got other fields or types"
-        )
+        raise ValueError("the fields on the model's origin are not as emodetect writes them")
     return metadata
 
 

@@ -96,7 +96,7 @@ def _described(artifact: Artifact) -> Iterator[str]:
     yield f"- file: {on_one_line(artifact.path.name)}, {size_mb:.1f} MB"
     yield f"- emotions, in output order: {', '.join(metadata.emotions)}"
     yield f"- input: {metadata.image_size} x {metadata.image_size} pixels, {metadata.color}"
-    yield f"- margin: {metadata.margin:g} (how much a detected face box is enlarged, as a share of its side)"
+    yield f"- margin: {metadata.margin:g} (enlargement of detected boxes, as a share of their side)"
     yield f"- temperature: {metadata.temperature:g} (1 if none was fitted)"
     if counts := metadata.dataset.get("counts"):
         yield from ("", "## Images", "")

@@ -177,8 +177,8 @@ def _finish(
     )
     if temperature == progress.temperature != 1:
         logger.info(
-            "keeping the initial model's temperature, %.3f: the validation images are too few or "
-            "too uniform to fit one",
+            "keeping the initial model's temperature, %.3f: the validation images are not "
+            "enough to fit one",
             temperature,
         )
     summary = summarize(config, history, progress.best_epoch, result)
