@@ -45,8 +45,10 @@ def _describe_data(config: DataConfig) -> tuple[tuple[str, ...], str]:
     if config.path is None or not config.path.exists():
         return emotions, f"{config.path}: not found; its emotions are unknown"
     listing = list_samples(config)
-    counts = Counter(sample.split or "no split given" for sample in listing.samples)
-    splits = ", ".join(f"{split} {count:,}" for split, count in counts.items())
+    counts = Counter(sample.split for sample in listing.samples)
+    splits = ", ".join(f"{split or 'no split'} {count:,}" for split, count in counts.items())
+    if set(counts) == {None}:
+        splits = "no split given"
     excluded = "".join(
         f"; {count:,} excluded ({reason})" for reason, count in listing.left_out.items()
     )
