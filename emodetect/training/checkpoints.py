@@ -45,10 +45,7 @@ class Progress:
 
 def how_to_resume(run: Path) -> str:
     """Return what to do about a full disk."""
-    return (
-        f"The epochs finished so far are kept; free some disk space and continue with "
-        f"--resume {run}."
-    )
+    return f"The epochs finished so far are kept; free some space and continue with --resume {run}."
 
 
 def best_name(epoch: int) -> str:
