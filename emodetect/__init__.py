@@ -1,29 +1,40 @@
-"""Train, judge and run facial-emotion recognition on your own machine."""
+"""Train, evaluate and run facial-emotion recognition on your own machine."""
 
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emodetect.recognition.recognizer import EmotionRecognizer as EmotionRecognizer
+    from emodetect.images.reading import read_image
+    from emodetect.recognition.recognizer import EmotionRecognizer
 
     __version__: str
 
-# OpenCV reads these once, when it is loaded, so they must stand before any module imports it.
-# Decoding a small file that claims gigapixels would take all memory.
+__all__ = ["EmotionRecognizer", "__version__", "read_image"]
+
+# OpenCV reads these once, when it is loaded, so they must be set before any module imports it.
+# Decoding a small file that claims to have gigapixels would take all memory.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "200000000")
 os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
 
+# Imported on first use, so that `emodetect --help` and `predict` start quickly.
+_MODULES = {
+    "EmotionRecognizer": "emodetect.recognition.recognizer",
+    "read_image": "emodetect.images.reading",
+}
+
 
 def __getattr__(name: str) -> Any:
-    # Not at import time, so that `emodetect --help` and `predict` stay quick.
     if name == "__version__":
         from importlib.metadata import version
 
         return version("emodetect")
-    if name == "EmotionRecognizer":
-        from emodetect.recognition.recognizer import EmotionRecognizer as EmotionRecognizer
-
-        return EmotionRecognizer
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -261,9 +261,9 @@ def test_oversized_files_and_members_are_refused(artifact: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("layer", "said"),
     [
-        ({"module": "keras.layers", "class_name": "Lambda"}, "holds Lambda"),
-        ({"module": "keras.layers", "class_name": "TFSMLayer"}, "holds TFSMLayer"),
-        ({"class_name": "__lambda__", "config": {"value": "4wAAAA=="}}, "holds __lambda__"),
+        ({"module": "keras.layers", "class_name": "Lambda"}, "contains Lambda"),
+        ({"module": "keras.layers", "class_name": "TFSMLayer"}, "contains TFSMLayer"),
+        ({"class_name": "__lambda__", "config": {"value": "4wAAAA=="}}, "contains __lambda__"),
         ({"module": "os", "class_name": "system", "config": "id"}, "'system' of 'os'"),
         ({"module": "kerasevil.layers", "class_name": "Dense"}, "'Dense' of 'kerasevil.layers'"),
         ({"module": None, "class_name": "X", "registered_name": "a>X"}, "'X' of None"),
@@ -385,7 +385,7 @@ def test_answers_that_are_no_probabilities_are_refused(artifact: Path, answer: l
 
 def foreign_model(path: Path, *, logits: bool = False) -> Path:
     """Save a small Keras model that emodetect did not make; it answers by mean brightness."""
-    from emodetect.machine.tensorflow import use_tensorflow
+    from emodetect.machine.tensorflow_devices import use_tensorflow
 
     use_tensorflow()
     import keras
@@ -408,10 +408,10 @@ def test_foreign_model_works_with_labels(
     path = foreign_model(tmp_path / "foreign.keras", logits=logits)
     with pytest.raises(ModelError, match="--labels"):
         EmotionRecognizer(path)
-    from emodetect.training.models.external import adopt_foreign
+    from emodetect.training.models.import_keras import import_keras_model
 
-    adopted = adopt_foreign(path, labels=["happiness", "sad"], pixel_range=(0, 1))
-    assert adopt_foreign(path, labels=["happiness", "sad"], pixel_range=(0, 1)) == adopted
+    adopted = import_keras_model(path, labels=["happiness", "sad"], pixel_range=(0, 1))
+    assert import_keras_model(path, labels=["happiness", "sad"], pixel_range=(0, 1)) == adopted
     recognizer = EmotionRecognizer(adopted, detector="none")
     assert recognizer.emotions == ("happy", "sad")
     white, black = np.full((20, 20, 3), 255, np.uint8), np.zeros((20, 20, 3), np.uint8)
@@ -422,20 +422,20 @@ def test_foreign_model_works_with_labels(
 
 def test_foreign_model_with_wrong_labels_is_refused(artifact: Path, tmp_path: Path) -> None:
     """A wrong number of labels, a label twice, and labels for our own file are refused."""
-    from emodetect.training.models.external import adopt_foreign
+    from emodetect.training.models.import_keras import import_keras_model
 
     path = foreign_model(tmp_path / "foreign.keras")
     with pytest.raises(ModelError, match="has 2 outputs"):
-        adopt_foreign(path, labels=["happy", "sad", "fear"])
+        import_keras_model(path, labels=["happy", "sad", "fear"])
     with pytest.raises(ModelError, match="twice"):
-        adopt_foreign(path, labels=["happy", "joy"])
+        import_keras_model(path, labels=["happy", "joy"])
     with pytest.raises(ModelError, match="its own label order"):
-        adopt_foreign(artifact, labels=["happy", "sad", "surprise"])
+        import_keras_model(artifact, labels=["happy", "sad", "surprise"])
 
 
 def test_code_inside_a_foreign_model_is_refused(tmp_path: Path) -> None:
     """A Lambda layer, which could run anything, is refused by us and by Keras' safe mode."""
-    from emodetect.training.models.external import adopt_foreign
+    from emodetect.training.models.import_keras import import_keras_model
     from emodetect.training.models.keras_files import load_keras
 
     import keras  # isort: skip
@@ -444,8 +444,8 @@ def test_code_inside_a_foreign_model_is_refused(tmp_path: Path) -> None:
     outputs = keras.layers.GlobalAveragePooling2D()(keras.layers.Lambda(lambda x: x * 2)(inputs))
     path = tmp_path / "code.keras"
     keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(outputs)).save(path)
-    with pytest.raises(ModelError, match=r"holds Lambda, which runs code.*rebuild"):
-        adopt_foreign(path, labels=["happy", "sad"])
+    with pytest.raises(ModelError, match=r"contains Lambda, which runs code.*rebuild"):
+        import_keras_model(path, labels=["happy", "sad"])
     with pytest.raises(ModelError, match="Keras cannot open it"):
         load_keras(path)
 
@@ -455,7 +455,7 @@ def test_a_class_of_ones_own_in_a_foreign_model_is_named(tmp_path: Path) -> None
     import keras
 
     from emodetect.model_file.artifact import has_metadata
-    from emodetect.training.models.external import adopt_foreign
+    from emodetect.training.models.import_keras import import_keras_model
 
     class Doubled(keras.layers.Layer):
         def call(self, inputs: Any) -> Any:
@@ -469,7 +469,7 @@ def test_a_class_of_ones_own_in_a_foreign_model_is_named(tmp_path: Path) -> None
     outputs = keras.layers.Dense(2, activation="softmax")(flat)
     keras.Model(inputs, Doubled()(outputs)).save(tmp_path / "own.keras")
     with pytest.raises(ModelError, match=r"needs 'Doubled' of .* not a class of Keras"):
-        adopt_foreign(tmp_path / "own.keras", labels=["happy", "sad"])
+        import_keras_model(tmp_path / "own.keras", labels=["happy", "sad"])
     model = keras.Model(inputs, outputs)
     model.compile(loss=own_loss, metrics=["accuracy"])
     model.save(tmp_path / "loss.keras")
@@ -478,14 +478,14 @@ def test_a_class_of_ones_own_in_a_foreign_model_is_named(tmp_path: Path) -> None
 
 def test_model_of_another_shape_is_refused(tmp_path: Path) -> None:
     """A model that takes no square image is refused with the shape that came."""
-    from emodetect.training.models.external import adopt_foreign
+    from emodetect.training.models.import_keras import import_keras_model
 
     import keras  # isort: skip
 
     path = tmp_path / "flat.keras"
     keras.Sequential([keras.Input((10,)), keras.layers.Dense(2)]).save(path)
     with pytest.raises(ModelError, match=r"\(None, 10\)"):
-        adopt_foreign(path, labels=["happy", "sad"])
+        import_keras_model(path, labels=["happy", "sad"])
 
 
 def test_archive_with_metadata_only(tmp_path: Path) -> None:

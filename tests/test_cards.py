@@ -87,7 +87,7 @@ def test_show_prints_what_a_model_of_ones_own_tells(artifact: Path) -> None:
     metadata = read_artifact(artifact).metadata
     lines = call("show", artifact).stdout.splitlines()
     assert lines[0] == f"# {metadata.name}"
-    assert "- emotions, in the order of its outputs: happy, sad, surprise" in lines
+    assert "- emotions, in output order: happy, sad, surprise" in lines
     assert "- input: 32 x 32 pixels, gray" in lines
     assert "| | happy | sad | surprise |" in lines
     # Of 40 drawn faces for each emotion a tenth is taken for validation.

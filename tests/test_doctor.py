@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from emodetect.cli import app
-from emodetect.doctor import checks, probes
+from emodetect.doctor import checks, pip_commands, probe_processes, probes
 from emodetect.doctor.finding import Finding
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, shipped_models
 
@@ -37,8 +37,8 @@ def broken(findings: list[Finding]) -> dict[str, Finding]:
 
 def findings_of(probe: str) -> list[Finding]:
     """Run one probe in its own process, as the command does."""
-    with checks._start(probe) as process:
-        return list(checks._findings_of(probe, process))
+    with probe_processes.start_probe(probe) as process:
+        return list(probe_processes.probe_findings(probe, process))
 
 
 def test_every_probe_is_run() -> None:
@@ -97,8 +97,8 @@ def test_a_package_that_cannot_be_loaded_is_told(module: str, package: str, fake
 def test_a_probe_without_an_answer_is_stopped(fake_module, monkeypatch: pytest.MonkeyPatch) -> None:
     """A library that hangs is given up, and told."""
     fake_module("cv2", "import time\ntime.sleep(600)")
-    monkeypatch.setattr(checks, "PROBE_TIMEOUT_S", 0.5)
-    assert "no answer" in broken(findings_of("opencv"))["opencv"].detail
+    monkeypatch.setattr(probe_processes, "PROBE_TIMEOUT_S", 0.5)
+    assert "no result" in broken(findings_of("opencv"))["opencv"].detail
 
 
 def test_two_opencv_wheels_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +134,7 @@ def test_a_missing_extra_is_missing_not_broken(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(importlib.metadata, "version", without_onnx)
     (finding,) = (one for one in checks._extras() if one.name == "extra onnxruntime")
     assert finding.status == "absent"
-    assert finding.mend.endswith(f"install {checks._source('onnxruntime')}")
+    assert finding.mend.endswith(f"install {pip_commands.install_source('onnxruntime')}")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_it_is_installed_again_from_where_it_came(
         (tmp_path / "direct_url.json").write_text(json.dumps(origin))
     there = importlib.metadata.PathDistribution(tmp_path)
     monkeypatch.setattr(importlib.metadata, "distribution", lambda _: there)
-    assert checks._source("serve") == source
+    assert pip_commands.install_source("serve") == source
 
 
 def test_a_damaged_shipped_model_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,9 @@ def test_a_cache_that_cannot_be_written_is_told(
     assert "XDG_CACHE_HOME" in finding.mend
 
 
-@pytest.mark.parametrize("name", ["cv2", "numpy", "rich", "pydantic", "packaging", "keras"])
+@pytest.mark.parametrize(
+    "name", ["cv2", "numpy", "rich", "pydantic", "packaging", "platformdirs", "keras"]
+)
 def test_no_broken_package_is_a_traceback(
     name: str, fake_module, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from small import SMALL
 
 from emodetect.config import AugmentationConfig, TrainingConfig, load_config
-from emodetect.machine.tensorflow import use_tensorflow
+from emodetect.machine.tensorflow_devices import use_tensorflow
 from emodetect.model_file.artifact import read_artifact
 
 use_tensorflow()

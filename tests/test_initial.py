@@ -14,7 +14,7 @@ from small import SMALL
 
 from emodetect.config import ExperimentConfig, config_toml, load_config
 from emodetect.errors import ConfigError, ModelError
-from emodetect.machine.tensorflow import use_tensorflow
+from emodetect.machine.tensorflow_devices import use_tensorflow
 from emodetect.model_file.artifact import read_artifact, write_artifact
 from emodetect.model_file.metadata import Metadata
 
@@ -22,8 +22,8 @@ use_tensorflow()
 
 import keras  # noqa: E402
 
-from emodetect.training.initial_weights import initial_artifact, load_initial  # noqa: E402
-from emodetect.training.models.mobilenet import BACKBONE  # noqa: E402
+from emodetect.training.initial_model import initial_artifact, load_initial  # noqa: E402
+from emodetect.training.models.layers import BACKBONE  # noqa: E402
 from emodetect.training.models.registry import build_model  # noqa: E402
 
 CROPS = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1)).astype(np.float32)
@@ -183,7 +183,7 @@ def test_files_that_are_no_artifacts_are_refused(
         initial_artifact(str(tmp_path))
     foreign = tmp_path / "foreign.keras"
     donor.save(foreign)
-    with pytest.raises(ModelError, match=r"foreign\.keras: expected a model that emodetect"):
+    with pytest.raises(ModelError, match=r"foreign\.keras: expected a model trained by emodetect"):
         initial_artifact(str(foreign))
     (tmp_path / "text.keras").write_text("text")
     with pytest.raises(ModelError, match=r"text\.keras: expected a \.keras model file"):
@@ -200,18 +200,18 @@ def test_files_that_are_no_artifacts_are_refused(
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -> None:
     """What a training left that failed is told, artifact or foreign file; nothing is taken over."""
-    from emodetect.training.models.external import adopt_foreign
+    from emodetect.training.models.import_keras import import_keras_model
 
     broken, model = _build(name="lenet5", width=1.0), _build(name="lenet5", width=1.0)
     weights = broken.get_weights()
     weights[-1][0] = value
     broken.set_weights(weights)
     path = _artifact_of(broken, tmp_path / "broken.keras")
-    with pytest.raises(ModelError, match=r"broken\.keras: expected weights that are numbers"):
+    with pytest.raises(ModelError, match=r"broken\.keras: expected finite weights"):
         load_initial(model, path, THREE)
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
-    with pytest.raises(ModelError, match=r"plain\.keras: expected weights that are numbers"):
-        adopt_foreign(tmp_path / "plain.keras", labels=THREE)
+    with pytest.raises(ModelError, match=r"plain\.keras: expected finite weights"):
+        import_keras_model(tmp_path / "plain.keras", labels=THREE)
 
 
 def test_init_brings_the_weights_and_is_kept_in_the_config(artifact: Path, tmp_path: Path) -> None:
@@ -303,6 +303,7 @@ def test_a_run_from_an_artifact_goes_on_after_a_kill(
     images no temperature can be fitted, and the artifact's is kept.
     """
     from emodetect.training import train as training
+    from emodetect.training.checkpoints import SaveState
 
     start = _artifact_of(
         _build(name="lenet5", width=1.0), tmp_path / "start.keras", temperature=1.5
@@ -316,7 +317,7 @@ def test_a_run_from_an_artifact_goes_on_after_a_kill(
     ]
     with caplog.at_level(logging.INFO, logger="emodetect"):
         whole = training.train(load_config(SMALL, overrides))
-    assert "keeping the temperature of the model that was started from, 1.500" in caplog.text
+    assert "keeping the initial model's temperature, 1.500" in caplog.text
 
     def check(run: Path) -> None:
         resumed = training.resume(run)
@@ -340,13 +341,13 @@ def test_a_run_from_an_artifact_goes_on_after_a_kill(
 
     early, late = tmp_path / "early", tmp_path / "late"
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_fit", kill_at_once)
+        patch.setattr(training, "fit_phase", kill_at_once)
         with pytest.raises(_KilledError):
             training.train(load_config(SMALL, [*overrides, f"output={early}"]))
     check(early)
-    usual = training.SaveState.on_epoch_end
+    usual = SaveState.on_epoch_end
     with monkeypatch.context() as patch:
-        patch.setattr(training.SaveState, "on_epoch_end", kill_in_fine_tuning)
+        patch.setattr(SaveState, "on_epoch_end", kill_in_fine_tuning)
         with pytest.raises(_KilledError):
             training.train(load_config(SMALL, [*overrides, f"output={late}"]))
     start.unlink()

@@ -162,17 +162,17 @@ PLACES: dict[str, Callable[[Callable[[], Any]], None]] = {
 
 def tell_at_step(step: int, told: Connection) -> None:
     """Tell the test that as many training steps are done."""
-    from emodetect.training.epoch_display import TrainingProgress
+    from emodetect.training.epoch_display import EpochDisplay
 
-    usual = TrainingProgress.on_train_batch_end
+    usual = EpochDisplay.on_train_batch_end
     steps = itertools.count(1)
 
-    def counted(bars: TrainingProgress, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def counted(bars: EpochDisplay, batch: int, logs: dict[str, Any] | None = None) -> None:
         usual(bars, batch, logs)
         if next(steps) == step:
             told.send_bytes(b"now")
 
-    TrainingProgress.on_train_batch_end = counted  # type: ignore[method-assign]
+    EpochDisplay.on_train_batch_end = counted  # type: ignore[method-assign]
 
 
 def emodetect(words: list[str], log: Path, prepare: tuple[Callable[[], None], ...]) -> None:

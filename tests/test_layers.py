@@ -147,3 +147,16 @@ def test_quick_commands_import_nothing_heavy(arguments: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_public_names_are_listed_and_loaded_on_first_use() -> None:
+    """dir() shows what the package exports; importing it loads none of it."""
+    code = (
+        "import sys, emodetect\n"
+        "assert dir(emodetect) == ['EmotionRecognizer', '__version__', 'read_image']\n"
+        f"loaded = [name for name in (*{HEAVY!r}, 'cv2', 'numpy') if name in sys.modules]\n"
+        "assert not loaded, loaded\n"
+        "from emodetect import EmotionRecognizer, __version__, read_image\n"
+        "assert callable(read_image)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

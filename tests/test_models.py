@@ -10,18 +10,18 @@ import pytest
 
 from emodetect.config import ModelConfig, load_config
 from emodetect.errors import ConfigError, ModelError
-from emodetect.machine.tensorflow import use_tensorflow
+from emodetect.machine.tensorflow_devices import use_tensorflow
 
 use_tensorflow()
 
 import keras  # noqa: E402
 
 from emodetect.training.models.layers import (  # noqa: E402
+    BACKBONE,
     batch_norm_layers,
     freeze_below,
     set_batch_norm_momentum,
 )
-from emodetect.training.models.mobilenet import BACKBONE  # noqa: E402
 from emodetect.training.models.registry import BUILDERS, build_model  # noqa: E402
 
 
@@ -143,7 +143,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         _build("mobilenet_v2", width=0.5, weights=str(v2))
     model = _build("mobilenet_v2", weights=str(v2))
     assert model.get_layer(BACKBONE).get_weights()[0].shape == (3, 3, 3, 8)
-    with pytest.raises(ModelError, match="lenet5 starts from 'none'"):
+    with pytest.raises(ModelError, match="lenet5 needs 'none'"):
         _build("lenet5", weights=str(v2))
     with pytest.raises(ModelError, match=r"gone\.weights\.h5: no such file"):
         _build("mobilenet", weights=str(tmp_path / "gone.weights.h5"))

@@ -19,7 +19,7 @@ from emodetect.model_file.artifact import Artifact, read_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.shipped_models import model_path
 from emodetect.recognition.runtimes.onnx_graph import to_onnx
-from emodetect.training.litert_conversion import compile_to_litert
+from emodetect.training.models.litert_conversion import compile_to_litert
 from emodetect.training.models.registry import build_model
 
 pytest.importorskip("onnx")

@@ -33,7 +33,7 @@ def test_a_folder_that_cannot_be_written_is_told(
 
     monkeypatch.setattr(os, "access", refuses)
     for folder in (tmp_path, tmp_path / "one" / "two"):
-        with pytest.raises(EmodetectError, match=f"nothing can be written to {tmp_path};"):
+        with pytest.raises(EmodetectError, match=f"cannot write to {tmp_path};"):
             check_output_folder(folder, force=True)
 
 
@@ -53,4 +53,4 @@ def test_a_folder_below_a_file_is_told_before_the_work(words: list[str], tmp_pat
     file.write_text("")
     result = CliRunner().invoke(app, [*words, "--out", str(file / "below" / "out")])
     assert isinstance(result.exception, EmodetectError)
-    assert f"{file} is no folder" in str(result.exception)
+    assert f"{file} is not a folder" in str(result.exception)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emodetect.config import AugmentationConfig
-from emodetect.machine.tensorflow import use_tensorflow
+from emodetect.machine.tensorflow_devices import use_tensorflow
 
 use_tensorflow()
 

@@ -16,7 +16,7 @@ from emodetect.cli import app
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.images.model_input import to_input
-from emodetect.machine.tensorflow import use_tensorflow
+from emodetect.machine.tensorflow_devices import use_tensorflow
 from emodetect.model_file.model_cards import list_shipped, model_card
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, shipped_models
 from emodetect.recognition.recognizer import EmotionRecognizer

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from emodetect.config import ExperimentConfig, validate_config
-from emodetect.machine.tensorflow import use_tensorflow
+from emodetect.machine.tensorflow_devices import use_tensorflow
 
 use_tensorflow()  # the package of summary imports Keras
 
@@ -88,8 +88,8 @@ def test_curves_that_level_off_together_are_a_good_fit() -> None:
     """Training and validation that end close together, and flat, need no advice on the fit."""
     text = _summary(LEVEL)
     assert "best epoch: 7 of 8, validation accuracy 0.801" in text
-    assert "a good fit: accuracy 0.810 on training images (augmented), 0.801 on" in text
-    assert "next to try" not in text
+    assert "a good fit: training accuracy 0.810 (augmented), validation 0.801" in text
+    assert "try in a new run" not in text
 
 
 def test_a_validation_loss_that_rises_while_training_falls_is_overfitting() -> None:
@@ -102,7 +102,7 @@ def test_a_validation_loss_that_rises_while_training_falls_is_overfitting() -> N
     )
     text = _summary(history)
     assert "overfitting: " in text
-    assert "from epoch 3 on the validation loss rose from 0.700 to 1.100" in text
+    assert "the validation loss rose from 0.700 in epoch 3 to 1.100" in text
     assert "augmentation.mixup" in text
 
 
@@ -116,9 +116,9 @@ def test_training_far_above_validation_is_overfitting(mixup: float) -> None:
         val_loss=[1.0, 0.9, 0.89, 0.891],
     )
     text = _summary(history, _config(4, augmentation={"mixup": mixup}))
-    assert "overfitting: accuracy 0.950" in text
+    assert "overfitting: training accuracy 0.950" in text
     assert ("augmentation.mixup=" in text) == (mixup == 0)
-    assert ("mixed, which lowers it" in text) == (mixup > 0)
+    assert ("lowered by mixup or cutmix" in text) == (mixup > 0)
 
 
 def test_one_bad_epoch_is_not_overfitting() -> None:
@@ -152,7 +152,7 @@ def test_curves_that_still_rise_ask_for_more_epochs() -> None:
         val_loss=[1.0, 0.9, 0.8, 0.7],
     )
     text = _summary(history)
-    assert "still improving when it ended" in text
+    assert "still improving when training ended" in text
     assert "--set training.epochs=8" in text
     assert "still improving" in _summary(history, _config(4, training={"monitor": "val_loss"}))
 
@@ -229,7 +229,7 @@ def test_nothing_learnt_is_told_with_the_accuracy_of_guessing() -> None:
     text = _summary(history, answers=constant)
     assert "nothing learnt yet" in text
     assert "gives 0.500" in text
-    assert "sad (recall 0.00 of 50, most often taken for happy)" in text
+    assert "sad (recall 0.00 on 50 images, most often confused with happy)" in text
 
 
 def test_answers_in_favour_of_rare_emotions_are_not_nothing() -> None:
@@ -251,7 +251,7 @@ def test_fine_tuning_that_fails_is_not_a_good_fit() -> None:
     )
     text = _summary(history, _config(4, training={"head_epochs": 1}))
     assert "best epoch: 1 of 5" in text
-    assert "fine-tuning did not beat the frozen backbone" in text
+    assert "fine-tuning did not improve on the frozen backbone" in text
     assert "a lower training.learning_rate (it was 0.0007)" in text
 
 
@@ -307,7 +307,7 @@ def test_early_stopping_is_told_and_asks_for_no_more_epochs() -> None:
     """A run that patience ended says after how many epochs, and epochs are not what it lacks."""
     text = _summary(LEVEL, _config(50))
     assert "best epoch: 7 of 50" in text
-    assert "early stopping ended the run after 8" in text
+    assert "early stopping after 8 epochs" in text
     assert "training.epochs" not in text
     assert "early stopping" not in _summary(LEVEL)
     short = _summary(LEVEL[:2], _config(50, training={"early_stopping_patience": 1}))
@@ -320,7 +320,7 @@ def test_the_best_epoch_of_another_monitor_is_called_so() -> None:
     history = [dict(row) for row in LEVEL]
     history[3]["val_accuracy"] = 0.9
     text = _summary(history, _config(8, training={"monitor": "val_loss"}))
-    assert "best epoch: 7 of 8 (of lowest validation loss), validation accuracy 0.801" in text
+    assert "best epoch: 7 of 8 (lowest validation loss), validation accuracy 0.801" in text
 
 
 @pytest.mark.parametrize(("right", "lowest", "highest"), [(10, 0.1, 0.3), (5, 0.25, 0.32)])
@@ -331,10 +331,10 @@ def test_few_validation_images_are_told_with_what_is_known(
     answers = _answers((right, 0), (10 - right, 0), emotions=("happy", "sad"), train_counts=(9, 9))
     history = [{**row, "val_accuracy": right / 10} for row in LEVEL]
     text = _summary(history, answers=answers)
-    assert "validation has only 10 images" in text
+    assert "only 10 validation images" in text
     margin = float(text.split("±")[1].split("\n")[0])
     assert lowest < margin < highest
-    assert "validation has only" not in _summary(LEVEL)
+    assert "validation images" not in _summary(LEVEL)
 
 
 def test_augmentation_is_named_only_where_there_is_one() -> None:
@@ -344,7 +344,9 @@ def test_augmentation_is_named_only_where_there_is_one() -> None:
         **dict.fromkeys(("rotation_degrees", "zoom", "translation", "brightness"), 0.0),
         **dict.fromkeys(("contrast", "erasing"), 0.0),
     }
-    assert "on training images, 0.801" in _summary(LEVEL, _config(8, augmentation=off))
+    assert "training accuracy 0.810, validation 0.801" in _summary(
+        LEVEL, _config(8, augmentation=off)
+    )
     balanced = _config(8, training={"imbalance": "balanced_sampling"})
     assert "(augmented, balanced)" in _summary(LEVEL, balanced)
 
@@ -353,8 +355,8 @@ def test_the_weakest_emotions_are_named_with_their_confusion() -> None:
     """The two lowest recalls are shown, lowest first, with what they are taken for."""
     text = _summary(LEVEL, answers=_answers((90, 40, 70), (10, 60, 30)))
     assert (
-        "weakest: sad (recall 0.40 of 100, most often taken for surprise); "
-        "surprise (recall 0.70 of 100, most often taken for happy)" in text
+        "weakest: sad (recall 0.40 on 100 images, most often confused with surprise); "
+        "surprise (recall 0.70 on 100 images, most often confused with happy)" in text
     )
 
 
@@ -362,7 +364,7 @@ def test_a_rare_weak_emotion_is_advised_on_once() -> None:
     """Weighing is advised for a weak emotion with few images, unless it is in use already."""
     answers = _answers((90, 2, 90), (10, 8, 10), train_counts=(1000, 90, 1000))
     text = _summary(LEVEL, answers=answers)
-    assert "sad has 90 of 2,090 training images" in text
+    assert "more images of sad (it has 90 of 2,090 training images)" in text
     assert "training.imbalance=class_weights" in text
     weighed = _config(8, training={"imbalance": "focal"})
     assert "training.imbalance" not in _summary(LEVEL, weighed, answers)
@@ -371,7 +373,7 @@ def test_a_rare_weak_emotion_is_advised_on_once() -> None:
 def test_a_rare_emotion_that_is_recognised_needs_no_advice() -> None:
     """An emotion with few images but good recall is no reason to weigh anything."""
     answers = _answers((90, 9, 95), (10, 1, 5), train_counts=(1000, 90, 1000))
-    assert "next to try" not in _summary(LEVEL, answers=answers)
+    assert "try in a new run" not in _summary(LEVEL, answers=answers)
 
 
 def test_a_weak_emotion_with_many_images_is_no_matter_of_weights() -> None:
@@ -382,8 +384,11 @@ def test_a_weak_emotion_with_many_images_is_no_matter_of_weights() -> None:
 def test_an_emotion_without_validation_images_is_named() -> None:
     """What nothing is known about is said, and not shown as weak or strong."""
     text = _summary(LEVEL, answers=_answers((80, 0, 70), (20, 0, 30)))
-    assert "not validated, without an image: sad" in text
-    assert "weakest: surprise (recall 0.70 of 100, most often taken for happy)\n" in f"{text}\n"
+    assert "no validation images: sad" in text
+    assert (
+        "weakest: surprise (recall 0.70 on 100 images, most often confused with happy)\n"
+        in f"{text}\n"
+    )
 
 
 def test_no_emotion_is_called_weak_where_all_answers_are_right() -> None:

@@ -89,7 +89,7 @@ def test_an_existing_run_is_never_overwritten(
     from emodetect.training.train import train
 
     before = artifact.read_bytes()
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="already exists"):
         train(small_config)
     assert artifact.read_bytes() == before
 
@@ -116,8 +116,7 @@ def test_missing_weights_and_unknown_layers_are_named(tmp_path: Path) -> None:
 
 def test_fine_tuning_from_a_named_depth() -> None:
     """Layers below the named one stay as they are, the others train."""
-    from emodetect.training.models.layers import freeze_below
-    from emodetect.training.models.mobilenet import BACKBONE
+    from emodetect.training.models.layers import BACKBONE, freeze_below
     from emodetect.training.models.registry import build_model
 
     model = build_model(NARROW, image_size=32, color="gray", class_count=3, weights="none")
@@ -132,7 +131,7 @@ def test_pretrained_weights_come_from_a_file(tmp_path: Path) -> None:
     """`model.weights = FILE` starts the backbone from that file's weights."""
     import keras
 
-    from emodetect.training.models.mobilenet import BACKBONE
+    from emodetect.training.models.layers import BACKBONE
     from emodetect.training.models.registry import build_model
 
     original = keras.applications.MobileNetV2(

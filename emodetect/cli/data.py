@@ -44,7 +44,7 @@ def show(config_name: str, overrides: tuple[str, ...], out: Path) -> None:
 
     from emodetect.config import load_config
     from emodetect.data.dataset import SPLITS, load_dataset
-    from emodetect.machine.tensorflow import use_tensorflow
+    from emodetect.machine.tensorflow_devices import use_tensorflow
 
     use_tensorflow()
     from emodetect.data.augmentation import augment_images
@@ -253,7 +253,7 @@ def audit(
     Exit status 0, whatever is found.
     """
     from emodetect.audit.audit import audit_sources
-    from emodetect.machine.text import on_one_line
+    from emodetect.machine.terminal_text import on_one_line
     from emodetect.recognition.recognizer import EmotionRecognizer
     from emodetect.reports.audit_page import (
         FIGURES,
@@ -368,7 +368,7 @@ def convert_command(
     from emodetect.data.listing import NAMED_AT_MOST
     from emodetect.data.readers.registry import config_of
     from emodetect.data.writers.convert import convert
-    from emodetect.machine.text import on_one_line
+    from emodetect.machine.terminal_text import on_one_line
 
     config = config_of(
         source,

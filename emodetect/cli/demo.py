@@ -1,4 +1,4 @@
-"""`emodetect demo`: the whole life of a model in a minute or two."""
+"""`emodetect demo`: train, evaluate and use a model in a minute or two."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SCENE_EMOTIONS = ("happy", "surprise", "sad", "angry")
     type=click.Path(path_type=Path, file_okay=False),
     default="emodetect-demo",
     show_default=True,
-    help="Folder for everything the demo makes; an earlier demo in it is replaced.",
+    help="Output folder; an earlier demo in it is replaced.",
 )
 @click.pass_context
 def demo(context: click.Context, out: Path) -> None:
-    """Draw faces, train on them, evaluate, and name the emotions of a drawn scene.
+    """Draw faces, train a model on them, evaluate it, and classify the faces of a drawn scene.
 
-    The shipped model learns to know drawn faces. Needs no data, no download and no camera; a minute
-    or two on two cores.
+    Fine-tunes the shipped model on drawn faces. Needs no data, download or camera, and takes a
+    minute or two on two cores.
     """
     import cv2
     import numpy as np
@@ -40,16 +40,16 @@ def demo(context: click.Context, out: Path) -> None:
         shutil.rmtree(out)
     check_output_folder(out, force=False)
     out.mkdir(parents=True, exist_ok=True)
-    marker.write_text("Made by emodetect demo, which replaces this folder.\n", encoding="utf-8")
+    marker.write_text("Created by emodetect demo, which replaces this folder.\n", encoding="utf-8")
     scene = draw_scene(SCENE_EMOTIONS, np.random.default_rng(7), width=800, height=500)
     scene_file.write_bytes(cv2.imencode(".png", scene.image)[1].tobytes())
     model = run / "best_model.keras"
 
     click.secho("1/3  training on drawn faces", bold=True)
     context.invoke(train, config_name="demo", overrides=(f"output={run}",))
-    click.secho("2/3  evaluating on drawn faces that training never saw", bold=True)
+    click.secho("2/3  evaluating on drawn faces not used in training", bold=True)
     context.invoke(evaluate, models=(str(model),), out=report)
-    click.secho("3/3  predicting a drawn scene", bold=True)
+    click.secho("3/3  recognising the emotions in a drawn scene", bold=True)
     context.invoke(predict, images=(scene_file,), model=str(model), annotate=out / "annotated")
     left_to_right = sorted(scene.faces, key=lambda face: face.box)
     click.echo(f"drawn, left to right: {', '.join(face.emotion for face in left_to_right)}")

@@ -12,14 +12,14 @@ COLORS = {"ok": "green", "absent": "yellow", "broken": "red"}
 
 
 @click.command()
-@table_or_json(help="json prints a list once all is checked.")
+@table_or_json(help="Output format; json prints a list after the last check.")
 def doctor(output_format: str) -> None:
-    """Check this installation: what works, what is absent, and the command that mends it.
+    """Check this installation: what works, what is missing, and how to fix it.
 
     \b
     emodetect doctor
 
-    Exit status 1 if something is broken; what is absent is for some commands.
+    The exit status is 1 if something is broken. What is absent is only needed by some commands.
     """
     from emodetect.doctor.checks import examine
 
@@ -41,6 +41,6 @@ def doctor(output_format: str) -> None:
         click.echo(
             f"{broken} broken"
             if broken
-            else "all that must work works; the rest is for some commands"
+            else "nothing is broken; what is absent is only needed by some commands"
         )
     sys.exit(broken > 0)

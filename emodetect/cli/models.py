@@ -1,4 +1,4 @@
-"""`emodetect models`: the models that come with the package, and the card of any."""
+"""`emodetect models`: the models that come with the package, and any model's card."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from emodetect.cli.options.output_format import table_or_json
 
 
 @click.group(invoke_without_command=True)
-@table_or_json(help="Of the list.")
+@table_or_json(help="Output format of the list.")
 @click.pass_context
 def models(context: click.Context, output_format: str) -> None:
-    """List the models that come with emodetect; `show` prints what is known about one.
+    """List the models that come with emodetect; `show` prints a model's card.
 
     \b
     emodetect models
@@ -20,7 +20,7 @@ def models(context: click.Context, output_format: str) -> None:
     """
     if context.invoked_subcommand is not None:
         if output_format != "table":
-            raise click.UsageError("--format is for the list; show prints Markdown.")
+            raise click.UsageError("--format applies to the list; show prints Markdown.")
         return
 
     from emodetect.model_file.model_cards import list_shipped
@@ -48,13 +48,15 @@ def models(context: click.Context, output_format: str) -> None:
             f"input: {size}; file: {model.file_bytes / 1e6:.1f} MB",
         )
     Console().print(table)
-    click.echo("* is used where --model names none")
+    click.echo("* default, used without --model")
 
 
 @models.command()
 @click.argument("model", metavar="NAME|FILE")
 def show(model: str) -> None:
-    """Print the card of a shipped model, or what a .keras file of emodetect's tells of itself.
+    """Print a model's card.
+
+    For a model that you trained, the card is built from the metadata in its file.
 
     \b
     emodetect models show ferplus
@@ -68,10 +70,10 @@ def show(model: str) -> None:
 @models.command()
 @click.argument("name", type=click.Choice(["yunet"]))
 def fetch(name: str) -> None:
-    """Download what is not part of the package: yunet, a face detector (230 KB, MIT licence).
+    """Download the YuNet face detector (230 KB, MIT licence).
 
-    The file is checked against a known SHA-256 and kept in the user's cache. Nothing else of
-    emodetect ever downloads by itself but Keras' ImageNet weights for training.
+    It is not part of the package. The file is verified by its SHA-256 and kept in the user's cache.
+    The only automatic download in emodetect is Keras' ImageNet weights, for training.
 
     \b
     emodetect models fetch yunet

@@ -1,29 +1,23 @@
-"""Checks of the installation. Only the standard library is imported: the rest may be broken."""
+"""Check the installation. Imports only the standard library, as everything else may be broken."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import platform
 import shlex
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from emodetect.doctor.finding import Finding
+from emodetect.doctor.pip_commands import PIP, install_source, reinstall_command
+from emodetect.doctor.probe_processes import probe_findings, start_probe
 from emodetect.errors import first_line
-from emodetect.machine.cache_folder import cache_root
 
-PROBE_TIMEOUT_S = 120  # TensorFlow from a cold, slow disk
 FREE_BYTES = 2 * 10**9  # the prepared images of a large data set
 OPENCV_WHEELS = (
     "opencv-python",
@@ -32,49 +26,20 @@ OPENCV_WHEELS = (
     "opencv-contrib-python-headless",
 )
 PROBES = ("packages", "opencv", "models", "tensorflow")
-PIP = "python -m pip"
 
 
 def examine() -> Iterator[Finding]:
-    """Yield what every check finds, the quick ones first; none of them raises."""
+    """Yield the findings of all checks, quick ones first; no check raises."""
     with ExitStack() as stack:
-        probes = [(name, stack.enter_context(_start(name))) for name in PROBES]
+        probes = [(name, stack.enter_context(start_probe(name))) for name in PROBES]
         for check in (_python, _requirements, _opencv_wheels, _extras, _ffmpeg, _cache):
             yield from _guarded(check)
         for name, process in probes:
-            yield from _findings_of(name, process)
+            yield from probe_findings(name, process)
 
 
-def reinstall() -> str:
-    """Return the command that installs emodetect again, from where it came."""
-    return f"{PIP} install --force-reinstall {_source()}"
-
-
-def _source(extra: str = "") -> str:
-    """Return what pip is to install for emodetect from where it came, with an extra if named."""
-    extras = f"[{extra}]" if extra else ""
-    with suppress(importlib.metadata.PackageNotFoundError, ValueError, KeyError):
-        told = importlib.metadata.distribution("emodetect").read_text("direct_url.json")
-        if told:
-            return _from_url(json.loads(told), extras)
-    return shlex.quote(f"emodetect{extras}")
-
-
-def _from_url(origin: dict[str, Any], extras: str) -> str:
-    """Return the same for what `direct_url.json` tells (PEP 610)."""
-    url = origin["url"]
-    if "vcs_info" in origin:
-        url = f"{origin['vcs_info']['vcs']}+{url}@{origin['vcs_info']['commit_id']}"
-    elif url.startswith("file:"):
-        path = shlex.quote(url2pathname(urlsplit(url).path) + extras)
-        return f"-e {path}" if origin.get("dir_info", {}).get("editable") else path
-    if "subdirectory" in origin:
-        url += f"#subdirectory={origin['subdirectory']}"
-    return shlex.quote(f"emodetect{extras} @ {url}")
-
-
-def unforeseen(error: Exception) -> str:
-    """Return the kind and the first line of an error that no check foresaw."""
+def unexpected(error: Exception) -> str:
+    """Return the type and the first line of an error that no check expected."""
     return f"{type(error).__name__}: {first_line(error)}"
 
 
@@ -82,9 +47,11 @@ def _guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     try:
         yield from check()
     except Exception as error:
-        # Whatever is broken here, the other checks must still be read.
+        # The other checks must still run, whatever is broken here.
         name = check.__name__.strip("_").replace("_", " ")
-        yield Finding(name=name, status="broken", detail=unforeseen(error), mend=reinstall())
+        yield Finding(
+            name=name, status="broken", detail=unexpected(error), mend=reinstall_command()
+        )
 
 
 def _python() -> Iterator[Finding]:
@@ -96,7 +63,7 @@ def _python() -> Iterator[Finding]:
         yield Finding(
             name="Python",
             status="broken",
-            detail=f"{detail}: 32 bits, for which TensorFlow and LiteRT have no wheel",
+            detail=f"{detail}: 32-bit; TensorFlow and LiteRT only have 64-bit wheels",
             mend="install a 64-bit Python",
         )
         return
@@ -140,11 +107,11 @@ def _requirements() -> Iterator[Finding]:
 def _opencv_wheels() -> Iterator[Finding]:
     found = [name for name in OPENCV_WHEELS if _version(name)]
     if len(found) > 1:
-        # They share one folder, and the last one installed has overwritten the others' files.
+        # They share one folder, so the last one installed has overwritten the others' files.
         yield Finding(
             name="OpenCV wheels",
             status="broken",
-            detail=f"{' and '.join(found)} are both installed, into the same folder",
+            detail=f"{' and '.join(found)} are installed into the same folder",
             mend=f"{PIP} uninstall -y {' '.join(found)} && {PIP} install 'opencv-python<5'",
         )
 
@@ -162,13 +129,13 @@ def _extras() -> Iterator[Finding]:
             for one in lines
             if one.marker and one.marker.evaluate({"extra": extra}) and not one.marker.evaluate()
         ]
-        absent = [name for name in names if _version(name) is None]
-        if absent:
+        missing = [name for name in names if _version(name) is None]
+        if missing:
             yield Finding(
                 name=f"extra {extra}",
                 status="absent",
-                detail=f"{', '.join(absent)} not installed",
-                mend=f"{PIP} install {_source(extra)}",
+                detail=f"{', '.join(missing)} not installed",
+                mend=f"{PIP} install {install_source(extra)}",
             )
         else:
             versions = ", ".join(f"{name} {_version(name)}" for name in names)
@@ -188,12 +155,14 @@ def _ffmpeg() -> Iterator[Finding]:
     yield Finding(
         name="ffmpeg",
         status="absent",
-        detail="not found; annotated videos are written without sound",
+        detail="not found; annotated videos will have no sound",
         mend=install.get(platform.system(), "install ffmpeg"),
     )
 
 
 def _cache() -> Iterator[Finding]:
+    from emodetect.machine.cache_folder import cache_root
+
     folder = cache_root()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -203,8 +172,8 @@ def _cache() -> Iterator[Finding]:
         yield Finding(
             name="cache",
             status="broken",
-            detail=f"{folder}: {error.strerror}; prepared images cannot be kept there",
-            mend="set XDG_CACHE_HOME to a folder that you may write to",
+            detail=f"{folder}: {error.strerror}; prepared images cannot be stored there",
+            mend="set XDG_CACHE_HOME (Linux) or data.cache_dir in the config to a writable folder",
         )
         return
     free = shutil.disk_usage(folder).free
@@ -212,50 +181,8 @@ def _cache() -> Iterator[Finding]:
         name="cache",
         status="ok" if free > FREE_BYTES else "absent",
         detail=f"{folder}, {free / 1e9:,.1f} GB free",
-        mend="" if free > FREE_BYTES else "free some space; a training keeps its images there",
+        mend="" if free > FREE_BYTES else "free some space; training stores its images there",
     )
-
-
-def _start(probe: str) -> subprocess.Popen:
-    """Start a probe in a process of its own, since a broken library may end the one it is in."""
-    parent = str(Path(__file__).parents[2])  # last on the path, for a copy that is not installed
-    code = (
-        f"import sys; sys.path.append({parent!r})\n"
-        f"from emodetect.doctor.probes import main; main({probe!r})"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        encoding="utf-8",
-    )
-
-
-def _findings_of(probe: str, process: subprocess.Popen) -> Iterator[Finding]:
-    try:
-        output, _ = process.communicate(timeout=PROBE_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        output, _ = process.communicate()
-        trouble = f"no answer within {PROBE_TIMEOUT_S} s"
-    else:
-        trouble = _ended(process.returncode)
-    for line in output.splitlines():
-        yield Finding(**json.loads(line))
-    if trouble:
-        yield Finding(name=probe, status="broken", detail=trouble, mend=reinstall())
-
-
-def _ended(status: int) -> str:
-    """Return what an exit status says of a probe; empty for one that came to its end."""
-    if status == 0:
-        return ""
-    if status > 0:
-        return f"the check ended with exit status {status}"
-    name = signal.Signals(-status).name
-    if name == "SIGILL":
-        return "a library needs an instruction that this processor lacks (SIGILL), such as AVX"
-    return f"a library ended the process ({name})"
 
 
 def _version(name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What a check of this machine says."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
-        name: what was looked at.
-        status: "ok"; "absent" for what only some commands need; "broken" for what must work.
-        detail: what is there, or what is wrong with it, in one line.
-        mend: the command or the step that mends it; empty where there is nothing to do.
+        name: what was checked.
+        status: "ok"; "absent" if only some commands need it; "broken" if emodetect needs it.
+        detail: what was found, or what is wrong with it, in one line.
+        mend: the command or step that fixes it; empty if there is nothing to do.
     """
 
     name: str

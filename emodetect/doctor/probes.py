@@ -1,6 +1,6 @@
-"""Checks that load large libraries; each runs in a process of its own.
+"""Checks that load large libraries, each in a separate process.
 
-A library that cannot be loaded, or that ends the process, then costs only its own check.
+A library that cannot be loaded, or that crashes the process, affects only its own check.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from emodetect.doctor.checks import PIP, reinstall, unforeseen
+from emodetect.doctor.checks import unexpected
 from emodetect.doctor.finding import Finding
+from emodetect.doctor.pip_commands import PIP, reinstall_command
 from emodetect.errors import EmodetectError, first_line
 
 REINSTALL_OPENCV = f"{PIP} install --force-reinstall 'opencv-python<5'"
 CUDA = f"with an NVIDIA card: {PIP} install 'tensorflow[and-cuda]'"
-# By the module that loads what of a package may be broken; the other probes load the rest.
+# The module to import for each package; the other probes load the remaining packages.
 PACKAGES = {
     "jinja2": "jinja2",
     "matplotlib.pyplot": "matplotlib",
@@ -33,7 +34,7 @@ PACKAGES = {
     "sklearn.metrics": "scikit-learn",
     "tomli_w": "tomli-w",
 }
-# Of Debian and Ubuntu, by the file that OpenCV's wheel needs from the system.
+# Packages of Debian and Ubuntu, by the system library that OpenCV's wheel needs.
 SYSTEM_PACKAGES = {
     "libGL.so.1": "libgl1",
     "libEGL.so.1": "libegl1",
@@ -46,23 +47,23 @@ SYSTEM_PACKAGES = {
 
 
 def packages() -> Iterator[Finding]:
-    """Load the smaller packages; tells of those alone that are installed and broken."""
+    """Load the smaller packages; yields only those that are installed but broken."""
     for module, package in PACKAGES.items():
         if importlib.util.find_spec(module.partition(".")[0]) is None:
-            continue  # told by its version already
+            continue  # the check of requirements reports it
         try:
             importlib.import_module(module)
         except Exception as error:
             yield Finding(
                 name=package,
                 status="broken",
-                detail=unforeseen(error),
+                detail=unexpected(error),
                 mend=f"{PIP} install --force-reinstall {package}",
             )
 
 
 def opencv() -> Iterator[Finding]:
-    """Load OpenCV, its Haar cascade and YuNet; look for cameras and a display."""
+    """Load OpenCV and its Haar cascade; look for YuNet, cameras and a display."""
     try:
         import cv2
     except Exception as error:
@@ -96,7 +97,7 @@ def opencv() -> Iterator[Finding]:
 
 
 def models() -> Iterator[Finding]:
-    """Check every shipped model's hashes, then let the default one answer for a drawn face."""
+    """Verify the hashes of every shipped model, then run the default one on a drawn face."""
     from emodetect.model_file.artifact import read_artifact
     from emodetect.model_file.shipped_models import shipped_models
 
@@ -105,7 +106,7 @@ def models() -> Iterator[Finding]:
             read_artifact(path)
         except EmodetectError as error:
             yield Finding(
-                name=f"model {name}", status="broken", detail=str(error), mend=reinstall()
+                name=f"model {name}", status="broken", detail=str(error), mend=reinstall_command()
             )
         else:
             size = path.stat().st_size / 1e6
@@ -127,16 +128,16 @@ def models() -> Iterator[Finding]:
         yield Finding(
             name="LiteRT",
             status="absent",
-            detail=f"{first_line(error)}; Keras serves instead, slowly ({took_ms:.0f} ms a face)",
+            detail=f"{first_line(error)}; Keras is used instead, slowly ({took_ms:.0f} ms/face)",
             mend=f"{PIP} install --force-reinstall ai-edge-litert",
         )
     else:
-        yield Finding(name="LiteRT", status="ok", detail=f"answers, {took_ms:.1f} ms a face")
+        yield Finding(name="LiteRT", status="ok", detail=f"works, {took_ms:.1f} ms/face")
 
 
 def tensorflow() -> Iterator[Finding]:
     """Load TensorFlow and Keras, which training needs, and look for GPUs."""
-    from emodetect.machine.tensorflow import use_tensorflow
+    from emodetect.machine.tensorflow_devices import gpu_count, use_tensorflow
 
     own = os.environ.get("KERAS_BACKEND")
     use_tensorflow()
@@ -144,20 +145,19 @@ def tensorflow() -> Iterator[Finding]:
     import tensorflow as tf
 
     backend = keras.backend.backend()
-    ignored = f"; KERAS_BACKEND={own} is not used here" if own not in (None, "tensorflow") else ""
+    ignored = f"; KERAS_BACKEND={own} is ignored" if own not in (None, "tensorflow") else ""
     yield Finding(
         name="TensorFlow",
         status="ok",
         detail=f"{tf.__version__}; Keras {keras.__version__} on {backend}{ignored}",
     )
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        yield Finding(name="GPU", status="ok", detail=f"{len(gpus)} seen by TensorFlow")
+    if gpus := gpu_count():
+        yield Finding(name="GPU", status="ok", detail=f"{gpus} found by TensorFlow")
     else:
         yield Finding(
             name="GPU",
             status="absent",
-            detail="TensorFlow sees none; training runs on the processor, and the rest always does",
+            detail="none found by TensorFlow; training uses the CPU (recognition always does)",
             mend=CUDA if sys.platform == "linux" else "",
         )
 
@@ -171,7 +171,7 @@ def _yunet() -> Finding:
     return Finding(
         name="YuNet",
         status="absent",
-        detail="the detector of turned and small faces is not fetched",
+        detail="the detector for turned and small faces is not downloaded",
         mend="emodetect models fetch yunet",
     )
 
@@ -188,14 +188,14 @@ def _camera() -> Finding:
         return Finding(
             name="camera",
             status="absent",
-            detail=f"you may not use {', '.join(map(str, devices))}",
+            detail=f"no permission to use {', '.join(map(str, devices))}",
             mend='sudo usermod -aG video "$USER", then log in again',
         )
     return Finding(
         name="camera",
         status="absent",
-        detail="none that can be opened; another program may be using it",
-        mend="emodetect webcam --source VIDEO takes a file or an address instead",
+        detail="none could be opened; another program may be using it",
+        mend="to use a video file or URL instead: emodetect webcam --source VIDEO",
     )
 
 
@@ -205,11 +205,11 @@ def _display() -> Finding:
     try:
         open_window()
     except EmodetectError as error:
-        trouble = str(error).split(";")[0]
+        problem = str(error).split(";")[0]
         return Finding(
-            name="display", status="absent", detail=trouble, mend="emodetect webcam --no-display"
+            name="display", status="absent", detail=problem, mend="emodetect webcam --no-display"
         )
-    return Finding(name="display", status="ok", detail="windows can be shown")
+    return Finding(name="display", status="ok", detail="can show windows")
 
 
 PROBES: dict[str, Callable[[], Iterator[Finding]]] = {
@@ -221,12 +221,14 @@ PROBES: dict[str, Callable[[], Iterator[Finding]]] = {
 
 
 def main(name: str) -> None:
-    """Run the probe of that name, and print each finding as JSON on a line of its own."""
+    """Run the named probe and print each finding as a line of JSON."""
     report = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # OpenCV prints to stdout where NumPy is missing
+    os.dup2(2, 1)  # OpenCV prints to stdout if NumPy is missing
     try:
         for finding in PROBES[name]():
             print(json.dumps(asdict(finding)), file=report, flush=True)
     except Exception as error:
-        failed = Finding(name=name, status="broken", detail=unforeseen(error), mend=reinstall())
+        failed = Finding(
+            name=name, status="broken", detail=unexpected(error), mend=reinstall_command()
+        )
         print(json.dumps(asdict(failed)), file=report, flush=True)

@@ -28,8 +28,8 @@ from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.runtimes.checks import AGREEMENT
 from emodetect.recognition.runtimes.runtime import MissingRuntimeError
-from emodetect.training.litert_conversion import with_temperature
 from emodetect.training.models.keras_files import load_keras
+from emodetect.training.models.litert_conversion import with_temperature
 
 # How many faces have to keep their emotion. Float32 may only differ in the last digits; what is
 # rounded more may change its mind on a face between two emotions.

@@ -1,1 +1,1 @@
-"""What concerns the computer, not faces: files, folders, threads, progress, TensorFlow set-up."""
+"""The computer: files, folders, locks, threads, signals, progress bars, TensorFlow's devices."""

@@ -1,13 +1,15 @@
-"""Where things are kept that can be made or fetched again."""
+"""The cache folder, for files that can be created or downloaded again."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 
 def cache_root(configured: Path | None = None) -> Path:
-    """Return the folder of all caches: the configured one, else one in the user's cache."""
-    if configured is not None:
-        return configured
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "emodetect"
+    """Return the root of all caches: the configured folder, or the platform's user cache.
+
+    On Linux that is $XDG_CACHE_HOME/emodetect, or ~/.cache/emodetect if the variable is not set.
+    """
+    return configured or user_cache_path("emodetect", appauthor=False)

@@ -1,4 +1,4 @@
-"""Reading and writing CSV files, with one-line errors."""
+"""Text and CSV files, with one-line errors."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from emodetect.errors import DataError
 
 @contextmanager
 def open_text(path: Path, *, kind: str = "text") -> Iterator[TextIO]:
-    """Open a file as UTF-8 text. Raises DataError for one that cannot be read as such.
+    """Open a UTF-8 text file. Raises DataError if it cannot be read or is not UTF-8.
 
     Args:
-        kind: what errors say that was expected.
+        kind: the kind of file that errors say was expected.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -30,7 +30,7 @@ def open_text(path: Path, *, kind: str = "text") -> Iterator[TextIO]:
 
 @contextmanager
 def open_csv(path: Path) -> Iterator[TextIO]:
-    """Open a csv file as UTF-8 text. Raises DataError for one that cannot be read as such."""
+    """Open a UTF-8 CSV file. Raises DataError if it cannot be read or is not UTF-8 CSV."""
     try:
         with open_text(path, kind="a csv file") as file:
             yield file
@@ -39,14 +39,14 @@ def open_csv(path: Path) -> Iterator[TextIO]:
 
 
 def require_columns(path: Path, found: object, wanted: tuple[str, ...]) -> None:
-    """Raise DataError where the csv lacks one of the `wanted` columns, or has it twice."""
+    """Raise DataError if a CSV lacks one of the `wanted` columns or has it twice."""
     columns = list(found) if isinstance(found, list | tuple) else []
     if missing := [name for name in wanted if name not in columns]:
         raise DataError(
             f"{path}: expected the columns {', '.join(wanted)}; missing: {', '.join(missing)}; "
             f"the first line has: {', '.join(columns)[:200] or 'nothing'}."
         )
-    # Only one would be read. A split is read wherever there is one.
+    # Only one would be read. The split column is optional, but read if it is there.
     if repeated := [name for name in (*wanted, "split") if columns.count(name) > 1]:
         raise DataError(
             f"{path}: expected one column {repeated[0]!r}, got {columns.count(repeated[0])}; "
@@ -55,13 +55,13 @@ def require_columns(path: Path, found: object, wanted: tuple[str, ...]) -> None:
 
 
 def csv_line(values: list[Any]) -> str:
-    """Return a row of the CSV without its line break."""
+    """Return a CSV row without its line break."""
     text = io.StringIO()
-    # Only values with parts of this line end are quoted, and a file's name may have any.
+    # The writer only quotes characters of its own line terminator, and file names may hold either.
     csv.writer(text, lineterminator="\r\n").writerow(values)
     return text.getvalue().removesuffix("\r\n")
 
 
 def printable(path: str) -> str:
-    """Return a path as UTF-8 can hold it: a byte of a name that is no Unicode is escaped."""
+    """Return a path that can be encoded as UTF-8: bytes that are not valid Unicode are escaped."""
     return path.encode("utf-8", "backslashreplace").decode("utf-8")

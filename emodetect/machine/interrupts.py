@@ -1,4 +1,4 @@
-"""Stopping in good order: Ctrl-C and SIGTERM end a run after the frame in work."""
+"""Graceful shutdown: Ctrl-C and SIGTERM end a run after the current frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from types import FrameType
 
 @contextmanager
 def noted_signals() -> Iterator[list[int]]:
-    """Note the first signal that asks to stop, for the loop to see; let the second one through."""
+    """Yield a list that receives the first SIGINT or SIGTERM; the second raises KeyboardInterrupt.
+
+    The caller's loop checks the list and stops at a convenient point.
+    """
     noted: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
@@ -22,7 +25,7 @@ def noted_signals() -> Iterator[list[int]]:
     previous = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
-            # nohup and shells ask to ignore some, which holds.
+            # nohup and shells start programs with some signals ignored, which must stay so.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 previous[number] = signal.signal(number, note)
     try:
@@ -33,5 +36,5 @@ def noted_signals() -> Iterator[list[int]]:
 
 
 def stopped_by(number: int | None) -> str:
-    """Return how a summary begins: the signal that ended the run, or nothing."""
+    """Return the beginning of a summary: "stopped by SIGINT: ", or "" for None."""
     return "" if number is None else f"stopped by {signal.Signals(number).name}: "

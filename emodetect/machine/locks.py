@@ -1,4 +1,8 @@
-"""Locks on folders and files. The system drops them with the process, however that ends."""
+"""Locks on folders and files, which the system releases when the process ends, however it ends.
+
+Not the filelock library: it locks a separate file, which may be left behind next to people's
+results and in the cache, where an abandoned folder is recognised by its own lock.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +17,20 @@ if sys.platform != "win32":
     import fcntl
 
 Lock = Literal["held", "taken", "unknown"]
-"""Ours; another process's; or the system (Windows) or file system has no such locks."""
+"""Held by us; taken by another process; unknown if the system or file system has no such locks."""
 
 
 @contextmanager
-def locked(folder: Path, *, wait: bool) -> Iterator[Lock]:
-    """Lock an existing folder or file, if need be after the process that has it locked.
+def locked(path: Path, *, wait: bool) -> Iterator[Lock]:
+    """Lock an existing folder or file.
 
-    Without `wait` a lock that another process holds is told as "taken".
+    Args:
+        wait: wait for a process that holds the lock, instead of yielding "taken".
     """
     if sys.platform == "win32":
         yield "unknown"
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         yield _lock(descriptor, wait=wait)
     finally:

@@ -1,4 +1,4 @@
-"""Folders that results are written to."""
+"""Output folders: checked before the work starts, and created."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from emodetect.errors import EmodetectError
 
 
 def check_output_folder(folder: Path, *, force: bool) -> None:
-    """Raise EmodetectError for a folder that cannot be used, before work is put into its files.
+    """Raise EmodetectError if results cannot be written to a folder; call it before the work.
 
-    It can be, where it holds no files or `force` is set, and files can be written to it, or to the
-    nearest folder above it that is there.
+    The folder must be empty or missing unless `force` is set, and it, or its nearest existing
+    parent, must be writable.
     """
     existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     if not existing.is_dir():
-        raise EmodetectError(f"{folder}: {existing} is no folder; name another folder.")
+        raise EmodetectError(f"{folder}: {existing} is not a folder; choose another folder.")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise EmodetectError(
-            f"{folder}: nothing can be written to {existing.absolute()}; name another folder, or "
-            "change its permissions."
+            f"{folder}: cannot write to {existing.absolute()}; choose another folder or change its "
+            "permissions."
         )
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise EmodetectError(
-            f"{folder}: holds files already; name another folder, or add --force to replace them."
+            f"{folder}: already contains files; choose another folder, or add --force to replace "
+            "them."
         )
 
 
 def make_output_folder(folder: Path) -> None:
-    """Make the folder, if it is not there. Raises EmodetectError where that cannot be."""
+    """Create the folder if it is missing. Raises EmodetectError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 Item = TypeVar("Item")
 
@@ -19,14 +23,37 @@ def track(
     total: int | Callable[[], int] | None,
     done: int = 0,
 ) -> Generator[Item]:
-    """Yield `items` while a bar shows how far it is; silent where stderr is no terminal.
+    """Yield `items` while showing a progress bar; without one if stderr is not a terminal.
 
     Args:
-        total: how many there are; or a function that counts them, called in another thread; or
-            None if that cannot be known.
-        done: how many of them were done before.
+        total: the number of items; a function that counts them, called in another thread; or None
+            if it is unknown.
+        done: the number of items done before.
     """
     from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from items
+        return
+    with _progress_bar(console) as bar:
+        known = total if isinstance(total, int) else None
+        task = bar.add_task(description, total=known, completed=done)
+        if callable(total):
+
+            def count(count_all: Callable[[], int] = total) -> None:
+                bar.update(task, total=count_all())
+
+            threading.Thread(target=count, daemon=True).start()
+        shown_s = time.monotonic()
+        for number, item in enumerate(items, start=done + 1):
+            yield item
+            if time.monotonic() > shown_s + SECONDS_BETWEEN_UPDATES:
+                shown_s = time.monotonic()
+                bar.update(task, completed=number)
+
+
+def _progress_bar(console: Console) -> Progress:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -39,35 +66,18 @@ def track(
     from rich.text import Text
 
     class RateColumn(ProgressColumn):
-        """How many items are done in a second."""
+        """Items per second."""
 
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed:,.{1 if speed < 10 else 0}f}/s")
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield from items
-        return
-    columns = (
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         RateColumn(),
         TimeRemainingColumn(),
+        console=console,
+        transient=True,
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        known = total if isinstance(total, int) else None
-        task = progress.add_task(description, total=known, completed=done)
-        if callable(total):
-
-            def count(count_all: Callable[[], int] = total) -> None:
-                progress.update(task, total=count_all())
-
-            threading.Thread(target=count, daemon=True).start()
-        shown_s = time.monotonic()
-        for number, item in enumerate(items, start=done + 1):
-            yield item
-            if time.monotonic() > shown_s + SECONDS_BETWEEN_UPDATES:
-                shown_s = time.monotonic()
-                progress.update(task, completed=number)

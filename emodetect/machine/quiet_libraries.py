@@ -1,4 +1,4 @@
-"""Hiding what C++ libraries print past Python."""
+"""Hide messages that C++ libraries print directly to stderr."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Hide everything written to stderr, by C++ code too; errors must come as exceptions."""
+    """Hide everything written to stderr, including by C++ code; errors must be raised."""
     with contextlib.ExitStack() as stack:
         saved = os.dup(2)
         stack.callback(os.close, saved)
@@ -22,7 +22,7 @@ def quiet_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Hide what C++ code writes to stderr, and show what Python does."""
+    """Hide what C++ code writes to stderr, but show what Python writes."""
     with (
         os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as shown,
         quiet_stderr(),

@@ -1,4 +1,4 @@
-"""Threads: how many cores there are, and work spread over a pool."""
+"""Threads: the number of usable cores, and parallel work in a pool."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ def bounded_map(
     *,
     at_once: int,
 ) -> Iterator[Result]:
-    """Apply a function in parallel, in order, to `at_once` items at a time.
+    """Apply a function in parallel to `at_once` items at a time, and yield the results in order.
 
-    The pool's own map would queue all items and hold all results that are not used yet.
+    The pool's own `map` would queue all items and keep every result that is not yet consumed.
     """
-    left = iter(items)
-    while batch := list(islice(left, at_once)):
+    remaining = iter(items)
+    while batch := list(islice(remaining, at_once)):
         yield from pool.map(function, batch)
 
 
 def usable_cores() -> int:
-    """Return how many of the machine's cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def default_threads() -> int:
-    """Return how many threads a runtime gets where nobody says: the cores, at most 4."""
+    """Return the default number of threads of a runtime: one per core, at most 4."""
     return min(4, os.cpu_count() or 1)

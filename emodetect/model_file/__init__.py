@@ -1,1 +1,1 @@
-"""The .keras file: its members, its label order, its checks, its card; the shipped models."""
+"""The .keras model file: reading it safely, metadata, model cards, temperature, shipped models."""

@@ -1,7 +1,7 @@
-"""Reading a zip that a stranger may have made, such as a .keras file.
+"""Read zip files from untrusted sources, such as .keras files.
 
-Keras stores members as they are, so compressed ones are refused: what cannot be unpacked cannot
-be a bomb, and no reading costs more memory than the file has bytes.
+Keras stores members uncompressed, so compressed ones are refused. That rules out zip bombs, and no
+read needs more memory than the file has bytes.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import IO, Any
 
 from emodetect.errors import ModelError
 
-# VGG16, the largest network that is usual for faces, takes 0.55 GB, three times that with the
-# state of its optimizer, and 0.55 GB compiled.
+# VGG16, the largest network in common use for faces, takes 0.55 GB, three times that with its
+# optimizer's state, and another 0.55 GB compiled.
 MAX_FILE_BYTES = 3_000_000_000
-# zipfile reads a directory whole, some ten times its size in memory. A model's has 1 kB.
+# zipfile reads the whole directory, which takes ten times its size in memory. A model's has 1 kB.
 MAX_DIRECTORY_BYTES = 2**20
 END_BYTES = 22
 LOCATOR_BYTES = 20
@@ -29,9 +29,9 @@ LOCATOR_BYTES = 20
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip whose members are stored as they are, each under a name of its own.
+    """Open a zip whose members are uncompressed and have distinct names.
 
-    Raises ModelError for a file that is missing, no zip, damaged, oversized or made to harm.
+    Raises ModelError if the file is missing, not a zip, damaged, too large or malicious.
     """
     if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
         raise ModelError(f"{path}: no such model file; this is a folder.")
@@ -50,28 +50,28 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def read_member(archive: zipfile.ZipFile, name: str, *, max_bytes: int) -> bytes:
-    """Return a member of at most `max_bytes`. Raises ModelError for a larger or damaged one."""
+    """Return a member's content. Raises ModelError if it exceeds `max_bytes` or is damaged."""
     size = archive.getinfo(name).file_size
     if size > max_bytes:
         raise ModelError(
-            f"{archive.filename}: refused: its member {name} has {size:,} bytes, more than the "
-            f"{max_bytes:,} that any model here needs."
+            f"{archive.filename}: refused: its member {name} has {size:,} bytes; the limit is "
+            f"{max_bytes:,}."
         )
     with _opened(archive, name) as member:
         return member.read()
 
 
 def read_json(archive: zipfile.ZipFile, name: str, *, max_bytes: int) -> Any:
-    """Return a JSON member's value. Raises ModelError for one that is none, or is too large."""
+    """Return the value of a JSON member. Raises ModelError if it is not JSON or is too large."""
     data = read_member(archive, name, max_bytes=max_bytes)
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{archive.filename}: damaged: {name} is no JSON ({error}).") from None
+        raise ModelError(f"{archive.filename}: damaged: {name} is not JSON ({error}).") from None
 
 
 def member_sha256(archive: zipfile.ZipFile, name: str) -> str:
-    """Return the SHA-256 of a member, which is read piece by piece. Raises ModelError."""
+    """Return the SHA-256 of a member, read in blocks. Raises ModelError if it is damaged."""
     digest = hashlib.sha256()
     with _opened(archive, name) as member:
         while block := member.read(2**20):
@@ -89,10 +89,10 @@ def _opened(archive: zipfile.ZipFile, name: str) -> Iterator[IO[bytes]]:
 
 
 def _check_ending(path: Path) -> None:
-    """Raise ModelError for a file that is no zip, or whose directory is too long to be read.
+    """Raise ModelError if the file is not a zip, or its directory is too large to read.
 
-    A zip ends in a record of 22 bytes, in which bytes 12 to 16 are the size of its directory;
-    one of more than 65,535 members or 4 GB has a locator of 20 bytes before it.
+    A zip ends in a record of 22 bytes, of which bytes 12 to 16 are the size of the directory. With
+    more than 65,535 members or 4 GB, a locator of 20 bytes precedes it.
     """
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -101,28 +101,25 @@ def _check_ending(path: Path) -> None:
     end = tail[-END_BYTES:]
     if not (end.startswith(b"PK\x05\x06") and end.endswith(b"\0\0")):
         raise ModelError(
-            f"{path}: expected a .keras model file, which is a zip; this is none, or is cut off. "
-            "An .h5 file has to be opened with Keras and saved as .keras."
+            f"{path}: expected a .keras model file, which is a zip; this is not one, or is cut "
+            "off. An .h5 file must be opened with Keras and saved as .keras."
         )
     if size > MAX_FILE_BYTES:
-        raise ModelError(
-            f"{path}: refused: {size:,} bytes, more than the {MAX_FILE_BYTES:,} that any model "
-            "here needs."
-        )
+        raise ModelError(f"{path}: refused: has {size:,} bytes; the limit is {MAX_FILE_BYTES:,}.")
     directory_bytes = int.from_bytes(end[12:16], "little")
     if tail.startswith(b"PK\x06\x07") or directory_bytes > MAX_DIRECTORY_BYTES:
-        raise ModelError(f"{path}: refused: it has more members than any model.")
+        raise ModelError(f"{path}: refused: has more members than any model.")
 
 
 def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
     members = archive.infolist()
     if len({member.filename for member in members}) < len(members):
-        raise ModelError(f"{path}: refused: two of its members have the same name.")
+        raise ModelError(f"{path}: refused: two members have the same name.")
     for member in members:
         stored = member.compress_type == zipfile.ZIP_STORED
         encrypted = member.flag_bits & 0x1
         if encrypted or not stored or member.file_size != member.compress_size:
             raise ModelError(
                 f"{path}: refused: its member {brief(member.filename)} is compressed or encrypted, "
-                "which Keras does not do; open the model with Keras and save it again."
+                "unlike in files that Keras writes; open the model with Keras and save it again."
             )

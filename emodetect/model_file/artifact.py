@@ -1,8 +1,8 @@
-"""The artifact: one .keras file that also carries what the use-flow needs.
+"""The artifact: one .keras file with everything that is needed to use the model.
 
-Keras opens it as an ordinary model. Beside Keras' own members the zip holds `emodetect.json`
-(Metadata) and `model.tflite`, the same network compiled for LiteRT. This module is the only
-place that knows the members, and the only source of the label order.
+Keras opens it as an ordinary model. Besides Keras' own members, the zip contains `emodetect.json`
+(Metadata) and `model.tflite`, the same network compiled for LiteRT. Only this module knows the
+members, and it is the only source of the label order.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from reprlib import repr as brief
+from typing import Any
 
 from emodetect.errors import ModelError
-from emodetect.machine.whole_file import written_whole
+from emodetect.machine.atomic_files import atomic_write
 from emodetect.model_file.archive import member_sha256, open_archive, read_json, read_member
 from emodetect.model_file.metadata import Metadata, parse_metadata
 from emodetect.model_file.safe_keras_config import check_config
@@ -26,15 +27,15 @@ COMPILED = "model.tflite"
 CONFIG = "config.json"
 KERAS_MEMBERS = (CONFIG, "model.weights.h5")
 FORMAT = 1
-# A network of 150 layers has a config of 0.2 MB. Parsed, JSON takes up to 30 times its size.
+# A network of 150 layers has a config of 0.2 MB. Parsed JSON takes up to 30 times its size.
 MAX_JSON_BYTES = 4 * 2**20
-# VGG16, the largest network that is usual for faces, has 553 MB.
+# VGG16, the largest network in common use for faces, has 553 MB.
 MAX_COMPILED_BYTES = 600_000_000
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artifact that was read and whose members belong together."""
+    """An artifact that was read and verified."""
 
     path: Path
     metadata: Metadata
@@ -42,8 +43,8 @@ class Artifact:
 
 
 def write_artifact(path: Path, *, keras_file: Path, compiled: bytes, metadata: Metadata) -> None:
-    """Write the artifact at `path` in one step: it is there complete, or not at all."""
-    with written_whole(path) as partial:
+    """Write an artifact in one step: it appears complete or not at all."""
+    with atomic_write(path) as partial:
         with zipfile.ZipFile(keras_file) as source, zipfile.ZipFile(partial, "w") as target:
             for member in source.namelist():
                 target.writestr(member, source.read(member))
@@ -62,9 +63,9 @@ def write_artifact(path: Path, *, keras_file: Path, compiled: bytes, metadata: M
 
 
 def has_metadata(path: Path) -> bool:
-    """Tell whether a .keras file carries our members.
+    """Return whether a .keras file is an artifact, with our members.
 
-    Raises ModelError for a file that is no Keras model, is damaged, or holds code.
+    Raises ModelError if the file is not a Keras model, is damaged, or contains code.
     """
     with open_archive(path) as archive:
         _check_keras(path, archive)
@@ -74,42 +75,45 @@ def has_metadata(path: Path) -> bool:
 def read_artifact(path: Path) -> Artifact:
     """Read and verify an artifact.
 
-    Raises ModelError for a file that is missing, damaged, foreign or holds code, and for members
-    that do not belong together.
+    Raises ModelError if the file is missing, damaged, not from emodetect or contains code, or if
+    its members do not belong together.
     """
     with open_archive(path) as archive:
         names = archive.namelist()
         if METADATA not in names:
             _check_keras(path, archive)
             raise ModelError(
-                f"{path}: a Keras model without emodetect's label order; predict, webcam and "
-                "evaluate take it once its labels are named in order: --labels angry,disgust,..."
+                f"{path}: a Keras model without emodetect's label order; to use it with predict, "
+                "webcam or evaluate, give its labels in order: --labels angry,disgust,..."
             )
         missing = {COMPILED, *KERAS_MEMBERS} - set(names)
         if missing:
             raise ModelError(f"{path}: damaged: the member {min(missing)} is missing.")
-        content = read_json(archive, METADATA, max_bytes=MAX_JSON_BYTES)
-        try:
-            if content["format"] != FORMAT:
-                raise ModelError(
-                    f"{path}: written by another version of emodetect (format "
-                    f"{brief(content['format'])}, this one reads {FORMAT}); update emodetect."
-                )
-            metadata = parse_metadata(content)
-            hashes = dict(content["sha256"])
-        except KeyError as error:
-            raise ModelError(f"{path}: damaged: its {METADATA} lacks {error}.") from None
-        except (TypeError, ValueError) as error:
-            raise ModelError(f"{path}: damaged: its {METADATA} cannot be used: {error}.") from None
+        metadata, hashes = _parse(read_json(archive, METADATA, max_bytes=MAX_JSON_BYTES), path)
         for name in (COMPILED, *KERAS_MEMBERS):
             if member_sha256(archive, name) != hashes.get(name):
                 raise ModelError(
-                    f"{path}: its members do not belong together ({name} is not the one that "
-                    "was saved); train or download the model again."
+                    f"{path}: its members do not belong together ({name} is not the original); "
+                    "train or download the model again."
                 )
         _check_keras(path, archive)
         compiled = read_member(archive, COMPILED, max_bytes=MAX_COMPILED_BYTES)
     return Artifact(path, metadata, compiled)
+
+
+def _parse(content: Any, path: Path) -> tuple[Metadata, dict[str, str]]:
+    """Return the metadata and the members' SHA-256 hashes."""
+    try:
+        if content["format"] != FORMAT:
+            raise ModelError(
+                f"{path}: written by another version of emodetect (expected format {FORMAT}, got "
+                f"{brief(content['format'])}); update emodetect."
+            )
+        return parse_metadata(content), dict(content["sha256"])
+    except KeyError as error:
+        raise ModelError(f"{path}: damaged: {METADATA} lacks {error}.") from None
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{path}: damaged: {METADATA} is invalid: {error}.") from None
 
 
 def _check_keras(path: Path, archive: zipfile.ZipFile) -> None:

@@ -1,4 +1,4 @@
-"""What a model file says about its model: the label order first of all."""
+"""The metadata in a model file: label order, input, origin."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from emodetect.images.model_input import Color
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """What a model needs to be used, and where it comes from.
+    """What is needed to use a model, and where it comes from.
 
     Attributes:
-        name: what the model is called.
+        name: the model's name.
         emotions: the label order of the outputs.
         image_size: side of the input in pixels.
         color: "gray" or "rgb".
-        margin: by how much of its side a face box is grown before cropping.
-        temperature: the logits are divided by it (Guo et al. 2017); 1 leaves them.
+        margin: how much a face box is enlarged before cropping, as a share of its side.
+        temperature: the divisor of the logits (Guo et al. 2017); 1 has no effect.
         config: the resolved training config; empty for a model trained elsewhere.
         dataset: fingerprint and counts of the training data.
-        metrics: validation figures at the end of training.
+        metrics: validation metrics at the end of training.
         versions: of the libraries that trained it.
     """
 
@@ -40,30 +40,36 @@ class Metadata:
 
 
 def parse_metadata(content: dict[str, Any]) -> Metadata:
+    """Return the metadata of an artifact's JSON.
+
+    Raises KeyError, TypeError or ValueError for content that emodetect would not write.
+    """
     values = {item.name: content[item.name] for item in fields(Metadata)}
     metadata = Metadata(**{**values, "emotions": tuple(values["emotions"])})
     known = set(metadata.emotions) <= set(EMOTIONS)
     distinct = len(set(metadata.emotions))
     if not known or distinct != len(metadata.emotions) or distinct < 2:
-        raise ValueError(f"expected different emotions, got {brief(values['emotions'])}")
+        raise ValueError(
+            f"expected two or more different emotions, got {brief(values['emotions'])}"
+        )
     if metadata.color not in ("gray", "rgb"):
         raise ValueError(f"expected the colour mode gray or rgb, got {brief(metadata.color)}")
     if type(metadata.image_size) is not int or not 0 < metadata.image_size <= 4096:
         raise ValueError(f"expected a size of 1 to 4096 pixels, got {brief(metadata.image_size)}")
-    # Outside, probabilities to the power of 1 / temperature leave the range of float32.
+    # Beyond these, probabilities to the power of 1 / temperature leave the range of float32.
     if not 0.05 <= metadata.temperature <= 20:
         raise ValueError(
             f"expected a temperature from 0.05 to 20, got {brief(metadata.temperature)}"
         )
     if not 0 <= metadata.margin <= 10:
         raise ValueError(f"expected a margin from 0 to 10, got {brief(metadata.margin)}")
-    if not _has_history(metadata):
-        raise ValueError("it tells where the model comes from in another way than emodetect does")
+    if not _origin_is_valid(metadata):
+        raise ValueError("the fields on the model's origin are not as emodetect writes them")
     return metadata
 
 
-def _has_history(metadata: Metadata) -> bool:
-    """Tell whether what only tells of the model's making is of the kinds that we write."""
+def _origin_is_valid(metadata: Metadata) -> bool:
+    """Return whether the fields about the model's origin have the types that we write."""
     config, dataset = metadata.config, metadata.dataset
     return (
         isinstance(metadata.name, str)

@@ -1,4 +1,4 @@
-"""What a user can read about a model: the list of those here, and one's card in Markdown."""
+"""The list of shipped models, and a model's card in Markdown."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pathlib import Path
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import ModelError
 from emodetect.images.model_input import Color
-from emodetect.machine.text import on_one_line
+from emodetect.machine.terminal_text import on_one_line
 from emodetect.model_file.artifact import Artifact, read_artifact
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path, shipped_models
 
-# Between such lines scripts/measure_shipped.py writes its tables.
+# scripts/measure_shipped.py writes its tables between such comments.
 COMMENT = re.compile(r"<!--.*?-->\n?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShippedModel:
-    """A model that the package carries.
+    """A model that comes with the package.
 
     Attributes:
-        default: whether it is the one that is used where none is named.
+        default: whether it is used if no --model is given.
         emotions: in the order of its outputs.
         image_size: side of its input in pixels.
         file_bytes: size of its file.
-        summary: what it is, in one line of its card.
+        summary: the first line of its card.
     """
 
     name: str
@@ -41,9 +41,9 @@ class ShippedModel:
 
 
 def list_shipped() -> list[ShippedModel]:
-    """Return the models that the package carries, by name.
+    """Return the models that come with the package, sorted by name.
 
-    Raises ModelError for one that is damaged or has no card.
+    Raises ModelError if one is damaged or has no card.
     """
     found = []
     for name, path in shipped_models().items():
@@ -64,9 +64,9 @@ def list_shipped() -> list[ShippedModel]:
 
 
 def model_card(name_or_path: str) -> str:
-    """Return a model's card, Markdown: a shipped one's by its name, or what an artifact tells.
+    """Return a model's card in Markdown: a shipped model's own, or one built from its metadata.
 
-    Raises ModelError where there is neither, or for a damaged or foreign artifact.
+    Raises ModelError if there is no such model, or it is damaged or not from emodetect.
     """
     path = model_path(name_or_path)
     if name_or_path in shipped_models():
@@ -79,13 +79,11 @@ def _shipped_card(path: Path) -> str:
     try:
         return card.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ModelError(
-            f"{path.stem}: its card {card} is missing; install emodetect again."
-        ) from None
+        raise ModelError(f"{path.stem}: its card {card} is missing; reinstall emodetect.") from None
 
 
 def _summary(card: str) -> str:
-    """Return the first line of a card that is neither empty, a heading nor a comment."""
+    """Return the first line of a card that is not empty, a heading or a comment."""
     lines = (line.strip() for line in card.splitlines())
     return next((line for line in lines if line and not line.startswith(("#", "<!--"))), "")
 
@@ -96,10 +94,10 @@ def _described(artifact: Artifact) -> Iterator[str]:
     yield f"# {on_one_line(metadata.name)}"
     yield ""
     yield f"- file: {on_one_line(artifact.path.name)}, {size_mb:.1f} MB"
-    yield f"- emotions, in the order of its outputs: {', '.join(metadata.emotions)}"
+    yield f"- emotions, in output order: {', '.join(metadata.emotions)}"
     yield f"- input: {metadata.image_size} x {metadata.image_size} pixels, {metadata.color}"
-    yield f"- margin: {metadata.margin:g} (by how much of its side a found box is grown)"
-    yield f"- temperature: {metadata.temperature:g} (1 where none was fitted)"
+    yield f"- margin: {metadata.margin:g} (enlargement of detected boxes, as a share of their side)"
+    yield f"- temperature: {metadata.temperature:g} (1 if none was fitted)"
     if counts := metadata.dataset.get("counts"):
         yield from ("", "## Images", "")
         emotions = [emotion for emotion in EMOTIONS if emotion in metadata.emotions]
@@ -112,8 +110,8 @@ def _described(artifact: Artifact) -> Iterator[str]:
         yield f"Fingerprint: {on_one_line(metadata.dataset.get('fingerprint', 'none'))}"
     figures = {name: f"{value:.4g}" for name, value in metadata.metrics.items()}
     for title, entries in (
-        ("At the end of training, before the temperature", figures),
-        ("Made with", metadata.versions),
+        ("Metrics at the end of training, without temperature scaling", figures),
+        ("Library versions", metadata.versions),
     ):
         if entries:
             yield from ("", f"## {title}", "")

@@ -1,4 +1,4 @@
-"""What a Keras model's config.json may name: Keras' own classes that bring no code along."""
+"""Check that a Keras model's config.json names only Keras' own classes, and no code."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any
 
 from emodetect.errors import ModelError
 
-# Each runs what stands in the model file, or in another file that it names.
+# Each runs code from the model file, or from another file that it names.
 CODE_CLASSES = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 
 
 def check_config(config: Any, *, path: Path) -> None:
-    """Raise ModelError for a model config that names code, or a class that is not Keras' own.
+    """Raise ModelError if a model config contains code, or a class that is not from Keras.
 
-    Keras' safe mode refuses most of it too, but only once TensorFlow is loaded.
+    Keras' safe mode also refuses most of this, but only after TensorFlow has been loaded.
 
     Args:
         config: the parsed config.json.
         path: of the model, for the error.
     """
     if not isinstance(config, dict) or "class_name" not in config:
-        raise ModelError(f"{path}: damaged: its config.json describes no Keras model.")
-    # A loss or metric of one's own is no harm: models are opened without their training set-up.
+        raise ModelError(f"{path}: damaged: config.json does not describe a Keras model.")
+    # Custom losses and metrics do no harm: models are opened without their compile config.
     waiting = [{key: value for key, value in config.items() if key != "compile_config"}]
-    while waiting:  # not recursive, since a hostile file may nest deeply
+    while waiting:  # not recursive, since a malicious file may nest deeply
         value = waiting.pop()
         if isinstance(value, dict):
             if "class_name" in value:
@@ -38,8 +38,8 @@ def check_config(config: Any, *, path: Path) -> None:
 def _check_class(name: str, module: Any, path: Path) -> None:
     if name in CODE_CLASSES:
         raise ModelError(
-            f"{path}: refused: it holds {name}, which runs code that came with the file and could "
-            "do anything here; rebuild the model from Keras' other layers and save it again."
+            f"{path}: refused: contains {name}, which runs code from the file and could do "
+            "anything on this machine; rebuild the model without it and save it again."
         )
     if not name.isidentifier():  # Keras would look for "layers.Lambda" in the module keras
         own = False
@@ -48,11 +48,11 @@ def _check_class(name: str, module: Any, path: Path) -> None:
     elif module == "builtins":
         own = name == "function"  # looked up by name among Keras' own
     else:
-        # A function of keras.utils may do anything to files, an activation only calculates.
+        # A function of keras.utils may write files; an activation only calculates.
         own = module == "keras" or str(module).startswith("keras.")
         own = own and (name != "function" or module == "keras.activations")
     if not own:
         raise ModelError(
-            f"{path}: refused: it needs {brief(name)} of {brief(module)}, which is not a class of "
+            f"{path}: refused: needs {brief(name)} of {brief(module)}, which is not a class of "
             "Keras; rebuild the model from Keras' own layers and save it again."
         )

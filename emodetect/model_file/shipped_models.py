@@ -1,4 +1,4 @@
-"""The models that the package carries, and how a user's --model is found."""
+"""The models that come with the package, and the file of a --model argument."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from emodetect.errors import ModelError
 
 DEFAULT_MODEL = "fer2013"
-# By what names people know the images and labels that taught the shipped models; their configs
-# name manifests made of them.
+# The well-known names of the shipped models' training data; their configs name manifests built
+# from it.
 TRAINED_ON = {"fer2013": "FER2013", "ferplus": "FER2013 with FER+ votes"}
 
 
@@ -22,9 +22,9 @@ def shipped_models() -> dict[str, Path]:
 
 
 def model_path(name_or_path: str | Path | None) -> Path:
-    """Return the file of a model: a shipped one by its name, the default for None, or a path.
+    """Return the file of a model: a shipped model by name, the default model for None, or a path.
 
-    Raises ModelError where there is neither.
+    Raises ModelError if it is neither a shipped model nor an existing file.
     """
     shipped = shipped_models()
     name = DEFAULT_MODEL if name_or_path is None else str(name_or_path)
@@ -36,5 +36,5 @@ def model_path(name_or_path: str | Path | None) -> Path:
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     raise ModelError(
         f"{name}: expected the path of a .keras file or the name of a shipped model "
-        f"({', '.join(shipped) or 'this installation carries none'}).{hint}"
+        f"({', '.join(shipped) or 'this installation has none'}).{hint}"
     )

@@ -1,21 +1,21 @@
-"""Temperature scaling (Guo et al. 2017): fitting the temperature, and applying it."""
+"""Temperature scaling (Guo et al. 2017): fit and apply a temperature."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# At these the images do not tell how sure the model may be: all are named rightly, say.
+# At these limits the images cannot calibrate the model: for example, all may be correct.
 LOWEST, HIGHEST = 0.25, 4.0
-# Fewer images give a temperature that is off by a tenth and more.
+# With fewer images, the temperature has an error of 10% or more.
 FEWEST_IMAGES = 100
 
 
 def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Apply temperature scaling (Guo et al. 2017) to the outputs of a softmax.
+    """Apply temperature scaling (Guo et al. 2017) to softmax outputs.
 
     Args:
         probabilities: (n, classes) float.
-        temperature: above 1 makes them less certain, below 1 more.
+        temperature: above 1 lowers the confidence, below 1 raises it.
     """
     if temperature == 1:
         return probabilities
@@ -27,24 +27,23 @@ def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 def fit_temperature(
     probabilities: np.ndarray, labels: np.ndarray, *, otherwise: float = 1.0
 ) -> float:
-    """Return the temperature with the lowest log-loss (Guo et al. 2017) between 0.25 and 4.
+    """Return the temperature between 0.25 and 4 with the lowest log loss (Guo et al. 2017).
 
     Args:
-        probabilities: (n, classes) float, a softmax's outputs on images not trained on.
+        probabilities: (n, classes) float, softmax outputs for images not used in training.
         labels: (n,) int, the true classes.
 
     Returns:
-        `otherwise` for fewer than 100 images, and where the lowest lies at a limit: both tell too
-        little.
+        `otherwise` for fewer than 100 images, or if the lowest log loss is at a limit.
     """
-    # Not above, because using a model must not load them.
+    # Imported here, because using a model must not load them.
     from scipy.optimize import minimize_scalar
     from sklearn.metrics import log_loss
 
     if len(labels) < FEWEST_IMAGES:
         return otherwise
     classes = np.arange(probabilities.shape[1])
-    # In double precision, so that a probability that is 0 as a float32 can be tempered, too.
+    # In double precision, so that a probability of 0 in float32 can be scaled too.
     known = np.clip(probabilities.astype(np.float64), 1e-30, None)
     best = minimize_scalar(
         lambda log_t: log_loss(labels, at_temperature(known, np.exp(log_t)), labels=classes),

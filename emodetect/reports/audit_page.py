@@ -15,8 +15,8 @@ from emodetect.audit.findings import manifest_rows, summary
 from emodetect.data.cleaning import write_audit_rows
 from emodetect.emotions import COLORS
 from emodetect.errors import EmodetectError
+from emodetect.machine.atomic_files import atomic_write, write_text
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
-from emodetect.machine.whole_file import written_whole
 from emodetect.reports.audit_sections import found_sections
 from emodetect.reports.html import write_page
 
@@ -58,7 +58,7 @@ def write_audit(audit: Audit, out: Path, *, force: bool = False) -> dict[str, An
         for name in (FIGURES, MANIFEST, PAGE):
             (out / name).unlink(missing_ok=True)
         figures = summary(audit)
-        with written_whole(out / MANIFEST) as partial:
+        with atomic_write(out / MANIFEST) as partial:
             write_audit_rows(partial, manifest_rows(audit))
         write_page(
             "audit.html",
@@ -71,8 +71,7 @@ def write_audit(audit: Audit, out: Path, *, force: bool = False) -> dict[str, An
             config_lines=_config_lines(audit, out),
             colors={name: "#" + bytes(color).hex() for name, color in COLORS.items()},
         )
-        with written_whole(out / FIGURES) as partial:
-            partial.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        write_text(out / FIGURES, json.dumps(figures, indent=1) + "\n")
     except OSError as error:
         raise EmodetectError(f"{out}: cannot be written: {error.strerror}.") from None
     return figures

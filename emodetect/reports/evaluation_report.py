@@ -172,9 +172,9 @@ def _evaluate_several(options: EvaluationOptions, on_result: OnResult) -> Evalua
 def _recognizer(name: str, options: EvaluationOptions) -> EmotionRecognizer:
     path = model_path(name)
     if options.labels is not None:
-        from emodetect.training.models.external import adopt_foreign  # loads TensorFlow
+        from emodetect.training.models.import_keras import import_keras_model  # loads TensorFlow
 
-        path = adopt_foreign(path, labels=options.labels, pixel_range=options.pixel_range)
+        path = import_keras_model(path, labels=options.labels, pixel_range=options.pixel_range)
     return EmotionRecognizer(path, detector="none")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from emodetect.errors import EmodetectError
-from emodetect.machine.whole_file import written_whole
+from emodetect.machine.atomic_files import write_text
 from emodetect.reports.number_format import percent
 
 THUMBNAIL_SIDE = 96  # pixels
@@ -37,9 +37,8 @@ def write_page(template: str, path: Path, **values: Any) -> None:
     """Write the page of `render_page`. Raises EmodetectError if `path` cannot be written."""
     page = render_page(template, **values)
     try:
-        with written_whole(path) as partial:
-            # File names that are not UTF-8 contain lone surrogates.
-            partial.write_text(page, encoding="utf-8", errors="backslashreplace")
+        # File names that are not UTF-8 contain lone surrogates.
+        write_text(path, page, errors="backslashreplace")
     except OSError as error:
         raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
 

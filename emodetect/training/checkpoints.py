@@ -1,4 +1,4 @@
-"""The state of a run between epochs: saved whole, loaded exactly."""
+"""The state of a run between epochs: saved completely, restored exactly."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ BEST_NAME = "best-{epoch}.weights.h5"
 class Progress:
     """The part of a run's state that is not in the weights file.
 
-    `best` is the best score of the run, `stopping_best` the phase's, for which EarlyStopping
-    has `waited` epochs; `epoch` is the next one to train, `seconds` the time spent so far;
-    `temperature` that of the model that the run started from.
+    Attributes:
+        epoch: the next one to train.
+        best: the best score of the run, reached in `best_epoch`.
+        stopping_best: the best score of the phase, for which EarlyStopping has `waited` epochs.
+        seconds: the training time so far.
+        temperature: of the model that the run started from.
     """
 
     epoch: int = 0
@@ -40,17 +43,22 @@ class Progress:
     temperature: float = 1.0
 
 
+def how_to_resume(run: Path) -> str:
+    """Return what to do about a full disk."""
+    return f"The epochs finished so far are kept; free some space and continue with --resume {run}."
+
+
 def best_name(epoch: int) -> str:
-    """Return the name of the weights file that ModelCheckpoint writes after `epoch`."""
+    """Return the name of the weights file that ModelCheckpoint writes after `epoch` (from 0)."""
     return BEST_NAME.format(epoch=epoch + 1)  # Keras counts from 1 here
 
 
 class SaveState(keras.callbacks.Callback):
-    """Saves the run's state at the start of each epoch, in a folder that appears at once.
+    """Saves the run's state at the start of each epoch, in a folder that appears in one step.
 
-    Keras' BackupAndRestore writes weights and epoch number in two steps, and forgets
-    EarlyStopping's patience and ModelCheckpoint's best score. At the start of an epoch
-    AveragedWeights has put the raw weights back, and all other callbacks are done with the last.
+    Keras' BackupAndRestore writes the weights and the epoch number in two steps, and forgets
+    EarlyStopping's patience and ModelCheckpoint's best score. At the start of an epoch,
+    AveragedWeights has restored the raw weights, and all callbacks have handled the last epoch.
     """
 
     def __init__(
@@ -89,15 +97,15 @@ class SaveState(keras.callbacks.Callback):
         for weights in self.checkpoints.glob(BEST_NAME.format(epoch="*")):
             if weights.name != best_name(self.progress.best_epoch):
                 weights.unlink()
-        # The best weights and the state after this epoch: it must not be trained for nothing.
+        # The best weights and the state after this epoch must fit, or the epoch would be lost.
         self._require_space(states=2)
 
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
-        # Again before ModelCheckpoint writes, because others may fill the disk during an epoch.
+        # Again before ModelCheckpoint writes, as other programs may fill the disk meanwhile.
         self._require_space(states=2)
 
     def _require_space(self, *, states: int) -> None:
-        # Asked before, because h5py meets a full disk with half a file and noise on stderr.
+        # Checked in advance, because on a full disk h5py leaves half a file and noise on stderr.
         variables = [*self.model.variables, *self.model.optimizer.variables]
         size = sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables)
         needed, free = states * int(1.1 * size + 2**20), shutil.disk_usage(self.checkpoints).free
@@ -105,8 +113,7 @@ class SaveState(keras.callbacks.Callback):
             run = self.checkpoints.parent
             raise EmodetectError(
                 f"{run}: the next checkpoint needs {needed / 1e6:.0f} MB, but the disk has "
-                f"{free / 1e6:.0f} MB left. The epochs finished so far are kept; free some space "
-                f"and go on with --resume {run}."
+                f"{free / 1e6:.0f} MB left. {how_to_resume(run)}"
             )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -126,7 +133,7 @@ def _save_state(model: keras.Model, folder: Path) -> None:
 
 
 def load_state(model: keras.Model, folder: Path) -> None:
-    """Load weights, optimizer and random states from a saved state's folder."""
+    """Load weights, optimizer and random states from the folder of a saved state."""
     model.load_weights(folder / "state.weights.h5")
     with np.load(folder / "random.npz") as saved:
         for state, value in zip(_random_states(model), saved.values(), strict=True):
@@ -134,14 +141,14 @@ def load_state(model: keras.Model, folder: Path) -> None:
 
 
 def _random_states(model: keras.Model) -> list[keras.Variable]:
-    """Return the states of dropout's random numbers, which Keras leaves out of weights files."""
+    """Return the states of dropout's random generators, which Keras does not save."""
     return [
         layer.seed_generator.state for layer in layers_of(model) if hasattr(layer, "seed_generator")
     ]
 
 
 def saved_state(checkpoints: Path) -> tuple[Path | None, Progress]:
-    """Return the folder of the latest saved state and what it says of the run."""
+    """Return the folder of the latest saved state, if any, and the run's progress."""
     finished = checkpoints / "finished.json"
     if finished.is_file():
         return checkpoints, Progress(**json.loads(finished.read_text()))

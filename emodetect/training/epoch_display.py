@@ -1,4 +1,4 @@
-"""What a person sees while a model trains."""
+"""Show the progress of training on the terminal."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
-class TrainingProgress(keras.callbacks.Callback):
-    """A bar for each epoch with images/s and time left, then a line of its figures, on stderr."""
+class EpochDisplay(keras.callbacks.Callback):
+    """Shows a progress bar for each epoch, then a line with its figures, on stderr."""
 
     def __init__(self, *, phase: str, epochs: int, steps: int, batch_size: int):
         super().__init__()
@@ -52,7 +52,7 @@ class TrainingProgress(keras.callbacks.Callback):
         )
 
     def close(self) -> None:
-        """Take the bar off the screen, which hides the cursor as long as it is there."""
+        """Remove the bar, which hides the cursor."""
         self.bar.stop()
 
     def _title(self, epoch: int) -> str:

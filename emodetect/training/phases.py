@@ -1,4 +1,4 @@
-"""The two phases of training, and how each is optimized."""
+"""The two phases of training: the head, then fine-tuning, each with its optimizer and loss."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from emodetect.config import ExperimentConfig, TrainingConfig
-from emodetect.training.models.layers import batch_norm_layers, freeze_below
-from emodetect.training.models.mobilenet import BACKBONE
+from emodetect.machine.tensorflow_devices import gpu_count
+from emodetect.training.models.layers import BACKBONE, batch_norm_layers, freeze_below
 
 
 @dataclass(frozen=True)
@@ -22,17 +21,23 @@ class Phase:
     last: int
 
 
+def training_phases(config: ExperimentConfig) -> tuple[Phase, Phase]:
+    """Return the head's phase, which may have no epochs, and fine-tuning."""
+    head_epochs, epochs = config.training.head_epochs, config.training.epochs
+    return Phase("head", 0, head_epochs), Phase("fine-tuning", head_epochs, head_epochs + epochs)
+
+
 def compile_model(model: keras.Model, phase: Phase, config: ExperimentConfig, steps: int) -> None:
-    """Set what a phase trains, with which optimizer, learning rate and loss.
+    """Set which layers a phase trains, and its optimizer, learning rate and loss.
 
     Args:
-        steps: in an epoch.
+        steps: per epoch.
     """
     training = config.training
     head = phase.name == "head"
     if head:
-        # A frozen backbone also keeps its batch norm in inference mode: the statistics belong
-        # to the pretrained weights and must not drift while the head is random.
+        # A frozen backbone keeps its batch norm in inference mode: the statistics belong to the
+        # pretrained weights and must not drift while the head is random.
         model.get_layer(BACKBONE).trainable = False
         schedule: Any = training.head_learning_rate
     else:
@@ -58,23 +63,23 @@ def compile_model(model: keras.Model, phase: Phase, config: ExperimentConfig, st
         optimizer,
         loss=loss_function(training),
         metrics=["accuracy"],
-        # XLA makes MobileNet's training on a CPU ten times slower.
-        jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
+        # XLA slows down MobileNet's training on a CPU tenfold.
+        jit_compile="auto" if gpu_count() else False,
     )
-    # Its variables must be there before a saved state is loaded into them. Under mixed_float16
-    # Keras wraps the optimizer, so it is the model's that counts.
+    # Its variables must exist before a saved state is loaded. Under mixed_float16 Keras wraps the
+    # optimizer, so use the model's.
     model.optimizer.build(model.trainable_variables)
-    # The metrics' variables too: if the first step had to make them, TensorFlow would trace its
-    # graph a second time, which takes longer than the epochs of a small set.
+    # The metrics' variables too: if the first step created them, TensorFlow would trace its graph
+    # twice, which takes longer than an epoch of a small data set.
     targets = keras.ops.zeros((1, *model.output_shape[1:]))
     model.compute_metrics(None, targets, targets)
     model.reset_metrics()
 
 
 def loss_function(training: TrainingConfig) -> keras.losses.Loss:
-    """Return the loss of (batch, classes) targets and probabilities, a mean over the batch."""
+    """Return the loss of (batch, classes) targets and probabilities, averaged over the batch."""
     if training.imbalance == "focal":
-        # Lin et al. 2017; alpha 1, because the classes' weights are another setting.
+        # Lin et al. 2017; alpha 1, because class weights are a separate setting.
         return keras.losses.CategoricalFocalCrossentropy(
             alpha=1.0, gamma=training.focal_gamma, label_smoothing=training.label_smoothing
         )
@@ -82,6 +87,6 @@ def loss_function(training: TrainingConfig) -> keras.losses.Loss:
 
 
 def uses_averaging(phase: Phase, config: ExperimentConfig) -> bool:
-    """Tell whether a phase validates and saves averaged weights."""
-    # The head's phase is too short for averages to follow.
+    """Return whether a phase validates and saves averaged weights."""
+    # The head's phase is too short for the averages to catch up.
     return phase.name != "head" and config.training.ema_momentum > 0

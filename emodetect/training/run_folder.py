@@ -1,4 +1,4 @@
-"""The files of a run folder: one owner, written whole or not at all."""
+"""The files of a run folder, which only one process at a time may write."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import platform
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,26 +20,24 @@ from emodetect import __version__
 from emodetect.config import ExperimentConfig
 from emodetect.data.dataset import Dataset
 from emodetect.errors import ConfigError, EmodetectError
+from emodetect.machine.atomic_files import PARTIAL_FILES, write_text
 from emodetect.machine.locks import locked
-from emodetect.machine.whole_file import written_whole
-from emodetect.training.checkpoints import Progress
-
-PARTIAL_FILES = ".*.[0-9]*"  # of whole_file: a process's number last
+from emodetect.training.checkpoints import Progress, how_to_resume
 
 
 def require_new(run: Path) -> None:
-    """Raise ConfigError where the run folder holds something already."""
+    """Raise ConfigError if the run folder already contains something."""
     # A process killed before it wrote config.toml leaves an empty folder, or half of that file.
-    if run.exists() and (not run.is_dir() or set(run.iterdir()) - set(abandoned(run))):
+    if run.exists() and (not run.is_dir() or set(run.iterdir()) - set(_abandoned(run))):
         raise ConfigError(
-            f"{run}: is there already; go on with it by --resume {run}, or name another folder "
+            f"{run}: already exists; continue it with --resume {run}, or choose another folder "
             "with --set output=FOLDER."
         )
 
 
 @contextlib.contextmanager
 def only_process(run: Path) -> Iterator[None]:
-    """Hold the run folder. Raises ConfigError where another process trains in it."""
+    """Lock the run folder. Raises ConfigError if another process is training in it."""
     with locked(run, wait=False) as lock:
         if lock == "taken":
             raise ConfigError(
@@ -47,8 +46,16 @@ def only_process(run: Path) -> Iterator[None]:
         yield
 
 
-def abandoned(run: Path) -> list[Path]:
-    """Return what killed processes left half written in a run folder."""
+def remove_abandoned(run: Path) -> None:
+    """Remove the incomplete files and folders that killed processes left in a run folder."""
+    for path in _abandoned(run):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _abandoned(run: Path) -> list[Path]:
     checkpoints = run / "checkpoints"
     files = [*run.glob(PARTIAL_FILES), *checkpoints.glob(PARTIAL_FILES)]
     return [*files, *checkpoints.glob("partial-*")]
@@ -62,7 +69,7 @@ def write_run_record(
     validation: dict[str, float],
     summary: list[str],
 ) -> None:
-    """Write run.json: what was trained on what, with what result."""
+    """Write run.json: the data, versions and results of a run."""
     record = {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(progress.seconds, 1),
@@ -77,11 +84,11 @@ def write_run_record(
             "skipped": [asdict(file) for file in dataset.skipped],
         },
     }
-    write_atomically(run / "run.json", json.dumps(record, indent=1))
+    write_text(run / "run.json", json.dumps(record, indent=1))
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what decides the outcome of a run."""
+    """Return the versions of Python and the libraries that affect a run's result."""
     return {
         "emodetect": __version__,
         "python": platform.python_version(),
@@ -101,30 +108,23 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 
 def truncate_history(path: Path, epoch: int) -> None:
-    """Drop the rows from `epoch` on, which a resumed run writes again."""
+    """Drop the rows from `epoch` on, which a resumed run writes again, and an incomplete one."""
     if path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines[1:] if line.endswith("\n") and _epoch_of(line) < epoch]
-        write_atomically(path, "".join(lines[:1] + kept) if kept else "")
+        write_text(path, "".join(lines[:1] + kept) if kept else "")
 
 
 def _epoch_of(line: str) -> int:
     return int(line.split(",", 1)[0])
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file that is there complete, or not at all."""
-    with written_whole(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-
-
 @contextlib.contextmanager
 def clear_disk_errors(run: Path) -> Iterator[None]:
-    """Turn errors of writing into one that says what is kept and how to go on."""
+    """Turn write errors into one that says what is kept and how to continue."""
     try:
         yield
     except OSError as error:
         raise EmodetectError(
-            f"{run}: writing failed: {error.strerror or error}. The epochs finished so far are "
-            f"kept; free some space and go on with --resume {run}."
+            f"{run}: writing failed: {error.strerror or error}. {how_to_resume(run)}"
         ) from error

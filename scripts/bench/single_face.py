@@ -19,7 +19,7 @@ import numpy as np
 
 from emodetect.data.synthetic import draw_face
 from emodetect.images.model_input import to_input
-from emodetect.machine.tensorflow import use_tensorflow
+from emodetect.machine.tensorflow_devices import use_tensorflow
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 ROUNDS = 3

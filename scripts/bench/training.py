@@ -14,7 +14,7 @@ first decoding after a restart may be slower than what is printed here.
 
 from __future__ import annotations
 
-from emodetect.training import train  # before TensorFlow, which it sets up
+from emodetect.training import initial_model  # before TensorFlow, which it sets up
 
 # isort: split
 import statistics
@@ -181,7 +181,7 @@ def input_stages(
 
 def trainable_model(config: ExperimentConfig, dataset: Dataset) -> keras.Model:
     """Build and compile the model as a run does for fine-tuning."""
-    model = train.trainable_model(
+    model = initial_model.trainable_model(
         config, len(dataset.emotions), weights=config.model.weights or "none"
     )
     steps = steps_per_epoch(len(dataset.indices("train")), config.training.batch_size)

@@ -24,7 +24,7 @@ from emodetect.faces.boxes import Box, iou
 from emodetect.faces.framing import crop_face
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.images.model_input import to_input
-from emodetect.machine.tensorflow import use_tensorflow
+from emodetect.machine.tensorflow_devices import use_tensorflow
 from emodetect.model_file.shipped_models import model_path
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.videos.capture import Frame, open_source

@@ -58,8 +58,8 @@ def usable_model(model: str | None, labels: str | None, pixels: str | None) -> P
         if pixels is not None:
             raise click.UsageError("--pixels goes with --labels.")
         return path
-    from emodetect.training.models.external import adopt_foreign
+    from emodetect.training.models.import_keras import import_keras_model
 
-    return adopt_foreign(
+    return import_keras_model(
         path, labels=labels.split(","), pixel_range=PIXEL_RANGES[pixels or "0..255"]
     )

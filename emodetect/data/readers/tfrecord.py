@@ -216,7 +216,7 @@ def _text(features: Any, key: str, where: str) -> str | None:
 @cache
 def _tensorflow() -> Any:
     # Only this layout needs it, and it takes seconds to load.
-    from emodetect.machine.tensorflow import use_tensorflow
+    from emodetect.machine.tensorflow_devices import use_tensorflow
 
     use_tensorflow()
     import tensorflow

@@ -31,7 +31,7 @@ def write_tflite(network: Network, quantize: str, path: Path) -> None:
 def _flatbuffer(network: Network, quantize: str) -> bytes:
     import tensorflow as tf
 
-    from emodetect.training.litert_conversion import litert_converter
+    from emodetect.training.models.litert_conversion import litert_converter
 
     # Microcontrollers, for which int8 is, have no free sizes.
     converter = litert_converter(network.model, batch_size=1 if quantize == "int8" else None)

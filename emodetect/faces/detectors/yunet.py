@@ -14,8 +14,8 @@ import numpy as np
 from emodetect.errors import EmodetectError
 from emodetect.faces.boxes import Box, merge
 from emodetect.images.resizing import reduced
+from emodetect.machine.atomic_files import atomic_write
 from emodetect.machine.cache_folder import cache_root
-from emodetect.machine.whole_file import written_whole
 
 YUNET_URL = (
     "https://media.githubusercontent.com/media/opencv/opencv_zoo/"
@@ -138,6 +138,6 @@ def fetch_yunet(url: str = YUNET_URL) -> Path:
             f"nothing was kept. {by_hand}"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(data)
     return path

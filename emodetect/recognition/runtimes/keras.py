@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from emodetect.errors import ModelError, first_line
-from emodetect.machine.tensorflow import use_tensorflow
+from emodetect.machine.tensorflow_devices import use_tensorflow
 from emodetect.model_file.artifact import Artifact
 from emodetect.recognition.runtimes.checks import check_shapes
 

@@ -16,7 +16,7 @@ from emodetect.errors import SourceError, VideoError, first_line
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.machine.interrupts import noted_signals, stopped_by
 from emodetect.machine.progress import track
-from emodetect.machine.text import on_one_line
+from emodetect.machine.terminal_text import on_one_line
 from emodetect.recognition.overlay import blur_faces, draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer, Face
 from emodetect.recognition.videos.capture import URL_TIMEOUT_MS, Frame, Source, open_source

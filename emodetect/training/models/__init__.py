@@ -1,3 +1,3 @@
-"""The networks: a module for each, and the registry that builds one by its name."""
+"""Keras models: a module for each network, the registry, and reading, importing and converting."""
 
 from emodetect.training.models.registry import build_model as build_model

@@ -1,4 +1,4 @@
-"""Opening .keras files safely."""
+"""Open .keras files safely."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from emodetect.errors import ModelError, first_line
 def load_keras(path: Path) -> keras.Model:
     """Open a .keras file.
 
-    Raises ModelError for one that Keras refuses, such as one with code, and for weights that are
-    no numbers.
+    Raises ModelError if Keras refuses it, for example because it contains code, or if its weights
+    are not finite.
     """
     try:
-        # Safe mode is Keras' default and stays on: code inside the file is refused.
+        # Safe mode, Keras' default, stays on: it refuses code inside the file.
         model = keras.models.load_model(path, compile=False)
     except Exception as error:
         raise ModelError(f"{path}: Keras cannot open it: {first_line(error)}") from None
     for variable in model.weights:
         if not np.isfinite(np.asarray(variable)).all():
             raise ModelError(
-                f"{path}: expected weights that are numbers, got NaN or infinity in "
-                f"{variable.path}; its training failed, take another file."
+                f"{path}: expected finite weights, got NaN or infinity in {variable.path}. Its "
+                "training failed; use another file."
             )
     return model

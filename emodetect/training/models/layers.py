@@ -1,4 +1,4 @@
-"""The layers of a network: which are trained, and how batch norm averages."""
+"""What the networks share: the backbone's name, freezing, batch norm and the L2 penalty."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Iterator
 
 import keras
 
+from emodetect.config import ModelConfig
 from emodetect.errors import ConfigError
-from emodetect.training.models.mobilenet import BACKBONE
+
+BACKBONE = "backbone"
 
 
 def freeze_below(model: keras.Model, first_trainable: str) -> None:
-    """Leave the backbone's layers from `first_trainable` on trainable; "all" means every one.
+    """Freeze the backbone's layers below `first_trainable`; "all" leaves every layer trainable.
 
-    Raises ConfigError for a layer that the backbone does not have.
+    Raises ConfigError if the backbone has no such layer.
     """
     backbone = model.get_layer(BACKBONE)
     backbone.trainable = True
@@ -32,26 +34,31 @@ def freeze_below(model: keras.Model, first_trainable: str) -> None:
 
 
 def set_batch_norm_momentum(model: keras.Model, momentum: float) -> None:
-    """Set how slowly batch norm's moving averages follow.
+    """Set the momentum of batch norm's moving averages.
 
-    Keras' MobileNetV2 has 0.999: a horizon of 1,000 steps, more than an epoch of a small data
-    set, so that early validation runs with statistics of weights long gone.
+    Keras' MobileNetV2 has 0.999, a horizon of 1,000 steps: more than an epoch of a small data set,
+    so that early validation would use the statistics of long outdated weights.
     """
     for layer in batch_norm_layers(model):
         layer.momentum = momentum
 
 
 def batch_norm_layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
-    """Return the model's batch-norm layers; all are in the backbone."""
+    """Return the model's batch-norm layers; all of them are in the backbone."""
     return [
         layer for layer in layers_of(model) if isinstance(layer, keras.layers.BatchNormalization)
     ]
 
 
 def layers_of(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yield every layer of a model, those of the backbone too."""
+    """Yield every layer of a model, including those of the backbone."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from layers_of(layer)
         else:
             yield layer
+
+
+def l2_penalty(config: ModelConfig) -> keras.regularizers.Regularizer | None:
+    """Return the kernel regularizer of dense and LeNet-5's convolutional layers."""
+    return keras.regularizers.L2(config.l2) if config.l2 else None

@@ -6,16 +6,16 @@ import keras
 
 from emodetect.config import ModelConfig
 from emodetect.errors import ModelError
-from emodetect.training.models.mobilenet import BACKBONE
+from emodetect.training.models.layers import BACKBONE, l2_penalty
 
 
 def lenet5(config: ModelConfig, weights: str, channels: int) -> keras.Model:
-    """The convolutions of LeNet-5 (LeCun et al. 1998), modified.
+    """Build the convolutional part of LeNet-5 (LeCun et al. 1998), modified.
 
-    Batch norm, ReLU, max-pooling and dropout take the place of tanh and trainable sub-sampling.
+    Batch norm, ReLU, max pooling and dropout replace tanh and trainable subsampling.
     """
     if weights != "none":
-        raise ModelError(f"model.weights: lenet5 starts from 'none', got {weights!r}.")
+        raise ModelError(f"model.weights: lenet5 needs 'none', got {weights!r}.")
     inputs = keras.Input((config.backbone_size, config.backbone_size, channels))
     x = inputs
     for position, filters in enumerate((6, 16)):
@@ -30,7 +30,3 @@ def lenet5(config: ModelConfig, weights: str, channels: int) -> keras.Model:
         x = keras.layers.MaxPooling2D(name=f"pool_{position}")(x)
         x = keras.layers.Dropout(config.dropout, name=f"dropout_{position}")(x)
     return keras.Model(inputs, keras.layers.Flatten(name="flatten")(x), name=BACKBONE)
-
-
-def l2_penalty(config: ModelConfig) -> keras.regularizers.Regularizer | None:
-    return keras.regularizers.L2(config.l2) if config.l2 else None

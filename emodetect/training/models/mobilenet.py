@@ -1,4 +1,4 @@
-"""MobileNet V1 and V2 (Howard et al. 2017, Sandler et al. 2018) on ImageNet weights."""
+"""MobileNet V1 and V2 (Howard et al. 2017, Sandler et al. 2018), pretrained on ImageNet."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ import keras
 
 from emodetect.config import ModelConfig
 from emodetect.errors import ModelError, first_line
-
-BACKBONE = "backbone"
+from emodetect.training.models.layers import BACKBONE
 
 
 def mobilenet_v2(config: ModelConfig, weights: str, channels: int) -> keras.Model:
-    """MobileNetV2 without its top (Sandler et al. 2018); takes RGB."""
+    """Build MobileNetV2 without its top (Sandler et al. 2018); its input is RGB."""
     return _application(keras.applications.MobileNetV2, config, weights)
 
 
 def mobilenet(config: ModelConfig, weights: str, channels: int) -> keras.Model:
-    """MobileNet V1 without its top (Howard et al. 2017); takes RGB."""
+    """Build MobileNet V1 without its top (Howard et al. 2017); its input is RGB."""
     return _application(keras.applications.MobileNet, config, weights)
 
 
 def check_weights(weights: str) -> None:
-    """Raise ModelError for a weights file that is not there."""
+    """Raise ModelError if the weights file does not exist."""
     if weights not in ("imagenet", "none") and not Path(weights).is_file():
         raise ModelError(
-            f"{weights}: no such file; model.weights is 'imagenet', 'none' or the path of a "
+            f"{weights}: no such file; model.weights must be 'imagenet', 'none' or the path of a "
             ".weights.h5 file."
         )
 
@@ -46,8 +45,8 @@ def _application(
             name=BACKBONE,
         )
     except Exception as error:
-        # Keras raises a bare Exception for a download that failed, ValueError and OSError for
-        # a width that has no weights and for files of another network.
+        # Keras raises a bare Exception if a download failed, and ValueError or OSError for a width
+        # without weights or the weights of another network.
         reason = first_line(error)
         if weights == "none":
             raise ModelError(
@@ -55,9 +54,9 @@ def _application(
                 f"model.backbone_size = {config.backbone_size}: {reason}"
             ) from None
         hint = (
-            "Download the weights where there is a network and name the file: "
-            "--set model.weights=FILE; or start from random weights: --set model.weights=none "
-            "--set training.head_epochs=0."
+            "Download the weights on a machine with internet access and pass the file with "
+            "--set model.weights=FILE; or start from random weights with "
+            "--set model.weights=none --set training.head_epochs=0."
             if weights == "imagenet"
             else f"Expected weights of {config.name} (width {config.width:g}, without its top)."
         )

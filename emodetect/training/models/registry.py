@@ -1,7 +1,7 @@
-"""The networks. Each takes raw crops (0-255, native size) and ends in a softmax.
+"""The registry of networks, and the head and preprocessing that all of them get.
 
-Enlarging, scaling and grey-to-RGB are layers of the model, so that no user of the saved file
-has to repeat them.
+A model takes raw crops (0-255, native size) and ends in a softmax. Resizing, scaling and
+grey-to-RGB conversion are layers, so that users of the saved file need not repeat them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,16 @@ import keras
 
 from emodetect.config import ModelConfig
 from emodetect.images.model_input import Color, channels_of
-from emodetect.training.models.lenet5 import l2_penalty, lenet5
+from emodetect.training.models.layers import l2_penalty
+from emodetect.training.models.lenet5 import lenet5
 from emodetect.training.models.mobilenet import mobilenet, mobilenet_v2
+
+BUILDERS: dict[str, Callable[[ModelConfig, str, int], keras.Model]] = {
+    "mobilenet_v2": mobilenet_v2,
+    "mobilenet": mobilenet,
+    "lenet5": lenet5,
+}
+"""Builders of backbones by `model.name`; each takes the config, weights and image channels."""
 
 
 def build_model(
@@ -26,7 +34,7 @@ def build_model(
 
     Returns:
         A model from (batch, image_size, image_size, channels) float32 in 0-255 to
-        (batch, class_count) float32 probabilities, its backbone the layer named "backbone".
+        (batch, class_count) float32 probabilities. Its backbone is the layer named "backbone".
     """
     channels = channels_of(color)
     backbone = BUILDERS[config.name](config, weights, channels)
@@ -47,7 +55,7 @@ def build_model(
             name=f"dense_{position}",
         )(x)
     x = keras.layers.Dropout(config.dropout, name="dropout")(x)
-    # float32 also under mixed precision: half-precision probabilities lose small ones.
+    # float32 also under mixed precision: half precision rounds small probabilities to 0.
     outputs = keras.layers.Dense(
         class_count,
         activation="softmax",
@@ -56,10 +64,3 @@ def build_model(
         name="probabilities",
     )(x)
     return keras.Model(inputs, outputs, name=config.name)
-
-
-BUILDERS: dict[str, Callable[[ModelConfig, str, int], keras.Model]] = {
-    "mobilenet_v2": mobilenet_v2,
-    "mobilenet": mobilenet,
-    "lenet5": lenet5,
-}

@@ -1,4 +1,4 @@
-"""Keras files made elsewhere: given labels and compiled once, they work like our own."""
+"""Import Keras models trained elsewhere: add the labels and a network compiled for LiteRT."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from emodetect.images.model_input import Color
 from emodetect.machine.cache_folder import cache_root
 from emodetect.model_file.artifact import has_metadata, write_artifact
 from emodetect.model_file.metadata import Metadata
-from emodetect.training.litert_conversion import compile_to_litert
 from emodetect.training.models.keras_files import load_keras
+from emodetect.training.models.litert_conversion import compile_to_litert
 
 
-def adopt_foreign(
+def import_keras_model(
     path: Path, *, labels: Sequence[str], pixel_range: tuple[float, float] = (0, 255)
 ) -> Path:
-    """Make an artifact of a Keras file that lacks our members; kept in the user's cache.
+    """Convert a Keras file to an artifact in the user's cache, and return the artifact's path.
 
     Args:
         path: a .keras file whose input is (batch, side, side, 1 or 3) and whose output is
@@ -32,49 +32,32 @@ def adopt_foreign(
         pixel_range: the values of a black and a white pixel that the model was trained on.
 
     Raises:
-        ModelError: for a file that is no such model, holds code, or has its own labels already.
-        DataError: for a label that is no emotion.
+        ModelError: if the file is not such a model, contains code, or already has labels.
+        DataError: if a label is not an emotion.
     """
     emotions = tuple(canonical_emotion(label, where="--labels") for label in labels)
     if len(set(emotions)) != len(emotions):
-        raise ModelError(f"--labels: an emotion is named twice in {','.join(labels)}.")
+        raise ModelError(f"--labels: an emotion is given twice in {','.join(labels)}.")
     if has_metadata(path):
-        raise ModelError(f"{path}: carries its own label order; leave --labels out.")
+        raise ModelError(f"{path}: has its own label order; remove --labels.")
     low, high = pixel_range
     key = hashlib.sha256(f"v1 {emotions} {low} {high}".encode())
     key.update(path.read_bytes())
-    adopted = cache_root() / "models" / f"{path.stem}-{key.hexdigest()[:16]}.keras"
-    if adopted.is_file():
-        return adopted
+    imported = cache_root() / "models" / f"{path.stem}-{key.hexdigest()[:16]}.keras"
+    if imported.is_file():
+        return imported
     model = load_keras(path)
     size, color = _input_of(model, path)
     classes = model.output_shape[-1] if isinstance(model.output_shape, tuple) else None
     if classes != len(emotions):
         raise ModelError(
-            f"{path}: has {classes} outputs, but --labels names {len(emotions)}: "
+            f"{path}: has {classes} outputs, but --labels lists {len(emotions)} emotions: "
             f"{', '.join(emotions)}."
         )
-    inputs = keras.Input(model.input_shape[1:])
-    outputs = model(keras.layers.Rescaling((high - low) / 255, offset=low)(inputs))
-    # A model that ends in logits is told by rows that do not sum to 1.
-    noise = np.random.default_rng(0).uniform(low, high, (4, *model.input_shape[1:]))
-    trial = np.asarray(model(noise.astype(np.float32), training=False))
-    if trial.min() < 0 or not np.allclose(trial.sum(axis=1), 1, atol=1e-3):
-        outputs = keras.layers.Softmax()(outputs)
-    wrapped = keras.Model(inputs, outputs)
-    adopted.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "plain.keras"
-        wrapped.save(plain)
-        metadata = Metadata(name=path.stem, emotions=emotions, image_size=size, color=color)
-        try:
-            compiled = compile_to_litert(wrapped)
-        except Exception as error:
-            raise ModelError(
-                f"{path}: cannot be compiled for LiteRT: {first_line(error)}"
-            ) from None
-        write_artifact(adopted, keras_file=plain, compiled=compiled, metadata=metadata)
-    return adopted
+    metadata = Metadata(name=path.stem, emotions=emotions, image_size=size, color=color)
+    imported.parent.mkdir(parents=True, exist_ok=True)
+    _write(imported, _from_pixels(model, low, high), metadata, origin=path)
+    return imported
 
 
 def _input_of(model: keras.Model, path: Path) -> tuple[int, Color]:
@@ -86,3 +69,28 @@ def _input_of(model: keras.Model, path: Path) -> tuple[int, Color]:
             f"got {shape}."
         )
     return int(shape[1]), "gray" if shape[3] == 1 else "rgb"
+
+
+def _from_pixels(model: keras.Model, low: float, high: float) -> keras.Model:
+    """Return the model with pixels of 0-255 as its input and probabilities as its output."""
+    inputs = keras.Input(model.input_shape[1:])
+    outputs = model(keras.layers.Rescaling((high - low) / 255, offset=low)(inputs))
+    # Rows that do not sum to 1 are logits.
+    noise = np.random.default_rng(0).uniform(low, high, (4, *model.input_shape[1:]))
+    trial = np.asarray(model(noise.astype(np.float32), training=False))
+    if trial.min() < 0 or not np.allclose(trial.sum(axis=1), 1, atol=1e-3):
+        outputs = keras.layers.Softmax()(outputs)
+    return keras.Model(inputs, outputs)
+
+
+def _write(path: Path, model: keras.Model, metadata: Metadata, *, origin: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.keras"
+        model.save(plain)
+        try:
+            compiled = compile_to_litert(model)
+        except Exception as error:
+            raise ModelError(
+                f"{origin}: cannot be converted for LiteRT: {first_line(error)}"
+            ) from None
+        write_artifact(path, keras_file=plain, compiled=compiled, metadata=metadata)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emodetect.machine.whole_file import written_whole
+from emodetect.machine.atomic_files import atomic_write
 
 
 def test_an_interrupted_file_leaves_the_old_one(tmp_path: Path) -> None:
@@ -15,7 +15,7 @@ def test_an_interrupted_file_leaves_the_old_one(tmp_path: Path) -> None:
     path.write_text("old")
 
     def write(text: str, error: type[BaseException] | None = None) -> None:
-        with written_whole(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text(text)
             if error:
                 raise error

@@ -1,4 +1,4 @@
-"""Keras models compiled for the LiteRT runtime."""
+"""Convert Keras models for the LiteRT runtime."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ def compile_to_litert(model: keras.Model) -> bytes:
 
 
 def litert_converter(model: keras.Model, *, batch_size: int | None = None) -> Any:
-    """Return TensorFlow's converter of `model`, for batches of this size; of any, if None.
+    """Return TensorFlow's converter of `model`; for any batch size if `batch_size` is None.
 
-    Not Keras' own `export`, which also describes each layer to TensorFlow: that takes twice as long
-    and ends in the same network.
+    Keras' own `export` also describes each layer to TensorFlow, which takes twice as long and
+    yields the same network.
     """
     crop = tf.TensorSpec((batch_size, *model.input_shape[1:]), tf.float32, name="crop")
     network = tf.function(lambda crop: model(crop, training=False)).get_concrete_function(crop)
-    owner = tf.Module()  # without which the variables would not become constants
+    owner = tf.Module()  # without an owner the variables would not become constants
     owner.variables_of_the_model = [variable.value for variable in model.variables]
     return tf.lite.TFLiteConverter.from_concrete_functions([network], owner)
 
 
 def with_temperature(model: keras.Model, temperature: float, *, path: Path) -> keras.Model:
-    """Return the model with its logits divided by a temperature (Guo et al. 2017); changes it.
+    """Divide the model's logits by a temperature (Guo et al. 2017), in place, and return it.
 
     Args:
-        path: where the model comes from, for the error.
+        path: of the model, for the error.
 
-    Raises ModelError for one that does not end in a dense layer with a softmax, as ours do.
+    Raises ModelError if the model does not end in a dense layer with a softmax.
     """
     if temperature == 1:
         return model
     head = model.layers[-1]
     if not isinstance(head, keras.layers.Dense) or head.activation is not keras.activations.softmax:
         raise ModelError(
-            f"{path}: has a temperature, but no dense layer with a softmax at its end that would "
-            "take it; such a model cannot be exported."
+            f"{path}: cannot be exported: it has a temperature, but does not end in a dense layer "
+            "with a softmax that could apply it."
         )
     head.set_weights([weights / temperature for weights in head.get_weights()])
     return model

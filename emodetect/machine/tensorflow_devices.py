@@ -1,4 +1,4 @@
-"""Keras runs on TensorFlow here, and quietly, whatever the user's environment says."""
+"""TensorFlow as Keras' backend, and the devices (CPU, GPU) that it uses."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from emodetect.machine.quiet_libraries import quiet_stderr
 
 
 def use_tensorflow() -> None:
-    """Choose Keras' backend and import TensorFlow in silence; call it before importing Keras.
+    """Select Keras' TensorFlow backend and import it silently; call this before importing Keras.
 
-    Raises EmodetectError where Keras was imported before, with another backend.
+    TensorFlow uses the first GPU that it sees, or else the CPU. To choose another device, add
+    `tf.config.set_visible_devices` at the end, before any operation has run.
+
+    Raises EmodetectError if Keras has already been imported with another backend.
     """
     if "keras" in sys.modules:
         backend = sys.modules["keras"].backend.backend()
@@ -25,9 +28,16 @@ def use_tensorflow() -> None:
         return
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Operations that run side by side add up MobileNet's gradients in changing order, and two
-    # runs of one seed drift apart (seen on TensorFlow 2.21). One at a time, each on all cores,
-    # is as fast.
+    # With several operations in parallel, MobileNet's gradients are summed in a varying order, and
+    # two runs with the same seed drift apart (seen with TensorFlow 2.21). One operation at a time,
+    # each on all cores, is just as fast.
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     with quiet_stderr():  # the import logs before it reads the log level above
         importlib.import_module("tensorflow")
+
+
+def gpu_count() -> int:
+    """Return the number of GPUs that TensorFlow sees."""
+    import tensorflow as tf
+
+    return len(tf.config.list_physical_devices("GPU"))

@@ -1,0 +1,32 @@
+"""Atomic writes: a file appears complete or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PARTIAL_FILES = ".*.[0-9]*"
+"""Glob pattern of the files that killed processes leave behind: hidden, ending in a process ID."""
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary file that replaces `path` in one step; on an error it is removed."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
+    """Write a UTF-8 text file in one step.
+
+    Args:
+        errors: how characters that UTF-8 cannot encode are handled, as in `str.encode`.
+    """
+    with atomic_write(path) as partial:
+        partial.write_text(text, encoding="utf-8", errors=errors)

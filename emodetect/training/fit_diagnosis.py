@@ -1,0 +1,176 @@
+"""Diagnose a finished run from its learning curves: overfitting, underfitting, too short."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from emodetect.config import AugmentationConfig, ExperimentConfig
+
+# Averaged weights and batch norm lag behind at first, so that fewer epochs say nothing.
+FEW_EPOCHS = 3
+# A training accuracy this far above validation's is overfitting, whatever the loss does.
+LARGE_GAP = 0.1
+# A loss that rose by this share and stayed there did not rise by chance.
+LOSS_RISE = 0.05
+# An accuracy that rose by less in the last quarter of a run has levelled off.
+ACCURACY_RISE = 0.01
+# Below this share of the way from chance to perfect is underfitting.
+LOW_SHARE = 0.4
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedRun:
+    """What the diagnosis of a run is based on.
+
+    Attributes:
+        history: the figures of each epoch: accuracy, loss, val_accuracy, val_loss.
+        best_epoch: its position in `history`.
+        mean_recall: of the emotions in the validation set, at the best epoch.
+        chance_recall: the mean recall of random guesses.
+        chance_accuracy: the accuracy of always predicting the most common emotion.
+    """
+
+    config: ExperimentConfig
+    history: Sequence[dict[str, float]]
+    best_epoch: int
+    mean_recall: float
+    chance_recall: float
+    chance_accuracy: float
+
+    @property
+    def train_accuracy(self) -> float:
+        """The training accuracy of the best epoch."""
+        return self.history[self.best_epoch]["accuracy"]
+
+    @property
+    def val_accuracy(self) -> float:
+        """The validation accuracy of the best epoch."""
+        return self.history[self.best_epoch]["val_accuracy"]
+
+    @property
+    def overfitting_gap(self) -> bool:
+        """Whether training accuracy is far above validation accuracy."""
+        return self.train_accuracy - self.val_accuracy > LARGE_GAP
+
+    @property
+    def planned_epochs(self) -> int:
+        """The number of epochs without early stopping."""
+        return self.config.training.head_epochs + self.config.training.epochs
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether early stopping ended the run."""
+        return len(self.history) < self.planned_epochs
+
+    @property
+    def first_epoch(self) -> int:
+        """The first epoch of the phase to judge.
+
+        The first epochs of fine-tuning undo the head's, so the two phases are not one curve.
+        """
+        head_epochs = self.config.training.head_epochs
+        return head_epochs if len(self.history) > head_epochs else 0
+
+
+def diagnose(run: FinishedRun) -> tuple[str, str]:
+    """Return what the curves say, and what to try next ("" for nothing)."""
+    figures = _figures(run)
+    # Predictions that favour rare emotions may be less accurate than the most common one.
+    accuracy_of_chance = run.val_accuracy <= run.chance_accuracy + 0.02
+    recall_of_chance = run.mean_recall <= run.chance_recall + 0.05
+    if accuracy_of_chance and recall_of_chance and not run.overfitting_gap:
+        return (
+            f"nothing learnt yet: {figures}; always predicting the most common emotion gives "
+            f"{run.chance_accuracy:.3f}",
+            "checking the images and labels with `emodetect data show`, another "
+            "training.learning_rate, or more epochs",
+        )
+    if len(run.history) - run.first_epoch < FEW_EPOCHS:
+        return f"too few epochs to judge the fit: {figures}", _longer(run)
+    if _still_improves(run):
+        return f"still improving when training ended: {figures}", _longer(run)
+    if run.best_epoch < run.first_epoch:
+        return (
+            f"fine-tuning did not improve on the frozen backbone: {figures}, both before it",
+            _slower(run),
+        )
+    return _diagnose_levelled(run, figures)
+
+
+def _longer(run: FinishedRun) -> str:
+    training = run.config.training
+    if run.stopped_early:
+        patience = 2 * training.early_stopping_patience
+        return f"more patience (--set training.early_stopping_patience={patience})"
+    return f"more epochs (--set training.epochs={max(2, 2 * training.epochs)})"
+
+
+def _slower(run: FinishedRun) -> str:
+    return f"a lower training.learning_rate (it was {run.config.training.learning_rate:g})"
+
+
+def _curve(run: FinishedRun, name: str) -> np.ndarray:
+    return np.array([row[name] for row in run.history[run.first_epoch :]])
+
+
+def _still_improves(run: FinishedRun) -> bool:
+    val_losses, accuracies = _curve(run, "val_loss"), _curve(run, "val_accuracy")
+    recent = max(1, len(accuracies) // 4)
+    rise = accuracies[-recent:].max() - accuracies[:-recent].max()
+    falling = val_losses[-recent:].min() < val_losses[:-recent].min()
+    behind_head = run.best_epoch < run.first_epoch
+    return bool(falling and not run.stopped_early and (rise > ACCURACY_RISE or behind_head))
+
+
+def _diagnose_levelled(run: FinishedRun, figures: str) -> tuple[str, str]:
+    """Return the diagnosis and advice for curves that have levelled off."""
+    losses, val_losses = _curve(run, "loss"), _curve(run, "val_loss")
+    lowest = int(val_losses.argmin())
+    # One epoch may be bad by chance, the median of the last three is not.
+    after = slice(max(lowest + 1, len(val_losses) - 3), None)
+    highest = (1 + LOSS_RISE) * val_losses[lowest]
+    risen = len(val_losses) - lowest > 2 and np.median(val_losses[after]) > highest
+    if risen:
+        figures += (
+            f"; the validation loss rose from {val_losses[lowest]:.3f} in epoch "
+            f"{run.first_epoch + lowest + 1} to {val_losses[-1]:.3f}"
+        )
+        if np.median(losses[after]) > (1 + LOSS_RISE) * losses[lowest]:
+            return f"unstable: {figures}, and the training loss rose too", _slower(run)
+    if run.overfitting_gap or (risen and np.median(losses[after]) < losses[lowest]):
+        mixes = _mixes(run.config.augmentation)
+        how = "more dropout or weight decay" if mixes else "--set augmentation.mixup=0.2"
+        return f"overfitting: {figures}", f"more images, or stronger regularisation ({how})"
+    if run.train_accuracy < _low(run.chance_accuracy) and run.mean_recall < _low(run.chance_recall):
+        return (
+            f"underfitting: {figures}",
+            "more epochs, a larger network (model.width, model.backbone_size), weaker "
+            "augmentation, or another training.learning_rate",
+        )
+    return f"a good fit: {figures}", ""
+
+
+def _figures(run: FinishedRun) -> str:
+    augmentation = run.config.augmentation
+    changes = [
+        text
+        for text, on in (
+            ("augmented", any(augmentation.model_dump(exclude={"mixup", "cutmix"}).values())),
+            ("lowered by mixup or cutmix", _mixes(augmentation)),
+            ("balanced", run.config.training.imbalance == "balanced_sampling"),
+        )
+        if on
+    ]
+    how = f" ({', '.join(changes)})" if changes else ""
+    return f"training accuracy {run.train_accuracy:.3f}{how}, validation {run.val_accuracy:.3f}"
+
+
+def _mixes(augmentation: AugmentationConfig) -> bool:
+    return augmentation.mixup > 0 or augmentation.cutmix > 0
+
+
+def _low(chance: float) -> float:
+    return chance + LOW_SHARE * (1 - chance)

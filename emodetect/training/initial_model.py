@@ -1,0 +1,139 @@
+"""The model that a run starts from, with the weights that the config asks for."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from emodetect.config import ExperimentConfig
+from emodetect.errors import ModelError
+from emodetect.model_file.artifact import has_metadata, read_artifact
+from emodetect.model_file.shipped_models import model_path
+from emodetect.training.models.keras_files import load_keras
+from emodetect.training.models.layers import BACKBONE, freeze_below, set_batch_norm_momentum
+from emodetect.training.models.mobilenet import check_weights
+from emodetect.training.models.registry import build_model
+
+logger = logging.getLogger(__name__)
+
+
+def check_initial_weights(config: ExperimentConfig) -> None:
+    """Raise ModelError if the file or model that a run takes its weights from does not exist."""
+    check_weights(_backbone_weights(config))
+    if config.model.init:
+        initial_artifact(config.model.init)
+
+
+def initial_model(
+    config: ExperimentConfig, emotions: tuple[str, ...], *, load_weights: bool = True
+) -> tuple[keras.Model, float]:
+    """Return the model of a new run, and the temperature of the model it starts from, or 1.
+
+    Args:
+        load_weights: False if a saved state will overwrite them.
+    """
+    weights = _backbone_weights(config) if load_weights else "none"
+    model = trainable_model(config, len(emotions), weights=weights)
+    if config.model.init and load_weights:
+        return model, load_initial(model, initial_artifact(config.model.init), emotions)
+    return model, 1.0
+
+
+def trainable_model(config: ExperimentConfig, class_count: int, *, weights: str) -> keras.Model:
+    """Seed and build the model of a run; settings that do not fit it fail here.
+
+    Args:
+        weights: of the backbone: "imagenet", "none", or a file's path.
+    """
+    keras.utils.set_random_seed(config.seed)
+    tf.config.experimental.enable_op_determinism()
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.training.mixed_precision)
+    try:
+        model = build_network(config, class_count, weights=weights)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    set_batch_norm_momentum(model, config.training.batch_norm_momentum)
+    freeze_below(model, config.training.fine_tune_from)
+    return model
+
+
+def build_network(
+    config: ExperimentConfig, class_count: int, *, weights: str = "none"
+) -> keras.Model:
+    """Build the network that a config describes."""
+    return build_model(
+        config.model,
+        image_size=config.data.image_size,
+        color=config.data.color,
+        class_count=class_count,
+        weights=weights,
+    )
+
+
+def _backbone_weights(config: ExperimentConfig) -> str:
+    return config.model.weights or "none"  # not set if an artifact supplies them
+
+
+def initial_artifact(init: str) -> Path:
+    """Return the artifact for `model.init`: "shipped", the name of a shipped model, or a path.
+
+    Raises ModelError if it does not exist or was not trained by emodetect.
+    """
+    path = model_path(None if init == "shipped" else init)
+    if not has_metadata(path):
+        raise ModelError(
+            f"{path}: expected a model trained by emodetect; model.init accepts no other."
+        )
+    return path
+
+
+def load_initial(model: keras.Model, path: Path, emotions: tuple[str, ...]) -> float:
+    """Load the weights of an artifact into `model`, with the head if the emotions are the same.
+
+    Returns:
+        the artifact's temperature; 1 with a new head, to which it does not apply.
+
+    Raises ModelError if the artifact contains another network.
+    """
+    metadata = read_artifact(path).metadata
+    donor = load_keras(path)
+    if _shapes(donor, [BACKBONE]) != _shapes(model, [BACKBONE]):
+        width = metadata.config.get("model", {}).get("width", "unknown")
+        color = "gray" if model.input_shape[-1] == 1 else "rgb"
+        raise ModelError(
+            f"{path}: contains another network ({donor.name}, width {width}, {metadata.color}) "
+            f"than the config ({model.name}, {color}); set model.name, model.width and data.color "
+            "to match it."
+        )
+    model.get_layer(BACKBONE).set_weights(donor.get_layer(BACKBONE).get_weights())
+    head = _head(model)
+    # All of the head or nothing: a layer is useless with other inputs than it was trained on.
+    same_head = set(metadata.emotions) == set(emotions) and (
+        _shapes(donor, _head(donor)) == _shapes(model, head)
+    )
+    if same_head:
+        for name in head[:-1]:
+            model.get_layer(name).set_weights(donor.get_layer(name).get_weights())
+        kernel, bias = donor.get_layer(head[-1]).get_weights()
+        order = [metadata.emotions.index(emotion) for emotion in emotions]
+        model.get_layer(head[-1]).set_weights([kernel[:, order], bias[order]])
+    logger.info("starting from %s %s", path, "and its head" if same_head else "with a new head")
+    return metadata.temperature if same_head else 1.0
+
+
+def _head(model: keras.Model) -> list[str]:
+    return [layer.name for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+
+
+def _shapes(model: keras.Model, names: list[str]) -> dict[str, list[tuple[int, ...]]]:
+    """Return the weights' shapes of those of the named layers that the model has."""
+    return {
+        layer.name: [np.shape(weight) for weight in layer.get_weights()]
+        for layer in model.layers
+        if layer.name in names
+    }
