@@ -277,7 +277,7 @@ def test_a_file_of_bad_rows_alone_names_what_is_wrong(tmp_path: Path) -> None:
     """Where every row has the same fault, the error says which, and in which file."""
     rows = [row.replace("Training", "train").replace("PublicTest", "test") for row in _rows(10)]
     path = _csv(tmp_path / "fer2013.csv", rows)
-    with pytest.raises(DataError, match="no row can be used") as caught:
+    with pytest.raises(DataError, match="no label can be used") as caught:
         _list(path)
     assert str(path) in str(caught.value)
     assert "got 'test'" in str(caught.value)

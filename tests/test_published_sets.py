@@ -173,7 +173,7 @@ def test_a_wrong_line_of_raf_db_is_named(raf_db: Path, line: str) -> None:
     assert str(skipped).startswith("list_patition_label.txt:2: expected a name and a number")
     assert line in str(skipped)
     _write(path, line)
-    with pytest.raises(DataError, match=r"no line can be used.*:1: expected"):
+    with pytest.raises(DataError, match=r"no label can be used.*:1: expected"):
         _list("raf_db", raf_db)
 
 

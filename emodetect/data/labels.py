@@ -38,6 +38,19 @@ def emotion_of(label: str, label_names: Mapping[str, str], *, where: str) -> str
         ) from None
 
 
+def split_of(value: str, *, where: str) -> str | None:
+    """Return the split of a source's own name for it; None for empty text.
+
+    Raises DataError for any other text.
+    """
+    name = value.strip().lower()
+    if name and name not in SPLIT_NAMES:
+        raise DataError(
+            f"{where}: expected a split ({', '.join(SPLIT_NAMES)}, or nothing), got {value!r}."
+        )
+    return SPLIT_NAMES.get(name)
+
+
 def folder_emotion(folder: Path, *, numbers: Mapping[str, str], layout: str) -> str:
     """Return the emotion of a class folder, named by one of a data set's numbers or by itself.
 

@@ -13,9 +13,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import SPLIT_NAMES, folder_emotion, label_order
-from emodetect.data.listing import Listing, Sample, SkippedFile
+from emodetect.data.labels import SPLIT_NAMES, folder_emotion
+from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.folder import list_class_folders
+from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
 from emodetect.faces.boxes import Box
 from emodetect.images.formats import has_image_suffix
@@ -116,41 +117,18 @@ def _emotion_of_folder(folder: Path) -> str | None:
     )
 
 
-def _emotion_of_number(number: str, config: DataConfig, left_out: Counter[str]) -> str | None:
+def _emotion_of_number(number: str, found: ListingBuilder) -> str | None:
     """Return the emotion of a number, None (counted) where its image is left out.
 
     Raises ValueError for another text.
     """
     if number in OTHER_LABELS:
-        left_out[f"label that is no emotion: {OTHER_LABELS[number]}"] += 1
+        found.left_out[f"label that is no emotion: {OTHER_LABELS[number]}"] += 1
         return None
     if number not in AFFECTNET_EMOTIONS:
         raise ValueError(f"expected an expression from 0 to 10, got {number[:100]!r}")
     emotion = AFFECTNET_EMOTIONS[number]
-    if config.classes and emotion not in config.classes:
-        left_out[f"emotion outside data.classes: {emotion}"] += 1
-        return None
-    return emotion
-
-
-def _listing(
-    root: Path,
-    samples: list[Sample],
-    left_out: Counter[str],
-    skipped: list[SkippedFile],
-    config: DataConfig,
-) -> Listing:
-    if skipped and not samples:
-        raise DataError(f"{root}: no label can be used; the first: {skipped[0]}.")
-    emotions = label_order(samples, config, where=str(root))
-    return Listing(
-        root,
-        tuple(samples),
-        emotions,
-        dict(left_out),
-        tuple(skipped),
-        label_names=dict(AFFECTNET_EMOTIONS),
-    )
+    return emotion if found.wants(emotion) else None
 
 
 # --- lists of images
@@ -167,9 +145,7 @@ def _lists(root: Path) -> dict[Path, str]:
 
 def _read_lists(root: Path, lists: Mapping[Path, str], config: DataConfig) -> Listing:
     images = next(folder for folder in IMAGE_FOLDERS if (root / folder).is_dir())
-    samples: list[Sample] = []
-    skipped: list[SkippedFile] = []
-    left_out: Counter[str] = Counter()
+    found = ListingBuilder(config)
     faces: Counter[str] = Counter()
     for path, split in lists.items():
         for line, row in _rows(path):
@@ -177,19 +153,19 @@ def _read_lists(root: Path, lists: Mapping[Path, str], config: DataConfig) -> Li
                 photo = _relative(row["subDirectory_filePath"])
                 # Counted before any is left out, so that a face has one name for every config.
                 faces[photo] += 1
-                emotion = _emotion_of_number(row["expression"].strip(), config, left_out)
+                emotion = _emotion_of_number(row["expression"].strip(), found)
                 if emotion is None:
                     continue
                 box = _box(row)
             except ValueError as error:
-                skipped.append(SkippedFile(f"{path.name}:{line}", str(error)))
+                found.skip(f"{path.name}:{line}", error)
                 continue
             name = photo if faces[photo] == 1 else f"{photo}#{faces[photo]}"
             file = (PurePosixPath(images) / photo).as_posix()
             # Where faces are found anew, the photo is what is read.
             cut = None if config.faces == "detect" else box
-            samples.append(Sample(name, file, emotion, split, box=cut))
-    return _listing(root, samples, left_out, skipped, config)
+            found.samples.append(Sample(name, file, emotion, split, box=cut))
+    return found.listing(root, where=root, label_names=AFFECTNET_EMOTIONS)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -243,9 +219,7 @@ def _annotated_sets(root: Path) -> dict[Path, str]:
 
 
 def _read_annotations(root: Path, sets: Mapping[Path, str], config: DataConfig) -> Listing:
-    samples: list[Sample] = []
-    skipped: list[SkippedFile] = []
-    left_out: Counter[str] = Counter()
+    found = ListingBuilder(config)
     for folder, split in sets.items():
         if not (folder / "images").is_dir():
             raise DataError(f"{folder}: expected the folder images beside annotations.")
@@ -254,21 +228,20 @@ def _read_annotations(root: Path, sets: Mapping[Path, str], config: DataConfig) 
         for image in track(images, description="reading labels", total=len(images)):
             label = f"{image.stem}_exp.npy"
             if label not in labels:
-                left_out["image without an annotation"] += 1
+                found.left_out["image without an annotation"] += 1
                 continue
             labels.remove(label)
             path = folder / "annotations" / label
             try:
-                emotion = _emotion_of_number(_annotation(path), config, left_out)
+                emotion = _emotion_of_number(_annotation(path), found)
             except ValueError as error:
-                skipped.append(SkippedFile(str(path), str(error)))
+                found.skip(str(path), error)
                 continue
             if emotion is not None:
                 name = image.relative_to(root).as_posix()
-                samples.append(Sample(name, name, emotion, split))
-        if labels:
-            left_out["annotation without an image"] += len(labels)
-    return _listing(root, samples, left_out, skipped, config)
+                found.samples.append(Sample(name, name, emotion, split))
+        found.left_out["annotation without an image"] += len(labels)
+    return found.listing(root, where=root, label_names=AFFECTNET_EMOTIONS)
 
 
 def _annotation(path: Path) -> str:

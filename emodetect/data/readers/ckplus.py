@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import folder_emotion, label_order
-from emodetect.data.listing import Listing, Sample, SkippedFile
+from emodetect.data.labels import folder_emotion
+from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.folder import files_below, is_photo, list_class_folders
+from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
 
 # The meaning of the numbers in the files of labels.
@@ -79,9 +79,7 @@ def _person(root: Path, name: str) -> str:
 
 
 def _read_sequences(root: Path, config: DataConfig) -> Listing:
-    samples: list[Sample] = []
-    skipped: list[SkippedFile] = []
-    left_out: Counter[str] = Counter()
+    found = ListingBuilder(config)
     sequences: dict[Path, list[Path]] = {}
     for frame in filter(is_photo, files_below(root / FRAMES)):
         sequences.setdefault(frame.parent, []).append(frame)
@@ -89,30 +87,20 @@ def _read_sequences(root: Path, config: DataConfig) -> Listing:
         labels = root / LABELS / folder.relative_to(root / FRAMES)
         texts = [path for path in files_below(labels) if path.suffix == ".txt"]
         if not texts:
-            left_out["frame of a sequence without a label"] += len(frames)
+            found.left_out["frame of a sequence without a label"] += len(frames)
             continue
         try:
             emotion = _label(texts)
         except ValueError as error:
-            skipped.append(SkippedFile(str(texts[0]), str(error)))
+            found.skip(str(texts[0]), error)
             continue
-        if config.classes and emotion not in config.classes:
-            left_out[f"emotion outside data.classes: {emotion}"] += len(frames)
+        if not found.wants(emotion, images=len(frames)):
             continue
-        left_out["frame before the peak of its sequence"] += len(frames[:-PEAK_FRAMES])
+        found.left_out["frame before the peak of its sequence"] += len(frames[:-PEAK_FRAMES])
         names = [frame.relative_to(root).as_posix() for frame in frames[-PEAK_FRAMES:]]
-        samples += [Sample(name, name, emotion, None) for name in names]
-    if skipped and not samples:
-        raise DataError(f"{root / LABELS}: no label can be used; the first: {skipped[0]}.")
-    emotions = label_order(samples, config, where=str(root))
-    return Listing(
-        root,
-        tuple(samples),
-        emotions,
-        dict(+left_out),
-        tuple(skipped),
-        label_names={str(number): name for number, name in enumerate(CKPLUS_EMOTIONS)},
-    )
+        found.samples += [Sample(name, name, emotion, None) for name in names]
+    numbers = {str(number): name for number, name in enumerate(CKPLUS_EMOTIONS)}
+    return found.listing(root, where=root, label_names=numbers)
 
 
 def _label(files: list[Path]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import label_order
 from emodetect.data.listing import Listing, Sample, SkippedFile
+from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError, ImageError
 from emodetect.machine.csv_files import require_columns
 
@@ -43,31 +42,23 @@ def read_fer2013_csv(config: DataConfig) -> Listing:
     """
     path = config.path
     assert path is not None  # the schema requires it for this source
+    found = ListingBuilder(config)
     rows: list[Row] = []
     usages: set[str] = set()
-    skipped: list[SkippedFile] = []
-    left_out: Counter[str] = Counter()
     for row in labelled_rows(path):
         if isinstance(row, SkippedFile):
-            skipped.append(row)
+            found.skipped.append(row)
             continue
         usages.add(row.usage)
-        if config.classes and row.emotion not in config.classes:
-            left_out[f"emotion outside data.classes: {row.emotion}"] += 1
-        else:
+        if found.wants(row.emotion):
             rows.append(row)
     split_of = splits_of(usages, config)
-    samples = tuple(
+    found.samples = [
         Sample(row.name, path.name, row.emotion, split_of[row.usage], offset=row.offset)
         for row in rows
-    )
-    if skipped and not samples and not left_out:
-        raise DataError(f"{path}: no row can be used; the first: {skipped[0]}.")
-    emotions = label_order(samples, config, where=str(path))
+    ]
     numbers = {str(number): emotion for number, emotion in enumerate(FER2013_EMOTIONS)}
-    return Listing(
-        path.parent, samples, emotions, dict(left_out), tuple(skipped), label_names=numbers
-    )
+    return found.listing(path.parent, where=path, label_names=numbers)
 
 
 def read_pixels(path: Path, offset: int) -> np.ndarray:

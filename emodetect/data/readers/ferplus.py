@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import label_order
 from emodetect.data.listing import Listing, Sample, SkippedFile
 from emodetect.data.readers.fer2013_csv import (
     checked_usage,
@@ -19,6 +17,7 @@ from emodetect.data.readers.fer2013_csv import (
     splits_of,
 )
 from emodetect.data.readers.folder import files_below, read_folder
+from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
 from emodetect.images.formats import has_image_suffix
@@ -60,55 +59,37 @@ def read_ferplus(config: DataConfig) -> Listing:
         },
         config,
     )
-    samples: list[Sample] = []
-    skipped: list[SkippedFile] = []
-    left_out: Counter[str] = Counter()
+    found = ListingBuilder(config)
     for row, image in pairs:
         if image is None:
-            left_out["votes without an image"] += 1
+            found.left_out["votes without an image"] += 1
         elif isinstance(image, SkippedFile):
-            skipped.append(image)
+            found.skipped.append(image)
         elif isinstance(row, SkippedFile):
-            skipped.append(row)
+            found.skipped.append(row)
         elif row.winner not in EMOTIONS:
-            left_out[f"votes: {row.winner}"] += 1
-        elif config.classes and row.winner not in config.classes:
-            left_out[f"emotion outside data.classes: {row.winner}"] += 1
-        else:
+            found.left_out[f"votes: {row.winner}"] += 1
+        elif found.wants(row.winner):
             split = split_of[row.usage]
-            samples.append(replace(image, emotion=row.winner, split=split, votes=row.votes))
-    if images.without_votes:
-        left_out["image without votes"] = images.without_votes
-    if not samples:
-        _refuse_all(path, votes_file, images, left_out, skipped)
-    emotions = label_order(samples, config, where=f"{path} with {votes_file}")
-    return Listing(
-        images.root,
-        tuple(samples),
-        emotions,
-        dict(left_out),
-        tuple(skipped),
-        label_names={column: emotion for emotion, column in VOTE_COLUMNS.items()},
-    )
-
-
-def _refuse_all(
-    path: Path,
-    votes_file: Path,
-    images: _Images,
-    left_out: Mapping[str, int],
-    skipped: Sequence[SkippedFile],
-) -> NoReturn:
+            found.samples.append(replace(image, emotion=row.winner, split=split, votes=row.votes))
+    found.left_out["image without votes"] = images.without_votes
     where = f"{path} with {votes_file}"
+    if not found.samples:
+        _refuse_all(where, images, found)
+    emotion_of_column = {column: emotion for emotion, column in VOTE_COLUMNS.items()}
+    return found.listing(images.root, where=where, label_names=emotion_of_column)
+
+
+def _refuse_all(where: str, images: _Images, found: ListingBuilder) -> NoReturn:
     if images.without_votes and all(image is None for image in images.of_row):
         raise DataError(
             f"{where}: none of the {images.without_votes:,} images has a row of votes; they are "
             "joined by the file's name, such as fer0000000.png. Images by other names are joined "
             "by row: give fer2013.csv as data.path."
         )
-    reasons = [f"{reason} {count:,}" for reason, count in left_out.items()]
-    if skipped:
-        reasons.append(f"rows at fault {len(skipped):,}, the first: {skipped[0]}")
+    reasons = [f"{reason} {count:,}" for reason, count in (+found.left_out).items()]
+    if found.skipped:
+        reasons.append(f"rows at fault {len(found.skipped):,}, the first: {found.skipped[0]}")
     raise DataError(f"{where}: no image is left ({'; '.join(reasons) or 'there are no votes'}).")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import SPLIT_NAMES, emotion_of, label_order
+from emodetect.data.labels import SPLIT_NAMES, emotion_of
 from emodetect.data.listing import Listing, Sample
+from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
 from emodetect.images.formats import IMAGE_SUFFIXES, has_image_suffix
@@ -36,58 +36,63 @@ def list_class_folders(
     Args:
         emotion: returns the emotion of a class folder; None leaves it out, counted.
     """
-    split_folders = {
-        folder: SPLIT_NAMES[folder.name.lower()]
-        for folder in _folders(root)
-        if folder.name.lower() in SPLIT_NAMES
-    }
-    others = [folder for folder in _folders(root) if folder not in split_folders]
-    if split_folders and others:
-        raise DataError(
-            f"{root}: expected either split folders ({', '.join(SPLIT_NAMES)}) or "
-            f"class folders, found both: {others[0].name!r} stands beside "
-            f"{next(iter(split_folders)).name!r}. Move one of them away."
-        )
-    samples: list[Sample] = []
-    left_out: Counter[str] = Counter()
+    splits = _split_folders(root)
+    found = ListingBuilder(config)
     label_names: dict[str, str] = {}
-    for top in {root, *split_folders}:
+    for top in {root, *splits}:
         beside = sum(map(has_image_suffix, _direct_files(top)))
-        if beside:
-            left_out["image beside the class folders, not in one"] += beside
-    tops: dict[Path, str | None] = {**split_folders} if split_folders else {root: None}
-    for top, split in tops.items():
+        found.left_out["image beside the class folders, not in one"] += beside
+    for top, split in splits.items():
         for folder in _folders(top):
             label = emotion(folder)
-            names: list[str] = []
-            others_below = 0
-            for path in files_below(folder, frozenset([os.path.realpath(root)])):
-                if is_photo(path):
-                    names.append(path.relative_to(root).as_posix())
-                else:
-                    others_below += 1
-            if others_below:
-                left_out["not an image file (by its suffix)"] += others_below
+            names = _image_names(root, folder, found)
             if label is None:
-                left_out[f"label that is no emotion: {folder.name}"] += len(names)
+                found.left_out[f"label that is no emotion: {folder.name}"] += len(names)
                 continue
             label_names[folder.name] = label
-            if config.classes and label not in config.classes:
-                left_out[f"emotion outside data.classes: {label}"] += len(names)
+            if not found.wants(label, images=len(names)):
                 continue
             if not names:
                 raise DataError(
                     f"{folder}: the class folder holds no image "
                     f"({', '.join(IMAGE_SUFFIXES)}); fill it or remove it."
                 )
-            samples += [Sample(name, name, label, split) for name in names]
-    if not samples and not config.classes:
+            found.samples += [Sample(name, name, label, split) for name in names]
+    if not found.samples and not config.classes:
         raise DataError(
             f"{root}: no class folder found; expected folders named after emotions "
             f"({', '.join(EMOTIONS)}), or train and test folders with such folders inside."
         )
-    emotions = label_order(samples, config, where=str(root))
-    return Listing(root, tuple(samples), emotions, dict(left_out), label_names=label_names)
+    return found.listing(root, where=root, label_names=label_names)
+
+
+def _split_folders(root: Path) -> dict[Path, str | None]:
+    """Return the split of each folder that class folders lie in: None for the root itself."""
+    folders = _folders(root)
+    splits: dict[Path, str | None] = {
+        folder: SPLIT_NAMES[folder.name.lower()]
+        for folder in folders
+        if folder.name.lower() in SPLIT_NAMES
+    }
+    others = [folder for folder in folders if folder not in splits]
+    if splits and others:
+        raise DataError(
+            f"{root}: expected either split folders ({', '.join(SPLIT_NAMES)}) or "
+            f"class folders, found both: {others[0].name!r} stands beside "
+            f"{next(iter(splits)).name!r}. Move one of them away."
+        )
+    return splits or {root: None}
+
+
+def _image_names(root: Path, folder: Path, found: ListingBuilder) -> list[str]:
+    """Return the images of a class folder, as paths below the root; other files are counted."""
+    names: list[str] = []
+    for path in files_below(folder, frozenset([os.path.realpath(root)])):
+        if is_photo(path):
+            names.append(path.relative_to(root).as_posix())
+        else:
+            found.left_out["not an image file (by its suffix)"] += 1
+    return names
 
 
 def files_below(folder: Path, closed: frozenset[str] = frozenset()) -> Iterator[Path]:

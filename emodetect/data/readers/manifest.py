@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import SPLIT_NAMES, emotion_of, label_order
+from emodetect.data.labels import emotion_of, split_of
 from emodetect.data.listing import Listing, Sample
+from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS, canonical_emotion
 from emodetect.errors import DataError
 from emodetect.machine.csv_files import open_csv, require_columns
@@ -26,8 +26,7 @@ def read_manifest(config: DataConfig) -> Listing:
     """
     path = config.path
     assert path is not None  # the schema requires it for this source
-    samples: list[Sample] = []
-    left_out: Counter[str] = Counter()
+    found = ListingBuilder(config)
     label_names: dict[str, str] = {}
     with open_csv(path) as file:
         rows = csv.DictReader(file)
@@ -45,35 +44,23 @@ def read_manifest(config: DataConfig) -> Listing:
             label = row["label"].strip()
             emotion = emotion_of(label, config.label_names, where=where)
             label_names[label] = emotion
-            split = _split_of(row.get("split") or "", where)
-            if config.classes and emotion not in config.classes:
-                left_out[f"emotion outside data.classes: {emotion}"] += 1
+            split = split_of(row.get("split") or "", where=where)
+            if not found.wants(emotion):
                 continue
-            groups = tuple(row[column].strip() for column in config.group)
-            traits = tuple(row[column].strip() for column in config.slice_by)
-            votes = None if weighed is None else _weights(row, weighed, where)
-            samples.append(
-                Sample(
-                    row["path"],
-                    row["path"],
-                    emotion,
-                    split,
-                    groups=groups,
-                    traits=traits,
-                    votes=votes,
-                )
+            sample = Sample(
+                row["path"],
+                row["path"],
+                emotion,
+                split,
+                groups=tuple(row[column].strip() for column in config.group),
+                traits=tuple(row[column].strip() for column in config.slice_by),
+                votes=None if weighed is None else _weights(row, weighed, where),
             )
-    emotions = label_order(samples, config, where=str(path))
+            found.samples.append(sample)
+    listing = found.listing(path.parent, where=path, groups=config.group, label_names=label_names)
     if weighed is not None:
-        _refuse_unweighed(path, samples, emotions, weighed)
-    return Listing(
-        path.parent,
-        tuple(samples),
-        emotions,
-        dict(left_out),
-        groups=config.group,
-        label_names=label_names,
-    )
+        _refuse_unweighed(path, listing, weighed)
+    return listing
 
 
 def relative_path(place: Path, folder: Path) -> Path:
@@ -126,28 +113,17 @@ def _weights(row: Mapping[str, str], columns: Mapping[str, str], where: str) -> 
     return tuple(weights)
 
 
-def _refuse_unweighed(
-    path: Path, samples: Sequence[Sample], emotions: Sequence[str], columns: Mapping[str, str]
-) -> None:
-    if absent := [emotion for emotion in emotions if emotion not in columns]:
+def _refuse_unweighed(path: Path, listing: Listing, columns: Mapping[str, str]) -> None:
+    if absent := [emotion for emotion in listing.emotions if emotion not in columns]:
         raise DataError(
             f"{path}: data.soft_labels needs a column of weights for each emotion; missing: "
             f"{', '.join(absent)}."
         )
-    used = [EMOTIONS.index(emotion) for emotion in emotions]
-    for sample in samples:
+    used = [EMOTIONS.index(emotion) for emotion in listing.emotions]
+    for sample in listing.samples:
         assert sample.votes is not None  # read_manifest sets them all
         if not sum(sample.votes[position] for position in used):
             raise DataError(
-                f"{path}: {sample.name} has no weight for any of {', '.join(emotions)}; "
+                f"{path}: {sample.name} has no weight for any of {', '.join(listing.emotions)}; "
                 "give it one, or remove its row."
             )
-
-
-def _split_of(value: str, where: str) -> str | None:
-    name = value.strip().lower()
-    if name and name not in SPLIT_NAMES:
-        raise DataError(
-            f"{where}: expected a split ({', '.join(SPLIT_NAMES)}, or nothing), got {value!r}."
-        )
-    return SPLIT_NAMES.get(name)

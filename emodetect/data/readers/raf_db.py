@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from functools import partial
 from pathlib import Path
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import folder_emotion, label_order
-from emodetect.data.listing import Listing, Sample, SkippedFile
+from emodetect.data.labels import folder_emotion
+from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.folder import list_class_folders
+from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
 from emodetect.machine.csv_files import open_text
 
@@ -58,9 +58,7 @@ def read_raf_db(config: DataConfig) -> Listing:
 
 def _read_list(root: Path, config: DataConfig) -> Listing:
     kind = _images(root, config)
-    samples: list[Sample] = []
-    skipped: list[SkippedFile] = []
-    left_out: Counter[str] = Counter()
+    found = ListingBuilder(config)
     with open_text(root / LIST) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -68,25 +66,13 @@ def _read_list(root: Path, config: DataConfig) -> Listing:
             try:
                 name, split, emotion = _parse(line)
             except ValueError as error:
-                skipped.append(SkippedFile(f"{LIST.name}:{number}", str(error)))
+                found.skip(f"{LIST.name}:{number}", error)
                 continue
-            if config.classes and emotion not in config.classes:
-                left_out[f"emotion outside data.classes: {emotion}"] += 1
-                continue
-            stem = name.removesuffix(".jpg")
-            image = IMAGES[kind] / (f"{stem}_aligned.jpg" if kind == "aligned" else name)
-            samples.append(Sample(name, image.as_posix(), emotion, split))
-    if skipped and not samples and not left_out:
-        raise DataError(f"{root / LIST}: no line can be used; the first: {skipped[0]}.")
-    emotions = label_order(samples, config, where=str(root / LIST))
-    return Listing(
-        root,
-        tuple(samples),
-        emotions,
-        dict(left_out),
-        tuple(skipped),
-        label_names=dict(RAF_DB_EMOTIONS),
-    )
+            if found.wants(emotion):
+                stem = name.removesuffix(".jpg")
+                image = IMAGES[kind] / (f"{stem}_aligned.jpg" if kind == "aligned" else name)
+                found.samples.append(Sample(name, image.as_posix(), emotion, split))
+    return found.listing(root, where=root / LIST, label_names=RAF_DB_EMOTIONS)
 
 
 def _images(root: Path, config: DataConfig) -> str:

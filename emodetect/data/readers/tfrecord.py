@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import SPLIT_NAMES, emotion_of, label_order
+from emodetect.data.labels import emotion_of, split_of
 from emodetect.data.listing import Listing, Sample
+from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError, ImageError
 from emodetect.images.reading import decode_image
 
@@ -40,8 +41,7 @@ def read_tfrecord(config: DataConfig) -> Listing:
     path = config.path
     assert path is not None  # the schema requires it for this source
     root = path if path.is_dir() else path.parent
-    samples: list[Sample] = []
-    left_out: Counter[str] = Counter()
+    found = ListingBuilder(config)
     for shard in _shards(path):
         for number, (offset, data) in enumerate(_records(shard), start=1):
             where = f"{shard}, record {number}"
@@ -53,18 +53,11 @@ def read_tfrecord(config: DataConfig) -> Listing:
                     f"{', '.join(sorted(features)) or 'none'}."
                 )
             emotion = emotion_of(label, config.label_names, where=where)
-            split = (_text(features, SPLIT, where) or "").strip().lower()
-            if split and split not in SPLIT_NAMES:
-                raise DataError(
-                    f"{where}: expected a split ({', '.join(SPLIT_NAMES)}, or none), got {split!r}."
-                )
-            if config.classes and emotion not in config.classes:
-                left_out[f"emotion outside data.classes: {emotion}"] += 1
-                continue
-            name = f"{shard.name}:{number}"
-            samples.append(Sample(name, shard.name, emotion, SPLIT_NAMES.get(split), offset))
-    emotions = label_order(samples, config, where=str(path))
-    return Listing(root, tuple(samples), emotions, dict(left_out))
+            split = split_of(_text(features, SPLIT, where) or "", where=where)
+            if found.wants(emotion):
+                name = f"{shard.name}:{number}"
+                found.samples.append(Sample(name, shard.name, emotion, split, offset))
+    return found.listing(root, where=path)
 
 
 def read_record_image(path: Path, offset: int) -> np.ndarray:
