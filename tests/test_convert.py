@@ -17,7 +17,8 @@ from emodetect.config import DataConfig
 from emodetect.data.dataset import load_for_evaluation
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.synthetic import draw_face
-from emodetect.data.writers.convert import LAYOUTS, convert
+from emodetect.data.writers import convert as module
+from emodetect.data.writers.convert import LAYOUTS, Conversion, ConversionOptions
 from emodetect.errors import DataError, EmodetectError
 
 SPLITS = ("train", "val", "test")
@@ -35,6 +36,11 @@ def source(path: Path, kind: str = "folder", **values: Any) -> DataConfig:
 def fingerprint(path: Path, kind: str = "folder", **values: Any) -> str:
     """Return the hash of a data set's pixels, labels and splits."""
     return load_for_evaluation(source(path, kind, **values)).fingerprint
+
+
+def convert(config: DataConfig, out: Path, **options: Any) -> Conversion:
+    """Write a data set in another layout."""
+    return module.convert(config, ConversionOptions(out, **options))
 
 
 def place(folder: Path, layout: str) -> Path:
@@ -113,8 +119,6 @@ def test_an_interrupted_conversion_leaves_nothing(
     tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C half way leaves neither a result that looks whole nor half of one."""
-    from emodetect.data.writers import convert as module
-
     root = draw(tmp_path / "faces")
     real = module.track
 
@@ -172,8 +176,6 @@ def test_a_place_whose_name_is_no_unicode_is_written(tmp_path: Path, layout: str
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux' /dev/full")
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TensorFlow's own error of a full disk becomes one line, and nothing is left."""
-    from emodetect.data.writers import convert as module
-
     root = draw(tmp_path / "faces", splits=("",))
     real = module.write_shard
     monkeypatch.setattr(module, "write_shard", lambda _, records: real(Path("/dev/full"), records))
@@ -297,7 +299,7 @@ def test_a_record_longer_than_its_file_is_told(tmp_path: Path) -> None:
 
 def test_every_layout_can_be_chosen() -> None:
     """What --to offers is what there is."""
-    from emodetect.cli.data import convert_command
+    from emodetect.cli.data.convert import convert as convert_command
 
     (option,) = (one for one in convert_command.params if one.name == "layout")
     assert set(option.type.choices) == set(LAYOUTS)  # type: ignore[attr-defined]

@@ -22,7 +22,7 @@ from emodetect.cli.data import data
 from emodetect.config import DataConfig, ExperimentConfig
 from emodetect.data.dataset import load_dataset, load_for_evaluation
 from emodetect.data.synthetic import draw_scene
-from emodetect.data.writers.face_crops import crop_photos
+from emodetect.data.writers.face_crops import CropOptions, crop_photos
 from emodetect.errors import ConfigError, DataError, EmodetectError
 from emodetect.evaluation.labelled_data import open_source, open_training_data
 from emodetect.images.model_input import to_input
@@ -61,8 +61,7 @@ def _pngs(out: Path) -> set[str]:
 
 
 def _crop(photos: Path, out: Path, **values: Any) -> Any:
-    settings = {"faces_per_image": "largest", "margin": 0.0, **values}
-    return crop_photos(photos, out, **settings)
+    return crop_photos(photos, out, CropOptions(**values))
 
 
 def _invoke(*words: object) -> Result:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from emodetect.audit.audit import audit_sources
+from emodetect.audit.audit import AuditOptions, audit_sources
 from emodetect.cli import app
 from emodetect.config import DataConfig
 from emodetect.data.dataset import load_dataset, load_for_evaluation
@@ -294,7 +294,9 @@ def test_two_faces_of_one_photo_are_cleaned_apart(tmp_path: Path) -> None:
     _save(root / "b.png")
     rows = [_row("a.png", 1, box=boxes[0]), _row("a.png", 2, box=boxes[1])]
     _lists(root, [*rows, _row("b.png", 1, box="0,0,48,48")], [])
-    write_audit(audit_sources([f"affectnet:{root}"], detector="none"), tmp_path / "audit")
+    write_audit(
+        audit_sources(AuditOptions([f"affectnet:{root}"], detector="none")), tmp_path / "audit"
+    )
     config = _config("affectnet", root, manifest=tmp_path / "audit" / "manifest.csv")
     dataset = load_for_evaluation(config)
     assert dataset.paths.tolist() == ["a.png", "a.png#2", "b.png"]

@@ -7,6 +7,8 @@ the step at which a run goes on, it sees the batches that it would have seen.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -53,10 +55,10 @@ def training_batches(
     batch_size = min(batch_size, len(members))
     steps = steps_per_epoch(len(members), batch_size)
     labels = targets[members].argmax(axis=1)
-    order: dict[int, np.ndarray] = {}
+    order: dict[int, np.ndarray] = {}  # of the present epoch
 
-    def load(step: np.int64) -> tuple[np.ndarray, np.ndarray]:
-        epoch, position = divmod(int(step), steps)
+    def chosen(step: int) -> np.ndarray:
+        epoch, position = divmod(step, steps)
         if epoch not in order:
             generator = np.random.default_rng([seed, epoch])
             order.clear()
@@ -65,13 +67,12 @@ def training_batches(
                 if balanced
                 else generator.permutation(members)
             )
-        chosen = order[epoch][position * batch_size : (position + 1) * batch_size]
-        return images[chosen], targets[chosen]
+        return order[epoch][position * batch_size : (position + 1) * batch_size]
 
-    def load_and_shape(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        batch, target = tf.numpy_function(load, [step], (tf.uint8, tf.float32))
-        batch.set_shape((batch_size, *images.shape[1:]))
-        target.set_shape((batch_size, targets.shape[1]))
+    load = _loader(images, targets, chosen, batch_size=batch_size)
+
+    def load_with_step(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        batch, target = load(step)
         return batch, target, step
 
     def change(batch: tf.Tensor, target: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -84,10 +85,32 @@ def training_batches(
 
     return (
         tf.data.Dataset.range(first_step, last_step)
-        .map(load_and_shape)
+        .map(load_with_step)
         .map(change, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(4)
     )
+
+
+def _loader(
+    images: Images,
+    targets: np.ndarray,
+    chosen: Callable[[int], np.ndarray],
+    *,
+    batch_size: int | None,
+) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Return what loads the images and targets at the positions that a number has `chosen`."""
+
+    def read(number: np.int64) -> tuple[np.ndarray, np.ndarray]:
+        positions = chosen(int(number))
+        return images[positions], targets[positions]
+
+    def load(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch, target = tf.numpy_function(read, [number], (tf.uint8, tf.float32))
+        batch.set_shape((batch_size, *images.shape[1:]))
+        target.set_shape((batch_size, targets.shape[1]))
+        return batch, target
+
+    return load
 
 
 def balancing_weights(targets: np.ndarray) -> np.ndarray:
@@ -123,15 +146,12 @@ def evaluation_batches(
     images: Images, targets: np.ndarray, members: np.ndarray, *, batch_size: int
 ) -> tf.data.Dataset:
     """Return every one of `members`, in order and unchanged; the last batch may be smaller."""
+    load = _loader(
+        images, targets, lambda start: members[start : start + batch_size], batch_size=None
+    )
 
-    def load(start: np.int64) -> tuple[np.ndarray, np.ndarray]:
-        chosen = members[int(start) : int(start) + batch_size]
-        return images[chosen], targets[chosen]
-
-    def load_and_shape(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        batch, target = tf.numpy_function(load, [start], (tf.uint8, tf.float32))
-        batch.set_shape((None, *images.shape[1:]))
-        target.set_shape((None, targets.shape[1]))
+    def load_as_float(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch, target = load(start)
         return tf.cast(batch, tf.float32), target
 
-    return tf.data.Dataset.range(0, len(members), batch_size).map(load_and_shape).prefetch(4)
+    return tf.data.Dataset.range(0, len(members), batch_size).map(load_as_float).prefetch(4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -118,36 +118,45 @@ def clean(listing: Listing, whole: Listing, config: DataConfig) -> Listing:
             "(emodetect data audit)."
         )
     others = [row for row in rows if row.source != source]
-    held_out, labels = _held_out_and_labels(whole, row_of, others, rules)
+    reason_to_drop = _reasons(rules, *_held_out_and_labels(whole, row_of, others, rules))
     kept: list[Sample] = []
     left_out = Counter(listing.left_out)
-    seen: set[str] = set()
     for name, sample in zip(names, listing.samples, strict=True):
         row = row_of[name]
-        if sample.split not in HELD_OUT:
-            same = _same(row, rules)
-            flagged = set(row.flags.split(FLAG_SEPARATOR)) & set(rules.drop_flags)
-            reason = None
-            if flagged:
-                reason = f"flagged by the audit: {min(flagged)}"
-            elif rules.drop_leaks and same in held_out:
-                reason = "training image that stands in val or test, too"
-            elif rules.drop_conflicts and len(labels[same]) > 1:
-                reason = "training image that has another label elsewhere"
-            elif rules.keep_one_of_duplicates and same in seen:
-                reason = "the same as another training image"
-            if reason:
-                left_out[reason] += 1
-                continue
-            if same:
-                seen.add(same)
-        kept.append(replace(sample, digest=row.hash or None))
+        reason = None if sample.split in HELD_OUT else reason_to_drop(row)
+        if reason is None:
+            kept.append(replace(sample, digest=row.hash or None))
+        else:
+            left_out[reason] += 1
     if names and not kept:
         raise DataError(
             f"{path}: data.cleaning leaves none of {len(names):,} images; relax its rules, or "
             "leave data.manifest out."
         )
     return replace(listing, samples=tuple(kept), left_out=dict(left_out))
+
+
+def _reasons(
+    rules: CleaningConfig, held_out: set[str], labels: Mapping[str, set[str]]
+) -> Callable[[AuditRow], str | None]:
+    """Return what says of one training image after the other why it goes; None where it stays."""
+    seen: set[str] = set()
+
+    def reason(row: AuditRow) -> str | None:
+        same = _same(row, rules)
+        if flagged := set(row.flags.split(FLAG_SEPARATOR)) & set(rules.drop_flags):
+            return f"flagged by the audit: {min(flagged)}"
+        if rules.drop_leaks and same in held_out:
+            return "training image that stands in val or test, too"
+        if rules.drop_conflicts and len(labels.get(same, ())) > 1:
+            return "training image that has another label elsewhere"
+        if rules.keep_one_of_duplicates and same in seen:
+            return "the same as another training image"
+        if same:
+            seen.add(same)
+        return None
+
+    return reason
 
 
 def _same(row: AuditRow, rules: CleaningConfig) -> str:

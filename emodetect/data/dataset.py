@@ -12,7 +12,7 @@ import numpy as np
 
 from emodetect.config import DataConfig
 from emodetect.data.cache import ImageCache, StoredImages, load_images
-from emodetect.data.listing import NAMED_AT_MOST, Sample, SkippedFile
+from emodetect.data.listing import Listing, Sample, SkippedFile, skipped_lines
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.splits import assign_splits, connect
 from emodetect.emotions import EMOTIONS
@@ -108,10 +108,7 @@ class Dataset:
             counts = self.counts()[split]
             if absent := [emotion for emotion, count in counts.items() if not count]:
                 lines.append(f"the {split} split has no image of {', '.join(absent)}")
-        lines += [f"skipped {file}" for file in self.skipped[:NAMED_AT_MOST]]
-        if (more := len(self.skipped) - NAMED_AT_MOST) > 0:
-            lines.append(f"skipped {more:,} more")
-        return lines
+        return lines + skipped_lines(self.skipped)
 
 
 def number_crops(paths: np.ndarray) -> np.ndarray:
@@ -165,22 +162,10 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
         )
     cached = load_images(listing.root, listing.samples, config)
     skipped = (*listing.skipped, *cached.skipped)
-    total = len(listing.samples) + len(listing.skipped)
-    if len(skipped) > config.max_unreadable_fraction * total:
-        first = skipped[0]
-        hint = ""
-        if all("no such file" in file.reason for file in skipped):
-            hint = " Were the files moved? Paths in a list are relative to its folder."
-        raise DataError(
-            f"{len(skipped)} of {total} images cannot be used, more than the "
-            f"{config.max_unreadable_fraction:.0%} that data.max_unreadable_fraction allows. "
-            f"The first: {first}.{hint}"
-        )
+    _refuse_unusable(config, listing, cached, skipped)
     left_out = dict(listing.left_out)
     if cached.faceless:
         left_out["no face found"] = len(cached.faceless)
-    if not len(cached.rows):
-        raise DataError(f"{config.path}: no face was found in any of {total} images.")
     emotions = listing.emotions
     samples = [listing.samples[row] for row in cached.rows]
     labels = np.array([emotions.index(sample.emotion) for sample in samples], np.int64)
@@ -195,9 +180,8 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
     given = [sample.split for sample in samples]
     # Not needed any more, and splitting takes memory of its own.
     del listing, samples
-    if seed is None:
-        splits = np.array([split or "" for split in given], "U5")
-    else:
+    splits = np.array([split or "" for split in given], "U5")
+    if seed is not None:
         splits = assign_splits(
             labels,
             # Half as long as in hexadecimal, and in the same order.
@@ -208,6 +192,7 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
             seed=seed,
             groups=groups,
         )
+    manifest = None if config.manifest is None else config.manifest.read_bytes()
     dataset = Dataset(
         images=cached.images,
         labels=labels,
@@ -223,13 +208,29 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
         fingerprint=_fingerprint(cached.digests, emotions, labels, targets, splits, config),
         order=hashlib.sha256(cached.digests.tobytes()).hexdigest(),
         label_names=label_names,
-        manifest_sha256=(
-            hashlib.sha256(config.manifest.read_bytes()).hexdigest() if config.manifest else None
-        ),
+        manifest_sha256=None if manifest is None else hashlib.sha256(manifest).hexdigest(),
     )
     for line in dataset.describe():
         logger.info(line)
     return dataset
+
+
+def _refuse_unusable(
+    config: DataConfig, listing: Listing, cached: ImageCache, skipped: tuple[SkippedFile, ...]
+) -> None:
+    """Raise DataError for too many images that cannot be used, and for no face in any of them."""
+    total = len(listing.samples) + len(listing.skipped)
+    if len(skipped) > config.max_unreadable_fraction * total:
+        hint = ""
+        if all("no such file" in file.reason for file in skipped):
+            hint = " Were the files moved? Paths in a list are relative to its folder."
+        raise DataError(
+            f"{len(skipped)} of {total} images cannot be used, more than the "
+            f"{config.max_unreadable_fraction:.0%} that data.max_unreadable_fraction allows. "
+            f"The first: {skipped[0]}.{hint}"
+        )
+    if not len(cached.rows):
+        raise DataError(f"{config.path}: no face was found in any of {total} images.")
 
 
 def _targets(

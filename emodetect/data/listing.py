@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,6 +51,14 @@ class SkippedFile:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
+
+
+def skipped_lines(files: Sequence[SkippedFile]) -> list[str]:
+    """Return lines that name the first of the skipped files and count the others."""
+    lines = [f"skipped {file}" for file in files[:NAMED_AT_MOST]]
+    if (more := len(files) - NAMED_AT_MOST) > 0:
+        lines.append(f"skipped {more:,} more")
+    return lines
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import numpy as np
 
 from emodetect.config import DataConfig
 from emodetect.data.crops import read_sample
-from emodetect.data.listing import Listing, Sample, SkippedFile
+from emodetect.data.listing import Listing, Sample, SkippedFile, skipped_lines
 from emodetect.data.readers.fer2013_csv import COLUMNS, FER2013_EMOTIONS, SIDE
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.readers.tfrecord import SUFFIX, example, write_shard
@@ -55,20 +55,34 @@ class Conversion:
     images: int
     skipped: tuple[SkippedFile, ...]
 
+    def describe(self, out: Path) -> list[str]:
+        """Say in lines what was skipped, and how many images `out` has."""
+        return [*skipped_lines(self.skipped), f"{out}: {self.images:,} images"]
 
-def convert(
-    config: DataConfig, out: Path, *, layout: str, shard_size: int = 4096, force: bool = False
-) -> Conversion:
-    """Write the images of a data set in another layout.
 
-    With `data.faces` "detect" these are the photos that the faces would be found in.
+@dataclass(frozen=True)
+class ConversionOptions:
+    """Where and how `convert` writes.
 
-    Args:
+    Attributes:
         out: the folder to write; for "fer2013_csv" the file.
         layout: "folder" (PNGs at their own size in class folders, inside split folders where
             there are splits), "fer2013_csv" (grey, 48x48, seven emotions; images without a split
             become Training), or "tfrecord" (shards of `shard_size` PNGs).
+        shard_size: images in a shard.
         force: replace an earlier conversion, or a file.
+    """
+
+    out: Path
+    layout: str
+    shard_size: int = 4096
+    force: bool = False
+
+
+def convert(config: DataConfig, options: ConversionOptions) -> Conversion:
+    """Write the images of a data set in another layout.
+
+    With `data.faces` "detect" these are the photos that the faces would be found in.
 
     What is half written lies beside `out` under a hidden name; `out` is there whole or not.
 
@@ -76,28 +90,28 @@ def convert(
         DataError: for data that cannot be read, or that the layout cannot hold.
         EmodetectError: for an `out` that exists, or that holds the data or lies in it.
     """
-    if layout == "fer2013_csv" and config.faces == "detect":
+    if options.layout == "fer2013_csv" and config.faces == "detect":
         raise DataError(
             "fer2013.csv holds face crops, not photos to find faces in; cut them out first "
             "(emodetect data crop), or convert to another layout."
         )
-    out = Path(os.path.realpath(out))
-    check_out(out, layout, force=force)
+    out = Path(os.path.realpath(options.out))
+    _check_out(out, options.layout, force=options.force)
     _refuse_overlap(out, config)
     listing = list_samples(config)
     skipped = list(listing.skipped)
     images = partial(_read, listing, skipped)
     with _whole(out) as unfinished:
-        written = LAYOUTS[layout](images, listing, unfinished, shard_size)
+        written = LAYOUTS[options.layout](images, listing, unfinished, options.shard_size)
         if not written:
             raise DataError(f"{config.path}: no image can be read; the first: {skipped[0]}.")
         if unfinished.is_dir():
-            record = {"layout": layout, "images": written, "skipped": len(skipped)}
+            record = {"layout": options.layout, "images": written, "skipped": len(skipped)}
             (unfinished / RECORD).write_text(json.dumps(record) + "\n", encoding="utf-8")
     return Conversion(written, tuple(skipped))
 
 
-def check_out(out: Path, layout: str, *, force: bool) -> None:
+def _check_out(out: Path, layout: str, *, force: bool) -> None:
     """Raise EmodetectError where `out` may not be written or replaced."""
     is_file = layout == "fer2013_csv"
     if is_file and out.suffix.lower() != ".csv":

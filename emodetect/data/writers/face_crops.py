@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +66,23 @@ class CropCounts:
         return lines
 
 
-def crop_photos(
-    folder: Path, out: Path, *, faces_per_image: str, margin: float, force: bool = False
-) -> CropCounts:
+@dataclass(frozen=True)
+class CropOptions:
+    """Which faces `crop_photos` cuts out, and how.
+
+    Attributes:
+        faces_per_image: "largest" or "all".
+        margin: by how much of its side a found box is grown; 0-10.
+        force: write into a folder that holds files; the crops that an earlier table in it lists
+            are removed first.
+    """
+
+    faces_per_image: str = "largest"
+    margin: float = 0.0
+    force: bool = False
+
+
+def crop_photos(folder: Path, out: Path, options: CropOptions | None = None) -> CropCounts:
     """Write the face crops of all images below a folder, found and framed as `predict` does.
 
     The crop of face 1 (the largest) of `happy/a.jpg` becomes `happy/a.jpg_1.png` in `out`, at
@@ -77,43 +93,26 @@ def crop_photos(
 
     Links to folders are followed; hidden files and folders are left out, and so is `out`.
 
-    Args:
-        faces_per_image: "largest" or "all".
-        margin: by how much of its side a found box is grown; 0-10.
-        force: write into a folder that holds files; the crops that an earlier table in it lists
-            are removed first.
-
     Raises:
         ConfigError: for another `faces_per_image` or `margin`.
         DataError: for a folder that is missing, holds no image, or lies in `out`.
         EmodetectError: for an `out` that holds files, without `force`.
     """
+    options = options or CropOptions()
     config = validate_data(
         {
             "path": str(folder),
             "faces": "detect",
-            "faces_per_image": faces_per_image,
-            "margin": margin,
+            "faces_per_image": options.faces_per_image,
+            "margin": options.margin,
         },
         origin="data crop",
     )
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; expected one with images in it.")
-    real_out = os.path.realpath(out)
-    if Path(os.path.realpath(folder)).is_relative_to(real_out):
-        raise DataError(
-            f"{folder}: lies in {out}, which is written to; name another folder to write to."
-        )
-    check_output_folder(out, force=force)
-    closed = frozenset([real_out])
+    _check_folders(folder, out, force=options.force)
+    closed = frozenset([os.path.realpath(out)])
     # Searched twice, because the paths of a million images would fill the memory.
-    total = others = 0
-    for path in files_below(folder, closed):
-        if is_photo(path):
-            total += 1
-        else:
-            others += 1
-    if not total:
+    is_image = Counter(map(is_photo, files_below(folder, closed)))
+    if not is_image[True]:
         raise DataError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)}).")
 
     def crop(photo: Path) -> tuple[str, list[_Crop] | str]:
@@ -121,7 +120,7 @@ def crop_photos(
 
     out.mkdir(parents=True, exist_ok=True)
     _remove_earlier(out)
-    images = faces = faceless = unreadable = 0
+    counts: Counter[str] = Counter()
     named: list[SkippedFile] = []
     with (
         # Line by line and before the crops, so that the table of an interrupted run lists them;
@@ -133,25 +132,50 @@ def crop_photos(
         table.writerow(COLUMNS)
         photos = filter(is_photo, files_below(folder, closed))
         results = bounded_map(pool, crop, photos, at_once=64)
-        for name, found in track(results, description="finding faces", total=total):
-            images += 1
+        bar = track(results, description="finding faces", total=is_image[True])
+        for name, found in bar:
+            counts["images"] += 1
             # Also without a face: a class of which nothing is left must not vanish in silence.
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             if isinstance(found, str):
                 table.writerow([name, *[""] * 6, found])
-                unreadable += 1
+                counts["unreadable"] += 1
                 if len(named) < NAMED_AT_MOST:
                     named.append(SkippedFile(str(folder / name), found))
-                continue
-            if not found:
-                table.writerow([name, *[""] * 7])
-                faceless += 1
-            for number, (box, png) in enumerate(found, start=1):
-                crop_name = _crop_name(name, number)
-                table.writerow([name, number, *box, crop_name, ""])
-                (out / crop_name).write_bytes(png)
-                faces += 1
-    return CropCounts(images, faces, faceless, unreadable, others, tuple(named))
+            else:
+                _write_crops(out, name, found, table.writerow)
+                counts["faces"] += len(found)
+                counts["faceless"] += not found
+    return CropCounts(
+        counts["images"],
+        counts["faces"],
+        counts["faceless"],
+        counts["unreadable"],
+        is_image[False],
+        tuple(named),
+    )
+
+
+def _check_folders(folder: Path, out: Path, *, force: bool) -> None:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; expected one with images in it.")
+    if Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(out)):
+        raise DataError(
+            f"{folder}: lies in {out}, which is written to; name another folder to write to."
+        )
+    check_output_folder(out, force=force)
+
+
+def _write_crops(
+    out: Path, photo: str, crops: list[_Crop], write_row: Callable[[Sequence[object]], object]
+) -> None:
+    """Write the crops of a photo and their rows of the table; one row where there is no face."""
+    if not crops:
+        write_row([photo, *[""] * 7])
+    for number, (box, png) in enumerate(crops, start=1):
+        name = _crop_name(photo, number)
+        write_row([photo, number, *box, name, ""])
+        (out / name).write_bytes(png)
 
 
 def _crop_photo(photo: Path, config: DataConfig) -> list[_Crop] | str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from emodetect.config import validate_data
@@ -15,16 +16,26 @@ from emodetect.machine.csv_files import open_csv
 COLUMNS = ("path", "label", "split")
 
 
-def write_splits(
-    path: Path,
-    out: Path,
-    *,
-    validation_fraction: float,
-    test_fraction: float,
-    group: Sequence[str] = (),
-    label_names: Mapping[str, str] | None = None,
-    seed: int = 0,
-) -> Dataset:
+@dataclass(frozen=True)
+class SplitOptions:
+    """How `write_splits` splits a data set.
+
+    Attributes:
+        validation_fraction: share of validation images, where the data has no such split.
+        test_fraction: share of test images, where the data has no such split.
+        group: columns of an input manifest whose values never straddle a split.
+        label_names: the emotions of labels by other names.
+        seed: another one draws other splits.
+    """
+
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.1
+    group: Sequence[str] = ()
+    label_names: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+
+def write_splits(path: Path, out: Path, options: SplitOptions | None = None) -> Dataset:
     """Split a data set as training would, and write the splits as a manifest.
 
     The manifest has the columns path, label and split, and any others of an input manifest.
@@ -35,10 +46,6 @@ def write_splits(
     Args:
         path: a folder of class folders, or a manifest.
         out: the csv to write; its folder is made if missing.
-        validation_fraction: share of validation images, where `path` has no such split.
-        test_fraction: share of test images, where `path` has no such split.
-        group: columns of an input manifest whose values never straddle a split.
-        label_names: the emotions of labels by other names.
 
     Returns:
         The data set, as it was split.
@@ -47,22 +54,22 @@ def write_splits(
         ConfigError: for fractions that leave nothing to train on, or a `group` of a folder.
         DataError: for data that cannot be read or split, or an `out` that exists.
     """
+    options = options or SplitOptions()
     config = validate_data(
         {
             "source": "folder" if path.is_dir() else "manifest",
             "path": str(path),
-            "group": list(group),
-            "label_names": dict(label_names or {}),
-            "validation_fraction": validation_fraction,
-            "test_fraction": test_fraction,
+            "group": list(options.group),
+            "label_names": dict(options.label_names),
+            "validation_fraction": options.validation_fraction,
+            "test_fraction": options.test_fraction,
             "max_unreadable_fraction": 0.99,
         },
         origin="data split",
     )
-    exists = f"{out}: exists already; name another file, or remove it."
     if out.exists():
-        raise DataError(exists)
-    dataset = load_dataset(config, seed=seed)
+        raise DataError(f"{out}: exists already; name another file, or remove it.")
+    dataset = load_dataset(config, seed=options.seed)
     names = dataset.paths.tolist()
     others: list[str] = []
     values: list[list[str]] = [[]] * len(names)
@@ -75,22 +82,25 @@ def write_splits(
             names, dataset.labels, dataset.splits, values, strict=True
         )
     ]
+    _write_csv(out, [[*COLUMNS, *others], *rows])
+    return dataset
+
+
+def _write_csv(out: Path, rows: Iterable[Sequence[str]]) -> None:
+    """Write a csv that was not there before. Raises DataError where that cannot be."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with out.open("x", newline="", encoding="utf-8") as file:
             try:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow([*COLUMNS, *others])
-                writer.writerows(rows)
+                csv.writer(file, lineterminator="\n").writerows(rows)
                 file.flush()
             except OSError:
                 out.unlink()  # half of it would look like all of it
                 raise
     except FileExistsError:
-        raise DataError(exists) from None
+        raise DataError(f"{out}: exists already; name another file, or remove it.") from None
     except OSError as error:
         raise DataError(f"{out}: cannot be written: {error.strerror}.") from None
-    return dataset
 
 
 def _other_columns(path: Path, names: list[str]) -> tuple[list[str], list[list[str]]]:
