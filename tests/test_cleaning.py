@@ -175,7 +175,7 @@ def test_a_manifest_of_two_sources_cleans_each(faces: Path, tmp_path: Path) -> N
     kept = list_samples(config(other, tmp_path / "two/manifest.csv")).samples
     assert {sample.name for sample in kept} == {"happy/own.png", "sad/own.png"}
     third = faces.rename(tmp_path / "third")
-    with pytest.raises(DataError, match="is of folder:"):
+    with pytest.raises(DataError, match="is an audit of folder:"):
         list_samples(config(third, tmp_path / "two/manifest.csv"))
 
 

@@ -101,7 +101,7 @@ def test_what_exists_stays(tmp_path: Path, layout: str) -> None:
     root = draw(tmp_path / "faces", splits=("train", "test"))
     out = place(tmp_path, layout)
     convert(source(root), out, layout=layout)
-    with pytest.raises(EmodetectError, match="exists already"):
+    with pytest.raises(EmodetectError, match="already exists"):
         convert(source(root), out, layout=layout)
     convert(source(root), out, layout=layout, force=True)
     assert fingerprint(out, layout) == fingerprint(root)
@@ -251,7 +251,7 @@ def test_labels_by_other_names_are_converted(tmp_path: Path) -> None:
     for command, *more in (("convert", out, "--to", "folder"), ("audit", "--out", out + "2")):
         arguments = ["data", command, f"ckplus:{root}", *more, "--label-name", "3=sad"]
         result = CliRunner().invoke(app, arguments)
-        assert "label_names: is for the source folder" in str(result.exception)
+        assert "label_names: only for the source folder" in str(result.exception)
 
 
 def test_photos_are_not_squeezed_into_the_csv(tmp_path: Path) -> None:
@@ -267,13 +267,13 @@ def test_the_data_itself_is_never_replaced(tmp_path: Path) -> None:
     table = tmp_path / "faces.csv"
     convert(source(data), table, layout="fer2013_csv")
     held = table.read_bytes()
-    with pytest.raises(EmodetectError, match="name another place"):
+    with pytest.raises(EmodetectError, match="choose another path"):
         convert(source(table, "fer2013_csv"), table, layout="fer2013_csv", force=True)
     assert table.read_bytes() == held
     made = tmp_path / "made"
     convert(source(data), made, layout="folder")
     for out in (made, made / "train" / "new"):
-        with pytest.raises(EmodetectError, match="name another place"):
+        with pytest.raises(EmodetectError, match="choose another path"):
             convert(source(made / "train"), out, layout="folder", force=True)
     assert len(list(made.rglob("*.png"))) == 12
 

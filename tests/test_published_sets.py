@@ -250,9 +250,9 @@ def test_affectnet_is_read_by_its_lists(tmp_path: Path, lists: str, images: str)
         ((Path(images) / "9/b.jpg").as_posix(), "surprise", "test"),
     ]
     assert listing.left_out == {
-        "label that is no emotion: none": 1,
-        "label that is no emotion: uncertain": 1,
-        "label that is no emotion: no face": 1,
+        "label that is not an emotion: none": 1,
+        "label that is not an emotion: uncertain": 1,
+        "label that is not an emotion: no face": 1,
     }
     assert listing.samples[0].box == (1, 2, 30, 40)
 
@@ -382,7 +382,7 @@ def test_affectnet_is_read_by_its_annotations(tmp_path: Path) -> None:
         ("val_set/images/0.jpg", "surprise", "test"),
     ]
     assert listing.left_out == {
-        "label that is no emotion: none": 1,
+        "label that is not an emotion: none": 1,
         "image without an annotation": 1,
         "annotation without an image": 1,
     }
@@ -437,7 +437,7 @@ def test_affectnet_in_class_folders(tmp_path: Path, names: tuple[str, ...]) -> N
         zip(names, AFFECTNET, strict=True)
     )
     assert Counter(split for _, _, split in _rows(listing)) == {"train": 8, "test": 8}
-    assert listing.left_out == {"label that is no emotion: none": 2}
+    assert listing.left_out == {"label that is not an emotion: none": 2}
     _touch(tmp_path / "test" / names[0] / "a.jpg")
     splits = Counter(split for _, _, split in _rows(_list("affectnet", tmp_path)))
     assert splits == {"train": 8, "val": 8, "test": 1}

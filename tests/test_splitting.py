@@ -210,7 +210,7 @@ def test_an_existing_file_is_not_overwritten(
     root = _folder(tmp_path / "faces", {"happy": 20, "sad": 20})
     (tmp_path / "s.csv").write_text("mine", encoding="utf-8")
     monkeypatch.delattr(cache, "_decode_all")
-    with pytest.raises(DataError, match="exists already"):
+    with pytest.raises(DataError, match="already exists"):
         _split(root, tmp_path / "s.csv")
     assert (tmp_path / "s.csv").read_text(encoding="utf-8") == "mine"
 
@@ -219,7 +219,7 @@ def test_a_link_in_place_of_the_file_is_not_written_through(tmp_path: Path) -> N
     """A dangling link of the manifest's name is an existing file too."""
     root = _folder(tmp_path / "faces", {"happy": 20, "sad": 20})
     (tmp_path / "s.csv").symlink_to(tmp_path / "target")
-    with pytest.raises(DataError, match="exists already"):
+    with pytest.raises(DataError, match="already exists"):
         _split(root, tmp_path / "s.csv")
     assert not (tmp_path / "target").exists()
 

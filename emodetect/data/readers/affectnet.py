@@ -1,4 +1,4 @@
-"""AffectNet's labels by hand (Mollahosseini et al. 2017): eight emotions, numbered 0 to 7."""
+"""AffectNet's manual labels (Mollahosseini et al. 2017): eight emotions, numbered 0 to 7."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from emodetect.images.formats import has_image_suffix
 from emodetect.machine.csv_files import open_csv
 from emodetect.machine.progress import track
 
-# The meaning of the numbers, in the lists, in the annotations and as names of class folders.
+# The meaning of the numbers in the lists, the annotations and the names of class folders.
 AFFECTNET_EMOTIONS = {
     "0": "neutral",
     "1": "happy",
@@ -34,7 +34,7 @@ AFFECTNET_EMOTIONS = {
     "6": "angry",
     "7": "contempt",
 }
-# Labels that name no emotion.
+# Labels that are not emotions.
 OTHER_LABELS = {"8": "none", "9": "uncertain", "10": "no face"}
 LISTS = {"training.csv": "train", "validation.csv": "val"}
 LIST_FOLDERS = (
@@ -58,7 +58,7 @@ COLUMNS = (
     "valence",
     "arousal",
 )
-# What numpy raises for content of other kinds, SystemError for text outside Unicode.
+# What numpy raises for other content; SystemError for text that is not Unicode.
 UNREADABLE = (
     ValueError,
     TypeError,
@@ -69,26 +69,26 @@ UNREADABLE = (
     OverflowError,
     tokenize.TokenError,
 )
-# An annotation holds one number; numpy's header before it has 128 bytes.
+# An annotation is one number after numpy's header of 128 bytes.
 LONGEST_ANNOTATION = 4096
 
 
 def read_affectnet(config: DataConfig) -> Listing:
-    """List AffectNet's faces, in any of the forms in which it is given out.
+    """List AffectNet's faces, in any of the forms in which it is distributed.
 
-    These are `training.csv` and `validation.csv` with the images of `Manually_Annotated_Images`,
-    of which each face's box is cut out (but for `data.faces` "detect"); `train_set` and `val_set`
-    with `images/1.jpg` and `annotations/1_exp.npy`; and class folders, numbered or named, with or
-    without splits. The labels none, uncertain and no face are left out. A photo that the lists
-    name again is named as "29a3.jpg#2".
+    These are `training.csv` and `validation.csv` with the images in `Manually_Annotated_Images`,
+    from which each face's box is cut out (unless `data.faces` is "detect"); `train_set` and
+    `val_set` with `images/1.jpg` and `annotations/1_exp.npy`; and class folders, numbered or named,
+    with or without splits. The labels none, uncertain and no face are left out. The second face
+    listed for a photo is named "29a3.jpg#2".
 
-    The published validation images are the test split, as the data set's own test images are
-    not published; where there is a test split too, they are validation.
+    The published validation images are the test split, because the data set's own test images are
+    not published; if there is a test split as well, they are validation.
     """
     root = config.path
     assert root is not None  # the schema requires it for this source
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder; data.path is the folder of AffectNet.")
+        raise DataError(f"{root}: no such folder; data.path must be the AffectNet folder.")
     if lists := _lists(root):
         listing = _read_lists(root, lists, config)
     elif sets := _annotated_sets(root):
@@ -118,12 +118,12 @@ def _emotion_of_folder(folder: Path) -> str | None:
 
 
 def _emotion_of_number(number: str, found: ListingBuilder) -> str | None:
-    """Return the emotion of a number, None (counted) where its image is left out.
+    """Return the emotion of a number; None if its image is left out, and counted.
 
-    Raises ValueError for another text.
+    Raises ValueError for other text.
     """
     if number in OTHER_LABELS:
-        found.left_out[f"label that is no emotion: {OTHER_LABELS[number]}"] += 1
+        found.left_out[f"label that is not an emotion: {OTHER_LABELS[number]}"] += 1
         return None
     if number not in AFFECTNET_EMOTIONS:
         raise ValueError(f"expected an expression from 0 to 10, got {number[:100]!r}")
@@ -135,7 +135,7 @@ def _emotion_of_number(number: str, found: ListingBuilder) -> str | None:
 
 
 def _lists(root: Path) -> dict[Path, str]:
-    """Return the split of each list of images in the first folder that has any."""
+    """Return the lists in the first folder that has any, and their splits."""
     for folder in LIST_FOLDERS:
         places = {root / folder / name: split for name, split in LISTS.items()}
         if there := {path: split for path, split in places.items() if path.is_file()}:
@@ -151,7 +151,7 @@ def _read_lists(root: Path, lists: Mapping[Path, str], config: DataConfig) -> Li
         for line, row in _rows(path):
             try:
                 photo = _relative(row["subDirectory_filePath"])
-                # Counted before any is left out, so that a face has one name for every config.
+                # Counted before any is left out, so that names do not depend on the config.
                 faces[photo] += 1
                 emotion = _emotion_of_number(row["expression"].strip(), found)
                 if emotion is None:
@@ -162,14 +162,14 @@ def _read_lists(root: Path, lists: Mapping[Path, str], config: DataConfig) -> Li
                 continue
             name = photo if faces[photo] == 1 else f"{photo}#{faces[photo]}"
             file = (PurePosixPath(images) / photo).as_posix()
-            # Where faces are found anew, the photo is what is read.
+            # If faces are detected, the whole photo is read.
             cut = None if config.faces == "detect" else box
             found.samples.append(Sample(name, file, emotion, split, box=cut))
     return found.listing(root, where=root, label_names=AFFECTNET_EMOTIONS)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield number and values of each line; the first may name the columns, but need not."""
+    """Yield the number and the values of each line; a header is optional."""
     with open_csv(path) as file:
         rows = csv.reader(file)
         columns = list(COLUMNS)
@@ -177,7 +177,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             if rows.line_num == 1 and COLUMNS[0] in values:
                 columns = values
                 if missing := [name for name in COLUMNS[:7] if name not in columns]:
-                    raise DataError(f"{path}: expected the columns {', '.join(missing)} too.")
+                    raise DataError(f"{path}: expected the columns {', '.join(missing)} as well.")
             elif values:
                 if len(values) != len(columns):
                     raise DataError(
@@ -199,9 +199,9 @@ def _box(row: Mapping[str, str]) -> Box:
     try:
         x, y, width, height = (round(float(text)) for text in texts)
     except (ValueError, OverflowError):  # not a number, or infinite
-        raise ValueError(f"expected the face's box in pixels, got {', '.join(texts)}") from None
+        raise ValueError(f"expected a face box in pixels, got {', '.join(texts)}") from None
     if width < 1 or height < 1:
-        raise ValueError(f"expected the face's box with an area, got {', '.join(texts)}")
+        raise ValueError(f"expected a face box with an area, got {', '.join(texts)}")
     return x, y, width, height
 
 
@@ -209,7 +209,7 @@ def _box(row: Mapping[str, str]) -> Box:
 
 
 def _annotated_sets(root: Path) -> dict[Path, str]:
-    """Return the split of each folder such as `val_set` that holds annotations."""
+    """Return the folders with annotations, such as `val_set`, and their splits."""
     return {
         folder: SPLIT_NAMES[name]
         for folder in sorted(root.iterdir())
@@ -222,7 +222,7 @@ def _read_annotations(root: Path, sets: Mapping[Path, str], config: DataConfig) 
     found = ListingBuilder(config)
     for folder, split in sets.items():
         if not (folder / "images").is_dir():
-            raise DataError(f"{folder}: expected the folder images beside annotations.")
+            raise DataError(f"{folder}: expected a folder named images next to annotations.")
         images = sorted(filter(has_image_suffix, (folder / "images").iterdir()))
         labels = {path.name for path in (folder / "annotations").glob("*_exp.npy")}
         for image in track(images, description="reading labels", total=len(images)):
@@ -249,11 +249,11 @@ def _annotation(path: Path) -> str:
     try:
         with path.open("rb") as file:
             content = io.BytesIO(file.read(LONGEST_ANNOTATION))
-        # Never pickled objects, which may hold code.
+        # Never pickled objects, which may contain code.
         value = np.lib.format.read_array(content, allow_pickle=False).item()
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except UNREADABLE:
-        raise ValueError("expected a .npy file of one number, got other content") from None
-    # Some were written as text.
+        raise ValueError("expected a .npy file with one number, got other content") from None
+    # Some are stored as text.
     return str(value).strip().removesuffix(".0")

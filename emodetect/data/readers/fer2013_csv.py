@@ -1,4 +1,4 @@
-"""FER2013 as a csv (Goodfellow et al. 2013)."""
+"""FER2013 as a CSV file (Goodfellow et al. 2013)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LONGEST_ROW = 2**16
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of fer2013.csv without its pixels; `offset` is where it begins, in bytes."""
+    """A row of fer2013.csv without its pixels; it begins `offset` bytes into the file."""
 
     name: str
     offset: int
@@ -108,7 +108,7 @@ def labelled_rows(path: Path) -> Iterator[Row | SkippedFile]:
                 raise DataError(
                     f"{path}, line {number}: is longer than any row of {SIDE * SIDE:,} pixels."
                 )
-            if not line.strip():  # as csv.DictReader does, so that rows are joined to votes
+            if not line.strip():  # as csv.DictReader does, so that rows match the votes
                 offset += len(line)
                 continue
             name = f"{path.name}:{number}"
@@ -140,16 +140,17 @@ def _emotion(value: str) -> str:
 
 
 def checked_usage(value: str) -> str:
+    """Return a Usage. Raises ValueError for an unknown one."""
     if value not in USAGES:
         raise ValueError(f"expected the Usage {', '.join(USAGES)}, got {value!r}")
     return value
 
 
 def splits_of(usages: set[str], config: DataConfig) -> dict[str, str]:
-    """Return which split each Usage serves as.
+    """Return the split that each Usage serves as.
 
-    The contest (Goodfellow et al. 2013) ranked by PublicTest while it ran and by PrivateTest at
-    its end, so that the first is validation; files without PrivateTest have it as their test.
+    The contest (Goodfellow et al. 2013) ranked entries by PublicTest while it ran and by
+    PrivateTest at the end, so PublicTest is validation; without a PrivateTest it is the test split.
     """
     public = config.public_test or ("val" if "PrivateTest" in usages else "test")
     return {"Training": "train", "PublicTest": public, "PrivateTest": "test"}

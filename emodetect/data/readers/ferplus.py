@@ -1,4 +1,4 @@
-"""FER+ (Barsoum et al. 2016): ten votes on each image of FER2013."""
+"""FER+ (Barsoum et al. 2016): ten votes for each image of FER2013."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ VOTE_COLUMNS = {
     "surprise": "surprise",
     "contempt": "contempt",
 }
-# Votes that name no emotion.
+# Votes for something other than an emotion.
 OTHER_VOTES = {"unknown": "unknown", "NF": "no face"}
 VOTES_FILE = "fer2013new.csv"
 
 
 def read_ferplus(config: DataConfig) -> Listing:
-    """List images with FER+ votes; the label is the emotion strictly ahead of all columns.
+    """List images with FER+ votes; the label is the emotion with strictly the most votes.
 
-    Images whose votes tie, or have "unknown" or "no face" ahead, are left out and counted.
-    `data.path` is a folder of PNGs, joined to the votes by file name, or fer2013.csv, joined
-    by row.
+    Images whose votes tie, or that have the most votes for "unknown" or "no face", are left out
+    and counted. `data.path` is a folder of PNGs, matched to the votes by file name, or
+    fer2013.csv, matched by row.
     """
     path = config.path
     assert path is not None  # the schema requires it for this source
@@ -83,20 +83,21 @@ def read_ferplus(config: DataConfig) -> Listing:
 def _refuse_all(where: str, images: _Images, found: ListingBuilder) -> NoReturn:
     if images.without_votes and all(image is None for image in images.of_row):
         raise DataError(
-            f"{where}: none of the {images.without_votes:,} images has a row of votes; they are "
-            "joined by the file's name, such as fer0000000.png. Images by other names are joined "
-            "by row: give fer2013.csv as data.path."
+            f"{where}: none of the {images.without_votes:,} images has votes; they are matched by "
+            "file name, such as fer0000000.png. If your files have other names, set data.path to "
+            "fer2013.csv, which is matched by row."
         )
-    reasons = [f"{reason} {count:,}" for reason, count in (+found.left_out).items()]
+    reasons = [f"{reason}: {count:,}" for reason, count in (+found.left_out).items()]
     if found.skipped:
-        reasons.append(f"rows at fault {len(found.skipped):,}, the first: {found.skipped[0]}")
-    raise DataError(f"{where}: no image is left ({'; '.join(reasons) or 'there are no votes'}).")
+        reasons.append(f"invalid rows: {len(found.skipped):,}, the first: {found.skipped[0]}")
+    raise DataError(f"{where}: no images are left ({'; '.join(reasons) or 'there are no votes'}).")
 
 
 def read_unvoted(config: DataConfig) -> Listing:
     """List the images of the `ferplus` source with the labels that they have without the votes.
 
-    Those of fer2013.csv, or of class folders; a flat folder of PNGs has none but the votes'.
+    These are the labels in fer2013.csv or of class folders. A flat folder of PNGs has none, so
+    its labels are the votes'.
     """
     path = config.path
     assert path is not None  # the schema requires it for this source
@@ -109,10 +110,10 @@ def read_unvoted(config: DataConfig) -> Listing:
 
 
 def read_winners(config: DataConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return what the voters of the `ferplus` source chose for each image, by its name.
+    """Return what the voters of the `ferplus` source chose, by image name.
 
-    The first is the emotion, "unknown" or "no face" strictly ahead, or "tie"; the second the
-    votes for EMOTIONS, in that order.
+    The first value is the emotion, "unknown" or "no face" with strictly the most votes, or "tie";
+    the second is the votes for EMOTIONS, in that order.
     """
     path = config.path
     assert path is not None  # the schema requires it for this source
@@ -127,9 +128,11 @@ def read_winners(config: DataConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 @dataclass(frozen=True, slots=True)
 class _Votes:
-    """A row of fer2013new.csv: `winner` is the column strictly ahead, or "tie".
+    """A row of fer2013new.csv.
 
-    `votes` are those for EMOTIONS, in that order.
+    Attributes:
+        winner: what has strictly the most votes, or "tie".
+        votes: those for EMOTIONS, in that order.
     """
 
     image_name: str
@@ -140,7 +143,7 @@ class _Votes:
 
 @dataclass(frozen=True)
 class _Images:
-    """The image of each row of votes, None where there is none; its label is not set yet."""
+    """The image of each row of votes, None if there is none; its label is not set yet."""
 
     root: Path
     of_row: list[Sample | SkippedFile | None]
@@ -153,13 +156,13 @@ def _images_by_name(folder: Path, votes: list[_Votes | SkippedFile]) -> _Images:
         relative = file.relative_to(folder).as_posix()
         if file.name in files:
             raise DataError(
-                f"{folder}: two images have one name, by which the votes are joined: "
+                f"{folder}: two images have the same name, by which votes are matched: "
                 f"{files[file.name]} and {relative}. Remove one."
             )
         files[file.name] = relative
     of_row: list[Sample | SkippedFile | None] = []
     for row in votes:
-        if isinstance(row, SkippedFile):  # nothing but its place is known
+        if isinstance(row, SkippedFile):  # only its line is known
             of_row.append(row)
             continue
         name = files.pop(row.image_name, None)
@@ -171,8 +174,8 @@ def _images_by_row(path: Path, votes: list[_Votes | SkippedFile]) -> _Images:
     rows = list(labelled_rows(path))
     if len(rows) != len(votes):
         raise DataError(
-            f"{path}: has {len(rows):,} rows, but the votes have {len(votes):,}; they are joined "
-            "row by row, so that both must be the complete files."
+            f"{path}: has {len(rows):,} rows, but the votes have {len(votes):,}; they are matched "
+            "row by row, so both files must be complete."
         )
     of_row: list[Sample | SkippedFile | None] = []
     for row, vote in zip(rows, votes, strict=True):
@@ -181,8 +184,8 @@ def _images_by_row(path: Path, votes: list[_Votes | SkippedFile]) -> _Images:
             continue
         if isinstance(vote, _Votes) and vote.usage != row.usage:
             raise DataError(
-                f"{row.name}: has the Usage {row.usage}, but its row of votes {vote.usage}; the "
-                "two files do not belong together."
+                f"{row.name}: has the Usage {row.usage}, but its votes have {vote.usage}; the two "
+                "files do not belong together."
             )
         of_row.append(Sample(row.name, path.name, "", None, offset=row.offset))
     return _Images(path.parent, of_row)
@@ -198,7 +201,7 @@ def _votes_file(config: DataConfig, path: Path) -> Path:
         if place.is_file():
             return place
     raise DataError(
-        f"no {VOTES_FILE} in or beside {path}; name the file of the FER+ votes with data.votes."
+        f"no {VOTES_FILE} in or next to {path}; set data.votes to the file of FER+ votes."
     )
 
 
@@ -216,7 +219,7 @@ def _vote_rows(path: Path) -> Iterator[_Votes | SkippedFile]:
 
 def _read_votes(row: Mapping[str, str]) -> _Votes:
     if None in row or None in row.values():
-        raise ValueError("expected as many values as the first line has, got another number")
+        raise ValueError("expected as many values as the first line has, got more or fewer")
     counts = {emotion: _vote_count(row[column]) for emotion, column in VOTE_COLUMNS.items()}
     others = {name: _vote_count(row[column]) for column, name in OTHER_VOTES.items()}
     ranked = sorted((counts | others).items(), key=lambda item: -item[1])
@@ -226,7 +229,7 @@ def _read_votes(row: Mapping[str, str]) -> _Votes:
 
 
 def _vote_count(value: str) -> int:
-    # Not int(): it takes "1_0" and, below 0, another message than for text.
+    # Not int(), which accepts "1_0" and negative numbers.
     if not (value.strip().isascii() and value.strip().isdigit()):
         raise ValueError(f"expected whole numbers of votes, got {value!r}")
     return int(value)

@@ -1,4 +1,4 @@
-"""What the readers have in common: they collect images, and count those that they leave out."""
+"""What all readers do: collect images, and count those that they leave out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emodetect.errors import DataError
 
 
 class ListingBuilder:
-    """Collects what a reader finds.
+    """Collects the images that a reader finds.
 
     Attributes:
         samples: the images to use.
@@ -29,11 +29,11 @@ class ListingBuilder:
         self._outside_classes = 0
 
     def skip(self, path: str, error: Exception) -> None:
-        """Note an image or row that cannot be used."""
+        """Record an image or row that cannot be used."""
         self.skipped.append(SkippedFile(path, str(error)))
 
     def wants(self, emotion: str, *, images: int = 1) -> bool:
-        """Return whether data.classes has an emotion; where not, its images are counted."""
+        """Return whether data.classes includes an emotion; if not, count its images as left out."""
         classes = self._config.classes
         if classes is None or emotion in classes:
             return True
@@ -52,10 +52,10 @@ class ListingBuilder:
         """Return what was found.
 
         Args:
-            where: the file or folder that errors name.
+            where: the file or folder to name in errors.
 
         Raises:
-            DataError: for no image that can be used, or none of a class that is asked for.
+            DataError: if no image can be used, or none of a class in data.classes.
         """
         if self.skipped and not self.samples and not self._outside_classes:
             raise DataError(f"{where}: no label can be used; the first: {self.skipped[0]}.")

@@ -1,4 +1,4 @@
-"""Manifests: a csv of path, label and, if wanted, split and any other columns."""
+"""Manifests: a CSV file with path, label and, optionally, split and other columns."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from emodetect.machine.csv_files import open_csv, require_columns
 
 
 def read_manifest(config: DataConfig) -> Listing:
-    """List the images of a csv with the columns path, label and, if wanted, split.
+    """List the images of a CSV file with the columns path, label and, optionally, split.
 
-    Paths are relative to the csv's folder. `data.group` names columns whose values never
-    straddle a split, `data.slice_by` those that results are told by. With `data.soft_labels`, a
-    column named as each emotion holds its weight: votes, or the probabilities of another model.
+    Paths are relative to the CSV's folder. Images with the same value in a column of `data.group`
+    stay in one split; `data.slice_by` names the columns that results are broken down by. With
+    `data.soft_labels`, a column named after each emotion contains its weight: votes, or the
+    probabilities of another model.
     """
     path = config.path
     assert path is not None  # the schema requires it for this source
@@ -37,7 +38,7 @@ def read_manifest(config: DataConfig) -> Listing:
             where = f"{path}, line {rows.line_num}"
             if None in row or None in row.values():
                 raise DataError(
-                    f"{where}: expected {len(rows.fieldnames or ())} values, got another number."
+                    f"{where}: expected {len(rows.fieldnames or ())} values, got more or fewer."
                 )
             if not row["path"] or "\0" in row["path"]:
                 raise DataError(f"{where}: expected a path, got {row['path']!r}.")
@@ -64,11 +65,11 @@ def read_manifest(config: DataConfig) -> Listing:
 
 
 def relative_path(place: Path, folder: Path) -> Path:
-    """Return a place as a csv in `folder` names it: the way there, or where there is none itself.
+    """Return a path relative to the folder of a CSV file; absolute if there is no relative one.
 
-    Both may lie behind links.
+    Both may be behind links.
     """
-    # Real paths, because ".." does not lead back through a link.
+    # Real paths, because ".." does not go back through a link.
     real = os.path.realpath(place)
     try:
         return Path(os.path.relpath(real, os.path.realpath(folder)))
@@ -77,7 +78,7 @@ def relative_path(place: Path, folder: Path) -> Path:
 
 
 def _refuse_other_case(path: Path, columns: Sequence[str]) -> None:
-    # A column "Split" would be ignored, and other splits drawn.
+    # A column "Split" would be ignored, and new splits drawn.
     for name in columns:
         if name != "split" and name.strip().lower() == "split":
             raise DataError(f"{path}: expected the column 'split', got {name!r}; rename it.")

@@ -14,7 +14,7 @@ from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
 from emodetect.machine.csv_files import open_text
 
-# The meaning of the numbers, in the list and as names of class folders.
+# The meaning of the numbers in the list and the names of class folders.
 RAF_DB_EMOTIONS = {
     "1": "surprise",
     "2": "fear",
@@ -24,18 +24,18 @@ RAF_DB_EMOTIONS = {
     "6": "angry",
     "7": "neutral",
 }
-LIST = Path("EmoLabel", "list_patition_label.txt")  # so spelt there
+LIST = Path("EmoLabel", "list_patition_label.txt")  # spelt so in the data set
 IMAGES = {"aligned": Path("Image", "aligned"), "original": Path("Image", "original")}
 _NAME = re.compile(r"(?P<split>train|test)_\w+\.jpg")
 
 
 def read_raf_db(config: DataConfig) -> Listing:
-    """List RAF-DB's faces, by its list of labels or in class folders 1 to 7.
+    """List RAF-DB's faces, from its list of labels or from class folders 1 to 7.
 
-    The list, `EmoLabel/list_patition_label.txt`, lies in `data.path` or in `basic` there; its
-    lines are such as "train_00001.jpg 5". Its images are `Image/aligned`, or, with `data.faces`
-    "detect", `Image/original` where it is there. Class folders lie in `train` and `test`, in
-    `data.path` or in `DATASET` there.
+    The list, `EmoLabel/list_patition_label.txt`, is in `data.path` or its subfolder `basic`, with
+    lines such as "train_00001.jpg 5". Its images are those in `Image/aligned` or, with `data.faces`
+    "detect", in `Image/original` if there is one. Class folders are in `train` and `test`, in
+    `data.path` or its subfolder `DATASET`.
     """
     root = config.path
     assert root is not None  # the schema requires it for this source
@@ -43,7 +43,9 @@ def read_raf_db(config: DataConfig) -> Listing:
         if (folder / LIST).is_file():
             return _read_list(folder, config)
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder; data.path is the folder of RAF-DB, with {LIST}.")
+        raise DataError(
+            f"{root}: no such folder; data.path must be the RAF-DB folder, with {LIST}."
+        )
     inner = root / "DATASET"
     return list_class_folders(
         inner if inner.is_dir() else root,
@@ -76,20 +78,20 @@ def _read_list(root: Path, config: DataConfig) -> Listing:
 
 
 def _images(root: Path, config: DataConfig) -> str:
-    """Return which of IMAGES to take: crops, or the photos to find the faces in."""
+    """Return which of IMAGES to use: crops, or photos to detect the faces in."""
     there = [kind for kind, folder in IMAGES.items() if (root / folder).is_dir()]
     if not there:
         raise DataError(
-            f"{root}: expected the images in {' or '.join(map(str, IMAGES.values()))} beside "
+            f"{root}: expected the images in {' or '.join(map(str, IMAGES.values()))} next to "
             f"{LIST.parent}; found neither. Unpack them there."
         )
     if config.faces == "detect":
         return there[-1]
     if "aligned" not in there:
         raise DataError(
-            f"{root}: holds whole photos only ({IMAGES['original']}), no crops "
-            f"({IMAGES['aligned']}); find the faces with data.faces = 'detect' (evaluate: --faces "
-            "detect)."
+            f"{root}: contains whole photos only ({IMAGES['original']}), no crops "
+            f"({IMAGES['aligned']}); detect the faces with data.faces = 'detect' (evaluate: "
+            "--faces detect)."
         )
     return "aligned"
 

@@ -1,7 +1,9 @@
 """TFRecord shards of images: features image/encoded, emotion, split and name.
 
-A record is the length of its data (8 bytes, little-endian), a checksum of that (4), the data, and
-a checksum of the data (4); the data is a tf.train.Example.
+A record is the length of its data (8 bytes, little-endian), a checksum of the length (4 bytes), the
+data (a tf.train.Example), and a checksum of the data (4 bytes). Single records are read by the code
+here, not by a library: images are read in random order, and TensorFlow reads a file only from start
+to end, without reporting the byte offset of each record.
 """
 
 from __future__ import annotations
@@ -33,10 +35,10 @@ SHARD_NAME = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})$")
 def read_tfrecord(config: DataConfig) -> Listing:
     """List the images of a .tfrecord file, or of all in a folder.
 
-    `emotion` is a label by any of its names; `split` may be missing. The images are decoded
-    when they are needed.
+    `emotion` may be any name of an emotion; `split` is optional. The images are decoded when they
+    are needed.
 
-    Raises DataError for a missing shard, a damaged or compressed file, or other features.
+    Raises DataError for a missing shard, a damaged or compressed file, or missing features.
     """
     path = config.path
     assert path is not None  # the schema requires it for this source
@@ -67,7 +69,7 @@ def read_record_image(path: Path, offset: int) -> np.ndarray:
         (height, width, 3) uint8 BGR.
 
     Raises:
-        ImageError: for a record that holds no image that can be decoded.
+        ImageError: for a record without an image that can be decoded.
     """
     try:
         with path.open("rb") as file:
@@ -80,14 +82,14 @@ def read_record_image(path: Path, offset: int) -> np.ndarray:
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}") from None
     except (DataError, KeyError):
-        raise ImageError("the record was changed since it was listed") from None
+        raise ImageError("the record has changed since it was listed") from None
     if len(encoded) != 1:
         raise ImageError(f"expected one image, got {len(encoded)}")
     return decode_image(encoded[0])
 
 
 def example(*, image: bytes, emotion: str, label: int, split: str | None, name: str) -> bytes:
-    """Return the data of a record.
+    """Return the data of a record, a serialized tf.train.Example.
 
     Args:
         image: an image file's bytes.
@@ -112,14 +114,14 @@ def example(*, image: bytes, emotion: str, label: int, split: str | None, name: 
 
 
 def write_shard(path: Path, records: Iterable[bytes]) -> int:
-    """Write the data of records to a shard, and return their number.
+    """Write records to a shard, and return their number.
 
-    Raises OSError where it cannot be written.
+    Raises OSError if it cannot be written.
     """
     tensorflow = _tensorflow()
     written = 0
     try:
-        # TensorFlow takes text for UTF-8, which a path need not be.
+        # TensorFlow expects text in UTF-8, which a path need not be.
         with tensorflow.io.TFRecordWriter(os.fsencode(path)) as writer:
             for record in records:
                 writer.write(record)
@@ -131,14 +133,14 @@ def write_shard(path: Path, records: Iterable[bytes]) -> int:
 
 def _shards(path: Path) -> list[Path]:
     if path.is_file() and path.suffix != SUFFIX:
-        raise DataError(f"{path}: expected a file whose name ends in {SUFFIX}; rename it.")
+        raise DataError(f"{path}: expected a file name ending in {SUFFIX}; rename it.")
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise DataError(f"{path}: no such file or folder; expected {SUFFIX} files.")
     shards = sorted(file for file in path.iterdir() if file.suffix == SUFFIX)
     if not shards:
-        raise DataError(f"{path}: holds no {SUFFIX} file.")
+        raise DataError(f"{path}: contains no {SUFFIX} files.")
     there = Counter(
         match.group("stem", "count") for file in shards if (match := SHARD_NAME.match(file.stem))
     )
@@ -146,13 +148,13 @@ def _shards(path: Path) -> list[Path]:
         if found != int(count):
             raise DataError(
                 f"{path}: expected {int(count)} shards of {stem!r}, found {found}; copy the "
-                "others, too."
+                "missing ones as well."
             )
     return shards
 
 
 def _records(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield where each record begins, and its data, whose checksums TensorFlow compares."""
+    """Yield the offset and the data of each record; TensorFlow verifies the checksums."""
     tensorflow = _tensorflow()
     _refuse_cut(path)
     offset = 0
@@ -169,9 +171,9 @@ def _records(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _refuse_cut(path: Path) -> None:
-    """Raise DataError where a record claims to be longer than its file.
+    """Raise DataError if a record claims to be longer than its file.
 
-    TensorFlow would take memory for whatever it claims.
+    TensorFlow would allocate whatever memory it claims.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -188,7 +190,7 @@ def _refuse_cut(path: Path) -> None:
 def _features(data: bytes, where: str) -> Any:
     try:
         return _tensorflow().train.Example.FromString(data).features.feature
-    except Exception as error:  # protobuf's own, whose module depends on its version
+    except Exception as error:  # protobuf's own, in a module that depends on its version
         if type(error).__name__ != "DecodeError":
             raise
         raise DataError(f"{where}: expected a tf.train.Example, got other data.") from None
@@ -203,7 +205,7 @@ def _text(features: Any, key: str, where: str) -> str | None:
             return str(values[0].decode())
     except UnicodeDecodeError:
         pass
-    raise DataError(f"{where}: expected the feature {key} to be one text.")
+    raise DataError(f"{where}: expected one text as the feature {key}.")
 
 
 @cache
