@@ -97,7 +97,7 @@ class Audit:
 
 
 def audit_sources(options: AuditOptions) -> Audit:
-    """Check labelled images for leaks, duplicates, wrong labels and bad pictures.
+    """Check labelled images for leaks, duplicates, suspicious labels and bad images.
 
     Several sources are also compared with each other.
 

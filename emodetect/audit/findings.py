@@ -1,4 +1,4 @@
-"""What an audit's measurements come to: leaks, conflicts, and figures of everything."""
+"""The findings of an audit: leaks, conflicts, duplicates, and a summary of all figures."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SPLIT_PAIRS = (("test", "train"), ("test", "val"), ("val", "train"))
 
 
 def leaks(audit: Audit, groups: np.ndarray, of: str, into: str) -> np.ndarray:
-    """Return the images of the split `of` that stand in the split `into`, too: (n,) bool.
+    """Return the images of the split `of` that also appear in the split `into`: (n,) bool.
 
     Args:
-        groups: (n,) int64, a number for all images that count as the same.
+        groups: (n,) int64, the same number for all images that count as the same.
     """
-    # As in training, images without a split count to train.
+    # As in training, images without a split count as train.
     splits = np.where(audit.splits == "", "train", audit.splits)
     there = np.unique(groups[splits == into])
     found: np.ndarray = (splits == of) & np.isin(groups, there)
@@ -30,12 +30,12 @@ def leaks(audit: Audit, groups: np.ndarray, of: str, into: str) -> np.ndarray:
 
 
 def across_sources(audit: Audit, groups: np.ndarray) -> np.ndarray:
-    """Return the images that stand in another source, too: (n,) bool."""
+    """Return the images that also appear in another source: (n,) bool."""
     return _in_mixed_groups(groups, audit.origins)
 
 
 def conflicts(audit: Audit, groups: np.ndarray) -> np.ndarray:
-    """Return the images of which another with another label is the same: (n,) bool."""
+    """Return the images with a copy under a different label: (n,) bool."""
     return _in_mixed_groups(groups, np.unique(audit.labels.astype(str), return_inverse=True)[1])
 
 
@@ -49,7 +49,7 @@ def _in_mixed_groups(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def repeated(groups: np.ndarray) -> np.ndarray:
-    """Return the images of which another is the same: (n,) bool."""
+    """Return the images with a copy: (n,) bool."""
     several: np.ndarray = (np.bincount(groups) > 1)[groups]
     return several
 
@@ -132,13 +132,13 @@ def _unreadable(audit: Audit) -> dict[str, Any]:
 
 
 def shown_name(audit: Audit, row: int) -> str:
-    """Return the name of an image, with its source where there are several."""
+    """Return the name of an image, with its source if there are several."""
     picture = audit.pictures[row]
     return name_in(audit.sources, picture.source, picture.sample.name)
 
 
 def class_counts(audit: Audit) -> dict[str, dict[str, int]]:
-    """Return the number of images of each emotion in each split that there is."""
+    """Return the number of images per split and emotion; empty splits are left out."""
     splits, labels = audit.splits, audit.labels
     return {
         split or "no split": {
@@ -151,7 +151,7 @@ def class_counts(audit: Audit) -> dict[str, dict[str, int]]:
 
 
 def manifest_rows(audit: Audit) -> list[AuditRow]:
-    """Return the rows of manifest.csv, one for each image."""
+    """Return the rows of manifest.csv, one per image."""
     same, near = audit.duplicates.identical, audit.duplicates.near
     held_out = leaks(audit, same, "train", "test") | leaks(audit, same, "train", "val")
     nearly = leaks(audit, near, "train", "test") | leaks(audit, near, "train", "val")

@@ -335,7 +335,7 @@ class TrainingConfig(_Section):
     batch_norm_momentum: Fraction = 0.99
     freeze_batch_norm: bool = Field(
         default=False,
-        description="keep the initial batch norm statistics; useful with a pretrained model or few "
+        description="freeze batch norm as initialised; useful with a pretrained model or few "
         "images, and a third faster on a CPU",
     )
     fine_tune_from: str = Field(

@@ -1,4 +1,4 @@
-"""Drawn faces with a known emotion and a known box, for tests and demos without a download."""
+"""Drawn faces with a known emotion and box, for tests and demos without a download."""
 
 from emodetect.data.synthetic.datasets import draw_dataset
 from emodetect.data.synthetic.faces import draw_face

@@ -1,4 +1,4 @@
-"""Class folders of drawn faces."""
+"""Drawing a data set of class folders."""
 
 from __future__ import annotations
 
@@ -15,20 +15,28 @@ from emodetect.data.synthetic.geometry import check_emotions
 
 
 def draw_dataset(
-    directory: Path, *, counts: Mapping[str, int], emotions: Sequence[str], seed: int,
+    directory: Path,
+    *,
+    counts: Mapping[str, int],
+    emotions: Sequence[str],
+    seed: int,
     size: int = 64,
-) -> None:  # fmt: skip
-    """Write a class-folder data set: ``directory/<split>/<emotion>/<emotion>_<nnnnn>.png``.
+) -> None:
+    """Write a data set of class folders: `directory/<split>/<emotion>/<emotion>_<nnnnn>.png`.
 
-    ``counts`` gives the images per emotion for each split, such as
-    ``{"train": 200, "test": 50}``. Each picture is (size, size, 3). The same arguments write the
-    same bytes; no two splits share a random stream. Raises ValueError for an unknown emotion or a
-    negative count, before anything is written.
+    The same arguments write the same bytes; no two splits share random numbers.
+
+    Args:
+        counts: images per emotion in each split, such as {"train": 200, "test": 50}.
+        size: side of the pictures in pixels.
+
+    Raises:
+        ValueError: for an unknown emotion or a negative count, before anything is written.
     """
     check_emotions(emotions)
     for split, count in counts.items():
         if count < 0:
-            raise ValueError(f"counts[{split!r}] must not be negative; got {count}")
+            raise ValueError(f"counts[{split!r}]: expected 0 or more, got {count}")
     for split, count in counts.items():
         for emotion in emotions:
             folder = directory / split / emotion

@@ -1,4 +1,4 @@
-"""Pictures of one face, cropped as a face detector crops it."""
+"""Drawing one face, framed as a face detector would crop it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ from emodetect.data.synthetic.geometry import check_emotions
 from emodetect.data.synthetic.pen import Image, Pen
 from emodetect.data.synthetic.person import draw_person
 
-# Maps the drawing below to the box the Haar detector finds for it on average.
+# Maps a drawn head to the box in which the Haar detector finds it on average.
 FRAME_SCALE, FRAME_DROP = 0.834, 0.010
 SUPERSAMPLED_FACE = 192
 
 
 def draw_face(emotion: str, rng: np.random.Generator, *, size: int = 96) -> Image:
-    """Draw one face, cropped as a face detector crops it, with a little jitter in the framing.
+    """Draw one face, framed as a face detector would crop it, with a little jitter.
 
-    The same state of ``rng`` gives the same picture. Returns (size, size, 3) uint8 BGR. Raises
-    ValueError for an unknown emotion or a size below 1.
+    The same state of `rng` gives the same picture.
+
+    Returns:
+        (size, size, 3) uint8 BGR.
+
+    Raises:
+        ValueError: for an unknown emotion or a size below 1.
     """
     check_emotions([emotion])
     if size < 1:
-        raise ValueError(f"size must be at least 1 pixel; got {size}")
+        raise ValueError(f"size: expected at least 1 pixel, got {size}")
     scale = max(2, math.ceil(SUPERSAMPLED_FACE / size))
     pixels = size * scale
     canvas = draw_background(pixels, pixels, 1, rng)
@@ -33,7 +38,7 @@ def draw_face(emotion: str, rng: np.random.Generator, *, size: int = 96) -> Imag
 
 
 def _jittered_box(pixels: int, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Box (left, top, side) about as large as a square picture, as detectors are never exact."""
+    """Return a box (left, top, side) of about the whole picture: detectors are never exact."""
     side = pixels * rng.normal(1.0, 0.03)
     offset_x, offset_y = rng.normal(0.0, 0.015, 2) * pixels
     return 0.5 * (pixels - side) + offset_x, 0.5 * (pixels - side) + offset_y, side
@@ -42,6 +47,7 @@ def _jittered_box(pixels: int, rng: np.random.Generator) -> tuple[float, float, 
 def pen_for(
     canvas: Image, box: tuple[float, float, float], tilt_degrees: float, rng: np.random.Generator
 ) -> Pen:
+    """Return a pen for a face in a box (left, top, side), with a random pose."""
     left, top, side = box
     centre = (left + 0.5 * side, top + (0.5 + FRAME_DROP) * side)
     tilt = math.radians(rng.uniform(-tilt_degrees, tilt_degrees))
@@ -50,7 +56,7 @@ def pen_for(
 
 
 def draw_background(height: int, width: int, shapes: int, rng: np.random.Generator) -> Image:
-    """(height, width, 3) uint8: a gradient between two colours with faint large shapes."""
+    """Return (height, width, 3) uint8: a colour gradient with large faint shapes."""
     corners = rng.uniform(50, 215) + rng.uniform(-40, 40, (2, 2, 3))
     ramp = cv2.resize(corners.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     canvas: Image = np.clip(ramp, 0, 255).astype(np.uint8)
@@ -63,7 +69,11 @@ def draw_background(height: int, width: int, shapes: int, rng: np.random.Generat
 
 
 def develop(canvas: Image, width: int, height: int, blur: float, rng: np.random.Generator) -> Image:
-    """The picture a camera might take: smaller, blurred (sigma, pixels), unevenly lit, noisy."""
+    """Return the canvas as a camera might take it: reduced, blurred, unevenly lit and noisy.
+
+    Args:
+        blur: sigma in pixels.
+    """
     small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
     soft = cv2.GaussianBlur(small, (0, 0), blur)
     slope = rng.uniform(-0.22, 0.22, 2)

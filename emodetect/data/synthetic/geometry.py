@@ -1,4 +1,4 @@
-"""What each emotion does to the shape of a face."""
+"""How each emotion shapes a face."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from emodetect.emotions import EMOTIONS
 
 @dataclass(frozen=True)
 class FaceGeometry:
-    """How an emotion shapes a face; lengths are in box sides, the rest are 0 to 1 strengths."""
+    """The shape of a face; lengths are in box sides, the others are strengths from 0 to 1."""
 
     mouth_width: float = 0.30
     mouth_open: float = 0.0  # gap between the lips
-    mouth_smile: float = 0.0  # corners above the middle; below when negative
-    mouth_skew: float = 0.0  # right corner drawn up; the left one when negative
+    mouth_smile: float = 0.0  # corners above the middle; below if negative
+    mouth_skew: float = 0.0  # right corner pulled up; the left one if negative
     mouth_square: float = 0.0  # 0 opens as an oval, 1 as a rectangle
-    lip_raise: float = 0.0  # middle of the upper lip drawn up
+    lip_raise: float = 0.0  # middle of the upper lip pulled up
     lip_thickness: float = 0.028
-    teeth: float = 0.0  # part of the opening that the upper teeth fill
-    brow_inner: float = 0.0  # inner end above its resting place
+    teeth: float = 0.0  # how much of the opening the upper teeth fill
+    brow_inner: float = 0.0  # inner end above its neutral position
     brow_outer: float = 0.0
-    brow_gap: float = 0.09  # inner end from the midline
+    brow_gap: float = 0.09  # distance of the inner end from the midline
     eye_open: float = 0.062  # height of the eye opening
     nose_wrinkle: float = 0.0
     brow_furrow: float = 0.0
@@ -32,7 +32,7 @@ class FaceGeometry:
 
 
 NEUTRAL = FaceGeometry()
-# Some emotions have more than one look; a face takes one of them at random.
+# Some emotions have several looks, of which a face gets one at random.
 # fmt: off
 GEOMETRIES: dict[str, tuple[FaceGeometry, ...]] = {
     "angry": (
@@ -95,13 +95,14 @@ GEOMETRIES: dict[str, tuple[FaceGeometry, ...]] = {
 
 
 def check_emotions(emotions: Sequence[str]) -> None:
+    """Raise ValueError for an unknown emotion."""
     for emotion in emotions:
         if emotion not in GEOMETRIES:
-            raise ValueError(f"emotion must be one of {', '.join(EMOTIONS)}; got {emotion!r}")
+            raise ValueError(f"expected an emotion ({', '.join(EMOTIONS)}), got {emotion!r}")
 
 
 def vary_geometry(emotion: str, rng: np.random.Generator) -> FaceGeometry:
-    """One person's version of an emotion: stronger or weaker, and a little off."""
+    """Return one person's version of an emotion: stronger or weaker, with small variations."""
     looks = GEOMETRIES[emotion]
     look = looks[int(rng.integers(len(looks)))]
     strength = rng.uniform(0.85, 1.15)

@@ -1,4 +1,4 @@
-"""A person: shoulders, hair, and a face that shows an emotion."""
+"""Drawing a person: shoulders, neck, hair and face."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HAIRS: tuple[Colour, ...] = (
 
 
 def draw_person(pen: Pen, emotion: str, rng: np.random.Generator) -> None:
-    """Shoulders, neck, hair and face of one person on the pen's canvas."""
+    """Draw a person who shows an emotion on the pen's canvas."""
     geometry = vary_geometry(emotion, rng)
     tone = rng.uniform(0.0, len(SKINS) - 1.001)
     skin = mix(SKINS[int(tone)], SKINS[int(tone) + 1], tone % 1.0)
@@ -30,7 +30,7 @@ def draw_person(pen: Pen, emotion: str, rng: np.random.Generator) -> None:
     shirt = mix((grey, grey, grey), tuple(rng.uniform(20, 230, 3)), 0.45)
     half_width, long_hair = rng.normal(0.475, 0.015), rng.random() < 0.4
     shoulders = oval(0.0, 1.35, 0.95, 0.62)
-    # Below its middle the oval becomes a torso that reaches past the bottom of any picture.
+    # Below its middle the oval becomes a torso that reaches past the bottom of the picture.
     shoulders[shoulders[:, 1] > 1.35, 1] = 1.35 + pen.canvas.shape[0] / pen.side
     pen.fill(shoulders, shirt)
     if long_hair:
@@ -152,14 +152,14 @@ def _draw_mouth(pen: Pen, geometry: FaceGeometry, skin: Colour, rng: np.random.G
 
 
 def _relief(pen: Pen, geometry: FaceGeometry, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Light and shade of a head as a (64, 64) float32 gain over -0.8 to 0.8 box sides."""
+    """Return light and shade as a (64, 64) float32 gain over -0.8 to 0.8 box sides."""
     axis = np.linspace(-0.8, 0.8, 64)
     x, y = np.meshgrid(axis, axis)
     x = x - pen.yaw * np.clip(1.0 - (x / 0.6) ** 2, 0.0, 1.0)
     depth = rng.uniform(0.8, 1.2)
     stubble = 0.25 if rng.random() < 0.15 else 0.0
     side_light = rng.normal(0.0, 0.12)
-    # The shade of an eye socket reaches up to the brow, wherever the brow is.
+    # The shade of the eye socket reaches up to the brow.
     rise = max(0.5 * (geometry.brow_inner + geometry.brow_outer), 0.0)
     socket_y, socket = -0.14 - 0.5 * rise, 0.085 + 0.5 * rise
     gain = np.ones_like(x)
