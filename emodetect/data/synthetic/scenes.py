@@ -1,4 +1,4 @@
-"""Pictures and films of several people, with a box and an emotion for each face."""
+"""Drawing scenes and films of several people, with the box and emotion of each face."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEAD_LEFT_RIGHT, HEAD_TOP, HEAD_BOTTOM = 0.6, 0.73, 0.63
 
 @dataclass(frozen=True)
 class SceneFace:
-    """One drawn face: its square box (x, y, width, height) in pixels, and its emotion."""
+    """A drawn face: its square box (x, y, width, height) in pixels, and its emotion."""
 
     box: tuple[int, int, int, int]
     emotion: str
@@ -28,7 +28,7 @@ class SceneFace:
 
 @dataclass(frozen=True)
 class Scene:
-    """A drawn picture, (height, width, 3) uint8 BGR, and the faces in it."""
+    """A drawn picture, (height, width, 3) uint8 BGR, and its faces."""
 
     image: Image
     faces: tuple[SceneFace, ...]
@@ -37,11 +37,12 @@ class Scene:
 def draw_scene(
     emotions: Sequence[str], rng: np.random.Generator, *, width: int = 640, height: int = 480
 ) -> Scene:
-    """Draw a picture with one face for each emotion, in that order in ``Scene.faces``.
+    """Draw a picture with one face per emotion, in that order in `Scene.faces`.
 
-    The boxes lie inside the picture, do not overlap, and have sides of at least 70 pixels. The
-    image is (height, width, 3) uint8 BGR. Raises ValueError for an unknown emotion and when the
-    faces do not fit.
+    The boxes are inside the picture, do not overlap, and have sides of at least 70 pixels.
+
+    Raises:
+        ValueError: for an unknown emotion, or faces that do not fit.
     """
     check_emotions(emotions)
     heads = _place_heads(len(emotions), width, height, rng)
@@ -50,7 +51,7 @@ def draw_scene(
     for emotion, (x, y, exact) in zip(emotions, heads, strict=True):
         side = math.floor(exact)
         faces.append(SceneFace((round(x - side / 2), round(y - side / 2), side, side), emotion))
-    # From the top down, so that no shoulders cover a face.
+    # From the top down, so that shoulders do not cover faces.
     for face in sorted(faces, key=lambda face: face.box[1] + face.box[3]):
         x, y, side, _ = face.box
         pen = pen_for(canvas, (2.0 * x, 2.0 * y, 2.0 * side), 6.0, rng)
@@ -66,10 +67,9 @@ def draw_film(
     width: int = 640,
     height: int = 360,
 ) -> Iterator[Scene]:
-    """Draw a film of people side by side, each moving to and fro, one for each emotion.
+    """Draw a film of people who move to and fro side by side, one per emotion.
 
-    The faces of a frame stand in the same order as those of the others. Raises ValueError as
-    `draw_scene` does.
+    The faces are in the same order in every frame. Raises ValueError as `draw_scene`.
     """
     background = draw_background(height, width, 5, rng)
     lane = width // len(emotions)
@@ -78,7 +78,7 @@ def draw_film(
         for emotion in emotions
     ]
     swing = np.array([lane - people[0].image.shape[1], height - people[0].image.shape[0]])
-    # Radians a frame, across and down; half a cycle takes some 30 to 60 frames.
+    # Radians per frame, across and down; half a cycle takes some 30 to 60 frames.
     speed, phase = rng.uniform(0.05, 0.1, (len(people), 2)), rng.uniform(0, 6, (len(people), 2))
     for index in range(frames):
         image, faces = background.copy(), []
@@ -94,7 +94,7 @@ def draw_film(
 
 
 def _apart(first: tuple[float, float, float], second: tuple[float, float, float]) -> bool:
-    """Whether two heads, each (centre x, centre y, box side), leave each other uncovered."""
+    """Return whether two heads, each (centre x, centre y, box side), do not cover each other."""
     (x, y, side), (other_x, other_y, other) = sorted((first, second), key=lambda head: head[1])
     beside = abs(x - other_x) > HEAD_LEFT_RIGHT * (side + other)
     return beside or other_y - y > HEAD_BOTTOM * side + HEAD_TOP * other
@@ -103,12 +103,12 @@ def _apart(first: tuple[float, float, float], second: tuple[float, float, float]
 def _place_heads(
     count: int, width: int, height: int, rng: np.random.Generator
 ) -> list[tuple[float, float, float]]:
-    """Heads (centre x, centre y, box side) that neither overlap nor leave the picture."""
+    """Return heads (centre x, centre y, box side) that do not overlap or leave the picture."""
     across, down = 2.0 * HEAD_LEFT_RIGHT, HEAD_TOP + HEAD_BOTTOM
     roomy = math.sqrt(width * height / max(count, 1)) / 1.8
     largest = min(width / across, height / down)
     for attempt in range(400 if largest >= SMALLEST_SCENE_FACE else 0):
-        # Later attempts draw smaller faces, so a crowded scene still finds room.
+        # Later attempts use smaller faces, so that a crowded scene still fits.
         shrunk = max(min(largest, roomy * (1.0 - attempt / 300)), SMALLEST_SCENE_FACE)
         placed: list[tuple[float, float, float]] = []
         for _ in range(count):
