@@ -221,6 +221,12 @@ class DataConfig(_Section):
             )
         return self
 
+    @property
+    def data_path(self) -> Path:
+        """The `path`, which every source but the synthetic one must have."""
+        assert self.path is not None  # checked above
+        return self.path
+
 
 class ModelConfig(_Section):
     """The network."""

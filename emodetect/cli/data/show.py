@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--config", "config_name", metavar="FILE|PRESET", required=True)
+@click.option(
+    "--config", "config_name", metavar="FILE|PRESET", required=True, help="Config file or preset."
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value.")
 @click.option(
     "--out",

@@ -85,8 +85,7 @@ def read_affectnet(config: DataConfig) -> Listing:
     The published validation images are the test split, because the data set's own test images are
     not published; if there is a test split as well, they are validation.
     """
-    root = config.path
-    assert root is not None  # the schema requires it for this source
+    root = config.data_path
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; data.path must be the AffectNet folder.")
     if lists := _lists(root):

@@ -40,8 +40,7 @@ def read_ckplus(config: DataConfig) -> Listing:
     S005, and `Emotion/S005/001/*_emotion.txt` is its label. Class folders contain crops with the
     same names, such as `anger/S010_004_00000017.png`. All images of a person stay in one split.
     """
-    root = config.path
-    assert root is not None  # the schema requires it for this source
+    root = config.data_path
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; data.path must be the CK+ folder.")
     there = [name for name in (FRAMES, LABELS) if (root / name).is_dir()]

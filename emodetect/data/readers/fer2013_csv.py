@@ -40,8 +40,7 @@ def read_fer2013_csv(config: DataConfig) -> Listing:
 
     The file is streamed; the pixels are read when a row's image is decoded.
     """
-    path = config.path
-    assert path is not None  # the schema requires it for this source
+    path = config.data_path
     found = ListingBuilder(config)
     rows: list[Row] = []
     usages: set[str] = set()

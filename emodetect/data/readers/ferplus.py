@@ -45,8 +45,7 @@ def read_ferplus(config: DataConfig) -> Listing:
     and counted. `data.path` is a folder of PNGs, matched to the votes by file name, or
     fer2013.csv, matched by row.
     """
-    path = config.path
-    assert path is not None  # the schema requires it for this source
+    path = config.data_path
     votes_file = _votes_file(config, path)
     votes = list(_vote_rows(votes_file))
     images = _images_by_name(path, votes) if path.is_dir() else _images_by_row(path, votes)
@@ -99,8 +98,7 @@ def read_unvoted(config: DataConfig) -> Listing:
     These are the labels in fer2013.csv or of class folders. A flat folder of PNGs has none, so
     its labels are the votes'.
     """
-    path = config.path
-    assert path is not None  # the schema requires it for this source
+    path = config.data_path
     plain = {"votes": None, "soft_labels": False}
     if not path.is_dir():
         return read_fer2013_csv(config.model_copy(update={"source": "fer2013_csv", **plain}))
@@ -115,8 +113,7 @@ def read_winners(config: DataConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
     The first value is the emotion, "unknown" or "no face" with strictly the most votes, or "tie";
     the second is the votes for EMOTIONS, in that order.
     """
-    path = config.path
-    assert path is not None  # the schema requires it for this source
+    path = config.data_path
     votes = list(_vote_rows(_votes_file(config, path)))
     images = _images_by_name(path, votes) if path.is_dir() else _images_by_row(path, votes)
     return {

@@ -17,8 +17,7 @@ from emodetect.images.formats import IMAGE_SUFFIXES, has_image_suffix
 
 def read_folder(config: DataConfig) -> Listing:
     """List class folders of images, with or without train, val and test folders above them."""
-    root = config.path
-    assert root is not None  # the schema requires it for this source
+    root = config.data_path
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; data.path must be the folder of class folders.")
     return list_class_folders(

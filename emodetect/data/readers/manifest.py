@@ -25,8 +25,7 @@ def read_manifest(config: DataConfig) -> Listing:
     `data.soft_labels`, a column named after each emotion contains its weight: votes, or the
     probabilities of another model.
     """
-    path = config.path
-    assert path is not None  # the schema requires it for this source
+    path = config.data_path
     found = ListingBuilder(config)
     label_names: dict[str, str] = {}
     with open_csv(path) as file:

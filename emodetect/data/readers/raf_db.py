@@ -37,8 +37,7 @@ def read_raf_db(config: DataConfig) -> Listing:
     "detect", in `Image/original` if there is one. Class folders are in `train` and `test`, in
     `data.path` or its subfolder `DATASET`.
     """
-    root = config.path
-    assert root is not None  # the schema requires it for this source
+    root = config.data_path
     for folder in (root, root / "basic"):
         if (folder / LIST).is_file():
             return _read_list(folder, config)

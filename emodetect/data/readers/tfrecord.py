@@ -40,8 +40,7 @@ def read_tfrecord(config: DataConfig) -> Listing:
 
     Raises DataError for a missing shard, a damaged or compressed file, or missing features.
     """
-    path = config.path
-    assert path is not None  # the schema requires it for this source
+    path = config.data_path
     root = path if path.is_dir() else path.parent
     found = ListingBuilder(config)
     for shard in _shards(path):

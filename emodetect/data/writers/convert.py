@@ -209,7 +209,7 @@ def _to_csv(images: _Images, listing: Listing, out: Path, shard_size: int) -> in
             "fer2013.csv has no Usage for validation images without test images; add a test "
             "split, or convert to another layout."
         )
-    # As read_fer2013_csv reads them: PublicTest is validation where there is a PrivateTest.
+    # As read_fer2013_csv reads them: PublicTest is validation if there is a PrivateTest.
     test = "PrivateTest" if "val" in splits else "PublicTest"
     usage = {"train": "Training", None: "Training", "val": "PublicTest", "test": test}
     written: Counter[str] = Counter()
