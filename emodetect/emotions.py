@@ -1,4 +1,4 @@
-"""The emotions: canonical names, the aliases that data sets use, display colours."""
+"""The emotions: canonical names, aliases used by data sets, display colours."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ ALIASES = {
     "contemptuous": "contempt",
 }
 
-# Okabe and Ito's palette (2008), distinguishable with colour-blind vision; RGB 0-255.
-# Black stands in for their yellow, which is unreadable as text on white.
+# Okabe and Ito's palette (2008), which colour-blind people can tell apart; RGB 0-255.
+# Black replaces their yellow, which is unreadable as text on white.
 COLORS = {
     "angry": (213, 94, 0),
     "disgust": (0, 158, 115),
@@ -41,7 +41,7 @@ COLORS = {
 def canonical_emotion(label: str, *, where: str = "") -> str:
     """Return the canonical name of a label: case, spaces and known aliases do not matter.
 
-    `where` (a path, a config key) is named in the DataError raised for an unknown label.
+    Raises DataError for an unknown label, naming `where` it is (a path, a config key).
     """
     name = label.strip().lower()
     name = ALIASES.get(name, name)

@@ -1,8 +1,8 @@
-"""The errors that a user can cause. Only the command line prints them and exits."""
+"""The errors that users can cause. Only the command line prints them and exits."""
 
 
 class EmodetectError(Exception):
-    """One line that says what was expected, what came, and what to do next."""
+    """An error with a one-line message: what was expected, what was found, what to do next."""
 
 
 class ConfigError(EmodetectError):
@@ -10,15 +10,15 @@ class ConfigError(EmodetectError):
 
 
 class DataError(EmodetectError):
-    """A data set that cannot be read as asked."""
+    """A data set that cannot be read as requested."""
 
 
 class ImageError(EmodetectError):
-    """One image that cannot be decoded; the caller decides whether others go on."""
+    """An image that cannot be decoded; the caller decides whether to continue with others."""
 
 
 class ModelError(EmodetectError):
-    """A model file that is damaged, foreign or unfit for what was asked."""
+    """A model file that is damaged, not from emodetect, or unsuitable for the request."""
 
 
 class VideoError(EmodetectError):
@@ -26,9 +26,9 @@ class VideoError(EmodetectError):
 
 
 class SourceError(VideoError):
-    """A camera, video file or stream that cannot be opened or gives no more pictures."""
+    """A camera, video file or stream that cannot be opened or has stopped delivering frames."""
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, or its kind."""
+    """Return the first line of an error's message, or its type if it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

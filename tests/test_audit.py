@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from emodetect.audit.audit import Audit, audit_sources
+from emodetect.audit.audit import Audit, AuditOptions, audit_sources
 from emodetect.audit.doubtful_labels import confident_labels
 from emodetect.audit.duplicates import MOST_NEIGHBOURS, find_duplicates
 from emodetect.audit.findings import manifest_rows, summary
@@ -26,6 +26,7 @@ from emodetect.data.readers.ferplus import OTHER_VOTES, VOTE_COLUMNS
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError, EmodetectError
+from emodetect.model_file.shipped_models import DEFAULT_MODEL
 from emodetect.reports.audit_page import write_audit
 
 Change = Callable[[np.ndarray], np.ndarray]
@@ -56,7 +57,8 @@ def clean(tmp_path: Path) -> Path:
 
 def look(*roots: Path, kind: str = "folder", **options: Any) -> Audit:
     """Audit folders without looking for faces, which is tested apart."""
-    return audit_sources([f"{kind}:{root}" for root in roots], **{"detector": "none", **options})
+    sources = [f"{kind}:{root}" for root in roots]
+    return audit_sources(AuditOptions(sources, **{"detector": "none", **options}))
 
 
 def flagged(audit: Audit, flag: str) -> set[str]:
@@ -261,10 +263,7 @@ def test_confident_learning_finds_the_swapped_label() -> None:
 
 def test_a_model_is_asked_and_what_it_saw_is_kept_apart(clean: Path) -> None:
     """Only the test split counts as unseen by a model, unless the user says otherwise."""
-    from emodetect.recognition.recognizer import EmotionRecognizer
-
-    recognizer = EmotionRecognizer(detector="none")
-    audit = look(clean, recognizer=recognizer)
+    audit = look(clean, model=DEFAULT_MODEL)
     model = summary(audit)["model"]
     assert (model["asked"], model["unseen"]) == (10, 4)
     assert audit.doubts is not None
@@ -273,23 +272,18 @@ def test_a_model_is_asked_and_what_it_saw_is_kept_apart(clean: Path) -> None:
         for picture, suggested in zip(audit.pictures, audit.doubts.suggested, strict=True)
         if suggested
     }
-    stated = look(clean, recognizer=recognizer, unseen=True)
+    stated = look(clean, model=DEFAULT_MODEL, unseen=True)
     assert summary(stated)["model"]["unseen"] == 10
     assert summary(stated)["model"]["doubtful_maybe_seen"] == 0
 
 
 def test_the_model_is_asked_about_the_faces_of_photos(tmp_path: Path) -> None:
     """With faces = detect a photo without a face is no face to ask about, of that source alone."""
-    from emodetect.recognition.recognizer import EmotionRecognizer
-
     for name in ("photos", "crops"):
         save(tmp_path / name / "happy/none.png", np.full((200, 200, 3), 90, np.uint8))
         save(tmp_path / name / "sad/none.png", np.full((200, 200, 3), 91, np.uint8))
-    audit = audit_sources(
-        [f"folder:{tmp_path / name}" for name in ("photos", "crops")],
-        faces=["detect", None],
-        detector="none",
-        recognizer=EmotionRecognizer(detector="none"),
+    audit = look(
+        tmp_path / "photos", tmp_path / "crops", faces=["detect", None], model=DEFAULT_MODEL
     )
     assert audit.doubts is not None
     assert audit.doubts.asked.tolist() == [False, False, True, True]
@@ -357,7 +351,7 @@ def test_single_images_and_empty_sources(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no class folder found"):
         look(tmp_path)
     with pytest.raises(DataError, match="expected SOURCE:PATH"):
-        audit_sources([str(tmp_path)])
+        audit_sources(AuditOptions([str(tmp_path)]))
     save(tmp_path / "one/happy/one.png", face(1))
     figures = write_audit(look(tmp_path / "one"), tmp_path / "out")
     assert figures["images"] == 1
@@ -403,5 +397,5 @@ def test_long_strips_have_no_face(tmp_path: Path) -> None:
     """Squared for the search, a long strip would take more memory than there is."""
     save(tmp_path / "faces" / "happy" / "strip.png", np.full((2, 60_000, 3), 128, np.uint8))
     save(tmp_path / "faces" / "sad" / "1.png", face(1, "sad"))
-    audit = audit_sources([f"folder:{tmp_path / 'faces'}"], detector="haar")
+    audit = look(tmp_path / "faces", detector="haar")
     assert "happy/strip.png" in flagged(audit, "no_face")

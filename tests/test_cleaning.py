@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from emodetect.audit.audit import audit_sources
+from emodetect.audit.audit import AuditOptions, audit_sources
 from emodetect.config import DataConfig, validate_data
 from emodetect.data.cleaning import AuditRow, write_audit_rows
 from emodetect.data.dataset import load_dataset, load_for_evaluation
@@ -53,7 +53,9 @@ def faces(tmp_path: Path) -> Path:
 @pytest.fixture
 def manifest(faces: Path, tmp_path: Path) -> Path:
     """The manifest of an audit of them."""
-    write_audit(audit_sources([f"folder:{faces}"], detector="none"), tmp_path / "audit")
+    write_audit(
+        audit_sources(AuditOptions([f"folder:{faces}"], detector="none")), tmp_path / "audit"
+    )
     return tmp_path / "audit" / "manifest.csv"
 
 
@@ -169,11 +171,11 @@ def test_a_manifest_of_two_sources_cleans_each(faces: Path, tmp_path: Path) -> N
     save(other / "happy/own.png", face(70, "happy"))
     save(other / "sad/own.png", face(71, "sad"))
     sources = [f"folder:{other}", f"folder:{faces}"]
-    write_audit(audit_sources(sources, detector="none"), tmp_path / "two")
+    write_audit(audit_sources(AuditOptions(sources, detector="none")), tmp_path / "two")
     kept = list_samples(config(other, tmp_path / "two/manifest.csv")).samples
     assert {sample.name for sample in kept} == {"happy/own.png", "sad/own.png"}
     third = faces.rename(tmp_path / "third")
-    with pytest.raises(DataError, match="is of folder:"):
+    with pytest.raises(DataError, match="is an audit of folder:"):
         list_samples(config(third, tmp_path / "two/manifest.csv"))
 
 
@@ -184,7 +186,7 @@ def test_a_manifest_of_two_sources_is_used_from_anywhere(
     save(tmp_path / "other/happy/own.png", face(70, "happy"))
     save(tmp_path / "other/sad/own.png", face(71, "sad"))
     monkeypatch.chdir(tmp_path)
-    audit = audit_sources(["folder:other", "folder:faces"], detector="none")
+    audit = audit_sources(AuditOptions(["folder:other", "folder:faces"], detector="none"))
     write_audit(audit, Path("made/two"))
     (tmp_path / "away").mkdir()
     monkeypatch.chdir(tmp_path / "away")
@@ -234,7 +236,7 @@ def test_other_sources_contradict_votes(faces: Path, tmp_path: Path) -> None:
     save(tmp_path / "other/sad/a.png", face(2, "happy"))
     save(tmp_path / "other/happy/b.png", face(4, "happy"))
     sources = [f"ferplus:{faces}", f"folder:{tmp_path / 'other'}"]
-    write_audit(audit_sources(sources, detector="none"), tmp_path / "votes")
+    write_audit(audit_sources(AuditOptions(sources, detector="none")), tmp_path / "votes")
     voted = config(faces, tmp_path / "votes/manifest.csv").model_copy(update={"source": "ferplus"})
     kept = {Path(sample.name).name for sample in list_samples(voted).samples}
     assert "02.png" not in kept
@@ -246,7 +248,11 @@ def test_classes_that_are_left_out_still_conflict(faces: Path, manifest: Path) -
     for number in range(12):
         save(faces / "train/angry" / f"{number}.png", face(200 + number, "angry"))
     save(faces / "train/angry/conflict.png", face(2, "happy"))
-    write_audit(audit_sources([f"folder:{faces}"], detector="none"), manifest.parent, force=True)
+    write_audit(
+        audit_sources(AuditOptions([f"folder:{faces}"], detector="none")),
+        manifest.parent,
+        force=True,
+    )
     wanted = config(faces, manifest).model_copy(update={"classes": ("happy", "sad")})
     names = {sample.name for sample in list_samples(wanted).samples}
     assert "train/happy/02.png" not in names
@@ -278,7 +284,7 @@ def test_every_flag_can_be_dropped(faces: Path) -> None:
 
     from emodetect.config import CleaningConfig
 
-    flags = audit_sources([f"folder:{faces}"], detector="none").flags
+    flags = audit_sources(AuditOptions([f"folder:{faces}"], detector="none")).flags
     (literal, _) = get_args(CleaningConfig.model_fields["drop_flags"].annotation)
     assert set(get_args(literal)) == set(flags) - {"unreadable"}
 

@@ -17,7 +17,8 @@ from emodetect.config import DataConfig
 from emodetect.data.dataset import load_for_evaluation
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.synthetic import draw_face
-from emodetect.data.writers.convert import LAYOUTS, convert
+from emodetect.data.writers import convert as module
+from emodetect.data.writers.convert import LAYOUTS, Conversion, ConversionOptions
 from emodetect.errors import DataError, EmodetectError
 
 SPLITS = ("train", "val", "test")
@@ -35,6 +36,11 @@ def source(path: Path, kind: str = "folder", **values: Any) -> DataConfig:
 def fingerprint(path: Path, kind: str = "folder", **values: Any) -> str:
     """Return the hash of a data set's pixels, labels and splits."""
     return load_for_evaluation(source(path, kind, **values)).fingerprint
+
+
+def convert(config: DataConfig, out: Path, **options: Any) -> Conversion:
+    """Write a data set in another layout."""
+    return module.convert(config, ConversionOptions(out, **options))
 
 
 def place(folder: Path, layout: str) -> Path:
@@ -95,7 +101,7 @@ def test_what_exists_stays(tmp_path: Path, layout: str) -> None:
     root = draw(tmp_path / "faces", splits=("train", "test"))
     out = place(tmp_path, layout)
     convert(source(root), out, layout=layout)
-    with pytest.raises(EmodetectError, match="exists already"):
+    with pytest.raises(EmodetectError, match="already exists"):
         convert(source(root), out, layout=layout)
     convert(source(root), out, layout=layout, force=True)
     assert fingerprint(out, layout) == fingerprint(root)
@@ -113,8 +119,6 @@ def test_an_interrupted_conversion_leaves_nothing(
     tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C half way leaves neither a result that looks whole nor half of one."""
-    from emodetect.data.writers import convert as module
-
     root = draw(tmp_path / "faces")
     real = module.track
 
@@ -172,8 +176,6 @@ def test_a_place_whose_name_is_no_unicode_is_written(tmp_path: Path, layout: str
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux' /dev/full")
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TensorFlow's own error of a full disk becomes one line, and nothing is left."""
-    from emodetect.data.writers import convert as module
-
     root = draw(tmp_path / "faces", splits=("",))
     real = module.write_shard
     monkeypatch.setattr(module, "write_shard", lambda _, records: real(Path("/dev/full"), records))
@@ -249,7 +251,7 @@ def test_labels_by_other_names_are_converted(tmp_path: Path) -> None:
     for command, *more in (("convert", out, "--to", "folder"), ("audit", "--out", out + "2")):
         arguments = ["data", command, f"ckplus:{root}", *more, "--label-name", "3=sad"]
         result = CliRunner().invoke(app, arguments)
-        assert "label_names: is for the source folder" in str(result.exception)
+        assert "label_names: only for the source folder" in str(result.exception)
 
 
 def test_photos_are_not_squeezed_into_the_csv(tmp_path: Path) -> None:
@@ -265,13 +267,13 @@ def test_the_data_itself_is_never_replaced(tmp_path: Path) -> None:
     table = tmp_path / "faces.csv"
     convert(source(data), table, layout="fer2013_csv")
     held = table.read_bytes()
-    with pytest.raises(EmodetectError, match="name another place"):
+    with pytest.raises(EmodetectError, match="choose another path"):
         convert(source(table, "fer2013_csv"), table, layout="fer2013_csv", force=True)
     assert table.read_bytes() == held
     made = tmp_path / "made"
     convert(source(data), made, layout="folder")
     for out in (made, made / "train" / "new"):
-        with pytest.raises(EmodetectError, match="name another place"):
+        with pytest.raises(EmodetectError, match="choose another path"):
             convert(source(made / "train"), out, layout="folder", force=True)
     assert len(list(made.rglob("*.png"))) == 12
 
@@ -297,7 +299,7 @@ def test_a_record_longer_than_its_file_is_told(tmp_path: Path) -> None:
 
 def test_every_layout_can_be_chosen() -> None:
     """What --to offers is what there is."""
-    from emodetect.cli.data import convert_command
+    from emodetect.cli.data.convert import convert as convert_command
 
     (option,) = (one for one in convert_command.params if one.name == "layout")
     assert set(option.type.choices) == set(LAYOUTS)  # type: ignore[attr-defined]

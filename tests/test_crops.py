@@ -22,7 +22,7 @@ from emodetect.cli.data import data
 from emodetect.config import DataConfig, ExperimentConfig
 from emodetect.data.dataset import load_dataset, load_for_evaluation
 from emodetect.data.synthetic import draw_scene
-from emodetect.data.writers.face_crops import crop_photos
+from emodetect.data.writers.face_crops import CropOptions, crop_photos
 from emodetect.errors import ConfigError, DataError, EmodetectError
 from emodetect.evaluation.labelled_data import open_source, open_training_data
 from emodetect.images.model_input import to_input
@@ -61,8 +61,7 @@ def _pngs(out: Path) -> set[str]:
 
 
 def _crop(photos: Path, out: Path, **values: Any) -> Any:
-    settings = {"faces_per_image": "largest", "margin": 0.0, **values}
-    return crop_photos(photos, out, **settings)
+    return crop_photos(photos, out, CropOptions(**values))
 
 
 def _invoke(*words: object) -> Result:
@@ -175,7 +174,7 @@ def test_the_table_accounts_for_every_photo(tmp_path: Path) -> None:
     ]
     assert {row["photo"]: row["error"] for row in rows if row["error"]} == {
         "broken.jpg": "not an image that can be decoded (JPEG, PNG, WebP, BMP, TIFF)",
-        "tiny.png": "too small: 4x4 pixels; at least 8 a side",
+        "tiny.png": "too small: 4x4 pixels; expected at least 8x8",
     }
     assert _pngs(out) == {row["crop"] for row in rows} - {""}
 
@@ -298,7 +297,7 @@ def test_a_folder_to_crop_must_be_there_and_hold_photos(tmp_path: Path) -> None:
     for folder, message in (
         ("nowhere", "no such folder"),
         ("empty/notes.txt", "no such folder"),
-        ("empty", "holds no image"),
+        ("empty", "contains no images"),
     ):
         with pytest.raises(DataError, match=f"{tmp_path / folder}: {message}"):
             _crop(tmp_path / folder, tmp_path / "out")
@@ -387,7 +386,7 @@ def test_photos_without_any_face_are_no_data_set(tmp_path: Path) -> None:
     for number in range(3):
         _blank(tmp_path / "photos" / "happy" / f"{number}.png")
         _blank(tmp_path / "photos" / "sad" / f"{number}.png")
-    with pytest.raises(DataError, match="no face was found in any of 6"):
+    with pytest.raises(DataError, match="no face found in any of the 6"):
         load_for_evaluation(_config(tmp_path / "photos", tmp_path / "c"))
 
 

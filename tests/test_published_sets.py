@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from emodetect.audit.audit import audit_sources
+from emodetect.audit.audit import AuditOptions, audit_sources
 from emodetect.cli import app
 from emodetect.config import DataConfig
 from emodetect.data.dataset import load_dataset, load_for_evaluation
@@ -173,7 +173,7 @@ def test_a_wrong_line_of_raf_db_is_named(raf_db: Path, line: str) -> None:
     assert str(skipped).startswith("list_patition_label.txt:2: expected a name and a number")
     assert line in str(skipped)
     _write(path, line)
-    with pytest.raises(DataError, match=r"no line can be used.*:1: expected"):
+    with pytest.raises(DataError, match=r"no label can be used.*:1: expected"):
         _list("raf_db", raf_db)
 
 
@@ -250,9 +250,9 @@ def test_affectnet_is_read_by_its_lists(tmp_path: Path, lists: str, images: str)
         ((Path(images) / "9/b.jpg").as_posix(), "surprise", "test"),
     ]
     assert listing.left_out == {
-        "label that is no emotion: none": 1,
-        "label that is no emotion: uncertain": 1,
-        "label that is no emotion: no face": 1,
+        "label that is not an emotion: none": 1,
+        "label that is not an emotion: uncertain": 1,
+        "label that is not an emotion: no face": 1,
     }
     assert listing.samples[0].box == (1, 2, 30, 40)
 
@@ -294,7 +294,9 @@ def test_two_faces_of_one_photo_are_cleaned_apart(tmp_path: Path) -> None:
     _save(root / "b.png")
     rows = [_row("a.png", 1, box=boxes[0]), _row("a.png", 2, box=boxes[1])]
     _lists(root, [*rows, _row("b.png", 1, box="0,0,48,48")], [])
-    write_audit(audit_sources([f"affectnet:{root}"], detector="none"), tmp_path / "audit")
+    write_audit(
+        audit_sources(AuditOptions([f"affectnet:{root}"], detector="none")), tmp_path / "audit"
+    )
     config = _config("affectnet", root, manifest=tmp_path / "audit" / "manifest.csv")
     dataset = load_for_evaluation(config)
     assert dataset.paths.tolist() == ["a.png", "a.png#2", "b.png"]
@@ -380,7 +382,7 @@ def test_affectnet_is_read_by_its_annotations(tmp_path: Path) -> None:
         ("val_set/images/0.jpg", "surprise", "test"),
     ]
     assert listing.left_out == {
-        "label that is no emotion: none": 1,
+        "label that is not an emotion: none": 1,
         "image without an annotation": 1,
         "annotation without an image": 1,
     }
@@ -435,7 +437,7 @@ def test_affectnet_in_class_folders(tmp_path: Path, names: tuple[str, ...]) -> N
         zip(names, AFFECTNET, strict=True)
     )
     assert Counter(split for _, _, split in _rows(listing)) == {"train": 8, "test": 8}
-    assert listing.left_out == {"label that is no emotion: none": 2}
+    assert listing.left_out == {"label that is not an emotion: none": 2}
     _touch(tmp_path / "test" / names[0] / "a.jpg")
     splits = Counter(split for _, _, split in _rows(_list("affectnet", tmp_path)))
     assert splits == {"train": 8, "val": 8, "test": 1}

@@ -24,7 +24,7 @@ from emodetect.config import DataConfig, ExperimentConfig
 from emodetect.data import cache
 from emodetect.data.dataset import SPLITS, Dataset, load_dataset, load_for_evaluation
 from emodetect.data.splits import assign_splits, connect
-from emodetect.data.writers.split_manifest import write_splits
+from emodetect.data.writers.split_manifest import SplitOptions, write_splits
 from emodetect.errors import ConfigError, DataError
 
 
@@ -81,8 +81,7 @@ def _people(count: int, **columns: object) -> list[dict[str, object]]:
 
 
 def _split(path: Path, out: Path, **values: Any) -> Dataset:
-    settings = {"validation_fraction": 0.1, "test_fraction": 0.1, **values}
-    return write_splits(path, out, **settings)
+    return write_splits(path, out, SplitOptions(**values))
 
 
 def _load(path: Path, **values: Any) -> Dataset:
@@ -168,7 +167,7 @@ def test_left_out_pictures_are_counted_and_named(
     with caplog.at_level(logging.INFO, logger="emodetect"):
         result = _invoke(root, "--out", tmp_path / "s.csv")
     assert result.exit_code == 0
-    assert result.stdout.endswith("; 12 unreadable left out\n")
+    assert result.stdout.endswith("; 12 unreadable, skipped\n")
     assert f"skipped {root / 'happy' / '000.png'}" in caplog.text
     assert "skipped 2 more" in caplog.text
     assert len(_read(tmp_path / "s.csv")) == 48
@@ -211,7 +210,7 @@ def test_an_existing_file_is_not_overwritten(
     root = _folder(tmp_path / "faces", {"happy": 20, "sad": 20})
     (tmp_path / "s.csv").write_text("mine", encoding="utf-8")
     monkeypatch.delattr(cache, "_decode_all")
-    with pytest.raises(DataError, match="exists already"):
+    with pytest.raises(DataError, match="already exists"):
         _split(root, tmp_path / "s.csv")
     assert (tmp_path / "s.csv").read_text(encoding="utf-8") == "mine"
 
@@ -220,7 +219,7 @@ def test_a_link_in_place_of_the_file_is_not_written_through(tmp_path: Path) -> N
     """A dangling link of the manifest's name is an existing file too."""
     root = _folder(tmp_path / "faces", {"happy": 20, "sad": 20})
     (tmp_path / "s.csv").symlink_to(tmp_path / "target")
-    with pytest.raises(DataError, match="exists already"):
+    with pytest.raises(DataError, match="already exists"):
         _split(root, tmp_path / "s.csv")
     assert not (tmp_path / "target").exists()
 

@@ -1,1 +1,1 @@
-"""Finding what is wrong with labelled images: leaks, duplicates, doubtful labels, bad pictures."""
+"""Checks of labelled images: leaks, duplicates, suspicious labels, bad images."""

@@ -1,4 +1,4 @@
-"""Labels that a model contradicts: confident learning (Northcutt et al. 2021)."""
+"""Suspicious labels, with which a model disagrees: confident learning (Northcutt et al. 2021)."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from emodetect.recognition.runtimes.runtime import MAX_BATCH
 
 @dataclass(frozen=True)
 class ModelDoubts:
-    """What a model says of n labels.
+    """What a model says about n labels.
 
     Attributes:
-        asked: (n,) bool, the images that it was asked about: readable, of an emotion it knows.
-        unseen: (n,) bool, those of them that it was not trained on, as far as can be told.
-        suggested: (n,) str, the emotion that it is confident of where that is another than the
-            label; else empty.
+        asked: (n,) bool, the images it classified: those that are readable and of an emotion it
+            knows.
+        unseen: (n,) bool, which of them it was not trained on, as far as is known.
+        suggested: (n,) str, the emotion it is confident of, if that differs from the label; else
+            empty.
         confidence: (n,) float32, the probability of the suggested emotion; else 0.
     """
 
@@ -49,19 +50,19 @@ def ask_model(
     faces: Sequence[Literal["whole", "detect"] | None],
     unseen: np.ndarray,
 ) -> ModelDoubts:
-    """Find the labels that a model confidently contradicts.
+    """Find the labels that a model confidently disagrees with.
 
-    Thresholds are taken among unseen images and among the others each for themselves, because a
-    model is surer of what it was taught.
+    Unseen images have their own thresholds, because a model is more confident on images it was
+    trained on.
 
     Args:
         readable: (n,) bool.
-        faces: `data.faces` of each source; as the model was trained if None.
+        faces: `data.faces` of each source; None for that of the model's training.
         unseen: (n,) bool; see `unseen_by`.
     """
     emotions = np.array([picture.sample.emotion for picture in pictures], object)
     known = np.flatnonzero(readable & np.isin(emotions, recognizer.emotions))
-    asked, probabilities = _answers(recognizer, pictures, known, faces)
+    asked, probabilities = _predictions(recognizer, pictures, known, faces)
     labels = np.array([recognizer.emotions.index(emotions[row]) for row in asked], np.int64)
     count = len(pictures)
     doubts = ModelDoubts(
@@ -82,11 +83,11 @@ def ask_model(
 
 
 def confident_labels(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the class that each image confidently belongs to where it is not its label, else -1.
+    """Return the class each image confidently belongs to if that is not its label, else -1.
 
-    These are the entries beside the diagonal of the confident joint of Northcutt, Jiang and
-    Chuang (2021): an image counts to a class whose probability reaches the mean that the images
-    labelled so have of it; to the most probable of several.
+    These are the off-diagonal entries of the confident joint of Northcutt, Jiang and Chuang (2021):
+    an image belongs to a class if its probability reaches the mean probability of that class among
+    the images labelled with it; if several classes qualify, to the most probable one.
 
     Args:
         probabilities: (n, classes) float32.
@@ -95,7 +96,7 @@ def confident_labels(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarra
     Returns:
         (n,) int64.
     """
-    # A class without images gives no threshold, and nothing is counted to it.
+    # A class without images has no threshold, and no image is assigned to it.
     thresholds = np.full(probabilities.shape[1], np.inf)
     for label in np.unique(labels):
         thresholds[label] = probabilities[labels == label, label].mean()
@@ -109,15 +110,15 @@ def confident_labels(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarra
 def unseen_by(
     metadata: Metadata, pictures: Sequence[Picture], paths: Sequence[Path], *, stated: bool
 ) -> np.ndarray:
-    """Return which images a model was not trained on, as far as can be told, (n,) bool.
+    """Return which images a model was not trained on, as far as is known: (n,) bool.
 
-    What it was trained on cannot be told from a model, so only images of a test split count as
-    unseen, unless the user states that it saw none.
+    A model does not record which images it was trained on, so only those of a test split count as
+    unseen, unless the user states that it has seen none.
 
     Args:
-        paths: of the sources, by which a false statement may be noticed.
+        paths: of the sources, to detect a false statement.
 
-    Raises EmodetectError for a statement that the model itself contradicts.
+    Raises EmodetectError for a statement that contradicts the model's own config.
     """
     if not stated:
         return np.array([picture.sample.split == "test" for picture in pictures], bool)
@@ -125,26 +126,26 @@ def unseen_by(
     for path in paths:
         if trained_on and os.path.realpath(trained_on) == os.path.realpath(path):
             raise EmodetectError(
-                f"--unseen: the model {metadata.name} was trained on {trained_on}; leave --unseen "
-                "out, and only images of the test split count as unseen."
+                f"--unseen: the model {metadata.name} was trained on {trained_on}; without "
+                "--unseen, only images of the test split count as unseen."
             )
     return np.ones(len(pictures), bool)
 
 
-def _answers(
+def _predictions(
     recognizer: EmotionRecognizer,
     pictures: Sequence[Picture],
     rows: np.ndarray,
     faces: Sequence[Literal["whole", "detect"] | None],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images that gave a crop, (m,) int64, and their probabilities."""
+    """Return the images with a crop, (m,) int64, and their probabilities."""
     metadata = recognizer.metadata
     as_trained = metadata.config.get("data", {}).get("faces", "whole")
     configs = [
         validate_data(
             {
                 "source": "folder",
-                "path": ".",  # not read: the samples are there
+                "path": ".",  # not read: the samples are listed already
                 "faces": how or as_trained,
                 "margin": metadata.margin,
             },
@@ -157,7 +158,7 @@ def _answers(
         picture = pictures[row]
         try:
             crops = read_crops(picture.root, picture.sample, configs[picture.source])
-        except ImageError:  # too small for any model; told by the flag "tiny"
+        except ImageError:  # too small for any model; reported by the flag "tiny"
             return None
         if not crops:
             return None
@@ -167,7 +168,7 @@ def _answers(
     waiting: list[np.ndarray] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         inputs = bounded_map(pool, prepare, rows.tolist(), at_once=4 * MAX_BATCH)
-        bar = track(inputs, description="asking the model", total=len(rows))
+        bar = track(inputs, description="classifying", total=len(rows))
         for row, one in zip(rows, bar, strict=True):
             if one is None:
                 continue

@@ -1,17 +1,17 @@
-"""The same picture more than once: pixel for pixel, or re-encoded, resized, re-lit, mirrored.
+"""Duplicates: images that are pixel-identical, or re-encoded, resized, re-lit or mirrored.
 
-Identical are images of one size whose decoded pixels are all equal. Near-identical are others
-whose perceptual hashes (see scan.py) share a band, differ in at most MOST_DIFFERENT_BITS, and
-whose thumbnails correlate by at least LEAST_CORRELATION; as they are, or one of them mirrored,
-because training mirrors its images. Blank images have nothing to compare.
+Images are identical if they have the same size and all decoded pixels are equal. Others are
+near-identical if their perceptual hashes (see scan.py) share a band and differ in at most
+MOST_DIFFERENT_BITS, and their thumbnails correlate by at least LEAST_CORRELATION; as they are, or
+with one of them mirrored, because training mirrors images. Blank images are not compared.
 
-Measured on FER2013's training split: of the 892 pairs that are found, the 144 least alike were
-looked at; two show different people. The others are one photo, cut, lit or stamped otherwise.
-Of altered copies of 1,500 of its images are found: JPEG of quality 30 99.2 %, 60 and more 100 %;
-resized to 32 or 224 pixels, blurred by 0.8 pixels, gamma 0.8, contrast 0.8 or mirrored 100 %; 20
-grey levels brighter 99.9 %, 30 darker (with clipping) 99.5 %. Cut by one pixel of 48 it is 56 %,
-turned by 3 degrees 55 %, and cut by two pixels on each side 2 %: other cuts of a photo are not
-what is looked for.
+Measured on FER2013's training split: of the 892 pairs found, the 144 least similar were inspected;
+two show different people, the others the same photo with another crop, lighting or stamp. Of
+corrupted copies of 1,500 of its images, the check finds: JPEG of quality 30 99.2%, of 60 and more
+100%; resized to 32 or 224 pixels, blurred by 0.8 pixels, gamma 0.8, contrast 0.8 or mirrored 100%;
+20 grey levels brighter 99.9%, 30 darker (with clipping) 99.5%. It finds 56% if shifted by one pixel
+of 48, 55% if rotated by 3 degrees, and 2% if cropped by two pixels on each side: different crops
+of a photo are not meant to be found.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from emodetect.audit.scan import BANDS, Scan, mirror_mask
 MOST_DIFFERENT_BITS = 28
 # Different faces reach 0.91, but not with hashes this close.
 LEAST_CORRELATION = 0.9
-# Each image is compared with so many of those that share a band with it, the next in the order
-# of their hashes: with more only where thousands of images are almost the same. This keeps the
-# work linear.
+# With how many of the images that share a band each image is compared: the next ones in the order
+# of their hashes. More would only matter if thousands of images were almost the same; the limit
+# keeps the work linear.
 MOST_NEIGHBOURS = 64
 IMAGES_AT_ONCE = 1024
 
@@ -42,10 +42,10 @@ class Duplicates:
     """Which of n images are the same.
 
     Attributes:
-        identical: (n,) int64, one number for all pixel-identical images.
-        near: (n,) int64, one number for all that chains of near-identical images connect;
-            identical ones are, too.
-        pairs: (m, 2) int64, the near-identical pairs, of one image of each identical group.
+        identical: (n,) int64, the same number for all pixel-identical images.
+        near: (n,) int64, the same number for all images connected by chains of near-identical or
+            identical ones.
+        pairs: (m, 2) int64, the near-identical pairs, with one image for each identical group.
         mirrored: (m,) bool, which pairs are mirror images.
         pairs_left_out: how many pairs shared a band but were not compared; see MOST_NEIGHBOURS.
     """
@@ -60,14 +60,14 @@ class Duplicates:
 def find_duplicates(scan: Scan) -> Duplicates:
     """Find identical and near-identical images, without comparing all pairs."""
     count = len(scan.digests)
-    # What cannot be read is like nothing else.
+    # Unreadable images are never duplicates.
     keys = np.where(scan.readable, scan.digests, np.char.mod(b"unread %d", np.arange(count)))
     _, first, identical = np.unique(keys, return_index=True, return_inverse=True)
     compared = first[(scan.readable & (scan.contrast >= BLANK_BELOW))[first]]
     compared.sort()
     straight, left_out = _near_pairs(scan, compared, mirrored=False)
     mirrored, mirrored_left_out = _near_pairs(scan, compared, mirrored=True)
-    # A symmetric face is its own mirror image, and so is each of its copies.
+    # A symmetric face is near-identical to its mirror image, and so are its copies.
     new = ~np.isin(_as_keys(mirrored, count), _as_keys(straight, count))
     pairs = np.concatenate([straight, mirrored[new]])
     edges = identical[pairs]
@@ -112,7 +112,7 @@ def _as_keys(pairs: np.ndarray, count: int) -> np.ndarray:
 
 
 def _sorted_by_hash(hashes: np.ndarray, band: int) -> np.ndarray:
-    """Return the order by one band, then by the others, so that like stands beside like."""
+    """Return the order by one band, then by the others, so that similar hashes are adjacent."""
     rest = [hashes[:, (band + step) % BANDS] for step in range(BANDS - 1, -1, -1)]
     return np.lexsort(rest)
 
@@ -120,13 +120,13 @@ def _sorted_by_hash(hashes: np.ndarray, band: int) -> np.ndarray:
 def _bucket_pairs(
     hashes: np.ndarray, ordered: np.ndarray, order: np.ndarray, band: int, mirrored: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Yield pairs (rows, columns) that share a band, some at a time, and how many are left out."""
+    """Yield batches of pairs (rows, columns) that share a band, and how many are left out."""
     keys = ordered[:, band]
     if mirrored:
         rows = np.arange(len(hashes))
         starts = np.searchsorted(keys, hashes[:, band], "left")
         ends = np.searchsorted(keys, hashes[:, band], "right")
-    else:  # each with those behind it
+    else:  # each with those after it
         rows = order
         starts = np.arange(1, len(keys) + 1)
         ends = np.searchsorted(keys, keys, "right")

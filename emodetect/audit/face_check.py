@@ -1,11 +1,11 @@
-"""Is there a face at all? Both detectors are made to find faces in photos; most data is crops.
+"""Checking whether an image shows a face. Detectors are made for photos, but most data is crops.
 
-YuNet misses a quarter of FER2013's crops at their 48 pixels, and hardly any that are enlarged to
-96 and judged by a lower score. Of 500 training images that no voter of FER+ calls "no face" it
-finds a face in 75 % as they are, in 99.8 % enlarged; of all 32,147 images 414 are left then, most
-of them tilted, and 103 once they are turned, too: drawings, hands before faces, placeholders,
-strong profiles. Haar's cascade finds 23 % of the 500 as they are and 83 % with their edges
-repeated: what it misses says little.
+YuNet misses a quarter of FER2013's crops at their 48 pixels, but hardly any when they are enlarged
+to 96 and a lower score suffices. In 500 training images that no FER+ voter calls "no face", it
+finds a face in 75% as they are and in 99.8% enlarged. Of all 32,147 images, 414 then remain, most
+of them tilted; with rotation 103 remain: drawings, hands in front of faces, placeholders, strong
+profiles. The Haar cascade finds a face in 23% of the 500 as they are and in 83% with padded edges,
+so what it misses says little.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from emodetect.faces.detectors.registry import Detector, open_detector
 from emodetect.faces.detectors.yunet import YuNetDetector, yunet_path
 
 LEAST_SIDE = 96
-# Lower than for photos, where it would find faces in foliage: here something else must explain
-# the image.
+# Lower than for photos, where it would find faces in foliage: here an image without a face is the
+# exception.
 LEAST_SCORE = 0.3
-LONGEST_STRIP = 20  # times as long as wide; longer ones have no face
-PADDING = 0.25  # share of the longer side, on each side
+LONGEST_STRIP = 20  # times its width; longer images cannot show a face
+PADDING = 0.25  # fraction of the longer side, on each side
 TILT_DEGREES = 40
 
 
 @dataclass(frozen=True)
 class FaceSearch:
-    """How faces are looked for.
+    """How faces are searched for.
 
     Attributes:
         detector: "yunet" or "haar".
         weak: whether "no face" is often wrong.
-        has_face: tells whether a (height, width, 3) uint8 BGR image has one; any thread.
+        has_face: returns whether a (height, width, 3) uint8 BGR image has a face; thread-safe.
     """
 
     detector: str
@@ -46,18 +46,18 @@ class FaceSearch:
 
 
 def open_search(name: str | None) -> FaceSearch | None:
-    """Return the search with a detector of this name or path; None for "none".
+    """Return the face search with a detector, by name or path; None for "none".
 
     Args:
-        name: see `detectors.open_detector`; None takes YuNet if its model is here, else Haar.
+        name: see `open_detector`; None for YuNet if its model was fetched, else Haar.
 
-    Raises EmodetectError for a detector that is not there.
+    Raises EmodetectError for a missing detector.
     """
     if name == "none":
         return None
     if name is None:
         name = "yunet" if yunet_path().is_file() else "haar"
-    weak = isinstance(open_detector(name), HaarDetector)  # here, so that an error comes at once
+    weak = isinstance(open_detector(name), HaarDetector)  # opened here to fail early
     local = threading.local()
 
     def detector() -> Detector:
@@ -84,7 +84,7 @@ def _open(name: str) -> Detector:
 
 
 def _views(image: np.ndarray, *, weak: bool) -> Iterator[np.ndarray]:
-    """Yield the image in the ways in which a face is looked for, the quickest first."""
+    """Yield the versions of an image in which a face is searched for, the quickest first."""
     large = _enlarged(image)
     if weak:
         yield _padded(image)
@@ -97,7 +97,7 @@ def _views(image: np.ndarray, *, weak: bool) -> Iterator[np.ndarray]:
 
 
 def _is_strip(image: np.ndarray) -> bool:
-    # Squared by padding, a long one would not fit into memory.
+    # Padded to a square, a long strip would not fit into memory.
     height, width = image.shape[:2]
     return bool(max(height, width) > LONGEST_STRIP * min(height, width))
 

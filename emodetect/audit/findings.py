@@ -1,4 +1,4 @@
-"""What an audit's measurements come to: leaks, conflicts, and figures of everything."""
+"""The findings of an audit: leaks, conflicts, duplicates, and a summary of all figures."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from emodetect.audit.audit import Audit, name_in
+from emodetect.audit.audit import Audit
+from emodetect.audit.sources import name_in
 from emodetect.data.cleaning import FLAG_SEPARATOR, AuditRow, written_name
 from emodetect.data.dataset import SPLITS
 
 NAMED_UNREADABLE = 100
+# Images of the first split that also appear in the second are leaks.
+SPLIT_PAIRS = (("test", "train"), ("test", "val"), ("val", "train"))
 
 
 def leaks(audit: Audit, groups: np.ndarray, of: str, into: str) -> np.ndarray:
-    """Return the images of the split `of` that stand in the split `into`, too: (n,) bool.
+    """Return the images of the split `of` that also appear in the split `into`: (n,) bool.
 
     Args:
-        groups: (n,) int64, a number for all images that count as the same.
+        groups: (n,) int64, the same number for all images that count as the same.
     """
-    # As in training, images without a split count to train.
+    # As in training, images without a split count as train.
     splits = np.where(audit.splits == "", "train", audit.splits)
     there = np.unique(groups[splits == into])
     found: np.ndarray = (splits == of) & np.isin(groups, there)
@@ -27,12 +30,12 @@ def leaks(audit: Audit, groups: np.ndarray, of: str, into: str) -> np.ndarray:
 
 
 def across_sources(audit: Audit, groups: np.ndarray) -> np.ndarray:
-    """Return the images that stand in another source, too: (n,) bool."""
+    """Return the images that also appear in another source: (n,) bool."""
     return _in_mixed_groups(groups, audit.origins)
 
 
 def conflicts(audit: Audit, groups: np.ndarray) -> np.ndarray:
-    """Return the images of which another with another label is the same: (n,) bool."""
+    """Return the images with a copy under a different label: (n,) bool."""
     return _in_mixed_groups(groups, np.unique(audit.labels.astype(str), return_inverse=True)[1])
 
 
@@ -46,58 +49,31 @@ def _in_mixed_groups(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def repeated(groups: np.ndarray) -> np.ndarray:
-    """Return the images of which another is the same: (n,) bool."""
+    """Return the images with a copy: (n,) bool."""
     several: np.ndarray = (np.bincount(groups) > 1)[groups]
     return several
 
 
 def summary(audit: Audit) -> dict[str, Any]:
-    """Return all figures as plain values: what audit.json holds."""
+    """Return all figures as plain values, as written to audit.json."""
     same, near = audit.duplicates.identical, audit.duplicates.near
-    unreadable = np.flatnonzero(audit.flags["unreadable"])
     figures: dict[str, Any] = {
         "sources": list(audit.sources),
         "images": len(audit.pictures),
         "classes": class_counts(audit),
-        "leaks": {
-            f"{of}_in_{into}": int(leaks(audit, same, of, into).sum())
-            for of, into in (("test", "train"), ("test", "val"), ("val", "train"))
-        }
-        | {
-            f"near_{of}_in_{into}": int(
-                (leaks(audit, near, of, into) & ~leaks(audit, same, of, into)).sum()
-            )
-            for of, into in (("test", "train"), ("test", "val"), ("val", "train"))
-        },
+        "leaks": _leak_counts(audit),
         "across_sources": {
             "identical": int(across_sources(audit, same).sum()),
             "identical_or_near": int(across_sources(audit, near).sum()),
         },
         "duplicates": {
-            "groups": _group_count(same, repeated(same)),
-            "images": int(repeated(same).sum()),
+            **_group_counts(repeated(same), same, repeated(near), near),
             "near_pairs": len(audit.duplicates.pairs),
             "mirrored_pairs": int(audit.duplicates.mirrored.sum()),
-            "groups_with_near": _group_count(near, repeated(near)),
-            "images_with_near": int(repeated(near).sum()),
             "pairs_not_compared": audit.duplicates.pairs_left_out,
         },
-        "conflicts": {
-            "groups": _group_count(same, conflicts(audit, same)),
-            "images": int(conflicts(audit, same).sum()),
-            "groups_with_near": _group_count(near, conflicts(audit, near)),
-            "images_with_near": int(conflicts(audit, near).sum()),
-        },
-        "unreadable": {
-            "images": len(unreadable) + len(audit.skipped),
-            "first": {
-                **{file.path: file.reason for file in audit.skipped[:NAMED_UNREADABLE]},
-                **{
-                    shown_name(audit, row): audit.scan.errors[row]
-                    for row in unreadable[:NAMED_UNREADABLE].tolist()
-                },
-            },
-        },
+        "conflicts": _group_counts(conflicts(audit, same), same, conflicts(audit, near), near),
+        "unreadable": _unreadable(audit),
         "quality": {
             name: int(audit.flags[name].sum())
             for name in ("tiny", "blank", "dark", "bright", "blurred")
@@ -127,14 +103,42 @@ def summary(audit: Audit) -> dict[str, Any]:
     return figures
 
 
+def _leak_counts(audit: Audit) -> dict[str, int]:
+    same, near = audit.duplicates.identical, audit.duplicates.near
+    counts, near_counts = {}, {}
+    for of, into in SPLIT_PAIRS:
+        identical = leaks(audit, same, of, into)
+        counts[f"{of}_in_{into}"] = int(identical.sum())
+        near_counts[f"near_{of}_in_{into}"] = int((leaks(audit, near, of, into) & ~identical).sum())
+    return counts | near_counts
+
+
+def _group_counts(
+    members: np.ndarray, groups: np.ndarray, near_members: np.ndarray, near_groups: np.ndarray
+) -> dict[str, int]:
+    return {
+        "groups": len(np.unique(groups[members])),
+        "images": int(members.sum()),
+        "groups_with_near": len(np.unique(near_groups[near_members])),
+        "images_with_near": int(near_members.sum()),
+    }
+
+
+def _unreadable(audit: Audit) -> dict[str, Any]:
+    rows = np.flatnonzero(audit.flags["unreadable"]).tolist()
+    first = {file.path: file.reason for file in audit.skipped[:NAMED_UNREADABLE]}
+    first |= {shown_name(audit, row): audit.scan.errors[row] for row in rows[:NAMED_UNREADABLE]}
+    return {"images": len(rows) + len(audit.skipped), "first": first}
+
+
 def shown_name(audit: Audit, row: int) -> str:
-    """Return the name of an image, with its source where there are several."""
+    """Return the name of an image, with its source if there are several."""
     picture = audit.pictures[row]
     return name_in(audit.sources, picture.source, picture.sample.name)
 
 
 def class_counts(audit: Audit) -> dict[str, dict[str, int]]:
-    """Return the number of images of each emotion in each split that there is."""
+    """Return the number of images per split and emotion; empty splits are left out."""
     splits, labels = audit.splits, audit.labels
     return {
         split or "no split": {
@@ -147,7 +151,7 @@ def class_counts(audit: Audit) -> dict[str, dict[str, int]]:
 
 
 def manifest_rows(audit: Audit) -> list[AuditRow]:
-    """Return the rows of manifest.csv, one for each image."""
+    """Return the rows of manifest.csv, one per image."""
     same, near = audit.duplicates.identical, audit.duplicates.near
     held_out = leaks(audit, same, "train", "test") | leaks(audit, same, "train", "val")
     nearly = leaks(audit, near, "train", "test") | leaks(audit, near, "train", "val")
@@ -175,7 +179,3 @@ def manifest_rows(audit: Audit) -> list[AuditRow]:
         )
         for row, picture in enumerate(audit.pictures)
     ]
-
-
-def _group_count(groups: np.ndarray, members: np.ndarray) -> int:
-    return len(np.unique(groups[members]))

@@ -1,7 +1,7 @@
-"""Images that are hard to see anything in: tiny, blank, dark, bright, blurred.
+"""Images that show too little: tiny, blank, dark, bright or blurred.
 
-The bounds were set by looking at the images of FER2013's training split at each end; the share
-of them that a bound flags stands behind it.
+The thresholds were chosen by inspecting the extreme images of FER2013's training split; the
+percentage of them that a threshold flags is in parentheses.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import numpy as np
 
 from emodetect.audit.scan import Scan
 
-# Shorter side, pixels. FER2013 has 48; half of that shows no eyebrows.
+# Shorter side in pixels. FER2013 has 48; at half of that, eyebrows are not visible.
 TINY_BELOW = 24
-# Contrast, grey levels: a face in deep shadow still has 9 (none).
+# Contrast in grey levels; a face in deep shadow still has 9 (none).
 BLANK_BELOW = 6.0
-# Brightness, grey levels. Not higher, so that dark skin in plain light is not taken for a fault:
-# such faces begin at 40 (0.06 %).
+# Brightness in grey levels. Not higher, so that dark skin in normal light is not flagged: such
+# faces start at 40 (0.06%).
 DARK_BELOW = 30.0
-# Line drawings and white backgrounds lie above it (0.06 %).
+# Line drawings and white backgrounds are above it (0.06%).
 BRIGHT_ABOVE = 220.0
-# Sharpness (see Scan): below it every image looks blurred, above it many do not (0.1 %).
+# Sharpness (see Scan): all images below it look blurred, many above it do not (0.1%).
 BLURRED_BELOW = 0.125
 
 
 def quality_flags(scan: Scan) -> dict[str, np.ndarray]:
-    """Return for each fault which images have it, (n,) bool."""
+    """Return the images with each fault, (n,) bool."""
     seen = scan.readable
     blank = seen & (scan.contrast < BLANK_BELOW)
     return {

@@ -1,4 +1,4 @@
-"""One pass over the images of an audit: each is decoded once, what is measured of it is small."""
+"""One pass over the images of an audit: each is decoded once, and a few measurements are kept."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from emodetect.images.resizing import reduced
 from emodetect.machine.progress import track
 from emodetect.machine.threads import bounded_map
 
-# Sharpness is measured where the image's longer side has at most so many pixels, so that large
-# photos and small crops are comparable.
+# The longer side, in pixels, to which an image is reduced before its sharpness is measured, so that
+# large photos and small crops are comparable.
 SHARPNESS_SIDE = 48
 THUMBNAIL_SIDE = 24
 
-# Of the discrete cosine transform of HASH_SIDE x HASH_SIDE pixels, the signs of the lowest
-# HASH_CORNER x HASH_CORNER coefficients without the first, which is the brightness.
+# The hash is the signs of the lowest HASH_CORNER x HASH_CORNER coefficients of the discrete cosine
+# transform of HASH_SIDE x HASH_SIDE pixels, without the first, which is the brightness.
 HASH_SIDE = 32
 HASH_CORNER = 12
 BANDS, BAND_BITS = 7, 20
@@ -34,7 +34,7 @@ FACE_UNKNOWN, FACE_FOUND, FACE_MISSING = -1, 1, 0
 
 @dataclass(frozen=True)
 class Picture:
-    """An image of an audit: its place, and what its source says of it."""
+    """An image of an audit: its source and root folder, and what the source says about it."""
 
     source: int
     root: Path
@@ -43,19 +43,19 @@ class Picture:
 
 @dataclass(frozen=True)
 class Scan:
-    """What was measured of n images; images that cannot be read have zeros.
+    """The measurements of n images; zero for images that cannot be read.
 
     Attributes:
-        digests: (n,) bytes, `crops.pixel_digest`; empty where an image cannot be read.
+        digests: (n,) bytes, `crops.pixel_digest`; empty if an image cannot be read.
         hashes: (n, BANDS) uint32, the perceptual hash in bands of BAND_BITS bits.
         thumbnails: (n, THUMBNAIL_SIDE, THUMBNAIL_SIDE) uint8, grey.
         sizes: (n, 2) int64, width and height in pixels.
         brightness: (n,) float32, the mean, in grey levels 0-255.
         contrast: (n,) float32, the standard deviation, in grey levels.
-        sharpness: (n,) float32, the variance of the Laplacian as a share of the variance, at
+        sharpness: (n,) float32, the variance of the Laplacian divided by that of the image, at
             SHARPNESS_SIDE.
-        faces: (n,) int8, FACE_FOUND, FACE_MISSING, or FACE_UNKNOWN where none was looked for.
-        errors: why an image cannot be read, by its position.
+        faces: (n,) int8, FACE_FOUND, FACE_MISSING, or FACE_UNKNOWN if none was searched for.
+        errors: why an image cannot be read, by position.
     """
 
     digests: np.ndarray
@@ -90,13 +90,13 @@ class _Measures:
 def scan_pictures(
     pictures: Sequence[Picture], has_face: Callable[[np.ndarray], bool] | None = None
 ) -> Scan:
-    """Decode and measure all images, in threads (OpenCV works outside Python's lock).
+    """Decode and measure all images, in threads (OpenCV releases Python's lock).
 
-    Takes 0.7 kB of memory an image, whatever its size.
+    Takes 0.7 kB of memory per image, whatever its size.
 
     Args:
-        has_face: tells whether a (height, width, 3) uint8 BGR image has a face; called from
-            several threads. None leaves the search out.
+        has_face: returns whether a (height, width, 3) uint8 BGR image has a face; called from
+            several threads. None to skip the search.
     """
     count = len(pictures)
     scan = Scan(
@@ -118,13 +118,13 @@ def scan_pictures(
             return str(error)
         return _measure(image, has_face)
 
-    # OpenCV's own threads would fight with those that share the images.
+    # OpenCV's own threads would compete with these.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             measured = bounded_map(pool, measure, pictures, at_once=256)
-            for row, one in enumerate(track(measured, description="looking", total=count)):
+            for row, one in enumerate(track(measured, description="scanning", total=count)):
                 if isinstance(one, str):
                     scan.errors[row] = one
                     continue
@@ -160,8 +160,8 @@ def _measure(image: np.ndarray, has_face: Callable[[np.ndarray], bool] | None) -
 def perceptual_hash(gray: np.ndarray) -> np.ndarray:
     """Return the signs of an image's low frequencies (pHash; Zauner 2010), in bands.
 
-    Neighbouring frequencies lie in different bands. Of random pairs of FER2013's training images
-    each bit agrees in 50 to 65 %; of an image and its JPEG of quality 30, 97.7 % of the bits do.
+    Neighbouring frequencies are in different bands. In random pairs of FER2013's training images,
+    each bit agrees in 50 to 65%; between an image and its JPEG of quality 30, 97.7% of the bits do.
 
     Args:
         gray: (height, width) uint8.
@@ -175,7 +175,7 @@ def perceptual_hash(gray: np.ndarray) -> np.ndarray:
 
 
 def mirror_mask() -> np.ndarray:
-    """Return the bits by which the hash of an image and of its mirror image differ.
+    """Return the bits in which the hashes of an image and its mirror image differ.
 
     Mirroring changes the sign of every odd horizontal frequency.
 
@@ -191,9 +191,9 @@ def _in_bands(bits: np.ndarray) -> np.ndarray:
 
 
 def sharpness_of(gray: np.ndarray) -> float:
-    """Return the variance of the Laplacian as a share of the image's variance.
+    """Return the variance of the Laplacian divided by the image's variance.
 
-    The variance of the Laplacian (Pech-Pacheco et al. 2000) alone takes dark images and low
+    The variance of the Laplacian alone (Pech-Pacheco et al. 2000) mistakes darkness and low
     contrast for blur.
 
     Args:

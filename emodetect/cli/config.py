@@ -1,4 +1,4 @@
-"""`emodetect config`: the presets."""
+"""`emodetect config`: list and copy the presets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def config() -> None:
 
 @config.command("list")
 def list_presets() -> None:
-    """Print each preset's name and what it is."""
+    """List the presets, with a short description of each."""
     from emodetect.config import preset_names, preset_text
 
     names = preset_names()
@@ -28,10 +28,10 @@ def list_presets() -> None:
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to write. [default: NAME.toml]",
+    help="File to write. [default: NAME.toml]",
 )
 def write(name: str, out: Path | None) -> None:
-    """Write the preset NAME to a file, to be changed and given to `train --config`."""
+    """Copy the preset NAME to a file, to edit and use with `train --config`."""
     from emodetect.config import preset_text
     from emodetect.errors import ConfigError
 
@@ -41,7 +41,7 @@ def write(name: str, out: Path | None) -> None:
         with out.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise ConfigError(f"{out}: is there already; name another file with --out.") from None
+        raise ConfigError(f"{out}: already exists; choose another file with --out.") from None
     except OSError as error:
         raise ConfigError(f"{out}: cannot be written: {error.strerror}.") from None
     click.echo(str(out))

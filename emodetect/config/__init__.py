@@ -1,4 +1,4 @@
-"""The config of an experiment: TOML in, frozen sections out, errors a person can act on."""
+"""The config of an experiment: read from TOML, validated, and stored in frozen sections."""
 
 from emodetect.config.loading import (
     changed_keys,

@@ -1,4 +1,4 @@
-"""From a TOML file or preset to a config, and back."""
+"""Reading a config from a TOML file or preset, and writing it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from emodetect.errors import ConfigError
 
 
 def preset_names() -> list[str]:
-    """Return the names of the presets that the package carries."""
+    """Return the names of the presets in the package."""
     return sorted(
         path.name.removesuffix(".toml")
         for path in _presets().iterdir()
@@ -41,11 +41,12 @@ def preset_text(name: str) -> str:
 def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
     """Read a config file or preset, apply `key=value` overrides, and validate the result.
 
-    A value of an override is read as TOML (`3`, `true`, `["happy", "sad"]`), else as text.
-    Raises ConfigError with the key, what was expected and what came.
+    The value of an override is parsed as TOML (`3`, `true`, `["happy", "sad"]`) if possible,
+    otherwise taken as text. Raises ConfigError, which says the key, what was expected and what
+    was found.
     """
     path = Path(name_or_path)
-    # A preset's bare name means the preset, whatever lies in the current folder.
+    # The name of a preset always means the preset, whatever is in the current folder.
     if name_or_path not in preset_names() and (
         path.suffix == ".toml" or os.path.isfile(path)  # noqa: PTH113  Path.is_file may raise
     ):
@@ -82,7 +83,7 @@ def changed_keys(old: ExperimentConfig, new: ExperimentConfig) -> list[str]:
 
 def _presets() -> Any:
     packaged = files("emodetect") / "configs"
-    # An editable install has no packaged copy: the presets then lie beside the package.
+    # An editable install has no packaged copy; its presets are next to the package.
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "configs"
 
 
@@ -90,7 +91,9 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     key, separator, raw = override.partition("=")
     parts = [part.strip() for part in key.split(".")]
     if not separator or not all(parts):
-        raise ConfigError(f"--set: expected key=value such as training.epochs=3, got {override!r}.")
+        raise ConfigError(
+            f"--set: expected key=value, got {override!r}. Example: --set training.epochs=3"
+        )
     try:
         parsed = tomllib.loads(f"value = {raw}")
     except tomllib.TOMLDecodeError:
@@ -101,5 +104,7 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     for part in parts[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise ConfigError(f"--set {override}: {part!r} is a value, not a table of keys.")
+            raise ConfigError(
+                f"--set {override}: expected {part!r} to be a table, but it is a value."
+            )
     table[parts[-1]] = parsed["value"]

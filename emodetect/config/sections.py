@@ -1,6 +1,6 @@
-"""The sections of an experiment's config: keys, defaults, bounds, and what goes together.
+"""The sections of an experiment's config: keys, defaults, bounds and valid combinations.
 
-Defaults live here; the files in configs/ state only what differs.
+The defaults are here; the files in configs/ contain only what differs from them.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Section = TypeVar("Section", bound=_Section)
 
 
 class SyntheticConfig(_Section):
-    """How many faces the `synthetic` source draws."""
+    """How many faces the `synthetic` source draws, and how large."""
 
     train_per_class: int = Field(default=200, ge=2)
     test_per_class: int = Field(default=50, ge=1)
-    size: int = Field(default=64, ge=32, le=512, description="side of a drawn face, pixels")
+    size: int = Field(default=64, ge=32, le=512, description="side of a drawn face in pixels")
 
 
-# Keys that only some sources know: elsewhere they would be accepted and ignored.
+# Keys that only some sources use: for others they would be accepted and ignored.
 SOURCES_OF_KEY = {
     "votes": ("ferplus",),
     "soft_labels": ("ferplus", "manifest"),
@@ -49,24 +49,24 @@ SOURCES_OF_KEY = {
 
 
 class CleaningConfig(_Section):
-    """What `data.manifest` leaves out of the training images.
+    """Which images `data.manifest` excludes from training.
 
-    Images of a given val or test split stay, whatever is wrong with them, so that figures on
-    them stay comparable.
+    Images in a val or test split of the source are always kept, so that metrics on them stay
+    comparable.
     """
 
     drop_leaks: bool = Field(
-        default=True, description="training images that stand in val or test, too"
+        default=True, description="exclude training images that also appear in val or test"
     )
     drop_conflicts: bool = Field(
-        default=True, description="training images that have another label elsewhere"
+        default=True, description="exclude training images with a different label elsewhere"
     )
     keep_one_of_duplicates: bool = Field(
-        default=True, description="of training images that are the same, all but the first go"
+        default=True, description="keep only the first of identical training images"
     )
     near: bool = Field(
         default=True,
-        description="near-identical images count as the same; only pixel-identical ones if false",
+        description="treat near-identical images as identical; if false, only pixel-identical ones",
     )
     drop_flags: tuple[
         Literal[
@@ -81,11 +81,11 @@ class CleaningConfig(_Section):
             "label_doubtful",
         ],
         ...,
-    ] = Field(default=(), description="training images with any of these flags of the audit")
+    ] = Field(default=(), description="exclude training images with any of these audit flags")
 
 
 class DataConfig(_Section):
-    """Where the labelled images come from and how they are stored."""
+    """Where the labelled images come from, and how they are prepared."""
 
     source: Literal[
         "folder",
@@ -100,62 +100,68 @@ class DataConfig(_Section):
     ] = "folder"
     path: Path | None = Field(
         default=None,
-        description="folder of class folders; manifest: a csv with path, label and maybe split; "
-        "fer2013_csv: fer2013.csv; ferplus: a folder of PNGs, or fer2013.csv; raf_db, affectnet, "
-        "ckplus: the data set's folder; tfrecord: a file or a folder of shards",
+        description="folder: folder of class folders; manifest: CSV file with path, label and "
+        "optionally split; fer2013_csv: fer2013.csv; ferplus: folder of PNGs, or fer2013.csv; "
+        "raf_db, affectnet, ckplus: folder of the data set; tfrecord: file, or folder of shards",
     )
     votes: Path | None = Field(
         default=None,
-        description="ferplus: fer2013new.csv; looked for in and beside data.path if absent",
+        description="ferplus: path of fer2013new.csv; by default searched in and next to data.path",
     )
     soft_labels: bool = Field(
         default=False,
-        description="train on shares, not on the winner: of the FER+ votes, or of a manifest's "
-        "columns that are named as the emotions",
+        description="train on the distribution instead of the top label: of the FER+ votes, or of "
+        "a manifest's columns named after the emotions",
     )
     public_test: Literal["val", "test"] | None = Field(
         default=None,
-        description="fer2013_csv and ferplus: what PublicTest serves as; if absent test, or val "
-        "where there is a PrivateTest",
+        description="fer2013_csv and ferplus: the split of PublicTest; by default val if there is "
+        "a PrivateTest, else test",
     )
     label_names: dict[str, str] = Field(
-        default={}, description='emotions of labels by other names, such as {"3" = "happy"}'
+        default={}, description='emotions that other labels stand for, such as {"3" = "happy"}'
     )
     group: tuple[str, ...] = Field(
-        default=(), description="manifest: columns (person, video) that never straddle a split"
+        default=(),
+        description="manifest: columns such as person or video; images with the same value stay in "
+        "one split",
     )
     slice_by: tuple[str, ...] = Field(
-        default=(), description="manifest: columns (age, gender) that evaluate tells results by"
+        default=(),
+        description="manifest: columns such as age or gender by which evaluate breaks results down",
     )
     faces: Literal["whole", "detect"] = Field(
         default="whole",
-        description="whole: each image is one crop; detect: faces are found as predict does",
+        description="whole: each image is one crop; detect: faces are detected as in predict",
     )
     faces_per_image: Literal["largest", "all"] = Field(
-        default="largest", description="which faces data.faces = 'detect' takes"
+        default="largest", description="with data.faces = 'detect': which faces to use"
     )
     margin: float = Field(
         default=0.0,
         ge=0,
         le=10,
-        description="by how much of its side a found box is grown, here and by predict",
+        description="fraction of its side by which a face box is enlarged, here and in predict",
     )
     image_size: int = Field(
-        default=48, ge=16, le=512, description="side of the stored crop and of the model's input"
+        default=48,
+        ge=16,
+        le=512,
+        description="side of the stored crops and of the model's input, in pixels",
     )
     color: Literal["gray", "rgb"] = "gray"
     classes: tuple[str, ...] | None = Field(
-        default=None, description="subset of emotions to use; all that are found if absent"
+        default=None, description="emotions to use; by default all that are found"
     )
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.1, description="taken out only where the source has no test split of its own"
+        default=0.1, description="only used if the source has no test split"
     )
     max_unreadable_fraction: Fraction = 0.05
     manifest: Path | None = Field(
         default=None,
-        description="manifest.csv of `emodetect data audit`: trains on the images that "
-        "data.cleaning leaves",
+        description="manifest.csv of `emodetect data audit`: train without the images that "
+        "data.cleaning excludes",
     )
     cleaning: CleaningConfig = CleaningConfig()
     cache_dir: Path | None = None
@@ -184,7 +190,7 @@ class DataConfig(_Section):
         except DataError as error:
             raise ValueError(str(error)) from None
         if len(set(names)) != len(names):
-            raise ValueError("each emotion may be named once")
+            raise ValueError("expected each emotion once")
         if len(names) < 2:
             raise ValueError("expected at least two emotions")
         return names
@@ -192,20 +198,20 @@ class DataConfig(_Section):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.source == "synthetic" and self.path is not None:
-            raise ValueError("path: the synthetic source draws its images and takes no data.path")
+            raise ValueError("path: the synthetic source draws its images; remove data.path")
         if self.source != "synthetic" and self.path is None:
             raise ValueError(f"path: the {self.source} source needs data.path")
         if self.source != "synthetic" and self.synthetic != SyntheticConfig():
-            raise ValueError(f"synthetic: is for the source synthetic, not for {self.source}")
+            raise ValueError(f"synthetic: only for the source synthetic, not for {self.source}")
         if self.manifest is None and self.cleaning != CleaningConfig():
             raise ValueError("cleaning: needs data.manifest, which `emodetect data audit` writes")
         for key, sources in SOURCES_OF_KEY.items():
             if getattr(self, key) and self.source not in sources:
                 raise ValueError(
-                    f"{key}: is for the source {' and '.join(sources)}, not for {self.source}"
+                    f"{key}: only for the source {' or '.join(sources)}, not for {self.source}"
                 )
         if self.faces == "detect" and self.source in ("fer2013_csv", "ferplus"):
-            raise ValueError(f"faces: {self.source} holds face crops; expected 'whole'")
+            raise ValueError(f"faces: expected 'whole', because {self.source} contains face crops")
         if self.faces == "whole" and self.faces_per_image == "all":
             raise ValueError("faces_per_image: 'all' needs data.faces = 'detect'")
         if self.validation_fraction + self.test_fraction >= 1:
@@ -215,6 +221,12 @@ class DataConfig(_Section):
             )
         return self
 
+    @property
+    def data_path(self) -> Path:
+        """The `path`, which every source but the synthetic one must have."""
+        assert self.path is not None  # checked above
+        return self.path
+
 
 class ModelConfig(_Section):
     """The network."""
@@ -223,22 +235,25 @@ class ModelConfig(_Section):
     init: str | None = Field(
         default=None,
         min_length=1,
-        description="start from an artifact: 'shipped', a shipped model's name, or a path; "
-        "model.weights is then left out, or 'none'",
+        description="model to start from: 'shipped', the name of a shipped model, or a path; "
+        "model.weights must then be absent or 'none'",
     )
     weights: str | None = Field(
         default_factory=lambda fields: None if fields.get("init") else "imagenet",
-        description="of the backbone: 'imagenet', 'none', or a .weights.h5 without top; left out "
-        "with init",
+        description="weights of the backbone: 'imagenet', 'none', or a .weights.h5 file without "
+        "the top layers; by default 'imagenet' without model.init",
     )
     width: float = Field(
         default=1.0,
         gt=0,
         le=16,
-        description="factor of the filters; MobileNet's alpha",
+        description="factor on the number of filters; MobileNet's alpha",
     )
     backbone_size: int = Field(
-        default=96, ge=32, le=512, description="side the input is enlarged to inside the model"
+        default=96,
+        ge=32,
+        le=512,
+        description="side to which the model enlarges its input, in pixels",
     )
     dropout: Fraction = 0.2
     dense: tuple[Annotated[int, Field(ge=1)], ...] = Field(
@@ -247,7 +262,7 @@ class ModelConfig(_Section):
     l2: float = Field(
         default=0.0,
         ge=0,
-        description="L2 penalty on the kernels of dense layers and of lenet5's convolutions",
+        description="L2 penalty on the kernels of the dense layers and of lenet5's convolutions",
     )
 
     @field_validator("weights")
@@ -255,26 +270,28 @@ class ModelConfig(_Section):
     def _known_or_file(cls, weights: str | None) -> str | None:
         if weights in (None, "imagenet", "none") or weights.endswith(".h5"):
             return weights
-        raise ValueError("expected 'imagenet', 'none', or a file that ends in .weights.h5")
+        raise ValueError("expected 'imagenet', 'none', or a file ending in .weights.h5")
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.init is not None and self.weights not in (None, "none"):
-            raise ValueError("init: an artifact brings its own weights; leave model.weights out")
+            raise ValueError("init: the model has its own weights; remove model.weights")
         if self.name == "lenet5" and self.weights == "imagenet":
             raise ValueError("weights: lenet5 has no ImageNet weights; expected 'none'")
         return self
 
 
 class AugmentationConfig(_Section):
-    """Random changes to training images; 0 or false switches one off."""
+    """Random augmentation of training images; 0 or false turns one off."""
 
     flip: bool = True
     rotation_degrees: float = Field(default=15.0, ge=0, le=180)
-    zoom: Fraction = Field(default=0.1, description="scale drawn from 1 - zoom to 1 + zoom")
-    translation: Fraction = Field(default=0.1, description="share of the image's side")
-    brightness: Fraction = Field(default=0.15, description="shift as a share of 255")
-    contrast: Fraction = Field(default=0.2, description="factor from 1 - contrast to 1 + contrast")
+    zoom: Fraction = Field(default=0.1, description="scale between 1 - zoom and 1 + zoom")
+    translation: Fraction = Field(default=0.1, description="as a fraction of the image's side")
+    brightness: Fraction = Field(default=0.15, description="shift as a fraction of 255")
+    contrast: Fraction = Field(
+        default=0.2, description="factor between 1 - contrast and 1 + contrast"
+    )
     erasing: float = Field(
         default=0.25, ge=0, le=1, description="probability of erasing a random rectangle"
     )
@@ -282,13 +299,15 @@ class AugmentationConfig(_Section):
         default=0.0,
         ge=0,
         le=1,
-        description="probability of each of blur or sharpening, noise and JPEG compression",
+        description="probability of blur or sharpening, of noise, and of JPEG compression",
     )
     mixup: float = Field(
-        default=0.0, ge=0, description="alpha of the share that two blended images have"
+        default=0.0, ge=0, description="alpha of the Beta distribution for the blend of two images"
     )
     cutmix: float = Field(
-        default=0.0, ge=0, description="alpha of the area that one image gives to another"
+        default=0.0,
+        ge=0,
+        description="alpha of the Beta distribution for the area pasted from another image",
     )
 
 
@@ -303,29 +322,32 @@ class TrainingConfig(_Section):
     warmup_epochs: float | None = Field(
         default=None,
         ge=0,
-        description="linear, in fine-tuning; if absent 1, or a quarter of a run below 4 epochs",
+        description="linear warm-up of fine-tuning; by default 1, or a quarter of the epochs if "
+        "fewer than 4",
     )
     weight_decay: float = Field(default=0.02, ge=0)
     label_smoothing: Fraction = 0.1
     imbalance: Literal["none", "class_weights", "balanced_sampling", "focal"] = Field(
-        default="none", description="what is done about emotions with few images"
+        default="none", description="how to treat emotions with few images"
     )
     focal_gamma: float = Field(
-        default=2.0, ge=0, description="how little focal loss counts what is already right"
+        default=2.0,
+        ge=0,
+        description="how strongly focal loss down-weights images that are already correct",
     )
     ema_momentum: Fraction = Field(
-        default=0.999, description="moving average of the weights; 0 switches it off"
+        default=0.999, description="moving average of the weights; 0 turns it off"
     )
     batch_norm_momentum: Fraction = 0.99
     freeze_batch_norm: bool = Field(
         default=False,
-        description="keep batch norm as it was at the start; for a model taught before or few "
-        "images, and on a CPU a third faster",
+        description="freeze batch norm as initialised; useful with a pretrained model or few "
+        "images, and a third faster on a CPU",
     )
     fine_tune_from: str = Field(
-        default="all", description="name of the first backbone layer to train, or 'all'"
+        default="all", description="first backbone layer to train, or 'all'"
     )
-    early_stopping_patience: int = Field(default=6, ge=0, description="epochs; 0 switches it off")
+    early_stopping_patience: int = Field(default=6, ge=0, description="in epochs; 0 turns it off")
     monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
     mixed_precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     tensorboard: bool = False
@@ -333,11 +355,13 @@ class TrainingConfig(_Section):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.head_epochs + self.epochs == 0:
-            raise ValueError("epochs: head_epochs and epochs are both 0, nothing would be trained")
+            raise ValueError(
+                "epochs: head_epochs and epochs are both 0, so nothing would be trained"
+            )
         if self.focal_gamma != type(self).model_fields["focal_gamma"].default and (
             self.imbalance != "focal"
         ):
-            raise ValueError("focal_gamma: is for training.imbalance = 'focal'")
+            raise ValueError("focal_gamma: only for training.imbalance = 'focal'")
         if self.epochs and self.warmup >= self.epochs:
             raise ValueError(
                 f"warmup_epochs: expected less than epochs ({self.epochs}), got {self.warmup:g}"
@@ -346,7 +370,7 @@ class TrainingConfig(_Section):
 
     @property
     def warmup(self) -> float:
-        """The epochs of warm-up, also where the config leaves them to the default."""
+        """The number of warm-up epochs, with the default filled in."""
         return min(1.0, self.epochs / 4) if self.warmup_epochs is None else self.warmup_epochs
 
 
@@ -370,12 +394,13 @@ class ExperimentConfig(_Section):
         random = self.model.weights == "none" and self.model.init is None
         if random and self.training.head_epochs:
             raise ValueError(
-                "training.head_epochs: expected 0 with model.weights = 'none' (a frozen backbone "
-                f"of random weights teaches the head nothing), got {self.training.head_epochs}"
+                "training.head_epochs: expected 0 with model.weights = 'none' (the head learns "
+                "nothing from a frozen backbone with random weights), got "
+                f"{self.training.head_epochs}"
             )
         if random and self.training.freeze_batch_norm:
             raise ValueError(
-                "training.freeze_batch_norm: expected false with model.weights = 'none' (random "
-                "weights have no batch norm to keep)"
+                "training.freeze_batch_norm: expected false with model.weights = 'none' (there is "
+                "no batch norm to keep)"
             )
         return self

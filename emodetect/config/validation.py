@@ -1,4 +1,4 @@
-"""From plain values to a section of a config, or to errors a person can act on."""
+"""Validating plain values as a config, with errors that say what to change."""
 
 from __future__ import annotations
 
@@ -27,23 +27,25 @@ def validate_data(values: Mapping[str, Any], *, origin: str) -> DataConfig:
 def _validate(section: type[Section], values: Mapping[str, Any], origin: str) -> Section:
     for key, value in flatten(values):
         if isinstance(value, date | time):
-            raise ConfigError(f"{origin}: {key}: expected no date, got {value}; quote it as text.")
+            raise ConfigError(
+                f"{origin}: {key}: expected text, got the date {value}; put it in quotes."
+            )
         if not _is_unicode(value):
             raise ConfigError(f"{origin}: {key}: expected text in UTF-8, got {value!r}; rename it.")
     try:
-        # Through JSON because pydantic's strict mode takes arrays for tuples and text for
-        # paths only there; numbers written as text stay errors.
+        # As JSON, because only there pydantic's strict mode accepts arrays as tuples and text as
+        # paths; numbers written as text remain errors.
         return section.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         lines = [_explain(detail) for detail in error.errors()]
         joined = "\n  ".join(lines)
-        raise ConfigError(f"{origin}: cannot be used:\n  {joined}") from None
+        raise ConfigError(f"{origin}: invalid config:\n  {joined}") from None
 
 
 def _is_unicode(value: object) -> bool:
     try:
         json.dumps(value, default=str, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # bytes of a command line that are no text are lone surrogates
+    except UnicodeEncodeError:  # bytes of a command line that are not text become lone surrogates
         return False
     return True
 
@@ -57,14 +59,14 @@ def _explain(detail: Any) -> str:
             section = _section_at(location[:-1])
             known = list(section.model_fields) if section else []
             near = difflib.get_close_matches(location[-1], known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
             return f"{key}: unknown key; {hint}"
         case "tuple_type" | "list_type":
             return f'{key}: expected an array such as ["happy", "sad"] or [128, 64], got {got}'
         case "missing":
             return f"{key}: missing; this key has no default"
         case "value_error":
-            # A table's own message already names the key that is at fault.
+            # The message of a whole section already names the invalid key.
             message = str(detail["ctx"]["error"])
             if _section_at(location) is None:
                 return f"{key}: {message}, got {got}"
@@ -77,7 +79,7 @@ def _explain(detail: Any) -> str:
 def _section_at(location: Sequence[str]) -> type[BaseModel] | None:
     section: type[BaseModel] = ExperimentConfig
     for part in location:
-        if part not in section.model_fields:  # of a section that was checked alone
+        if part not in section.model_fields:  # of a section that was validated on its own
             return None
         annotation = section.model_fields[part].annotation
         if not isinstance(annotation, type) or not issubclass(annotation, BaseModel):
@@ -87,6 +89,7 @@ def _section_at(location: Sequence[str]) -> type[BaseModel] | None:
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Yield the dotted keys of nested values, such as "training.epochs", and their values."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from flatten(value, f"{prefix}{key}.")

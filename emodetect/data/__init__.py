@@ -1,1 +1,1 @@
-"""Labelled images ready to train on: data sets, splits, crops, cache, batches, augmentation."""
+"""Labelled images: readers, writers, splits, crops, cache, augmentation and batches."""

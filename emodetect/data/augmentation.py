@@ -1,4 +1,4 @@
-"""Random changes to training images: functions of seed and step alone."""
+"""Random augmentation of training images, determined by seed and step alone."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def mix(
     seed: int,
     step: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Give each image of a batch a part of its neighbour, and of its neighbour's target.
+    """Mix each image of a batch, and its target, with its neighbour.
 
-    Mixup (Zhang et al. 2018) blends the two, CutMix (Yun et al. 2019) pastes a rectangle; where
-    both are on, each batch draws one of them.
+    Mixup (Zhang et al. 2018) blends the two, CutMix (Yun et al. 2019) pastes a rectangle. If both
+    are on, each batch uses one of them at random.
 
     Args:
         pixels: (batch, size, size, channels) float32.
@@ -61,7 +61,7 @@ def mix(
 
 
 def augment(batch: tf.Tensor, config: AugmentationConfig, *, seed: tf.Tensor) -> tf.Tensor:
-    """Change each image of a batch at random, the same way for the same seed.
+    """Augment each image of a batch at random; the same seed gives the same result.
 
     Args:
         batch: (batch, size, size, channels) uint8.
@@ -74,8 +74,8 @@ def augment(batch: tf.Tensor, config: AugmentationConfig, *, seed: tf.Tensor) ->
     count, size = tf.shape(pixels)[0], pixels.shape[1]
 
     def uniform(purpose: int, low: float, high: float, columns: int = 1) -> tf.Tensor:
-        # Every use of randomness has its own number, so that switching one kind of
-        # augmentation off leaves the others as they were.
+        # Each augmentation has its own random numbers, so that switching one off does not
+        # change the others.
         own = seed + tf.constant([purpose << 32, 0], tf.int64)
         return tf.random.stateless_uniform((count, columns), own, low, high)
 
@@ -109,9 +109,9 @@ def augment(batch: tf.Tensor, config: AugmentationConfig, *, seed: tf.Tensor) ->
 
 
 def augment_images(images: np.ndarray, *, config: AugmentationConfig, seed: int) -> np.ndarray:
-    """Return augmented copies of (n, size, size, channels) uint8 images, for looking at.
+    """Return augmented copies of (n, size, size, channels) uint8 images, for inspection.
 
-    Without mixup and CutMix, after which an image no longer has the label it is shown with.
+    Mixup and CutMix are not applied: they would change the label an image is shown with.
     """
     changed = augment(tf.constant(images), config, seed=tf.constant([seed, 0], tf.int64))
     pixels: np.ndarray = changed.numpy()
@@ -125,7 +125,7 @@ def _transform(
     """Mirror, rotate, zoom and shift about the centre in one bilinear resampling."""
     size = pixels.shape[1]
     center = (size - 1) / 2
-    # The matrix takes a point of the result to the point of the image that it shows.
+    # The matrix maps a point of the result to the point of the image shown there.
     a0, a1 = mirror * tf.cos(angle) / scale, -tf.sin(angle) / scale
     b0, b1 = mirror * tf.sin(angle) / scale, tf.cos(angle) / scale
     a2 = center - (a0 + a1) * center + shift[:, :1]

@@ -1,11 +1,13 @@
-"""Batches for training: order and augmentation are functions of seed and step alone.
+"""Training batches whose order and augmentation are determined by seed and step alone.
 
-Keras' augmentation layers keep a random state, so a resumed run would continue with other
-numbers than the one that was killed. Here each batch is computed from (seed, step): whatever
-the step at which a run goes on, it sees the batches that it would have seen.
+Keras' augmentation layers keep a random state, so a resumed run would continue with different
+random numbers from the run that was killed. Here each batch is computed from (seed, step), so a
+resumed run sees the batches it would have seen without the interruption.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +20,7 @@ Images = np.ndarray | StoredImages
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Return how many full batches `count` images make; at least one."""
+    """Return the number of full batches in `count` images; at least one."""
     return max(1, count // batch_size)
 
 
@@ -37,41 +39,26 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Return the augmented batches of steps `first_step` to `last_step` - 1.
 
-    Each epoch is a new permutation; the images that fill no whole batch wait for the next one.
+    Each epoch is a new permutation; it leaves out the images that do not fill a batch.
 
     Args:
         images: (n, size, size, channels) uint8.
         targets: (n, classes) float32, the probability of each class.
-        members: positions of the images to train on.
-        balanced: show each class equally often, the rare ones repeatedly in an epoch.
-        class_weights: (classes,) float32; an image weighs as its target does.
+        members: positions of the training images.
+        balanced: show each class equally often, repeating images of rare classes in an epoch.
+        class_weights: (classes,) float32; an image's weight follows from its target.
 
     Yields:
         (batch, size, size, channels) float32 in 0-255, (batch, classes) float32, and with class
         weights (batch,) float32, the weight of each image's loss.
     """
     batch_size = min(batch_size, len(members))
-    steps = steps_per_epoch(len(members), batch_size)
-    labels = targets[members].argmax(axis=1)
-    order: dict[int, np.ndarray] = {}
+    labels = targets[members].argmax(axis=1) if balanced else None
+    positions = _shuffled(members, labels, batch_size=batch_size, seed=seed)
+    load = _loader(images, targets, positions, batch_size=batch_size)
 
-    def load(step: np.int64) -> tuple[np.ndarray, np.ndarray]:
-        epoch, position = divmod(int(step), steps)
-        if epoch not in order:
-            generator = np.random.default_rng([seed, epoch])
-            order.clear()
-            order[epoch] = (
-                _balanced_order(members, labels, generator)
-                if balanced
-                else generator.permutation(members)
-            )
-        chosen = order[epoch][position * batch_size : (position + 1) * batch_size]
-        return images[chosen], targets[chosen]
-
-    def load_and_shape(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        batch, target = tf.numpy_function(load, [step], (tf.uint8, tf.float32))
-        batch.set_shape((batch_size, *images.shape[1:]))
-        target.set_shape((batch_size, targets.shape[1]))
+    def load_with_step(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        batch, target = load(step)
         return batch, target, step
 
     def change(batch: tf.Tensor, target: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -84,14 +71,62 @@ def training_batches(
 
     return (
         tf.data.Dataset.range(first_step, last_step)
-        .map(load_and_shape)
+        .map(load_with_step)
         .map(change, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(4)
     )
 
 
+def _shuffled(
+    members: np.ndarray, labels: np.ndarray | None, *, batch_size: int, seed: int
+) -> Callable[[int], np.ndarray]:
+    """Return a function from a step to the positions of its images.
+
+    Args:
+        labels: of the members, to show each class equally often; None for all images once.
+    """
+    steps = steps_per_epoch(len(members), batch_size)
+    order: dict[int, np.ndarray] = {}  # of the current epoch only
+
+    def positions(step: int) -> np.ndarray:
+        epoch, batch = divmod(step, steps)
+        if epoch not in order:
+            generator = np.random.default_rng([seed, epoch])
+            order.clear()
+            order[epoch] = (
+                generator.permutation(members)
+                if labels is None
+                else _balanced_order(members, labels, generator)
+            )
+        return order[epoch][batch * batch_size : (batch + 1) * batch_size]
+
+    return positions
+
+
+def _loader(
+    images: Images,
+    targets: np.ndarray,
+    positions: Callable[[int], np.ndarray],
+    *,
+    batch_size: int | None,
+) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Return a function that loads the images and targets at the `positions` of a number."""
+
+    def read(number: np.int64) -> tuple[np.ndarray, np.ndarray]:
+        chosen = positions(int(number))
+        return images[chosen], targets[chosen]
+
+    def load(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch, target = tf.numpy_function(read, [number], (tf.uint8, tf.float32))
+        batch.set_shape((batch_size, *images.shape[1:]))
+        target.set_shape((batch_size, targets.shape[1]))
+        return batch, target
+
+    return load
+
+
 def balancing_weights(targets: np.ndarray) -> np.ndarray:
-    """Return a weight for each class, so that all weigh alike and the mean image weighs 1.
+    """Return class weights that count all classes equally, with a mean weight of 1 per image.
 
     Args:
         targets: (n, classes) float32, the probability of each class for the training images.
@@ -113,7 +148,7 @@ def _balanced_order(
     drawn = []
     for label, wanted in zip(generator.permutation(classes), shares, strict=True):
         pool = members[labels == label]
-        # All images of the class once before any comes again.
+        # Every image of the class once before any is repeated.
         rounds = [generator.permutation(pool) for _ in range(-(-wanted // len(pool)))]
         drawn.append(np.concatenate([pool[:0], *rounds])[:wanted])
     return generator.permutation(np.concatenate(drawn))
@@ -122,16 +157,13 @@ def _balanced_order(
 def evaluation_batches(
     images: Images, targets: np.ndarray, members: np.ndarray, *, batch_size: int
 ) -> tf.data.Dataset:
-    """Return every one of `members`, in order and unchanged; the last batch may be smaller."""
+    """Return all `members`, in order and not augmented; the last batch may be smaller."""
+    load = _loader(
+        images, targets, lambda start: members[start : start + batch_size], batch_size=None
+    )
 
-    def load(start: np.int64) -> tuple[np.ndarray, np.ndarray]:
-        chosen = members[int(start) : int(start) + batch_size]
-        return images[chosen], targets[chosen]
-
-    def load_and_shape(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        batch, target = tf.numpy_function(load, [start], (tf.uint8, tf.float32))
-        batch.set_shape((None, *images.shape[1:]))
-        target.set_shape((None, targets.shape[1]))
+    def load_as_float(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch, target = load(start)
         return tf.cast(batch, tf.float32), target
 
-    return tf.data.Dataset.range(0, len(members), batch_size).map(load_and_shape).prefetch(4)
+    return tf.data.Dataset.range(0, len(members), batch_size).map(load_as_float).prefetch(4)

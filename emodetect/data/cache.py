@@ -1,4 +1,4 @@
-"""Decoded crops on disk: every image is decoded once, its crops are then read from one file."""
+"""Decoded crops on disk: each image is decoded once, then its crops are read from one file."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from emodetect.machine.locks import locked
 from emodetect.machine.progress import track
 from emodetect.machine.threads import bounded_map
 
-FORMAT = 3  # raise it when what is stored changes, so that older caches are not used
-UNFINISHED = ".unfinished"  # the folder in a cache folder for what is not complete yet
+FORMAT = 3  # increase it when the stored content changes, so that older caches are not used
+UNFINISHED = ".unfinished"  # subfolder of a cache folder for incomplete work
 
 
 class StoredImages:
     """(n, size, size, channels) uint8 in a file, indexed like an array.
 
-    Each use maps the file anew and copies what is asked for, so that the memory of the process
-    does not grow to the size of the file. The file may be deleted meanwhile.
+    Each access maps the file anew and copies the requested images, so that the memory of the
+    process does not grow to the size of the file. The file may be deleted in the meantime.
     """
 
     def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
@@ -61,9 +61,9 @@ class ImageCache:
 
     Attributes:
         images: (n, size, size, channels) uint8, on disk.
-        rows: (n,) int64, for each crop the position of its image in the list.
-        digests: (n,) bytes, a hash of each one's pixels.
-        sides: (n,) int32, the longer side that each had before it was resized, in pixels.
+        rows: (n,) int64, the position of each crop's image in the list.
+        digests: (n,) bytes, a hash of each crop's pixels.
+        sides: (n,) int32, the longer side of each crop before resizing, in pixels.
         skipped: images that could not be used.
         faceless: names of the images in which no face was found.
     """
@@ -78,26 +78,26 @@ class ImageCache:
 
 @contextmanager
 def publish(folder: Path) -> Iterator[Path]:
-    """Give an unfinished folder to fill, which becomes `folder` in one step at the end.
+    """Yield an unfinished folder to fill, which becomes `folder` in one step at the end.
 
-    A process killed half way leaves nothing at `folder`, and the next one removes what it left;
-    of two processes that fill it at once, the first wins and the other's work is dropped.
+    A killed process leaves nothing at `folder`, and the next process removes its remains. If two
+    processes fill the folder at once, the first wins and the other's work is discarded.
     """
     claim = ExitStack()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # So that nobody takes a folder that is made but not yet locked for an abandoned one.
+        # Locked, so that a folder created but not yet locked is not taken for an abandoned one.
         workshop = folder.parent / UNFINISHED
         workshop.mkdir(exist_ok=True)
         with locked(workshop, wait=True):
             _remove_abandoned(workshop)
             unfinished = Path(tempfile.mkdtemp(dir=workshop))
-            unfinished.chmod(workshop.stat().st_mode)  # a cache may be shared, mkdtemp is private
+            unfinished.chmod(workshop.stat().st_mode)  # mkdtemp is private, a cache may be shared
             claim.enter_context(locked(unfinished, wait=True))
     except OSError as error:
         raise DataError(
-            f"{folder.parent}: cannot write the cache: {error.strerror}; name another folder "
-            "with data.cache_dir in a config, or with the variable XDG_CACHE_HOME."
+            f"{folder.parent}: cannot write the cache: {error.strerror}; choose another folder "
+            "with data.cache_dir in a config or the environment variable XDG_CACHE_HOME."
         ) from None
     try:
         yield unfinished
@@ -108,8 +108,9 @@ def publish(folder: Path) -> Iterator[Path]:
                 raise
     except OSError as error:
         raise DataError(
-            f"{folder}: writing the cache failed: {error.strerror}; free some space, or name "
-            "another folder with data.cache_dir in a config or the variable XDG_CACHE_HOME."
+            f"{folder}: cannot write the cache: {error.strerror}; free some disk space, or choose "
+            "another folder with data.cache_dir in a config or the environment variable "
+            "XDG_CACHE_HOME."
         ) from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -117,19 +118,19 @@ def publish(folder: Path) -> Iterator[Path]:
 
 
 def _remove_abandoned(workshop: Path) -> None:
-    """Remove what killed processes left unfinished: the folders that nobody holds locked."""
+    """Remove the unfinished folders of killed processes: those that no process has locked."""
     for folder in workshop.iterdir():
-        # It may be somebody else's, or become finished meanwhile.
+        # It may belong to another user, or be finished in the meantime.
         with suppress(OSError), locked(folder, wait=False) as lock:
             if lock == "held":
                 shutil.rmtree(folder, ignore_errors=True)
 
 
 def load_images(root: Path, samples: Sequence[Sample], config: DataConfig) -> ImageCache:
-    """Return the crops of `samples`, from the cache or decoded now, in parallel.
+    """Return the crops of `samples` from the cache; if they are not there, decode them first.
 
-    The cache is keyed by each file's path, size and time of change, and by the settings, so
-    moved or changed files are decoded anew.
+    The cache key includes each file's path, size and modification time, and the settings, so
+    moved or changed files are decoded again.
     """
     folder = cache_root(config.cache_dir) / f"images-{_key(root, samples, config)}"
     shape = (config.image_size, config.image_size, channels_of(config.color))
@@ -167,7 +168,7 @@ def _is_complete(folder: Path, shape: tuple[int, int, int]) -> bool:
 
 def _remove_damaged(folder: Path, shape: tuple[int, int, int]) -> None:
     if folder.exists():
-        # Locked and asked again, because another process may have made it anew by now.
+        # Checked again under the lock, because another process may have rebuilt it by now.
         with locked(folder.parent, wait=True):
             if not _is_complete(folder, shape):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -179,16 +180,16 @@ def _key(root: Path, samples: Sequence[Sample], config: DataConfig) -> str:
     digest = hashlib.sha256(f"{FORMAT} {settings} {margin} {root.absolute()}".encode())
     file = state = None
     for sample in samples:
-        if sample.file != file:  # the rows of one file follow each other
+        if sample.file != file:  # the rows of one file are adjacent
             file = sample.file
             try:
                 status = os.stat(os.path.join(root, file))  # noqa: PTH116, PTH118  faster
                 state = f"{status.st_size} {status.st_mtime_ns}"
-            except OSError:  # reading it will say what is wrong with it
+            except OSError:  # reading it will report why
                 state = "unreadable"
         box = "" if sample.box is None else f" {sample.box} {config.margin}"
         digest.update(os.fsencode(f"\n{file} {sample.offset} {state}{box}"))
-        if sample.digest is not None:  # so that other pixels than it says are noticed
+        if sample.digest is not None:  # so that other pixels than expected are noticed
             digest.update(sample.digest.encode())
     return digest.hexdigest()[:24]
 
@@ -208,7 +209,7 @@ def _decode_all(root: Path, samples: Sequence[Sample], folder: Path, config: Dat
     digests = bytearray()  # not a list: it would take three times the memory
     skipped: list[dict[str, str]] = []
     faceless: list[str] = []
-    # Plain writes, not a memory map: on a full disk a map dies by a signal, a write says why.
+    # Not a memory map: on a full disk a map kills the process, a write raises an error.
     with (folder / "images.bin").open("wb") as file, ThreadPoolExecutor() as pool:
         decoded = bounded_map(pool, decode, samples, at_once=1024)
         for row, result in enumerate(track(decoded, description="decoding", total=len(samples))):

@@ -1,11 +1,11 @@
-"""The manifest that an audit writes, and the training images that it leaves out."""
+"""The manifest that an audit writes, and how it excludes training images."""
 
 from __future__ import annotations
 
 import csv
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -26,12 +26,12 @@ class AuditRow:
 
     Attributes:
         source: the data set as SOURCE:PATH.
-        path: the image, as its reader names it.
-        hash: `crops.pixel_digest` of its pixels; empty where it cannot be read.
+        path: the image's name in its source.
+        hash: `crops.pixel_digest` of its pixels; empty if it cannot be read.
         label: its emotion.
-        split: "train", "val", "test", or empty where the source does not say.
+        split: "train", "val", "test", or empty if the source gives none.
         duplicate_group: a number that identical and near-identical images share; else empty.
-        flags: what the audit found, separated by spaces.
+        flags: the findings, separated by spaces.
     """
 
     source: str
@@ -47,12 +47,12 @@ COLUMNS = tuple(field.name for field in fields(AuditRow))
 
 
 def written_name(name: str) -> str:
-    """Return an image's name as a manifest holds it: bytes that are no Unicode are escaped."""
+    """Return an image's name as written to a manifest: bytes that are not Unicode are escaped."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
 def write_audit_rows(path: Path, rows: Iterable[AuditRow]) -> None:
-    """Write an audit's manifest, in which relative paths of sources begin at its folder."""
+    """Write an audit's manifest; relative paths of sources become relative to its folder."""
 
     @cache
     def from_here(source: str) -> str:
@@ -69,7 +69,7 @@ def write_audit_rows(path: Path, rows: Iterable[AuditRow]) -> None:
 
 
 def read_audit_rows(path: Path) -> list[AuditRow]:
-    """Read an audit's manifest, whose sources then have real paths.
+    """Read an audit's manifest; paths of sources become real paths.
 
     Raises DataError for any other file.
     """
@@ -87,7 +87,7 @@ def read_audit_rows(path: Path) -> list[AuditRow]:
             if None in row or None in row.values():
                 raise DataError(
                     f"{path}, line {rows.line_num}: expected {len(rows.fieldnames or ())} values, "
-                    "got another number; audit the data again."
+                    "got more or fewer; audit the data again."
                 )
             values = {name: row[name] for name in COLUMNS}
             found.append(AuditRow(**{**values, "source": real(row["source"])}))
@@ -95,63 +95,75 @@ def read_audit_rows(path: Path) -> list[AuditRow]:
 
 
 def clean(listing: Listing, whole: Listing, config: DataConfig) -> Listing:
-    """Leave out the training images that `config.cleaning` names, by `config.manifest`.
+    """Exclude training images by the rules of `config.cleaning` and the flags in `config.manifest`.
 
-    Images are matched by name, and what is kept has the hash that its pixels must have. Images
-    without a split count as training images. Images of val and test stay.
+    Images are matched by name; those that are kept get the hash that their pixels must have.
+    Images without a split count as training images. Val and test images are always kept.
 
     Args:
-        whole: the data set with the images that data.classes leaves out, which count as well.
+        whole: the data set including the images that data.classes excludes: they count as copies.
 
     Raises DataError for a manifest that is missing, damaged, or of other data.
     """
     path, rules = config.manifest, config.cleaning
-    assert path is not None  # list_samples asks
+    assert path is not None  # checked by list_samples
     rows = read_audit_rows(path)
     source = _source_of(path, rows, config)
     row_of = {row.path: row for row in rows if row.source == source}
     names = [written_name(sample.name) for sample in listing.samples]
     if unknown := [name for name in names if name not in row_of]:
         raise DataError(
-            f"{path}: does not fit the data: {len(unknown):,} of {len(names):,} images are not in "
-            f"it, the first: {unknown[0]}. They were moved or added since; audit the data again "
+            f"{path}: does not match the data: {len(unknown):,} of {len(names):,} images are not "
+            f"in it, the first: {unknown[0]}. They were moved or added later; audit the data again "
             "(emodetect data audit)."
         )
     others = [row for row in rows if row.source != source]
-    held_out, labels = _held_out_and_labels(whole, row_of, others, rules)
+    reason_to_drop = _reasons(rules, *_held_out_and_labels(whole, row_of, others, rules))
     kept: list[Sample] = []
     left_out = Counter(listing.left_out)
-    seen: set[str] = set()
     for name, sample in zip(names, listing.samples, strict=True):
         row = row_of[name]
-        if sample.split not in HELD_OUT:
-            same = _same(row, rules)
-            flagged = set(row.flags.split(FLAG_SEPARATOR)) & set(rules.drop_flags)
-            reason = None
-            if flagged:
-                reason = f"flagged by the audit: {min(flagged)}"
-            elif rules.drop_leaks and same in held_out:
-                reason = "training image that stands in val or test, too"
-            elif rules.drop_conflicts and len(labels[same]) > 1:
-                reason = "training image that has another label elsewhere"
-            elif rules.keep_one_of_duplicates and same in seen:
-                reason = "the same as another training image"
-            if reason:
-                left_out[reason] += 1
-                continue
-            if same:
-                seen.add(same)
-        kept.append(replace(sample, digest=row.hash or None))
+        reason = None if sample.split in HELD_OUT else reason_to_drop(row)
+        if reason is None:
+            kept.append(replace(sample, digest=row.hash or None))
+        else:
+            left_out[reason] += 1
     if names and not kept:
         raise DataError(
-            f"{path}: data.cleaning leaves none of {len(names):,} images; relax its rules, or "
-            "leave data.manifest out."
+            f"{path}: data.cleaning excludes all {len(names):,} images; relax its rules or remove "
+            "data.manifest."
         )
     return replace(listing, samples=tuple(kept), left_out=dict(left_out))
 
 
+def _reasons(
+    rules: CleaningConfig, held_out: set[str], labels: Mapping[str, set[str]]
+) -> Callable[[AuditRow], str | None]:
+    """Return a function that says why a training image is excluded; None if it is kept.
+
+    Call it once for each image, in order: the first of several duplicates is kept.
+    """
+    seen: set[str] = set()
+
+    def reason(row: AuditRow) -> str | None:
+        same = _same(row, rules)
+        if flagged := set(row.flags.split(FLAG_SEPARATOR)) & set(rules.drop_flags):
+            return f"flagged by the audit: {min(flagged)}"
+        if rules.drop_leaks and same in held_out:
+            return "training image that also appears in val or test"
+        if rules.drop_conflicts and len(labels.get(same, ())) > 1:
+            return "training image with a different label elsewhere"
+        if rules.keep_one_of_duplicates and same in seen:
+            return "duplicate of another training image"
+        if same:
+            seen.add(same)
+        return None
+
+    return reason
+
+
 def _same(row: AuditRow, rules: CleaningConfig) -> str:
-    """Return what the rows of one and the same image share; empty for what is like no other."""
+    """Return a key that copies of an image share; empty if there are no copies."""
     return row.duplicate_group if rules.near else row.hash
 
 
@@ -161,10 +173,10 @@ def _held_out_and_labels(
     others: Iterable[AuditRow],
     rules: CleaningConfig,
 ) -> tuple[set[str], dict[str, set[str]]]:
-    """Return which images stand in val or test, and the labels of each image.
+    """Return the images that appear in val or test, and the labels of each image.
 
-    Of the config's own data set the images count that are there now, with the labels and splits
-    that they have now; of other sources those that were audited.
+    For the config's own data set, the images that exist now count, with their current labels and
+    splits; for other sources, the audited ones.
     """
     held_out: set[str] = set()
     labels: defaultdict[str, set[str]] = defaultdict(set)
@@ -185,9 +197,9 @@ def _held_out_and_labels(
 
 
 def _source_of(path: Path, rows: Sequence[AuditRow], config: DataConfig) -> str:
-    """Return the source of the rows that are of the config's data set; an audit may be of several.
+    """Return the source that is the config's data set; an audit may cover several.
 
-    That of its place or, where it was moved, of its reader and name.
+    It is found by its path or, if the data was moved, by its reader and name.
     """
     sources = list(dict.fromkeys(row.source for row in rows))
     if len(sources) == 1:
@@ -200,8 +212,8 @@ def _source_of(path: Path, rows: Sequence[AuditRow], config: DataConfig) -> str:
         if len(found) == 1:
             return found[0]
     raise DataError(
-        f"{path}: is of {', '.join(sources) or 'no image'}, not of {own}; audit that (emodetect "
-        "data audit)."
+        f"{path}: is an audit of {', '.join(sources) or 'no images'}, not of {own}; audit that "
+        "(emodetect data audit)."
     )
 
 

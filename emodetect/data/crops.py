@@ -1,4 +1,4 @@
-"""From a labelled image to its face crops, framed as `predict` frames them."""
+"""Face crops of labelled images, framed as in `predict`."""
 
 from __future__ import annotations
 
@@ -21,30 +21,29 @@ from emodetect.images.reading import read_image
 # Smaller images show no expression; such files are thumbnails or tracking pixels.
 SMALLEST_SIDE = 8
 
-# OpenCV's detectors may not be shared by threads, and loading one takes a while.
+# OpenCV's detectors are not thread-safe, and loading one is slow.
 _local = threading.local()
 
 
 def read_crops(root: Path, sample: Sample, config: DataConfig) -> list[np.ndarray]:
-    """Return the crops of a sample, largest face first; none where no face is found.
+    """Return the crops of a sample, largest face first; an empty list if no face is found.
 
-    With `data.faces` "whole" the crop is the sample's box, grown by the margin; the whole image
-    where it has none.
+    With `data.faces` "whole" the crop is the sample's box, enlarged by the margin, or the whole
+    image if it has no box.
 
     Returns:
         (height, width, 3) uint8 BGR each.
 
     Raises:
-        ImageError: for an image that cannot be decoded or is too small, and for a box that lies
-            outside it for the most part.
-        DataError: for one that is another than the sample's digest says.
+        ImageError: for an image that cannot be decoded or is too small, or a box that lies mostly
+            outside it.
+        DataError: for pixels that do not match the sample's digest.
     """
     image = _decode(root, sample)
     if sample.digest is not None and pixel_digest(_in_box(image, sample.box)) != sample.digest:
         raise DataError(
-            f"{sample.name}: its pixels are others than when {config.manifest} was made; audit "
-            f"the data again (emodetect data audit --faces {config.faces}), or leave "
-            "data.manifest out."
+            f"{sample.name}: its pixels differ from those in {config.manifest}; audit the data "
+            f"again (emodetect data audit --faces {config.faces}) or remove data.manifest."
         )
     _refuse_small(image)
     if config.faces == "whole":
@@ -54,11 +53,13 @@ def read_crops(root: Path, sample: Sample, config: DataConfig) -> list[np.ndarra
 
 
 def read_sample(root: Path, sample: Sample) -> np.ndarray:
-    """Decode the image of a sample, at its own size, to (height, width, 3) uint8 BGR.
+    """Decode the image of a sample at its own size, or its box if it has one.
 
-    Of a sample with a box it is what lies in that.
+    Returns:
+        (height, width, 3) uint8 BGR.
 
-    Raises ImageError for one that cannot be decoded, or has its box outside.
+    Raises:
+        ImageError: for an image that cannot be decoded, or a box that lies mostly outside it.
     """
     return _in_box(_decode(root, sample), sample.box)
 
@@ -75,7 +76,7 @@ def _in_box(image: np.ndarray, box: Box | None, *, margin: float = 0.0) -> np.nd
     if box is None:
         return image
     height, width = image.shape[:2]
-    # Also because a wrong box may be larger than the memory.
+    # Also because a wrong box may not fit into memory.
     if 2 * overlap(box, (0, 0, width, height)) < box[2] * box[3]:
         raise ImageError(f"its face box {box} lies outside the image of {width}x{height} pixels")
     return crop_face(image, box, margin=margin)
@@ -84,7 +85,7 @@ def _in_box(image: np.ndarray, box: Box | None, *, margin: float = 0.0) -> np.nd
 def pixel_digest(image: np.ndarray) -> str:
     """Return a hash of an image's size and pixels: 32 hexadecimal digits.
 
-    Grey and coloured files with the same pixels have the same one.
+    Greyscale and colour files with the same pixels have the same hash.
 
     Args:
         image: (height, width, 3) uint8 BGR.
@@ -97,7 +98,7 @@ def pixel_digest(image: np.ndarray) -> str:
 def read_photo(path: Path) -> np.ndarray:
     """Decode an image file to (height, width, 3) uint8 BGR.
 
-    Raises ImageError for one that cannot be decoded or is too small.
+    Raises ImageError for a file that cannot be decoded or is too small.
     """
     image = read_image(path)
     _refuse_small(image)
@@ -107,11 +108,13 @@ def read_photo(path: Path) -> np.ndarray:
 def _refuse_small(image: np.ndarray) -> None:
     height, width = image.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
-        raise ImageError(f"too small: {width}x{height} pixels; at least {SMALLEST_SIDE} a side")
+        raise ImageError(
+            f"too small: {width}x{height} pixels; expected at least {SMALLEST_SIDE}x{SMALLEST_SIDE}"
+        )
 
 
 def find_faces(image: np.ndarray, *, faces_per_image: str) -> list[Box]:
-    """Return the boxes of the largest face or of all faces of a BGR image, largest first."""
+    """Return the boxes of the "largest" face or of "all" faces in a BGR image, largest first."""
     if not hasattr(_local, "detector"):
         _local.detector = DETECTORS["haar"]()
     detector: Detector = _local.detector

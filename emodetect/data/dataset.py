@@ -1,4 +1,4 @@
-"""A data set ready for use: decoded images, labels, splits, and what was left out."""
+"""A data set ready to use: decoded images, labels, splits, and what was left out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from emodetect.config import DataConfig
 from emodetect.data.cache import ImageCache, StoredImages, load_images
-from emodetect.data.listing import NAMED_AT_MOST, Sample, SkippedFile
+from emodetect.data.listing import Listing, Sample, SkippedFile, skipped_lines
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.splits import assign_splits, connect
 from emodetect.emotions import EMOTIONS
@@ -31,20 +31,20 @@ class Dataset:
         images: (n, size, size, channels) uint8, on disk.
         labels: (n,) int64, positions in `emotions`.
         targets: (n, emotions) float32, the probability of each emotion: 1 for the label, or the
-            shares of the votes.
+            fraction of the votes.
         splits: (n,) str, "train", "val" or "test".
-        paths: (n,) str objects, as the source names the images.
-        sides: (n,) int32, the longer side of each crop before it was resized, in pixels.
-        traits: by the columns of data.slice_by, (n,) str objects each.
+        paths: (n,) str objects, the names of the images in the source.
+        sides: (n,) int32, the longer side of each crop before resizing, in pixels.
+        traits: by column of data.slice_by, (n,) str objects each.
         emotions: the label order.
-        carved: splits that the source does not have, taken out of its images by the seed.
+        carved: splits that the source does not have, drawn from its images with the seed.
         skipped: images that could not be used.
         left_out: how many images were left out on purpose, by reason.
-        fingerprint: a hash of all pixels, targets and splits; paths, dates and order do not
-            matter.
+        fingerprint: a hash of all pixels, targets and splits, independent of paths, dates and
+            order.
         order: a hash of the images' order.
         label_names: the emotion of each of the source's own labels.
-        manifest_sha256: of the file `data.manifest` that it was cleaned by, or None.
+        manifest_sha256: of the file `data.manifest` used for cleaning, or None.
     """
 
     images: StoredImages
@@ -64,14 +64,14 @@ class Dataset:
     manifest_sha256: str | None = None
 
     def identity(self) -> dict[str, Any]:
-        """Return what tells this data set from others: fingerprint, counts, cleaning."""
+        """Return what identifies this data set: fingerprint, counts, cleaning."""
         identity: dict[str, Any] = {"fingerprint": self.fingerprint, "counts": self.counts()}
         if self.manifest_sha256 is not None:
             identity["manifest_sha256"] = self.manifest_sha256
         return identity
 
     def certain(self) -> np.ndarray:
-        """Return (n, emotions) float32: 1 for each image's label, whatever its target."""
+        """Return (n, emotions) float32: 1 for each image's label, ignoring soft targets."""
         targets: np.ndarray = np.eye(len(self.emotions), dtype=np.float32)[self.labels]
         return targets
 
@@ -97,25 +97,22 @@ class Dataset:
         }
 
     def describe(self) -> list[str]:
-        """Say in lines how many images were taken, left out and skipped, and why."""
+        """Return lines that say how many images were used, left out and skipped, and why."""
+        found = sorted(set(self.splits.tolist()), key=[*SPLITS, ""].index)
         parts = ", ".join(
-            f"{int(np.sum(self.splits == split)):,} {split or 'without a split'}"
-            for split in sorted(set(self.splits.tolist()), key=[*SPLITS, ""].index)
+            f"{int(np.sum(self.splits == split)):,} {split or 'without a split'}" for split in found
         )
-        lines = [f"took {len(self.labels):,} images: {parts}"]
+        lines = [f"{len(self.labels):,} images ({parts if found != [''] else 'no split given'})"]
         lines += [f"left out {count:,}: {reason}" for reason, count in self.left_out.items()]
         for split in self.carved:
             counts = self.counts()[split]
             if absent := [emotion for emotion, count in counts.items() if not count]:
-                lines.append(f"the {split} split has no image of {', '.join(absent)}")
-        lines += [f"skipped {file}" for file in self.skipped[:NAMED_AT_MOST]]
-        if (more := len(self.skipped) - NAMED_AT_MOST) > 0:
-            lines.append(f"skipped {more:,} more")
-        return lines
+                lines.append(f"the {split} split has no images of {', '.join(absent)}")
+        return lines + skipped_lines(self.skipped)
 
 
 def number_crops(paths: np.ndarray) -> np.ndarray:
-    """Return which of its path's crops each one is: "2/3" is the second of three.
+    """Return the number of each crop among those of its image: "2/3" is the second of three.
 
     Args:
         paths: (n,) str objects, of all crops of a data set.
@@ -132,10 +129,12 @@ def number_crops(paths: np.ndarray) -> np.ndarray:
 
 
 def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
-    """List, decode (once: see cache.py) and split a data set to train on.
+    """List, decode (once, see cache.py) and split a data set for training.
 
-    Raises DataError for data that cannot be used; a file that cannot be decoded is skipped and
-    named in the result, unless more than `max_unreadable_fraction` of all are so.
+    Files that cannot be decoded are skipped and listed in the result.
+
+    Raises DataError for data that cannot be used, or with more unreadable files than
+    `max_unreadable_fraction` allows.
     """
     dataset = _load(config, seed=seed)
     weights = dataset.targets[dataset.indices("train")].sum(axis=0)
@@ -143,15 +142,15 @@ def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
         if count == 0 or weight == 0:
             raise DataError(
                 f"no {'image' if count == 0 else 'weight'} of {emotion!r} is left to train on; add "
-                "some, or leave the emotion out with data.classes."
+                "some, or exclude the emotion with data.classes."
             )
     return dataset
 
 
 def load_for_evaluation(config: DataConfig) -> Dataset:
-    """List and decode a data set without splitting it further than its source does.
+    """List and decode a data set for evaluation, with no other splits than its source gives.
 
-    Images of a source without splits have the split "".
+    Images without a split have the split "".
     """
     return _load(config, seed=None)
 
@@ -165,22 +164,10 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
         )
     cached = load_images(listing.root, listing.samples, config)
     skipped = (*listing.skipped, *cached.skipped)
-    total = len(listing.samples) + len(listing.skipped)
-    if len(skipped) > config.max_unreadable_fraction * total:
-        first = skipped[0]
-        hint = ""
-        if all("no such file" in file.reason for file in skipped):
-            hint = " Were the files moved? Paths in a list are relative to its folder."
-        raise DataError(
-            f"{len(skipped)} of {total} images cannot be used, more than the "
-            f"{config.max_unreadable_fraction:.0%} that data.max_unreadable_fraction allows. "
-            f"The first: {first}.{hint}"
-        )
+    _refuse_unusable(config, listing, cached, skipped)
     left_out = dict(listing.left_out)
     if cached.faceless:
         left_out["no face found"] = len(cached.faceless)
-    if not len(cached.rows):
-        raise DataError(f"{config.path}: no face was found in any of {total} images.")
     emotions = listing.emotions
     samples = [listing.samples[row] for row in cached.rows]
     labels = np.array([emotions.index(sample.emotion) for sample in samples], np.int64)
@@ -193,14 +180,13 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
         for number, column in enumerate(config.slice_by)
     }
     given = [sample.split for sample in samples]
-    # Not needed any more, and splitting takes memory of its own.
+    # No longer needed, and splitting takes memory too.
     del listing, samples
-    if seed is None:
-        splits = np.array([split or "" for split in given], "U5")
-    else:
+    splits = np.array([split or "" for split in given], "U5")
+    if seed is not None:
         splits = assign_splits(
             labels,
-            # Half as long as in hexadecimal, and in the same order.
+            # Half as long as in hexadecimal, with the same order.
             np.frombuffer(bytes.fromhex(cached.digests.tobytes().decode()), "S16"),
             given,
             validation_fraction=config.validation_fraction,
@@ -208,6 +194,7 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
             seed=seed,
             groups=groups,
         )
+    manifest = None if config.manifest is None else config.manifest.read_bytes()
     dataset = Dataset(
         images=cached.images,
         labels=labels,
@@ -223,13 +210,29 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
         fingerprint=_fingerprint(cached.digests, emotions, labels, targets, splits, config),
         order=hashlib.sha256(cached.digests.tobytes()).hexdigest(),
         label_names=label_names,
-        manifest_sha256=(
-            hashlib.sha256(config.manifest.read_bytes()).hexdigest() if config.manifest else None
-        ),
+        manifest_sha256=None if manifest is None else hashlib.sha256(manifest).hexdigest(),
     )
     for line in dataset.describe():
         logger.info(line)
     return dataset
+
+
+def _refuse_unusable(
+    config: DataConfig, listing: Listing, cached: ImageCache, skipped: tuple[SkippedFile, ...]
+) -> None:
+    """Raise DataError if too many images cannot be used, or if none has a face."""
+    total = len(listing.samples) + len(listing.skipped)
+    if len(skipped) > config.max_unreadable_fraction * total:
+        hint = ""
+        if all("no such file" in file.reason for file in skipped):
+            hint = " Were the files moved? Paths in a CSV file are relative to its folder."
+        raise DataError(
+            f"{len(skipped)} of {total} images cannot be used, more than the "
+            f"{config.max_unreadable_fraction:.0%} that data.max_unreadable_fraction allows. "
+            f"The first: {skipped[0]}.{hint}"
+        )
+    if not len(cached.rows):
+        raise DataError(f"{config.path}: no face found in any of the {total} images.")
 
 
 def _targets(
@@ -239,7 +242,7 @@ def _targets(
         certain: np.ndarray = np.eye(len(emotions), dtype=np.float32)[labels]
         return certain
     columns = [EMOTIONS.index(emotion) for emotion in emotions]
-    # In double precision, which holds whatever weights a manifest may have.
+    # In double precision, because the weights of a manifest may be of any size.
     votes = np.array([sample.votes for sample in samples], np.float64)[:, columns]
     largest = votes.max(axis=1, keepdims=True)
     shares: np.ndarray = votes / largest / (votes / largest).sum(axis=1, keepdims=True)
@@ -249,9 +252,9 @@ def _targets(
 def _groups(
     config: DataConfig, names: tuple[str, ...], samples: list[Sample], cached: ImageCache
 ) -> np.ndarray | None:
-    """Return which crops must lie in one split, beyond identical ones; None for no such groups.
+    """Return group numbers of crops that must stay in one split; None if identity is enough.
 
-    `names` are what the groups of each sample are, such as "person".
+    `names` says what the groups of the samples are, such as "person".
     """
     if not names and config.faces_per_image == "largest":
         return None
@@ -270,8 +273,8 @@ def _refuse_straddling(
             if value and sample.split and split_of.setdefault(value, sample.split) != sample.split:
                 raise DataError(
                     f"{config.path}: {name} {value!r} has images in {split_of[value]} and in "
-                    f"{sample.split}; a group must lie in one split. Move them, or leave the "
-                    f"{'column split' if config.group else 'split folders'} out to have it drawn."
+                    f"{sample.split}; a group must stay in one split. Move them, or remove the "
+                    f"{'split column' if config.group else 'split folders'} to draw the splits."
                 )
 
 

@@ -1,7 +1,7 @@
-"""What other sources do to a face: blur, sharpening, noise and JPEG.
+"""Image degradation as seen in other sources: blur, sharpening, noise and JPEG compression.
 
-Strengths are for crops of the size that a model sees (48 pixels and the like), and grow with it,
-so that the same face looks alike at every size.
+Strengths are given for crops of 48 pixels and scale with the crop, so that a face looks equally
+degraded at every size.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-# The side at which the strengths below hold.
+# The side, in pixels, for which the strengths below are given.
 REFERENCE_SIDE = 48
 BLUR_SIGMA = (0.4, 1.6)  # pixels
 SHARPENING = (0.3, 1.5)
@@ -18,7 +18,7 @@ JPEG_QUALITY = (15, 80)
 
 
 def degrade(images: np.ndarray, probability: float, generator: np.random.Generator) -> np.ndarray:
-    """Blur or sharpen, add noise to, and compress images, each with a probability.
+    """Blur or sharpen, add noise to, and compress images, each with the given probability.
 
     Args:
         images: (n, side, side, channels) float32 in 0-255.
@@ -60,10 +60,10 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     _, data = cv2.imencode(
         ".jpg", np.rint(image).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality]
     )
-    # Not IMREAD_UNCHANGED: which of its rules hold for a JPEG depends on OpenCV's version.
+    # Not IMREAD_UNCHANGED, which treats JPEGs differently in different versions of OpenCV.
     mode = cv2.IMREAD_GRAYSCALE if image.shape[2] == 1 else cv2.IMREAD_COLOR
     decoded = cv2.imdecode(data, mode)
-    assert decoded is not None  # it was encoded a line above
+    assert decoded is not None  # encoded just above
     return decoded.reshape(image.shape).astype(np.float32)
 
 

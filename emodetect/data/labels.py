@@ -1,4 +1,4 @@
-"""From a source's own labels and splits to ours."""
+"""The labels and splits of a source, translated to ours."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ SPLIT_NAMES = {
 
 
 def emotion_of(label: str, label_names: Mapping[str, str], *, where: str) -> str:
-    """Return the emotion of a source's label, by the user's own names first.
+    """Return the emotion of a source's label; `label_names` takes precedence.
 
-    Raises DataError for a label that neither `label_names` nor the known aliases have.
+    Raises DataError for a label that is neither in `label_names` nor a known alias.
     """
     if label in label_names:
         return label_names[label]
@@ -32,18 +32,31 @@ def emotion_of(label: str, label_names: Mapping[str, str], *, where: str) -> str
         return canonical_emotion(label, where=where)
     except DataError as error:
         raise DataError(
-            f"{error} Labels by other names are given in a config: "
-            f'data.label_names = {{"{label}" = "happy"}}; data split, audit and convert take '
+            f"{error} To use other labels, say which emotions they are: in a config, "
+            f'data.label_names = {{"{label}" = "happy"}}; with data split, audit and convert, '
             f"--label-name {label}=happy."
         ) from None
 
 
+def split_of(value: str, *, where: str) -> str | None:
+    """Return the split that a source names in its own words; None for empty text.
+
+    Raises DataError for an unknown name.
+    """
+    name = value.strip().lower()
+    if name and name not in SPLIT_NAMES:
+        raise DataError(
+            f"{where}: expected a split ({', '.join(SPLIT_NAMES)}, or nothing), got {value!r}."
+        )
+    return SPLIT_NAMES.get(name)
+
+
 def folder_emotion(folder: Path, *, numbers: Mapping[str, str], layout: str) -> str:
-    """Return the emotion of a class folder, named by one of a data set's numbers or by itself.
+    """Return the emotion of a class folder, named by a number of the data set or by an emotion.
 
     Args:
-        numbers: the emotions of the numbers.
-        layout: what the data set holds, for the DataError raised for any other folder.
+        numbers: the emotion of each number.
+        layout: what the data set should contain, for the DataError raised for any other folder.
     """
     if folder.name in numbers:
         return numbers[folder.name]
@@ -54,9 +67,9 @@ def folder_emotion(folder: Path, *, numbers: Mapping[str, str], layout: str) -> 
 
 
 def label_order(samples: Sequence[Sample], config: DataConfig, *, where: str) -> tuple[str, ...]:
-    """Return the emotions in the order of the outputs: data.classes, or those that are found.
+    """Return the emotions in the order of the outputs: data.classes, or those found.
 
-    Raises DataError where there is no image, or none of a class that is asked for.
+    Raises DataError if there are no images, or none of a class in data.classes.
     """
     found = in_canonical_order({sample.emotion for sample in samples})
     emotions = config.classes or found
@@ -67,5 +80,5 @@ def label_order(samples: Sequence[Sample], config: DataConfig, *, where: str) ->
             f"found {', '.join(found) or 'none'}."
         )
     if not samples:
-        raise DataError(f"{where}: no labelled image found.")
+        raise DataError(f"{where}: no labelled images found.")
     return emotions

@@ -1,13 +1,14 @@
-"""What a reader finds in a data set: the labelled images, and what it left out."""
+"""What a reader finds in a data set: the labelled images, and those it left out."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from emodetect.faces.boxes import Box
 
-# Of the images that could not be used, so many are told by name; the rest are counted.
+# How many unusable images are named; the rest are only counted.
 NAMED_AT_MOST = 10
 
 
@@ -16,17 +17,16 @@ class Sample:
     """One labelled image. A data set may have a million of these, so they are kept small.
 
     Attributes:
-        name: as the source names it, such as "train/happy/1.png" or "fer2013.csv:17".
-        file: the file that holds it, relative to the listing's root (or absolute).
+        name: its name in the source, such as "train/happy/1.png" or "fer2013.csv:17".
+        file: the file that contains it, relative to the listing's root or absolute.
         emotion: its canonical label.
-        split: "train", "val" or "test"; None where the source does not say.
+        split: "train", "val" or "test"; None if the source gives none.
         offset: where its row begins in a file of many images, in bytes.
-        groups: its values of the listing's groups, which must not straddle a split.
-        traits: its values of the columns that results are told by.
-        votes: how many people chose each of EMOTIONS, or any other weights; None for a plain
-            label.
-        box: its face, where the source says; None for the whole image.
-        digest: its pixels must have this `crops.pixel_digest`; None where it is not known.
+        groups: its values of the listing's groups; images with the same value stay in one split.
+        traits: its values of the columns that results are broken down by.
+        votes: how many people chose each of EMOTIONS, or other weights; None for a plain label.
+        box: its face, if the source gives one; None for the whole image.
+        digest: the `crops.pixel_digest` that its pixels must have; None if it is not known.
     """
 
     name: str
@@ -52,6 +52,14 @@ class SkippedFile:
         return f"{self.path}: {self.reason}"
 
 
+def skipped_lines(files: Sequence[SkippedFile]) -> list[str]:
+    """Return lines that name the first skipped files and count the rest."""
+    lines = [f"skipped {file}" for file in files[:NAMED_AT_MOST]]
+    if (more := len(files) - NAMED_AT_MOST) > 0:
+        lines.append(f"skipped {more:,} more")
+    return lines
+
+
 @dataclass(frozen=True)
 class Listing:
     """What a reader found.
@@ -60,7 +68,7 @@ class Listing:
         root: the folder that the samples' files are relative to.
         emotions: the label order.
         left_out: how many images were left out on purpose, by reason.
-        skipped: images that are at fault, such as a row with 2,303 pixels.
+        skipped: invalid images, such as a row with 2,303 pixels.
         groups: what the samples' groups are, such as "person".
         label_names: the emotion of each of the source's own labels.
     """

@@ -1,4 +1,4 @@
-"""Train, validation and test: who belongs where."""
+"""Assigning images to train, validation and test."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def assign_splits(
 ) -> np.ndarray:
     """Return "train", "val" or "test" for each image.
 
-    Test and validation splits that the source gives are kept, and images without a split that
-    are identical to theirs or of their groups join them. A missing one is taken out of the images
-    of train (all, where the source gives no splits), stratified by label, identical images and
-    groups on one side.
+    Test and validation splits given by the source are kept; images without a split that are
+    identical to theirs, or belong to their groups, join them. A missing split is drawn from the
+    training images (from all images if the source gives no splits), stratified by label. Identical
+    images and groups stay in one split.
 
     Args:
         labels: (n,) int class of each image.
         digests: (n,) hash of each image's pixels.
         given: the source's own split of each image, or None.
-        groups: (n,) int; images of one number never straddle a split.
+        groups: (n,) int; images with the same number stay in one split.
 
     Raises:
         DataError: for too few images to split, or an image without a split whose group has
@@ -44,16 +44,16 @@ def assign_splits(
     if "test" not in splits:
         _carve(splits, "test", test_fraction, labels, digests, groups, seed)
     if "val" not in splits:
-        # The share is meant of all that train and validation have together.
+        # The fraction is that of train and validation together.
         _carve(splits, "val", validation_fraction, labels, digests, groups, seed)
     return splits
 
 
 def connect(columns: Sequence[Sequence[str]]) -> np.ndarray:
-    """Number the images so that those which share a value in any column have one number.
+    """Number the images so that those that share a value in any column get the same number.
 
-    A person may be in several videos, and a video may show several persons: neither may
-    straddle a split. Empty values connect nothing.
+    A person may appear in several videos, and a video may show several people: both must stay in
+    one split. Empty values connect nothing.
 
     Args:
         columns: of n values each.
@@ -82,7 +82,7 @@ def _follow_given(
     digests: np.ndarray,
     groups: np.ndarray | None,
 ) -> None:
-    """Put images without a split where the given images of their group are."""
+    """Assign images without a split to the given split of their group."""
     own = np.array([split is not None for split in given], bool)
     if own.all() or not own.any():
         return
@@ -94,12 +94,12 @@ def _follow_given(
         sides = taken.get(int(group[row]), set())
         if len(sides) == 1:
             splits[row] = next(iter(sides))
-        # Copies that the source itself has on two sides are its own affair.
+        # Copies that the source itself has in two splits are left as they are.
         elif sides and groups is not None:
             raise DataError(
-                f"image {row + 1} of {len(splits)} has no split, and shares groups with images "
-                f"in {' and in '.join(sorted(sides))}; a group must lie in one split. Give the "
-                "images other splits, or leave the column split out to have it drawn."
+                f"image {row + 1} of {len(splits)} has no split, but shares groups with images "
+                f"in {' and in '.join(sorted(sides))}; a group must stay in one split. Change "
+                "their splits, or remove the split column to draw the splits."
             )
 
 
@@ -114,11 +114,11 @@ def _carve(
 ) -> None:
     members = np.flatnonzero(splits == "train")
     if not len(members):
-        raise DataError(f"no image is left to take a {name} split from, nor to train on.")
+        raise DataError(f"no image is left to train on, or to draw a {name} split from.")
     if groups is None:
         chosen = _draw_images(labels[members], digests[members], name, fraction, seed)
     else:
-        # By the pixels, so that the order of the images does not matter.
+        # Sorted by pixels, so that the order of the images does not matter.
         members = members[np.argsort(digests[members], kind="stable")]
         chosen = _draw_groups(labels[members], groups[members], name, fraction, seed)
     splits[members[chosen]] = name
@@ -127,7 +127,7 @@ def _carve(
 def _draw_images(
     labels: np.ndarray, digests: np.ndarray, name: str, fraction: float, seed: int
 ) -> np.ndarray:
-    # One vote a group of identical images: its first label decides the stratum.
+    # Identical images count once, with the label of the first.
     _, first, group = np.unique(digests, return_index=True, return_inverse=True)
     strata = labels[first]
     try:
@@ -137,9 +137,9 @@ def _draw_images(
     except ValueError:
         fewest = np.bincount(strata).min() if len(strata) else 0
         raise DataError(
-            f"cannot take a {name} split of {fraction:g} out of {len(first)} different images, "
-            f"{fewest} of the rarest emotion: each emotion needs at least 2, and the split one "
-            f"for each emotion. Add images, or change data.{_key(name)}."
+            f"cannot draw a {name} split of {fraction:g} from {len(first)} different images, "
+            f"{fewest} of the rarest emotion: each emotion needs at least 2 images, and the split "
+            f"at least one of each emotion. Add images, or change data.{_key(name)}."
         ) from None
     return np.isin(group, chosen)
 
@@ -147,13 +147,13 @@ def _draw_images(
 def _draw_groups(
     labels: np.ndarray, groups: np.ndarray, name: str, fraction: float, seed: int
 ) -> np.ndarray:
-    """Take whole groups, in random order, as long as they bring each class nearer its share."""
+    """Draw whole groups in random order, keeping those that bring the class counts nearer."""
     _, first, group = np.unique(groups, return_index=True, return_inverse=True)
     group = np.argsort(np.argsort(first))[group]  # numbered by their first image
     counts = np.zeros((group.max() + 1, labels.max() + 1))
     np.add.at(counts, (group, labels), 1)
     missing = fraction * counts.sum(axis=0)
-    # Shares, so that a rare class weighs as much as a common one.
+    # Relative counts, so that a rare class matters as much as a common one.
     scale = 1 / np.maximum(counts.sum(axis=0), 1)
     chosen = np.zeros(len(counts), bool)
     for candidate in np.random.default_rng(seed).permutation(len(counts)):
@@ -161,12 +161,12 @@ def _draw_groups(
         if np.sum(np.abs(left) * scale) < np.sum(np.abs(missing) * scale):
             chosen[candidate] = True
             missing = left
-    if not chosen.any():  # every group is larger than the split: the one that fits least badly
+    if not chosen.any():  # every group is larger than the split: take the best fit
         chosen[np.argmin(np.abs(missing - counts) @ scale)] = True
     if chosen.all():
         raise DataError(
-            f"cannot take a {name} split of {fraction:g} out of {len(counts)} groups that must "
-            f"stay together. Add groups, or change data.{_key(name)}."
+            f"cannot draw a {name} split of {fraction:g} from {len(counts)} groups that must stay "
+            f"together. Add groups, or change data.{_key(name)}."
         )
     return chosen[group]
 

@@ -1,4 +1,4 @@
-"""The options by which a command is told how to read the labelled images of SOURCE:PATH."""
+"""The options that say how to read the labelled images of SOURCE:PATH."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ label_name_option = click.option(
     "--label-name",
     multiple=True,
     metavar="LABEL=EMOTION",
-    help="The emotion of a label by another name, such as 3=happy; may be given several times.",
+    help="The emotion that a label stands for, such as 3=happy; may be repeated.",
 )
 
 
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what a config says of its data beside source and path."""
+    """Add --faces and --label-name, as a config gives them beside data.source and data.path."""
     return click.option(
         "--faces",
         type=click.Choice(["whole", "detect"]),
         multiple=True,
-        help="As data.faces of the config that is to train on it: detect takes the photos of "
-        "raf_db, and of affectnet without its boxes. Once, or once for each SOURCE:PATH. "
+        help="As data.faces in the config you train with: detect uses the photos of raf_db, and "
+        "those of affectnet without its boxes. Give it once, or once per SOURCE:PATH. "
         "[default: whole]",
     )(label_name_option(command))
 
@@ -30,19 +30,19 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def faces_of_each(
     faces: tuple[Literal["whole", "detect"], ...], sources: Sequence[str]
 ) -> tuple[Literal["whole", "detect"] | None, ...]:
-    """Return what --faces says of each source; None where it was not given."""
+    """Return the --faces of each source; None if it was not given."""
     if len(faces) <= 1:
         return (faces or (None,)) * len(sources)
     if len(faces) != len(sources):
         raise click.UsageError(
-            f"--faces: expected it once, or once for each of {len(sources)} SOURCE:PATH, got "
-            f"{len(faces)}."
+            f"--faces: expected once, or once for each of the {len(sources)} SOURCE:PATH, got "
+            f"{len(faces)} times."
         )
     return faces
 
 
 def label_names(pairs: tuple[str, ...]) -> dict[str, str]:
-    """Return what --label-name says, as data.label_names."""
+    """Return the --label-name pairs as data.label_names."""
     names = dict(pair.rpartition("=")[::2] for pair in pairs)
     if "" in names:
         raise click.BadParameter(

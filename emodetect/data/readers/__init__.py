@@ -1,1 +1,1 @@
-"""A module for each layout that labelled images come in, and the registry of all."""
+"""Readers of labelled images: a module for each layout, and their registry."""

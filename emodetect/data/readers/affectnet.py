@@ -1,4 +1,4 @@
-"""AffectNet's labels by hand (Mollahosseini et al. 2017): eight emotions, numbered 0 to 7."""
+"""AffectNet's manual labels (Mollahosseini et al. 2017): eight emotions, numbered 0 to 7."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import SPLIT_NAMES, folder_emotion, label_order
-from emodetect.data.listing import Listing, Sample, SkippedFile
+from emodetect.data.labels import SPLIT_NAMES, folder_emotion
+from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.folder import list_class_folders
+from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
 from emodetect.faces.boxes import Box
 from emodetect.images.formats import has_image_suffix
 from emodetect.machine.csv_files import open_csv
 from emodetect.machine.progress import track
 
-# The meaning of the numbers, in the lists, in the annotations and as names of class folders.
+# The meaning of the numbers in the lists, the annotations and the names of class folders.
 AFFECTNET_EMOTIONS = {
     "0": "neutral",
     "1": "happy",
@@ -33,7 +34,7 @@ AFFECTNET_EMOTIONS = {
     "6": "angry",
     "7": "contempt",
 }
-# Labels that name no emotion.
+# Labels that are not emotions.
 OTHER_LABELS = {"8": "none", "9": "uncertain", "10": "no face"}
 LISTS = {"training.csv": "train", "validation.csv": "val"}
 LIST_FOLDERS = (
@@ -57,7 +58,7 @@ COLUMNS = (
     "valence",
     "arousal",
 )
-# What numpy raises for content of other kinds, SystemError for text outside Unicode.
+# What numpy raises for other content; SystemError for text that is not Unicode.
 UNREADABLE = (
     ValueError,
     TypeError,
@@ -68,26 +69,25 @@ UNREADABLE = (
     OverflowError,
     tokenize.TokenError,
 )
-# An annotation holds one number; numpy's header before it has 128 bytes.
+# An annotation is one number after numpy's header of 128 bytes.
 LONGEST_ANNOTATION = 4096
 
 
 def read_affectnet(config: DataConfig) -> Listing:
-    """List AffectNet's faces, in any of the forms in which it is given out.
+    """List AffectNet's faces, in any of the forms in which it is distributed.
 
-    These are `training.csv` and `validation.csv` with the images of `Manually_Annotated_Images`,
-    of which each face's box is cut out (but for `data.faces` "detect"); `train_set` and `val_set`
-    with `images/1.jpg` and `annotations/1_exp.npy`; and class folders, numbered or named, with or
-    without splits. The labels none, uncertain and no face are left out. A photo that the lists
-    name again is named as "29a3.jpg#2".
+    These are `training.csv` and `validation.csv` with the images in `Manually_Annotated_Images`,
+    from which each face's box is cut out (unless `data.faces` is "detect"); `train_set` and
+    `val_set` with `images/1.jpg` and `annotations/1_exp.npy`; and class folders, numbered or named,
+    with or without splits. The labels none, uncertain and no face are left out. The second face
+    listed for a photo is named "29a3.jpg#2".
 
-    The published validation images are the test split, as the data set's own test images are
-    not published; where there is a test split too, they are validation.
+    The published validation images are the test split, because the data set's own test images are
+    not published; if there is a test split as well, they are validation.
     """
-    root = config.path
-    assert root is not None  # the schema requires it for this source
+    root = config.data_path
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder; data.path is the folder of AffectNet.")
+        raise DataError(f"{root}: no such folder; data.path must be the AffectNet folder.")
     if lists := _lists(root):
         listing = _read_lists(root, lists, config)
     elif sets := _annotated_sets(root):
@@ -116,48 +116,25 @@ def _emotion_of_folder(folder: Path) -> str | None:
     )
 
 
-def _emotion_of_number(number: str, config: DataConfig, left_out: Counter[str]) -> str | None:
-    """Return the emotion of a number, None (counted) where its image is left out.
+def _emotion_of_number(number: str, found: ListingBuilder) -> str | None:
+    """Return the emotion of a number; None if its image is left out, and counted.
 
-    Raises ValueError for another text.
+    Raises ValueError for other text.
     """
     if number in OTHER_LABELS:
-        left_out[f"label that is no emotion: {OTHER_LABELS[number]}"] += 1
+        found.left_out[f"label that is not an emotion: {OTHER_LABELS[number]}"] += 1
         return None
     if number not in AFFECTNET_EMOTIONS:
         raise ValueError(f"expected an expression from 0 to 10, got {number[:100]!r}")
     emotion = AFFECTNET_EMOTIONS[number]
-    if config.classes and emotion not in config.classes:
-        left_out[f"emotion outside data.classes: {emotion}"] += 1
-        return None
-    return emotion
-
-
-def _listing(
-    root: Path,
-    samples: list[Sample],
-    left_out: Counter[str],
-    skipped: list[SkippedFile],
-    config: DataConfig,
-) -> Listing:
-    if skipped and not samples:
-        raise DataError(f"{root}: no label can be used; the first: {skipped[0]}.")
-    emotions = label_order(samples, config, where=str(root))
-    return Listing(
-        root,
-        tuple(samples),
-        emotions,
-        dict(left_out),
-        tuple(skipped),
-        label_names=dict(AFFECTNET_EMOTIONS),
-    )
+    return emotion if found.wants(emotion) else None
 
 
 # --- lists of images
 
 
 def _lists(root: Path) -> dict[Path, str]:
-    """Return the split of each list of images in the first folder that has any."""
+    """Return the lists in the first folder that has any, and their splits."""
     for folder in LIST_FOLDERS:
         places = {root / folder / name: split for name, split in LISTS.items()}
         if there := {path: split for path, split in places.items() if path.is_file()}:
@@ -167,33 +144,31 @@ def _lists(root: Path) -> dict[Path, str]:
 
 def _read_lists(root: Path, lists: Mapping[Path, str], config: DataConfig) -> Listing:
     images = next(folder for folder in IMAGE_FOLDERS if (root / folder).is_dir())
-    samples: list[Sample] = []
-    skipped: list[SkippedFile] = []
-    left_out: Counter[str] = Counter()
+    found = ListingBuilder(config)
     faces: Counter[str] = Counter()
     for path, split in lists.items():
         for line, row in _rows(path):
             try:
                 photo = _relative(row["subDirectory_filePath"])
-                # Counted before any is left out, so that a face has one name for every config.
+                # Counted before any is left out, so that names do not depend on the config.
                 faces[photo] += 1
-                emotion = _emotion_of_number(row["expression"].strip(), config, left_out)
+                emotion = _emotion_of_number(row["expression"].strip(), found)
                 if emotion is None:
                     continue
                 box = _box(row)
             except ValueError as error:
-                skipped.append(SkippedFile(f"{path.name}:{line}", str(error)))
+                found.skip(f"{path.name}:{line}", error)
                 continue
             name = photo if faces[photo] == 1 else f"{photo}#{faces[photo]}"
             file = (PurePosixPath(images) / photo).as_posix()
-            # Where faces are found anew, the photo is what is read.
+            # If faces are detected, the whole photo is read.
             cut = None if config.faces == "detect" else box
-            samples.append(Sample(name, file, emotion, split, box=cut))
-    return _listing(root, samples, left_out, skipped, config)
+            found.samples.append(Sample(name, file, emotion, split, box=cut))
+    return found.listing(root, where=root, label_names=AFFECTNET_EMOTIONS)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield number and values of each line; the first may name the columns, but need not."""
+    """Yield the number and the values of each line; a header is optional."""
     with open_csv(path) as file:
         rows = csv.reader(file)
         columns = list(COLUMNS)
@@ -201,7 +176,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             if rows.line_num == 1 and COLUMNS[0] in values:
                 columns = values
                 if missing := [name for name in COLUMNS[:7] if name not in columns]:
-                    raise DataError(f"{path}: expected the columns {', '.join(missing)} too.")
+                    raise DataError(f"{path}: expected the columns {', '.join(missing)} as well.")
             elif values:
                 if len(values) != len(columns):
                     raise DataError(
@@ -223,9 +198,9 @@ def _box(row: Mapping[str, str]) -> Box:
     try:
         x, y, width, height = (round(float(text)) for text in texts)
     except (ValueError, OverflowError):  # not a number, or infinite
-        raise ValueError(f"expected the face's box in pixels, got {', '.join(texts)}") from None
+        raise ValueError(f"expected a face box in pixels, got {', '.join(texts)}") from None
     if width < 1 or height < 1:
-        raise ValueError(f"expected the face's box with an area, got {', '.join(texts)}")
+        raise ValueError(f"expected a face box with an area, got {', '.join(texts)}")
     return x, y, width, height
 
 
@@ -233,7 +208,7 @@ def _box(row: Mapping[str, str]) -> Box:
 
 
 def _annotated_sets(root: Path) -> dict[Path, str]:
-    """Return the split of each folder such as `val_set` that holds annotations."""
+    """Return the folders with annotations, such as `val_set`, and their splits."""
     return {
         folder: SPLIT_NAMES[name]
         for folder in sorted(root.iterdir())
@@ -243,32 +218,29 @@ def _annotated_sets(root: Path) -> dict[Path, str]:
 
 
 def _read_annotations(root: Path, sets: Mapping[Path, str], config: DataConfig) -> Listing:
-    samples: list[Sample] = []
-    skipped: list[SkippedFile] = []
-    left_out: Counter[str] = Counter()
+    found = ListingBuilder(config)
     for folder, split in sets.items():
         if not (folder / "images").is_dir():
-            raise DataError(f"{folder}: expected the folder images beside annotations.")
+            raise DataError(f"{folder}: expected a folder named images next to annotations.")
         images = sorted(filter(has_image_suffix, (folder / "images").iterdir()))
         labels = {path.name for path in (folder / "annotations").glob("*_exp.npy")}
         for image in track(images, description="reading labels", total=len(images)):
             label = f"{image.stem}_exp.npy"
             if label not in labels:
-                left_out["image without an annotation"] += 1
+                found.left_out["image without an annotation"] += 1
                 continue
             labels.remove(label)
             path = folder / "annotations" / label
             try:
-                emotion = _emotion_of_number(_annotation(path), config, left_out)
+                emotion = _emotion_of_number(_annotation(path), found)
             except ValueError as error:
-                skipped.append(SkippedFile(str(path), str(error)))
+                found.skip(str(path), error)
                 continue
             if emotion is not None:
                 name = image.relative_to(root).as_posix()
-                samples.append(Sample(name, name, emotion, split))
-        if labels:
-            left_out["annotation without an image"] += len(labels)
-    return _listing(root, samples, left_out, skipped, config)
+                found.samples.append(Sample(name, name, emotion, split))
+        found.left_out["annotation without an image"] += len(labels)
+    return found.listing(root, where=root, label_names=AFFECTNET_EMOTIONS)
 
 
 def _annotation(path: Path) -> str:
@@ -276,11 +248,11 @@ def _annotation(path: Path) -> str:
     try:
         with path.open("rb") as file:
             content = io.BytesIO(file.read(LONGEST_ANNOTATION))
-        # Never pickled objects, which may hold code.
+        # Never pickled objects, which may contain code.
         value = np.lib.format.read_array(content, allow_pickle=False).item()
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except UNREADABLE:
-        raise ValueError("expected a .npy file of one number, got other content") from None
-    # Some were written as text.
+        raise ValueError("expected a .npy file with one number, got other content") from None
+    # Some are stored as text.
     return str(value).strip().removesuffix(".0")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import folder_emotion, label_order
-from emodetect.data.listing import Listing, Sample, SkippedFile
+from emodetect.data.labels import folder_emotion
+from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.folder import files_below, is_photo, list_class_folders
+from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
 
-# The meaning of the numbers in the files of labels.
+# The meaning of the numbers in the label files.
 CKPLUS_EMOTIONS = (
     "neutral",
     "angry",
@@ -26,24 +26,23 @@ CKPLUS_EMOTIONS = (
     "surprise",
 )
 FRAMES, LABELS = "cohn-kanade-images", "Emotion"
-# A label is that of a sequence's last frame; the two before it show it too. The crops that are
-# passed on, 981 of 327 sequences, are these three.
+# A label describes the last frame of a sequence; the two before it show the expression too. The
+# crops in circulation, 981 from 327 sequences, are these three.
 PEAK_FRAMES = 3
 GROUP = "person"
 _NAME = re.compile(r"(?P<person>S\d+)_\d+_\d+\.\w+", re.IGNORECASE)
 
 
 def read_ckplus(config: DataConfig) -> Listing:
-    """List the peak frames of CK+, as it is published or in class folders.
+    """List the peak frames of CK+, as published or in class folders.
 
     As published, `cohn-kanade-images/S005/001/*.png` are the frames of sequence 001 of person
-    S005, and `Emotion/S005/001/*_emotion.txt` its label. Class folders hold crops by the same
-    names, such as `anger/S010_004_00000017.png`. The people never straddle a split.
+    S005, and `Emotion/S005/001/*_emotion.txt` is its label. Class folders contain crops with the
+    same names, such as `anger/S010_004_00000017.png`. All images of a person stay in one split.
     """
-    root = config.path
-    assert root is not None  # the schema requires it for this source
+    root = config.data_path
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder; data.path is the folder of CK+.")
+        raise DataError(f"{root}: no such folder; data.path must be the CK+ folder.")
     there = [name for name in (FRAMES, LABELS) if (root / name).is_dir()]
     if len(there) == 1:
         raise DataError(
@@ -61,7 +60,7 @@ def read_ckplus(config: DataConfig) -> Listing:
 
 def _read_crops(root: Path, config: DataConfig) -> Listing:
     layout = f"{FRAMES} and {LABELS}, or class folders named by emotions"
-    # No numbers: the forms that are passed on do not agree on them.
+    # No numbers: the copies in circulation do not agree on them.
     return list_class_folders(
         root, config, emotion=partial(folder_emotion, numbers={}, layout=layout)
     )
@@ -72,16 +71,14 @@ def _person(root: Path, name: str) -> str:
     if match is None:
         raise DataError(
             f"{root / name}: expected a name that begins with the person and the sequence, such "
-            "as S010_004_00000017.png, by which people are kept on one side of a split. Without "
-            "such names, take data.source = 'folder'."
+            "as S010_004_00000017.png, so that each person stays in one split. For other names, "
+            "use data.source = 'folder'."
         )
     return match["person"].upper()
 
 
 def _read_sequences(root: Path, config: DataConfig) -> Listing:
-    samples: list[Sample] = []
-    skipped: list[SkippedFile] = []
-    left_out: Counter[str] = Counter()
+    found = ListingBuilder(config)
     sequences: dict[Path, list[Path]] = {}
     for frame in filter(is_photo, files_below(root / FRAMES)):
         sequences.setdefault(frame.parent, []).append(frame)
@@ -89,36 +86,26 @@ def _read_sequences(root: Path, config: DataConfig) -> Listing:
         labels = root / LABELS / folder.relative_to(root / FRAMES)
         texts = [path for path in files_below(labels) if path.suffix == ".txt"]
         if not texts:
-            left_out["frame of a sequence without a label"] += len(frames)
+            found.left_out["frame of a sequence without a label"] += len(frames)
             continue
         try:
             emotion = _label(texts)
         except ValueError as error:
-            skipped.append(SkippedFile(str(texts[0]), str(error)))
+            found.skip(str(texts[0]), error)
             continue
-        if config.classes and emotion not in config.classes:
-            left_out[f"emotion outside data.classes: {emotion}"] += len(frames)
+        if not found.wants(emotion, images=len(frames)):
             continue
-        left_out["frame before the peak of its sequence"] += len(frames[:-PEAK_FRAMES])
+        found.left_out["frame before the peak of its sequence"] += len(frames[:-PEAK_FRAMES])
         names = [frame.relative_to(root).as_posix() for frame in frames[-PEAK_FRAMES:]]
-        samples += [Sample(name, name, emotion, None) for name in names]
-    if skipped and not samples:
-        raise DataError(f"{root / LABELS}: no label can be used; the first: {skipped[0]}.")
-    emotions = label_order(samples, config, where=str(root))
-    return Listing(
-        root,
-        tuple(samples),
-        emotions,
-        dict(+left_out),
-        tuple(skipped),
-        label_names={str(number): name for number, name in enumerate(CKPLUS_EMOTIONS)},
-    )
+        found.samples += [Sample(name, name, emotion, None) for name in names]
+    numbers = {str(number): name for number, name in enumerate(CKPLUS_EMOTIONS)}
+    return found.listing(root, where=root, label_names=numbers)
 
 
 def _label(files: list[Path]) -> str:
     """Return the emotion of a sequence. Raises ValueError for a label that cannot be used."""
     if len(files) > 1:
-        raise ValueError(f"expected one file of the sequence's label, got {len(files)}")
+        raise ValueError(f"expected one label file for the sequence, got {len(files)}")
     try:
         with files[0].open(encoding="ascii") as file:
             text = file.read(100).strip()

@@ -1,9 +1,8 @@
-"""FER2013 as a csv (Goodfellow et al. 2013)."""
+"""FER2013 as a CSV file (Goodfellow et al. 2013)."""
 
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import label_order
 from emodetect.data.listing import Listing, Sample, SkippedFile
+from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError, ImageError
 from emodetect.machine.csv_files import require_columns
 
@@ -28,7 +27,7 @@ LONGEST_ROW = 2**16
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of fer2013.csv without its pixels; `offset` is where it begins, in bytes."""
+    """A row of fer2013.csv without its pixels; it begins `offset` bytes into the file."""
 
     name: str
     offset: int
@@ -41,33 +40,24 @@ def read_fer2013_csv(config: DataConfig) -> Listing:
 
     The file is streamed; the pixels are read when a row's image is decoded.
     """
-    path = config.path
-    assert path is not None  # the schema requires it for this source
+    path = config.data_path
+    found = ListingBuilder(config)
     rows: list[Row] = []
     usages: set[str] = set()
-    skipped: list[SkippedFile] = []
-    left_out: Counter[str] = Counter()
     for row in labelled_rows(path):
         if isinstance(row, SkippedFile):
-            skipped.append(row)
+            found.skipped.append(row)
             continue
         usages.add(row.usage)
-        if config.classes and row.emotion not in config.classes:
-            left_out[f"emotion outside data.classes: {row.emotion}"] += 1
-        else:
+        if found.wants(row.emotion):
             rows.append(row)
     split_of = splits_of(usages, config)
-    samples = tuple(
+    found.samples = [
         Sample(row.name, path.name, row.emotion, split_of[row.usage], offset=row.offset)
         for row in rows
-    )
-    if skipped and not samples and not left_out:
-        raise DataError(f"{path}: no row can be used; the first: {skipped[0]}.")
-    emotions = label_order(samples, config, where=str(path))
+    ]
     numbers = {str(number): emotion for number, emotion in enumerate(FER2013_EMOTIONS)}
-    return Listing(
-        path.parent, samples, emotions, dict(left_out), tuple(skipped), label_names=numbers
-    )
+    return found.listing(path.parent, where=path, label_names=numbers)
 
 
 def read_pixels(path: Path, offset: int) -> np.ndarray:
@@ -117,7 +107,7 @@ def labelled_rows(path: Path) -> Iterator[Row | SkippedFile]:
                 raise DataError(
                     f"{path}, line {number}: is longer than any row of {SIDE * SIDE:,} pixels."
                 )
-            if not line.strip():  # as csv.DictReader does, so that rows are joined to votes
+            if not line.strip():  # as csv.DictReader does, so that rows match the votes
                 offset += len(line)
                 continue
             name = f"{path.name}:{number}"
@@ -149,16 +139,17 @@ def _emotion(value: str) -> str:
 
 
 def checked_usage(value: str) -> str:
+    """Return a Usage. Raises ValueError for an unknown one."""
     if value not in USAGES:
         raise ValueError(f"expected the Usage {', '.join(USAGES)}, got {value!r}")
     return value
 
 
 def splits_of(usages: set[str], config: DataConfig) -> dict[str, str]:
-    """Return which split each Usage serves as.
+    """Return the split that each Usage serves as.
 
-    The contest (Goodfellow et al. 2013) ranked by PublicTest while it ran and by PrivateTest at
-    its end, so that the first is validation; files without PrivateTest have it as their test.
+    The contest (Goodfellow et al. 2013) ranked entries by PublicTest while it ran and by
+    PrivateTest at the end, so PublicTest is validation; without a PrivateTest it is the test split.
     """
     public = config.public_test or ("val" if "PrivateTest" in usages else "test")
     return {"Training": "train", "PublicTest": public, "PrivateTest": "test"}

@@ -1,16 +1,14 @@
-"""FER+ (Barsoum et al. 2016): ten votes on each image of FER2013."""
+"""FER+ (Barsoum et al. 2016): ten votes for each image of FER2013."""
 
 from __future__ import annotations
 
 import csv
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import label_order
 from emodetect.data.listing import Listing, Sample, SkippedFile
 from emodetect.data.readers.fer2013_csv import (
     checked_usage,
@@ -19,6 +17,7 @@ from emodetect.data.readers.fer2013_csv import (
     splits_of,
 )
 from emodetect.data.readers.folder import files_below, read_folder
+from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
 from emodetect.images.formats import has_image_suffix
@@ -34,20 +33,19 @@ VOTE_COLUMNS = {
     "surprise": "surprise",
     "contempt": "contempt",
 }
-# Votes that name no emotion.
+# Votes for something other than an emotion.
 OTHER_VOTES = {"unknown": "unknown", "NF": "no face"}
 VOTES_FILE = "fer2013new.csv"
 
 
 def read_ferplus(config: DataConfig) -> Listing:
-    """List images with FER+ votes; the label is the emotion strictly ahead of all columns.
+    """List images with FER+ votes; the label is the emotion with strictly the most votes.
 
-    Images whose votes tie, or have "unknown" or "no face" ahead, are left out and counted.
-    `data.path` is a folder of PNGs, joined to the votes by file name, or fer2013.csv, joined
-    by row.
+    Images whose votes tie, or that have the most votes for "unknown" or "no face", are left out
+    and counted. `data.path` is a folder of PNGs, matched to the votes by file name, or
+    fer2013.csv, matched by row.
     """
-    path = config.path
-    assert path is not None  # the schema requires it for this source
+    path = config.data_path
     votes_file = _votes_file(config, path)
     votes = list(_vote_rows(votes_file))
     images = _images_by_name(path, votes) if path.is_dir() else _images_by_row(path, votes)
@@ -60,65 +58,47 @@ def read_ferplus(config: DataConfig) -> Listing:
         },
         config,
     )
-    samples: list[Sample] = []
-    skipped: list[SkippedFile] = []
-    left_out: Counter[str] = Counter()
+    found = ListingBuilder(config)
     for row, image in pairs:
         if image is None:
-            left_out["votes without an image"] += 1
+            found.left_out["votes without an image"] += 1
         elif isinstance(image, SkippedFile):
-            skipped.append(image)
+            found.skipped.append(image)
         elif isinstance(row, SkippedFile):
-            skipped.append(row)
+            found.skipped.append(row)
         elif row.winner not in EMOTIONS:
-            left_out[f"votes: {row.winner}"] += 1
-        elif config.classes and row.winner not in config.classes:
-            left_out[f"emotion outside data.classes: {row.winner}"] += 1
-        else:
+            found.left_out[f"votes: {row.winner}"] += 1
+        elif found.wants(row.winner):
             split = split_of[row.usage]
-            samples.append(replace(image, emotion=row.winner, split=split, votes=row.votes))
-    if images.without_votes:
-        left_out["image without votes"] = images.without_votes
-    if not samples:
-        _refuse_all(path, votes_file, images, left_out, skipped)
-    emotions = label_order(samples, config, where=f"{path} with {votes_file}")
-    return Listing(
-        images.root,
-        tuple(samples),
-        emotions,
-        dict(left_out),
-        tuple(skipped),
-        label_names={column: emotion for emotion, column in VOTE_COLUMNS.items()},
-    )
-
-
-def _refuse_all(
-    path: Path,
-    votes_file: Path,
-    images: _Images,
-    left_out: Mapping[str, int],
-    skipped: Sequence[SkippedFile],
-) -> NoReturn:
+            found.samples.append(replace(image, emotion=row.winner, split=split, votes=row.votes))
+    found.left_out["image without votes"] = images.without_votes
     where = f"{path} with {votes_file}"
+    if not found.samples:
+        _refuse_all(where, images, found)
+    emotion_of_column = {column: emotion for emotion, column in VOTE_COLUMNS.items()}
+    return found.listing(images.root, where=where, label_names=emotion_of_column)
+
+
+def _refuse_all(where: str, images: _Images, found: ListingBuilder) -> NoReturn:
     if images.without_votes and all(image is None for image in images.of_row):
         raise DataError(
-            f"{where}: none of the {images.without_votes:,} images has a row of votes; they are "
-            "joined by the file's name, such as fer0000000.png. Images by other names are joined "
-            "by row: give fer2013.csv as data.path."
+            f"{where}: none of the {images.without_votes:,} images has votes; they are matched by "
+            "file name, such as fer0000000.png. If your files have other names, set data.path to "
+            "fer2013.csv, which is matched by row."
         )
-    reasons = [f"{reason} {count:,}" for reason, count in left_out.items()]
-    if skipped:
-        reasons.append(f"rows at fault {len(skipped):,}, the first: {skipped[0]}")
-    raise DataError(f"{where}: no image is left ({'; '.join(reasons) or 'there are no votes'}).")
+    reasons = [f"{reason}: {count:,}" for reason, count in (+found.left_out).items()]
+    if found.skipped:
+        reasons.append(f"invalid rows: {len(found.skipped):,}, the first: {found.skipped[0]}")
+    raise DataError(f"{where}: no images are left ({'; '.join(reasons) or 'there are no votes'}).")
 
 
 def read_unvoted(config: DataConfig) -> Listing:
     """List the images of the `ferplus` source with the labels that they have without the votes.
 
-    Those of fer2013.csv, or of class folders; a flat folder of PNGs has none but the votes'.
+    These are the labels in fer2013.csv or of class folders. A flat folder of PNGs has none, so
+    its labels are the votes'.
     """
-    path = config.path
-    assert path is not None  # the schema requires it for this source
+    path = config.data_path
     plain = {"votes": None, "soft_labels": False}
     if not path.is_dir():
         return read_fer2013_csv(config.model_copy(update={"source": "fer2013_csv", **plain}))
@@ -128,13 +108,12 @@ def read_unvoted(config: DataConfig) -> Listing:
 
 
 def read_winners(config: DataConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return what the voters of the `ferplus` source chose for each image, by its name.
+    """Return what the voters of the `ferplus` source chose, by image name.
 
-    The first is the emotion, "unknown" or "no face" strictly ahead, or "tie"; the second the
-    votes for EMOTIONS, in that order.
+    The first value is the emotion, "unknown" or "no face" with strictly the most votes, or "tie";
+    the second is the votes for EMOTIONS, in that order.
     """
-    path = config.path
-    assert path is not None  # the schema requires it for this source
+    path = config.data_path
     votes = list(_vote_rows(_votes_file(config, path)))
     images = _images_by_name(path, votes) if path.is_dir() else _images_by_row(path, votes)
     return {
@@ -146,9 +125,11 @@ def read_winners(config: DataConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 @dataclass(frozen=True, slots=True)
 class _Votes:
-    """A row of fer2013new.csv: `winner` is the column strictly ahead, or "tie".
+    """A row of fer2013new.csv.
 
-    `votes` are those for EMOTIONS, in that order.
+    Attributes:
+        winner: what has strictly the most votes, or "tie".
+        votes: those for EMOTIONS, in that order.
     """
 
     image_name: str
@@ -159,7 +140,7 @@ class _Votes:
 
 @dataclass(frozen=True)
 class _Images:
-    """The image of each row of votes, None where there is none; its label is not set yet."""
+    """The image of each row of votes, None if there is none; its label is not set yet."""
 
     root: Path
     of_row: list[Sample | SkippedFile | None]
@@ -172,13 +153,13 @@ def _images_by_name(folder: Path, votes: list[_Votes | SkippedFile]) -> _Images:
         relative = file.relative_to(folder).as_posix()
         if file.name in files:
             raise DataError(
-                f"{folder}: two images have one name, by which the votes are joined: "
+                f"{folder}: two images have the same name, by which votes are matched: "
                 f"{files[file.name]} and {relative}. Remove one."
             )
         files[file.name] = relative
     of_row: list[Sample | SkippedFile | None] = []
     for row in votes:
-        if isinstance(row, SkippedFile):  # nothing but its place is known
+        if isinstance(row, SkippedFile):  # only its line is known
             of_row.append(row)
             continue
         name = files.pop(row.image_name, None)
@@ -190,8 +171,8 @@ def _images_by_row(path: Path, votes: list[_Votes | SkippedFile]) -> _Images:
     rows = list(labelled_rows(path))
     if len(rows) != len(votes):
         raise DataError(
-            f"{path}: has {len(rows):,} rows, but the votes have {len(votes):,}; they are joined "
-            "row by row, so that both must be the complete files."
+            f"{path}: has {len(rows):,} rows, but the votes have {len(votes):,}; they are matched "
+            "row by row, so both files must be complete."
         )
     of_row: list[Sample | SkippedFile | None] = []
     for row, vote in zip(rows, votes, strict=True):
@@ -200,8 +181,8 @@ def _images_by_row(path: Path, votes: list[_Votes | SkippedFile]) -> _Images:
             continue
         if isinstance(vote, _Votes) and vote.usage != row.usage:
             raise DataError(
-                f"{row.name}: has the Usage {row.usage}, but its row of votes {vote.usage}; the "
-                "two files do not belong together."
+                f"{row.name}: has the Usage {row.usage}, but its votes have {vote.usage}; the two "
+                "files do not belong together."
             )
         of_row.append(Sample(row.name, path.name, "", None, offset=row.offset))
     return _Images(path.parent, of_row)
@@ -217,7 +198,7 @@ def _votes_file(config: DataConfig, path: Path) -> Path:
         if place.is_file():
             return place
     raise DataError(
-        f"no {VOTES_FILE} in or beside {path}; name the file of the FER+ votes with data.votes."
+        f"no {VOTES_FILE} in or next to {path}; set data.votes to the file of FER+ votes."
     )
 
 
@@ -235,7 +216,7 @@ def _vote_rows(path: Path) -> Iterator[_Votes | SkippedFile]:
 
 def _read_votes(row: Mapping[str, str]) -> _Votes:
     if None in row or None in row.values():
-        raise ValueError("expected as many values as the first line has, got another number")
+        raise ValueError("expected as many values as the first line has, got more or fewer")
     counts = {emotion: _vote_count(row[column]) for emotion, column in VOTE_COLUMNS.items()}
     others = {name: _vote_count(row[column]) for column, name in OTHER_VOTES.items()}
     ranked = sorted((counts | others).items(), key=lambda item: -item[1])
@@ -245,7 +226,7 @@ def _read_votes(row: Mapping[str, str]) -> _Votes:
 
 
 def _vote_count(value: str) -> int:
-    # Not int(): it takes "1_0" and, below 0, another message than for text.
+    # Not int(), which accepts "1_0" and negative numbers.
     if not (value.strip().isascii() and value.strip().isdigit()):
         raise ValueError(f"expected whole numbers of votes, got {value!r}")
     return int(value)

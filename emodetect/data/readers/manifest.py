@@ -1,33 +1,32 @@
-"""Manifests: a csv of path, label and, if wanted, split and any other columns."""
+"""Manifests: a CSV file with path, label and, optionally, split and other columns."""
 
 from __future__ import annotations
 
 import csv
 import math
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import SPLIT_NAMES, emotion_of, label_order
+from emodetect.data.labels import emotion_of, split_of
 from emodetect.data.listing import Listing, Sample
+from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS, canonical_emotion
 from emodetect.errors import DataError
 from emodetect.machine.csv_files import open_csv, require_columns
 
 
 def read_manifest(config: DataConfig) -> Listing:
-    """List the images of a csv with the columns path, label and, if wanted, split.
+    """List the images of a CSV file with the columns path, label and, optionally, split.
 
-    Paths are relative to the csv's folder. `data.group` names columns whose values never
-    straddle a split, `data.slice_by` those that results are told by. With `data.soft_labels`, a
-    column named as each emotion holds its weight: votes, or the probabilities of another model.
+    Paths are relative to the CSV's folder. Images with the same value in a column of `data.group`
+    stay in one split; `data.slice_by` names the columns that results are broken down by. With
+    `data.soft_labels`, a column named after each emotion contains its weight: votes, or the
+    probabilities of another model.
     """
-    path = config.path
-    assert path is not None  # the schema requires it for this source
-    samples: list[Sample] = []
-    left_out: Counter[str] = Counter()
+    path = config.data_path
+    found = ListingBuilder(config)
     label_names: dict[str, str] = {}
     with open_csv(path) as file:
         rows = csv.DictReader(file)
@@ -38,50 +37,38 @@ def read_manifest(config: DataConfig) -> Listing:
             where = f"{path}, line {rows.line_num}"
             if None in row or None in row.values():
                 raise DataError(
-                    f"{where}: expected {len(rows.fieldnames or ())} values, got another number."
+                    f"{where}: expected {len(rows.fieldnames or ())} values, got more or fewer."
                 )
             if not row["path"] or "\0" in row["path"]:
                 raise DataError(f"{where}: expected a path, got {row['path']!r}.")
             label = row["label"].strip()
             emotion = emotion_of(label, config.label_names, where=where)
             label_names[label] = emotion
-            split = _split_of(row.get("split") or "", where)
-            if config.classes and emotion not in config.classes:
-                left_out[f"emotion outside data.classes: {emotion}"] += 1
+            split = split_of(row.get("split") or "", where=where)
+            if not found.wants(emotion):
                 continue
-            groups = tuple(row[column].strip() for column in config.group)
-            traits = tuple(row[column].strip() for column in config.slice_by)
-            votes = None if weighed is None else _weights(row, weighed, where)
-            samples.append(
-                Sample(
-                    row["path"],
-                    row["path"],
-                    emotion,
-                    split,
-                    groups=groups,
-                    traits=traits,
-                    votes=votes,
-                )
+            sample = Sample(
+                row["path"],
+                row["path"],
+                emotion,
+                split,
+                groups=tuple(row[column].strip() for column in config.group),
+                traits=tuple(row[column].strip() for column in config.slice_by),
+                votes=None if weighed is None else _weights(row, weighed, where),
             )
-    emotions = label_order(samples, config, where=str(path))
+            found.samples.append(sample)
+    listing = found.listing(path.parent, where=path, groups=config.group, label_names=label_names)
     if weighed is not None:
-        _refuse_unweighed(path, samples, emotions, weighed)
-    return Listing(
-        path.parent,
-        tuple(samples),
-        emotions,
-        dict(left_out),
-        groups=config.group,
-        label_names=label_names,
-    )
+        _refuse_unweighed(path, listing, weighed)
+    return listing
 
 
 def relative_path(place: Path, folder: Path) -> Path:
-    """Return a place as a csv in `folder` names it: the way there, or where there is none itself.
+    """Return a path relative to the folder of a CSV file; absolute if there is no relative one.
 
-    Both may lie behind links.
+    Both may be behind links.
     """
-    # Real paths, because ".." does not lead back through a link.
+    # Real paths, because ".." does not go back through a link.
     real = os.path.realpath(place)
     try:
         return Path(os.path.relpath(real, os.path.realpath(folder)))
@@ -90,7 +77,7 @@ def relative_path(place: Path, folder: Path) -> Path:
 
 
 def _refuse_other_case(path: Path, columns: Sequence[str]) -> None:
-    # A column "Split" would be ignored, and other splits drawn.
+    # A column "Split" would be ignored, and new splits drawn.
     for name in columns:
         if name != "split" and name.strip().lower() == "split":
             raise DataError(f"{path}: expected the column 'split', got {name!r}; rename it.")
@@ -126,28 +113,17 @@ def _weights(row: Mapping[str, str], columns: Mapping[str, str], where: str) -> 
     return tuple(weights)
 
 
-def _refuse_unweighed(
-    path: Path, samples: Sequence[Sample], emotions: Sequence[str], columns: Mapping[str, str]
-) -> None:
-    if absent := [emotion for emotion in emotions if emotion not in columns]:
+def _refuse_unweighed(path: Path, listing: Listing, columns: Mapping[str, str]) -> None:
+    if absent := [emotion for emotion in listing.emotions if emotion not in columns]:
         raise DataError(
             f"{path}: data.soft_labels needs a column of weights for each emotion; missing: "
             f"{', '.join(absent)}."
         )
-    used = [EMOTIONS.index(emotion) for emotion in emotions]
-    for sample in samples:
+    used = [EMOTIONS.index(emotion) for emotion in listing.emotions]
+    for sample in listing.samples:
         assert sample.votes is not None  # read_manifest sets them all
         if not sum(sample.votes[position] for position in used):
             raise DataError(
-                f"{path}: {sample.name} has no weight for any of {', '.join(emotions)}; "
+                f"{path}: {sample.name} has no weight for any of {', '.join(listing.emotions)}; "
                 "give it one, or remove its row."
             )
-
-
-def _split_of(value: str, where: str) -> str | None:
-    name = value.strip().lower()
-    if name and name not in SPLIT_NAMES:
-        raise DataError(
-            f"{where}: expected a split ({', '.join(SPLIT_NAMES)}, or nothing), got {value!r}."
-        )
-    return SPLIT_NAMES.get(name)

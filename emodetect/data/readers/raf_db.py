@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from functools import partial
 from pathlib import Path
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import folder_emotion, label_order
-from emodetect.data.listing import Listing, Sample, SkippedFile
+from emodetect.data.labels import folder_emotion
+from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.folder import list_class_folders
+from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
 from emodetect.machine.csv_files import open_text
 
-# The meaning of the numbers, in the list and as names of class folders.
+# The meaning of the numbers in the list and the names of class folders.
 RAF_DB_EMOTIONS = {
     "1": "surprise",
     "2": "fear",
@@ -24,26 +24,27 @@ RAF_DB_EMOTIONS = {
     "6": "angry",
     "7": "neutral",
 }
-LIST = Path("EmoLabel", "list_patition_label.txt")  # so spelt there
+LIST = Path("EmoLabel", "list_patition_label.txt")  # spelt so in the data set
 IMAGES = {"aligned": Path("Image", "aligned"), "original": Path("Image", "original")}
 _NAME = re.compile(r"(?P<split>train|test)_\w+\.jpg")
 
 
 def read_raf_db(config: DataConfig) -> Listing:
-    """List RAF-DB's faces, by its list of labels or in class folders 1 to 7.
+    """List RAF-DB's faces, from its list of labels or from class folders 1 to 7.
 
-    The list, `EmoLabel/list_patition_label.txt`, lies in `data.path` or in `basic` there; its
-    lines are such as "train_00001.jpg 5". Its images are `Image/aligned`, or, with `data.faces`
-    "detect", `Image/original` where it is there. Class folders lie in `train` and `test`, in
-    `data.path` or in `DATASET` there.
+    The list, `EmoLabel/list_patition_label.txt`, is in `data.path` or its subfolder `basic`, with
+    lines such as "train_00001.jpg 5". Its images are those in `Image/aligned` or, with `data.faces`
+    "detect", in `Image/original` if there is one. Class folders are in `train` and `test`, in
+    `data.path` or its subfolder `DATASET`.
     """
-    root = config.path
-    assert root is not None  # the schema requires it for this source
+    root = config.data_path
     for folder in (root, root / "basic"):
         if (folder / LIST).is_file():
             return _read_list(folder, config)
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder; data.path is the folder of RAF-DB, with {LIST}.")
+        raise DataError(
+            f"{root}: no such folder; data.path must be the RAF-DB folder, with {LIST}."
+        )
     inner = root / "DATASET"
     return list_class_folders(
         inner if inner.is_dir() else root,
@@ -58,9 +59,7 @@ def read_raf_db(config: DataConfig) -> Listing:
 
 def _read_list(root: Path, config: DataConfig) -> Listing:
     kind = _images(root, config)
-    samples: list[Sample] = []
-    skipped: list[SkippedFile] = []
-    left_out: Counter[str] = Counter()
+    found = ListingBuilder(config)
     with open_text(root / LIST) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -68,42 +67,30 @@ def _read_list(root: Path, config: DataConfig) -> Listing:
             try:
                 name, split, emotion = _parse(line)
             except ValueError as error:
-                skipped.append(SkippedFile(f"{LIST.name}:{number}", str(error)))
+                found.skip(f"{LIST.name}:{number}", error)
                 continue
-            if config.classes and emotion not in config.classes:
-                left_out[f"emotion outside data.classes: {emotion}"] += 1
-                continue
-            stem = name.removesuffix(".jpg")
-            image = IMAGES[kind] / (f"{stem}_aligned.jpg" if kind == "aligned" else name)
-            samples.append(Sample(name, image.as_posix(), emotion, split))
-    if skipped and not samples and not left_out:
-        raise DataError(f"{root / LIST}: no line can be used; the first: {skipped[0]}.")
-    emotions = label_order(samples, config, where=str(root / LIST))
-    return Listing(
-        root,
-        tuple(samples),
-        emotions,
-        dict(left_out),
-        tuple(skipped),
-        label_names=dict(RAF_DB_EMOTIONS),
-    )
+            if found.wants(emotion):
+                stem = name.removesuffix(".jpg")
+                image = IMAGES[kind] / (f"{stem}_aligned.jpg" if kind == "aligned" else name)
+                found.samples.append(Sample(name, image.as_posix(), emotion, split))
+    return found.listing(root, where=root / LIST, label_names=RAF_DB_EMOTIONS)
 
 
 def _images(root: Path, config: DataConfig) -> str:
-    """Return which of IMAGES to take: crops, or the photos to find the faces in."""
+    """Return which of IMAGES to use: crops, or photos to detect the faces in."""
     there = [kind for kind, folder in IMAGES.items() if (root / folder).is_dir()]
     if not there:
         raise DataError(
-            f"{root}: expected the images in {' or '.join(map(str, IMAGES.values()))} beside "
+            f"{root}: expected the images in {' or '.join(map(str, IMAGES.values()))} next to "
             f"{LIST.parent}; found neither. Unpack them there."
         )
     if config.faces == "detect":
         return there[-1]
     if "aligned" not in there:
         raise DataError(
-            f"{root}: holds whole photos only ({IMAGES['original']}), no crops "
-            f"({IMAGES['aligned']}); find the faces with data.faces = 'detect' (evaluate: --faces "
-            "detect)."
+            f"{root}: contains whole photos only ({IMAGES['original']}), no crops "
+            f"({IMAGES['aligned']}); detect the faces with data.faces = 'detect' (evaluate: "
+            "--faces detect)."
         )
     return "aligned"
 

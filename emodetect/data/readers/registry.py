@@ -1,4 +1,4 @@
-"""The readers by name: each lists the labelled images of one layout of data."""
+"""The readers by name: each lists the labelled images of one layout."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from emodetect.errors import DataError
 
 
 def list_samples(config: DataConfig) -> Listing:
-    """List the images of a data set with the reader of `config.source`, cleaned if asked for.
+    """List the images of a data set with the reader of `config.source`, and clean them if asked.
 
-    Raises DataError for a missing file or folder, a label nobody knows, an empty class, or a
-    `config.manifest` that does not fit.
+    Raises DataError for a missing file or folder, an unknown label, an empty class, or a
+    `config.manifest` that does not match.
     """
     read = READERS[config.source]
     listing = read(config)
     if config.manifest is None:
         return listing
-    # An image that data.classes leaves out is a copy of others all the same.
+    # Images that data.classes excludes still count as copies of others.
     every_class = {"classes": None, "soft_labels": False}
     return clean(
         listing,
@@ -42,7 +42,7 @@ def list_samples(config: DataConfig) -> Listing:
 def split_source(text: str, *, option: str) -> tuple[str, str]:
     """Return the reader's name and the path of SOURCE:PATH, such as "folder:data/fer2013".
 
-    Raises DataError, which names the option, for text of another form.
+    Raises DataError, which names the option, for any other text.
     """
     kind, separator, path = text.partition(":")
     if not separator or kind not in READERS:
@@ -61,9 +61,9 @@ def config_of(
     label_names: Mapping[str, str] | None = None,
     classes: Sequence[str] | None = None,
 ) -> DataConfig:
-    """Return the config of SOURCE:PATH and of what is said beside it.
+    """Return the config of SOURCE:PATH with these settings.
 
-    Raises DataError as `split_source`, and ConfigError for what the source does not take.
+    Raises DataError as `split_source`, and ConfigError for settings that the source does not take.
     """
     kind, path = split_source(text, option=option)
     values = {

@@ -1,4 +1,4 @@
-"""The synthetic source: faces drawn once into the cache folder, then read from there."""
+"""The synthetic source: faces drawn once to the cache folder, then read from there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emodetect.machine.cache_folder import cache_root
 
 
 def read_synthetic(config: DataConfig) -> Listing:
-    """List drawn faces; they are drawn once into the cache folder."""
+    """List drawn faces, drawing them to the cache folder first if they are not there."""
     drawn = config.synthetic
     emotions = config.classes or EMOTIONS
     key = f"v1 {drawn.train_per_class} {drawn.test_per_class} {drawn.size} {emotions}"

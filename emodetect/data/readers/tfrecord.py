@@ -1,7 +1,9 @@
 """TFRecord shards of images: features image/encoded, emotion, split and name.
 
-A record is the length of its data (8 bytes, little-endian), a checksum of that (4), the data, and
-a checksum of the data (4); the data is a tf.train.Example.
+A record is the length of its data (8 bytes, little-endian), a checksum of the length (4 bytes), the
+data (a tf.train.Example), and a checksum of the data (4 bytes). Single records are read by the code
+here, not by a library: images are read in random order, and TensorFlow reads a file only from start
+to end, without reporting the byte offset of each record.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import SPLIT_NAMES, emotion_of, label_order
+from emodetect.data.labels import emotion_of, split_of
 from emodetect.data.listing import Listing, Sample
+from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError, ImageError
 from emodetect.images.reading import decode_image
 
@@ -32,16 +35,14 @@ SHARD_NAME = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})$")
 def read_tfrecord(config: DataConfig) -> Listing:
     """List the images of a .tfrecord file, or of all in a folder.
 
-    `emotion` is a label by any of its names; `split` may be missing. The images are decoded
-    when they are needed.
+    `emotion` may be any name of an emotion; `split` is optional. The images are decoded when they
+    are needed.
 
-    Raises DataError for a missing shard, a damaged or compressed file, or other features.
+    Raises DataError for a missing shard, a damaged or compressed file, or missing features.
     """
-    path = config.path
-    assert path is not None  # the schema requires it for this source
+    path = config.data_path
     root = path if path.is_dir() else path.parent
-    samples: list[Sample] = []
-    left_out: Counter[str] = Counter()
+    found = ListingBuilder(config)
     for shard in _shards(path):
         for number, (offset, data) in enumerate(_records(shard), start=1):
             where = f"{shard}, record {number}"
@@ -53,18 +54,11 @@ def read_tfrecord(config: DataConfig) -> Listing:
                     f"{', '.join(sorted(features)) or 'none'}."
                 )
             emotion = emotion_of(label, config.label_names, where=where)
-            split = (_text(features, SPLIT, where) or "").strip().lower()
-            if split and split not in SPLIT_NAMES:
-                raise DataError(
-                    f"{where}: expected a split ({', '.join(SPLIT_NAMES)}, or none), got {split!r}."
-                )
-            if config.classes and emotion not in config.classes:
-                left_out[f"emotion outside data.classes: {emotion}"] += 1
-                continue
-            name = f"{shard.name}:{number}"
-            samples.append(Sample(name, shard.name, emotion, SPLIT_NAMES.get(split), offset))
-    emotions = label_order(samples, config, where=str(path))
-    return Listing(root, tuple(samples), emotions, dict(left_out))
+            split = split_of(_text(features, SPLIT, where) or "", where=where)
+            if found.wants(emotion):
+                name = f"{shard.name}:{number}"
+                found.samples.append(Sample(name, shard.name, emotion, split, offset))
+    return found.listing(root, where=path)
 
 
 def read_record_image(path: Path, offset: int) -> np.ndarray:
@@ -74,7 +68,7 @@ def read_record_image(path: Path, offset: int) -> np.ndarray:
         (height, width, 3) uint8 BGR.
 
     Raises:
-        ImageError: for a record that holds no image that can be decoded.
+        ImageError: for a record without an image that can be decoded.
     """
     try:
         with path.open("rb") as file:
@@ -87,14 +81,14 @@ def read_record_image(path: Path, offset: int) -> np.ndarray:
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}") from None
     except (DataError, KeyError):
-        raise ImageError("the record was changed since it was listed") from None
+        raise ImageError("the record has changed since it was listed") from None
     if len(encoded) != 1:
         raise ImageError(f"expected one image, got {len(encoded)}")
     return decode_image(encoded[0])
 
 
 def example(*, image: bytes, emotion: str, label: int, split: str | None, name: str) -> bytes:
-    """Return the data of a record.
+    """Return the data of a record, a serialized tf.train.Example.
 
     Args:
         image: an image file's bytes.
@@ -119,14 +113,14 @@ def example(*, image: bytes, emotion: str, label: int, split: str | None, name: 
 
 
 def write_shard(path: Path, records: Iterable[bytes]) -> int:
-    """Write the data of records to a shard, and return their number.
+    """Write records to a shard, and return their number.
 
-    Raises OSError where it cannot be written.
+    Raises OSError if it cannot be written.
     """
     tensorflow = _tensorflow()
     written = 0
     try:
-        # TensorFlow takes text for UTF-8, which a path need not be.
+        # TensorFlow expects text in UTF-8, which a path need not be.
         with tensorflow.io.TFRecordWriter(os.fsencode(path)) as writer:
             for record in records:
                 writer.write(record)
@@ -138,14 +132,14 @@ def write_shard(path: Path, records: Iterable[bytes]) -> int:
 
 def _shards(path: Path) -> list[Path]:
     if path.is_file() and path.suffix != SUFFIX:
-        raise DataError(f"{path}: expected a file whose name ends in {SUFFIX}; rename it.")
+        raise DataError(f"{path}: expected a file name ending in {SUFFIX}; rename it.")
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise DataError(f"{path}: no such file or folder; expected {SUFFIX} files.")
     shards = sorted(file for file in path.iterdir() if file.suffix == SUFFIX)
     if not shards:
-        raise DataError(f"{path}: holds no {SUFFIX} file.")
+        raise DataError(f"{path}: contains no {SUFFIX} files.")
     there = Counter(
         match.group("stem", "count") for file in shards if (match := SHARD_NAME.match(file.stem))
     )
@@ -153,13 +147,13 @@ def _shards(path: Path) -> list[Path]:
         if found != int(count):
             raise DataError(
                 f"{path}: expected {int(count)} shards of {stem!r}, found {found}; copy the "
-                "others, too."
+                "missing ones as well."
             )
     return shards
 
 
 def _records(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield where each record begins, and its data, whose checksums TensorFlow compares."""
+    """Yield the offset and the data of each record; TensorFlow verifies the checksums."""
     tensorflow = _tensorflow()
     _refuse_cut(path)
     offset = 0
@@ -176,9 +170,9 @@ def _records(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _refuse_cut(path: Path) -> None:
-    """Raise DataError where a record claims to be longer than its file.
+    """Raise DataError if a record claims to be longer than its file.
 
-    TensorFlow would take memory for whatever it claims.
+    TensorFlow would allocate whatever memory it claims.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -195,7 +189,7 @@ def _refuse_cut(path: Path) -> None:
 def _features(data: bytes, where: str) -> Any:
     try:
         return _tensorflow().train.Example.FromString(data).features.feature
-    except Exception as error:  # protobuf's own, whose module depends on its version
+    except Exception as error:  # protobuf's own, in a module that depends on its version
         if type(error).__name__ != "DecodeError":
             raise
         raise DataError(f"{where}: expected a tf.train.Example, got other data.") from None
@@ -210,7 +204,7 @@ def _text(features: Any, key: str, where: str) -> str | None:
             return str(values[0].decode())
     except UnicodeDecodeError:
         pass
-    raise DataError(f"{where}: expected the feature {key} to be one text.")
+    raise DataError(f"{where}: expected one text as the feature {key}.")
 
 
 @cache

@@ -1,1 +1,1 @@
-"""Writing labelled images to disk: another layout, face crops, a manifest of splits."""
+"""Writers of labelled images: other layouts, face crops, manifests of splits."""

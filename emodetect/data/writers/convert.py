@@ -1,4 +1,4 @@
-"""A data set in another layout, with the same pixels, labels and splits."""
+"""Conversion of a data set to another layout, with the same pixels, labels and splits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from emodetect.config import DataConfig
 from emodetect.data.crops import read_sample
-from emodetect.data.listing import Listing, Sample, SkippedFile
+from emodetect.data.listing import Listing, Sample, SkippedFile, skipped_lines
 from emodetect.data.readers.fer2013_csv import COLUMNS, FER2013_EMOTIONS, SIDE
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.readers.tfrecord import SUFFIX, example, write_shard
@@ -31,87 +31,102 @@ from emodetect.images.model_input import to_input
 from emodetect.machine.progress import track
 from emodetect.machine.threads import bounded_map
 
-# A folder that holds this file was made here, and may be replaced.
+# A folder with this file was written by a conversion, and may be replaced.
 RECORD = "conversion.json"
 
 LONGEST_NAME = 255  # bytes, on all usual file systems
 
-AT_ONCE = 8  # images that wait to be written, for each thread
+AT_ONCE = 8  # images waiting to be written, per thread
 
 Encoded = TypeVar("Encoded")
 
 
 class _Images(Protocol):
-    """The images that can be read, one after the other."""
+    """The readable images, one after the other."""
 
     def __call__(self, encode: Callable[[np.ndarray], Encoded]) -> Iterator[tuple[Sample, Encoded]]:
-        """Yield each sample with what `encode`, in a thread, makes of its pixels."""
+        """Yield each sample with its pixels as returned by `encode`, which runs in threads."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was written, and the images that could not be read."""
+    """How many images were written, and which could not be read."""
 
     images: int
     skipped: tuple[SkippedFile, ...]
 
+    def describe(self, out: Path) -> list[str]:
+        """Return lines that say what was skipped, and how many images were written to `out`."""
+        return [*skipped_lines(self.skipped), f"{out}: {self.images:,} images"]
 
-def convert(
-    config: DataConfig, out: Path, *, layout: str, shard_size: int = 4096, force: bool = False
-) -> Conversion:
+
+@dataclass(frozen=True)
+class ConversionOptions:
+    """Where and how `convert` writes a data set.
+
+    Attributes:
+        out: the folder to write; the file for "fer2013_csv".
+        layout: "folder" (PNGs at their own size in class folders, inside split folders if there
+            are splits), "fer2013_csv" (greyscale, 48x48, seven emotions; images without a split
+            become Training), or "tfrecord" (shards of `shard_size` PNGs).
+        shard_size: images per shard.
+        force: replace an earlier conversion, or a file.
+    """
+
+    out: Path
+    layout: str
+    shard_size: int = 4096
+    force: bool = False
+
+
+def convert(config: DataConfig, options: ConversionOptions) -> Conversion:
     """Write the images of a data set in another layout.
 
-    With `data.faces` "detect" these are the photos that the faces would be found in.
-
-    Args:
-        out: the folder to write; for "fer2013_csv" the file.
-        layout: "folder" (PNGs at their own size in class folders, inside split folders where
-            there are splits), "fer2013_csv" (grey, 48x48, seven emotions; images without a split
-            become Training), or "tfrecord" (shards of `shard_size` PNGs).
-        force: replace an earlier conversion, or a file.
-
-    What is half written lies beside `out` under a hidden name; `out` is there whole or not.
+    With `data.faces` "detect" whole photos are written, not faces. `out` is written completely or
+    not at all; unfinished output is kept next to it under a hidden name.
 
     Raises:
         DataError: for data that cannot be read, or that the layout cannot hold.
-        EmodetectError: for an `out` that exists, or that holds the data or lies in it.
+        EmodetectError: for an `out` that exists, or that overlaps with the data.
     """
-    if layout == "fer2013_csv" and config.faces == "detect":
+    if options.layout == "fer2013_csv" and config.faces == "detect":
         raise DataError(
-            "fer2013.csv holds face crops, not photos to find faces in; cut them out first "
-            "(emodetect data crop), or convert to another layout."
+            "fer2013.csv holds face crops, not whole photos; crop the faces first (emodetect data "
+            "crop), or convert to another layout."
         )
-    out = Path(os.path.realpath(out))
-    check_out(out, layout, force=force)
+    out = Path(os.path.realpath(options.out))
+    _check_out(out, options.layout, force=options.force)
     _refuse_overlap(out, config)
     listing = list_samples(config)
     skipped = list(listing.skipped)
     images = partial(_read, listing, skipped)
     with _whole(out) as unfinished:
-        written = LAYOUTS[layout](images, listing, unfinished, shard_size)
+        written = LAYOUTS[options.layout](images, listing, unfinished, options.shard_size)
         if not written:
             raise DataError(f"{config.path}: no image can be read; the first: {skipped[0]}.")
         if unfinished.is_dir():
-            record = {"layout": layout, "images": written, "skipped": len(skipped)}
+            record = {"layout": options.layout, "images": written, "skipped": len(skipped)}
             (unfinished / RECORD).write_text(json.dumps(record) + "\n", encoding="utf-8")
     return Conversion(written, tuple(skipped))
 
 
-def check_out(out: Path, layout: str, *, force: bool) -> None:
-    """Raise EmodetectError where `out` may not be written or replaced."""
+def _check_out(out: Path, layout: str, *, force: bool) -> None:
+    """Raise EmodetectError if `out` must not be written or replaced."""
     is_file = layout == "fer2013_csv"
     if is_file and out.suffix.lower() != ".csv":
-        raise EmodetectError(f"{out}: expected a name that ends in .csv.")
+        raise EmodetectError(f"{out}: expected a name ending in .csv.")
     if not out.exists() or (out.is_dir() and not is_file and not any(out.iterdir())):
         return
     if is_file == out.is_dir():
-        raise EmodetectError(f"{out}: is a {'folder' if is_file else 'file'}; name another place.")
+        raise EmodetectError(f"{out}: is a {'folder' if is_file else 'file'}; choose another path.")
     if not force:
-        raise EmodetectError(f"{out}: exists already; name another, or add --force to replace it.")
+        raise EmodetectError(
+            f"{out}: already exists; choose another path, or add --force to replace it."
+        )
     if out.is_dir() and not (out / RECORD).is_file():
         raise EmodetectError(
-            f"{out}: holds files that no conversion made ({RECORD} is missing), which --force "
-            "does not replace; name another folder."
+            f"{out}: contains files that are not from a conversion ({RECORD} is missing), which "
+            "--force does not replace; choose another folder."
         )
 
 
@@ -120,16 +135,15 @@ def _refuse_overlap(out: Path, config: DataConfig) -> None:
         place = Path(os.path.realpath(given)) if given else None
         if place and (place.is_relative_to(out) or (place.is_dir() and out.is_relative_to(place))):
             raise EmodetectError(
-                f"{out}: holds {given}, which is to be converted, or lies in it; name another "
-                "place."
+                f"{out}: overlaps with {given}, which is to be converted; choose another path."
             )
 
 
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
-    """Give a place to write that becomes `out` in one step at the end."""
+    """Yield a path to write, which becomes `out` in one step at the end."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    # Of a new name always, so that nothing a killed process left behind gets in.
+    # Always under a new name, so that no remains of a killed process get in.
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name[:50]}.", dir=out.parent))
     unfinished = folder / "data"
     try:
@@ -148,7 +162,7 @@ def _read(
 ) -> Iterator[tuple[Sample, Encoded]]:
     def read(sample: Sample) -> Encoded | SkippedFile:
         try:
-            # Encoded here, so that each thread has no more than one decoded photo in memory.
+            # Encoded here, so that each thread has at most one decoded photo in memory.
             return encode(read_sample(listing.root, sample))
         except ImageError as error:
             return SkippedFile(sample.name, str(error))
@@ -167,11 +181,11 @@ def _read(
 def _to_folder(images: _Images, listing: Listing, out: Path, shard_size: int) -> int:
     has_splits = any(sample.split for sample in listing.samples)
     taken: set[Path] = set()
-    numbers: Counter[Path] = Counter()  # how many further images a name has had
+    numbers: Counter[Path] = Counter()  # how many more images had the same name
     for sample, png in images(_png):
-        # As in training, images without a split count to train.
+        # As in training, images without a split are training images.
         folder = out / (sample.split or "train") if has_splits else out
-        # FER+ votes are joined by the file's name, so that it is kept.
+        # FER+ votes are matched by file name, so it is kept.
         stem = _stem(sample)
         first = path = folder / sample.emotion / _file_name(stem, ".png")
         while path in taken:
@@ -186,16 +200,16 @@ def _to_folder(images: _Images, listing: Listing, out: Path, shard_size: int) ->
 def _to_csv(images: _Images, listing: Listing, out: Path, shard_size: int) -> int:
     if foreign := [name for name in listing.emotions if name not in FER2013_EMOTIONS]:
         raise DataError(
-            f"fer2013.csv has the emotions {', '.join(FER2013_EMOTIONS)}, and not "
-            f"{', '.join(foreign)}; leave these out with --classes."
+            f"fer2013.csv has the emotions {', '.join(FER2013_EMOTIONS)}, but not "
+            f"{', '.join(foreign)}; choose the emotions to convert with --classes."
         )
     splits = {sample.split for sample in listing.samples}
     if "val" in splits and "test" not in splits:
         raise DataError(
-            "fer2013.csv has no Usage for validation images without test images; convert to "
-            "another layout, or give the data a test split."
+            "fer2013.csv has no Usage for validation images without test images; add a test "
+            "split, or convert to another layout."
         )
-    # As read_fer2013_csv reads them: PublicTest is validation where there is a PrivateTest.
+    # As read_fer2013_csv reads them: PublicTest is validation if there is a PrivateTest.
     test = "PrivateTest" if "val" in splits else "PublicTest"
     usage = {"train": "Training", None: "Training", "val": "PublicTest", "test": test}
     written: Counter[str] = Counter()
@@ -208,8 +222,8 @@ def _to_csv(images: _Images, listing: Listing, out: Path, shard_size: int) -> in
             written[usage[sample.split]] += 1
     if written["PublicTest"] and test == "PrivateTest" and not written[test]:
         raise DataError(
-            "none of the test images can be read, and without them fer2013.csv has the validation "
-            "images as its test; convert to another layout, or mend them."
+            "none of the test images can be read, and without them the validation images in "
+            "fer2013.csv would be read as test images; repair them, or convert to another layout."
         )
     return written.total()
 
@@ -231,7 +245,7 @@ def _to_tfrecord(images: _Images, listing: Listing, out: Path, shard_size: int) 
     for first in records:
         shards.append(out / f"{len(shards)}{SUFFIX}")
         written += write_shard(shards[-1], chain([first], islice(records, shard_size - 1)))
-    # Only now it is known how many there are, so that a missing one can be noticed.
+    # Their number, known only now, is part of the names, so that a missing one is noticed.
     for number, shard in enumerate(shards):
         shard.rename(out / f"images-{number:05d}-of-{len(shards):05d}{SUFFIX}")
     return written
@@ -246,7 +260,7 @@ LAYOUTS: dict[str, Callable[[_Images, Listing, Path, int], int]] = {
 
 def _stem(sample: Sample) -> str:
     if sample.offset is None:
-        # A hidden file would not be found again.
+        # Readers ignore hidden files.
         return Path(sample.name).stem.lstrip(".") or "image"
     file, _, number = sample.name.rpartition(":")  # a row or record of a file
     return f"{Path(file).stem}_{int(number):07d}"

@@ -1,9 +1,11 @@
-"""Face crops as files: to look at, to sort by hand, and to train on."""
+"""Face crops as files: to inspect, to sort by hand, and to train on."""
 
 from __future__ import annotations
 
 import csv
 import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,15 +34,15 @@ _Crop = tuple[Box, bytes]
 
 @dataclass(frozen=True)
 class CropCounts:
-    """What `crop_photos` did.
+    """The counts of a `crop_photos` run.
 
     Attributes:
         images: how many images there were.
         faces: how many crops were written.
-        faceless: how many images have no face that the detector finds.
+        faceless: in how many images no face was found.
         unreadable: how many images could not be read.
-        others: how many files were left out because their names are no images'.
-        named: the first of the unreadable images; the table names all.
+        others: how many files were left out because they are not images by their suffix.
+        named: the first unreadable images; the table names all.
     """
 
     images: int
@@ -51,7 +53,7 @@ class CropCounts:
     named: tuple[SkippedFile, ...]
 
     def describe(self) -> list[str]:
-        """Say in lines what was left out and why; the last one counts everything."""
+        """Return lines that say what was left out and why; the last one is the summary."""
         lines = [f"skipped {file}" for file in self.named]
         if (more := self.unreadable - len(self.named)) > 0:
             lines.append(f"skipped {more:,} more, named in {TABLE}")
@@ -64,100 +66,121 @@ class CropCounts:
         return lines
 
 
-def crop_photos(
-    folder: Path, out: Path, *, faces_per_image: str, margin: float, force: bool = False
-) -> CropCounts:
-    """Write the face crops of all images below a folder, found and framed as `predict` does.
+@dataclass(frozen=True)
+class CropOptions:
+    """Which faces `crop_photos` crops, and how.
 
-    The crop of face 1 (the largest) of `happy/a.jpg` becomes `happy/a.jpg_1.png` in `out`, at
-    its own resolution and without loss, so that class folders stay class folders; a folder of
-    `folder` is there even if no face was found in it. `faces.csv` in `out` has a row for each
-    face and for each image without one, with the box in pixels of the upright photo and the
-    reason why an image could not be read.
-
-    Links to folders are followed; hidden files and folders are left out, and so is `out`.
-
-    Args:
+    Attributes:
         faces_per_image: "largest" or "all".
-        margin: by how much of its side a found box is grown; 0-10.
-        force: write into a folder that holds files; the crops that an earlier table in it lists
-            are removed first.
+        margin: by which fraction of its side a detected box is enlarged; 0-10.
+        force: write to a folder that contains files; the crops listed in its earlier table are
+            removed first.
+    """
+
+    faces_per_image: str = "largest"
+    margin: float = 0.0
+    force: bool = False
+
+
+def crop_photos(folder: Path, out: Path, options: CropOptions | None = None) -> CropCounts:
+    """Write the face crops of all images below a folder, detected and framed as in `predict`.
+
+    The crop of face 1 (the largest) of `happy/a.jpg` becomes `happy/a.jpg_1.png` in `out`, at its
+    own resolution and without loss. Subfolders are kept, even if no face is found in them, so
+    class folders stay class folders. `faces.csv` in `out` has a row for each face and each image
+    without one, with the box in pixels of the upright photo, or why an image could not be read.
+
+    Links to folders are followed; hidden files and folders, and `out`, are left out.
 
     Raises:
-        ConfigError: for another `faces_per_image` or `margin`.
-        DataError: for a folder that is missing, holds no image, or lies in `out`.
-        EmodetectError: for an `out` that holds files, without `force`.
+        ConfigError: for an invalid `faces_per_image` or `margin`.
+        DataError: for a folder that is missing, contains no images, or is inside `out`.
+        EmodetectError: for an `out` that contains files, without `force`.
     """
+    options = options or CropOptions()
     config = validate_data(
         {
             "path": str(folder),
             "faces": "detect",
-            "faces_per_image": faces_per_image,
-            "margin": margin,
+            "faces_per_image": options.faces_per_image,
+            "margin": options.margin,
         },
         origin="data crop",
     )
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; expected one with images in it.")
-    real_out = os.path.realpath(out)
-    if Path(os.path.realpath(folder)).is_relative_to(real_out):
-        raise DataError(
-            f"{folder}: lies in {out}, which is written to; name another folder to write to."
-        )
-    check_output_folder(out, force=force)
-    closed = frozenset([real_out])
-    # Searched twice, because the paths of a million images would fill the memory.
-    total = others = 0
-    for path in files_below(folder, closed):
-        if is_photo(path):
-            total += 1
-        else:
-            others += 1
-    if not total:
-        raise DataError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)}).")
+    _check_folders(folder, out, force=options.force)
+    closed = frozenset([os.path.realpath(out)])
+    # Searched twice, because the paths of a million images would take too much memory.
+    is_image = Counter(map(is_photo, files_below(folder, closed)))
+    if not is_image[True]:
+        raise DataError(f"{folder}: contains no images ({', '.join(IMAGE_SUFFIXES)}).")
+    out.mkdir(parents=True, exist_ok=True)
+    _remove_earlier(out)
+    counts = Counter(images=0, faces=0, faceless=0, unreadable=0)
+    named: list[SkippedFile] = []
+    # Line by line and before the crops, so that the table of an interrupted run lists them; with
+    # "replace", because a file name may not be Unicode.
+    with (out / TABLE).open("w", 1, encoding="utf-8", errors="replace", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for name, found in _crop_all(folder, closed, config, total=is_image[True]):
+            _write_photo(out, name, found, table.writerow)
+            counts["images"] += 1
+            if not isinstance(found, str):
+                counts["faces"] += len(found)
+                counts["faceless"] += not found
+                continue
+            counts["unreadable"] += 1
+            if len(named) < NAMED_AT_MOST:
+                named.append(SkippedFile(str(folder / name), found))
+    return CropCounts(**counts, others=is_image[False], named=tuple(named))
+
+
+def _crop_all(
+    folder: Path, closed: frozenset[str], config: DataConfig, *, total: int
+) -> Iterator[tuple[str, list[_Crop] | str]]:
+    """Yield the name of each photo with its crops, or why it cannot be read."""
 
     def crop(photo: Path) -> tuple[str, list[_Crop] | str]:
         return photo.relative_to(folder).as_posix(), _crop_photo(photo, config)
 
-    out.mkdir(parents=True, exist_ok=True)
-    _remove_earlier(out)
-    images = faces = faceless = unreadable = 0
-    named: list[SkippedFile] = []
-    with (
-        # Line by line and before the crops, so that the table of an interrupted run lists them;
-        # with "replace", because a file's name may be no Unicode.
-        (out / TABLE).open("w", 1, encoding="utf-8", errors="replace", newline="") as file,
-        ThreadPoolExecutor() as pool,
-    ):
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
-        photos = filter(is_photo, files_below(folder, closed))
+    photos = filter(is_photo, files_below(folder, closed))
+    with ThreadPoolExecutor() as pool:
         results = bounded_map(pool, crop, photos, at_once=64)
-        for name, found in track(results, description="finding faces", total=total):
-            images += 1
-            # Also without a face: a class of which nothing is left must not vanish in silence.
-            (out / name).parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(found, str):
-                table.writerow([name, *[""] * 6, found])
-                unreadable += 1
-                if len(named) < NAMED_AT_MOST:
-                    named.append(SkippedFile(str(folder / name), found))
-                continue
-            if not found:
-                table.writerow([name, *[""] * 7])
-                faceless += 1
-            for number, (box, png) in enumerate(found, start=1):
-                crop_name = _crop_name(name, number)
-                table.writerow([name, number, *box, crop_name, ""])
-                (out / crop_name).write_bytes(png)
-                faces += 1
-    return CropCounts(images, faces, faceless, unreadable, others, tuple(named))
+        yield from track(results, description="finding faces", total=total)
+
+
+def _check_folders(folder: Path, out: Path, *, force: bool) -> None:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; expected a folder of images.")
+    if Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(out)):
+        raise DataError(
+            f"{folder}: is inside the output folder {out}; choose another folder for the crops."
+        )
+    check_output_folder(out, force=force)
+
+
+def _write_photo(
+    out: Path,
+    photo: str,
+    found: list[_Crop] | str,
+    write_row: Callable[[Sequence[object]], object],
+) -> None:
+    """Write the crops of a photo and their rows; one row if it has no face or cannot be read."""
+    # Also without a face, so that a class without any does not disappear unnoticed.
+    (out / photo).parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(found, str) or not found:
+        write_row([photo, *[""] * 6, found or ""])
+        return
+    for number, (box, png) in enumerate(found, start=1):
+        name = _crop_name(photo, number)
+        write_row([photo, number, *box, name, ""])
+        (out / name).write_bytes(png)
 
 
 def _crop_photo(photo: Path, config: DataConfig) -> list[_Crop] | str:
     """Return the boxes and crops of a photo, or why it cannot be read."""
     if os.path.isdir(photo):  # noqa: PTH112  Path.is_dir raises for some names
-        return "the folder may not be read"
+        return "the folder cannot be read"
     try:
         image = read_photo(photo)
     except ImageError as error:
@@ -171,7 +194,7 @@ def _crop_photo(photo: Path, config: DataConfig) -> list[_Crop] | str:
 
 
 def _remove_earlier(out: Path) -> None:
-    """Remove the crops that an earlier table lists: training would take them for new ones."""
+    """Remove the crops listed in an earlier table, so that training does not use them."""
     if not (out / TABLE).is_file():
         return
     with open_csv(out / TABLE) as file:
@@ -183,7 +206,7 @@ def _remove_earlier(out: Path) -> None:
         ]
     inside = os.path.realpath(out)
     for name in crops:
-        # The table may have been changed: nothing of the user's may go.
+        # The table may have been edited: the user's own files must not be deleted.
         if "\0" not in name and Path(os.path.realpath(out / name)).is_relative_to(inside):
             (out / name).unlink(missing_ok=True)
 

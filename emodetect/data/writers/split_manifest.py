@@ -1,9 +1,10 @@
-"""Splits on paper: a data set's train, validation and test images as a manifest."""
+"""A manifest of the train, validation and test images of a data set."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from emodetect.config import validate_data
@@ -15,54 +16,60 @@ from emodetect.machine.csv_files import open_csv
 COLUMNS = ("path", "label", "split")
 
 
-def write_splits(
-    path: Path,
-    out: Path,
-    *,
-    validation_fraction: float,
-    test_fraction: float,
-    group: Sequence[str] = (),
-    label_names: Mapping[str, str] | None = None,
-    seed: int = 0,
-) -> Dataset:
-    """Split a data set as training would, and write the splits as a manifest.
+@dataclass(frozen=True)
+class SplitOptions:
+    """How `write_splits` splits a data set.
+
+    Attributes:
+        validation_fraction: fraction of validation images, if the data has no such split.
+        test_fraction: fraction of test images, if the data has no such split.
+        group: columns of an input manifest; images with the same value stay in one split.
+        label_names: the emotions of labels by other names.
+        seed: another seed draws different splits.
+    """
+
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.1
+    group: Sequence[str] = ()
+    label_names: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+
+def write_splits(path: Path, out: Path, options: SplitOptions | None = None) -> Dataset:
+    """Split a data set as training would, and write the splits to a manifest.
 
     The manifest has the columns path, label and split, and any others of an input manifest.
-    Paths are relative to its folder, but absolute ones of an input manifest stay so; labels are
-    the emotions' canonical names. Loading it gives the same splits, whatever the seed. Images
-    that cannot be read are left out; the result names them.
+    Paths are relative to its folder, but absolute ones of an input manifest stay absolute; labels
+    are the emotions' canonical names. Loading it gives the same splits, whatever the seed.
+    Unreadable images are left out and listed in the result.
 
     Args:
         path: a folder of class folders, or a manifest.
-        out: the csv to write; its folder is made if missing.
-        validation_fraction: share of validation images, where `path` has no such split.
-        test_fraction: share of test images, where `path` has no such split.
-        group: columns of an input manifest whose values never straddle a split.
-        label_names: the emotions of labels by other names.
+        out: the CSV file to write; its folder is created if missing.
 
     Returns:
-        The data set, as it was split.
+        The data set, with its splits.
 
     Raises:
         ConfigError: for fractions that leave nothing to train on, or a `group` of a folder.
         DataError: for data that cannot be read or split, or an `out` that exists.
     """
+    options = options or SplitOptions()
     config = validate_data(
         {
             "source": "folder" if path.is_dir() else "manifest",
             "path": str(path),
-            "group": list(group),
-            "label_names": dict(label_names or {}),
-            "validation_fraction": validation_fraction,
-            "test_fraction": test_fraction,
+            "group": list(options.group),
+            "label_names": dict(options.label_names),
+            "validation_fraction": options.validation_fraction,
+            "test_fraction": options.test_fraction,
             "max_unreadable_fraction": 0.99,
         },
         origin="data split",
     )
-    exists = f"{out}: exists already; name another file, or remove it."
     if out.exists():
-        raise DataError(exists)
-    dataset = load_dataset(config, seed=seed)
+        raise DataError(f"{out}: already exists; choose another file, or remove it.")
+    dataset = load_dataset(config, seed=options.seed)
     names = dataset.paths.tolist()
     others: list[str] = []
     values: list[list[str]] = [[]] * len(names)
@@ -75,36 +82,39 @@ def write_splits(
             names, dataset.labels, dataset.splits, values, strict=True
         )
     ]
+    _write_csv(out, [[*COLUMNS, *others], *rows])
+    return dataset
+
+
+def _write_csv(out: Path, rows: Iterable[Sequence[str]]) -> None:
+    """Write a new CSV file. Raises DataError if it exists or cannot be written."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with out.open("x", newline="", encoding="utf-8") as file:
             try:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow([*COLUMNS, *others])
-                writer.writerows(rows)
+                csv.writer(file, lineterminator="\n").writerows(rows)
                 file.flush()
             except OSError:
-                out.unlink()  # half of it would look like all of it
+                out.unlink()  # an incomplete file would look complete
                 raise
     except FileExistsError:
-        raise DataError(exists) from None
+        raise DataError(f"{out}: already exists; choose another file, or remove it.") from None
     except OSError as error:
         raise DataError(f"{out}: cannot be written: {error.strerror}.") from None
-    return dataset
 
 
 def _other_columns(path: Path, names: list[str]) -> tuple[list[str], list[list[str]]]:
-    """Return the manifest's further columns and their values for the images that were taken."""
+    """Return the other columns of a manifest, and their values for the images that were used."""
     values: list[list[str]] = []
     with open_csv(path) as file:
         rows = csv.DictReader(file)
         others = [name for name in dict.fromkeys(rows.fieldnames or ()) if name not in COLUMNS]
         for row in rows:
-            # The images that were taken have the order of the rows; those left out are missing.
+            # The images have the order of the rows; those left out are missing.
             if len(values) < len(names) and row["path"] == names[len(values)]:
                 values.append([row[name] for name in others])
     if len(values) < len(names):
-        raise DataError(f"{path}: was changed while it was read; try again.")
+        raise DataError(f"{path}: changed while it was being read; try again.")
     return others, values
 
 
@@ -114,6 +124,7 @@ def _in_csv(path: Path) -> str:
         name.encode()
     except UnicodeEncodeError:
         raise DataError(
-            f"{name!a}: the file's name is not Unicode, which a csv cannot hold; rename the file."
+            f"{name!a}: the file name is not Unicode, so a CSV file cannot hold it; rename the "
+            "file."
         ) from None
     return name

@@ -1,0 +1,127 @@
+"""`emodetect data audit`: what is wrong with labelled images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from emodetect.cli.options.source import faces_of_each, label_names, source_options
+
+
+@click.command()
+@click.argument("sources", metavar="SOURCE:PATH...", nargs=-1, required=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Report folder. [default: audit-NAME in the current folder]",
+)
+@click.option(
+    "--detector",
+    metavar="NAME|FILE",
+    help="Face detector: yunet, the path of its .onnx file, haar (weak on face crops), or none. "
+    "[default: yunet if it was fetched, else haar]",
+)
+@click.option(
+    "--model", metavar="FILE|NAME", help="Also report the labels that this model disagrees with."
+)
+@click.option(
+    "--unseen",
+    is_flag=True,
+    help="With --model: it was trained on none of these images. [default: only the test split "
+    "counts as unseen]",
+)
+@source_options
+@click.option("--force", is_flag=True, help="Write to an existing report folder.")
+def audit(
+    sources: tuple[str, ...],
+    out: Path | None,
+    detector: str | None,
+    model: str | None,
+    unseen: bool,
+    faces: tuple[Literal["whole", "detect"], ...],
+    label_name: tuple[str, ...],
+    force: bool,
+) -> None:
+    """Find leaks, duplicates, conflicting labels and bad images before you train on them.
+
+    \b
+    emodetect data audit folder:faces
+    emodetect data audit folder:data/fer2013 --out audit --model fer2013
+    emodetect data audit ferplus:data/fer2013
+    emodetect data audit folder:mine folder:data/fer2013
+
+    SOURCE is folder, manifest, fer2013_csv, ferplus, raf_db, affectnet, ckplus, tfrecord or
+    synthetic. Writes audit.html (one file, pictures included), audit.json (all figures) and
+    manifest.csv (every image with its flags). With data.manifest = "audit/manifest.csv" in a
+    config, training excludes leaks, conflicts and duplicates; see data.cleaning.
+
+    Exit status: 0, whatever is found.
+    """
+    from emodetect.audit.audit import AuditOptions
+    from emodetect.machine.terminal_text import on_one_line
+    from emodetect.reports.audit_page import FIGURES, MANIFEST, PAGE
+    from emodetect.reports.audit_run import audit_to_folder
+
+    if unseen and model is None:
+        raise click.UsageError("--unseen needs --model.")
+    options = AuditOptions(
+        sources=sources,
+        faces=faces_of_each(faces, sources),
+        detector=detector,
+        model=model,
+        unseen=unseen,
+        label_names=label_names(label_name),
+    )
+    out = out or _default_folder(sources[0])
+    _print_findings(audit_to_folder(options, out, force=force))
+    for name in (PAGE, MANIFEST, FIGURES):
+        click.echo(on_one_line(str(out / name)))
+
+
+def _default_folder(source: str) -> Path:
+    place = source.partition(":")[2]
+    return Path(f"audit-{Path(place).resolve().stem if place else 'synthetic'}")
+
+
+def _print_findings(figures: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    leaks, duplicates, conflicts = (figures[key] for key in ("leaks", "duplicates", "conflicts"))
+    rows = {
+        "images": figures["images"],
+        "unreadable images": figures["unreadable"]["images"],
+        "test images in train, identical": leaks["test_in_train"],
+        "test images in train, near-identical": leaks["near_test_in_train"],
+        "val images in train, identical": leaks["val_in_train"],
+        "val images in train, near-identical": leaks["near_val_in_train"],
+        "groups of identical images": duplicates["groups"],
+        "groups of identical or near-identical images": duplicates["groups_with_near"],
+        "groups of identical images with different labels": conflicts["groups"],
+        "groups of identical or near-identical images with different labels": conflicts[
+            "groups_with_near"
+        ],
+        **{f"{fault} images": count for fault, count in figures["quality"].items()},
+    }
+    if len(figures["sources"]) > 1:
+        rows["images that also appear in another source"] = figures["across_sources"][
+            "identical_or_near"
+        ]
+    if detector := figures["no_face"]["detector"]:
+        weak = ", weak check" if figures["no_face"]["weak"] else ""
+        rows[f"no face found ({detector}{weak})"] = figures["no_face"]["images"]
+    if "votes" in figures:
+        rows["labels the voters disagree with"] = figures["votes"]["contradict"]
+        rows["no face according to the voters"] = figures["votes"]["no_face"]
+    if "model" in figures:
+        disagrees = "labels the model disagrees with"
+        rows[f"{disagrees}, unseen images"] = figures["model"]["doubtful_unseen"]
+        rows[f"{disagrees}, possibly seen images"] = figures["model"]["doubtful_maybe_seen"]
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, count in rows.items():
+        table.add_row(name, f"{count:,}")
+    Console().print(table)

@@ -1,0 +1,73 @@
+"""`emodetect data convert`: a data set in another layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from emodetect.cli.options.source import faces_of_each, label_names, source_options
+
+
+@click.command()
+@click.argument("source", metavar="SOURCE:PATH")
+@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    "layout",
+    # As in data.writers.convert.LAYOUTS, whose import would slow --help.
+    type=click.Choice(["folder", "fer2013_csv", "tfrecord"]),
+    required=True,
+    help="folder: PNGs in class folders, inside split folders; fer2013_csv: 48x48 pixels, "
+    "greyscale; tfrecord: shards of PNGs.",
+)
+@click.option(
+    "--shard-size",
+    type=click.IntRange(1),
+    default=4096,
+    show_default=True,
+    metavar="N",
+    help="Images per shard, with --to tfrecord.",
+)
+@click.option("--classes", metavar="A,B,...", help="Convert only these emotions.")
+@source_options
+@click.option("--force", is_flag=True, help="Replace an earlier conversion, or the CSV file.")
+def convert(
+    source: str,
+    out: Path,
+    layout: str,
+    shard_size: int,
+    classes: str | None,
+    faces: tuple[Literal["whole", "detect"], ...],
+    label_name: tuple[str, ...],
+    force: bool,
+) -> None:
+    """Write the images of SOURCE:PATH to OUT in another layout, with their labels and splits.
+
+    \b
+    emodetect data convert fer2013_csv:fer2013.csv data/fer2013 --to folder
+    emodetect data convert folder:data/fer2013 fer2013.csv --to fer2013_csv
+    emodetect data convert folder:faces shards --to tfrecord --shard-size 10000
+
+    OUT is written completely or not at all. With --faces detect, OUT holds whole photos, in which
+    training then detects the faces. Unreadable images are reported and skipped; the exit status
+    is then 1.
+    """
+    from emodetect.data.readers.registry import config_of
+    from emodetect.data.writers.convert import ConversionOptions
+    from emodetect.data.writers.convert import convert as convert_data
+    from emodetect.machine.terminal_text import on_one_line
+
+    config = config_of(
+        source,
+        option="data convert",
+        faces=faces_of_each(faces, [source])[0],
+        label_names=label_names(label_name),
+        classes=classes.split(",") if classes else None,
+    )
+    done = convert_data(config, ConversionOptions(out, layout, shard_size, force))
+    for line in done.describe(out):
+        click.echo(on_one_line(line))
+    if done.skipped:
+        raise SystemExit(1)

@@ -1,0 +1,50 @@
+"""`emodetect data crop`: photos to face crops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, readable=False))
+@click.argument("out", metavar="OUT", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--faces-per-image",
+    type=click.Choice(["largest", "all"]),
+    default="largest",
+    show_default=True,
+    help="Which faces of each image to crop.",
+)
+@click.option(
+    "--margin",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="M",
+    help="Enlarge each detected box by this fraction of its side; 0 to 10.",
+)
+@click.option("--force", is_flag=True, help="Replace the crops of an earlier run in OUT.")
+def crop(folder: Path, out: Path, faces_per_image: str, margin: float, force: bool) -> None:
+    """Detect the faces in all images below DIR, as predict does, and write the crops to OUT.
+
+    \b
+    emodetect data crop photos crops
+    emodetect data crop photos crops --faces-per-image all --margin 0.2
+
+    Subfolders are kept: face 1 of DIR/train/happy/a.jpg becomes OUT/train/happy/a.jpg_1.png, so
+    you can train on OUT (with the same data.margin). OUT/faces.csv lists every face, and every
+    image without one. Faces from one photo may end up in different splits; to avoid that, train
+    on the photos themselves with data.faces = "detect".
+
+    Exit status: 0, even if no face is found; 1 if a file could not be read (it is reported, and
+    the others are still processed).
+    """
+    from emodetect.data.writers.face_crops import CropOptions, crop_photos
+
+    counts = crop_photos(folder, out, CropOptions(faces_per_image, margin, force))
+    for line in counts.describe():
+        click.echo(line)
+    if counts.unreadable:
+        raise SystemExit(1)

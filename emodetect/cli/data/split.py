@@ -1,0 +1,87 @@
+"""`emodetect data split`: train, val and test, written down as a manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from emodetect.cli.options.source import label_name_option, label_names
+from emodetect.cli.options.suffix import FileWithSuffix
+
+
+@click.command()
+@click.argument("path", metavar="PATH", type=click.Path(path_type=Path, readable=False))
+@click.option(
+    "--out",
+    type=FileWithSuffix(".csv"),
+    required=True,
+    metavar="FILE.csv",
+    help="Manifest to write; must not exist yet.",
+)
+@click.option(
+    "--validation",
+    type=float,
+    default=0.1,
+    show_default=True,
+    metavar="FRACTION",
+    help="Fraction of validation images, if PATH has no val split.",
+)
+@click.option(
+    "--test",
+    type=float,
+    default=0.1,
+    show_default=True,
+    metavar="FRACTION",
+    help="Fraction of test images, if PATH has no test split.",
+)
+@click.option(
+    "--group",
+    multiple=True,
+    metavar="COLUMN",
+    help="Column of the manifest PATH, such as person or video: images with the same value stay "
+    "in one split. May be repeated.",
+)
+@label_name_option
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    help="Random seed of the split.",
+)
+def split(
+    path: Path,
+    out: Path,
+    validation: float,
+    test: float,
+    group: tuple[str, ...],
+    label_name: tuple[str, ...],
+    seed: int,
+) -> None:
+    """Split the images of PATH into train, val and test, and write them to a manifest.
+
+    \b
+    emodetect data split faces --out faces.csv
+    emodetect data split people.csv --out splits.csv --group person --group video
+    emodetect train --config mobilenetv2_fer2013 --set data.source=manifest \\
+        --set data.path=splits.csv
+
+    PATH is a folder of class folders, or a manifest: a CSV file with the columns path and label,
+    and optionally split and others. Identical images and groups stay in one split, and existing
+    val and test splits are kept. Unreadable images are reported and skipped; the exit status is
+    still 0.
+    """
+    from emodetect.data.writers.split_manifest import SplitOptions, write_splits
+
+    if group and path.is_dir():
+        raise click.BadParameter(
+            f"expected a manifest with these columns, but {path} is a folder", param_hint="--group"
+        )
+    options = SplitOptions(validation, test, group, label_names(label_name), seed)
+    dataset = write_splits(path, out, options)
+    counts = ", ".join(
+        f"{sum(of_split.values()):,} {name}" for name, of_split in dataset.counts().items()
+    )
+    skipped = f"; {len(dataset.skipped):,} unreadable, skipped" if dataset.skipped else ""
+    click.echo(f"{out}: {counts}{skipped}")

@@ -1,0 +1,70 @@
+"""What all readers do: collect images, and count those that they leave out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from emodetect.config import DataConfig
+from emodetect.data.labels import label_order
+from emodetect.data.listing import Listing, Sample, SkippedFile
+from emodetect.errors import DataError
+
+
+class ListingBuilder:
+    """Collects the images that a reader finds.
+
+    Attributes:
+        samples: the images to use.
+        skipped: the images that cannot be used, and why.
+        left_out: how many images were left out on purpose, by reason.
+    """
+
+    def __init__(self, config: DataConfig) -> None:
+        self.samples: list[Sample] = []
+        self.skipped: list[SkippedFile] = []
+        self.left_out: Counter[str] = Counter()
+        self._config = config
+        self._outside_classes = 0
+
+    def skip(self, path: str, error: Exception) -> None:
+        """Record an image or row that cannot be used."""
+        self.skipped.append(SkippedFile(path, str(error)))
+
+    def wants(self, emotion: str, *, images: int = 1) -> bool:
+        """Return whether data.classes includes an emotion; if not, count its images as left out."""
+        classes = self._config.classes
+        if classes is None or emotion in classes:
+            return True
+        self.left_out[f"emotion outside data.classes: {emotion}"] += images
+        self._outside_classes += images
+        return False
+
+    def listing(
+        self,
+        root: Path,
+        *,
+        where: Path | str,
+        label_names: Mapping[str, str] | None = None,
+        groups: tuple[str, ...] = (),
+    ) -> Listing:
+        """Return what was found.
+
+        Args:
+            where: the file or folder to name in errors.
+
+        Raises:
+            DataError: if no image can be used, or none of a class in data.classes.
+        """
+        if self.skipped and not self.samples and not self._outside_classes:
+            raise DataError(f"{where}: no label can be used; the first: {self.skipped[0]}.")
+        return Listing(
+            root,
+            tuple(self.samples),
+            label_order(self.samples, self._config, where=str(where)),
+            dict(+self.left_out),
+            tuple(self.skipped),
+            groups=groups,
+            label_names=dict(label_names or {}),
+        )
