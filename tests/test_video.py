@@ -265,7 +265,7 @@ def test_files_are_neither_lost_nor_mixed_up(film: Path, artifact: Path, tmp_pat
         ([film, "--output", "x.mkv"], ".mp4 or .avi"),
         ([film, "--timeline", "x.jpg"], ".png"),
         ([film, "--log", "x.txt"], ".jsonl or .csv"),
-        ([film, film], "named twice"),
+        ([film, film], "given twice"),
         ([film, twin, "--output", tmp_path / "both"], "two videos"),
         ([film, "--resume"], "--log"),
         ([film, "--log", log, "--resume"], "--every"),

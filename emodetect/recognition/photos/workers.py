@@ -34,12 +34,51 @@ from emodetect.recognition.photos.analysis import (
 )
 from emodetect.recognition.recognizer import EmotionRecognizer
 
+# For this few, the results are ready before worker processes would have started.
+PHOTOS_WITHOUT_WORKERS = 32
 PHOTOS_AT_ONCE = 2 * FACES_AT_ONCE
 # So many photos are in work or done and not yet taken, for each worker: one that takes long
 # must not leave the other workers idle.
 PHOTOS_IN_FLIGHT = 4 * PHOTOS_AT_ONCE
 
 _Answer = Future[list[PhotoResult]]
+
+
+def analyze_many(
+    photos: Iterable[Photo | None],
+    recognizer: EmotionRecognizer,
+    options: PhotoOptions | None = None,
+    *,
+    open_recognizer: Callable[..., EmotionRecognizer],
+    workers: int | None = None,
+) -> Generator[PhotoResult]:
+    """Analyse any number of photos, in order, all but the first few in worker processes.
+
+    The results do not depend on the number of workers.
+
+    Args:
+        photos: see `analyze_photos`. All but the first few are taken by another thread.
+        open_recognizer: opens the same recogniser in a worker and takes `threads`, such as
+            `functools.partial(EmotionRecognizer, "model.keras")`; it is pickled.
+        workers: processes beside this one; with 0 this one does all. If None, the cores that
+            this process may use, at most 8, and 0 for a single core.
+
+    Raises:
+        EmodetectError: where a result would overwrite a photo or cannot be written, or a worker
+            cannot be started.
+    """
+    photos, options = iter(photos), options or PhotoOptions()
+    if options.explainer is not None:
+        workers = 0  # each would load TensorFlow
+    if workers is None:
+        workers = _usual_workers()
+    if workers == 0:
+        yield from analyze_photos(photos, recognizer, options)
+        return
+    yield from analyze_photos(islice(photos, PHOTOS_WITHOUT_WORKERS), recognizer, options)
+    if following := list(islice(photos, 1)):
+        photos = chain(following, photos)
+        yield from analyze_in_workers(photos, open_recognizer, options, workers=workers)
 
 
 def analyze_in_workers(
@@ -60,6 +99,11 @@ def analyze_in_workers(
             yield from answer.result()
     finally:
         pool.close()
+
+
+def _usual_workers() -> int:
+    cores = usable_cores()
+    return min(cores, 8) if cores > 1 else 0
 
 
 class _Pool:
@@ -261,51 +305,3 @@ def _chunks(photos: Iterable[Photo | None]) -> Iterator[list[Photo]]:
             chunk = []
     if chunk:
         yield chunk
-
-
-# Of so few, the results are there before worker processes would have started.
-PHOTOS_WITHOUT_WORKERS = 32
-
-
-def analyze_many(
-    photos: Iterable[Photo | None],
-    recognizer: EmotionRecognizer,
-    options: PhotoOptions | None = None,
-    *,
-    open_recognizer: Callable[..., EmotionRecognizer],
-    workers: int | None = None,
-) -> Generator[PhotoResult]:
-    """Analyse any number of photos, in order, all but the first few in worker processes.
-
-    The results do not depend on the number of workers.
-
-    Args:
-        photos: see `analyze_photos`. All but the first few are taken by another thread.
-        open_recognizer: opens the same recogniser in a worker and takes `threads`, such as
-            `functools.partial(EmotionRecognizer, "model.keras")`; it is pickled.
-        workers: processes beside this one; with 0 this one does all. If None, the cores that
-            this process may use, at most 8, and 0 for a single core.
-
-    Raises:
-        EmodetectError: where a result would overwrite a photo or cannot be written, or a worker
-            cannot be started.
-    """
-    photos, options = iter(photos), options or PhotoOptions()
-    if options.explainer is not None:
-        workers = 0  # each would load TensorFlow
-    if workers is None:
-        workers = _usual_workers()
-    if workers == 0:
-        yield from analyze_photos(photos, recognizer, options)
-        return
-    yield from analyze_photos(islice(photos, PHOTOS_WITHOUT_WORKERS), recognizer, options)
-    if following := list(islice(photos, 1)):
-        from emodetect.recognition.photos.workers import analyze_in_workers
-
-        photos = chain(following, photos)
-        yield from analyze_in_workers(photos, open_recognizer, options, workers=workers)
-
-
-def _usual_workers() -> int:
-    cores = usable_cores()
-    return min(cores, 8) if cores > 1 else 0

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import cv2
 
-from emodetect.errors import VideoError
-from emodetect.recognition.videos.capture import Frame
+from emodetect.errors import VideoError, first_line
+from emodetect.recognition.videos.capture import URL_TIMEOUT_MS, Frame
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 # A video is completed by an index at its end, for which there must be room.
 RESERVE_BYTES = 16 * 2**20
 # How long a frame is repeated at most while the next one does not come.
 LONGEST_STILL_S = 90.0
+FFMPEG_TIMEOUT_S = 600
 
 
 class UnwritableVideoError(VideoError):
@@ -120,6 +122,41 @@ class VideoWriter:
 
     def _other_suffix(self) -> str:
         return next(suffix for suffix in CODECS if suffix != self.path.suffix.lower())
+
+
+def add_sound(video: Path, source: str, *, seconds: float) -> list[str]:
+    """Give a video of that length the sound of its source, with ffmpeg.
+
+    Returns a note where that is not done; a source without sound needs none.
+    """
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        return [f"{video} has no sound: ffmpeg is not installed"]
+    with_sound = video.with_name(f".sound-{os.getpid()}{video.suffix}")
+    original = ["-i", str(Path(source).absolute())]
+    if "://" in source:
+        original = ["-rw_timeout", str(1000 * URL_TIMEOUT_MS), "-i", source]
+    command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", str(video.absolute()), *original]
+    # An interrupted copy is shorter than its source.
+    command += ["-map", "0:v:0", "-map", "1:a?", "-c:v", "copy", "-t", f"{seconds:.3f}"]
+    try:
+        # Sound that the copy's format cannot hold, such as PCM in an .mp4, is encoded anew.
+        for codec in (["-c:a", "copy"], []):
+            done = subprocess.run(
+                [*command, *codec, str(with_sound.absolute())],
+                capture_output=True,
+                timeout=FFMPEG_TIMEOUT_S,
+            )
+            if done.returncode == 0:
+                with_sound.replace(video)
+                return []
+        told = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        reason = told[0] if told else f"exit status {done.returncode}"
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = first_line(error)
+    finally:
+        with_sound.unlink(missing_ok=True)
+    return [f"{video} has no sound: ffmpeg: {reason}"]
 
 
 def _is_complete(path: Path, frames: int) -> bool:
