@@ -214,7 +214,7 @@ def test_unusable_sources_are_named(tmp_path: Path, artifact: Path) -> None:
     for arguments, message in (
         (["--source", tmp_path / "missing.mp4"], "No such file"),
         (["--source", tmp_path / "empty.mp4"], "the file is empty"),
-        (["--source", tmp_path / "text.mp4"], "no video"),
+        (["--source", tmp_path / "text.mp4"], "cannot be read as a video"),
         (["--source", tmp_path], "a folder"),
         (["--source", "7"], "--camera 7"),
         (["--source", "x" * 300], "too long"),
@@ -335,7 +335,7 @@ def test_a_camera_pulled_out_keeps_what_it_gave(
         live.run_live(fake_source([scene] * 3, live=True), recognizer, options)
     assert len(read_rows(log)) == 3
     assert read_video(output)
-    with pytest.raises(VideoError, match="gives no picture"):
+    with pytest.raises(VideoError, match="sends no frames"):
         live.run_live(fake_source([], live=True), recognizer)
 
 
@@ -588,7 +588,7 @@ def test_a_camera_that_comes_back_goes_on(
     assert [frame.index for frame in frames] == [0, 1, 2, 3]
     assert [frame.time_s for frame in frames] == sorted(frame.time_s for frame in frames)
     assert len(tries) == 3
-    assert "gives no more pictures" in told[0]
+    assert "sends no more frames" in told[0]
     assert "is back" in told[1]
 
 
@@ -605,7 +605,7 @@ def test_a_lost_camera_is_shown_until_it_is_back(
     window.key = lambda: next(waited)  # type: ignore[method-assign]
     summary = live.run_live(source, recognizer, window=window, notify=told.append)
     assert summary.frames == 1
-    assert told == ["fake gives no more pictures; trying to get it back"]
+    assert told == ["fake sends no more frames; trying to reconnect"]
     assert not np.array_equal(window.shown[-1], window.shown[0])
 
 
@@ -656,7 +656,7 @@ def test_a_stream_that_stalls_is_opened_again(monkeypatch: pytest.MonkeyPatch) -
             frames = list(capture.read_frames(source, max_frames=50, notify=told.append))
         server.shutdown()
     assert [frame.index for frame in frames] == list(range(50))
-    assert "gives no more pictures" in told[0]
+    assert "sends no more frames" in told[0]
     assert told[1].endswith("is back")
 
 

@@ -67,7 +67,7 @@ class WebcamOptions(LiveOptions):
 
 @dataclass(frozen=True)
 class Summary:
-    """A finished run: frames, seconds, the files written, and the signal that ended it if any."""
+    """A finished run: frames, seconds, the files written, and the signal that ended it, if any."""
 
     frames: int
     seconds: float
@@ -163,7 +163,7 @@ def run_live(
             if options.max_frames is None and done < 0.9 * source.frame_count:
                 notify(
                     f"{source.name}: only {done} of {source.frame_count} frames could be read; "
-                    "it may be cut off or damaged."
+                    "the file may be truncated or damaged."
                 )
     written = tuple(path for path in (options.output, options.log) if path is not None)
     return Summary(done, time.monotonic() - started, written, signals[0] if signals else None)
@@ -187,7 +187,7 @@ def _frames(
                 # Some frames of a live source are dropped, so the analysed ones are counted.
                 max_frames=None if source.live else options.max_frames,
                 heartbeat_s=HEARTBEAT_S if source.live or shown else None,
-                notify=session.tell_of_source,
+                notify=session.announce_source,
             )
         )
     )

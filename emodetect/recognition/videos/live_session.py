@@ -22,7 +22,7 @@ from emodetect.recognition.videos.window import Window, save_image
 CORRECTIONS = [f"{number} {emotion}" for number, emotion in enumerate(EMOTIONS, start=1)]
 HELP = (
     "q quit   s snapshot   r record   space pause   h help",
-    "d next detector   b blur faces   p panel of scores",
+    "d next detector   b blur faces   p scores panel",
     "1-8 save the largest face as a correction:",
     "   ".join(CORRECTIONS[:4]),
     "   ".join(CORRECTIONS[4:]),
@@ -31,7 +31,7 @@ NOTICE_S = 3.0
 
 
 class Session:
-    """What the user sees, and what the keys have set."""
+    """What the user sees, and the settings that the keys change."""
 
     def __init__(
         self,
@@ -54,18 +54,18 @@ class Session:
         self.lost = ""
         self.frame_times: deque[float] = deque(maxlen=30)
 
-    def tell(self, text: str) -> None:
-        """Show a notice for some seconds, and print it."""
+    def announce(self, text: str) -> None:
+        """Show a notice for a few seconds, and print it."""
         self.notice, self.notice_until_s = text, time.monotonic() + NOTICE_S
         self.notify(text)
 
-    def tell_of_source(self, text: str) -> None:
-        """Print that a live source dropped out, and show it until the next call: it is back."""
+    def announce_source(self, text: str) -> None:
+        """Print that a live source dropped out, and show it until the next call says it is back."""
         self.lost = "" if self.lost else text
         self.notify(text)
 
     def draw(self, frame: Frame, faces: Sequence[Face]) -> np.ndarray:
-        """Return the frame with all that goes over it, for files too."""
+        """Return the frame with everything drawn over it, for the window and for files."""
         self.frame, self.faces = frame, faces
         self.frame_times.append(time.monotonic())
         return self._draw_again()
@@ -81,25 +81,25 @@ class Session:
         return drawn
 
     def record(self, drawn: Frame) -> None:
-        """Write a frame into the recording, if one is on; where that fails it ends."""
+        """Add a frame to the recording, if one is running; stop it if that fails."""
         if self.recording is not None:
             try:
                 self.recording.write(drawn)
             except VideoError as error:
                 self.recording = None
-                self.tell(str(error))
+                self.announce(str(error))
 
     def stop_recording(self) -> None:
-        """Complete the recording, if one is on."""
+        """Complete the recording, if one is running."""
         recording, self.recording = self.recording, None
         if recording is not None and recording.written:
             recording.__exit__(None, None, None)
-            self.tell(f"recorded {recording.path}")
+            self.announce(f"recorded {recording.path}")
 
     def show_last(self, window: Window, signals: Sequence[int]) -> bool:
-        """Show the last frame, do what the user's key says, tell whether they want to stop.
+        """Show the last frame, handle the user's key, and return whether to stop.
 
-        A pause ends with its key, with the window, and with the first of `signals`.
+        A pause ends with the space key, `q`, the window's close button and the first of `signals`.
         """
         self._show(window)
         key = window.key()
@@ -111,7 +111,7 @@ class Session:
             if pressed == " ":
                 break
             self._press(pressed)
-            self._show(window, "paused: space goes on")
+            self._show(window, "paused: press space to continue")
             time.sleep(0.02)
         return key == "q" or window.closed()
 
@@ -136,14 +136,14 @@ class Session:
         try:
             if key == "s" and self.shown is not None:
                 path = save_image(self.shown, Path.cwd(), f"snapshot-{_now()}")
-                self.tell(f"saved {path}")
+                self.announce(f"saved {path}")
             elif key == "r":
                 self._toggle_recording()
             elif key == "d":
                 self._next_detector()
             elif key == "b":
                 self.privacy = not self.privacy
-                self.tell(f"faces are {'blurred' if self.privacy else 'shown'}")
+                self.announce(f"faces are {'blurred' if self.privacy else 'no longer blurred'}")
             elif key == "p":
                 self.panel = not self.panel
             elif key == "h":
@@ -151,9 +151,9 @@ class Session:
             elif key in tuple("12345678"):
                 self._correct(EMOTIONS[int(key) - 1])
         except (OSError, EmodetectError) as error:
-            self.tell(f"that did not work: {error}")
+            self.announce(f"failed: {error}")
         if key in ("b", "p") and self.frame is not None:
-            self._draw_again()  # at once, also while paused: a snapshot saves what is shown
+            self._draw_again()  # at once, even while paused: a snapshot saves what is shown
 
     def _toggle_recording(self) -> None:
         if self.recording is not None:
@@ -161,28 +161,28 @@ class Session:
             return
         path = Path.cwd() / f"recording-{_now()}.mp4"
         if path.exists():
-            raise VideoError(f"{path} exists already")
+            raise VideoError(f"{path} already exists")
         self.recording = VideoWriter(path, fps=self.source.fps)
 
     def _next_detector(self) -> None:
         names = installed_detectors()
         place = names.index(self.detector) + 1 if self.detector in names else 0
         self.detector = names[place % len(names)]
-        # The analysis, in its own thread, takes the new one for its next frame.
+        # The analysis, in another thread, uses the new one from its next frame on.
         self.recognizer.detector = open_detector(self.detector)
-        more = "" if len(names) > 1 else "; `emodetect models fetch yunet` gets another one"
-        self.tell(f"detector: {self.detector}{more}")
+        more = "" if len(names) > 1 else "; get another with `emodetect models fetch yunet`"
+        self.announce(f"detector: {self.detector}{more}")
 
     def _correct(self, emotion: str) -> None:
         if self.privacy:
-            self.tell("faces are blurred, so none is saved; b shows them")
+            self.announce("faces are blurred, so none is saved; press b to show them")
         elif self.frame is None or not self.faces:
-            self.tell("no face to save")
+            self.announce("no face to save")
         else:
             crop = self.recognizer.crop(self.frame.image, _largest(self.faces).box)
             folder = self.corrections / emotion
             folder.mkdir(parents=True, exist_ok=True)
-            self.tell(f"saved {save_image(crop, folder, _now())}")
+            self.announce(f"saved {save_image(crop, folder, _now())}")
 
 
 def _largest(faces: Sequence[Face]) -> Face:
@@ -190,7 +190,7 @@ def _largest(faces: Sequence[Face]) -> Face:
 
 
 def _rate(times: Sequence[float]) -> float:
-    """Return how many frames a second were done at these times in seconds."""
+    """Return the frames per second for frames at these times in seconds."""
     return (len(times) - 1) / max(times[-1] - times[0], 1e-9)
 
 

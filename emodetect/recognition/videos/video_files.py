@@ -1,4 +1,4 @@
-"""Video files: rows for each frame, an annotated copy with its sound, a timeline; resumable."""
+"""The whole job of `emodetect video`: log, annotated copy and timeline of each video file."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from emodetect.recognition.videos.video_plan import VideoJob, VideoOptions, plan
 
 @dataclass(frozen=True)
 class VideoResult:
-    """A worked-off video: frames analysed, seconds, notes for the user.
+    """A finished video: frames analysed, seconds, notes for the user.
 
-    `error` says why it could not be read to its end, `signal` what ended the run before.
+    `error` says why it could not be read to its end; `signal` is the one that stopped the run.
     """
 
     source: str
@@ -43,7 +43,7 @@ class VideoResult:
     signal: int | None
 
     def lines(self) -> list[str]:
-        """Return what a user is told: the speed, or the error; then the notes."""
+        """Return the lines to print: the speed or the error, then the notes."""
         rate = self.frames / max(self.seconds, 1e-9)
         counted = "1 frame" if self.frames == 1 else f"{self.frames} frames"
         done = f"{stopped_by(self.signal)}{counted} in {self.seconds:.1f} s ({rate:.0f} frames/s)"
@@ -69,7 +69,7 @@ def analyze_videos(options: VideoOptions, recognizer: EmotionRecognizer) -> Iter
             log = RowLog(options.log, recognizer.emotions, append=options.resume)
             rows = stack.enter_context(log)
         for job in jobs:
-            yield _Video(job, recognizer, options, rows).work_off(signals)
+            yield _Video(job, recognizer, options, rows).process(signals)
             if signals:
                 return
 
@@ -77,7 +77,7 @@ def analyze_videos(options: VideoOptions, recognizer: EmotionRecognizer) -> Iter
 def _known_rows(
     log: Path, job: VideoJob, emotions: Sequence[str]
 ) -> Iterator[tuple[int, list[Face]]]:
-    """Yield the frame and faces of each row that the log held of a video at the start."""
+    """Yield the frame number and faces of each row of a video that was in the log at the start."""
     name, left = on_one_line(job.source), job.known
     for video, rows in groupby(read_rows(log, emotions), key=lambda row: row[0]):
         if video == name:
@@ -89,12 +89,12 @@ def _known_rows(
 
 
 class _Video:
-    """A video in work: where the faces of its frames come from, and where they go.
+    """A video in progress: where the faces of its frames come from, and where they go.
 
     Attributes:
-        faces: of the last frame analysed.
-        read: frames that were read, those between two analysed ones among them.
-        done: frames analysed that the log did not hold.
+        faces: the faces of the last analysed frame.
+        read: number of frames read, including those between two analysed ones.
+        done: number of frames analysed that were not in the log.
     """
 
     def __init__(
@@ -116,8 +116,8 @@ class _Video:
         self.faces: list[Face] = []
         self.read = self.done = 0
 
-    def work_off(self, signals: Sequence[int]) -> VideoResult:
-        """Read it to its end, or to the first signal, and complete what is written of it."""
+    def process(self, signals: Sequence[int]) -> VideoResult:
+        """Read the video to its end, or to the first signal, and complete its files."""
         started = time.monotonic()
         notes, error = [], None
         try:
@@ -131,13 +131,13 @@ class _Video:
         return VideoResult(self.job.source, self.done, seconds, tuple(notes), error, stopped)
 
     def _read(self, source: Source, signals: Sequence[int]) -> list[str]:
-        """Work on each frame; return a note where too few of them could be read."""
+        """Process each frame; return a note if too few of them could be read."""
         if source.live:
             raise SourceError(
-                f"{source.name}: a live stream, of which frames may be left out; follow it "
-                "with `emodetect webcam --source`, --no-display and --log."
+                f"{source.name}: expected a video file, got a live stream; use `emodetect webcam "
+                "--no-display --log FILE --source URL`."
             )
-        # A copy has all frames, those between two analysed ones with the faces before.
+        # A copy has all frames; those between two analysed ones get the previous faces.
         step = self.every if self.job.output is None else 1
         with ExitStack() as stack:
             if self.job.output is not None:
@@ -149,19 +149,19 @@ class _Video:
         if signals or self.read + step > 0.9 * source.frame_count:
             return []
         return [
-            f"only {self.read} of {source.frame_count} frames could be read; it may be cut off or "
-            "damaged"
+            f"only {self.read} of {source.frame_count} frames could be read; the file may be "
+            "truncated or damaged"
         ]
 
     def _faces_of(self, frame: Frame) -> list[Face]:
         if frame.index % self.every == 0:
-            # A log made without blurring lacks faces that came between two scans.
+            # A log written without blurring lacks faces that appeared between two scans.
             known = frame.index < self.first_new and not self.privacy
             self.faces = next(self.known)[1] if known else self.analyze(frame)
         return self.faces
 
     def _add(self, frame: Frame, faces: list[Face]) -> None:
-        """Put a frame's faces into the timeline, the log and the copy."""
+        """Add a frame's faces to the timeline, the log and the copy."""
         self.read = frame.index + 1
         if frame.index % self.every == 0:
             if self.job.timeline is not None:
@@ -175,7 +175,7 @@ class _Video:
             self.writer.write(Frame(frame.index, frame.time_s, draw_faces(image, faces)))
 
     def _complete(self) -> list[str]:
-        """Give the copy its sound and draw the timeline; return a note on sound that is missing."""
+        """Add the sound to the copy and plot the timeline; return a note if sound is missing."""
         notes = []
         if self.writer is not None and self.writer.written:
             seconds = self.writer.written / self.writer.fps
@@ -188,7 +188,7 @@ class _Video:
 def _frames(
     source: Source, analyze: Analyze, step: int, stack: ExitStack, signals: Sequence[int]
 ) -> Iterator[tuple[Frame, list[Face]]]:
-    """Yield frames with their faces, with a bar, until a signal, also where no frame comes."""
+    """Yield frames with their faces and show a bar; stop at a signal, even if no frame arrives."""
     analyzed = stack.enter_context(
         closing(analyze_frames(source, analyze, every=step, heartbeat_s=HEARTBEAT_S))
     )
