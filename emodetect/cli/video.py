@@ -56,11 +56,11 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
 
     Faces are tracked: each keeps its ID, and its scores are smoothed over time. Copies keep their
     sound if ffmpeg is installed. --resume continues after the frames in the log; copies are
-    rewritten from the log, analysed again only with --privacy; faces get new IDs.
+    rewritten, from the log unless --privacy needs a second analysis; faces get new IDs.
 
-    A .jsonl row is a frame: {"video": "talk.mp4", "frame": 0, "time_s": 0.0, "faces": [{"id": 1,
-    "box": [x, y, width, height], "emotion": "happy", "confidence": 0.9, "scores": {"happy": 0.9,
-    ...}}]}. A .csv row is a face, or a frame without faces.
+    Each row of a .jsonl is a frame: {"video": "talk.mp4", "frame": 0, "time_s": 0.0, "faces":
+    [{"id": 1, "box": [x, y, width, height], "emotion": "happy", "confidence": 0.9, "scores":
+    {"happy": 0.9, ...}}]}. Each row of a .csv is a face, or a frame without faces.
 
     Exit status: 0; 1 if a video cannot be read (the others are still processed); 130 after Ctrl-C
     (143 after SIGTERM): what was written up to then is complete.

@@ -32,7 +32,7 @@ class Resolution(click.ParamType):
 @click.option(
     "--camera", type=click.IntRange(min=0), metavar="N", help="Camera number. [default: 0]"
 )
-@click.option("--source", metavar="FILE|URL", help="Video file or stream to use instead.")
+@click.option("--source", metavar="FILE|URL", help="Use a video file or stream, not a camera.")
 @click.option("--list", "list_only", is_flag=True, help="List the cameras and exit.")
 @recognizer_options
 @tracking_options(
@@ -69,9 +69,9 @@ def webcam(recognizer: RecognizerChoice, list_only: bool, no_display: bool, **ch
     disgust, fear, happy, neutral, sad, surprise or contempt. With a few dozen of these,
     `emodetect train --config fine_tuning --set data.path=corrections` adapts a model to your face.
 
-    A camera or stream always shows its newest frame; frames that the machine has no time for are
-    dropped. If it drops out, reconnecting is tried for a minute. Every frame of a file is
-    analysed, however long that takes.
+    For a camera or stream, the newest frame is always shown; frames that the machine has no time
+    for are dropped. If the source drops out, reconnecting is tried for a minute. Every frame of a
+    file is analysed, however long that takes.
 
     \b
     emodetect webcam

@@ -10,11 +10,7 @@ import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-force_option = click.option(
-    "--force",
-    is_flag=True,
-    help="Overwrite existing files, and accept folders that are not empty.",
-)
+force_option = click.option("--force", is_flag=True, help="Overwrite existing output.")
 
 
 def file_option(name: str, *, help: str, metavar: str = "FILE", dir_okay: bool = True) -> Decorator:

@@ -71,9 +71,10 @@ class PhotoOptions:
     explainer: Explainer | None = None
 
     @property
-    def needs_image(self) -> bool:
-        """Whether the image is still needed after its faces are classified."""
-        return any(folder is not None for folder in (self.annotate, self.save_crops, self.explain))
+    def folders(self) -> list[Path]:
+        """The folders to write images to."""
+        folders = (self.annotate, self.save_crops, self.explain)
+        return [folder for folder in folders if folder is not None]
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def _detect(photo: Photo, recognizer: EmotionRecognizer, options: PhotoOptions) 
     boxes = recognizer.detect(image)
     inputs = [recognizer.input_of(image, box) for box in boxes]
     height, width = image.shape[:2]
-    kept = image if options.needs_image else None
+    kept = image if options.folders else None
     return _Detected(photo, (width, height), boxes, inputs, kept, None)
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emodetect.errors import EmodetectError
@@ -30,42 +30,30 @@ PHOTOS_WITHOUT_PROGRESS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOptions:
-    """Which photos to analyse, and where the results go.
+class PredictOptions(PhotoOptions):
+    """Which photos to analyse, what to do with their faces, and where the results go.
+
+    `originals` and `explainer` are set by `predict_photos`.
 
     Attributes:
         images: files, folders and patterns; Path("-") for the list on standard input.
         null: the paths in that list end with NUL instead of a line break.
-        min_confidence: drop faces below this confidence; 0 to 1.
         output_format: "table", "json", "jsonl" or "csv".
         output: a file for the results, "jsonl" or "csv", each written as soon as it is ready.
         resume: skip the photos that `output` already contains.
         force: overwrite `output`, and write to folders that are not empty.
-        annotate: folder for copies with boxes and labels.
-        save_crops: folder for face crops, in one folder for each emotion.
-        explain: folder for a heat map of each face; must not be `save_crops`.
         workers: see `analyze_many`.
         progress: show a progress bar on stderr if that is a terminal.
     """
 
     images: tuple[Path, ...]
     null: bool = False
-    min_confidence: float = 0.0
     output_format: str = "table"
     output: Path | None = None
     resume: bool = False
     force: bool = False
-    annotate: Path | None = None
-    save_crops: Path | None = None
-    explain: Path | None = None
     workers: int | None = None
     progress: bool = True
-
-    @property
-    def folders(self) -> list[Path]:
-        """The folders to write to."""
-        folders = (self.annotate, self.save_crops, self.explain)
-        return [folder for folder in folders if folder is not None]
 
 
 @dataclass
@@ -118,14 +106,7 @@ def predict_photos(
         analysis = analyze_many(
             photos,
             recognizer,
-            PhotoOptions(
-                options.min_confidence,
-                options.annotate,
-                options.save_crops,
-                originals,
-                options.explain,
-                explainer,
-            ),
+            replace(options, originals=originals, explainer=explainer),
             open_recognizer=open_recognizer,
             workers=options.workers,
         )
