@@ -162,7 +162,7 @@ def test_a_runtime_that_answers_otherwise_is_refused(
     module = openvino_that_answers(np.array(answer, np.float32))
     monkeypatch.setitem(sys.modules, "openvino", module)
     with pytest.raises(
-        ModelError, match="OpenVINO gives different results than the default runtime"
+        ModelError, match="OpenVINO gives different results from the default runtime"
     ):
         open_runtime(read_artifact(artifact), runtime="openvino")
 

@@ -25,7 +25,7 @@ from emodetect.recognition.photos.result_file import HeldPaths, open_photo_rows
 from emodetect.recognition.photos.workers import analyze_many
 from emodetect.recognition.recognizer import EmotionRecognizer
 
-# So few are done before a progress bar would help.
+# Fewer photos are done before a progress bar would help.
 PHOTOS_WITHOUT_PROGRESS = 20
 
 

@@ -36,7 +36,7 @@ def check_agreement(difference: float, path: Path, library: str) -> None:
     """Raise ModelError if a runtime's probabilities differ too much from the default one's."""
     if not difference <= AGREEMENT:
         raise ModelError(
-            f"{path}: {library} gives different results than the default runtime (probabilities "
+            f"{path}: {library} gives different results from the default runtime (probabilities "
             f"differ by up to {difference:.2g}); omit the runtime to use LiteRT."
         )
 
