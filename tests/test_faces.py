@@ -166,5 +166,5 @@ def test_a_margin_at_the_corner_is_filled_up_too() -> None:
 @pytest.mark.parametrize("box", [(30, 0, 5, 5), (-40, -40, 20, 20), (5, 5, 0, 10), (5, 5, -3, 4)])
 def test_a_box_without_a_pixel_is_told(box: Box) -> None:
     """A box outside the picture, or without a side, is an error, and does not end the process."""
-    with pytest.raises(ImageError, match=r"inside the image of 30x20, got \("):
+    with pytest.raises(ImageError, match=r"overlaps the 30x20 image, got \("):
         crop_face(_ramp(), box, margin=0.2)

@@ -90,7 +90,7 @@ def test_only_what_is_missing_is_done(drawn: Path, tmp_path: Path) -> None:
     shutil.copy(drawn / "b.png", photos / "aa.png")
     result = _invoke(photos, "--output", file, "--resume")
     assert result.exit_code == 0
-    assert "7 left out" in result.stderr
+    assert "7 skipped" in result.stderr
     *kept, new = _rows(file)
     assert kept == before
     assert new["path"] == str(photos / "aa.png")

@@ -237,7 +237,7 @@ def test_an_empty_folder_is_told(artifact: Path, tmp_path: Path, photo: Path) ->
     empty.mkdir()
     result = _invoke(artifact, empty, photo)
     assert result.exit_code == 1
-    assert f"{empty}  error: the folder holds no image" in result.stdout
+    assert f"{empty}  error: the folder contains no image" in result.stdout
     assert str(photo) in result.stdout
 
 

@@ -133,7 +133,11 @@ def test_several_videos_and_one_that_is_none(film: Path, artifact: Path, tmp_pat
     written = ["--log", log, "--output", folder, "--timeline", lines]
     result = call(*names, "--model", artifact, *written)
     assert result.exit_code == 1
-    for name in ("empty.mp4: the file is empty", "text.mp4: no video", "gone.mp4: No such file"):
+    for name in (
+        "empty.mp4: the file is empty",
+        "text.mp4: cannot be read",
+        "gone.mp4: No such file",
+    ):
         assert f"error: {tmp_path}/{name}" in result.stderr
     rows = rows_of(log)
     assert [row[0] for row in rows] == [str(film)] * FRAMES + [str(other)] * FRAMES
@@ -261,16 +265,16 @@ def test_files_are_neither_lost_nor_mixed_up(film: Path, artifact: Path, tmp_pat
     for arguments, message in (
         ([film, "--log", log], "--force"),
         ([film, "--output", old], "--force"),
-        ([film, "--output", film, "--force"], "replace the source"),
+        ([film, "--output", film, "--force"], "overwrite the source"),
         ([film, "--output", "x.mkv"], ".mp4 or .avi"),
         ([film, "--timeline", "x.jpg"], ".png"),
         ([film, "--log", "x.txt"], ".jsonl or .csv"),
-        ([film, film], "named twice"),
+        ([film, film], "given twice"),
         ([film, twin, "--output", tmp_path / "both"], "two videos"),
         ([film, "--resume"], "--log"),
         ([film, "--log", log, "--resume"], "--every"),
-        ([film, "--log", foreign["note.csv"], "--resume"], "other rows"),
-        ([film, "--log", foreign["note.jsonl"], "--resume"], "other rows"),
+        ([film, "--log", foreign["note.csv"], "--resume"], "expected rows of this model"),
+        ([film, "--log", foreign["note.jsonl"], "--resume"], "expected rows of this model"),
         ([film, twin, "--output", tmp_path / "a.mp4"], "expected a folder"),
     ):
         result = call(*arguments, "--model", artifact)

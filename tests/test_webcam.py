@@ -27,7 +27,8 @@ from emodetect.data.synthetic import draw_scene
 from emodetect.errors import ModelError, SourceError, VideoError
 from emodetect.recognition.overlay import draw_text
 from emodetect.recognition.recognizer import EmotionRecognizer, Face
-from emodetect.recognition.videos import capture, frame_queue, live, recording
+from emodetect.recognition.videos import capture, live, live_session, pipeline, recording
+from emodetect.recognition.videos.live import LiveOptions
 
 FPS, FRAMES, SHIFT = 12.5, 12, 3
 COMMAND = [sys.executable, "-m", "emodetect", "webcam"]
@@ -99,7 +100,7 @@ def recognizer(artifact: Path) -> EmotionRecognizer:
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """A window that shows each frame once, without notices over it."""
     monkeypatch.setattr(live, "HEARTBEAT_S", 60.0)
-    monkeypatch.setattr(live, "NOTICE_S", 0.0)
+    monkeypatch.setattr(live_session, "NOTICE_S", 0.0)
 
 
 def write_video(path: Path, images: Iterable[np.ndarray], *, code: str = "mp4v") -> None:
@@ -188,7 +189,8 @@ def test_without_tracking_each_frame_is_a_photo(
 ) -> None:
     """The rows of a moving video are those of its own frames, and the boxes are drawn there."""
     with capture.open_source(source=str(film)) as source:
-        live.run_live(source, recognizer, output=tmp_path / "out.avi", log=tmp_path / "rows.jsonl")
+        options = LiveOptions(output=tmp_path / "out.avi", log=tmp_path / "rows.jsonl")
+        live.run_live(source, recognizer, options)
     boxes = [face["box"] for row in read_rows(tmp_path / "rows.jsonl") for face in row["faces"]]
     found = [recognizer.detect(image) for image in read_video(film)]
     assert boxes == [list(box) for frame in found for box in frame]
@@ -212,7 +214,7 @@ def test_unusable_sources_are_named(tmp_path: Path, artifact: Path) -> None:
     for arguments, message in (
         (["--source", tmp_path / "missing.mp4"], "No such file"),
         (["--source", tmp_path / "empty.mp4"], "the file is empty"),
-        (["--source", tmp_path / "text.mp4"], "no video"),
+        (["--source", tmp_path / "text.mp4"], "cannot be read as a video"),
         (["--source", tmp_path], "a folder"),
         (["--source", "7"], "--camera 7"),
         (["--source", "x" * 300], "too long"),
@@ -318,7 +320,7 @@ def test_frames_may_change_their_size(
     """A stream that changes its size gives a whole video of the first size, and all rows."""
     images = [scene, cv2.resize(scene, (640, 480)), cv2.resize(scene, (160, 120)), scene]
     output, log = tmp_path / "out.mp4", tmp_path / "rows.jsonl"
-    summary = live.run_live(fake_source(images), recognizer, output=output, log=log)
+    summary = live.run_live(fake_source(images), recognizer, LiveOptions(output=output, log=log))
     assert summary.frames == len(read_rows(log)) == 4
     assert [image.shape for image in read_video(output)] == [scene.shape] * 4
 
@@ -328,11 +330,12 @@ def test_a_camera_pulled_out_keeps_what_it_gave(
 ) -> None:
     """A camera that stops is an error, and what was recorded until then can be played."""
     output, log = tmp_path / "out.mp4", tmp_path / "rows.jsonl"
+    options = LiveOptions(output=output, log=log)
     with pytest.raises(VideoError, match="stopped after 3 frames"):
-        live.run_live(fake_source([scene] * 3, live=True), recognizer, output=output, log=log)
+        live.run_live(fake_source([scene] * 3, live=True), recognizer, options)
     assert len(read_rows(log)) == 3
     assert read_video(output)
-    with pytest.raises(VideoError, match="gives no picture"):
+    with pytest.raises(VideoError, match="sends no frames"):
         live.run_live(fake_source([], live=True), recognizer)
 
 
@@ -354,8 +357,9 @@ def test_a_full_disk_is_told_in_time(
     free = iter([2**40, 2**40, 0])
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=next(free)))
+    options = LiveOptions(output=tmp_path / "out.mp4")
     with pytest.raises(VideoError, match="disk is full"):
-        live.run_live(fake_source([scene] * 9), recognizer, output=tmp_path / "out.mp4")
+        live.run_live(fake_source([scene] * 9), recognizer, options)
     assert len(read_video(tmp_path / "out.mp4")) == 2
 
 
@@ -403,7 +407,10 @@ def test_closing_the_window_ends_the_run(
     """The window's close button ends a camera's run, with its files complete."""
     output = tmp_path / "out.mp4"
     summary = live.run_live(
-        fake_source([scene] * 9, live=True), recognizer, window=FakeWindow("  "), output=output
+        fake_source([scene] * 9, live=True),
+        recognizer,
+        LiveOptions(output=output),
+        window=FakeWindow("  "),
     )
     assert summary.frames == 2
     assert summary.files == (output,)
@@ -418,9 +425,9 @@ def press_keys(
     live.run_live(
         fake_source([scene] * (len(keys) + 1)),
         recognizer,
+        LiveOptions(**options),
         window=window,
         notify=told.append,
-        **options,
     )
     return window, told
 
@@ -511,7 +518,8 @@ def test_a_pause_can_be_interrupted(
 
     window.key, window.closed = key, lambda: False  # type: ignore[method-assign]
     output = tmp_path / "out.mp4"
-    summary = live.run_live(fake_source([scene] * 9), recognizer, window=window, output=output)
+    options = LiveOptions(output=output)
+    summary = live.run_live(fake_source([scene] * 9), recognizer, options, window=window)
     assert summary.signal == signal.SIGTERM
     assert len(read_video(output)) == summary.frames < 9
 
@@ -580,7 +588,7 @@ def test_a_camera_that_comes_back_goes_on(
     assert [frame.index for frame in frames] == [0, 1, 2, 3]
     assert [frame.time_s for frame in frames] == sorted(frame.time_s for frame in frames)
     assert len(tries) == 3
-    assert "gives no more pictures" in told[0]
+    assert "sends no more frames" in told[0]
     assert "is back" in told[1]
 
 
@@ -597,7 +605,7 @@ def test_a_lost_camera_is_shown_until_it_is_back(
     window.key = lambda: next(waited)  # type: ignore[method-assign]
     summary = live.run_live(source, recognizer, window=window, notify=told.append)
     assert summary.frames == 1
-    assert told == ["fake gives no more pictures; trying to get it back"]
+    assert told == ["fake sends no more frames; trying to reconnect"]
     assert not np.array_equal(window.shown[-1], window.shown[0])
 
 
@@ -648,7 +656,7 @@ def test_a_stream_that_stalls_is_opened_again(monkeypatch: pytest.MonkeyPatch) -
             frames = list(capture.read_frames(source, max_frames=50, notify=told.append))
         server.shutdown()
     assert [frame.index for frame in frames] == list(range(50))
-    assert "gives no more pictures" in told[0]
+    assert "sends no more frames" in told[0]
     assert told[1].endswith("is back")
 
 
@@ -664,7 +672,7 @@ def test_a_slow_analysis_gets_the_newest_picture() -> None:
         return []
 
     with pytest.raises(SourceError):
-        list(frame_queue.analyze_frames(source, analyze))
+        list(pipeline.analyze_frames(source, analyze))
     assert behind == sorted(behind)
     assert behind[-1] == 39
     assert len(behind) < 30
@@ -680,7 +688,7 @@ def test_what_fails_in_a_thread_ends_the_run(scene: np.ndarray) -> None:
 
     before = threading.active_count()
     with pytest.raises(ModelError, match="damaged"):
-        list(frame_queue.analyze_frames(fake_source([scene] * 50), analyze))
+        list(pipeline.analyze_frames(fake_source([scene] * 50), analyze))
     assert threading.active_count() == before
 
 

@@ -1,4 +1,4 @@
-"""The command line: each command parses, calls one function, and prints."""
+"""The command line: each command checks its options, calls one function and prints."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STDERR = 2
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="emodetect", prog_name="emodetect")
 def app() -> None:
-    """Train, judge and run facial-emotion recognition on your own machine."""
+    """Train, evaluate and run facial emotion recognition on your own machine."""
 
 
 COMMANDS = (
@@ -43,25 +43,27 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Run the command line; the user's mistakes end in one line and exit status 1."""
+    """Run the command line; user errors end with a one-line message and exit status 1."""
     _open_closed_streams()
     logger = logging.getLogger("emodetect")
     logger.addHandler(logging.StreamHandler())  # plain lines on stderr
     logger.setLevel(logging.INFO)
-    logger.propagate = False  # TensorFlow gives the root logger a handler, which would repeat them
+    logger.propagate = (
+        False  # TensorFlow adds a handler to the root logger, which would repeat them
+    )
     try:
         app()
     except EmodetectError as error:
         _fail(str(error))
-    except OSError as error:  # a disk, folder or permission that no module foresaw
+    except OSError as error:  # a disk, folder or permission problem that no module handled
         place = f"{error.filename}: " if error.filename else ""
         _fail(f"{place}{error.strerror or error}")
 
 
 def _open_closed_streams() -> None:
-    """Lead output that is closed, as some services start programs, to nowhere.
+    """Redirect closed standard streams, with which some services start programs, to /dev/null.
 
-    The next file would take its number, and get what C++ libraries print.
+    Otherwise the next file opened gets the stream's number, and with it what C++ libraries print.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         pass

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     "--threads",
     type=click.IntRange(1, 256),
     metavar="N",
-    help="For each runtime but Keras, which takes all cores. [default: the cores, at most 4]",
+    help="Threads of each runtime; Keras always uses all cores. [default: the number of cores, at "
+    "most 4]",
 )
-@table_or_json(help="Of the figures; json has all of them.")
+@table_or_json(help="Output format; json includes every measurement.")
 def bench(
     model: str | None,
     labels: str | None,
@@ -29,14 +30,14 @@ def bench(
     threads: int | None,
     output_format: str,
 ) -> None:
-    """Compare the runtimes that are installed here: speed, and agreement with Keras.
+    """Compare the installed runtimes: speed, and agreement with Keras.
 
     \b
     emodetect bench
     emodetect bench --model runs/mine/best_model.keras --threads 1
 
-    The faces are drawn ones, already cropped. Each figure is a median; start is what a process
-    pays once, for the imports, the model and the first face.
+    Measured on synthetic, already cropped faces. Times are medians unless marked p95. "start" is
+    paid once per process: imports, loading the model and the first face.
     """
     from emodetect.evaluation.runtime_benchmark import compare_runtimes
 
@@ -56,7 +57,7 @@ def _print(comparison: Comparison) -> None:
 
     table = Table()
     table.add_column("runtime", no_wrap=True)
-    for name in ("start, ms", "one face, ms", "p95, ms", "64, faces/s", "off by", "same"):
+    for name in ("start, ms", "1 face, ms", "p95, ms", "64, faces/s", "max. diff.", "agreement"):
         table.add_column(name, justify="right")
     for one in comparison.runtimes:
         table.add_row(
@@ -70,8 +71,8 @@ def _print(comparison: Comparison) -> None:
         )
     Console().print(table)
     click.echo(
-        "off by: the largest difference of a probability from Keras; same: faces of the same "
-        f"emotion as with Keras; {comparison.faces} drawn faces"
+        "max. diff.: largest difference in a probability from Keras; agreement: faces with the "
+        f"same emotion as Keras; measured on {comparison.faces} synthetic faces"
     )
     machine = comparison.machine
     click.echo(

@@ -3,39 +3,31 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
-from emodetect.cli.options.model import model_options, runtime_option, usable_model
-from emodetect.cli.options.numbers import uncertain_option
-from emodetect.cli.options.tracking import chosen_tracking, detector_option, tracking_options
+from emodetect.cli.options.files import file_option, force_option
+from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
+from emodetect.cli.options.tracking import tracking_options
 
 
 @click.command()
 @click.argument("videos", metavar="FILE...", nargs=-1, required=True)
-@model_options
-@runtime_option
-@detector_option
-@uncertain_option
-@click.option(
+@recognizer_options
+@file_option(
     "--output",
-    type=click.Path(path_type=Path),
     metavar="FILE|DIR",
-    help="Write a copy with boxes and labels: an .mp4 or .avi; for several videos a folder.",
+    help="Write a copy with boxes and labels to this .mp4 or .avi file; to a folder for several "
+    "videos.",
 )
-@click.option(
-    "--log",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write what is found to this .jsonl or .csv file, for all videos one.",
+@file_option(
+    "--log", help="Write the results to this .jsonl or .csv file, one file for all videos."
 )
-@click.option(
+@file_option(
     "--timeline",
-    type=click.Path(path_type=Path),
     metavar="FILE|DIR",
-    help="Draw each face's emotions over time: a .png; for several videos a folder.",
+    help="Plot each face's emotions over time to this .png file; to a folder for several videos.",
 )
 @click.option(
     "--every",
@@ -43,37 +35,18 @@ from emodetect.cli.options.tracking import chosen_tracking, detector_option, tra
     default=1,
     show_default=True,
     metavar="N",
-    help="Look at every Nth frame only.",
+    help="Analyse only every Nth frame.",
 )
-@tracking_options
-@click.option(
-    "--privacy",
-    is_flag=True,
-    help="Blur the faces in the copies. One that is not found is not blurred; with --no-tracking "
-    "smaller ones are found.",
+@tracking_options(
+    blurs="Blur faces in the copies. A face that is not detected is not blurred; --no-tracking "
+    "detects smaller ones."
 )
 @click.option(
-    "--resume", is_flag=True, help="Go on where an interrupted run with the same --log stopped."
+    "--resume", is_flag=True, help="Continue an interrupted run that wrote to the same --log."
 )
-@click.option("--force", is_flag=True, help="Replace files that exist.")
-def video(
-    videos: tuple[str, ...],
-    model: str | None,
-    labels: str | None,
-    pixels: str | None,
-    runtime: str | None,
-    detector: str,
-    uncertain_below: float,
-    output: Path | None,
-    log: Path | None,
-    timeline: Path | None,
-    every: int,
-    privacy: bool,
-    resume: bool,
-    force: bool,
-    **tracking: Any,
-) -> None:
-    """Name the emotions of the faces in video files, frame by frame.
+@force_option
+def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
+    """Recognise the emotions of the faces in video files, frame by frame.
 
     \b
     emodetect video talk.mp4 --log talk.csv --timeline talk.png
@@ -81,50 +54,27 @@ def video(
     emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl --output drawn/
     emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl --output drawn/ --resume
 
-    Faces are followed: each keeps its number, and its scores are smoothed over time. A copy keeps
-    the sound where ffmpeg is installed. --resume goes on after the frames that the log holds;
-    copies are written anew, without a second analysis but for --privacy; faces get new numbers.
+    Faces are tracked: each keeps its ID, and its scores are smoothed over time. Copies keep their
+    sound if ffmpeg is installed. --resume continues after the frames in the log; copies are
+    rewritten, from the log unless --privacy needs a second analysis; faces get new IDs.
 
-    A row of a .jsonl is a frame: {"video": "talk.mp4", "frame": 0, "time_s": 0.0, "faces":
+    Each row of a .jsonl is a frame: {"video": "talk.mp4", "frame": 0, "time_s": 0.0, "faces":
     [{"id": 1, "box": [x, y, width, height], "emotion": "happy", "confidence": 0.9, "scores":
-    {"happy": 0.9, ...}}]}; of a .csv a face, or a frame without faces.
+    {"happy": 0.9, ...}}]}. Each row of a .csv is a face, or a frame without faces.
 
-    Exit status: 0; 1 if a video could not be read (the others go on); 130 after Ctrl-C (143
-    after SIGTERM), where what was written until then is whole.
+    Exit status: 0; 1 if a video cannot be read (the others are still processed); 130 after Ctrl-C
+    (143 after SIGTERM): what was written up to then is complete.
     """
-    from emodetect.recognition.recognizer import EmotionRecognizer
-    from emodetect.recognition.videos.analysis import analyze_videos, plan_videos
+    from emodetect.recognition.videos.video_files import analyze_videos
+    from emodetect.recognition.videos.video_plan import VideoOptions
 
-    if privacy and output is None:
-        raise click.UsageError("--privacy is for the copies of --output.")
-    if privacy and every > 1:
-        raise click.UsageError("--privacy needs the faces of every frame; leave --every out.")
-    recognizer = EmotionRecognizer(
-        usable_model(model, labels, pixels),
-        detector=detector,
-        runtime=runtime,
-        uncertain_below=uncertain_below,
-    )
-    jobs = plan_videos(
-        videos,
-        recognizer.emotions,
-        output=output,
-        log=log,
-        timeline=timeline,
-        every=every,
-        resume=resume,
-        force=force,
-    )
+    options = VideoOptions(**chosen)
+    if options.privacy and options.output is None:
+        raise click.UsageError("--privacy requires --output, whose faces it blurs.")
+    if options.privacy and options.every > 1:
+        raise click.UsageError("--privacy needs the faces of every frame; omit --every.")
     failed, stopped = False, None
-    for result in analyze_videos(
-        jobs,
-        recognizer,
-        tracking=chosen_tracking(**tracking, privacy=privacy),
-        every=every,
-        log=log,
-        resume=resume,
-        privacy=privacy,
-    ):
+    for result in analyze_videos(options, recognizer.open()):
         for line in result.lines():
             click.echo(line, err=True)
         failed, stopped = failed or result.error is not None, result.signal

@@ -1,4 +1,4 @@
-"""The runtimes that are installed here, compared on one model: speed, and agreement with Keras."""
+"""Compare the installed runtimes on one model: speed, and agreement with Keras."""
 
 from __future__ import annotations
 
@@ -37,15 +37,16 @@ LIBRARIES = (
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeFigures:
-    """How one runtime did, through the recogniser: pixels prepared, answers checked.
+    """Measurements of one runtime, including preprocessing and output checks.
 
     Attributes:
-        start_ms: to import the runtime, open the model and answer for the first face.
-        latency_ms: for one face, the median.
-        latency_p95_ms: for one face; 19 of 20 took less.
-        faces_per_second: in batches of 64, the median.
-        difference: the largest of a probability from Keras'; None where Keras is not there.
-        same_emotion: share of the faces with the same most probable emotion as Keras, 0 to 1.
+        start_ms: time to import the runtime, open the model and classify the first face.
+        latency_ms: median time for one face.
+        latency_p95_ms: 95th percentile of the time for one face.
+        faces_per_second: median throughput in batches of 64.
+        difference: largest difference in a probability from Keras; None without Keras.
+        same_emotion: share of faces with the same most probable emotion as Keras, 0 to 1; None
+            without Keras.
     """
 
     runtime: str
@@ -59,14 +60,14 @@ class RuntimeFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What `compare_runtimes` found.
+    """The result of `compare_runtimes`.
 
     Attributes:
-        threads: as asked for; None for the cores, at most 4. Keras takes all.
-        faces: how many drawn faces the answers were compared on.
-        machine: system, processor, cores and Python.
-        versions: of the libraries that are installed.
-        not_installed: a line for each runtime that is not, which says how to get it.
+        threads: as requested; None for the number of cores, at most 4. Keras uses all cores.
+        faces: number of synthetic faces.
+        machine: system, processor, cores and Python version.
+        versions: versions of the installed libraries.
+        not_installed: a line for each missing runtime that says how to install it.
     """
 
     model: Path
@@ -84,19 +85,20 @@ class _Contender:
 
     recognizer: EmotionRecognizer
     start_ms: float
-    answers: np.ndarray
+    probabilities: np.ndarray
     single_ms: list[float] = field(default_factory=list)
     batch_ms: list[float] = field(default_factory=list)
 
 
 def compare_runtimes(model: str | Path | None = None, *, threads: int | None = None) -> Comparison:
-    """Measure every runtime that is installed, in turns, on drawn faces.
+    """Measure every installed runtime, in turns, on synthetic faces.
 
     Args:
-        model: an artifact's path, a shipped model's name, or None for the default one.
-        threads: for each runtime but Keras; the machine's cores, at most 4, if None.
+        model: path of a model file, name of a shipped model, or None for the default model.
+        threads: for each runtime except Keras; the number of cores, at most 4, if None.
 
-    Raises ModelError for a model that cannot be used, or that a runtime answers otherwise.
+    Raises:
+        ModelError: if the model cannot be used, or a runtime gives different results for it.
     """
     rng = np.random.default_rng(0)
     faces = [draw_face(EMOTIONS[number % len(EMOTIONS)], rng) for number in range(FACES)]
@@ -108,10 +110,10 @@ def compare_runtimes(model: str | Path | None = None, *, threads: int | None = N
         except MissingRuntimeError as error:
             not_installed.append(str(error))
     for _ in track(range(ROUNDS), description="measuring", total=ROUNDS):
-        # In turns, so that whatever else the machine does slows all of them.
+        # In turns, so that other load on the machine slows all of them alike.
         for contender in contenders.values():
             _measure(contender, faces)
-    expected = contenders["keras"].answers if "keras" in contenders else None
+    expected = contenders["keras"].probabilities if "keras" in contenders else None
     return Comparison(
         model=next(iter(contenders.values())).recognizer.path,
         threads=threads,
@@ -140,7 +142,7 @@ def _open(
 
 
 def _measure(contender: _Contender, faces: Sequence[np.ndarray]) -> None:
-    """Time some faces alone, each another, then a full batch, after one of each to warm up."""
+    """Time single faces, a different one each time, then a full batch; each after a warm-up."""
     classify = contender.recognizer.classify
     for faces_each, count, times in (
         (1, SINGLE_FACES_IN_A_ROUND, contender.single_ms),
@@ -154,17 +156,17 @@ def _measure(contender: _Contender, faces: Sequence[np.ndarray]) -> None:
 
 
 def _figures(name: str, contender: _Contender, expected: np.ndarray | None) -> RuntimeFigures:
-    answers = contender.answers
+    probabilities = contender.probabilities
     return RuntimeFigures(
         runtime=name,
         start_ms=contender.start_ms,
         latency_ms=float(np.median(contender.single_ms)),
         latency_p95_ms=float(np.quantile(contender.single_ms, 0.95)),
         faces_per_second=1000 * MAX_BATCH / float(np.median(contender.batch_ms)),
-        difference=None if expected is None else float(np.abs(answers - expected).max()),
+        difference=None if expected is None else float(np.abs(probabilities - expected).max()),
         same_emotion=None
         if expected is None
-        else float((answers.argmax(axis=1) == expected.argmax(axis=1)).mean()),
+        else float((probabilities.argmax(axis=1) == expected.argmax(axis=1)).mean()),
     )
 
 
@@ -179,7 +181,7 @@ def _versions(libraries: Iterable[str]) -> dict[str, str]:
 
 
 def _processor() -> str:
-    """Return the processor's name; Linux keeps it in a file of its own."""
+    """Return the name of the processor, which Linux keeps in /proc/cpuinfo."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,1 +1,1 @@
-"""Where the faces are: boxes, crops framed from them, and following faces from frame to frame."""
+"""Find faces: detectors, boxes, crops, and tracking from frame to frame."""

@@ -1,4 +1,4 @@
-"""Arithmetic on the boxes of faces."""
+"""Arithmetic on face boxes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from math import hypot
 Box = tuple[int, int, int, int]
 """x, y, width, height in pixels; x and y are the top left corner."""
 
-# Of two boxes over one another, how much they share, or how much of the smaller is inside.
+# Two boxes are the same face above this IoU, or if this share of the smaller is inside the larger.
 SAME_FACE_IOU = 0.4
 SAME_FACE_INSIDE = 0.8
 
 
 def overlap(a: Box, b: Box) -> int:
-    """Return the pixels that two boxes share."""
+    """Return the number of pixels that two boxes share."""
     width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     return max(0, width) * max(0, height)
@@ -27,14 +27,14 @@ def iou(a: Box, b: Box) -> float:
 
 
 def distance(a: Box, b: Box) -> float:
-    """Return the distance of the centres of two boxes, in mean sides."""
+    """Return the distance between the centres of two boxes, in mean sides."""
     x = (a[0] + a[2] / 2) - (b[0] + b[2] / 2)
     y = (a[1] + a[3] / 2) - (b[1] + b[3] / 2)
     return hypot(x, y) / max(1.0, sum((*a[2:], *b[2:])) / 4)
 
 
 def clip(box: Sequence[float], width: int, height: int) -> Box:
-    """Round a box to the pixels inside an image of this size; at least one pixel."""
+    """Round a box to whole pixels inside an image of this size; at least one pixel."""
     left = max(0, min(round(box[0]), width - 1))
     top = max(0, min(round(box[1]), height - 1))
     right = max(left + 1, min(round(box[0] + box[2]), width))
@@ -43,7 +43,7 @@ def clip(box: Sequence[float], width: int, height: int) -> Box:
 
 
 def merge(boxes: Sequence[Box]) -> list[Box]:
-    """Return the boxes, largest first, without those that lie over a larger one's face."""
+    """Return the boxes, largest first, without those of the same face as a larger one."""
     kept: list[Box] = []
     for box in sorted(boxes, key=lambda box: (-box[2] * box[3], box)):
         area = max(1, box[2] * box[3])

@@ -1,4 +1,4 @@
-"""From a face's box to the crop that models are trained on and used with; reduced images."""
+"""Crop a face box, in the same way for training and for use."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from emodetect.faces.boxes import Box, overlap
 
 
 def crop_face(image: np.ndarray, box: Box, *, margin: float = 0.0) -> np.ndarray:
-    """Cut out a face, with edge pixels repeated where the frame leaves the image.
+    """Crop a face; outside the image, edge pixels are repeated.
 
     Args:
         image: (height, width, 3) uint8 BGR.
         box: the face, in pixels of `image`.
-        margin: by how much of its side the box is grown, half of it on each side.
+        margin: share of its side by which the box grows, half of it on each side.
 
     Returns:
         (height, width, 3) uint8 BGR; a copy.
 
     Raises:
-        ImageError: for a box of which nothing is inside the image.
+        ImageError: if the box lies outside the image.
     """
     x, y, width, height = box
     grow_x, grow_y = round(width * margin / 2), round(height * margin / 2)
@@ -29,9 +29,7 @@ def crop_face(image: np.ndarray, box: Box, *, margin: float = 0.0) -> np.ndarray
     right, bottom = x + width + grow_x, y + height + grow_y
     rows, columns = image.shape[:2]
     if not overlap(box, (0, 0, columns, rows)):  # OpenCV would crash
-        raise ImageError(
-            f"expected a box of pixels inside the image of {columns}x{rows}, got {box}"
-        )
+        raise ImageError(f"expected a box that overlaps the {columns}x{rows} image, got {box}")
     inside = image[max(top, 0) : min(bottom, rows), max(left, 0) : min(right, columns)]
     return cv2.copyMakeBorder(
         inside,

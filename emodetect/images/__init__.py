@@ -1,1 +1,1 @@
-"""From the bytes of an image file to pixels, and from pixels to what a model takes."""
+"""Read image files, and turn images into model inputs."""

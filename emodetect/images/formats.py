@@ -1,4 +1,4 @@
-"""The image formats that are read, and their file suffixes."""
+"""The supported image formats and their file suffixes."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ PILLOW_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 
 
 def has_image_suffix(path: Path) -> bool:
-    """Tell whether a file is named like an image that can be read."""
+    """Return whether a file has the suffix of a supported image format."""
     return path.suffix.lower() in IMAGE_SUFFIXES

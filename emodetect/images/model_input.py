@@ -1,4 +1,4 @@
-"""From a face crop to the pixels that a model takes: one path for training and for use."""
+"""Turn face crops into model inputs, in the same way for training and for use."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ Color = Literal["gray", "rgb"]
 
 
 def check_image(image: np.ndarray) -> None:
-    """Raise ImageError for anything but a (height, width, 3) uint8 image with pixels.
+    """Raise ImageError for anything but a non-empty (height, width, 3) uint8 image.
 
-    OpenCV would take some of them, such as floats from 0 to 1, and the model would see black.
+    OpenCV would accept some other arrays, such as floats from 0 to 1, which the model would see
+    as black.
     """
     if not isinstance(image, np.ndarray):
         got = type(image).__name__
@@ -25,27 +26,27 @@ def check_image(image: np.ndarray) -> None:
         got = f"shape {image.shape}, {image.dtype}"
     raise ImageError(
         f"expected a BGR image (height, width, 3), uint8 from 0 to 255, got {got}; "
-        "emodetect.images.reading.read_image gives one"
+        "emodetect.images.reading.read_image returns one"
     )
 
 
 def to_input(image: np.ndarray, *, size: int, color: Color) -> np.ndarray:
-    """Turn a face crop into the pixels that a model takes.
+    """Turn a face crop into the input of a model.
 
-    A crop that is not square is padded to a square with its edge pixels, so that faces keep
-    their shape. Shrinking averages areas, so a large webcam crop ends as smooth as the
-    small training images.
+    A crop that is not square is padded to a square with its edge pixels, so faces keep their
+    shape. Shrinking averages areas, so a large webcam crop becomes as smooth as the small training
+    images.
 
     Args:
         image: (height, width, 3) uint8 BGR.
-        size: side of the result in pixels.
+        size: side of the result, in pixels.
         color: "gray" for one channel, "rgb" for three.
 
     Returns:
         (size, size, 1 or 3) uint8, gray or RGB.
 
     Raises:
-        ImageError: for anything but such an image; see `check_image`.
+        ImageError: for any other kind of image; see `check_image`.
     """
     check_image(image)
     code = cv2.COLOR_BGR2GRAY if color == "gray" else cv2.COLOR_BGR2RGB
@@ -56,7 +57,7 @@ def to_input(image: np.ndarray, *, size: int, color: Color) -> np.ndarray:
         method = cv2.INTER_AREA if longer > size else cv2.INTER_LINEAR
         shape = max(1, round(width * size / longer)), max(1, round(height * size / longer))
         pixels = cv2.resize(pixels, shape, interpolation=method)
-    # Only now, because a long thin strip padded at its full length would fill the memory.
+    # Only now, because padding a long thin strip at full size would use up the memory.
     square = _pad_to_square(pixels)
     return square.reshape(size, size, channels_of(color))
 

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to pixels: the only way in, for training and for use.
+"""Read image files; all images, for training and for use, are decoded here.
 
 Images are BGR, as OpenCV decodes them.
 """
@@ -24,11 +24,11 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 def read_image(path: Path) -> np.ndarray:
     """Decode an image file, turned upright by its EXIF orientation.
 
-    Returns (height, width, 3) uint8 BGR. Raises ImageError, without the path, for a file that
-    cannot be read, is empty, cut short, or no image.
+    Returns (height, width, 3) uint8 BGR. Raises ImageError, whose message does not contain the
+    path, if the file cannot be read, is empty, truncated or not an image.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe or device may never end
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe or device might never end
             raise ImageError("not a regular file")
         data = path.read_bytes()
     except FileNotFoundError:
@@ -41,7 +41,7 @@ def read_image(path: Path) -> np.ndarray:
 def decode_image(data: bytes) -> np.ndarray:
     """Decode the bytes of an image file; see `read_image`.
 
-    16-bit images are reduced to 8 bits; transparent pixels are laid on white.
+    16-bit images are reduced to 8 bits; transparent pixels are blended with white.
     """
     if not data:
         raise ImageError(EMPTY)
@@ -62,10 +62,9 @@ def decode_image(data: bytes) -> np.ndarray:
 
 
 def check_pixels(data: bytes, *, most: int) -> None:
-    """Look at the header of an image file, and decode nothing.
+    """Check the header of an image file without decoding the image.
 
-    Raises ImageError for an image of more than `most` pixels, and for no image of a format in
-    IMAGE_SUFFIXES.
+    Raises ImageError if the image has more than `most` pixels or no supported format.
     """
     from PIL import Image
 
@@ -73,7 +72,7 @@ def check_pixels(data: bytes, *, most: int) -> None:
         raise ImageError(EMPTY)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters of them is told below
+            warnings.simplefilter("ignore")  # what matters is reported below
             with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
                 width, height = image.size
     except Image.DecompressionBombError:
@@ -81,21 +80,19 @@ def check_pixels(data: bytes, *, most: int) -> None:
     except (OSError, ValueError, SyntaxError):
         raise ImageError(NO_IMAGE) from None
     if width * height > most:
-        raise ImageError(
-            f"too large: {width:,} x {height:,} pixels, of which {most:,} are allowed in all"
-        )
+        raise ImageError(f"too large: expected at most {most:,} pixels, got {width:,} x {height:,}")
 
 
 def _decode_on_white(data: bytes) -> np.ndarray | None:
-    """Decode an image with transparency; None where it has none or cannot be read.
+    """Decode an image with transparency; None if it has none or cannot be read.
 
-    By Pillow, because OpenCV ignores the EXIF orientation, palettes and some formats here.
+    Uses Pillow, because OpenCV ignores EXIF orientation, palettes and some formats here.
     """
     from PIL import Image, ImageOps
 
     try:
         image = Image.open(io.BytesIO(data))
-        # Pillow's 16-bit grey loses its range on the way to 8 bits.
+        # Pillow loses the range of 16-bit grey when it converts to 8 bits.
         if not image.has_transparency_data or image.mode.startswith("I"):
             return None
         upright = ImageOps.exif_transpose(image).convert("RGBA")
@@ -109,7 +106,7 @@ def _decode_on_white(data: bytes) -> np.ndarray | None:
 
 
 def _may_be_transparent(data: bytes) -> bool:
-    # Told from the header: the slower decoder must not read every image of a data set.
+    # Decided by the header: the slower decoder must not read every image of a data set.
     if data[:8] == PNG_SIGNATURE:
         return data[25:26] in (b"\x04", b"\x06") or b"tRNS" in data[: data.find(b"IDAT")]
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
@@ -118,9 +115,9 @@ def _may_be_transparent(data: bytes) -> bool:
 
 
 def _is_cut_short(data: bytes) -> bool:
-    """Tell whether a JPEG or PNG lacks its end, which OpenCV would fill with grey in silence.
+    """Return whether the end of a JPEG or PNG is missing; OpenCV would silently fill it with grey.
 
-    For a chunk of a PNG it would also take as much memory as the chunk claims to need, up to 4 GB.
+    OpenCV would also allocate as much memory as a PNG chunk claims to need, up to 4 GB.
     """
     if data[:8] == PNG_SIGNATURE:
         position = 8
@@ -131,7 +128,7 @@ def _is_cut_short(data: bytes) -> bool:
         return True
     if data[:2] != b"\xff\xd8":
         return False
-    # The end marker is looked for behind the header segments: an EXIF thumbnail has one too.
+    # Search for the end marker after the header segments: an EXIF thumbnail has one too.
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
         if data[position + 1] == 0xFF:

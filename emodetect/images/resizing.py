@@ -1,4 +1,4 @@
-"""Making images smaller."""
+"""Reduce images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def reduced(image: np.ndarray, scale: float) -> np.ndarray:
-    """Return an image made smaller by a factor; itself where the factor is at most 1.
+    """Return an image reduced by a factor; the image itself if the factor is at most 1.
 
     Args:
         image: (height, width) or (height, width, channels) uint8.

@@ -1,1 +1,1 @@
-"""Using a model: from pictures to faces with emotions, and how they are drawn and written."""
+"""Inference: from images to faces with emotions, and how results are drawn and written."""

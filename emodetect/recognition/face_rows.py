@@ -1,4 +1,4 @@
-"""One face as plain values: for JSON, and for the columns of a CSV."""
+"""A face as plain values, for JSON and for CSV columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def face_record(face: Face) -> dict[str, Any]:
 
 
 def csv_face(face: Face, emotions: tuple[str, ...]) -> list[Any]:
-    """Return a face's values for FACE_COLUMNS, then its scores."""
+    """Return a face's values for FACE_COLUMNS, followed by its scores."""
     record = face_record(face)
     scores = [record["scores"][emotion] for emotion in emotions]
     return [*face.box, face.emotion, record["confidence"], *scores]

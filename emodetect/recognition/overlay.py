@@ -1,4 +1,4 @@
-"""Boxes and labels drawn over a picture."""
+"""Draw boxes, labels and scores over an image, and blur faces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from emodetect.emotions import COLORS, EMOTIONS
 from emodetect.recognition.recognizer import UNCERTAIN, Face
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-# Pixels a side of a face made unknowable.
+# Pixels per side to which a face is reduced to make it unrecognisable.
 BLURRED_SIDE = 6
 UNCERTAIN_COLOR = (60, 60, 60)  # RGB 0-255, darker than neutral's grey
 
@@ -19,11 +19,10 @@ UNCERTAIN_COLOR = (60, 60, 60)  # RGB 0-255, darker than neutral's grey
 def draw_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     """Return a copy of a uint8 BGR image with each face's box, emotion and confidence.
 
-    An uncertain face has its two best guesses, each with a question mark. Of a video's faces the
-    number comes first, by which rows and timeline know them.
+    An uncertain face gets its two best guesses, each with a question mark. For a face of a video,
+    the label starts with the ID that the log and the timeline use.
 
-    Line widths and letters follow the size of the image, so that they are readable on a photo
-    of any size.
+    Line widths and text scale with the image, so they are readable on a photo of any size.
     """
     drawn = image.copy()
     scale = max(0.45, min(image.shape[:2]) / 900)
@@ -37,9 +36,9 @@ def draw_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
 
 
 def draw_text(image: np.ndarray, *lines: str) -> None:
-    """Write lines of text into the bottom left corner of a uint8 BGR image, off most faces.
+    """Draw lines of text in the bottom left corner of a uint8 BGR image, where few faces are.
 
-    An empty one leaves its place as it is.
+    An empty line leaves its strip of the image unchanged.
     """
     scale = max(0.45, min(image.shape[:2]) / 900)
     bottom = image.shape[0]
@@ -49,9 +48,9 @@ def draw_text(image: np.ndarray, *lines: str) -> None:
 
 
 def draw_panel(image: np.ndarray, face: Face) -> None:
-    """Draw a bar for each emotion's score into the top left corner of a uint8 BGR image.
+    """Draw a bar for each emotion's score in the top left corner of a uint8 BGR image.
 
-    Before an emotion stands the key by which `webcam` saves a correction.
+    Each emotion is preceded by the key that saves a correction in `webcam`.
     """
     labels = {
         emotion: f"{EMOTIONS.index(emotion) + 1} {emotion}" if emotion in EMOTIONS else emotion
@@ -62,7 +61,7 @@ def draw_panel(image: np.ndarray, face: Face) -> None:
 
 
 def draw_scores(face: Face, *, width: int, height: int) -> np.ndarray:
-    """Return a uint8 BGR image with a bar and a percentage for each emotion's score, on white."""
+    """Return a uint8 BGR image with a bar and a percentage for each score, on white."""
     drawn = np.full((height, width, 3), 255, np.uint8)
     labels = {emotion: f"{emotion} {score:.0%}" for emotion, score in face.scores.items()}
     _bars(drawn, face.scores, labels, widest="contempt 100% ", scale=height / 380)
@@ -94,9 +93,9 @@ def _bars(
 
 
 def blur_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
-    """Return a copy of a uint8 BGR image in which no face can be known again.
+    """Return a copy of a uint8 BGR image in which no face can be recognised.
 
-    Each is reduced to a few pixels a side, half as large again as its box, and enlarged.
+    A region 1.5 times the size of each box is reduced to a few pixels per side and enlarged again.
     """
     blurred = image.copy()
     for face in faces:
@@ -124,7 +123,7 @@ def _label(
     thick: int,
     color: tuple[int, ...],
 ) -> int:
-    """Draw text on a filled strip above `corner`, moved inside; return the strip's height."""
+    """Draw text on a filled strip above `corner`, inside the image; return the strip's height."""
     (width, height), base = cv2.getTextSize(text, FONT, scale, thick)
     strip = height + base + 4
     if not text:
@@ -134,7 +133,7 @@ def _label(
     cv2.rectangle(image, (left, bottom - strip), (left + width + 4, bottom), color, cv2.FILLED)
     place = (left + 2, bottom - base - 1)
     blue, green, red = color
-    # Luma (ITU-R BT.601): white on sky blue or orange is hard to read.
+    # Luma (ITU-R BT.601): white text on sky blue or orange is hard to read.
     ink = (0, 0, 0) if 0.114 * blue + 0.587 * green + 0.299 * red > 140 else (255, 255, 255)
     cv2.putText(image, text, place, FONT, scale, ink, thick, cv2.LINE_AA)
     return strip

@@ -1,4 +1,4 @@
-"""From an image to the emotions of its faces."""
+"""Find the faces in an image and recognise their emotions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from emodetect.recognition.runtimes.registry import open_runtime
 from emodetect.recognition.runtimes.runtime import MAX_BATCH
 from emodetect.recognition.smoothing import SmoothedScores, smooth
 
-# Stands in the place of an emotion where none is probable enough.
+# Replaces the emotion if none is probable enough.
 UNCERTAIN = "uncertain"
 
 
@@ -31,10 +31,10 @@ class Face:
 
     Attributes:
         box: x, y, width, height in pixels.
-        emotion: the most probable one, or "uncertain".
-        confidence: the probability of the most probable one.
-        scores: the probability of each emotion, in the model's label order.
-        id: which face of a video it is, from 1; None in a still image.
+        emotion: the most probable emotion, or "uncertain".
+        confidence: probability of the most probable emotion.
+        scores: probability of each emotion, in the model's label order.
+        id: identifies the face within a video, from 1; None in a still image.
     """
 
     box: Box
@@ -45,29 +45,28 @@ class Face:
 
     @property
     def guesses(self) -> list[tuple[str, float]]:
-        """The two most probable emotions with their probabilities, the better one first."""
+        """The two most probable emotions with their probabilities, the more probable one first."""
         return sorted(self.scores.items(), key=lambda guess: guess[1], reverse=True)[:2]
 
 
 class EmotionRecognizer:
-    """Finds faces and names their emotions.
+    """Finds faces and recognises their emotions.
 
     Args:
-        model: an artifact's path, a shipped model's name, or None for the default one.
-        detector: "haar", "yunet", the path of a YuNet model (.onnx), or "none" to take each
+        model: path of a model file, name of a shipped model, or None for the default model.
+        detector: "haar", "yunet", the path of a YuNet model (.onnx), or "none" to treat each
             image as one face.
-        threads: for the classifier; the machine's cores (at most 4) if None.
-        runtime: "litert", "keras", "onnxruntime" or "openvino"; LiteRT, or Keras where that has
-            no wheel, if None.
-        uncertain_below: a face whose best probability is below this has the emotion
-            "uncertain"; 0 to 1.
+        threads: threads of the classifier; the number of cores, at most 4, if None.
+        runtime: "litert", "keras", "onnxruntime" or "openvino"; if None, LiteRT, or Keras where
+            LiteRT has no wheel.
+        uncertain_below: a face with a confidence below this gets the emotion "uncertain"; 0 to 1.
 
     Raises:
-        ModelError: for a model that is missing, damaged or foreign.
-        EmodetectError: for a detector or runtime that is not there, and an `uncertain_below` that
-            is no probability.
+        ModelError: if the model is missing, damaged or not from emodetect.
+        EmodetectError: if the detector or runtime is not available, or `uncertain_below` is not a
+            probability.
 
-    Not safe to use from several threads at once; make one for each.
+    Not thread-safe; create one for each thread.
     """
 
     def __init__(
@@ -95,26 +94,26 @@ class EmotionRecognizer:
     def detect(self, image: np.ndarray) -> list[Box]:
         """Return the boxes of the faces of a (height, width, 3) uint8 BGR image, largest first.
 
-        Raises ImageError for anything but such an image, as everything here that takes one.
+        Raises ImageError for any other kind of image, as do all methods here that take one.
         """
         check_image(image)
         return self.detector.detect(image)
 
     def crop(self, image: np.ndarray, box: Box) -> np.ndarray:
-        """Cut out a face with the framing that the model was trained on; uint8 BGR.
+        """Crop a face as the model's training faces were cropped; uint8 BGR.
 
-        Raises ImageError for a box of which nothing is inside the image.
+        Raises ImageError if the box lies outside the image.
         """
         check_image(image)
         return crop_face(image, box, margin=self.metadata.margin)
 
     def input_of(self, image: np.ndarray, box: Box) -> np.ndarray:
-        """Return the pixels that the model takes for a face; see `preprocessing.to_input`."""
+        """Return the model input for a face; see `images.model_input.to_input`."""
         size, color = self.metadata.image_size, self.metadata.color
         return to_input(self.crop(image, box), size=size, color=color)
 
     def classify(self, crops: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the probabilities of the emotions of face crops.
+        """Return the probability of each emotion for face crops.
 
         Args:
             crops: (height, width, 3) uint8 BGR each; sizes may differ.
@@ -126,7 +125,7 @@ class EmotionRecognizer:
         return self.classify_inputs([to_input(crop, size=size, color=color) for crop in crops])
 
     def classify_inputs(self, inputs: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """Return the probabilities for crops that `preprocessing.to_input` made.
+        """Return the probability of each emotion for crops prepared by `to_input`.
 
         Args:
             inputs: (n, size, size, channels) uint8 of the model's size and colour mode.
@@ -135,7 +134,7 @@ class EmotionRecognizer:
             (n, emotions) float32.
 
         Raises:
-            ModelError: for a network whose answers are no probabilities.
+            ModelError: if the outputs of the network are not probabilities.
         """
         results = [
             self.runtime.run(np.asarray(inputs[start : start + MAX_BATCH], np.float32))
@@ -145,17 +144,18 @@ class EmotionRecognizer:
             return np.empty((0, len(self.emotions)), np.float32)
         return self.probabilities(np.concatenate(results))
 
-    def probabilities(self, answers: np.ndarray) -> np.ndarray:
-        """Return the calibrated probabilities for what the network answered, (n, emotions).
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the calibrated probabilities for outputs of the network, (n, emotions).
 
-        Raises ModelError for answers that are no probabilities.
+        Raises ModelError if the outputs are not probabilities.
         """
-        if not _are_probabilities(answers, classes=len(self.emotions)):
+        if not _are_probabilities(outputs, classes=len(self.emotions)):
             raise ModelError(
-                f"{self.path}: damaged: the answers of its network are no probabilities of "
-                f"{len(self.emotions)} emotions; train or download the model again."
+                f"{self.path}: damaged: expected the network to output the probabilities of "
+                f"{len(self.emotions)} emotions, got other values. Train or download the model "
+                "again."
             )
-        return at_temperature(answers, self.metadata.temperature)
+        return at_temperature(outputs, self.metadata.temperature)
 
     def analyze(self, image: np.ndarray) -> list[Face]:
         """Return the faces of a (height, width, 3) uint8 BGR image, largest first."""
@@ -177,36 +177,36 @@ class EmotionRecognizer:
 
         Args:
             frames: (height, width, 3) uint8 BGR each, in order.
-            fps: frames a second, by which scores and boxes are smoothed; above 0.
+            fps: frames per second, needed to smooth scores and boxes over time; above 0.
         """
         if not fps > 0:
-            raise EmodetectError(f"fps: expected frames a second, more than 0, got {fps}.")
+            raise EmodetectError(f"fps: expected frames per second, above 0, got {fps}.")
         tracker = EmotionTracker(self, options)
         for index, image in enumerate(frames):
             yield tracker.update(image, index / fps)
 
     def face(self, box: Box, scores: np.ndarray, *, best: int, id: int | None = None) -> Face:
-        """Return a face of (emotions,) probabilities whose emotion is that of index `best`."""
+        """Return a face with (emotions,) probabilities and the emotion at index `best`."""
         confidence = float(scores[best])
         emotion = UNCERTAIN if confidence < self.uncertain_below else self.emotions[best]
         named = {name: float(score) for name, score in zip(self.emotions, scores, strict=True)}
         return Face(box, emotion, confidence, named, id)
 
 
-def _are_probabilities(answers: np.ndarray, *, classes: int) -> bool:
+def _are_probabilities(outputs: np.ndarray, *, classes: int) -> bool:
     return bool(
-        answers.shape[1:] == (classes,)
-        and np.isfinite(answers).all()
-        and (answers >= 0).all()
-        and np.allclose(answers.sum(axis=1), 1, atol=1e-2)
+        outputs.shape[1:] == (classes,)
+        and np.isfinite(outputs).all()
+        and (outputs >= 0).all()
+        and np.allclose(outputs.sum(axis=1), 1, atol=1e-2)
     )
 
 
 class EmotionTracker:
-    """Names the emotions of a video's faces, frame by frame, so that labels do not flicker.
+    """Recognises the emotions of a video's faces, frame by frame, without flickering labels.
 
     A face's scores are an exponential moving average over time. Its emotion changes only when
-    another one leads by `options.hysteresis`. Not safe to use from several threads at once.
+    another one leads by `options.hysteresis`. Not thread-safe.
     """
 
     def __init__(
@@ -223,17 +223,17 @@ class EmotionTracker:
         self.last_s = -np.inf
 
     def update(self, image: np.ndarray, time_s: float) -> list[Face]:
-        """Return the faces of a (height, width, 3) uint8 BGR frame, those longest followed first.
+        """Return the faces of a (height, width, 3) uint8 BGR frame, longest tracked first.
 
         Args:
-            time_s: of the frame, later than the one's before.
+            time_s: time of the frame, later than that of the previous frame.
 
-        Raises ImageError for anything but such a frame.
+        Raises ImageError for any other kind of image.
         """
         check_image(image)
         keep = kept_share(time_s - self.last_s, self.options.score_smoothing_s)
         self.last_s = time_s
-        self.faces.detector = self.recognizer.detector  # which a key may have changed
+        self.faces.detector = self.recognizer.detector  # a key may have changed it
         found = self.faces.update(image, time_s)
         rows = self.recognizer.classify([self.recognizer.crop(image, box) for _, box in found])
         before, self.smoothed = self.smoothed, {}

@@ -1,4 +1,4 @@
-"""Smoothing a face's scores over time, so that its label does not flicker."""
+"""Smooth a face's scores over time, so that its label does not flicker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class SmoothedScores:
-    """A face's moving average of probabilities, (emotions,), and the emotion that it shows."""
+    """Moving average of a face's probabilities, (emotions,), and the index of its shown emotion."""
 
     average: np.ndarray
     shown: int
@@ -18,12 +18,12 @@ class SmoothedScores:
 def smooth(
     before: SmoothedScores | None, scores: np.ndarray, *, keep: float, hysteresis: float
 ) -> SmoothedScores:
-    """Average a face's new scores with those before.
+    """Average a face's new scores with the previous ones.
 
     Args:
         scores: (emotions,) probabilities.
-        keep: the share of the average that stays, 0 to 1.
-        hysteresis: by how much another emotion must lead to be shown in the place of the last.
+        keep: weight of the previous average, 0 to 1.
+        hysteresis: lead that another emotion needs to replace the shown one.
     """
     if before is None:
         return SmoothedScores(scores, int(np.argmax(scores)))

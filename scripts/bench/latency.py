@@ -19,7 +19,7 @@ from emodetect.data.synthetic import draw_film
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.videos.capture import Source
-from emodetect.recognition.videos.live import run_live
+from emodetect.recognition.videos.live import LiveOptions, run_live
 
 FPS = 30.0
 LIMIT_S = 0.1
@@ -105,7 +105,7 @@ def main() -> None:
         camera = SimulatedCamera(pictures)
         window = AgeingWindow(camera, arguments.seconds)
         source = Source("simulated camera", camera, FPS, 0, live=True)
-        run_live(source, recognizer, tracking=TrackingOptions(), window=window)
+        run_live(source, recognizer, LiveOptions(tracking=TrackingOptions()), window=window)
         for other in others:
             other.kill()
         ages_s = np.array(list(window.ages_s.values()))

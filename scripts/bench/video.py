@@ -28,7 +28,7 @@ from emodetect.machine.tensorflow_devices import use_tensorflow
 from emodetect.model_file.shipped_models import model_path
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.videos.capture import Frame, open_source
-from emodetect.recognition.videos.live import run_live
+from emodetect.recognition.videos.live import LiveOptions, run_live
 from emodetect.recognition.videos.recording import VideoWriter
 from emodetect.recognition.videos.row_log import read_rows
 
@@ -109,7 +109,8 @@ class UsualWay:
 def run_ours(video: Path, recognizer: EmotionRecognizer, log: Path | None) -> float:
     """Return the frames a second of what the command does."""
     with open_source(source=str(video)) as source:
-        summary = run_live(source, recognizer, tracking=TrackingOptions(), log=log)
+        options = LiveOptions(tracking=TrackingOptions(), log=log)
+        summary = run_live(source, recognizer, options)
     return summary.frames / summary.seconds
 
 

@@ -20,7 +20,7 @@ from emodetect.data.synthetic import draw_film
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.videos.capture import Source
-from emodetect.recognition.videos.live import run_live
+from emodetect.recognition.videos.live import LiveOptions, run_live
 
 STEP = 500
 
@@ -68,9 +68,8 @@ def main() -> None:
         pictures = [scene.image for scene in film]
     repeated = Repeated(pictures)
     source = Source("repeated", repeated, 25.0, 0, live=False)
-    summary = run_live(
-        source, EmotionRecognizer(), tracking=TrackingOptions(), max_frames=arguments.frames
-    )
+    options = LiveOptions(tracking=TrackingOptions(), max_frames=arguments.frames)
+    summary = run_live(source, EmotionRecognizer(), options)
     print(summary)
     print("MB after each", STEP, "frames:", *(f"{value:.0f}" for value in repeated.memory_mb))
     grown = max(repeated.memory_mb[1:]) - repeated.memory_mb[1]

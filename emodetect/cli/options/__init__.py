@@ -1,1 +1,1 @@
-"""The options that several commands share, and the types of their values."""
+"""Options that several commands share, and the types of their values."""

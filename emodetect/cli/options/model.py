@@ -1,4 +1,4 @@
-"""The options by which a command is told its model."""
+"""The options that choose a model and its runtime."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Any
 import click
 
 PIXEL_RANGES = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
-# As in recognition.runtimes.registry.RUNTIMES, whose import would slow --help.
+# Same as recognition.runtimes.registry.RUNTIMES, which would slow down --help.
 RUNTIME_NAMES = ("litert", "keras", "onnxruntime", "openvino")
 
 runtime_option = click.option(
     "--runtime",
     type=click.Choice(RUNTIME_NAMES),
-    help="What runs the model; `emodetect bench` compares those installed here. [default: litert, "
-    "or keras where that has no wheel]",
+    help="Inference runtime; `emodetect bench` compares the installed ones. [default: litert, or "
+    "keras where litert is unavailable]",
 )
 
 
 def foreign_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what a Keras file from elsewhere needs beside --model."""
+    """Add --labels and --pixels, which a Keras file from elsewhere needs."""
     for option in (
         click.option(
             "--pixels",
             type=click.Choice(list(PIXEL_RANGES)),
-            help="With --labels: the range of pixel values that the foreign model was trained on. "
-            "[default: 0..255]",
+            help="With --labels: range of the pixel values the model was trained on. [default: "
+            "0..255]",
         ),
         click.option(
             "--labels",
             metavar="A,B,...",
-            help="Emotions in the order of the outputs, for a Keras file that was not made by "
-            "emodetect.",
+            help="Emotions in the order of the outputs, for a Keras file that emodetect did not "
+            "create.",
         ),
     ):
         command = option(command)
@@ -41,22 +41,22 @@ def foreign_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --model, and what a Keras file from elsewhere needs beside it."""
+    """Add --model, --labels and --pixels."""
     return click.option(
         "--model",
         metavar="FILE|NAME",
-        help="A .keras file, or the name of a shipped model. [default: the shipped one]",
+        help="A .keras file or the name of a shipped model. [default: the shipped model]",
     )(foreign_options(command))
 
 
 def usable_model(model: str | None, labels: str | None, pixels: str | None) -> Path:
-    """Return the artifact to use; a foreign Keras file is compiled once, into the cache."""
+    """Return the path of the model; a foreign Keras file is compiled first, once, and cached."""
     from emodetect.model_file.shipped_models import model_path
 
     path = model_path(model)
     if labels is None:
         if pixels is not None:
-            raise click.UsageError("--pixels goes with --labels.")
+            raise click.UsageError("--pixels requires --labels.")
         return path
     from emodetect.training.models.import_keras import import_keras_model
 

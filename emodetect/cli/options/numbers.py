@@ -1,4 +1,4 @@
-"""The options that take a number within bounds, such as a probability."""
+"""Option types for numbers within bounds, such as probabilities, and --uncertain-below."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 
 class NumberRange(click.FloatRange):
-    """A number within bounds; nan, which lies outside no range, is none."""
+    """A number within bounds; nan, which no range check rejects, is not allowed."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, context: click.Context | None
@@ -35,5 +35,5 @@ uncertain_option = click.option(
     type=Probability(),
     default=0.0,
     metavar="P",
-    help="Call a face whose best probability is below this uncertain, with its two best guesses.",
+    help="Label a face uncertain, with its two best guesses, if its confidence is below P.",
 )

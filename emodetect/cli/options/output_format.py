@@ -1,4 +1,4 @@
-"""The option of commands that print a table, or the same as JSON."""
+"""The option of commands that print their results as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 def table_or_json(
     name: str = "--format", *, help: str
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return the option, which the command gets as `output_format`."""
+    """Return the option; the command gets its value as `output_format`."""
     return click.option(
         name,
         "output_format",

@@ -1,1 +1,1 @@
-"""A module for each face detector, and the registry of all."""
+"""Face detectors, one per module, and their registry."""

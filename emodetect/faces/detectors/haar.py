@@ -11,10 +11,10 @@ from emodetect.errors import EmodetectError
 from emodetect.faces.boxes import Box, clip, merge
 from emodetect.images.resizing import reduced
 
-# Faces of a photo are found well at this length of its longer side; scanning a camera's full
-# twelve megapixels takes twenty times as long.
+# Photos are reduced to this longer side, at which faces are still found well; scanning the full
+# twelve megapixels of a camera takes twenty times as long.
 SCAN_SIDE = 1280
-# The side of the faces that OpenCV's cascade was trained on, the least it can find.
+# Side of the faces that OpenCV's cascade was trained on, the smallest it can find.
 WINDOW = 24
 
 
@@ -22,10 +22,10 @@ class HaarDetector:
     """OpenCV's frontal-face Haar cascade (Viola and Jones 2001).
 
     Args:
-        scale_factor: step between the searched sizes.
-        min_neighbors: how many overlapping hits make a face.
+        scale_factor: ratio between successive search sizes.
+        min_neighbors: number of overlapping hits that make a face.
         min_size: smallest face in pixels of the scanned image (longer side at most SCAN_SIDE);
-            less in images too small to hold several such faces.
+            smaller in images that have no room for several such faces.
     """
 
     def __init__(
@@ -35,8 +35,8 @@ class HaarDetector:
         self.min_size = min_size
         if not hasattr(cv2, "CascadeClassifier"):
             raise EmodetectError(
-                f"OpenCV {cv2.__version__} has no Haar cascades; "
-                "install one that has: pip install 'opencv-python>=4.10,<5'"
+                f"OpenCV {cv2.__version__} has no Haar cascades; install a version that has: "
+                "pip install 'opencv-python>=4.10,<5'"
             )
         folder = Path(cv2.data.haarcascades)  # type: ignore[attr-defined]
         file = folder / "haarcascade_frontalface_default.xml"
@@ -60,16 +60,16 @@ class HaarDetector:
         return _boxes(hits, width, height, scale)
 
     def scan(self, image: np.ndarray) -> list[Box]:
-        """Return what may be a face in a small image: larger steps and fewer hits suffice."""
+        """Return candidate faces in a small image, with larger steps and fewer hits required."""
         gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         hits = self.cascade.detectMultiScale(gray, 1.2, 3)
         return _boxes(hits, gray.shape[1], gray.shape[0])
 
     def locate(self, patch: np.ndarray, side: float) -> list[Box]:
-        """Return the faces of about `side` pixels in a patch that is not much larger."""
+        """Return the faces of about `side` pixels in a slightly larger patch."""
         gray = cv2.cvtColor(patch, cv2.COLOR_BGR2GRAY)
         smallest, largest = max(WINDOW, round(side * 0.75)), max(WINDOW, round(side * 1.35))
-        # Few sizes and places give few hits, so that fewer must agree.
+        # Few sizes and positions give few hits, so fewer are required.
         hits = self.cascade.detectMultiScale(
             gray, self.scale_factor, 3, minSize=(smallest, smallest), maxSize=(largest, largest)
         )

@@ -1,4 +1,4 @@
-"""The face detectors by name: each goes from an image to the boxes of its faces."""
+"""The face detectors by name."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from emodetect.faces.detectors.yunet import YuNetDetector, yunet_path
 
 
 class Detector(Protocol):
-    """Finds faces; not safe to use from several threads at once.
+    """Finds faces; not thread-safe.
 
-    Images are (height, width, 3) uint8 BGR, boxes in their pixels, largest first, none over
-    another.
+    Images are (height, width, 3) uint8 BGR. Boxes are in pixels of the image, largest first, and
+    no two are of the same face.
     """
 
     def detect(self, image: np.ndarray) -> list[Box]:
-        """Return the faces of a photo, however large it is."""
+        """Return the faces in a photo of any size."""
         ...
 
     def scan(self, image: np.ndarray) -> list[Box]:
-        """Return what may be a face in a small image: quickly, each to be confirmed by `locate`."""
+        """Return candidate faces in a small image, quickly; `locate` is to confirm each."""
         ...
 
     def locate(self, patch: np.ndarray, side: float) -> list[Box]:
-        """Return the faces of about `side` pixels in a patch that is not much larger."""
+        """Return the faces of about `side` pixels in a slightly larger patch."""
         ...
 
 
@@ -43,20 +43,20 @@ DETECTORS: dict[str, Callable[[], Detector]] = {
 
 
 def open_detector(name: str) -> Detector:
-    """Return a detector by its name, or YuNet with the model of a path that ends in .onnx.
+    """Return a detector by its name, or YuNet with the model at a path that ends in .onnx.
 
-    Raises EmodetectError for another name, and for a model that is not there or no detector.
+    Raises EmodetectError if the name is unknown, or the model is missing or not a detector.
     """
     if name.lower().endswith(".onnx"):
         return YuNetDetector(Path(name))
     if name not in DETECTORS:
         raise EmodetectError(
-            f"detector: expected {', '.join(DETECTORS)} or the path of a YuNet model (.onnx), "
+            f"detector: expected {', '.join(DETECTORS)}, or the path of a YuNet model (.onnx), "
             f"got {name!r}."
         )
     return DETECTORS[name]()
 
 
 def installed_detectors() -> tuple[str, ...]:
-    """Return the names of the detectors that find faces and have what they need."""
+    """Return the names of the detectors that can be used here, except "none"."""
     return ("haar", "yunet") if yunet_path().is_file() else ("haar",)

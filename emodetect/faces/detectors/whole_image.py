@@ -1,4 +1,4 @@
-"""No search at all: each image is one face."""
+"""No detection: each image is one face."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from emodetect.faces.boxes import Box
 
 
 class WholeImage:
-    """Takes each image as one face, for folders of crops."""
+    """Treats each image as one face, for folders of crops."""
 
     def detect(self, image: np.ndarray) -> list[Box]:
         """Return the one box that covers the image."""

@@ -1,6 +1,6 @@
 """YuNet (Wu et al. 2023), a small network that also finds turned, tilted and small faces.
 
-Its model is not part of the package: `emodetect models fetch yunet` gets it from OpenCV's zoo.
+Its model is not part of the package: `emodetect models fetch yunet` downloads it from OpenCV Zoo.
 """
 
 from __future__ import annotations
@@ -26,24 +26,25 @@ YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4
 YUNET_BYTES = 232_589
 YUNET_LICENSE = "MIT"
 
-# A photo is scanned at this length of its longer side, where YuNet sees faces of ten pixels.
+# Photos are reduced to this longer side, at which YuNet finds faces of ten pixels.
 SCAN_SIDE = 640
-# Patches are set into a square of this side, because each new size costs a set-up.
+# Patches are padded to a square of this side, because each new size costs a set-up.
 PATCH_SIDE = 96
 MIN_SCORE = 0.7
-# YuNet's boxes are tall and end at the hairline. On FER2013's crops, which are Haar's boxes, the
-# crop's side is 1.15 times the root of YuNet's area in the median (345 crops, scale by scale
-# within 18 %), around the same centre.
+# YuNet's boxes are tall and end at the hairline. On FER2013's crops, which are Haar boxes, the
+# median side of the crop is 1.15 times the square root of YuNet's area (345 crops, scale by scale
+# within 18%), with the same centre.
 SIDE_RATIO = 1.15
 
 
 class YuNetDetector:
-    """YuNet on OpenCV's DNN module, its boxes framed as Haar's are.
+    """YuNet on OpenCV's DNN module, with boxes framed like Haar's.
 
     Args:
-        model: an .onnx file; the fetched one if None.
+        model: an .onnx file; the downloaded one if None.
 
-    Raises EmodetectError where the model is not there or is none.
+    Raises:
+        EmodetectError: if the model is missing or not a YuNet model.
     """
 
     def __init__(self, model: Path | None = None) -> None:
@@ -52,11 +53,11 @@ class YuNetDetector:
             raise EmodetectError(
                 f"{path}: no such file; expected a YuNet model."
                 if model
-                else "detector yunet: its model is not here yet; get it (230 KB) with: "
+                else "detector yunet: the model is not installed; download it (230 KB) with: "
                 "emodetect models fetch yunet"
             )
         try:
-            # From memory, because OpenCV cannot open every Unicode path.
+            # From memory, because OpenCV cannot open all Unicode paths.
             data = np.frombuffer(path.read_bytes(), np.uint8)
             self.network = cv2.FaceDetectorYN.create("onnx", data, np.empty(0, np.uint8), (32, 32))
             self.network.setScoreThreshold(MIN_SCORE)
@@ -65,8 +66,8 @@ class YuNetDetector:
             raise EmodetectError(f"{path}: cannot be read: {error.strerror}.") from None
         except cv2.error:
             raise EmodetectError(
-                f"{path}: no YuNet model that OpenCV {cv2.__version__} can run; get one with: "
-                "emodetect models fetch yunet"
+                f"{path}: not a YuNet model that OpenCV {cv2.__version__} can run; download one "
+                "with: emodetect models fetch yunet"
             ) from None
 
     def detect(self, image: np.ndarray) -> list[Box]:
@@ -76,11 +77,11 @@ class YuNetDetector:
         return self._framed(self._find(reduced(image, scale)) * scale, width, height)
 
     def scan(self, image: np.ndarray) -> list[Box]:
-        """Return the faces of a small image."""
+        """Return the faces in a small image."""
         return self._framed(self._find(image), image.shape[1], image.shape[0])
 
     def locate(self, patch: np.ndarray, side: float) -> list[Box]:
-        """Return the faces in a patch; their size is found, too."""
+        """Return the faces in a patch; YuNet does not need `side`."""
         height, width = patch.shape[:2]
         scale = max(1.0, max(height, width) / PATCH_SIDE)
         if scale > 1:
@@ -91,14 +92,14 @@ class YuNetDetector:
         return self._framed(self._find(square) * scale, width, height)
 
     def _find(self, image: np.ndarray) -> np.ndarray:
-        """Return (n, 4) float32 boxes as YuNet gives them."""
+        """Return the raw boxes of YuNet, (n, 4) float32."""
         self.network.setInputSize(image.shape[1::-1])
         _, found = self.network.detect(image)
         return np.empty((0, 4), np.float32) if found is None else found[:, :4]
 
     @staticmethod
     def _framed(found: np.ndarray, width: int, height: int) -> list[Box]:
-        """Return squares as Haar would give them, moved inside an image of this size."""
+        """Return squares like Haar's, moved inside an image of this size."""
         boxes = []
         for x, y, w, h in found.astype(float):
             if not np.isfinite((x, y, w, h)).all() or w <= 0 or h <= 0:
@@ -111,31 +112,31 @@ class YuNetDetector:
 
 
 def yunet_path() -> Path:
-    """Return where the fetched model lies, or would."""
+    """Return the path of the downloaded model, which may not exist yet."""
     return cache_root() / "models" / "face_detection_yunet_2023mar.onnx"
 
 
 def fetch_yunet(url: str = YUNET_URL) -> Path:
-    """Download YuNet's model, check that it is the very file, and return its place.
+    """Download YuNet's model, verify its hash, and return its path.
 
-    Raises EmodetectError where it cannot be had, or another file came.
+    Raises EmodetectError if the download fails or delivers another file.
     """
     from http.client import HTTPException
     from urllib.error import URLError
     from urllib.request import urlopen
 
     path = yunet_path()
-    by_hand = f"Or download {url} elsewhere and name the file: --detector FILE.onnx"
+    by_hand = f"Or download {url} yourself and pass the file: --detector FILE.onnx"
     try:
         with urlopen(url, timeout=30) as answer:
             data = answer.read(4 * YUNET_BYTES)
     except (URLError, OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
-        raise EmodetectError(f"yunet could not be fetched: {reason}. {by_hand}") from None
+        raise EmodetectError(f"yunet could not be downloaded: {reason}. {by_hand}") from None
     if (found := hashlib.sha256(data).hexdigest()) != YUNET_SHA256:
         raise EmodetectError(
-            f"yunet: expected a file of SHA-256 {YUNET_SHA256}, got {len(data)} bytes of {found}; "
-            f"nothing was kept. {by_hand}"
+            f"yunet: expected a file with SHA-256 {YUNET_SHA256}, got {len(data)} bytes with "
+            f"{found}; nothing was saved. {by_hand}"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as partial:

@@ -1,1 +1,1 @@
-"""Still images: finding the files, analysing them, writing the results."""
+"""Still images: find the files, analyse them, write the results."""

@@ -1,4 +1,4 @@
-"""Still images: from files to one result an image."""
+"""Analyse image files: one result per image."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from emodetect.images.reading import read_image
 from emodetect.recognition.overlay import draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer, Face
 
-# Faces are classified together until one of these is reached. More faces at once would not fit
-# the processor's cache: on MobileNetV2 at 96 x 96, 8 to 16 take the least time for each.
+# Faces are classified together until one of these limits is reached. More faces at once do not
+# fit the processor's cache: with MobileNetV2 at 96 x 96, 8 to 16 take the least time per face.
 FACES_AT_ONCE = 8
 HELD_BYTES = 64 * 2**20
 LONGEST_WAIT_S = 0.25
@@ -34,8 +34,8 @@ class Photo:
     """An image file to analyse.
 
     Attributes:
-        path: as the user named it, joined with the place inside a named folder.
-        inner: where results of it go below an output folder.
+        path: as the user gave it, joined with the path inside a given folder.
+        inner: path of its results relative to an output folder.
     """
 
     path: Path
@@ -43,10 +43,10 @@ class Photo:
 
 
 class Explainer(Protocol):
-    """Draws what a model's answers rest on."""
+    """Draws which parts of a face a prediction is based on."""
 
     def draw(self, crops: Sequence[np.ndarray], faces: Sequence[Face]) -> Iterator[np.ndarray]:
-        """Yield a uint8 BGR picture for each face crop, at least one, and what was found in it."""
+        """Yield a uint8 BGR image for each face crop, of which there is at least one."""
         ...
 
 
@@ -55,12 +55,12 @@ class PhotoOptions:
     """What to do with the faces of photos.
 
     Attributes:
-        min_confidence: faces below this confidence are left out; 0 to 1.
-        annotate: folder for copies with boxes and labels drawn.
-        save_crops: folder for face crops, in one folder for each emotion.
-        originals: real paths that no copy or crop may overwrite.
-        explain: folder for a picture of each face that an `explainer` draws, named as crops are.
-        explainer: works in this process; no worker process is started then.
+        min_confidence: drop faces below this confidence; 0 to 1.
+        annotate: folder for copies with boxes and labels.
+        save_crops: folder for face crops, in one folder per emotion.
+        originals: real paths that no result may overwrite.
+        explain: folder for the image that `explainer` draws of each face, named like its crop.
+        explainer: runs in this process; no worker processes are started then.
     """
 
     min_confidence: float = 0.0
@@ -71,17 +71,18 @@ class PhotoOptions:
     explainer: Explainer | None = None
 
     @property
-    def needs_image(self) -> bool:
-        """Whether anything is drawn from the photo once its faces are classified."""
-        return any(folder is not None for folder in (self.annotate, self.save_crops, self.explain))
+    def folders(self) -> list[Path]:
+        """The folders to write images to."""
+        folders = (self.annotate, self.save_crops, self.explain)
+        return [folder for folder in folders if folder is not None]
 
 
 @dataclass(frozen=True)
 class PhotoResult:
-    """What was found in a photo; `error` says why nothing could be, and is else None.
+    """The faces of a photo; `error` says why it could not be analysed, and is None otherwise.
 
     `width` and `height` are in pixels, after turning the image upright; None with an error.
-    `unsure` counts the faces left out for their low confidence.
+    `unsure` counts the faces dropped for their low confidence.
     """
 
     path: str
@@ -94,10 +95,10 @@ class PhotoResult:
 
 @dataclass(frozen=True)
 class _Detected:
-    """A photo whose faces are found but not classified.
+    """A photo whose faces are detected but not yet classified.
 
-    `inputs` are the pixels that the model takes, one (size, size, channels) array a face. The
-    image is kept only where it is drawn on or cut into crops.
+    `inputs` are the model inputs, one (size, size, channels) array per face. The image is kept
+    only if it is drawn on or cut into crops.
     """
 
     photo: Photo
@@ -113,13 +114,14 @@ def analyze_photos(
     recognizer: EmotionRecognizer,
     options: PhotoOptions | None = None,
 ) -> Iterator[PhotoResult]:
-    """Analyse photos in this process, in order; the faces of several are classified at once.
+    """Analyse photos in this process, in order; faces of several photos are classified together.
 
     Args:
-        photos: None among them says that the next may take a while, so that no result waits.
+        photos: a None among them says that the next photo may take a while to arrive, so all
+            results so far are yielded.
 
     Raises:
-        EmodetectError: where a result would overwrite a photo, or cannot be written.
+        EmodetectError: if a result would overwrite a photo or cannot be written.
     """
     options = options or PhotoOptions()
     waiting: list[_Detected] = []
@@ -136,12 +138,12 @@ def analyze_photos(
 
 
 def real_paths(photos: Iterable[Photo | None]) -> frozenset[str]:
-    """Return the photos' real paths, which `PhotoOptions.originals` protects."""
+    """Return the real paths of photos, for `PhotoOptions.originals`."""
     return frozenset(os.path.realpath(photo.path) for photo in photos if photo is not None)
 
 
 def is_pattern(path: Path) -> bool:
-    """Tell whether a path is to be matched; a file that has `[` in its name is none."""
+    """Return whether a path is a pattern; an existing file with `[` in its name is not."""
     return any(letter in str(path) for letter in "*?[") and not os.path.lexists(path)
 
 
@@ -153,7 +155,7 @@ def _detect(photo: Photo, recognizer: EmotionRecognizer, options: PhotoOptions) 
     boxes = recognizer.detect(image)
     inputs = [recognizer.input_of(image, box) for box in boxes]
     height, width = image.shape[:2]
-    kept = image if options.needs_image else None
+    kept = image if options.folders else None
     return _Detected(photo, (width, height), boxes, inputs, kept, None)
 
 
@@ -187,10 +189,10 @@ def _classify(
 def _read(path: Path) -> np.ndarray:
     if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
         if not os.access(path, os.R_OK | os.X_OK):
-            raise ImageError("the folder may not be read")
-        raise ImageError(f"the folder holds no image ({', '.join(IMAGE_SUFFIXES)})")
+            raise ImageError("no permission to read this folder")
+        raise ImageError(f"the folder contains no images ({', '.join(IMAGE_SUFFIXES)})")
     if is_pattern(path):
-        raise ImageError("no such file, and no image that matches")
+        raise ImageError("no such file, and no matching image")
     return read_image(path)
 
 
@@ -222,11 +224,11 @@ def _write_image(path: Path, image: np.ndarray, originals: frozenset[str]) -> No
         path.parent.mkdir(parents=True, exist_ok=True)
         if os.path.realpath(path) in originals:
             raise EmodetectError(
-                f"{path}: a result would overwrite this photo; name another folder."
+                f"{path}: a result would overwrite this photo; choose another folder."
             )
         # Encoded in memory, because OpenCV's own file writing fails on some Unicode paths.
         whole, encoded = cv2.imencode(path.suffix, image)
-        if not whole:  # WebP ends at 16,383 pixels a side
+        if not whole:  # WebP allows at most 16,383 pixels per side
             path = _of_possible_length(_as_png(path))
             encoded = cv2.imencode(".png", image)[1]
         path.write_bytes(encoded.tobytes())
@@ -239,7 +241,7 @@ def _as_png(path: Path) -> Path:
 
 
 def _of_possible_length(path: Path) -> Path:
-    """Return the path with a name that a file may have: of a longer one a hash ends it."""
+    """Return the path, with a name that is too long for a file shortened to end with a hash."""
     name = os.fsencode(path.name)
     if len(name) <= LONGEST_NAME:
         return path

@@ -1,6 +1,6 @@
-"""Which photos to analyse: files, folders, patterns and lists, one after the other.
+"""Find the photos to analyse in files, folders, patterns and lists.
 
-Nothing here holds all paths at once: the memory that is needed grows with the largest folder.
+No function keeps all paths at once: memory use depends on the largest folder only.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from emodetect.errors import EmodetectError
 from emodetect.images.formats import has_image_suffix
 from emodetect.recognition.photos.analysis import Photo, is_pattern
 
-# Among the arguments, it stands for the list on standard input.
+# As an argument: the list on standard input.
 LIST = Path("-")
-BYTES_AT_ONCE = 65536  # of a list; longer than any path may be
+BYTES_AT_ONCE = 65536  # of a list; longer than any path
 
 
 def find_photos(
@@ -27,24 +27,24 @@ def find_photos(
     leave_out: Iterable[Path | None] = (),
     unique: bool = False,
 ) -> Iterator[Photo | None]:
-    """Yield named files as they are, and the images inside named folders, sorted, at any depth.
+    """Yield the given files, and the images inside the given folders, recursively and sorted.
 
-    A name that does not exist and has `*`, `?` or `[` in it is a pattern, with `**` for folders
-    at any depth. It yields the images that it matches, and those in folders that it matches.
+    A path that does not exist and contains `*`, `?` or `[` is a pattern, in which `**` matches
+    folders at any depth. It yields the matching images and the images in matching folders.
 
-    A folder without images, one that cannot be read, and a pattern that matches nothing are
-    yielded themselves, so that they end as errors and not in silence. Links to folders inside a
-    folder are not followed.
+    A folder that is unreadable or has no images, and a pattern without matches, are yielded
+    themselves, so that they end as errors instead of being skipped silently. Symbolic links to
+    folders inside a folder are not followed.
 
     Args:
-        named: files, folders and patterns; `-` stands for the files and folders of `listed`.
+        named: files, folders and patterns; `-` stands for the files and folders in `listed`.
         listed: see `listed_paths`. Its None is yielded too, and one before an error.
-        leave_out: folders that are not searched, such as those of an earlier run's results.
-        unique: give photos that would have the same place among the results, because they come
-            from different folders, a number. Needs memory for each photo.
+        leave_out: folders not to search, such as those with results of an earlier run.
+        unique: add a number to the `inner` path of a photo if another photo, from a different
+            folder, has the same. Needs memory for every photo.
 
     Raises:
-        EmodetectError: for a named folder that is to be left out, and for an empty list.
+        EmodetectError: if a given folder is also in `leave_out`, or the list is empty.
     """
     named = list(named)
     closed = {os.path.realpath(folder) for folder in leave_out if folder is not None}
@@ -55,21 +55,23 @@ def find_photos(
 
 
 def listed_paths(descriptor: int, *, separator: bytes = b"\n") -> Iterator[Path | None]:
-    """Yield the paths of a list as they come, and None where more may take a while.
+    """Yield the paths of a list as they arrive, and None when the next may take a while.
 
     Args:
         descriptor: an open file, pipe or terminal.
-        separator: what ends a path: b"\\n" or b"\\0". Empty lines are left out.
+        separator: the end of each path: b"\\n" or b"\\0". Empty lines are skipped.
 
     Raises:
-        EmodetectError: for something that is no list of paths.
+        EmodetectError: if the input is not a list of paths.
     """
     rest = b""
     while data := os.read(descriptor, BYTES_AT_ONCE):
         *lines, rest = (rest + data).split(separator)
         yield from map(_listed_path, filter(None, lines))
         if len(rest) > BYTES_AT_ONCE:
-            raise EmodetectError("-: no list of paths: expected one a line, or ended by NUL (-0).")
+            raise EmodetectError(
+                "-: expected a list of paths, one per line or ended by NUL (-0); got a longer line."
+            )
         yield None
     if rest:
         yield _listed_path(rest)
@@ -77,7 +79,9 @@ def listed_paths(descriptor: int, *, separator: bytes = b"\n") -> Iterator[Path 
 
 def _listed_path(line: bytes) -> Path:
     if b"\0" in line:
-        raise EmodetectError("-: a path in the list has a NUL byte; add -0 if NULs end its paths.")
+        raise EmodetectError(
+            "-: expected one path per line, got a NUL byte; add -0 if paths end with NUL."
+        )
     return Path(os.fsdecode(line.removesuffix(b"\r")))
 
 
@@ -88,7 +92,7 @@ def _photos_of_all(
         for path in named:
             yield from _photos_of_argument(path, listed, closed)
     except EmodetectError:
-        yield None  # no result of the photos before waits for one that does not come
+        yield None  # release the results of earlier photos; no further photo will come
         raise
 
 
@@ -106,7 +110,7 @@ def _photos_of_argument(
             yield from _photos_of(entry, closed)
         if empty:
             raise EmodetectError(
-                "-: the list on standard input is empty; expected paths of photos, one a line."
+                "-: the list on standard input is empty; expected paths of photos, one per line."
             )
     elif is_pattern(path):
         yield from _photos_like(path, closed)
@@ -117,7 +121,7 @@ def _photos_of_argument(
 def _check_not_closed(path: Path, closed: set[str]) -> None:
     if closed and os.path.isdir(path) and os.path.realpath(path) in closed:  # noqa: PTH112
         raise EmodetectError(
-            f"{path}: is both searched for photos and written to; name another folder to write to."
+            f"{path}: is both searched for photos and written to; choose another output folder."
         )
 
 
@@ -150,7 +154,7 @@ def _photos_like(pattern: Path, closed: set[str]) -> Iterator[Photo]:
 def _images_below(folder: Path, closed: set[str], parts: tuple[str, ...]) -> Iterator[Path]:
     """Yield the images in a folder that match the parts of a pattern, sorted; all without parts.
 
-    A folder that cannot be read is yielded too.
+    Folders that cannot be read are yielded too.
     """
     levels = [iter([(folder, True, _with_next_folders({0}, parts))])]
     while levels:
@@ -175,7 +179,7 @@ def _matching_entries(
 ) -> Iterator[tuple[Path, bool, set[int]]]:
     """Return the images and folders in a folder, sorted.
 
-    With each comes whether it is a folder, and which parts of the pattern may match inside it.
+    Each comes with whether it is a folder, and which parts of the pattern may match inside it.
     """
     names, folders = [], set()
     with os.scandir(folder) as entries:
@@ -198,7 +202,7 @@ def _matching_entries(
 
 
 def _matched(name: str, open_parts: set[int], parts: tuple[str, ...]) -> set[int]:
-    """Return which parts of a pattern may match inside `name`; len(parts) if it matches whole.
+    """Return which parts of a pattern may match inside `name`; len(parts) for a full match.
 
     As in a shell, a hidden name is matched only by a part that begins with a dot.
     """
@@ -215,7 +219,7 @@ def _matched(name: str, open_parts: set[int], parts: tuple[str, ...]) -> set[int
 
 
 def _with_next_folders(numbers: set[int], parts: tuple[str, ...]) -> set[int]:
-    """Add the parts behind each `**`, which may also stand for no folder at all."""
+    """Add the parts after each `**`, which can also match no folder at all."""
     for number in sorted(numbers):
         while number < len(parts) and parts[number] == "**":
             number += 1

@@ -1,9 +1,10 @@
-"""Results of photos as text: a table to read, or JSON, JSON lines and CSV to pipe.
+"""Results of photos as text: a table to read, or JSON, JSON Lines and CSV to pipe.
 
-Each writer yields the text of a photo whole, without its last line break, as soon as it is there.
+Each writer yields the complete text of a photo, without the final line break, as soon as it is
+ready.
 
-An uncertain face has "uncertain" for its emotion everywhere, and the columns and keys of any
-other face: its guesses are the highest of its scores.
+An uncertain face has the emotion "uncertain" and otherwise the same keys and columns as any other
+face: its guesses are the highest of its scores.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def as_table(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Itera
         if result.error is not None:
             lines.append(f"{path}  error: {result.error}")
         elif not result.faces:
-            unsure = f" sure enough ({result.unsure} below the confidence)" if result.unsure else ""
-            lines.append(f"{path}  no face found{unsure}")
+            dropped = f"with enough confidence ({result.unsure} below the minimum)"
+            lines.append(f"{path}  no face {dropped if result.unsure else 'found'}")
         for face in result.faces:
             x, y, width, height = face.box
             lines.append(f"{path}  {_verdict(face)}  at {x},{y} {width}x{height}")
@@ -62,7 +63,7 @@ def as_jsonl(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Itera
 
 
 def as_csv(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Iterator[str]:
-    """Yield a header, then a row for each face; a photo without faces has a row without a box."""
+    """Yield a header, then a row for each face; a photo without faces has one row without a box."""
     yield csv_line(csv_columns(emotions))
     for result in results:
         start = [printable(result.path), result.width, result.height]
@@ -81,7 +82,7 @@ WRITERS: dict[str, Callable[[Iterable[PhotoResult], tuple[str, ...]], Iterator[s
 
 
 def csv_columns(emotions: tuple[str, ...]) -> list[str]:
-    """Return the header of the CSV."""
+    """Return the column names of the CSV."""
     return ["path", "width", "height", *FACE_COLUMNS, *emotions, "error"]
 
 

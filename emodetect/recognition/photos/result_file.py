@@ -1,4 +1,4 @@
-"""A file of results that grows photo by photo, and that a later run can go on with."""
+"""A results file that grows photo by photo, and that a later run can resume."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ RECORD_KEYS = ["path", "width", "height", "faces", "error"]
 
 
 class HeldPaths:
-    """The photos whose rows a file holds: a 64-bit hash and a count for each, 12 bytes.
+    """The photos in a results file, as a 64-bit hash and a count each, 12 bytes per photo.
 
-    With ten million in the file and ten million new ones, the chance that any of these is taken
-    for one of those is 1 in 100,000.
+    With ten million photos in the file and ten million new ones, the probability that a new one
+    is mistaken for an old one is 1 in 100,000.
     """
 
     def __init__(self, form: str) -> None:
@@ -39,19 +39,19 @@ class HeldPaths:
         return len(self.hashes)
 
     def add(self, path: str) -> None:
-        """Add a photo; not after `finish`."""
+        """Add a photo; must not be called after `finish`."""
         self.hashes.append(self._hash(path))
 
     def finish(self) -> None:
-        """Make the added photos ready for `take`."""
+        """Prepare the added photos for `take`."""
         if self.hashes:
             np.frombuffer(self.hashes, np.uint64).sort()  # in place
         self.used = array("I", bytes(self.used.itemsize * len(self.hashes)))
 
     def take(self, path: str) -> bool:
-        """Tell whether the file holds the photo, and more often than it was taken before.
+        """Return whether the file contains the photo more often than it was taken before.
 
-        So of a photo that is listed twice and has one row, the other one is made.
+        So if a photo is listed twice but is in the file once, its second result is still written.
         """
         key = self._hash(path)
         first = bisect_left(self.hashes, key)
@@ -64,18 +64,18 @@ class HeldPaths:
         return True
 
     def _hash(self, path: str) -> int:
-        # As the file has it: CSV cannot hold a path that is no Unicode.
+        # As in the file: CSV cannot hold a path that is not Unicode.
         written = printable(path) if self.form == "csv" else path
         digest = blake2b(written.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         return int.from_bytes(digest, "little")
 
 
 class PhotoRows:
-    """A file of results that is open for more.
+    """A results file that is open for appending.
 
     Attributes:
-        held: the photos whose rows an earlier run left in it.
-        has_header: whether the CSV's header is there.
+        held: photos that an earlier run wrote to it.
+        has_header: whether it already has the CSV header.
     """
 
     def __init__(self, file: FileIO, held: HeldPaths, *, has_header: bool) -> None:
@@ -84,7 +84,7 @@ class PhotoRows:
         self.has_header = has_header
 
     def write(self, text: str) -> None:
-        """Write the text of a photo, as a writer yields it, whole and at once."""
+        """Write the complete text of a photo, as a writer yields it, unbuffered."""
         rest = text.encode() + b"\n"
         try:
             while rest:
@@ -92,7 +92,7 @@ class PhotoRows:
         except OSError as error:
             raise EmodetectError(
                 f"{self.file.name}: cannot be written: {error.strerror}; "
-                "make room and go on with --resume."
+                "free up space and continue with --resume."
             ) from None
 
 
@@ -100,23 +100,23 @@ class PhotoRows:
 def open_photo_rows(
     path: Path, form: str, emotions: tuple[str, ...], *, resume: bool, force: bool
 ) -> Iterator[PhotoRows]:
-    """Open a file for results, and lock it.
+    """Open and lock a results file.
 
     Args:
         form: "jsonl" or "csv".
-        emotions: the model's.
-        resume: keep the rows that the file holds, but for a last one that was cut off. Of a CSV
-            the last photo is made again, since rows of further faces may be missing.
-        force: replace what the file holds.
+        emotions: emotions of the model.
+        resume: keep the rows in the file, except an incomplete last one. The last photo of a CSV
+            is analysed again, because rows for more of its faces may be missing.
+        force: overwrite the file.
 
     Raises:
-        EmodetectError: for a file that is there without `resume` or `force`, that another run
-            writes to, or that cannot be resumed because it holds something else.
+        EmodetectError: if the file exists without `resume` or `force`, if another run is writing
+            to it, or if it cannot be resumed because its content does not fit.
     """
     if path.is_file() and not resume and not force:
         raise EmodetectError(
-            f"{path}: exists already; add --resume to go on with it, --force to replace it, or "
-            "name another file."
+            f"{path}: already exists; add --resume to continue it, --force to overwrite it, or "
+            "choose another file."
         )
     held = HeldPaths(form)
     # Appending creates the file and leaves what it holds until that is checked. Without a buffer,
@@ -134,7 +134,7 @@ def open_photo_rows(
 
 
 def _read_held(path: Path, form: str, emotions: tuple[str, ...], held: HeldPaths) -> int:
-    """Add the photos that a file holds whole, and return the bytes up to the end of the last."""
+    """Add the photos that are complete in a file; return the offset after the last of them."""
     beginning = (csv_line(csv_columns(emotions)) + "\n" if form == "csv" else '{"path": ').encode()
     with path.open("rb") as file:
         found = file.read(len(beginning))
@@ -142,9 +142,9 @@ def _read_held(path: Path, form: str, emotions: tuple[str, ...], held: HeldPaths
             return 0  # empty, or cut off at once
         if found != beginning:
             raise EmodetectError(
-                f"{path}: cannot be resumed: it does not begin like {form} of predict with this "
-                f"model ({', '.join(emotions)}); name the model that it was made with, or "
-                "another file."
+                f"{path}: cannot be resumed: expected {form} output of predict with this model "
+                f"({', '.join(emotions)}), got something else; use the model that it was created "
+                "with, or another file."
             )
         if form == "csv":
             return _read_csv(path, file, emotions, held)
@@ -162,10 +162,10 @@ def _read_jsonl(path: Path, file: IO[bytes], emotions: tuple[str, ...], held: He
         except ValueError:
             record = None
         if not _is_record(record):
-            raise _unfit(path, f"line {number} is no row of predict")
+            raise _unfit(path, f"line {number} is not from predict")
         for face in record["faces"]:
             if tuple(face["scores"]) != emotions:
-                raise _unfit(path, f"line {number} has the emotions of another model")
+                raise _unfit(path, f"line {number} is from a model with other emotions")
         held.add(record["path"])
         end += len(line)
     return end
@@ -187,15 +187,15 @@ def _is_record(record: Any) -> bool:
 def _read_csv(path: Path, file: IO[bytes], emotions: tuple[str, ...], held: HeldPaths) -> int:
     columns = len(csv_columns(emotions))
     end = file.tell()
-    last: list[str] | None = None  # the first row of the photo whose rows are being read
+    last: list[str] | None = None  # first row of the photo that is being read
     for start, line in _csv_records(file):
         try:
             (row,) = csv.reader([line.decode()], strict=True)
         except (ValueError, csv.Error):
             row = []
         if len(row) != columns:
-            raise _unfit(path, f"no row of predict at byte {start:,}")
-        # A photo has no box twice; where a box comes again, the photo was listed twice.
+            raise _unfit(path, f"the row at byte {start:,} is not from predict")
+        # A photo has each box once; if a box repeats, the photo was listed twice.
         if last is None or row[0] != last[0] or row == last:
             if last is not None:
                 held.add(last[0])
@@ -204,7 +204,7 @@ def _read_csv(path: Path, file: IO[bytes], emotions: tuple[str, ...], held: Held
 
 
 def _csv_records(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield the rest of a CSV's whole rows, and where each begins; a path may hold line breaks."""
+    """Yield the offset and text of each remaining complete row; paths can contain line breaks."""
     start = file.tell()
     record = b""
     for line in file:
@@ -217,5 +217,6 @@ def _csv_records(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
 
 def _unfit(path: Path, why: str) -> EmodetectError:
     return EmodetectError(
-        f"{path}: cannot be resumed: {why}; name the model that it was made with, or another file."
+        f"{path}: cannot be resumed: {why}; use the model that it was created with, or another "
+        "file."
     )

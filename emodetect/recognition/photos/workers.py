@@ -1,8 +1,11 @@
-"""Analysing photos in worker processes, each with a recogniser of its own.
+"""Analyse photos in worker processes, each with its own recogniser.
 
 A worker does everything from the file to the result: the classifier takes most of the time, and
-two of them with one thread each do more than one with two threads. What goes between the
-processes is small, the paths of some photos and their results.
+two classifiers with one thread each are faster than one with two threads. Little is exchanged
+between the processes: the paths of some photos, and their results.
+
+This is not the standard library's ProcessPoolExecutor, nor loky: if a worker dies there, all
+pending tasks fail, without a hint which photo caused it; here only that photo's row gets an error.
 """
 
 from __future__ import annotations
@@ -34,12 +37,51 @@ from emodetect.recognition.photos.analysis import (
 )
 from emodetect.recognition.recognizer import EmotionRecognizer
 
+# The results of this few are ready before worker processes would have started.
+PHOTOS_WITHOUT_WORKERS = 32
 PHOTOS_AT_ONCE = 2 * FACES_AT_ONCE
-# So many photos are in work or done and not yet taken, for each worker: one that takes long
-# must not leave the other workers idle.
+# Photos per worker that are in progress, or done but not yet consumed: one slow photo must not
+# leave the other workers idle.
 PHOTOS_IN_FLIGHT = 4 * PHOTOS_AT_ONCE
 
 _Answer = Future[list[PhotoResult]]
+
+
+def analyze_many(
+    photos: Iterable[Photo | None],
+    recognizer: EmotionRecognizer,
+    options: PhotoOptions | None = None,
+    *,
+    open_recognizer: Callable[..., EmotionRecognizer],
+    workers: int | None = None,
+) -> Generator[PhotoResult]:
+    """Analyse any number of photos, in order, all but the first few in worker processes.
+
+    The results do not depend on the number of workers.
+
+    Args:
+        photos: see `analyze_photos`. All but the first few are consumed by another thread.
+        open_recognizer: opens the same recogniser in a worker, with a keyword `threads`; must be
+            picklable, such as `functools.partial(EmotionRecognizer, "model.keras")`.
+        workers: number of additional processes; 0 to do all work in this one. If None, the number
+            of cores that this process may use, at most 8, or 0 for a single core.
+
+    Raises:
+        EmodetectError: if a result would overwrite a photo or cannot be written, or a worker
+            cannot be started.
+    """
+    photos, options = iter(photos), options or PhotoOptions()
+    if options.explainer is not None:
+        workers = 0  # each worker would load TensorFlow
+    if workers is None:
+        workers = _usual_workers()
+    if workers == 0:
+        yield from analyze_photos(photos, recognizer, options)
+        return
+    yield from analyze_photos(islice(photos, PHOTOS_WITHOUT_WORKERS), recognizer, options)
+    if following := list(islice(photos, 1)):
+        photos = chain(following, photos)
+        yield from analyze_in_workers(photos, open_recognizer, options, workers=workers)
 
 
 def analyze_in_workers(
@@ -49,10 +91,10 @@ def analyze_in_workers(
     *,
     workers: int,
 ) -> Iterator[PhotoResult]:
-    """Analyse photos in `workers` processes, in order; see `photos.analyze_many`.
+    """Analyse photos in `workers` processes, in order; see `analyze_many`.
 
-    Of a worker that dies, each photo that it had is tried alone. One at which another dies gets
-    an error.
+    If a worker dies, each photo that it was given is retried alone. A photo that kills a worker
+    again gets an error.
     """
     pool = _Pool(photos, (open_recognizer, options), workers)
     try:
@@ -62,11 +104,16 @@ def analyze_in_workers(
         pool.close()
 
 
-class _Pool:
-    """Worker processes, a thread for each, and a thread that hands out the photos.
+def _usual_workers() -> int:
+    cores = usable_cores()
+    return min(cores, 8) if cores > 1 else 0
 
-    `answers` has the photos' results in order, and None at the end. It is bounded, and with it
-    the number of photos in flight.
+
+class _Pool:
+    """Worker processes, a thread for each, and a thread that distributes the photos.
+
+    `answers` holds the results of the photos in order, and None at the end. It is bounded, which
+    limits the number of photos in flight.
     """
 
     def __init__(self, photos: Iterable[Photo | None], setup: object, workers: int) -> None:
@@ -80,14 +127,14 @@ class _Pool:
         ]
         for thread in self.threads:
             thread.start()
-        # Not waited for: it may hang in reading a list whose end never comes.
+        # Not joined: it may wait forever for the end of a list on standard input.
         threading.Thread(target=self._hand_out, args=(photos,), daemon=True).start()
 
     def close(self) -> None:
-        """End the worker processes, whatever they are doing."""
+        """Kill the worker processes, whatever they are doing."""
         self.closed.set()
         with contextlib.suppress(Empty):
-            while True:  # makes room for the thread that hands out, which then ends
+            while True:  # makes room for the distributing thread, which then ends
                 self.answers.get_nowait()
         for worker in self.workers:
             worker.kill()
@@ -103,7 +150,7 @@ class _Pool:
                 if self.closed.is_set():
                     return
                 self.tasks.put((chunk, answer))
-        except Exception as error:  # of the iterable; belongs to who takes the results
+        except Exception as error:  # from the iterable; raised where the results are consumed
             failed = _Answer()
             failed.set_exception(error)
             self.answers.put(failed)
@@ -120,16 +167,16 @@ class _Pool:
 
 
 class _DiedError(Exception):
-    """A worker process ended before it answered; says how."""
+    """A worker process ended before it answered; the message says how."""
 
 
 class _Worker:
-    """Analyses lists of photos in a process, which is started when it is needed, also again."""
+    """Analyses lists of photos in a process, which is started, or restarted, when needed."""
 
     def __init__(self, setup: object, closed: threading.Event) -> None:
         self.setup = setup
         self.closed = closed
-        self.lock = threading.Lock()  # so that nothing starts after `kill`
+        self.lock = threading.Lock()  # so that no process starts after `kill`
         self.process: _Process | None = None
 
     def analyze(self, photos: list[Photo]) -> list[PhotoResult]:
@@ -143,18 +190,18 @@ class _Worker:
                 raise
             if len(photos) > 1:
                 return [result for photo in photos for result in self.analyze([photo])]
-            error = f"its worker process died ({death}): a damaged file, or too little memory"
+            error = f"its worker process died ({death}): the file is damaged, or memory ran out"
             return [PhotoResult(str(photos[0].path), None, None, (), 0, error)]
         return results
 
     def kill(self) -> None:
-        """End the process. The thread that waits for its answer learns that it died."""
+        """Kill the process. The thread that waits for its answer gets a _DiedError."""
         with self.lock:
             if self.process is not None:
                 self.process.kill()
 
     def close(self) -> None:
-        """End the process and wait until it has ended."""
+        """Stop the process and wait until it has ended."""
         if self.process is not None:
             self.process.close()
 
@@ -168,7 +215,7 @@ class _Worker:
         except _DiedError as death:
             self.process = None
             raise EmodetectError(
-                f"a worker process could not start ({death}); with --workers 0 none is needed."
+                f"a worker process could not start ({death}); --workers 0 runs without workers."
             ) from None
         return process
 
@@ -185,11 +232,11 @@ class _Process:
             [sys.executable, "-c", program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # an interrupt from the keyboard is not for the workers
+            start_new_session=True,  # Ctrl-C must not reach the workers
         )
 
     def ask(self, request: object) -> Any:
-        """Return the answer to a request; raise the error that it is, or _DiedError for none."""
+        """Return the answer to a request; raise it if it is an error, or _DiedError without one."""
         requests, answers = self._pipes()
         try:
             pickle.dump(request, requests)
@@ -205,14 +252,14 @@ class _Process:
         self.popen.kill()
 
     def close(self) -> str:
-        """End the process if it has not ended, and say how it ended."""
+        """Stop the process if it is still running, and return how it ended."""
         requests, answers = self._pipes()
-        # What is left in the buffer has nowhere to go.
+        # The rest of the buffer has nowhere to go.
         with contextlib.suppress(OSError):
             requests.close()
         answers.close()
         try:
-            # One that answers no more has ended or soon will; its status says why.
+            # A process that no longer answers has ended or soon will; its status says why.
             status = self.popen.wait(1)
         except subprocess.TimeoutExpired:
             self.popen.kill()
@@ -227,13 +274,13 @@ class _Process:
 
 
 def serve() -> None:
-    """Answer the requests on standard input until it ends: the setup, then lists of photos."""
-    # Whatever a library prints must not get among the answers.
+    """Answer requests on standard input until it ends: first the setup, then lists of photos."""
+    # Output that a library prints must not get into the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    cv2.setNumThreads(1)  # the other cores have workers of their own
+    cv2.setNumThreads(1)  # the other cores run other workers
     recognizer: EmotionRecognizer | None = None
-    # The process that asks may end at any moment.
+    # The parent process may end at any moment.
     with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError), answers:
         while True:
             request = pickle.load(sys.stdin.buffer)
@@ -261,51 +308,3 @@ def _chunks(photos: Iterable[Photo | None]) -> Iterator[list[Photo]]:
             chunk = []
     if chunk:
         yield chunk
-
-
-# Of so few, the results are there before worker processes would have started.
-PHOTOS_WITHOUT_WORKERS = 32
-
-
-def analyze_many(
-    photos: Iterable[Photo | None],
-    recognizer: EmotionRecognizer,
-    options: PhotoOptions | None = None,
-    *,
-    open_recognizer: Callable[..., EmotionRecognizer],
-    workers: int | None = None,
-) -> Generator[PhotoResult]:
-    """Analyse any number of photos, in order, all but the first few in worker processes.
-
-    The results do not depend on the number of workers.
-
-    Args:
-        photos: see `analyze_photos`. All but the first few are taken by another thread.
-        open_recognizer: opens the same recogniser in a worker and takes `threads`, such as
-            `functools.partial(EmotionRecognizer, "model.keras")`; it is pickled.
-        workers: processes beside this one; with 0 this one does all. If None, the cores that
-            this process may use, at most 8, and 0 for a single core.
-
-    Raises:
-        EmodetectError: where a result would overwrite a photo or cannot be written, or a worker
-            cannot be started.
-    """
-    photos, options = iter(photos), options or PhotoOptions()
-    if options.explainer is not None:
-        workers = 0  # each would load TensorFlow
-    if workers is None:
-        workers = _usual_workers()
-    if workers == 0:
-        yield from analyze_photos(photos, recognizer, options)
-        return
-    yield from analyze_photos(islice(photos, PHOTOS_WITHOUT_WORKERS), recognizer, options)
-    if following := list(islice(photos, 1)):
-        from emodetect.recognition.photos.workers import analyze_in_workers
-
-        photos = chain(following, photos)
-        yield from analyze_in_workers(photos, open_recognizer, options, workers=workers)
-
-
-def _usual_workers() -> int:
-    cores = usable_cores()
-    return min(cores, 8) if cores > 1 else 0

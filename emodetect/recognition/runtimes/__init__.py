@@ -1,1 +1,1 @@
-"""A module for each runtime that runs a network, and the registry of all."""
+"""Inference runtimes, one per module, and their registry."""

@@ -1,4 +1,4 @@
-"""The runtime that is used where none is named."""
+"""The default runtime."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from emodetect.recognition.runtimes.runtime import Runtime
 
 
 def open_default(artifact: Artifact, *, threads: int) -> Runtime:
-    """Return LiteRT on an artifact, or Keras where LiteRT has no wheel."""
+    """Open an artifact in LiteRT, or in Keras where LiteRT has no wheel."""
     try:
         return LiteRTRuntime(artifact, threads=threads)
     except ImportError:

@@ -1,4 +1,4 @@
-"""Keras as a runtime, where LiteRT has no wheel."""
+"""Keras, the default runtime where LiteRT has no wheel."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from emodetect.recognition.runtimes.checks import check_shapes
 
 
 class KerasRuntime:
-    """The same network through Keras: slow to start, but wherever TensorFlow is."""
+    """Runs the network in Keras: slow to start, but available wherever TensorFlow is."""
 
     def __init__(self, artifact: Artifact, *, threads: int) -> None:
         use_tensorflow()
         import keras
 
         try:
-            # Safe mode is Keras' default and stays on.
+            # Safe mode is the default in Keras and stays on.
             self.model = keras.models.load_model(artifact.path, compile=False)
         except Exception as error:
             raise ModelError(
@@ -28,6 +28,6 @@ class KerasRuntime:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return (n, classes) float32 for (n, size, size, channels) float32 in 0-255."""
-        # Not predict(), which builds an input pipeline for every call, nor the model itself,
-        # which is not compiled: ten times as slow.
+        # Not predict(), which builds an input pipeline for every call, nor model(batch), which is
+        # not compiled: both are ten times slower.
         return np.asarray(self.model.predict_on_batch(batch))

@@ -1,4 +1,4 @@
-"""LiteRT (once TensorFlow Lite), the default runtime."""
+"""LiteRT (formerly TensorFlow Lite), the default runtime."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from emodetect.recognition.runtimes.checks import (
 
 
 class LiteRTRuntime:
-    """A flatbuffer on LiteRT (once TensorFlow Lite), on the CPU.
+    """Runs the flatbuffer in LiteRT, on the CPU.
 
-    LiteRT verifies the flatbuffer and the shapes in it. It is native code all the same, so a
-    network made to exploit a fault of it is not kept off by that.
+    LiteRT verifies the flatbuffer and its shapes. It is native code, though, so this does not
+    protect against a network that was built to exploit a bug in it.
     """
 
     def __init__(self, artifact: Artifact, *, threads: int) -> None:
@@ -35,11 +35,11 @@ class LiteRTRuntime:
         except (RuntimeError, ValueError) as error:
             raise ModelError(damaged(self.path, error)) from None
         check_shapes(artifact, input_details["shape"], output_details["shape"])
-        # A flatbuffer of kilobytes may ask for tensors of terabytes.
+        # A flatbuffer of kilobytes can request tensors of terabytes.
         bytes_needed = sum(map(bytes_in_full_batch, tensors))
         if bytes_needed > MAX_TENSOR_BYTES:
             raise ModelError(
-                f"{self.path}: refused: its network asks for {bytes_needed:,} bytes of memory."
+                f"{self.path}: refused: the network requires {bytes_needed:,} bytes of memory."
             )
         self.input, self.output = input_details["index"], output_details["index"]
         self.shape: tuple[int, ...] = ()

@@ -1,11 +1,11 @@
-"""The compiled network of an artifact as an ONNX model, for ONNX Runtime and for export.
+"""Convert the compiled network of an artifact to ONNX, for ONNX Runtime and for export.
 
-Read from the LiteRT flatbuffer, whose few operations are those of inference. Keras' own ONNX
-export (3.15, through tf2onnx 1.17) traces batch norm as in training, with the statistics of the
-batch that it is given: probabilities were off by up to 0.7.
+The source is the LiteRT flatbuffer, which has only the few operations of inference. The ONNX
+export of Keras (3.15, through tf2onnx 1.17) traces batch normalisation in training mode, with the
+statistics of the current batch: probabilities differed by up to 0.7.
 
-Images lie as (n, height, width, channels) in LiteRT and as (n, channels, height, width) in ONNX:
-every tensor of four dimensions is turned, the input right after it came in.
+Images are (n, height, width, channels) in LiteRT and (n, channels, height, width) in ONNX: every
+tensor of four dimensions is transposed, the input first of all.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ import numpy as np
 from emodetect.errors import ModelError
 from emodetect.model_file.artifact import Artifact
 
-OPSET = 18  # the first whose Resize takes the sides alone
-IR_VERSION = 8  # of that opset; newer ones are refused by runtimes that are a little older
+OPSET = 18  # the first in which Resize can take only height and width
+IR_VERSION = 8  # of that opset; slightly older runtimes reject newer versions
 INPUT, OUTPUT = "crops", "probabilities"
 TO_CHANNELS_FIRST = (0, 3, 1, 2)
 TO_CHANNELS_LAST = (0, 2, 3, 1)
 
 
 def to_onnx(artifact: Artifact) -> bytes:
-    """Return an artifact's network as ONNX.
+    """Return the network of an artifact as ONNX.
 
-    Its input "crops" is (n, size, size, channels) float32 in 0-255, its output "probabilities"
-    (n, classes) float32, before the temperature; n is free.
+    The input "crops" is (n, size, size, channels) float32 in 0-255, the output "probabilities" is
+    (n, classes) float32, before temperature scaling; n is dynamic.
 
-    Raises ModelError for an operation that is not known here, and ImportError without `onnx`.
+    Raises ModelError if an operation is not supported, and ImportError without `onnx`.
     """
     import onnx
     from ai_edge_litert import schema_py_generated as schema
@@ -60,10 +60,10 @@ def to_onnx(artifact: Artifact) -> bytes:
 
 
 class _Translation:
-    """Writes the operations of a LiteRT network, in their order, as ONNX nodes.
+    """Writes the operations of a LiteRT network, in order, as ONNX nodes.
 
     Attributes:
-        constants: by their ONNX names; filled while nodes are written.
+        constants: by their ONNX names; filled while the nodes are written.
     """
 
     def __init__(self, network: Any, schema: Any, path: Path) -> None:
@@ -78,11 +78,11 @@ class _Translation:
         self.written: list[Any] = []
 
     def nodes(self) -> list[Any]:
-        """Return the ONNX nodes of all operations. Raises ModelError for an unknown one."""
+        """Return the ONNX nodes of all operations. Raises ModelError if one is not supported."""
         self.write("Transpose", [INPUT], self.name(self.input), perm=TO_CHANNELS_FIRST)
         for operation in self.graph.operators:
             kind = self.kind(operation)
-            # How many crops there are is asked to flatten them; ONNX can do without.
+            # These compute the batch size for flattening, which ONNX does not need.
             if kind in ("SHAPE", "STRIDED_SLICE", "PACK"):
                 continue
             if kind not in OPERATIONS:
@@ -92,13 +92,13 @@ class _Translation:
         return self.written
 
     def write(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> None:
-        """Append an ONNX node of one output."""
+        """Append an ONNX node with one output."""
         import onnx
 
         self.written.append(onnx.helper.make_node(kind, inputs, [output], **attributes))
 
     def activated(self, kind: str, inputs: list[str], operation: Any, **attributes: Any) -> None:
-        """Append a node, and the activation that LiteRT has fused into its operation."""
+        """Append a node and the activation that LiteRT fused into the operation."""
         output = self.name(operation.outputs[0])
         types = self.schema.ActivationFunctionType
         activation = operation.builtinOptions.fusedActivationFunction
@@ -120,28 +120,28 @@ class _Translation:
         self.write("Clip", [source, *limits], output)
 
     def kind(self, operation: Any) -> str:
-        """Return LiteRT's name of an operation's kind."""
+        """Return LiteRT's name for the kind of an operation."""
         code = self.codes[operation.opcodeIndex]
-        # Networks written long ago have the code in the second field alone.
+        # Old networks have the code in the second field only.
         number = max(code.builtinCode, code.deprecatedBuiltinCode)
         return self.kinds.get(number, f"operation {number}")
 
     def name(self, index: int) -> str:
-        """Return the ONNX name of a tensor that is calculated."""
+        """Return the ONNX name of a computed tensor."""
         return f"tensor_{index}"
 
     def shape(self, index: int) -> list[int]:
-        """Return a tensor's shape as LiteRT has it, -1 where it is free."""
+        """Return the LiteRT shape of a tensor, with -1 for dynamic dimensions."""
         tensor = self.graph.tensors[index]
         shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
         return [int(side) for side in shape]
 
     def is_image(self, index: int) -> bool:
-        """Tell whether a tensor has four dimensions, and so lies the other way in ONNX."""
+        """Return whether a tensor has four dimensions, so it is transposed in ONNX."""
         return len(self.shape(index)) == 4
 
     def value(self, index: int) -> np.ndarray | None:
-        """Return a constant tensor as LiteRT has it; None for one that is calculated."""
+        """Return a constant tensor in LiteRT's layout; None for a computed one."""
         tensor = self.graph.tensors[index]
         data = self.buffers[tensor.buffer].data
         if data is None or not len(data):
@@ -154,22 +154,22 @@ class _Translation:
         return np.frombuffer(bytes(data), dtypes[tensor.type]).reshape(shape)
 
     def fixed(self, index: int) -> np.ndarray:
-        """Return a tensor that has to be constant, such as weights."""
+        """Return a tensor that must be constant, such as weights."""
         value = self.value(index)
         if value is None:
-            raise self.unknown("weights that are calculated")
+            raise self.unknown("computed weights")
         return value
 
     def constant(self, name: str, value: np.ndarray) -> str:
-        """Keep a constant, and return its name."""
+        """Store a constant and return its name."""
         self.constants[name] = np.ascontiguousarray(value)
         return name
 
     def unknown(self, what: str) -> ModelError:
-        """Return the error for what has no translation here."""
+        """Return the error for an unsupported part of the network."""
         return ModelError(
-            f"{self.path}: its network cannot be written as ONNX: {what} is not known here; "
-            "the runtime litert takes it as it is."
+            f"{self.path}: the network cannot be converted to ONNX: not supported: {what}. The "
+            "runtime litert can run it unchanged."
         )
 
 
@@ -179,7 +179,7 @@ def _convolution(to: _Translation, operation: Any) -> None:
     channels = to.shape(source)[3]
     if to.kind(operation) == "DEPTHWISE_CONV_2D":  # (1, height, width, outputs)
         weights, groups = weights.transpose(3, 0, 1, 2), channels
-    else:  # (outputs, height, width, channels of a group)
+    else:  # (outputs, height, width, channels per group)
         groups = channels // weights.shape[3]
         weights = weights.transpose(TO_CHANNELS_FIRST)
     options = operation.builtinOptions
@@ -216,10 +216,10 @@ def _arithmetic(to: _Translation, operation: Any) -> None:
         value = to.value(index)
         if value is None:
             if on_images != to.is_image(index):
-                raise to.unknown("arithmetic of an image with what is none")
+                raise to.unknown("arithmetic between an image and a non-image")
             inputs.append(to.name(index))
             continue
-        if on_images:  # constants without all four dimensions go by the last, the channels
+        if on_images:  # constants with fewer dimensions align with the last, the channels
             value = value.reshape((1,) * (4 - value.ndim) + value.shape)
             value = value.transpose(TO_CHANNELS_FIRST)
         inputs.append(to.constant(f"tensor_{index}_in_{operation.outputs[0]}", value))
@@ -250,7 +250,7 @@ def _resizing(to: _Translation, operation: Any) -> None:
 def _mean(to: _Translation, operation: Any) -> None:
     source, axes = operation.inputs
     if not to.is_image(source) or sorted(to.fixed(axes).ravel() % 4) != [1, 2]:
-        raise to.unknown("a mean over others than height and width")
+        raise to.unknown("a mean over axes other than height and width")
     to.write(
         "ReduceMean",
         [to.name(source), to.constant(f"tensor_{axes}", np.array([2, 3], np.int64))],
@@ -287,7 +287,7 @@ def _reshaping(to: _Translation, operation: Any) -> None:
     source, output = operation.inputs[0], operation.outputs[0]
     shape = to.shape(output)
     if shape.count(-1) > 1:
-        raise to.unknown(f"a reshaping to {shape}")
+        raise to.unknown(f"a reshape to {shape}")
     before, after = to.name(source), to.name(output)
     if to.is_image(source):
         before = f"{after}_channels_last"

@@ -11,7 +11,7 @@ from emodetect.recognition.runtimes.litert import LiteRTRuntime
 
 
 class OnnxRuntime:
-    """The network written as ONNX, on ONNX Runtime's CPU provider."""
+    """Converts the network to ONNX and runs it on ONNX Runtime's CPU provider."""
 
     def __init__(self, artifact: Artifact, *, threads: int) -> None:
         import onnxruntime
@@ -19,18 +19,18 @@ class OnnxRuntime:
         from emodetect.recognition.runtimes.onnx_graph import INPUT, to_onnx
 
         self.input = INPUT
-        reference = LiteRTRuntime(artifact, threads=threads)  # refuses hostile networks
-        onnxruntime.disable_telemetry_events()  # which its Windows builds have
+        reference = LiteRTRuntime(artifact, threads=threads)  # rejects malicious networks
+        onnxruntime.disable_telemetry_events()  # built into its Windows packages
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 4  # errors come as exceptions
+        options.log_severity_level = 4  # errors are raised as exceptions anyway
         network = to_onnx(artifact)
         try:
             self.session = onnxruntime.InferenceSession(
                 network, options, providers=["CPUExecutionProvider"]
             )
             difference = difference_from(self, reference, artifact.metadata)
-        except Exception as error:  # its own kinds, of no common base
+        except Exception as error:  # its own exception types have no common base class
             raise ModelError(unusable(artifact.path, "ONNX Runtime", error)) from None
         check_agreement(difference, artifact.path, "ONNX Runtime")
 

@@ -17,16 +17,16 @@ from emodetect.recognition.runtimes.default import open_default
 
 
 class OpenVinoRuntime:
-    """The flatbuffer on OpenVINO, on the CPU."""
+    """Runs the flatbuffer in OpenVINO, on the CPU."""
 
     def __init__(self, artifact: Artifact, *, threads: int) -> None:
         with without_telemetry():
             import openvino
 
-        reference = open_default(artifact, threads=threads)  # refuses hostile networks
+        reference = open_default(artifact, threads=threads)  # rejects malicious networks
         core = openvino.Core()
         try:
-            # It takes LiteRT's format from a file only.
+            # OpenVINO reads the LiteRT format from files only.
             with tempfile.TemporaryDirectory(prefix="emodetect-") as folder:
                 file = Path(folder) / "model.tflite"
                 file.write_bytes(artifact.compiled)
@@ -40,26 +40,26 @@ class OpenVinoRuntime:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return (n, classes) float32 for (n, size, size, channels) float32 in 0-255."""
-        # Shared: not copied, and a tensor of its own would not grow with the batch.
+        # Shared to avoid a copy; a separate input tensor would not grow with the batch.
         results = self.model(np.ascontiguousarray(batch), share_inputs=True)
         return np.asarray(results[0])
 
 
 def openvino_settings(threads: int) -> dict[str, str]:
-    """Return by what OpenVINO answers for a face as soon, and as exactly, as it can."""
+    """Return the settings for low latency and full precision."""
     return {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": str(threads),
-        # By itself it takes bfloat16 where the processor has it; probabilities were off by 0.1.
+        # The default is bfloat16 if the processor supports it; probabilities then differ by 0.1.
         "INFERENCE_PRECISION_HINT": "f32",
     }
 
 
 @contextmanager
 def without_telemetry() -> Iterator[None]:
-    """Keep OpenVINO from reporting, when it is imported, to Intel that it was.
+    """Prevent OpenVINO from sending telemetry to Intel when it is imported.
 
-    It does so by a package of its own, and goes on in silence where that is missing.
+    It uses a separate package for that, and silently continues without it.
     """
     name = "openvino_telemetry"
     hidden = name not in sys.modules

@@ -1,4 +1,4 @@
-"""The runtimes by name: each runs a compiled network."""
+"""The runtimes by name."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ def open_runtime(
 
     Args:
         runtime: one of RUNTIMES; None for LiteRT, or Keras where LiteRT has no wheel.
-        threads: the machine's cores, at most 4, if None or 0. Keras takes all, whatever is
-            said here.
+        threads: the number of cores, at most 4, if None or 0. Keras always uses all cores.
 
     Raises:
-        ModelError: for a network that cannot be opened, is not the one of the metadata, or is
-            answered otherwise by the named runtime than by the default one.
-        MissingRuntimeError: for a runtime that is not installed.
-        EmodetectError: for a runtime of another name, and for less than no threads.
+        ModelError: if the network cannot be opened, does not match the metadata, or gives
+            different results in this runtime than in the default one.
+        MissingRuntimeError: if the runtime is not installed.
+        EmodetectError: if the runtime is unknown or `threads` is negative.
     """
     if threads is not None and threads < 0:
-        raise EmodetectError(f"threads: expected 1 or more, or 0 for the cores, got {threads}.")
+        raise EmodetectError(
+            f"threads: expected 1 or more, or 0 for all cores up to 4, got {threads}."
+        )
     threads = threads or default_threads()
     if runtime is None:
         return open_default(artifact, threads=threads)
@@ -40,7 +41,7 @@ def open_runtime(
         return RUNTIMES[runtime](artifact, threads=threads)
     except ImportError as error:
         raise MissingRuntimeError(
-            f"the runtime {runtime} is not installed here ({first_line(error)}): "
+            f"the runtime {runtime} is not installed ({first_line(error)}); install it with: "
             f"{PIP_LINES[runtime]}"
         ) from None
 

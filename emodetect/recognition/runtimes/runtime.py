@@ -1,4 +1,4 @@
-"""What every runtime does, and how each is installed."""
+"""The interface of a runtime, and how to install each."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ MAX_BATCH = 64
 
 
 class MissingRuntimeError(EmodetectError):
-    """A runtime that is not installed here."""
+    """A runtime that is not installed."""
 
 
 class Runtime(Protocol):
-    """Runs a classifier; not safe to use from several threads at once."""
+    """Runs a classifier; not thread-safe."""
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return (n, classes) float32 for (n, size, size, channels) float32 in 0-255."""
@@ -25,10 +25,10 @@ class Runtime(Protocol):
 
 
 class Opener(Protocol):
-    """Opens an artifact's network in one kind of runtime."""
+    """Opens the network of an artifact in one of the runtimes."""
 
     def __call__(self, artifact: Artifact, *, threads: int) -> Runtime:
-        """Return the runtime. Raises ModelError for a network that it cannot run, ImportError."""
+        """Return the runtime. Raises ModelError if it cannot run the network, or ImportError."""
         ...
 
 

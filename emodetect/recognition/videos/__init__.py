@@ -1,1 +1,1 @@
-"""Videos and cameras: capturing, analysing, showing, recording, logging."""
+"""Videos and cameras: capture, analyse, show, record and log."""

@@ -1,4 +1,4 @@
-"""Frames from a camera, a video file or a stream."""
+"""Read frames from a camera, a video file or a stream."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from emodetect.machine.quiet_libraries import quiet_stderr
 URL_TIMEOUT_MS = 10_000
 CAMERAS = 64
 MAX_DAMAGED = 30
-# A live source that dropped out is opened again after half a second, one, two... in all a minute.
+# A live source that drops out is reopened after 0.5 s, 1 s, 2 s... for a minute in total.
 RECONNECT_S, FIRST_WAIT_S, LONGEST_WAIT_S = 60.0, 0.5, 8.0
 DEFAULT_FPS = 20.0
-# Some containers give the ticks of their clock (90000) as the rate.
+# Some containers report their clock rate (90000) as the frame rate.
 MAX_FPS = 500.0
 
 Size = tuple[int, int]
@@ -33,11 +33,11 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture of a video.
+    """A frame of a video.
 
     Attributes:
         index: from 0.
-        time_s: seconds from the start; a file's own timestamps, a camera's wall clock.
+        time_s: seconds from the start: the timestamps of a file, the wall clock for a camera.
         image: (height, width, 3) uint8 BGR.
     """
 
@@ -48,7 +48,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera that can be opened, and its picture size in pixels."""
+    """A camera that can be opened, and its frame size in pixels."""
 
     index: int
     width: int
@@ -59,15 +59,15 @@ class Capture(Protocol):
     """The part of cv2.VideoCapture that is used here."""
 
     def grab(self) -> bool:
-        """Take the next picture; False at the end."""
+        """Grab the next frame; False at the end."""
         ...
 
     def retrieve(self) -> tuple[bool, np.ndarray]:
-        """Decode the picture taken; False where it is damaged."""
+        """Decode the grabbed frame; False if it is damaged."""
         ...
 
     def get(self, propId: int) -> float:  # noqa: N803
-        """Return a property, 0 where it is not known."""
+        """Return a property, or 0 if it is unknown."""
         ...
 
     def release(self) -> None:
@@ -80,12 +80,12 @@ class Source:
     """An open camera, file or stream.
 
     Attributes:
-        capture: in use; another one after a live source dropped out and came back.
-        fps: frames a second of a video written from it.
-        frame_count: as the file claims; 0 where it is not known.
-        live: a camera or stream, whose frames come by the wall clock.
-        reopen: opens a live source again; None where that is not to be tried.
-        mirror: pictures are turned left to right, as in a mirror.
+        capture: the current capture; replaced when a live source drops out and returns.
+        fps: frames per second of a video written from it.
+        frame_count: as stated by the file; 0 if unknown.
+        live: a camera or stream, whose frames arrive in real time.
+        reopen: reopens a live source; None to not try.
+        mirror: frames are flipped left to right.
     """
 
     name: str
@@ -105,13 +105,14 @@ def open_source(
     resolution: Size | None = None,
     mirror: bool | None = None,
 ) -> Iterator[Source]:
-    """Open a file or URL, or the camera of that number (0 by default); close it at the end.
+    """Open a file, a URL, or the camera with this number (0 by default); close it at the end.
 
     Args:
-        resolution: width and height in pixels that a camera is asked for; it may give others.
-        mirror: turn pictures left to right; if None, those of a camera only.
+        resolution: width and height in pixels to request from a camera, which may choose others.
+        mirror: flip frames left to right; if None, only those of a camera.
 
-    Raises SourceError for one that is not there, is in use, or is no video.
+    Raises:
+        SourceError: if the source does not exist, is in use, or is not a video.
     """
     _silence_opencv()
     number = camera or 0
@@ -125,7 +126,7 @@ def open_source(
     fps = capture.get(cv2.CAP_PROP_FPS)
     frames = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     frame_count = int(frames) if math.isfinite(frames) and frames > 0 else 0
-    # A stream does not know its end.
+    # The length of a stream is unknown.
     live = source is None or ("://" in source and frame_count == 0)
     opened = Source(
         f"camera {number}" if source is None else source,
@@ -143,7 +144,7 @@ def open_source(
 
 
 def list_cameras() -> list[Camera]:
-    """Return the cameras that can be opened now."""
+    """Return the cameras that can currently be opened."""
     _silence_opencv()
     cameras = []
     for index in range(CAMERAS):
@@ -153,7 +154,7 @@ def list_cameras() -> list[Camera]:
             capture = cv2.VideoCapture(index, _camera_api())
         if not capture.isOpened():
             if sys.platform != "linux":
-                break  # others number them without gaps, and a search there is slow
+                break  # other systems number them without gaps, and searching is slow there
             continue
         width = capture.get(cv2.CAP_PROP_FRAME_WIDTH)
         height = capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
@@ -170,17 +171,18 @@ def read_frames(
     stop: threading.Event | None = None,
     notify: Callable[[str], None] = lambda text: None,
 ) -> Generator[Frame]:
-    """Yield the frames of a source as they come, none dropped.
+    """Yield the frames of a source as soon as they are ready, dropping none.
 
-    A live source that drops out is opened again, RECONNECT_S long.
+    If a live source drops out, it is reopened; this is tried for RECONNECT_S.
 
     Args:
-        max_frames: yield at most so many.
-        every: yield only frames 0, every, 2 every...; the others of a file are not decoded.
+        max_frames: yield at most this many frames.
+        every: yield only frames 0, every, 2 * every...; the others of a file are not decoded.
         stop: ends the wait for a source that dropped out.
-        notify: is told when it drops out and when it is back.
+        notify: called with a message when the source drops out and when it returns.
 
-    Raises SourceError for a source that stays away, and for one without a picture.
+    Raises:
+        SourceError: if the source does not return, or has no readable frame.
     """
     stop = stop or threading.Event()
     index = given = damaged = 0
@@ -206,23 +208,23 @@ def read_frames(
             given, damaged, last_s = given + 1, 0, time_s
         index += 1
     if index == 0 and not stop.is_set():
-        raise SourceError(f"{source.name}: no picture in it could be decoded; is it damaged?")
+        raise SourceError(f"{source.name}: no frame could be decoded; is the file damaged?")
 
 
 def _time_s(source: Source, started_s: float, last_s: float, every: int) -> float:
-    """Return the seconds from the start of the picture just taken, later than the last one's."""
+    """Return the time of the frame just grabbed, which is always later than the last one."""
     if source.live:
         return time.monotonic() - started_s
     time_s = max(0.0, source.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-    # Files without usable timestamps repeat the last one.
+    # Files without usable timestamps repeat the last timestamp.
     return time_s if time_s > last_s else last_s + every / source.fps
 
 
 def _came_back(source: Source, stop: threading.Event, notify: Callable[[str], None]) -> bool:
-    """Try to open a live source again, waiting longer each time; tell whether it worked."""
+    """Try to reopen a live source, waiting longer each time; return whether it worked."""
     if source.reopen is None:
         return False
-    notify(f"{source.name} gives no more pictures; trying to get it back")
+    notify(f"{source.name} sends no more frames; trying to reconnect")
     source.capture.release()
     deadline, wait_s = time.monotonic() + RECONNECT_S, FIRST_WAIT_S
     while time.monotonic() < deadline and not stop.wait(wait_s):
@@ -237,7 +239,7 @@ def _came_back(source: Source, stop: threading.Event, notify: Callable[[str], No
 
 
 def _silence_opencv() -> None:
-    """Keep OpenCV's and FFmpeg's logs off stderr; what goes wrong is raised as SourceError."""
+    """Keep the logs of OpenCV and FFmpeg off stderr; failures are raised as SourceError."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
@@ -249,8 +251,8 @@ def _open_file_or_url(source: str) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, options)
         if not capture.isOpened():
             raise SourceError(
-                f"{source}: cannot be opened as a video; is the address right and the other "
-                "side running?"
+                f"{source}: cannot be opened as a video; is the address correct and the server "
+                "running?"
             )
         return capture
     path = Path(source)
@@ -260,21 +262,21 @@ def _open_file_or_url(source: str) -> cv2.VideoCapture:
         hint = f" For a camera use --camera {source}." if source.isdecimal() else ""
         raise SourceError(f"{source}: {error.strerror or error}.{hint}") from None
     except ValueError:  # a NUL
-        raise SourceError(f"{source!r}: no name of a file.") from None
+        raise SourceError(f"{source!r}: not a valid file name.") from None
     if path.is_dir():
         raise SourceError(f"{source}: expected a video file, got a folder.")
     if path.is_fifo():
         raise SourceError(f"{source}: expected a video file, got a pipe.")
     if not _is_unicode(source):  # OpenCV crashes
-        raise SourceError(f"{source}: its name is no UTF-8; rename the file.")
+        raise SourceError(f"{source}: the file name is not valid UTF-8; rename the file.")
     if not os.access(path, os.R_OK):
-        raise SourceError(f"{source}: may not be read; check its permissions.")
+        raise SourceError(f"{source}: permission denied; check the permissions of the file.")
     if path.is_file() and path.stat().st_size == 0:
         raise SourceError(f"{source}: the file is empty.")
-    # "Talk: one.mp4" would be an address of FFmpeg's.
+    # FFmpeg would take "Talk: one.mp4" for a URL.
     capture = cv2.VideoCapture(str(path.absolute()))
     if not capture.isOpened():
-        raise SourceError(f"{source}: no video that can be read in it; expected an .mp4 or alike.")
+        raise SourceError(f"{source}: cannot be read as a video; expected a file such as .mp4.")
     return capture
 
 
@@ -287,34 +289,36 @@ def _is_unicode(text: str) -> bool:
 
 
 def _open_camera(number: int, resolution: Size | None) -> cv2.VideoCapture:
-    listing = "`emodetect webcam --list` shows the cameras that can be opened."
+    listing = "list the available cameras with `emodetect webcam --list`."
     if sys.platform == "linux":
         if not _device(number).exists():
-            raise SourceError(f"camera {number} is not there ({_device(number)}); {listing}")
+            raise SourceError(
+                f"camera {number} not found ({_device(number)} does not exist); {listing}"
+            )
         if not os.access(_device(number), os.R_OK | os.W_OK):
             raise SourceError(
-                f"camera {number}: you may not use {_device(number)}; add yourself to the group "
-                "video and log in again."
+                f"camera {number}: no permission to use {_device(number)}; add yourself to the "
+                'group "video" and log in again.'
             )
     with quiet_stderr():
         capture = cv2.VideoCapture(number, _camera_api())
     if not capture.isOpened():
         raise SourceError(
-            f"camera {number} cannot be opened: it is not there, or another program uses it; "
+            f"camera {number} cannot be opened: it does not exist or is used by another program; "
             f"{listing}"
         )
     if resolution is not None:
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, resolution[0])
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, resolution[1])
-    # The driver keeps the newest picture for us, not a queue of old ones.
+    # Let the driver keep the newest frame, not a queue of old ones.
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
     return capture
 
 
 def _live_stopped(name: str, index: int) -> str:
     if index == 0:
-        return f"{name} gives no picture; does another program use it?"
-    return f"{name} stopped after {index} frames; was it unplugged? The frames so far are kept."
+        return f"{name} sends no frames; is it used by another program?"
+    return f"{name} stopped after {index} frames; was it unplugged? Frames up to then are kept."
 
 
 def _device(number: int) -> Path:
@@ -322,5 +326,5 @@ def _device(number: int) -> Path:
 
 
 def _camera_api() -> int:
-    # Others would be asked in vain, some of them loudly.
+    # Trying other backends is pointless, and some of them print errors.
     return cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY

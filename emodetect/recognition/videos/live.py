@@ -1,46 +1,73 @@
-"""A camera's faces, shown, written and logged, with keys to steer it."""
+"""The whole job of `emodetect webcam`: frames of a camera, file or stream, shown and written."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-
-from emodetect.emotions import EMOTIONS
-from emodetect.errors import EmodetectError, VideoError
-from emodetect.faces.detectors.registry import installed_detectors, open_detector
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.machine.interrupts import noted_signals, stopped_by
 from emodetect.machine.progress import track
-from emodetect.recognition.overlay import blur_faces, draw_faces, draw_panel, draw_text
-from emodetect.recognition.recognizer import EmotionRecognizer, Face
-from emodetect.recognition.videos.capture import Frame, Source
-from emodetect.recognition.videos.frame_analysis import HEARTBEAT_S, frame_analysis
-from emodetect.recognition.videos.frame_queue import analyze_frames
-from emodetect.recognition.videos.recording import VideoWriter
-from emodetect.recognition.videos.row_log import RowLog
-from emodetect.recognition.videos.window import Window, save_image
-
-CORRECTIONS = [f"{number} {emotion}" for number, emotion in enumerate(EMOTIONS, start=1)]
-HELP = (
-    "q quit   s snapshot   r record   space pause   h help",
-    "d next detector   b blur faces   p panel of scores",
-    "1-8 save the largest face as a correction:",
-    "   ".join(CORRECTIONS[:4]),
-    "   ".join(CORRECTIONS[4:]),
+from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.videos.capture import Frame, Size, Source, open_source
+from emodetect.recognition.videos.live_session import Session
+from emodetect.recognition.videos.pipeline import (
+    HEARTBEAT_S,
+    Analyzed,
+    analyze_frames,
+    frame_analysis,
 )
-NOTICE_S = 3.0
+from emodetect.recognition.videos.recording import CODECS, VideoWriter, check_files, check_suffix
+from emodetect.recognition.videos.row_log import LOG_SUFFIXES, RowLog
+from emodetect.recognition.videos.window import Window, open_window
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveOptions:
+    """How to analyse an open source, and what to write.
+
+    Attributes:
+        tracking: how faces are tracked; None detects them in each frame independently.
+        output: an .mp4 or .avi file for the frames with boxes, labels and frame rate drawn.
+        log: a .jsonl or .csv file; each frame's rows are on disk before the next frame.
+        max_frames: stop after this many frames.
+        privacy: start with faces blurred in everything that is shown and written.
+        corrections: folder for the crops saved by the keys 1 to 8, in one folder per emotion,
+            which `train` reads.
+    """
+
+    tracking: TrackingOptions | None = None
+    output: Path | None = None
+    log: Path | None = None
+    max_frames: int | None = None
+    privacy: bool = False
+    corrections: Path = Path("corrections")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebcamOptions(LiveOptions):
+    """Which source to open, and what to do with its frames.
+
+    Attributes:
+        camera, source, resolution, mirror: see `open_source`.
+        display: show the frames in a window.
+        force: overwrite `output` and `log`.
+    """
+
+    camera: int | None = None
+    source: str | None = None
+    resolution: Size | None = None
+    mirror: bool | None = None
+    display: bool = True
+    force: bool = False
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A finished run: frames, seconds, the files written, and the signal that ended it if any."""
+    """A finished run: frames, seconds, the files written, and the signal that ended it, if any."""
 
     frames: int
     seconds: float
@@ -55,68 +82,72 @@ class Summary:
         return f"{stopped}{count} in {self.seconds:.1f} s ({rate:.1f} frames/s){files}"
 
 
+def run_webcam(
+    options: WebcamOptions,
+    open_recognizer: Callable[[], EmotionRecognizer],
+    *,
+    notify: Callable[[str], None] = lambda text: None,
+) -> Summary:
+    """Open a source and, if asked for, a window, and run until the user or the source ends it.
+
+    Args:
+        notify: see `run_live`.
+
+    Raises:
+        VideoError: if the source, the display or an output file does not work.
+    """
+    check_suffix(options.output, CODECS)
+    check_suffix(options.log, LOG_SUFFIXES)
+    files = [path for path in (options.output, options.log) if path is not None]
+    check_files(files, source=options.source, force=options.force)
+    with open_source(
+        camera=options.camera,
+        source=options.source,
+        resolution=options.resolution,
+        mirror=options.mirror,
+    ) as source:
+        recognizer = open_recognizer()
+        window = open_window() if options.display else None
+        return run_live(source, recognizer, options, window=window, notify=notify)
+
+
 def run_live(
     source: Source,
     recognizer: EmotionRecognizer,
+    options: LiveOptions | None = None,
     *,
-    tracking: TrackingOptions | None = None,
-    output: Path | None = None,
-    log: Path | None = None,
     window: Window | None = None,
-    max_frames: int | None = None,
-    privacy: bool = False,
-    corrections: Path = Path("corrections"),
     notify: Callable[[str], None] = lambda text: None,
 ) -> Summary:
-    """Recognise the faces of a source's frames; show, write and log them.
+    """Recognise the faces in the frames of a source; show, write and log them.
 
-    Ctrl-C, SIGTERM, `q` and the window's close button end it after the frame in work, with all
-    files complete; a second Ctrl-C raises KeyboardInterrupt at once.
+    Ctrl-C, SIGTERM, `q` and the window's close button end the run after the current frame, with
+    all files complete; a second Ctrl-C raises KeyboardInterrupt at once.
 
     Args:
-        tracking: how faces are followed; None finds them in each frame anew.
-        output: an .mp4 or .avi file of the frames with boxes, labels and the rate drawn.
-        log: a .jsonl or .csv file; each frame's rows are on the disk before the next frame.
-        privacy: begin with faces blurred in all that is shown and written.
-        corrections: folder for the crops saved by the keys 1 to 8, a folder in it for each
-            emotion, which `train` reads.
-        notify: takes a line for the user, such as where a snapshot lies.
+        notify: called with messages for the user, such as the path of a snapshot.
 
     Raises:
-        VideoError: for a source that stops, and for files that cannot be written.
+        VideoError: if the source fails or a file cannot be written.
     """
+    options = options or LiveOptions()
     done, started = 0, time.monotonic()
     with ExitStack() as stack:
         signals = stack.enter_context(noted_signals())
         if window is not None:
             stack.callback(window.close)
         files = stack.enter_context(ExitStack())
-        session = Session(recognizer, source, privacy, corrections, notify)
+        privacy, corrections = options.privacy, options.corrections
+        session = Session(recognizer, source, notify, privacy=privacy, corrections=corrections)
         stack.callback(session.stop_recording)
         writer = rows = None
-        if output is not None:
-            writer = files.enter_context(VideoWriter(output, fps=source.fps))
-        analyzed = stack.enter_context(
-            closing(
-                analyze_frames(
-                    source,
-                    frame_analysis(recognizer, tracking),
-                    # Of a live source some are left out, so that those worked on are counted.
-                    max_frames=None if source.live else max_frames,
-                    heartbeat_s=HEARTBEAT_S if source.live or window is not None else None,
-                    notify=session.tell_of_source,
-                )
-            )
-        )
-        frames = analyzed
-        if window is None and source.frame_count > 2 * source.fps:
-            total = min(source.frame_count, max_frames or source.frame_count)
-            frames = track(analyzed, description="recognising", total=total)
-        for item in frames:
+        if options.output is not None:
+            writer = files.enter_context(VideoWriter(options.output, fps=source.fps))
+        for item in _frames(source, recognizer, options, session, stack, shown=window is not None):
             if item is not None:
                 frame, faces = item
-                if log is not None:
-                    rows = rows or files.enter_context(RowLog(log, recognizer.emotions))
+                if options.log is not None:
+                    rows = rows or files.enter_context(RowLog(options.log, recognizer.emotions))
                     rows.write(source.name, frame, faces)
                 done += 1
                 if writer is not None or window is not None:
@@ -124,184 +155,43 @@ def run_live(
                     if writer is not None:
                         writer.write(drawn)
                     session.record(drawn)
-            if (
-                signals
-                or done == max_frames
-                or (window is not None and session.show_last(window, signals))
-            ):
+            if signals or done == options.max_frames:
+                break
+            if window is not None and session.show_last(window, signals):
                 break
         else:
-            if max_frames is None and done < 0.9 * source.frame_count:
+            if options.max_frames is None and done < 0.9 * source.frame_count:
                 notify(
                     f"{source.name}: only {done} of {source.frame_count} frames could be read; "
-                    "it may be cut off or damaged."
+                    "the file may be truncated or damaged."
                 )
-    written = tuple(path for path in (output, log) if path is not None)
+    written = tuple(path for path in (options.output, options.log) if path is not None)
     return Summary(done, time.monotonic() - started, written, signals[0] if signals else None)
 
 
-class Session:
-    """What the user sees, and what the keys have set."""
-
-    def __init__(
-        self,
-        recognizer: EmotionRecognizer,
-        source: Source,
-        privacy: bool,
-        corrections: Path,
-        notify: Callable[[str], None],
-    ) -> None:
-        self.recognizer, self.source, self.notify = recognizer, source, notify
-        self.privacy, self.corrections = privacy, corrections
-        self.panel, self.help = False, False
-        self.detector = recognizer.detector_name
-        self.frame: Frame | None = None
-        self.faces: Sequence[Face] = ()
-        self.shown: np.ndarray | None = None
-        self.recording: VideoWriter | None = None
-        self.notice, self.notice_until_s = "", 0.0
-        self.lost = ""
-        self.frame_times: deque[float] = deque(maxlen=30)
-
-    def tell(self, text: str) -> None:
-        """Show a notice for some seconds, and print it."""
-        self.notice, self.notice_until_s = text, time.monotonic() + NOTICE_S
-        self.notify(text)
-
-    def tell_of_source(self, text: str) -> None:
-        """Print that a live source dropped out, and show it until the next call: it is back."""
-        self.lost = "" if self.lost else text
-        self.notify(text)
-
-    def draw(self, frame: Frame, faces: Sequence[Face]) -> np.ndarray:
-        """Return the frame with all that goes over it, for files too."""
-        self.frame, self.faces = frame, faces
-        self.frame_times.append(time.monotonic())
-        return self._draw_again()
-
-    def _draw_again(self) -> np.ndarray:
-        assert self.frame is not None
-        image = self.frame.image
-        drawn = draw_faces(blur_faces(image, self.faces) if self.privacy else image, self.faces)
-        if self.panel and self.faces:
-            draw_panel(drawn, _largest(self.faces))
-        draw_text(drawn, f"{_rate(self.frame_times):.1f} FPS")
-        self.shown = drawn
-        return drawn
-
-    def record(self, drawn: Frame) -> None:
-        """Write a frame into the recording, if one is on; where that fails it ends."""
-        if self.recording is not None:
-            try:
-                self.recording.write(drawn)
-            except VideoError as error:
-                self.recording = None
-                self.tell(str(error))
-
-    def stop_recording(self) -> None:
-        """Complete the recording, if one is on."""
-        recording, self.recording = self.recording, None
-        if recording is not None and recording.written:
-            recording.__exit__(None, None, None)
-            self.tell(f"recorded {recording.path}")
-
-    def show_last(self, window: Window, signals: Sequence[int]) -> bool:
-        """Show the last frame, do what the user's key says, tell whether they want to stop.
-
-        A pause ends with its key, with the window, and with the first of `signals`.
-        """
-        self._show(window)
-        key = window.key()
-        self._press(key)
-        while key == " " and not signals:  # paused until space is pressed again
-            pressed = window.key()
-            if pressed == "q" or window.closed():
-                return True
-            if pressed == " ":
-                break
-            self._press(pressed)
-            self._show(window, "paused: space goes on")
-            time.sleep(0.02)
-        return key == "q" or window.closed()
-
-    def _show(self, window: Window, *notices: str) -> None:
-        if self.shown is None:
-            return
-        lines = [*notices, *filter(None, [self.lost])]
-        if time.monotonic() < self.notice_until_s:
-            lines.append(self.notice)
-        if self.recording is not None:
-            lines.append(f"recording {self.recording.path.name}")
-        if self.help:
-            lines += HELP
-        if not lines:
-            window.show(self.shown)
-            return
-        noted = self.shown.copy()
-        draw_text(noted, *lines, "")
-        window.show(noted)
-
-    def _press(self, key: str) -> None:
-        try:
-            if key == "s" and self.shown is not None:
-                path = save_image(self.shown, Path.cwd(), f"snapshot-{_now()}")
-                self.tell(f"saved {path}")
-            elif key == "r":
-                self._toggle_recording()
-            elif key == "d":
-                self._next_detector()
-            elif key == "b":
-                self.privacy = not self.privacy
-                self.tell(f"faces are {'blurred' if self.privacy else 'shown'}")
-            elif key == "p":
-                self.panel = not self.panel
-            elif key == "h":
-                self.help = not self.help
-            elif key in tuple("12345678"):
-                self._correct(EMOTIONS[int(key) - 1])
-        except (OSError, EmodetectError) as error:
-            self.tell(f"that did not work: {error}")
-        if key in ("b", "p") and self.frame is not None:
-            self._draw_again()  # at once, also while paused: a snapshot saves what is shown
-
-    def _toggle_recording(self) -> None:
-        if self.recording is not None:
-            self.stop_recording()
-            return
-        path = Path.cwd() / f"recording-{_now()}.mp4"
-        if path.exists():
-            raise VideoError(f"{path} exists already")
-        self.recording = VideoWriter(path, fps=self.source.fps)
-
-    def _next_detector(self) -> None:
-        names = installed_detectors()
-        place = names.index(self.detector) + 1 if self.detector in names else 0
-        self.detector = names[place % len(names)]
-        # The analysis, in its own thread, takes the new one for its next frame.
-        self.recognizer.detector = open_detector(self.detector)
-        more = "" if len(names) > 1 else "; `emodetect models fetch yunet` gets another one"
-        self.tell(f"detector: {self.detector}{more}")
-
-    def _correct(self, emotion: str) -> None:
-        if self.privacy:
-            self.tell("faces are blurred, so none is saved; b shows them")
-        elif self.frame is None or not self.faces:
-            self.tell("no face to save")
-        else:
-            crop = self.recognizer.crop(self.frame.image, _largest(self.faces).box)
-            folder = self.corrections / emotion
-            folder.mkdir(parents=True, exist_ok=True)
-            self.tell(f"saved {save_image(crop, folder, _now())}")
-
-
-def _largest(faces: Sequence[Face]) -> Face:
-    return max(faces, key=lambda face: face.box[2] * face.box[3])
-
-
-def _rate(times: Sequence[float]) -> float:
-    """Return how many frames a second were done at these times in seconds."""
-    return (len(times) - 1) / max(times[-1] - times[0], 1e-9)
-
-
-def _now() -> str:
-    return f"{datetime.now():%Y%m%d-%H%M%S}"
+def _frames(
+    source: Source,
+    recognizer: EmotionRecognizer,
+    options: LiveOptions,
+    session: Session,
+    stack: ExitStack,
+    *,
+    shown: bool,
+) -> Iterator[Analyzed | None]:
+    """Yield frames with their faces, with a progress bar for a file that is not shown."""
+    analyzed = stack.enter_context(
+        closing(
+            analyze_frames(
+                source,
+                frame_analysis(recognizer, options.tracking),
+                # Some frames of a live source are dropped, so the analysed ones are counted.
+                max_frames=None if source.live else options.max_frames,
+                heartbeat_s=HEARTBEAT_S if source.live or shown else None,
+                notify=session.announce_source,
+            )
+        )
+    )
+    if shown or source.frame_count <= 2 * source.fps:
+        return analyzed
+    total = min(source.frame_count, options.max_frames or source.frame_count)
+    return track(analyzed, description="recognising", total=total)

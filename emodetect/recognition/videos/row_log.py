@@ -1,4 +1,4 @@
-"""The log of a video: what was found in each frame, as JSON lines or CSV, written and read."""
+"""Write and read the log of a video: the faces of each frame, as JSON Lines or CSV."""
 
 from __future__ import annotations
 
@@ -26,27 +26,28 @@ FACE = ("face", *FACE_COLUMNS)
 
 
 class RowLog:
-    """Writes what was found in frames; each frame's rows are on the disk before the next one.
+    """Writes the faces of frames; the rows of each frame are on disk before the next frame.
 
-    JSON lines have an object for each frame, CSV a row for each face and one without a face for
-    a frame without faces.
+    JSON Lines has an object for each frame. CSV has a row for each face, and one row for a frame
+    without faces.
 
     Args:
         path: ends in .jsonl or .csv.
-        emotions: the model's, in its label order.
-        append: goes on with a file that holds whole rows already.
+        emotions: emotions of the model, in its label order.
+        append: continue a file that contains complete rows.
 
-    Raises VideoError where the file cannot be written, or another run has it open.
+    Raises:
+        VideoError: if the file cannot be written, or another run has it open.
     """
 
     def __init__(self, path: Path, emotions: Sequence[str], *, append: bool = False) -> None:
         self.path, self.emotions = path, tuple(emotions)
         try:
             with ExitStack() as stack:
-                # Unbuffered, so that each row is a whole one however the run ends.
+                # Unbuffered, so that every row is complete however the run ends.
                 self.file = stack.enter_context(path.open("ab", buffering=0))
                 if stack.enter_context(locked(path, wait=False)) == "taken":
-                    raise VideoError(f"{path}: another run is writing to it; name another file.")
+                    raise VideoError(f"{path}: another run is writing to it; choose another file.")
                 if not append and path.is_file():
                     self.file.truncate(self.file.seek(0))
                 self.opened = stack.pop_all()
@@ -85,18 +86,18 @@ class RowLog:
         except OSError as error:
             raise VideoError(f"{self.path}: cannot be written: {error.strerror}.") from None
         if not whole:
-            raise VideoError(f"{self.path}: the disk is full; the last row is cut.")
+            raise VideoError(f"{self.path}: the disk is full; the last row is incomplete.")
 
 
 def tracked_record(face: Face) -> dict[str, Any]:
-    """Return a face of a video as plain, JSON-ready values; "id" only where it has one."""
+    """Return a face of a video as plain, JSON-ready values; "id" only if it has one."""
     return ({} if face.id is None else {"id": face.id}) | face_record(face)
 
 
 def drop_cut_row(path: Path) -> None:
-    """Cut off a last line that has no end, which a crash or a full disk left.
+    """Remove an incomplete last line, left by a crash or a full disk.
 
-    Of a CSV the frame before goes too: the cut line may have been one more face of it.
+    In a CSV, the rows of the last frame are removed too: the line may have been another face of it.
     """
     with path.open("rb+") as file:
         end = file.seek(0, io.SEEK_END)
@@ -107,7 +108,9 @@ def drop_cut_row(path: Path) -> None:
             return
         dropped = [lines.pop()]
         if start and not lines:
-            raise VideoError(f"{path}: its last line is longer than any of ours; nothing was cut.")
+            raise VideoError(
+                f"{path}: the last line is too long for a log of emodetect; the file is unchanged."
+            )
         if path.suffix.lower() == ".csv" and lines:
             frame = _place(lines[-1])
             while lines and _place(lines[-1]) == frame != list(PLACE[:2]):
@@ -116,7 +119,7 @@ def drop_cut_row(path: Path) -> None:
 
 
 def check_beginning(path: Path, emotions: Sequence[str]) -> None:
-    """Raise VideoError for a file that does not begin as a log of a model with these emotions."""
+    """Raise VideoError if a file does not begin like a log of a model with these emotions."""
     csv_header = _csv([[*PLACE, *FACE, *emotions]]).encode()
     beginning = csv_header if path.suffix.lower() == ".csv" else b'{"video": '
     with path.open("rb") as file:
@@ -127,20 +130,20 @@ def check_beginning(path: Path, emotions: Sequence[str]) -> None:
 
 def _other_rows(path: Path) -> VideoError:
     return VideoError(
-        f"{path}: holds other rows than those of this model; give --log another name, or "
-        "replace it with --force."
+        f"{path}: expected rows of this model, got others; choose another file for --log, or "
+        "overwrite this one with --force."
     )
 
 
 def _place(line: bytes) -> list[str]:
-    """Return the video and frame of a line of CSV."""
+    """Return the video and frame of a CSV line."""
     return next(csv.reader([line.decode("utf-8", "replace")]))[:2]
 
 
 def read_rows(path: Path, emotions: Sequence[str]) -> Iterator[tuple[str, int, float, list[Face]]]:
-    """Yield the video, frame, time in seconds and faces of each frame of a log.
+    """Yield the video, frame number, time in seconds and faces of each frame in a log.
 
-    Raises VideoError for a file that is no log of a model with these emotions.
+    Raises VideoError if the file is not a log of a model with these emotions.
     """
     read = _read_csv if path.suffix.lower() == ".csv" else _read_jsonl
     try:

@@ -1,4 +1,4 @@
-"""The picture of a video's emotions over time."""
+"""Plot the emotions in a video over time."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from emodetect.errors import VideoError
 from emodetect.recognition.recognizer import Face
 
 OTHER_COLOR = (60, 60, 60)
-# Rows of the picture: the faces seen longest.
+# Rows of the plot: the faces seen longest.
 MAX_FACES = 6
-# In a line of the title.
+# Per line of the title.
 TITLE_LETTERS = 100
-# A face not seen for so long leaves a gap; longer where few frames are looked at.
+# A face not seen for this long leaves a gap; longer if only every Nth frame is analysed.
 GAP_S = 1.0
 
 
 class Timeline:
-    """Collects the scores of each face of a video, and draws them.
+    """Collects the scores of each face in a video, and plots them.
 
-    A face's id keeps its row; where faces are not followed, the first one of each frame is row 1.
+    Each face ID has its own row; without tracking, row 1 is the first face of each frame.
     """
 
     def __init__(self, emotions: Sequence[str]) -> None:
@@ -35,7 +35,7 @@ class Timeline:
         self.end_s = 0.0
 
     def add(self, time_s: float, faces: Sequence[Face]) -> None:
-        """Note the faces of a frame."""
+        """Add the faces of a frame."""
         self.end_s = time_s
         for place, face in enumerate(faces, start=1):
             number = place if face.id is None else face.id
@@ -44,9 +44,9 @@ class Timeline:
             self.scores.setdefault(number, []).append(row)
 
     def draw(self, path: Path, *, title: str) -> None:
-        """Draw a row for each of the faces seen longest: stacked areas of the probabilities.
+        """Plot the probabilities of the faces seen longest as stacked areas, a row per face.
 
-        Raises VideoError where the file cannot be written.
+        Raises VideoError if the file cannot be written.
         """
         from matplotlib.figure import Figure
 
@@ -68,7 +68,7 @@ class Timeline:
             axis.set(ylim=(0, 1), xlim=(0, max(self.end_s, 1e-3)), yticks=(0, 0.5, 1))
         axes[-1].set_xlabel("time (s)")
         more = f" ({len(shown)} of {len(longest)} faces)" if len(longest) > len(shown) else ""
-        # As it is: a file's name may have dollar signs.
+        # No TeX: a file name can contain dollar signs.
         whole_title = f"{title}: probability of each emotion{more}"
         figure.suptitle("\n".join(wrap(whole_title, TITLE_LETTERS)), parse_math=False)
         if shown:
@@ -80,7 +80,7 @@ class Timeline:
             )
         try:
             with warnings.catch_warnings():
-                # Letters that the font has not, of a file's name, are drawn as boxes.
+                # Characters of a file name that the font lacks are drawn as boxes.
                 warnings.filterwarnings("ignore", "Glyph", UserWarning)
                 figure.savefig(path, dpi=110)
         except OSError as error:
@@ -90,7 +90,7 @@ class Timeline:
 def _with_gaps(
     times: Sequence[float], scores: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return times and scores with a zero at both ends of each time the face was away."""
+    """Return times and scores, with zeros at both ends of each gap."""
     all_times, all_scores = [times[0]], [scores[0]]
     nothing = np.zeros_like(scores[0])
     gap_s = max(GAP_S, 2.5 * float(np.median(np.diff(times)))) if len(times) > 1 else GAP_S

@@ -1,4 +1,4 @@
-"""A window on the user's display, and snapshots of what it shows."""
+"""A window on the user's display, and saving images such as snapshots."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ from emodetect.errors import VideoError
 DISPLAY_TIMEOUT_S = 20
 WINDOW = "emodetect"
 WINDOW_SIZE = (1280, 720)
-# RLIMIT_CORE: no core file of the failed trial in the user's folder.
+# RLIMIT_CORE: a failed trial must not leave a core file in the user's folder.
 WINDOW_TRIAL = """
 import cv2, resource
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 cv2.namedWindow("emodetect")
 """
-NO_WINDOWS = "this OpenCV opens no windows (opencv-python does, opencv-python-headless does not)"
+NO_WINDOWS = "this OpenCV cannot open windows; install opencv-python, not opencv-python-headless"
 
 
 class Window(Protocol):
-    """Where frames are shown."""
+    """A window that shows frames."""
 
     def show(self, image: np.ndarray) -> None:
         """Show a (height, width, 3) uint8 BGR image."""
         ...
 
     def key(self) -> str:
-        """Return the letter pressed since the last call, in lower case, or an empty string."""
+        """Return the key pressed since the last call, in lower case, or an empty string."""
         ...
 
     def closed(self) -> bool:
-        """Tell whether the user closed the window."""
+        """Return whether the user closed the window."""
         ...
 
     def close(self) -> None:
-        """Take the window off the screen."""
+        """Close the window."""
         ...
 
 
 def open_window() -> Window:
     """Return a window on the user's display.
 
-    Raises VideoError where there is no display, or none that OpenCV can use.
+    Raises VideoError if there is no display, or OpenCV cannot use it.
     """
-    advice = "run with --no-display, and --output or --log to keep what is found."
+    advice = "run with --no-display, and keep the results with --output or --log."
     if sys.platform == "linux":
         display = os.environ.get("DISPLAY")
         if not display:
-            raise VideoError(f"no display here to show a window on (DISPLAY is not set); {advice}")
-        # Qt aborts the process where it cannot reach the display, so another one tries first.
+            raise VideoError(f"no display available (DISPLAY is not set); {advice}")
+        # Qt aborts the process if it cannot reach the display, so another process tries first.
         try:
             status = subprocess.run(
                 [sys.executable, "-P", "-c", WINDOW_TRIAL],
@@ -74,7 +74,7 @@ def open_window() -> Window:
 
 
 class CvWindow:
-    """A window of OpenCV's."""
+    """An OpenCV window."""
 
     def __init__(self) -> None:
         self.is_open = False
@@ -94,28 +94,28 @@ class CvWindow:
             raise VideoError(f"{NO_WINDOWS}; run with --no-display.") from None
 
     def key(self) -> str:
-        """Return the letter pressed since the last call, in lower case, or an empty string."""
+        """Return the key pressed since the last call, in lower case, or an empty string."""
         code = cv2.waitKeyEx(1)
-        letter = code & 0xFFFF  # above it are modifiers; arrows and the like are no letters
+        letter = code & 0xFFFF  # higher bits are modifiers; arrows and the like are not letters
         return chr(letter).lower() if code >= 0 and 0 < letter < 0x100 else ""
 
     def closed(self) -> bool:
-        """Tell whether the user closed the window."""
+        """Return whether the user closed the window."""
         try:
             return cv2.getWindowProperty(WINDOW, cv2.WND_PROP_VISIBLE) < 1
         except cv2.error:
             return True
 
     def close(self) -> None:
-        """Take the window off the screen."""
+        """Close the window."""
         if self.is_open and not self.closed():
             cv2.destroyWindow(WINDOW)
 
 
 def save_image(image: np.ndarray, folder: Path, stem: str) -> Path:
-    """Save a uint8 BGR image as a PNG of this name, replacing no file; return its path.
+    """Save a uint8 BGR image as a PNG with this name, without overwriting; return its path.
 
-    Raises OSError where it cannot be written.
+    Raises OSError if it cannot be written.
     """
     # Encoded in memory, because OpenCV's own file writing fails on some Unicode paths.
     encoded = cv2.imencode(".png", image)[1].tobytes()

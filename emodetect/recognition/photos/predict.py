@@ -1,0 +1,176 @@
+"""The whole job of `emodetect predict`: find the photos, analyse them, write the results."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from emodetect.errors import EmodetectError
+from emodetect.machine.output_folder import check_output_folder
+from emodetect.machine.progress import track
+from emodetect.recognition.photos.analysis import (
+    Explainer,
+    Photo,
+    PhotoOptions,
+    PhotoResult,
+    real_paths,
+)
+from emodetect.recognition.photos.finding import LIST, find_photos, listed_paths
+from emodetect.recognition.photos.output_formats import WRITERS
+from emodetect.recognition.photos.result_file import HeldPaths, open_photo_rows
+from emodetect.recognition.photos.workers import analyze_many
+from emodetect.recognition.recognizer import EmotionRecognizer
+
+# Fewer photos are done before a progress bar would help.
+PHOTOS_WITHOUT_PROGRESS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(PhotoOptions):
+    """Which photos to analyse, what to do with their faces, and where the results go.
+
+    `originals` and `explainer` are set by `predict_photos`.
+
+    Attributes:
+        images: files, folders and patterns; Path("-") for the list on standard input.
+        null: the paths in that list end with NUL instead of a line break.
+        output_format: "table", "json", "jsonl" or "csv".
+        output: a file for the results, "jsonl" or "csv", each written as soon as it is ready.
+        resume: skip the photos that `output` already contains.
+        force: overwrite `output`, and write to folders that are not empty.
+        workers: see `analyze_many`.
+        progress: show a progress bar on stderr if that is a terminal.
+    """
+
+    images: tuple[Path, ...]
+    null: bool = False
+    output_format: str = "table"
+    output: Path | None = None
+    resume: bool = False
+    force: bool = False
+    workers: int | None = None
+    progress: bool = True
+
+
+@dataclass
+class PredictCounts:
+    """How many photos were analysed, how many of these failed, and how many were skipped."""
+
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+def predict_photos(
+    options: PredictOptions,
+    open_recognizer: Callable[..., EmotionRecognizer],
+    *,
+    open_explainer: Callable[[Path], Explainer] | None = None,
+    write: Callable[[str], object] = print,
+) -> PredictCounts:
+    """Find the emotions of all faces in photos, and write the results in the order of the photos.
+
+    Args:
+        open_recognizer: see `analyze_many`.
+        open_explainer: opens what draws the heat maps for `options.explain`, given the path of
+            the model: `emodetect.evaluation.grad_cam.GradCam`.
+        write: gets the text of each photo if there is no `options.output`.
+
+    Raises:
+        EmodetectError: if the model, an input list or an output cannot be used. A photo that
+            cannot be read is not an error; its result says why.
+    """
+    for folder in options.folders:
+        check_output_folder(folder, force=options.force or options.resume)
+    recognizer = open_recognizer()
+    explainer = None if open_explainer is None else open_explainer(recognizer.path)
+    photos, originals = _find(options)
+    counts = PredictCounts()
+    with ExitStack() as stack:
+        rows = None
+        if options.output is not None:
+            rows = stack.enter_context(
+                open_photo_rows(
+                    options.output,
+                    options.output_format,
+                    recognizer.emotions,
+                    resume=options.resume,
+                    force=options.force,
+                )
+            )
+            photos = _without_held(photos, rows.held, counts)
+        analysis = analyze_many(
+            photos,
+            recognizer,
+            replace(options, originals=originals, explainer=explainer),
+            open_recognizer=open_recognizer,
+            workers=options.workers,
+        )
+        stack.enter_context(closing(analysis))  # ends the workers, whatever happens
+        results = _counted(analysis, counts)
+        if options.progress:
+            results = _with_progress(results, options, held=0 if rows is None else len(rows.held))
+        lines = WRITERS[options.output_format](results, recognizer.emotions)
+        if rows is not None and rows.has_header:
+            next(lines)
+        for line in lines:
+            write(line) if rows is None else rows.write(line)
+    return counts
+
+
+def _find(options: PredictOptions) -> tuple[Iterator[Photo | None], frozenset[str]]:
+    """Return the photos, and the real paths of those that a result could overwrite."""
+    folders = options.folders
+    listed = _list_on_stdin(null=options.null) if LIST in options.images else ()
+    photos = find_photos(options.images, listed=listed, leave_out=folders, unique=bool(folders))
+    if not any(map(_holds_files, folders)):
+        return photos, frozenset()
+    known = list(photos)
+    return iter(known), real_paths(known)
+
+
+def _list_on_stdin(*, null: bool) -> Iterator[Path | None]:
+    if sys.stdin is None:  # closed by the program that started this one
+        raise EmodetectError("-: standard input is closed; expected a list of paths on it.")
+    return listed_paths(sys.stdin.fileno(), separator=b"\0" if null else b"\n")
+
+
+def _holds_files(folder: Path) -> bool:
+    # By its real path: `new/..` does not exist yet, but will.
+    real = Path(os.path.realpath(folder))
+    return real.is_dir() and any(real.iterdir())
+
+
+def _without_held(
+    photos: Iterable[Photo | None], held: HeldPaths, counts: PredictCounts
+) -> Iterator[Photo | None]:
+    for photo in photos:
+        if photo is not None and held.take(str(photo.path)):
+            counts.skipped += 1
+        else:
+            yield photo
+
+
+def _counted(results: Iterable[PhotoResult], counts: PredictCounts) -> Iterator[PhotoResult]:
+    for result in results:
+        counts.done += 1
+        counts.failed += result.error is not None
+        yield result
+
+
+def _with_progress(
+    results: Iterator[PhotoResult], options: PredictOptions, *, held: int
+) -> Iterator[PhotoResult]:
+    def count() -> int:
+        return sum(1 for _ in find_photos(options.images, leave_out=options.folders)) - held
+
+    for number, result in enumerate(results, start=1):
+        yield result
+        if number == PHOTOS_WITHOUT_PROGRESS:
+            # A list on standard input cannot be read twice.
+            total = None if LIST in options.images else count
+            yield from track(results, description="analysing", total=total, done=number)
