@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hmac
+import os
 from base64 import urlsafe_b64decode
 from collections.abc import Collection
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emodetect.errors import EmodetectError
+
+TOKEN_VARIABLE = "EMODETECT_TOKEN"
 # A browser's page cannot set headers of a WebSocket, but name protocols: this one, and beside it
 # TOKEN_PROTOCOL with the token in URL-safe base64 without padding.
 PROTOCOL = "emodetect"
@@ -23,6 +28,32 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
+
+
+def read_token(file: Path | None = None) -> str | None:
+    """Return the token that a file contains, or else the environment variable EMODETECT_TOKEN.
+
+    Returns None if there is neither. Raises EmodetectError for a file that cannot be read, and as
+    `check_token`.
+    """
+    try:
+        text = os.environ.get(TOKEN_VARIABLE) if file is None else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EmodetectError(f"{file}: the token cannot be read: {error}.") from None
+    if text is None:
+        return None
+    token = text.strip()
+    check_token(token, origin=str(file or TOKEN_VARIABLE))
+    return token
+
+
+def check_token(token: str, *, origin: str = "token") -> None:
+    """Raise EmodetectError for a token that an HTTP header cannot carry."""
+    if not token or not token.isascii() or not token.isprintable():
+        found = "something else" if token else "nothing"
+        raise EmodetectError(
+            f"{origin}: expected a token, one line of printable ASCII letters, got {found}."
+        )
 
 
 class Guard:

@@ -7,6 +7,9 @@ import logging
 import math
 import socket
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import cv2
 import uvicorn
@@ -14,11 +17,49 @@ from fastapi import FastAPI
 
 from emodetect.errors import EmodetectError
 from emodetect.machine.quiet_libraries import quiet_libraries
+from emodetect.machine.threads import usable_cores
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.serve.app import LOOPBACK_NAMES, create_app
+from emodetect.serve.access import TOKEN_VARIABLE, check_token
+from emodetect.serve.app import create_app
 from emodetect.serve.limits import FRAME_BYTES, Limits
 
 MOST_CONNECTIONS = 512
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions:
+    """A model to serve, the address, and what clients may ask for.
+
+    Attributes:
+        model: a .keras file or the name of a shipped model; the default model if None.
+        runtime: see `open_runtime`.
+        detector: see `open_detector`.
+        uncertain_below: see `EmotionRecognizer`.
+        host: the address to listen on; "0.0.0.0" for all addresses of this machine.
+        port: 0 picks a free one.
+        token: what clients must send; None lets everyone in.
+        without_token: allows an address that others can reach without a token.
+        workers: see `Analysis`.
+        limits: how much a request may ask for.
+
+    Raises EmodetectError for a token that an HTTP header cannot carry.
+    """
+
+    model: Path | str | None = None
+    runtime: str | None = None
+    detector: str = "haar"
+    uncertain_below: float = 0.0
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = None
+    without_token: bool = False
+    workers: int | None = None
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if self.token is not None:
+            check_token(self.token)
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -42,43 +83,53 @@ def open_socket(host: str, port: int) -> socket.socket:
     return listening
 
 
-def is_loopback(listening: socket.socket) -> bool:
-    """Tell whether only this machine's own programs can reach a bound socket."""
-    return ipaddress.ip_address(listening.getsockname()[0]).is_loopback
-
-
-def serve(
-    recognizer: EmotionRecognizer,
-    listening: socket.socket,
-    *,
-    host: str,
-    limits: Limits,
-    token: str | None,
-    workers: int | None,
-) -> None:
+def serve(options: ServerOptions, *, announce: Callable[[str], None] = print) -> None:
     """Serve until SIGINT or SIGTERM, which finish the requests that were taken, and take no more.
 
     Args:
-        listening: of `open_socket`.
-        host: by which alone it is reached, beside the names of this machine, where it is loopback
-            and has no token.
+        announce: gets a line with the server's address once it listens there.
+
+    Raises EmodetectError for an address that cannot be had, or that others can reach while
+    anybody may ask; ModelError for a model that cannot be used.
     """
-    app = create_app(
-        recognizer,
-        limits=limits,
-        token=token,
-        # A page that gets here under another name knows no token; a proxy's clients do.
-        hosts=(host, *LOOPBACK_NAMES) if token is None and is_loopback(listening) else ("*",),
-        workers=workers,
-    )
-    # What clients send wrongly is told to them; in a log it would only fill the disk.
+    with open_socket(options.host, options.port) as listening:
+        loopback = ipaddress.ip_address(listening.getsockname()[0]).is_loopback
+        if options.token is None and not options.without_token and not loopback:
+            raise EmodetectError(
+                f"{options.host}: others can reach this address: set {TOKEN_VARIABLE} or add "
+                "--token-file FILE, so that only those who know the token may ask, or "
+                "--without-token."
+            )
+        recognizer = EmotionRecognizer(
+            options.model,
+            detector=options.detector,
+            threads=max(1, usable_cores() // 2),  # the workers need cores too
+            runtime=options.runtime,
+            uncertain_below=options.uncertain_below,
+        )
+        app = create_app(
+            recognizer,
+            limits=options.limits,
+            token=options.token,
+            # A page that gets here under another name knows no token; a proxy's clients do.
+            hosts=(options.host, *LOOPBACK_NAMES) if options.token is None and loopback else ("*",),
+            workers=options.workers,
+        )
+        name = f"[{options.host}]" if ":" in options.host else options.host
+        port = listening.getsockname()[1]
+        announce(f"{recognizer.metadata.name} at http://{name}:{port} (Ctrl-C ends)")
+        _silence_what_clients_cause()
+        with quiet_libraries():  # decoders complain there of each damaged image
+            _run(app, listening, options.limits)
+
+
+def _silence_what_clients_cause() -> None:
+    """Keep out of the log what is wrong with a request: its client is told, the disk would fill."""
     for name in ("python_multipart", "PIL"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("uvicorn.error").addFilter(_is_not_of_a_clients_text)
     warnings.filterwarnings("ignore", module="PIL")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    with quiet_libraries():  # decoders complain there of each damaged image
-        _run(app, listening, limits)
 
 
 def _is_not_of_a_clients_text(record: logging.LogRecord) -> bool:
