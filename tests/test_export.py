@@ -23,14 +23,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from emodetect.cli import app
-from emodetect.cli.export import FORMAT_NAMES, QUANTIZATIONS
+from emodetect.cli.export import QUANTIZATIONS
+from emodetect.cli.export import export as command
 from emodetect.config import ModelConfig
 from emodetect.data.synthetic import draw_dataset, draw_face
 from emodetect.errors import EmodetectError, ModelError
-from emodetect.export.calibration_faces import DRAWN_FACES
 from emodetect.export.comparison import Comparison
-from emodetect.export.export import Export, export_model
-from emodetect.export.formats.registry import FORMATS
+from emodetect.export.export import Export, ExportOptions, export_model
+from emodetect.export.faces import DRAWN_FACES
+from emodetect.export.formats import saved_model, tflite
+from emodetect.export.formats.registry import FORMAT_NAMES, format_named
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.runtimes.runtime import MissingRuntimeError
@@ -87,7 +89,7 @@ def exported(
     done: dict[tuple[str, str], Export] = {}
 
     def export(format: str, quantize: str) -> Export:
-        for module in FORMATS[format].needs:
+        for module in format_named(format).needs:
             if importlib.util.find_spec(module) is None:
                 pytest.skip(f"{module} is not installed")
         key = format, quantize
@@ -95,10 +97,12 @@ def exported(
             precision = "float32" if quantize == "none" else quantize
             done[key] = export_model(
                 model,
-                format=format,
-                quantize=quantize,
-                representative=faces if quantize == "int8" else None,
-                out=folder / f"fer2013-{precision}{FORMATS[format].suffix}",
+                ExportOptions(
+                    format=format,
+                    quantize=quantize,
+                    representative=faces if quantize == "int8" else None,
+                    out=folder / f"fer2013-{precision}{format_named(format).suffix}",
+                ),
             )
         return done[key]
 
@@ -112,7 +116,7 @@ def run(*words: str | Path) -> Result:
 
 @pytest.mark.parametrize(
     ("format", "quantize"),
-    [(name, quantize) for name, one in FORMATS.items() for quantize in one.quantizations],
+    [(name, quantize) for name in FORMAT_NAMES for quantize in format_named(name).quantizations],
 )
 def test_every_export_answers_as_the_model(
     exported: Callable[[str, str], Export], format: str, quantize: str
@@ -249,13 +253,13 @@ def test_a_file_that_answers_otherwise_is_not_written(
     for answer in ([0.98, 0.01, 0.01], [np.nan] * 3):
         wrong = np.array([answer], np.float32)
         kind = dataclasses.replace(
-            FORMATS["tflite"],
+            tflite.FORMAT,
             write=lambda network, quantize, path: path.write_text("wrong"),
             open=lambda *_, wrong=wrong: lambda _: wrong,
         )
-        monkeypatch.setitem(FORMATS, "tflite", kind)
+        monkeypatch.setattr(tflite, "FORMAT", kind)
         with pytest.raises(ModelError, match="not written, as it answers otherwise"):
-            export_model(model, format="tflite", out=out, force=True)
+            export_model(model, ExportOptions(format="tflite", out=out, force=True))
         assert [path.name for path in tmp_path.iterdir()] == ["small.tflite"]
         assert out.read_text() == "older"
 
@@ -264,7 +268,6 @@ def test_a_saved_model_is_replaced_as_a_whole(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With --force nothing of the older folder is left, and nothing else beside the new one."""
-    kind = FORMATS["saved_model"]
 
     def write(network: object, quantize: str, path: Path) -> None:
         path.mkdir()
@@ -274,15 +277,15 @@ def test_a_saved_model_is_replaced_as_a_whole(
         return Comparison(**dict.fromkeys(names, 0.0) | {"same_emotion": 1.0})
 
     names = [one.name for one in dataclasses.fields(Comparison)]
-    fake = dataclasses.replace(kind, write=write, open=lambda *_: None)
-    monkeypatch.setitem(FORMATS, "saved_model", fake)
+    fake = dataclasses.replace(saved_model.FORMAT, write=write, open=lambda *_: None)
+    monkeypatch.setattr(saved_model, "FORMAT", fake)
     monkeypatch.setattr("emodetect.export.export.compare_with_keras", compared)
     out = tmp_path / "small"
     (out / "variables").mkdir(parents=True)
     (out / "saved_model.pb").write_text("older")
     with pytest.raises(EmodetectError, match="--force"):
-        export_model(model, format="saved_model", out=out)
-    export_model(model, format="saved_model", out=out, force=True)
+        export_model(model, ExportOptions(format="saved_model", out=out))
+    export_model(model, ExportOptions(format="saved_model", out=out, force=True))
     assert [path.name for path in out.iterdir()] == ["saved_model.pb"]
     assert (out / "saved_model.pb").read_text() == "new"
     assert {path.name for path in tmp_path.iterdir()} == {"small", "small.json"}
@@ -361,11 +364,11 @@ def test_a_missing_library_tells_how_to_get_it(
     model: Path, monkeypatch: pytest.MonkeyPatch, format: str, module: str, extra: str
 ) -> None:
     """A format whose library is not installed ends in one line that says how to install it."""
-    for name in FORMATS[format].needs:
+    for name in format_named(format).needs:
         monkeypatch.setitem(sys.modules, name, sys)  # any other is there
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingRuntimeError, match=rf"pip install 'emodetect\[{extra}\]'"):
-        export_model(model, format=format)
+        export_model(model, ExportOptions(format=format))
 
 
 def test_a_temperature_needs_a_softmax_to_go_into() -> None:
@@ -379,5 +382,7 @@ def test_a_temperature_needs_a_softmax_to_go_into() -> None:
 
 def test_the_command_names_every_format() -> None:
     """--format and --quantize offer what there is, neither more nor less."""
-    assert tuple(FORMATS) == FORMAT_NAMES
-    assert {name for one in FORMATS.values() for name in one.quantizations} == set(QUANTIZATIONS)
+    (option,) = (one for one in command.params if one.name == "format")
+    assert tuple(option.type.choices) == FORMAT_NAMES
+    found = {name for one in FORMAT_NAMES for name in format_named(one).quantizations}
+    assert found == set(QUANTIZATIONS)

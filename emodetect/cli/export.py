@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from emodetect.cli.options.model import model_options, usable_model
 from emodetect.cli.options.numbers import Probability
 from emodetect.cli.options.output_format import table_or_json
+from emodetect.export.formats.registry import FORMAT_NAMES
 
 if TYPE_CHECKING:
-    from emodetect.export.calibration_faces import Faces
     from emodetect.export.comparison import Comparison
 
-# As in export.formats.registry.FORMATS, whose import would slow --help.
-FORMAT_NAMES = ("tflite", "onnx", "saved_model", "openvino")
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 
 
 @click.command()
 @model_options
-@click.option(
-    "--format", "format_name", type=click.Choice(FORMAT_NAMES), required=True, help="Of the file."
-)
+@click.option("--format", type=click.Choice(FORMAT_NAMES), required=True, help="Of the file.")
 @click.option(
     "--quantize",
     type=click.Choice(QUANTIZATIONS),
@@ -69,15 +65,8 @@ def export(
     model: str | None,
     labels: str | None,
     pixels: str | None,
-    format_name: str,
-    quantize: str,
-    representative: Path | None,
-    data: str | None,
-    split: str | None,
-    least_agreement: float | None,
-    out: Path | None,
-    force: bool,
     output_format: str,
+    **options: Any,
 ) -> None:
     """Write a model for use without emodetect, compared with the original on the spot.
 
@@ -91,24 +80,15 @@ def export(
     A JSON beside it has the labels and all that is known of it. Nothing is written where the file
     answers otherwise than the model.
     """
-    if split and not data:
+    if options["split"] and not options["data"]:
         raise click.UsageError("--split goes with --data.")
-    from emodetect.export.export import export_model
+    from emodetect.export.export import ExportOptions, export_model
 
-    path = usable_model(model, labels, pixels)
-    done = export_model(
-        path,
-        format=format_name,
-        quantize=quantize,
-        representative=representative,
-        faces=_labelled(data, split, path) if data else None,
-        least_agreement=least_agreement,
-        out=out,
-        force=force,
-    )
+    done = export_model(usable_model(model, labels, pixels), ExportOptions(**options))
     if done.skipped:
         click.echo(
-            f"skipped {done.skipped:,} files of {representative} that cannot be read", err=True
+            f"skipped {done.skipped:,} files of {options['representative']} that cannot be read",
+            err=True,
         )
     if output_format == "json":
         import json
@@ -118,24 +98,6 @@ def export(
         return
     _print(done.comparison, done.path.name)
     click.echo(f"{done.path}\n{done.sidecar}")
-
-
-def _labelled(data: str, split: str | None, path: Path) -> Faces:
-    from emodetect.evaluation.classify import labels_among
-    from emodetect.evaluation.image_selection import select_images
-    from emodetect.evaluation.labelled_data import open_source
-    from emodetect.export.calibration_faces import Faces
-    from emodetect.model_file.artifact import read_artifact
-
-    metadata = read_artifact(path).metadata
-    dataset = open_source(data, metadata)
-    split = split or ("test" if "test" in dataset.splits else "all")
-    members = select_images(dataset, split, known=metadata.emotions).members
-    return Faces(
-        images=dataset.images[members],
-        origin=f"{data}, split {split}",
-        labels=labels_among(metadata.emotions, dataset, members),
-    )
 
 
 def _print(comparison: Comparison, name: str) -> None:

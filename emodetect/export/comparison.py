@@ -5,17 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from emodetect.export.calibration_faces import Faces
+from emodetect.errors import ModelError
+from emodetect.export.faces import Faces
 from emodetect.export.formats.format import Run
 from emodetect.machine.progress import track
 from emodetect.machine.threads import default_threads
 from emodetect.model_file.artifact import Artifact
 from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.runtimes.checks import AGREEMENT
 from emodetect.recognition.runtimes.litert import LiteRTRuntime
 
+# How many faces have to keep their emotion. Float32 may only differ in the last digits; what is
+# rounded more may change its mind on a face between two emotions.
+LEAST_AGREEMENT = {"none": 0.99, "float16": 0.98, "dynamic": 0.9, "int8": 0.9}
 ROUNDS = 10
 FACES_IN_A_ROUND = 20
 
@@ -80,6 +86,29 @@ def compare_with_keras(
         litert_latency_ms=litert_latency_ms[0] if litert_latency_ms else None,
         file_bytes=file_bytes,
         litert_bytes=len(artifact.compiled),
+    )
+
+
+def check_agreement(
+    comparison: Comparison, out: Path, quantize: str, *, at_least: float | None
+) -> None:
+    """Raise ModelError for a file whose predictions differ from the model's.
+
+    Args:
+        at_least: the share of the faces that have to keep their emotion; as in LEAST_AGREEMENT
+            if None.
+    """
+    allowed = AGREEMENT if quantize == "none" else 1.0
+    least_agreement = LEAST_AGREEMENT[quantize] if at_least is None else at_least
+    # Not the other way round, because a file may answer NaN.
+    if comparison.max_difference <= allowed and comparison.same_emotion >= least_agreement:
+        return
+    hint = "" if quantize == "none" else " --quantize none rounds nothing."
+    raise ModelError(
+        f"{out}: not written, as it answers otherwise than the model: "
+        f"{comparison.same_emotion:.1%} of {comparison.faces:,} faces ({comparison.origin}) keep "
+        f"their emotion, expected {least_agreement:.1%}; probabilities differ by up to "
+        f"{comparison.max_difference:.2g}.{hint}"
     )
 
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emodetect.export.formats.format import Format, Network, Run
+from emodetect.export.formats.litert_flatbuffer import to_flatbuffer
 from emodetect.recognition.runtimes.onnx_graph import INPUT, OUTPUT
 from emodetect.recognition.runtimes.openvino import openvino_settings, without_telemetry
-
-if TYPE_CHECKING:
-    pass
-from emodetect.export.formats.format import Network, Run
-from emodetect.export.formats.tflite import _flatbuffer
+from emodetect.recognition.runtimes.runtime import PIP_LINES
 
 
 def write_openvino(network: Network, quantize: str, path: Path) -> None:
@@ -25,7 +22,7 @@ def write_openvino(network: Network, quantize: str, path: Path) -> None:
 
     with tempfile.TemporaryDirectory(prefix="emodetect-") as folder:
         flatbuffer = Path(folder) / "model.tflite"
-        flatbuffer.write_bytes(_flatbuffer(network, "none"))
+        flatbuffer.write_bytes(to_flatbuffer(network))
         model = openvino.Core().read_model(flatbuffer)
         model.input().set_names({INPUT})
         model.output().set_names({OUTPUT})
@@ -47,3 +44,13 @@ def open_openvino(path: Path, threads: int) -> Run:
         return np.asarray(model(crop.astype(np.float32))[0])
 
     return run
+
+
+FORMAT = Format(
+    suffix=".xml",
+    companions=(".bin",),
+    quantizations=("none", "float16"),
+    needs={"openvino": PIP_LINES["openvino"]},
+    write=write_openvino,
+    open=open_openvino,
+)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emodetect.export.formats.format import Format, Network, Run, companion_files
 from emodetect.recognition.runtimes.onnx_graph import INPUT
-
-if TYPE_CHECKING:
-    pass
-from emodetect.export.formats.format import Network, Run, companion_files
 
 
 def write_saved_model(network: Network, quantize: str, path: Path) -> None:
@@ -48,3 +44,12 @@ def open_saved_model(path: Path, threads: int) -> Run:
         return np.asarray(loaded.serve(tf.constant(crop, tf.float32)))
 
     return run
+
+
+FORMAT = Format(
+    suffix="",
+    quantizations=("none",),
+    needs={},
+    write=write_saved_model,
+    open=open_saved_model,
+)

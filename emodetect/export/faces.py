@@ -10,14 +10,15 @@ import numpy as np
 
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import DataError, ImageError
+from emodetect.evaluation.classify import labels_among
+from emodetect.evaluation.image_selection import select_images
+from emodetect.evaluation.labelled_data import open_source
 from emodetect.images.model_input import to_input
 from emodetect.images.reading import read_image
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.photos.finding import find_photos
 
 DRAWN_FACES = 128
-# Ranges hardly move with more.
-CALIBRATION_FACES = 500
 FEWEST_FACES = 20
 
 
@@ -49,6 +50,25 @@ def drawn_faces(metadata: Metadata) -> Faces:
         for number in range(DRAWN_FACES)
     ]
     return Faces(images=np.stack(drawn), origin="drawn faces")
+
+
+def labelled_faces(source: str, split: str | None, metadata: Metadata) -> Faces:
+    """Read labelled images from SOURCE:PATH.
+
+    Args:
+        split: "train", "val", "test" or "all"; the test split if None, or all images where there
+            is none.
+
+    Raises DataError as `open_source` and `select_images`.
+    """
+    dataset = open_source(source, metadata)
+    split = split or ("test" if "test" in dataset.splits else "all")
+    members = select_images(dataset, split, known=metadata.emotions).members
+    return Faces(
+        images=dataset.images[members],
+        origin=f"{source}, split {split}",
+        labels=labels_among(metadata.emotions, dataset, members),
+    )
 
 
 def read_faces(folder: Path, metadata: Metadata, *, at_most: int) -> Faces:
