@@ -12,18 +12,16 @@ the largest memory, and both for each image as a ratio to the first count.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import click
 import cv2
 import numpy as np
+from drawn_inputs import drawn_faces
+from measuring import run_process
 
-from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 
 DIFFERENT_FACES = 500
@@ -41,48 +39,26 @@ def main(counts: tuple[int, ...], detector: str) -> None:
             folder = Path(scratch) / "faces"
             draw(folder, count)
             out = Path(scratch) / "out"
-            started, before = time.perf_counter(), os.times()
-            done = subprocess.run(
-                [sys.executable, "-c", PROGRAM, f"folder:{folder}", out, detector],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            clock, after = time.perf_counter() - started, os.times()
-            processor = (after.children_user + after.children_system) - (
-                before.children_user + before.children_system
-            )
+            words = ("data", "audit", f"folder:{folder}", "--out", out, "--detector", detector)
+            done = run_process([sys.executable, "-m", "emodetect", *words])
             figures = json.loads((out / "audit.json").read_text())
-        memory = int(done.stdout.split()[-1]) / 1024
-        first = first or (processor / count, memory / count)
+        memory = done.peak_bytes / 1e6
+        first = first or (done.cpu_s / count, memory / count)
         found = figures["duplicates"]
         print(
-            f"{count:>9,} images  {clock:7.1f} s, {processor:7.1f} s of the processor  "
+            f"{count:>9,} images  {done.seconds:7.1f} s, {done.cpu_s:7.1f} s of the processor  "
             f"{memory:7,.0f} MB  for each image to the first: time "
-            f"{processor / count / first[0]:.2f}, memory {memory / count / first[1]:.2f}  "
+            f"{done.cpu_s / count / first[0]:.2f}, memory {memory / count / first[1]:.2f}  "
             f"copies found {found['groups']:,} of {count // COPY_EVERY:,}, pairs not compared "
             f"{found['pairs_not_compared']:,}",
             flush=True,
         )
 
 
-# Last it prints the most memory that it had, in kB (as Linux counts it).
-PROGRAM = """
-import resource, sys
-from emodetect.cli import app
-source, out, detector = sys.argv[1:]
-app(["data", "audit", source, "--out", out, "--detector", detector], standalone_mode=False)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-"""
-
-
 def draw(folder: Path, count: int) -> None:
     """Fill class folders with faces, of which every COPY_EVERYth is drawn once more."""
     generator = np.random.default_rng(0)
-    pool = [
-        draw_face(EMOTIONS[n % len(EMOTIONS)], generator, size=SIZE)
-        for n in range(min(count, DIFFERENT_FACES))
-    ]
+    pool = drawn_faces(min(count, DIFFERENT_FACES), size=SIZE, emotions=EMOTIONS)
     for emotion in EMOTIONS:
         (folder / emotion).mkdir(parents=True)
     image = pool[0]

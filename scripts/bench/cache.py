@@ -30,8 +30,9 @@ from typing import TYPE_CHECKING
 import click
 import cv2
 import numpy as np
+from drawn_inputs import drawn_faces
+from measuring import memory_bytes, peak_bytes
 
-from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 
 if TYPE_CHECKING:
@@ -124,12 +125,9 @@ def draw(folder: Path, count: int) -> None:
     if folder.is_dir():
         return
     print(f"drawing {count:,} images ...", file=sys.stderr)
-    generator = np.random.default_rng(0)
     faces = [
-        cv2.cvtColor(
-            draw_face(CLASSES[number % len(CLASSES)], generator, size=SIZE), cv2.COLOR_BGR2GRAY
-        )
-        for number in range(min(count, DIFFERENT_FACES))
+        cv2.cvtColor(face, cv2.COLOR_BGR2GRAY)
+        for face in drawn_faces(min(count, DIFFERENT_FACES), size=SIZE)
     ]
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -200,14 +198,8 @@ def measure(folder: Path, cache_dir: Path, steps: int, read: bool) -> Measuremen
 
 def memory() -> Memory:
     """Return the memory of this process."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        return Memory(peak, None, None)
-    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-    high_water, anonymous = (int(lines[name].split()[0]) * 1024 for name in ("VmHWM", "RssAnon"))
-    return Memory(peak, high_water, anonymous)
+    peak = peak_bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return Memory(peak, memory_bytes("VmHWM"), memory_bytes("RssAnon"))
 
 
 def in_turns(first: Callable[[int], None], second: Callable[[int], None]) -> tuple[float, float]:

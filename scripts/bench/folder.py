@@ -25,9 +25,9 @@ from pathlib import Path
 
 import click
 import cv2
-import numpy as np
+from drawn_inputs import drawn_faces
+from measuring import memory_bytes
 
-from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.images.reading import read_image
 from emodetect.recognition.photos.analysis import PhotoResult
@@ -92,10 +92,9 @@ def main(
 
 def draw(folder: Path, count: int, *, size: int) -> None:
     """Fill a folder with drawn faces, each of DIFFERENT_FACES many times."""
-    generator = np.random.default_rng(0)
     drawn = [
-        cv2.imencode(".png", draw_face(CLASSES[n % len(CLASSES)], generator, size=size))[1]
-        for n in range(min(count, DIFFERENT_FACES))
+        cv2.imencode(".png", face)[1]
+        for face in drawn_faces(min(count, DIFFERENT_FACES), size=size)
     ]
     for number in range(count):
         file = folder / CLASSES[number % len(CLASSES)] / f"{number:08d}.png"
@@ -154,14 +153,8 @@ def memory_of_all() -> int:
     total = 0
     for children in Path("/proc/self/task").glob("*/children"):
         for process in children.read_text().split():
-            total += resident_bytes(process)
-    return total + resident_bytes("self") if Path("/proc/self/status").is_file() else 0
-
-
-def resident_bytes(process: str) -> int:
-    """Return the memory of a process on Linux."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+            total += memory_bytes(pid=process) or 0
+    return total + (memory_bytes() or 0)
 
 
 @dataclass(frozen=True)

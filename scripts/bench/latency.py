@@ -14,8 +14,8 @@ import multiprocessing
 import time
 
 import numpy as np
+from drawn_inputs import FakeCapture, drawn_film
 
-from emodetect.data.synthetic import draw_film
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.videos.capture import Source
@@ -25,7 +25,7 @@ FPS = 30.0
 LIMIT_S = 0.1
 
 
-class SimulatedCamera:
+class SimulatedCamera(FakeCapture):
     """Gives the newest of the pictures that are due; the last pixel row holds its number."""
 
     def __init__(self, pictures: list[np.ndarray]) -> None:
@@ -45,13 +45,6 @@ class SimulatedCamera:
         image = self.pictures[self.number % len(self.pictures)].copy()
         image[-1, -2:] = np.frombuffer(np.int64(self.number).tobytes()[:6], np.uint8).reshape(2, 3)
         return True, image
-
-    def get(self, propId: int) -> float:  # noqa: N803
-        """Return a property; none is known."""
-        return 0.0
-
-    def release(self) -> None:
-        """Close it."""
 
 
 class AgeingWindow:
@@ -94,8 +87,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--load", type=int, default=1, help="processes that load the machine")
     arguments = parser.parse_args()
-    film = draw_film(["happy"], np.random.default_rng(0), frames=90, width=640, height=480)
-    pictures = [scene.image for scene in film]
+    pictures = drawn_film(90, width=640, height=480)
     recognizer = EmotionRecognizer()
     recognizer.analyze(pictures[0])
     for load in sorted({0, arguments.load}):

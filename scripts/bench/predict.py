@@ -9,18 +9,12 @@ and its peak memory. Without PHOTO a scene of three faces is drawn.
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
-
-# Nothing of emodetect, NumPy or OpenCV is imported here: a process starts with the memory of the
-# one that started it counted as its peak.
+from measuring import Finished, run_process
 
 TURNS = 3
 DRAW = """
@@ -61,15 +55,6 @@ if crops:
 """
 
 
-@dataclass(frozen=True)
-class Run:
-    """A process that has ended: its wall time, its peak memory, and what it printed."""
-
-    seconds: float
-    peak_bytes: int
-    output: str
-
-
 @click.command(help="\n\n".join(__doc__.split("\n\n")[i] for i in (0, 2)))
 @click.argument("photo", required=False, type=click.Path(exists=True, dir_okay=False))
 @click.option("--model", help="A .keras file of emodetect's or a shipped model's name.")
@@ -77,40 +62,26 @@ def main(photo: str | None, model: str | None) -> None:
     with tempfile.TemporaryDirectory(prefix="emodetect-bench-") as folder:
         if photo is None:
             photo = str(Path(folder) / "scene.png")
-            run([sys.executable, "-c", DRAW, photo])
-        path, labels = run([sys.executable, "-c", MODEL, model or ""]).output.split("\n")[:2]
+            run_process([sys.executable, "-c", DRAW, photo])
+        path, labels = run_process([sys.executable, "-c", MODEL, model or ""]).output.split("\n")[
+            :2
+        ]
         commands = {
             "emodetect predict": [
                 *(sys.executable, "-m", "emodetect", "predict", photo, "--model", path)
             ],
             "Keras script": [sys.executable, "-c", WITH_KERAS, path, photo, labels],
         }
-        runs: dict[str, list[Run]] = {name: [] for name in commands}
+        runs: dict[str, list[Finished]] = {name: [] for name in commands}
         for turn in range(-1, TURNS):
             for name, command in commands.items():
-                one = run(command)
+                one = run_process(command)
                 if turn >= 0:  # the turn before is to warm up
                     runs[name].append(one)
     print_results(runs)
 
 
-def run(command: list[str]) -> Run:
-    """Run a command to its end. Raises ClickException with what it says if it fails."""
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=output, stderr=errors)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        errors.seek(0)
-        if process.returncode:
-            raise click.ClickException(f"{command}: {errors.read().strip()}")
-        unit = 1 if sys.platform == "darwin" else 1024
-        return Run(seconds, usage.ru_maxrss * unit, output.read())
-
-
-def print_results(runs: dict[str, list[Run]]) -> None:
+def print_results(runs: dict[str, list[Finished]]) -> None:
     """Print what each side said, its best time and peak memory, and the ratios."""
     for name, turns in runs.items():
         print(f"{name}:")

@@ -28,6 +28,7 @@ from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
+from measuring import memory_bytes, run_process
 
 from emodetect.data.synthetic import draw_scene
 from emodetect.emotions import EMOTIONS
@@ -116,9 +117,8 @@ class Alone:
 
 def recognise(loops: int, seconds: float, folder: str) -> Alone:
     """Run the recogniser alone, in so many loops."""
-    command = [sys.executable, "-c", ALONE, str(loops), str(seconds), folder]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return Alone(*map(float, done.stdout.split()))
+    done = run_process([sys.executable, "-c", ALONE, str(loops), str(seconds), folder])
+    return Alone(*map(float, done.output.split()))
 
 
 @contextmanager
@@ -196,13 +196,13 @@ def overload(
     process: subprocess.Popen[str], port: int, photos: list[bytes], clients: int, seconds: float
 ) -> None:
     """Print what clients that ask again at once get from a queue with too little room."""
-    memory_mb = [memory_of(process.pid)]
+    memory_mb = [(memory_bytes(pid=process.pid) or 0) / 1e6]
     load = Load()
     for _ in range(6):
         part, _ = asyncio.run(ask(port, photos, clients, seconds / 6))
         load.statuses += part.statuses
         load.seconds += part.seconds
-        memory_mb.append(memory_of(process.pid))
+        memory_mb.append((memory_bytes(pid=process.pid) or 0) / 1e6)
     print(
         f"{clients} clients, a queue of {QUEUE}, asking again at once: {dict(load.statuses)}, "
         f"{len(load.seconds) / seconds:.1f} photos/s"
@@ -247,13 +247,6 @@ def cpu_of(pid: int) -> float:
     """Return the seconds that a process has had of the processor; Linux only."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def memory_of(pid: int) -> float:
-    """Return the resident memory of a process in MB; Linux only."""
-    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1000
 
 
 if __name__ == "__main__":

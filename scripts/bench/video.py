@@ -18,8 +18,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from drawn_inputs import drawn_film
 
-from emodetect.data.synthetic import draw_film
 from emodetect.faces.boxes import Box, iou
 from emodetect.faces.framing import crop_face
 from emodetect.faces.tracking import TrackingOptions
@@ -64,11 +64,8 @@ def main() -> None:
 def draw(path: Path) -> Path:
     """Write a film of one person, 596x336 pixels as a small video has them."""
     with VideoWriter(path, fps=25) as writer:
-        film = draw_film(
-            ["happy"], np.random.default_rng(0), frames=FILM_FRAMES, width=596, height=336
-        )
-        for index, scene in enumerate(film):
-            writer.write(Frame(index, index / 25, scene.image))
+        for index, image in enumerate(drawn_film(FILM_FRAMES, width=596, height=336)):
+            writer.write(Frame(index, index / 25, image))
     return path
 
 

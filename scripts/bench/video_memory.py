@@ -15,8 +15,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from drawn_inputs import FakeCapture, drawn_film
+from measuring import memory_bytes
 
-from emodetect.data.synthetic import draw_film
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.videos.capture import Source
@@ -25,7 +26,7 @@ from emodetect.recognition.videos.live import run_live
 STEP = 500
 
 
-class Repeated:
+class Repeated(FakeCapture):
     """Stands in for cv2.VideoCapture: the same pictures over and over, and the memory noted."""
 
     def __init__(self, pictures: list[np.ndarray]) -> None:
@@ -37,21 +38,13 @@ class Repeated:
     def grab(self) -> bool:
         """Go to the next picture."""
         if self.taken % STEP == 0:
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-            self.memory_mb.append(pages * 4096 / 1e6)
+            self.memory_mb.append((memory_bytes() or 0) / 1e6)
         self.taken += 1
         return True
 
     def retrieve(self) -> tuple[bool, np.ndarray]:
         """Return the picture."""
         return True, next(self.pictures).copy()
-
-    def get(self, propId: int) -> float:  # noqa: N803
-        """Return a property; none is known."""
-        return 0.0
-
-    def release(self) -> None:
-        """Close it."""
 
 
 def main() -> None:
@@ -64,8 +57,7 @@ def main() -> None:
         capture = cv2.VideoCapture(str(arguments.source))
         pictures = [image for _ in range(100) if (image := capture.read()[1]) is not None]
     else:
-        film = draw_film(["happy"], np.random.default_rng(0), frames=100, width=596, height=336)
-        pictures = [scene.image for scene in film]
+        pictures = drawn_film(100, width=596, height=336)
     repeated = Repeated(pictures)
     source = Source("repeated", repeated, 25.0, 0, live=False)
     summary = run_live(
