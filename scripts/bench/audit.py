@@ -1,12 +1,13 @@
-"""Time and memory of `emodetect data audit` at growing numbers of images.
+"""Measure the time and memory of `emodetect data audit` as the number of images grows.
 
+\b
     python scripts/bench/audit.py
     python scripts/bench/audit.py --count 10000 --count 30000 --count 300000 --detector haar
 
-Draws some faces, and of each many copies with noise of their own and a shift of their own in
-brightness, so that no two images are the same; a hundredth are copies of others, which must be
-found. Each audit runs in a process of its own. Prints seconds on the clock and of the processor,
-the largest memory, and both for each image as a ratio to the first count.
+Draws a few hundred faces and makes many copies of each with random noise and brightness, so that no
+two images are alike. One image in a hundred repeats another exactly and must be found. Each audit
+runs in its own process. Prints wall time, processor time and peak memory, and the time and memory
+per image relative to the first count.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SIZE = 48
 COPY_EVERY = 100
 
 
-@click.command(help="\n\n".join(__doc__.split("\n\n")[i] for i in (0, 2)))
+@click.command(help=__doc__)
 @click.option("--count", "counts", multiple=True, type=int, default=(10_000, 30_000))
 @click.option("--detector", default="none", show_default=True)
 def main(counts: tuple[int, ...], detector: str) -> None:
@@ -46,17 +47,17 @@ def main(counts: tuple[int, ...], detector: str) -> None:
         first = first or (done.cpu_s / count, memory / count)
         found = figures["duplicates"]
         print(
-            f"{count:>9,} images  {done.seconds:7.1f} s, {done.cpu_s:7.1f} s of the processor  "
-            f"{memory:7,.0f} MB  for each image to the first: time "
+            f"{count:>9,} images  {done.seconds:7.1f} s  {done.cpu_s:7.1f} s CPU  "
+            f"{memory:7,.0f} MB  per image, relative to the first count: CPU time "
             f"{done.cpu_s / count / first[0]:.2f}, memory {memory / count / first[1]:.2f}  "
-            f"copies found {found['groups']:,} of {count // COPY_EVERY:,}, pairs not compared "
+            f"copies found: {found['groups']:,} of {count // COPY_EVERY:,}, pairs not compared: "
             f"{found['pairs_not_compared']:,}",
             flush=True,
         )
 
 
 def draw(folder: Path, count: int) -> None:
-    """Fill class folders with faces, of which every COPY_EVERYth is drawn once more."""
+    """Fill class folders with faces; one in COPY_EVERY repeats the image before it."""
     generator = np.random.default_rng(0)
     pool = drawn_faces(min(count, DIFFERENT_FACES), size=SIZE, emotions=EMOTIONS)
     for emotion in EMOTIONS:
@@ -70,7 +71,7 @@ def draw(folder: Path, count: int) -> None:
 
 
 def distorted(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Return the face under a pattern of large and small noise that no other image has."""
+    """Return the face with a coarse and a fine noise pattern added, different for each call."""
     coarse = generator.normal(0, 60, (6, 6, 1)).astype(np.float32)
     pattern = cv2.resize(coarse, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)[:, :, np.newaxis]
     fine = generator.normal(0, 12, (SIZE, SIZE, 1))

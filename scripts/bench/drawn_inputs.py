@@ -1,4 +1,4 @@
-"""Drawn faces and films to measure on, and what stands in for a camera that shows them."""
+"""Drawn faces and films to measure on, and a fake camera to play them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def drawn_film(frames: int, *, width: int, height: int) -> list[np.ndarray]:
 
 
 class FakeCapture:
-    """The part of cv2.VideoCapture that is the same for every made-up source."""
+    """The part of cv2.VideoCapture that all fake sources share."""
 
     def get(self, propId: int) -> float:  # noqa: N803
-        """Return 0, which means that a property is not known."""
+        """Return 0, as OpenCV does for an unknown property."""
         return 0.0
 
     def release(self) -> None:

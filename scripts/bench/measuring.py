@@ -1,7 +1,7 @@
-"""Time and memory of processes. Only the standard library, so that importing this costs nothing.
+"""Time and memory of processes.
 
-A process starts with the memory of the one that started it counted as its peak: a script that
-compares peaks must not have imported NumPy or OpenCV before.
+The memory of the parent counts towards the peak of a new process, so a script that compares peaks
+must not import NumPy or OpenCV. Neither does this module.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""`emodetect predict photo.jpg` against a script that opens the same model with Keras.
+"""Compare `emodetect predict photo.jpg` with a script that runs the same model in Keras.
 
+\b
     python scripts/bench/predict.py [PHOTO] [--model FILE]
 
-Both are whole processes, from the start of Python to the printed emotions. They take turns, each
-once to warm the system's file cache and then three times; what counts is each one's best time
-and its peak memory. Without PHOTO a scene of three faces is drawn.
+Both are whole processes, from the start of Python to the printed emotions. They take turns: once to
+warm the system's file cache, then three times. The best time and the lowest peak memory of each
+count. Without PHOTO, a scene of three faces is drawn.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from emodetect.model_file.shipped_models import model_path
 artifact = read_artifact(model_path(sys.argv[1] or None))
 print(artifact.path, ",".join(artifact.metadata.emotions), sep="\\n")
 """
-# What one writes with Keras and OpenCV: model, photo and labels are its arguments.
+# What one would write with Keras and OpenCV; its arguments are model, photo and labels.
 WITH_KERAS = """
 import os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -55,9 +56,9 @@ if crops:
 """
 
 
-@click.command(help="\n\n".join(__doc__.split("\n\n")[i] for i in (0, 2)))
+@click.command(help=__doc__)
 @click.argument("photo", required=False, type=click.Path(exists=True, dir_okay=False))
-@click.option("--model", help="A .keras file of emodetect's or a shipped model's name.")
+@click.option("--model", help="A .keras file written by emodetect, or the name of a shipped model.")
 def main(photo: str | None, model: str | None) -> None:
     with tempfile.TemporaryDirectory(prefix="emodetect-bench-") as folder:
         if photo is None:
@@ -76,13 +77,13 @@ def main(photo: str | None, model: str | None) -> None:
         for turn in range(-1, TURNS):
             for name, command in commands.items():
                 one = run_process(command)
-                if turn >= 0:  # the turn before is to warm up
+                if turn >= 0:  # turn -1 warms up
                     runs[name].append(one)
     print_results(runs)
 
 
 def print_results(runs: dict[str, list[Finished]]) -> None:
-    """Print what each side said, its best time and peak memory, and the ratios."""
+    """Print what each side printed, its best time and peak memory, and the ratios."""
     for name, turns in runs.items():
         print(f"{name}:")
         for line in turns[-1].output.splitlines():
