@@ -258,7 +258,7 @@ def test_a_file_that_answers_otherwise_is_not_written(
             open=lambda *_, wrong=wrong: lambda _: wrong,
         )
         monkeypatch.setattr(tflite, "FORMAT", kind)
-        with pytest.raises(ModelError, match="not written, as it answers otherwise"):
+        with pytest.raises(ModelError, match="not written, because its predictions differ"):
             export_model(model, ExportOptions(format="tflite", out=out, force=True))
         assert [path.name for path in tmp_path.iterdir()] == ["small.tflite"]
         assert out.read_text() == "older"
@@ -294,25 +294,25 @@ def test_a_saved_model_is_replaced_as_a_whole(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--format", "onnx", "--quantize", "int8"], "onnx comes with none, float16, got 'int8'"),
-        (["--format", "saved_model", "--quantize", "float16"], "saved_model comes with none, got"),
+        (["--format", "onnx", "--quantize", "int8"], "onnx supports none, float16, got 'int8'"),
+        (["--format", "saved_model", "--quantize", "float16"], "saved_model supports none, got"),
         (["--format", "tflite", "--quantize", "int8"], "--representative DIR"),
-        (["--format", "tflite", "--representative", "."], "goes with --quantize int8, got none"),
+        (["--format", "tflite", "--representative", "."], "needs --quantize int8, got none"),
         (
             ["--format", "tflite", "--quantize", "int8", "--representative", "."],
-            "expected at least 20 images of faces, some hundred at best, found 0",
+            "expected at least 20 images of faces, ideally a few hundred, found 0",
         ),
         (["--format", "tflite", "--out", "a.onnx"], r"expected a file named \*.tflite"),
         (["--format", "saved_model", "--out", "a.onnx"], "expected the name of a folder"),
-        (["--format", "tflite", "--out", "there.tflite"], "is there already"),
-        (["--format", "tflite", "--out", "sidecar.tflite"], "sidecar.tflite.json: is there"),
-        (["--format", "openvino", "--out", "there.xml"], "there.bin: is there already"),
+        (["--format", "tflite", "--out", "there.tflite"], "already exists"),
+        (["--format", "tflite", "--out", "sidecar.tflite"], "sidecar.tflite.json: already exists"),
+        (["--format", "openvino", "--out", "there.xml"], "there.bin: already exists"),
         (["--format", "tflite", "--out", "there.tflite/a.tflite"], "there.tflite is no folder"),
         (["--format", "tflite", "--out", f"{'a' * 250}.tflite"], "File name too long"),
         (["--format", "tflite", "--out", f"{'a' * 246}.tflite"], "File name too long"),
-        (["--format", "tflite", "--out", "folder.tflite", "--force"], "folder of something else"),
-        (["--format", "saved_model", "--out", "faces", "--force"], "folder of something else"),
-        (["--format", "saved_model", "--out", "mixed", "--force"], "folder of something else"),
+        (["--format", "tflite", "--out", "folder.tflite", "--force"], "folder with other contents"),
+        (["--format", "saved_model", "--out", "faces", "--force"], "folder with other contents"),
+        (["--format", "saved_model", "--out", "mixed", "--force"], "folder with other contents"),
         (["--format", "saved_model", "--out", "link", "--force"], "is a link to a folder"),
         (["--format", "saved_model", "--out", ".", "--force"], "expected the name of a folder"),
         (["--format", "tflite", "--model", "nothing"], "expected the path of a .keras file"),

@@ -20,47 +20,47 @@ QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 
 @click.command()
 @model_options
-@click.option("--format", type=click.Choice(FORMAT_NAMES), required=True, help="Of the file.")
+@click.option("--format", type=click.Choice(FORMAT_NAMES), required=True, help="Export format.")
 @click.option(
     "--quantize",
     type=click.Choice(QUANTIZATIONS),
     default="none",
     show_default=True,
-    help="float16: half the size (tflite, onnx, openvino). dynamic: weights of 8 bits. int8: all "
-    "of 8 bits, for microcontrollers and phones (both tflite).",
+    help="float16: half the size (tflite, onnx, openvino). dynamic: 8-bit weights (tflite). int8: "
+    "8 bits throughout, for microcontrollers and phones (tflite).",
 )
 @click.option(
     "--representative",
     metavar="DIR",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="For int8: a folder of face crops, some hundred, by which it finds its ranges.",
+    help="Folder of a few hundred face crops to calibrate int8 on.",
 )
 @click.option(
     "--data",
     metavar="SOURCE:PATH",
-    help="Compare on these labelled images, and tell the accuracy too. [default: the images of "
-    "--representative that are left, or drawn faces]",
+    help="Labelled images to compare on; also reports the accuracy. [default: half of the images "
+    "of --representative, or drawn faces]",
 )
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test", "all"]),
-    help="With --data: which images. [default: test, or all where the data has no splits]",
+    help="Split of --data to use. [default: test, or all if there is no test split]",
 )
 @click.option(
     "--least-agreement",
     metavar="SHARE",
     type=Probability(),
-    help="Write no file that names fewer faces as the model does. [default: 0.99; float16 0.98, "
-    "dynamic and int8 0.9]",
+    help="Minimum share of faces with the same prediction as the model; below it, nothing is "
+    "written. [default: 0.99; float16 0.98, dynamic and int8 0.9]",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="The file, or the folder of a saved_model. [default: MODEL-PRECISION or "
-    "MODEL-saved_model, here]",
+    help="Output file, or folder for saved_model. [default: MODEL-PRECISION.SUFFIX or "
+    "MODEL-saved_model in the current folder]",
 )
-@click.option("--force", is_flag=True, help="Replace files that are there.")
-@table_or_json("--output-format", help="Of the comparison.")
+@click.option("--force", is_flag=True, help="Replace existing files.")
+@table_or_json("--output-format", help="Format of the comparison.")
 def export(
     model: str | None,
     labels: str | None,
@@ -68,7 +68,7 @@ def export(
     output_format: str,
     **options: Any,
 ) -> None:
-    """Write a model for use without emodetect, compared with the original on the spot.
+    """Export a model for use without emodetect, and compare it with the original.
 
     \b
     emodetect export --format tflite --quantize float16
@@ -76,18 +76,18 @@ def export(
     emodetect export --format onnx --model runs/mine/best_model.keras --data folder:faces
     emodetect export --format openvino --out served/emotions.xml
 
-    The file takes raw face crops (0-255, the model's own size) and gives calibrated probabilities.
-    A JSON beside it has the labels and all that is known of it. Nothing is written where the file
-    answers otherwise than the model.
+    The file takes raw face crops (0-255, the model's own size) and returns calibrated
+    probabilities. A JSON beside it describes its labels, input and output. Nothing is written if
+    its predictions differ from the model's.
     """
     if options["split"] and not options["data"]:
-        raise click.UsageError("--split goes with --data.")
+        raise click.UsageError("--split needs --data.")
     from emodetect.export.export import ExportOptions, export_model
 
     done = export_model(usable_model(model, labels, pixels), ExportOptions(**options))
     if done.skipped:
         click.echo(
-            f"skipped {done.skipped:,} files of {options['representative']} that cannot be read",
+            f"skipped {done.skipped:,} unreadable files in {options['representative']}",
             err=True,
         )
     if output_format == "json":
@@ -106,7 +106,7 @@ def _print(comparison: Comparison, name: str) -> None:
 
     table = Table(title=f"{comparison.faces:,} faces: {comparison.origin}")
     table.add_column("")
-    for title in ("the .keras", name):
+    for title in ("original", name):
         table.add_column(title, justify="right")
     size, litert_size = (
         f"{n / 1e6:.1f} MB" for n in (comparison.file_bytes, comparison.litert_bytes)
@@ -119,8 +119,8 @@ def _print(comparison: Comparison, name: str) -> None:
             "-" if litert_ms is None else f"{litert_ms:.2f} ms *",
             f"{comparison.latency_ms:.2f} ms",
         ),
-        ("same emotion", "", f"{comparison.same_emotion:.1%}"),
-        ("probabilities off by at most", "", f"{comparison.max_difference:.1e}"),
+        ("agreement", "", f"{comparison.same_emotion:.1%}"),
+        ("max. difference", "", f"{comparison.max_difference:.1e}"),
     ]
     if comparison.accuracy is not None and comparison.keras_accuracy is not None:
         lost = 100 * (comparison.keras_accuracy - comparison.accuracy)
@@ -132,5 +132,6 @@ def _print(comparison: Comparison, name: str) -> None:
         table.add_row(*row)
     Console().print(table)
     click.echo(
-        "* its network as LiteRT runs it, float32; latencies are medians here, measured in turns"
+        "* float32 in LiteRT; latencies are medians on this machine, measured in turn\n"
+        "agreement: share of faces with the same predicted emotion; max. difference: of a probability"
     )

@@ -133,19 +133,19 @@ def _format(options: ExportOptions) -> Format:
     kind = format_named(name)
     if quantize not in kind.quantizations:
         raise EmodetectError(
-            f"--quantize: {name} comes with {', '.join(kind.quantizations)}, got {quantize!r}."
+            f"--quantize: {name} supports {', '.join(kind.quantizations)}, got {quantize!r}."
         )
     if quantize == "int8" and options.representative is None:
         raise EmodetectError(
-            "--quantize int8 finds its ranges by images: name a folder of some hundred face crops, "
-            "such as those trained on: --representative DIR."
+            "--quantize int8 is calibrated on images: add --representative DIR, a folder of a few "
+            "hundred face crops such as those the model was trained on."
         )
     if quantize != "int8" and options.representative is not None:
-        raise EmodetectError(f"--representative goes with --quantize int8, got {quantize}.")
+        raise EmodetectError(f"--representative needs --quantize int8, got {quantize}.")
     for module, pip_line in kind.needs.items():
         if importlib.util.find_spec(module) is None:
             raise MissingRuntimeError(
-                f"the format {name} needs {module}, which is not installed here: {pip_line}"
+                f"the format {name} needs {module}, which is not installed. Install it: {pip_line}"
             )
     return kind
 
@@ -181,25 +181,25 @@ def _card(metadata: Metadata, quantize: str) -> dict[str, Any]:
         "output": {"meaning": "probability of each label, calibrated", **output},
         "margin": metadata.margin,
         "preprocessing": (
-            f"a face box grown by {metadata.margin:g} of its side on each side, cut out and resized"
-            f" to {size} x {size} pixels, {'gray' if channels == 1 else 'red, green, blue'}, 0 to "
-            "255; all else is in the network"
+            f"enlarge the face box by {metadata.margin:g} of its side on each side, crop, resize "
+            f"to {size} x {size} pixels, {'gray' if channels == 1 else 'red, green, blue'}, 0 to 255; "
+            "the network does the rest"
         ),
         "made_by": f"emodetect {__version__}",
     }
 
 
 def _written(kind: Format, network: Network, quantize: str, path: Path) -> Run:
-    """Write the file, and return what runs it."""
+    """Write the file, and return a function that runs it."""
     try:
-        with quiet_stderr():  # converters tell their progress there
+        with quiet_stderr():  # where converters report their progress
             kind.write(network, quantize, path)
             return kind.open(path, default_threads())
     except EmodetectError:
         raise
-    except Exception as error:  # of kinds as many as there are converters
+    except Exception as error:  # each converter raises its own kind
         raise ModelError(
-            f"{network.artifact.path}: cannot be written as {path.name}: {first_line(error)}"
+            f"{network.artifact.path}: cannot be exported as {path.name}: {first_line(error)}"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""The face crops that an export is calibrated by and compared on."""
+"""The face crops that an export is calibrated and compared on."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ FEWEST_FACES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Faces:
-    """Face crops as a model takes them.
+    """Face crops in the form a model takes.
 
     Attributes:
         images: (n, size, size, channels) uint8.
         origin: where they come from, in words.
-        labels: (n,) positions in the model's emotions; None where they are not known.
-        skipped: how many files beside them could not be read.
+        labels: (n,) positions in the model's emotions; None if unknown.
+        skipped: number of files that could not be read.
     """
 
     images: np.ndarray
@@ -42,7 +42,7 @@ class Faces:
 def drawn_faces(metadata: Metadata) -> Faces:
     """Return drawn faces of a model's emotions.
 
-    Noise would not do: it drives networks to one sure answer, in which differences drown.
+    Noise would not do: networks are so confident about it that differences disappear.
     """
     rng, emotions = np.random.default_rng(0), metadata.emotions
     drawn = [
@@ -56,8 +56,8 @@ def labelled_faces(source: str, split: str | None, metadata: Metadata) -> Faces:
     """Read labelled images from SOURCE:PATH.
 
     Args:
-        split: "train", "val", "test" or "all"; the test split if None, or all images where there
-            is none.
+        split: "train", "val", "test" or "all"; if None, the test split, or all images if there is
+            no test split.
 
     Raises DataError as `open_source` and `select_images`.
     """
@@ -72,9 +72,9 @@ def labelled_faces(source: str, split: str | None, metadata: Metadata) -> Faces:
 
 
 def read_faces(folder: Path, metadata: Metadata, *, at_most: int) -> Faces:
-    """Read face crops from a folder, at any depth; some of them at random where there are more.
+    """Read up to `at_most` face crops from a folder, at any depth; a random sample if it has more.
 
-    Raises DataError for a folder without at least 20 images that can be read.
+    Raises DataError for a folder with fewer than 20 readable images.
     """
     files = [photo.path for photo in find_photos([folder]) if photo and photo.path != folder]
     random.Random(0).shuffle(files)
@@ -89,8 +89,8 @@ def read_faces(folder: Path, metadata: Metadata, *, at_most: int) -> Faces:
             skipped += 1
     if len(crops) < FEWEST_FACES:
         raise DataError(
-            f"--representative {folder}: expected at least {FEWEST_FACES} images of faces, some "
-            f"hundred at best, found {len(crops)} that can be read."
+            f"--representative {folder}: expected at least {FEWEST_FACES} images of faces, ideally "
+            f"a few hundred, found {len(crops)} that can be read."
         )
     return Faces(images=np.stack(crops), origin=str(folder), skipped=skipped)
 

@@ -1,4 +1,4 @@
-"""The crops that int8 is calibrated on: they set the range of every tensor in the network."""
+"""Calibrate int8: the crops that set the value range of every tensor in the network."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def calibration_faces(
     """Return the faces of a folder to calibrate on, and as many others to compare on.
 
     Args:
-        hold_out: False if the file will be compared on other data. A file looks better than it is
-            on images that its ranges were fitted to, so the two never share one.
+        hold_out: False if the file will be compared on other data. The two never share an image,
+            because a file looks too good on images that its ranges were fitted to.
 
     Raises DataError as `read_faces`.
     """
@@ -34,8 +34,8 @@ def calibration_faces(
 
 
 def calibration_batches(crops: np.ndarray) -> Iterator[list[np.ndarray]]:
-    """Give (n, size, size, channels) uint8 crops as the converter takes them, one by one."""
+    """Yield (n, size, size, channels) uint8 crops one by one, as the converter expects them."""
     for number, crop in enumerate(crops.astype(np.float32)):
-        if number == 0:  # with a range of 0 to 255, the file takes pixels as they are
+        if number == 0:  # so that the input range is 0-255, and the file takes raw pixels
             crop.flat[0], crop.flat[-1] = 0, 255
         yield [crop[np.newaxis]]

@@ -1,4 +1,4 @@
-"""Where an export goes: its name, what it may replace, and how it gets there whole."""
+"""Where an export is written: its name, what it may replace, and how it gets there in one step."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from emodetect.errors import EmodetectError
 from emodetect.export.formats.registry import FORMAT_NAMES, format_named
 
 SIDECAR_SUFFIX = ".json"
-# What the folder of a SavedModel holds; another's files in it are not ours to replace.
+# What the folder of a SavedModel contains; a folder with any other file is never replaced.
 SAVED_MODEL_FILES = {"saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"}
 
 
 def default_out(model: Path, name: str, quantize: str) -> Path:
-    """Return MODEL-PRECISION.SUFFIX in the working folder, or MODEL-FORMAT for a folder."""
+    """Return MODEL-PRECISION.SUFFIX in the working folder; MODEL-FORMAT for a format of folders."""
     suffix = format_named(name).suffix
     precision = "float32" if quantize == "none" else quantize
     return Path(f"{model.stem}-{precision}{suffix}" if suffix else f"{model.stem}-{name}")
 
 
 def check_out(out: Path, name: str, *, force: bool) -> None:
-    """Raise EmodetectError for a path where a format cannot be written, or may not without force.
+    """Raise EmodetectError for a path that does not fit the format, or exists without `force`.
 
-    What is never replaced is a folder that holds anything but a SavedModel.
+    A folder is never replaced, unless it contains a SavedModel and nothing else.
     """
     kind = format_named(name)
     if kind.suffix and out.suffix != kind.suffix:
@@ -43,11 +43,13 @@ def check_out(out: Path, name: str, *, force: bool) -> None:
         except OSError as error:
             raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
         if stat.S_ISLNK(there.st_mode) and path.is_dir():
-            raise EmodetectError(f"{path}: is a link to a folder; name the folder as --out.")
+            raise EmodetectError(f"{path}: is a link to a folder; give the folder itself as --out.")
         if stat.S_ISDIR(there.st_mode) and (kind.suffix or path != out or not _is_saved_model(out)):
-            raise EmodetectError(f"{path}: is a folder of something else; name another --out.")
+            raise EmodetectError(f"{path}: is a folder with other contents; choose another --out.")
         if not force:
-            raise EmodetectError(f"{path}: is there already; name another --out, or add --force.")
+            raise EmodetectError(
+                f"{path}: already exists; choose another --out, or add --force to replace it."
+            )
 
 
 def _is_saved_model(folder: Path) -> bool:
@@ -57,7 +59,7 @@ def _is_saved_model(folder: Path) -> bool:
 
 @contextmanager
 def folder_beside(out: Path) -> Iterator[Path]:
-    """Make a folder beside a path, from which moving something there is one step."""
+    """Create a temporary folder beside a path, so that moving a file there is one step."""
     folder = Path(tempfile.mkdtemp(prefix=".emodetect-", dir=out.parent))
     try:
         yield folder
@@ -66,9 +68,9 @@ def folder_beside(out: Path) -> Iterator[Path]:
 
 
 def move_into_place(folder: Path, out: Path) -> None:
-    """Move what a folder holds to where `out` is, in the place of what is there."""
+    """Move the contents of a folder to the folder of `out`, and replace what is there."""
     files = list(folder.iterdir())
-    if out.is_dir():  # which nothing replaces in one step; it goes with the temporary folder
+    if out.is_dir():  # cannot be replaced in one step; deleted with the temporary folder
         out.rename(folder / f"{out.name}.old")
     for file in files:
         file.replace(out.parent / file.name)

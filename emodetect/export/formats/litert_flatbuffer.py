@@ -12,7 +12,7 @@ NEEDS_LITERT = {"ai_edge_litert": PIP_LINES["litert"]}
 
 
 def to_flatbuffer(network: Network, quantize: str = "none") -> bytes:
-    """Return a network as a LiteRT flatbuffer in one of the precisions of .tflite."""
+    """Return a network as a LiteRT flatbuffer, in one of the precisions of .tflite."""
     import tensorflow as tf
 
     from emodetect.training.litert_conversion import litert_converter

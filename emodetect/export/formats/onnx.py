@@ -16,7 +16,7 @@ from emodetect.recognition.runtimes.runtime import PIP_LINES
 
 
 def write_onnx(network: Network, quantize: str, path: Path) -> None:
-    """Write an ONNX file, with labels and card among its metadata."""
+    """Write an ONNX file with the labels and the card in its metadata."""
     import onnx
 
     artifact = replace(network.artifact, compiled=to_flatbuffer(network))
@@ -33,9 +33,9 @@ def write_onnx(network: Network, quantize: str, path: Path) -> None:
 
 
 def _halve_weights(model: Any) -> None:
-    """Store weights as float16, to be widened when the file is opened.
+    """Store the weights as float16, and convert them back when the file is opened.
 
-    The arithmetic stays float32, in which processors are as fast and more exact.
+    The arithmetic stays float32: on a CPU it is as fast, and more precise.
     """
     import onnx
 
@@ -63,8 +63,8 @@ def open_onnx(path: Path, threads: int) -> Run:
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def run(crop: np.ndarray) -> np.ndarray:
-        (answer,) = session.run([OUTPUT], {INPUT: crop.astype(np.float32)})
-        return np.asarray(answer)
+        (output,) = session.run([OUTPUT], {INPUT: crop.astype(np.float32)})
+        return np.asarray(output)
 
     return run
 

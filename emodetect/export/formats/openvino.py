@@ -1,4 +1,4 @@
-"""OpenVINO's IR."""
+"""OpenVINO IR: float32 or float16."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emodetect.recognition.runtimes.runtime import PIP_LINES
 
 
 def write_openvino(network: Network, quantize: str, path: Path) -> None:
-    """Write OpenVINO's .xml and .bin, with labels and card among its runtime information."""
+    """Write OpenVINO's .xml and .bin, with the labels and the card as runtime information."""
     with without_telemetry():
         import openvino
 
@@ -26,14 +26,14 @@ def write_openvino(network: Network, quantize: str, path: Path) -> None:
         model = openvino.Core().read_model(flatbuffer)
         model.input().set_names({INPUT})
         model.output().set_names({OUTPUT})
-        # Where OpenVINO's own tools look for labels, with spaces between them.
+        # OpenVINO's own tools look for labels there, separated by spaces.
         model.set_rt_info(" ".join(network.card["labels"]), ["model_info", "labels"])
         model.set_rt_info(json.dumps(network.card), ["model_info", "emodetect"])
         openvino.save_model(model, path, compress_to_fp16=quantize == "float16")
 
 
 def open_openvino(path: Path, threads: int) -> Run:
-    """Open OpenVINO's files, for exact arithmetic."""
+    """Open OpenVINO's files with float32 arithmetic."""
     with without_telemetry():
         import openvino
 

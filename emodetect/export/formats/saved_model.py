@@ -1,4 +1,4 @@
-"""TensorFlow's SavedModel."""
+"""TensorFlow SavedModel: float32."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from emodetect.recognition.runtimes.onnx_graph import INPUT
 
 
 def write_saved_model(network: Network, quantize: str, path: Path) -> None:
-    """Write a TensorFlow SavedModel, with labels and card in the folder that is for others' files.
+    """Write a TensorFlow SavedModel with the labels and the card in assets.extra.
 
-    Keras' own `export` (3.15) does not say that it is no training when it traces a model; a small
-    network with batch norm was off by 0.28.
+    Keras' own `export` (3.15) traces a model without `training=False`; the probabilities of a small
+    network with batch normalisation differed by 0.28.
     """
     import keras
     import tensorflow as tf
@@ -35,7 +35,7 @@ def write_saved_model(network: Network, quantize: str, path: Path) -> None:
 
 
 def open_saved_model(path: Path, threads: int) -> Run:
-    """Open a SavedModel. TensorFlow chooses its threads itself."""
+    """Open a SavedModel. TensorFlow chooses the number of threads."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))

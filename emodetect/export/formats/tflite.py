@@ -12,31 +12,33 @@ from emodetect.export.formats.litert_flatbuffer import NEEDS_LITERT, to_flatbuff
 
 
 def write_tflite(network: Network, quantize: str, path: Path) -> None:
-    """Write a LiteRT flatbuffer, with labels and card as the files of a zip behind it.
+    """Write a LiteRT flatbuffer followed by a zip with the labels and the card.
 
-    That is where LiteRT's own metadata keep their files; the flatbuffer stays as it was made.
+    LiteRT's own metadata keeps its files there too; the flatbuffer itself is unchanged.
     """
     path.write_bytes(to_flatbuffer(network, quantize))
     with zipfile.ZipFile(path, "a") as archive:
         for name, text in companion_files(network.card).items():
-            archive.writestr(zipfile.ZipInfo(name), text)  # without the time, so always the same
+            archive.writestr(
+                zipfile.ZipInfo(name), text
+            )  # without a timestamp, so always the same bytes
 
 
 def open_tflite(path: Path, threads: int) -> Run:
-    """Open a LiteRT flatbuffer."""
+    """Open a .tflite file in LiteRT."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
     interpreter.allocate_tensors()
-    (crop_details,) = interpreter.get_input_details()
-    (answer_details,) = interpreter.get_output_details()
-    scale, zero_point = answer_details["quantization"]
+    (input_details,) = interpreter.get_input_details()
+    (output_details,) = interpreter.get_output_details()
+    scale, zero_point = output_details["quantization"]
 
     def run(crop: np.ndarray) -> np.ndarray:
-        interpreter.set_tensor(crop_details["index"], crop.astype(crop_details["dtype"]))
+        interpreter.set_tensor(input_details["index"], crop.astype(input_details["dtype"]))
         interpreter.invoke()
-        answer: np.ndarray = interpreter.get_tensor(answer_details["index"])
-        return (answer.astype(np.float32) - zero_point) * scale if scale else answer
+        output: np.ndarray = interpreter.get_tensor(output_details["index"])
+        return (output.astype(np.float32) - zero_point) * scale if scale else output
 
     return run
 
