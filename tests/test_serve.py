@@ -39,7 +39,7 @@ from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.runtime import MAX_BATCH
 from emodetect.serve import analysis, stream, uploads
 from emodetect.serve.app import create_app
-from emodetect.serve.batching import GatheringRuntime
+from emodetect.serve.batching import BatchingRuntime
 from emodetect.serve.limits import FRAME_BYTES, Limits
 from emodetect.serve.server import open_socket
 
@@ -475,7 +475,7 @@ class CountingRuntime:
 def test_what_is_asked_at_once_is_run_at_once() -> None:
     """Faces asked for within the wait go through the model together, each answer to its asker."""
     counting = CountingRuntime()
-    gathering = GatheringRuntime(counting, wait_s=5)
+    gathering = BatchingRuntime(counting, wait_s=5)
     batches = [np.full((2, 4, 4, 1), number, np.float32) for number in range(4)]
     answers = [gathering.submit(batch) for batch in batches]
     for number, answer in enumerate(answers):
@@ -490,7 +490,7 @@ def test_what_is_asked_at_once_is_run_at_once() -> None:
 
 def test_a_failing_model_tells_all_who_asked() -> None:
     """An error of the model reaches everyone in its run, and the next run goes on."""
-    gathering = GatheringRuntime(CountingRuntime(), wait_s=0.2)
+    gathering = BatchingRuntime(CountingRuntime(), wait_s=0.2)
     bad = [gathering.submit(np.full((1, 4, 4, 1), -1, np.float32)) for _ in range(2)]
     for answer in bad:
         with pytest.raises(ModelError):
@@ -584,10 +584,10 @@ def test_strangers_need_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "token").write_text("\n")
     arguments = ["serve", "--port", "0", "--token-file", str(tmp_path / "token")]
     result = CliRunner().invoke(command_line, arguments)
-    assert "one line of printable ASCII letters, got nothing" in str(result.exception)
+    assert "one line of printable ASCII characters, got nothing" in str(result.exception)
     (tmp_path / "token").write_text("one\ntwo\n")
     result = CliRunner().invoke(command_line, arguments)
-    assert "one line of printable ASCII letters, got something else" in str(result.exception)
+    assert "one line of printable ASCII characters, got something else" in str(result.exception)
     result = CliRunner().invoke(command_line, ["serve", "--host", "a..b"])
     assert isinstance(result.exception, EmodetectError)
 

@@ -107,7 +107,7 @@ def test_what_shows_no_face_is_told(page: Page, address: str, tmp_path: Path) ->
     expect(page.locator("#status")).to_have_text("No face found.")
     (tmp_path / "notes.jpg").write_text("hello")
     page.set_input_files("#file", tmp_path / "notes.jpg")
-    expect(page.locator("#status")).to_contain_text("cannot be read: not an image")
+    expect(page.locator("#status")).to_contain_text("Cannot read this file: not an image")
 
 
 def test_a_phone_shows_all_of_it(browser: Browser, address: str, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_the_camera_outlives_its_server(page: Page) -> None:
         page.click("#camera")
         expect(page.locator("#status")).to_have_text("1 face.")
         expect(page.locator("#faces li b")).to_contain_text(": ")  # its number
-        expect(page.locator("#speed")).to_contain_text("Answered in")
+        expect(page.locator("#speed")).to_contain_text("ms per frame")
         page.wait_for_timeout(1000)
         painted = page.evaluate(
             "() => document.getElementById('timeline').getContext('2d')"
@@ -139,7 +139,7 @@ def test_the_camera_outlives_its_server(page: Page) -> None:
         )
         assert painted
         server.kill()
-        expect(page.locator("#status")).to_contain_text("Trying again")
+        expect(page.locator("#status")).to_contain_text("Retrying")
     with started(port=int(address.rpartition(":")[2])):
         expect(page.locator("#status")).to_have_text("1 face.")
         page.click("#camera")
@@ -156,7 +156,7 @@ def test_the_camera_asks_for_a_token_that_is_new(
         expect(page.locator("#status")).to_have_text("1 face.")
     monkeypatch.setenv("EMODETECT_TOKEN", TOKEN)
     with started(port=int(address.rpartition(":")[2])):
-        expect(page.locator("#status")).to_have_text("This server asks for a token.")
+        expect(page.locator("#status")).to_have_text("This server needs an access token.")
         page.fill("#token", TOKEN)
         page.keyboard.press("Enter")
         expect(page.locator("#status")).to_have_text("1 face.")
@@ -175,8 +175,8 @@ def test_frames_that_are_too_large_are_sent_once(page: Page, address: str) -> No
     )
     page.goto(address)
     page.click("#camera")
-    expect(page.locator("#status")).to_have_text("The server says: expected small frames.")
-    expect(page.locator("#camera")).to_have_text("Start the camera")
+    expect(page.locator("#status")).to_have_text("The server reports: expected small frames.")
+    expect(page.locator("#camera")).to_have_text("Start camera")
     page.wait_for_timeout(2500)
     assert len(opened) == 1
 
@@ -227,15 +227,15 @@ def test_the_page_asks_for_the_token(
     monkeypatch.setenv("EMODETECT_TOKEN", TOKEN)
     with started() as (_, address):
         page.goto(address)
-        expect(page.locator("#status")).to_have_text("This server asks for a token.")
+        expect(page.locator("#status")).to_have_text("This server needs an access token.")
         for wrong in ("wrong", "\u20acuro"):
             page.fill("#token", wrong)
             page.keyboard.press("Enter")
-            expect(page.locator("#status")).to_have_text("That is not this server's token.")
+            expect(page.locator("#status")).to_have_text("Wrong token.")
         page.fill("#token", TOKEN)
         page.keyboard.press("Enter")
         expect(page.locator("#ask")).to_be_hidden()
         page.set_input_files("#file", photo(tmp_path / "scene.png", "happy"))
         expect(page.locator("#status")).to_have_text("1 face.")
         page.click("#camera")
-        expect(page.locator("#speed")).to_contain_text("Answered in")
+        expect(page.locator("#speed")).to_contain_text("ms per frame")

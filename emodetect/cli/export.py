@@ -133,5 +133,6 @@ def _print(comparison: Comparison, name: str) -> None:
     Console().print(table)
     click.echo(
         "* float32 in LiteRT; latencies are medians on this machine, measured in turn\n"
-        "agreement: share of faces with the same predicted emotion; max. difference: of a probability"
+        "agreement: share of faces with the same predicted emotion; max. difference: of any "
+        "probability"
     )

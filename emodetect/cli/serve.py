@@ -34,14 +34,14 @@ def _limit(
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on; 0.0.0.0 for all of this machine's, which takes a token.",
+    help="Address to listen on; 0.0.0.0 for all addresses of this machine (needs a token).",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help="0 takes a free one.",
+    help="Port to listen on; 0 picks a free one.",
 )
 @model_options
 @runtime_option
@@ -51,41 +51,43 @@ def _limit(
     "--workers",
     type=click.IntRange(1, 256),
     metavar="N",
-    help="Threads that decode pictures and find faces; the model has one of its own.  [default: "
-    "the cores, at most 8]",
+    help="Threads that decode images and find faces, beside the model's own. [default: number of "
+    "cores, at most 8]",
 )
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Clients must know what stands in this file.  [default: the environment variable "
-    "EMODETECT_TOKEN, if it is set]",
+    help="File containing the access token. [default: the environment variable EMODETECT_TOKEN, "
+    "if set]",
 )
 @click.option(
-    "--without-token", is_flag=True, help="Serve whoever reaches this machine, whatever the host."
+    "--without-token",
+    is_flag=True,
+    help="Serve everyone who can reach the address, without a token.",
 )
 @_limit(
     "--queue",
     32,
     most=10_000,
     metavar="N",
-    help="Pictures taken on at once, of all requests; others are answered 503 with Retry-After.",
+    help="Maximum unfinished images over all requests; beyond that, status 503 with Retry-After.",
 )
-@_limit("--max-images", 16, most=1_000, metavar="N", help="Pictures in one request.")
-@_limit("--max-body", 32, most=256, metavar="MIB", help="Size of one request.")
+@_limit("--max-images", 16, most=1_000, metavar="N", help="Maximum images per request.")
+@_limit("--max-body", 32, most=256, metavar="MIB", help="Maximum size of a request.")
 @_limit(
     "--max-pixels",
     25,
     most=200,
     metavar="MILLIONS",
-    help="Of one picture; told from its header, before it is decoded.",
+    help="Maximum size of an image, checked before decoding.",
 )
 @_limit(
     "--timeout",
     30,
     most=3600,
     metavar="SECONDS",
-    help="In which a request must have come, and then be answered.",
+    help="Time limit to receive a request, and then to respond.",
 )
 def serve(
     model: str | None,
@@ -100,7 +102,7 @@ def serve(
     timeout: int,
     **server: Any,
 ) -> None:
-    """Answer HTTP requests, and show a page for photos and the camera.
+    """Serve a model over HTTP, with a web page for photos and the camera.
 
     \b
     emodetect serve
@@ -108,9 +110,9 @@ def serve(
     curl -F files=@a.jpg -F files=@b.jpg http://127.0.0.1:8000/v1/analyze
     EMODETECT_TOKEN=secret emodetect serve --host 0.0.0.0 --port 8080
 
-    The page is at /, the API's description at /docs. Rows are those of `emodetect predict
-    --format json`; pictures are worked on in memory and not kept. SIGTERM and Ctrl-C finish the
-    requests that were taken, and take no more; the exit status is then 143 or 130.
+    The web page is at /, the API's description at /docs. The API returns the rows of `emodetect
+    predict --format json`. Images are processed in memory and not stored. SIGTERM and Ctrl-C stop
+    the server after the accepted requests are finished; the exit status is then 143 or 130.
     """
     try:
         from emodetect.serve.access import read_token
@@ -119,11 +121,12 @@ def serve(
         from emodetect.serve.server import serve as run_server
     except ImportError as error:
         raise EmodetectError(
-            f"serve needs what is not installed here ({error}): pip install 'emodetect[serve]'"
+            f"serve needs packages that are not installed ({error}). Install them: "
+            "pip install 'emodetect[serve]'"
         ) from None
 
     if max_images > queue:
-        raise click.UsageError(f"--max-images {max_images} never finds room in --queue {queue}.")
+        raise click.UsageError(f"--max-images {max_images} must not exceed --queue {queue}.")
     options = ServerOptions(
         token=None if without_token else read_token(token_file),
         without_token=without_token,

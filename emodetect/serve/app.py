@@ -1,4 +1,4 @@
-"""The web application, put together: routes, middleware, error handlers."""
+"""Build the web application from routes, middleware and error handlers."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def create_app(
     """Return the application.
 
     Args:
-        recognizer: for the application alone from now on.
-        token: what clients must know; None lets everybody ask.
-        hosts: the names by which it may be addressed; others are another site's attempt to get
-            at it through a visitor's browser (DNS rebinding).
+        recognizer: must not be used elsewhere afterwards.
+        token: what clients must send; None accepts every request.
+        hosts: host names that requests may use; a request with another name may come from a site
+            that attacks the server through its visitor's browser (DNS rebinding).
         workers: see `Analysis`.
     """
     limits = limits or Limits()
@@ -56,7 +56,7 @@ def create_app(
         description=ABOUT,
         lifespan=lifespan,
         openapi_url=OPENAPI,
-        docs_url=None,  # FastAPI's own pages load their scripts from elsewhere
+        docs_url=None,  # FastAPI's own pages load scripts from other sites
         redoc_url=None,
     )
     app.state.services = Services(

@@ -1,4 +1,4 @@
-"""The API's addresses, and what each responds with."""
+"""The routes of the API."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DOCS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'n
 DOCS, OPENAPI, HEALTH, METRICS = "/docs", "/openapi.json", "/healthz", "/metrics"
 ANALYZE, CLASSIFY, STREAM, MODEL = "/v1/analyze", "/v1/classify", "/v1/stream", "/v1/model"
 PATHS = (DOCS, OPENAPI, HEALTH, METRICS, ANALYZE, CLASSIFY, STREAM, MODEL)
-# Nothing of the model or of what it is used for.
+# Without the token: nothing about the model or its use.
 OPEN_PATHS = (DOCS, OPENAPI, HEALTH)
 
 router = APIRouter()
@@ -37,7 +37,7 @@ router = APIRouter()
 
 @dataclass(frozen=True)
 class Services:
-    """What the routes work with; an application keeps it as `app.state.services`."""
+    """What the routes use; an application keeps it in `app.state.services`."""
 
     recognizer: EmotionRecognizer
     analysis: Analysis
@@ -48,13 +48,13 @@ class Services:
 
 @router.post(ANALYZE, response_model=list[PhotoRow], responses=REFUSALS, openapi_extra=BODY)
 async def analyze(request: Request) -> Response:
-    """Find the faces in photos and name their emotions; a row for each photo, in order."""
+    """Find the faces in photos and classify their emotions; returns a row per photo, in order."""
     return await _rows(request, _services(request).analysis.photos)
 
 
 @router.post(CLASSIFY, response_model=list[PhotoRow], responses=REFUSALS, openapi_extra=BODY)
 async def classify(request: Request) -> Response:
-    """Name the emotions of images that are one face each, already cut out."""
+    """Classify the emotions of face crops: each image is one face."""
     return await _rows(request, _services(request).analysis.crops)
 
 
@@ -66,27 +66,27 @@ async def stream(socket: WebSocket) -> None:
 
 @router.get(MODEL, response_model=ModelAnswer)
 async def model(request: Request) -> Response:
-    """Tell which model answers, and what is known about it."""
+    """Describe the model."""
     return JSONResponse(_about(_services(request).recognizer))
 
 
 @router.head(HEALTH, include_in_schema=False)
 @router.get(HEALTH)
 async def healthz() -> dict[str, str]:
-    """Tell that the server runs."""
+    """Report that the server is running."""
     return {"status": "ok"}
 
 
 @router.get(METRICS, response_class=Response)
 async def metrics_text(request: Request) -> Response:
-    """Tell what was counted, for Prometheus."""
+    """Return metrics for Prometheus."""
     return Response(_services(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.api_route(DOCS, methods=["GET", "HEAD"], include_in_schema=False)
 async def docs(request: Request) -> Response:
-    """Show this description as a page."""
-    page = render_page("api.html", title="emodetect: the API", api=request.app.openapi())
+    """Show the API's description as a page."""
+    page = render_page("api.html", title="emodetect API", api=request.app.openapi())
     return HTMLResponse(page, headers={"Content-Security-Policy": DOCS_POLICY})
 
 

@@ -1,4 +1,4 @@
-"""The server's life, from the socket to the last answer."""
+"""Run the server, from opening the socket to the last response."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions:
-    """A model to serve, the address, and what clients may ask for.
+    """The model to serve, where, and what clients may ask for.
 
     Attributes:
         model: a .keras file or the name of a shipped model; the default model if None.
@@ -38,8 +38,8 @@ class ServerOptions:
         uncertain_below: see `EmotionRecognizer`.
         host: the address to listen on; "0.0.0.0" for all addresses of this machine.
         port: 0 picks a free one.
-        token: what clients must send; None lets everyone in.
-        without_token: allows an address that others can reach without a token.
+        token: what clients must send; None accepts every request.
+        without_token: accept every request even if other machines can reach the address.
         workers: see `Analysis`.
         limits: how much a request may ask for.
 
@@ -63,41 +63,43 @@ class ServerOptions:
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address; port 0 takes a free one.
+    """Return a socket bound to an address; port 0 picks a free port.
 
-    Raises EmodetectError for an address that cannot be had.
+    Raises EmodetectError for an address that is not available.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listening = socket.create_server(address[:2], family=family)
-    except (OSError, UnicodeError) as error:  # the latter for a name that no host may have
+    except (OSError, UnicodeError) as error:  # the latter for an invalid host name
         raise EmodetectError(
-            f"{host}:{port}: cannot be listened on: {getattr(error, 'strerror', None) or error}; "
-            "choose another with --host or --port."
+            f"{host}:{port}: cannot listen here: {getattr(error, 'strerror', None) or error}; "
+            "choose another --host or --port."
         ) from None
-    # Else an answer's body waits some 40 ms until the client has acknowledged its header. asyncio
-    # does this for sockets of its own making only.
+    # Otherwise the body of a response waits about 40 ms until the client has acknowledged the
+    # header. asyncio only does this for sockets that it creates.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 
 
 def serve(options: ServerOptions, *, announce: Callable[[str], None] = print) -> None:
-    """Serve until SIGINT or SIGTERM, which finish the requests that were taken, and take no more.
+    """Serve until SIGINT or SIGTERM, then finish the accepted requests and stop.
 
     Args:
-        announce: gets a line with the server's address once it listens there.
+        announce: called with a line that contains the server's address, once it is known.
 
-    Raises EmodetectError for an address that cannot be had, or that others can reach while
-    anybody may ask; ModelError for a model that cannot be used.
+    Raises:
+        EmodetectError: for an address that is not available, or that other machines can reach
+            without a token although `without_token` is not set.
+        ModelError: for a model that cannot be used.
     """
     with open_socket(options.host, options.port) as listening:
         loopback = ipaddress.ip_address(listening.getsockname()[0]).is_loopback
         if options.token is None and not options.without_token and not loopback:
             raise EmodetectError(
-                f"{options.host}: others can reach this address: set {TOKEN_VARIABLE} or add "
-                "--token-file FILE, so that only those who know the token may ask, or "
+                f"{options.host}: other machines can reach this address, so clients need a token: "
+                f"set {TOKEN_VARIABLE} or add --token-file FILE. To serve everyone, add "
                 "--without-token."
             )
         recognizer = EmotionRecognizer(
@@ -111,29 +113,30 @@ def serve(options: ServerOptions, *, announce: Callable[[str], None] = print) ->
             recognizer,
             limits=options.limits,
             token=options.token,
-            # A page that gets here under another name knows no token; a proxy's clients do.
+            # Without a token, only the host name tells our page from one of another site. A
+            # proxy's clients use other names, but have the token.
             hosts=(options.host, *LOOPBACK_NAMES) if options.token is None and loopback else ("*",),
             workers=options.workers,
         )
         name = f"[{options.host}]" if ":" in options.host else options.host
         port = listening.getsockname()[1]
-        announce(f"{recognizer.metadata.name} at http://{name}:{port} (Ctrl-C ends)")
+        announce(f"{recognizer.metadata.name} at http://{name}:{port} (Ctrl-C to stop)")
         _silence_what_clients_cause()
-        with quiet_libraries():  # decoders complain there of each damaged image
+        with quiet_libraries():  # where decoders print about each damaged image
             _run(app, listening, options.limits)
 
 
 def _silence_what_clients_cause() -> None:
-    """Keep out of the log what is wrong with a request: its client is told, the disk would fill."""
+    """Do not log what is wrong with a request: the client is told, and logs would fill the disk."""
     for name in ("python_multipart", "PIL"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    logging.getLogger("uvicorn.error").addFilter(_is_not_of_a_clients_text)
+    logging.getLogger("uvicorn.error").addFilter(_is_worth_logging)
     warnings.filterwarnings("ignore", module="PIL")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-def _is_not_of_a_clients_text(record: logging.LogRecord) -> bool:
-    """Leave out a WebSocket's text that is not UTF-8, for which uvicorn logs a traceback."""
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Filter out text of a WebSocket that is not UTF-8, for which uvicorn logs a traceback."""
     return not record.getMessage().startswith("Invalid UTF-8 sequence")
 
 
@@ -144,12 +147,13 @@ def _run(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
         log_level="error",
         http="h11",
         ws="websockets-sansio",
-        ws_max_size=2 * FRAME_BYTES,  # beyond it nobody is told why; beyond FRAME_BYTES one is
+        ws_max_size=2
+        * FRAME_BYTES,  # uvicorn gives no reason beyond it; `Streams` does beyond FRAME_BYTES
         ws_per_message_deflate=False,
         limit_concurrency=MOST_CONNECTIONS,
         server_header=False,
         proxy_headers=False,
-        # Whoever was taken has been read and answered by then; who does not listen is let go.
+        # Accepted requests are finished by then; clients that don't read are disconnected.
         timeout_graceful_shutdown=math.ceil(2 * limits.seconds) + 1,
     )
     uvicorn.Server(config).run(sockets=[listening])

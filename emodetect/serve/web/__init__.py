@@ -1,1 +1,1 @@
-"""The page in the browser: its HTML, CSS and JavaScript, and the routes that serve them."""
+"""The web page: its HTML, CSS and JavaScript, and the routes that serve them."""

@@ -1,4 +1,4 @@
-"""The routes that serve the page's files, with what a browser may let them do."""
+"""The routes of the web page's files, and the security policy that is sent with them."""
 
 from __future__ import annotations
 
