@@ -238,7 +238,7 @@ def _features(path: Path, images: np.ndarray) -> np.ndarray:
             np.hstack(
                 [
                     np.mean([features for features, _ in seen], axis=0),
-                    np.log(np.mean([answers for _, answers in seen], axis=0) + 1e-6),
+                    np.log(np.mean([probabilities for _, probabilities in seen], axis=0) + 1e-6),
                 ]
             )
         )

@@ -1,7 +1,6 @@
-"""An exported file answers as the model does, tells its labels, and needs no emodetect.
+"""An exported file predicts the same as the model, contains its labels, and needs no emodetect.
 
-What needs ONNX Runtime or OpenVINO is skipped where they are not installed; the extra `dev`
-brings them.
+Tests that need ONNX Runtime or OpenVINO are skipped without them; the extra `dev` installs both.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ from emodetect.training.models.registry import build_model
 
 DOCS = Path(__file__).parent.parent / "docs" / "export.md"
 EMOTIONS = ("happy", "sad", "surprise")
-# How far a probability may be off in this small network.
+# Maximum difference of a probability in this small network.
 ALLOWED = {"none": 1e-5, "float16": 5e-3, "dynamic": 5e-2, "int8": 5e-2}
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An artifact of a small network: enlarged, with batch norm that matters, and a temperature."""
+    """A small model file with enlarged input, non-trivial batch norm and a temperature."""
     config = ModelConfig(name="lenet5", weights="none", backbone_size=40, dense=(16,))
     network = build_model(config, image_size=32, color="gray", class_count=3, weights="none")
     rng = np.random.default_rng(0)
@@ -73,7 +72,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of drawn faces, a file among them that is no image."""
+    """A folder of drawn faces and a file that is not an image."""
     folder = tmp_path_factory.mktemp("faces")
     draw_dataset(folder, counts={"train": 15}, emotions=EMOTIONS, seed=0, size=32)
     (folder / "train" / "happy" / "broken.png").write_bytes(b"no image")
@@ -84,7 +83,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported(
     model: Path, faces: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str, str], Export]:
-    """Return what exports the model once in each way."""
+    """A function that exports the model, once per format and precision."""
     folder = tmp_path_factory.mktemp("exports")
     done: dict[tuple[str, str], Export] = {}
 
@@ -121,7 +120,7 @@ def run(*words: str | Path) -> Result:
 def test_every_export_answers_as_the_model(
     exported: Callable[[str, str], Export], format: str, quantize: str
 ) -> None:
-    """Each format in each precision gives the calibrated probabilities of the .keras."""
+    """Each format returns the model's calibrated probabilities in each precision."""
     done = exported(format, quantize)
     assert done.comparison.max_difference <= ALLOWED[quantize]
     assert done.path.exists()
@@ -135,7 +134,7 @@ def test_every_export_answers_as_the_model(
 
 
 def test_the_temperature_is_in_the_file(model: Path) -> None:
-    """The comparison would notice a file without the temperature: its answers are surer."""
+    """The comparison would detect a missing temperature, which makes predictions overconfident."""
     network = keras.models.load_model(model, compile=False)
     crops = np.stack([draw_face(name, np.random.default_rng(0), size=32) for name in EMOTIONS])
     crops = crops[:, :, :, :1].astype(np.float32)
@@ -147,7 +146,7 @@ def test_the_temperature_is_in_the_file(model: Path) -> None:
 
 
 def test_int8_takes_pixels_as_they_are(exported: Callable[[str, str], Export]) -> None:
-    """An int8 file is of 8 bits at both ends, with scales by which no one has to calculate."""
+    """An int8 file has 8-bit input and output, and takes raw pixels."""
     from ai_edge_litert.interpreter import Interpreter
 
     done = exported("tflite", "int8")
@@ -161,20 +160,20 @@ def test_int8_takes_pixels_as_they_are(exported: Callable[[str, str], Export]) -
 
 
 def test_a_tflite_file_tells_its_labels(exported: Callable[[str, str], Export]) -> None:
-    """Labels and card are the files of a zip behind the network."""
+    """Labels and card are in a zip that follows the network."""
     with zipfile.ZipFile(exported("tflite", "none").path) as archive:
         assert archive.read("labels.txt").decode().split() == list(EMOTIONS)
         assert json.loads(archive.read("emodetect.json"))["labels"] == list(EMOTIONS)
 
 
 def test_a_saved_model_tells_its_labels(exported: Callable[[str, str], Export]) -> None:
-    """Labels and card lie in the folder that TensorFlow leaves to others."""
+    """Labels and card are in assets.extra."""
     extra = exported("saved_model", "none").path / "assets.extra"
     assert (extra / "labels.txt").read_text().split() == list(EMOTIONS)
 
 
 def test_openvino_files_tell_their_labels(exported: Callable[[str, str], Export]) -> None:
-    """Labels stand where OpenVINO's own tools look for them."""
+    """Labels are where OpenVINO's own tools look for them."""
     text = exported("openvino", "float16").path.read_text(encoding="utf-8")
     assert 'labels value="happy sad surprise"' in text
 
@@ -182,7 +181,7 @@ def test_openvino_files_tell_their_labels(exported: Callable[[str, str], Export]
 def test_weights_of_half_precision_take_half_the_space(
     exported: Callable[[str, str], Export],
 ) -> None:
-    """A float16 file is about half as large as the float32 one, int8 about a quarter."""
+    """A float16 file has about half the size of the float32 one, int8 a quarter."""
     size = {key: exported("onnx", key).comparison.file_bytes for key in ("none", "float16")}
     assert size["float16"] < 0.6 * size["none"]
     size = {key: exported("tflite", key).comparison.file_bytes for key in ("none", "int8")}
@@ -192,7 +191,7 @@ def test_weights_of_half_precision_take_half_the_space(
 def test_the_examples_of_the_docs_run_without_emodetect(
     exported: Callable[[str, str], Export], tmp_path: Path
 ) -> None:
-    """The Python of docs/export.md names an emotion of the files' labels."""
+    """The Python examples in docs/export.md print the same prediction for both files."""
     files = [exported("tflite", "int8"), exported("onnx", "none")]
     for done in files:
         for path in (done.path, done.sidecar):
@@ -213,7 +212,7 @@ def test_the_examples_of_the_docs_run_without_emodetect(
         )
         assert done.returncode == 0, done.stderr
         named, told = done.stdout.strip().split(" ", 1)
-        answers.append(dict(eval(told)))  # a printed dict of our own example
+        answers.append(dict(eval(told)))  # a dict that our own example printed
         assert max(answers[-1], key=answers[-1].__getitem__) == named
     np.testing.assert_allclose(
         [answers[0][name] for name in EMOTIONS], [answers[1][name] for name in EMOTIONS], atol=0.05
@@ -223,7 +222,7 @@ def test_the_examples_of_the_docs_run_without_emodetect(
 def test_the_table_tells_the_accuracy_on_labelled_images(
     model: Path, faces: Path, tmp_path: Path
 ) -> None:
-    """With --data the accuracy of both is told, by the labels of the model."""
+    """With --data, the table includes the accuracy of both."""
     out = tmp_path / "small.tflite"
     words = [
         "--model",
@@ -247,7 +246,7 @@ def test_the_table_tells_the_accuracy_on_labelled_images(
 def test_a_file_that_answers_otherwise_is_not_written(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrong file, also one that answers NaN, leaves the place and an older file as they were."""
+    """A wrong file, or one that returns NaN, is not written and does not replace an older one."""
     out = tmp_path / "small.tflite"
     out.write_text("older")
     for answer in ([0.98, 0.01, 0.01], [np.nan] * 3):
@@ -267,7 +266,7 @@ def test_a_file_that_answers_otherwise_is_not_written(
 def test_a_saved_model_is_replaced_as_a_whole(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With --force nothing of the older folder is left, and nothing else beside the new one."""
+    """--force replaces the whole older folder and leaves no temporary files."""
 
     def write(network: object, quantize: str, path: Path) -> None:
         path.mkdir()
@@ -322,7 +321,7 @@ def test_a_saved_model_is_replaced_as_a_whole(
 def test_what_cannot_be_had_is_refused_in_one_line(
     words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrong wish ends in one line that says what there is, and changes no file."""
+    """An impossible request ends with a one-line error and changes no file."""
     if "openvino" in words and importlib.util.find_spec("openvino") is None:
         pytest.skip("openvino is not installed")
     monkeypatch.chdir(tmp_path)
@@ -352,7 +351,7 @@ def test_what_cannot_be_had_is_refused_in_one_line(
     ],
 )
 def test_wrong_usage_is_exit_status_2(words: list[str]) -> None:
-    """A word that no option knows is wrong usage, as in every command."""
+    """Invalid option values are usage errors, as in every command."""
     assert run(*words).exit_code == 2
 
 
@@ -363,16 +362,16 @@ def test_wrong_usage_is_exit_status_2(words: list[str]) -> None:
 def test_a_missing_library_tells_how_to_get_it(
     model: Path, monkeypatch: pytest.MonkeyPatch, format: str, module: str, extra: str
 ) -> None:
-    """A format whose library is not installed ends in one line that says how to install it."""
+    """A format whose library is missing ends with a one-line error that says how to install it."""
     for name in format_named(format).needs:
-        monkeypatch.setitem(sys.modules, name, sys)  # any other is there
+        monkeypatch.setitem(sys.modules, name, sys)  # pretend that the others are installed
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingRuntimeError, match=rf"pip install 'emodetect\[{extra}\]'"):
         export_model(model, ExportOptions(format=format))
 
 
 def test_a_temperature_needs_a_softmax_to_go_into() -> None:
-    """A network that ends otherwise is refused, instead of exported without its temperature."""
+    """A network without a softmax layer is refused, not exported without its temperature."""
     inputs = keras.Input((4,))
     network = keras.Model(inputs, keras.layers.Softmax()(keras.layers.Dense(2)(inputs)))
     assert with_temperature(network, 1, path=Path("other.keras")) is network
@@ -381,7 +380,7 @@ def test_a_temperature_needs_a_softmax_to_go_into() -> None:
 
 
 def test_the_command_names_every_format() -> None:
-    """--format and --quantize offer what there is, neither more nor less."""
+    """--format and --quantize offer exactly what is available."""
     (option,) = (one for one in command.params if one.name == "format")
     assert tuple(option.type.choices) == FORMAT_NAMES
     found = {name for one in FORMAT_NAMES for name in format_named(one).quantizations}

@@ -24,7 +24,7 @@ FEWEST_FACES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Faces:
-    """Face crops in the form a model takes.
+    """Face crops, sized and coloured for a model.
 
     Attributes:
         images: (n, size, size, channels) uint8.

@@ -29,7 +29,7 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions:
-    """The model to serve, where, and what clients may ask for.
+    """What to serve, where, and with which limits.
 
     Attributes:
         model: a .keras file or the name of a shipped model; the default model if None.
@@ -127,7 +127,7 @@ def serve(options: ServerOptions, *, announce: Callable[[str], None] = print) ->
 
 
 def _silence_what_clients_cause() -> None:
-    """Do not log what is wrong with a request: the client is told, and logs would fill the disk."""
+    """Do not log errors in requests: the client gets them, and the log would fill the disk."""
     for name in ("python_multipart", "PIL"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("uvicorn.error").addFilter(_is_worth_logging)

@@ -58,21 +58,21 @@ class Streams:
         """Return the code and the reason to close the stream with."""
         newest: asyncio.Queue[_Frame] = asyncio.Queue(1)
         reading = asyncio.create_task(_read(socket, newest))
-        answering = asyncio.create_task(self._answer(socket, newest))
+        sending = asyncio.create_task(self._send_results(socket, newest))
         try:
-            await asyncio.wait((reading, answering), return_when=asyncio.FIRST_COMPLETED)
-            if answering.done():  # it only ends with an error
-                answering.result()
+            await asyncio.wait((reading, sending), return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():  # it only ends with an error
+                sending.result()
             return reading.result()
         except EmodetectError as error:
             logging.getLogger(__name__).error("%s", error)
             return FAILED, "the server's model failed"
         finally:
-            for task in (reading, answering):
+            for task in (reading, sending):
                 task.cancel()
-            await asyncio.gather(reading, answering, return_exceptions=True)
+            await asyncio.gather(reading, sending, return_exceptions=True)
 
-    async def _answer(self, socket: WebSocket, newest: asyncio.Queue[_Frame]) -> None:
+    async def _send_results(self, socket: WebSocket, newest: asyncio.Queue[_Frame]) -> None:
         tracker = self.analysis.tracker()
         while True:
             number, time_s, data = await newest.get()

@@ -222,11 +222,11 @@ async def ask(port: int, photos: list[bytes], clients: int, seconds: float) -> t
             asked = time.perf_counter()
             head = f"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(photo)}"
             writer.write(head.encode() + b"\r\n\r\n" + photo)
-            answer = await reader.readuntil(b"\r\n\r\n")
-            length = re.search(rb"content-length: (\d+)", answer)
+            header = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", header)
             assert length is not None
             await reader.readexactly(int(length[1]))
-            status = answer.split(b" ", 2)[1].decode()
+            status = header.split(b" ", 2)[1].decode()
             load.statuses[status] += 1
             if status == "200":
                 load.seconds.append(time.perf_counter() - asked)
