@@ -52,7 +52,7 @@ class ServerOptions:
     uncertain_below: float = 0.0
     host: str = "127.0.0.1"
     port: int = 8000
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     without_token: bool = False
     workers: int | None = None
     limits: Limits = field(default_factory=Limits)
@@ -147,8 +147,8 @@ def _run(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
         log_level="error",
         http="h11",
         ws="websockets-sansio",
-        ws_max_size=2
-        * FRAME_BYTES,  # uvicorn gives no reason beyond it; `Streams` does beyond FRAME_BYTES
+        # uvicorn closes without a reason beyond this; `Streams` gives one beyond FRAME_BYTES.
+        ws_max_size=2 * FRAME_BYTES,
         ws_per_message_deflate=False,
         limit_concurrency=MOST_CONNECTIONS,
         server_header=False,
