@@ -1,12 +1,12 @@
-# The server and its page:  docker build -t emodetect . && docker run -p 127.0.0.1:8000:8000 -e EMODETECT_TOKEN=secret emodetect
+# The server and its web page:  docker build -t emodetect . && docker run -p 127.0.0.1:8000:8000 -e EMODETECT_TOKEN=secret emodetect
 FROM python:3.12-slim
-# What OpenCV's wheel needs of the system.
+# System libraries that OpenCV needs.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 COPY . .
-# Serving needs no TensorFlow, which is most of an installation; in one step, so that no layer keeps it.
+# Serving does not need TensorFlow, the largest package. Removed in the same step, so that no layer keeps it.
 RUN pip install --no-cache-dir -c constraints.txt '.[serve]' \
     && pip uninstall --yes tensorflow keras
 RUN useradd --create-home emodetect
@@ -14,5 +14,5 @@ USER emodetect
 EXPOSE 8000
 HEALTHCHECK --start-period=10s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=3)"]
-# Past loopback the server asks for a token: EMODETECT_TOKEN.
+# On an address other than loopback, the server needs a token: EMODETECT_TOKEN.
 CMD ["emodetect", "serve", "--host", "0.0.0.0"]

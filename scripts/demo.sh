@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv, installs emodetect and runs its demo in the current folder.
-# Needs Python 3.11-3.13 and the package index. Options go to `emodetect demo`.
+# Creates .venv, installs emodetect and runs its demo in the current folder.
+# Needs Python 3.11-3.13 and the package index. Passes its options to `emodetect demo`.
 set -euo pipefail
 here=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

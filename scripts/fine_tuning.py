@@ -1,19 +1,19 @@
-"""What starting from the shipped model is worth to somebody with 300 faces.
+"""Measure what fine-tuning the shipped model gains with only 300 faces.
 
     python scripts/fine_tuning.py data/fer2013 --weights FILE
 
-The images of FER2013's test split that do not also stand in train are halved. 300 images of one
-half train a model, from the shipped one and, with the same data and length, from ImageNet
-weights; both are judged on the other half, as is the shipped model as it is. Three seeds, each
-with its own halves. A fifth of the 300 images validates.
+Splits the images of FER2013's test split that do not also appear in train into halves. 300 images
+of one half train two models for the same number of epochs, one from the shipped model and one from
+ImageNet weights. Both, and the unchanged shipped model, are evaluated on the other half. Repeats
+this for three seeds, each with its own halves. A fifth of the 300 images is for validation.
 
-The faces are of the kind that taught the shipped model, so its start is as good here as it can be;
-on faces of another kind expect less. Nothing of the preset was chosen by this script.
+The shipped model was trained on faces like these, so this is its best case; expect a smaller gain
+on other faces. The preset was not tuned with this script.
 """
 
 from __future__ import annotations
 
-from emodetect.training.train import train  # before TensorFlow, which it sets up
+from emodetect.training.train import train  # first, because it sets up TensorFlow
 
 # isort: split
 import csv
@@ -47,14 +47,21 @@ IMAGES = 300
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--weights", default="imagenet", show_default=True, help="As model.weights.")
+@click.option(
+    "--weights",
+    default="imagenet",
+    show_default=True,
+    help="Value of model.weights for the ImageNet start.",
+)
 @click.option("--seeds", default=3, show_default=True)
 def main(folder: Path, weights: str, seeds: int) -> None:
-    """Train and judge; FOLDER holds FER2013 as class folders below train and test."""
+    """Train and evaluate. FOLDER contains FER2013 as class folders in train and test."""
     data = validate_data({"source": "folder", "path": str(folder)}, origin=str(folder))
     dataset = load_for_evaluation(data)
     unseen = select_images(dataset, "test", trained_on={str(folder): dataset}).members
-    click.echo(f"{len(unseen):,} of {len(dataset.indices('test')):,} test images are not in train")
+    click.echo(
+        f"{len(unseen):,} of {len(dataset.indices('test')):,} test images do not appear in train"
+    )
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         for seed in range(seeds):
@@ -65,10 +72,10 @@ def main(folder: Path, weights: str, seeds: int) -> None:
                 "from ImageNet": ModelConfig(weights=weights),
             }
             click.echo(f"seed {seed}")
-            _judge("the shipped model as it is", None, manifest)
+            _evaluate("shipped model, unchanged", None, manifest)
             for number, (start, model) in enumerate(starts.items()):
                 run = train(_config(manifest, model, work / f"{seed}-{number}", seed=seed))
-                _judge(f"{start}, {IMAGES} images", run.artifact, manifest)
+                _evaluate(f"{start}, {IMAGES} images", run.artifact, manifest)
 
 
 def _write_halves(
@@ -95,7 +102,7 @@ def _config(manifest: Path, model: ModelConfig, run: Path, *, seed: int) -> Expe
     data = DataConfig(source="manifest", path=manifest, validation_fraction=0.2)
     training = preset.training
     if model.init is None:
-        # The head is new and the features are of other things: the default, larger steps.
+        # A new head on features of other objects needs the larger default learning rate.
         larger = TrainingConfig.model_fields["learning_rate"].default
         training = training.model_copy(update={"learning_rate": larger})
     return preset.model_copy(
@@ -103,13 +110,13 @@ def _config(manifest: Path, model: ModelConfig, run: Path, *, seed: int) -> Expe
     )
 
 
-def _judge(name: str, model: Path | None, manifest: Path) -> None:
+def _evaluate(name: str, model: Path | None, manifest: Path) -> None:
     recognizer = EmotionRecognizer(model, detector="none")
     data = open_source(f"manifest:{manifest}", recognizer.metadata, faces="whole")
     metrics = compute_metrics(predict_images(recognizer, data, data.indices("test")))
     click.echo(
         f"  {name}: accuracy {metrics['accuracy']:.1%}, "
-        f"balanced {metrics['balanced_accuracy']:.1%} of {metrics['images']:,} images"
+        f"balanced accuracy {metrics['balanced_accuracy']:.1%} ({metrics['images']:,} images)"
     )
 
 

@@ -1,11 +1,11 @@
-"""Measure the shipped models, and rewrite the tables of their cards and of README.
+"""Measure the shipped models, and update the tables in their cards and in README.md.
 
     python scripts/measure_shipped.py data/fer2013
 
-FOLDER holds FER2013's class folders below `train` and `test`, and fer2013new.csv. Run it where the
-training configs' relative paths lead (`data/fer2013_blend.csv` and `data/ferplus_votes.csv`, see
-scripts/soft_targets.py), because accuracy on altered copies is measured on the validation images.
-Only what stands between `<!-- begin NAME -->` and `<!-- end NAME -->` is rewritten.
+The folder contains FER2013 as class folders in `train` and `test`, and fer2013new.csv. Run this in
+the folder that the relative paths of the training configs refer to (`data/fer2013_blend.csv` and
+`data/ferplus_votes.csv`, see scripts/soft_targets.py): corruption robustness is measured on the
+validation images. Only text between `<!-- begin NAME -->` and `<!-- end NAME -->` is replaced.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from emodetect.model_file.shipped_models import DEFAULT_MODEL, shipped_models
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 README = Path(__file__).parent.parent / "README.md"
-# The source whose test split a model is for, and the other label set of the same images.
+# The source of a model's own labels, and that of the other labels of the same test images.
 SOURCES = {"fer2013": ("folder", "ferplus"), "ferplus": ("ferplus", "folder")}
 LABEL_SETS = {"folder": "FER2013's labels", "ferplus": "the winners of the FER+ votes"}
 CARD_BLOCKS = ("summary", "test", "classes", "confusion", "calibration", "robustness")
@@ -38,14 +38,15 @@ Metrics = dict[str, Any]
 
 @dataclass(frozen=True)
 class Measured:
-    """The figures of a model.
+    """The metrics of a model.
 
     Attributes:
+        size: of the model file, in bytes.
         test: on the official test split.
-        unique: on those of its images that do not also stand in train.
-        flipped: on the test split, probabilities averaged over image and mirror image.
-        other: on the same test images by the other label set, of the emotions the model knows.
-        validation: on the validation images, with altered copies.
+        unique: on the test images that do not also appear in train.
+        flipped: on the test split, with the mean probabilities of image and mirror image.
+        other: on the same test images with the other labels, for emotions that both sets have.
+        validation: on the validation images, with corruption robustness.
     """
 
     recognizer: EmotionRecognizer
@@ -60,10 +61,10 @@ class Measured:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def main(folder: Path) -> None:
-    """Measure every shipped model on FOLDER and rewrite the tables."""
+    """Measure every shipped model on FOLDER, and update the tables."""
     if unknown := shipped_models().keys() - SOURCES.keys():
-        raise click.ClickException(f"SOURCES does not say what {', '.join(unknown)} is for.")
-    # Before the measuring, which takes minutes.
+        raise click.ClickException(f"SOURCES has no entry for {', '.join(unknown)}; add one.")
+    # Fail before the measurements, which take minutes.
     for path in shipped_models().values():
         _with_blocks(path.with_suffix(".md"), dict.fromkeys(CARD_BLOCKS, ""))
     _with_blocks(README, {"shipped": ""})
@@ -93,7 +94,7 @@ def _measure(name: str, path: Path, folder: Path) -> Measured:
         emotions: Sequence[str] | None = None,
     ) -> Metrics:
         data = open_source(source, metadata, faces="whole")
-        # Of FER2013's train split, whatever the model's own labels left out of it.
+        # All of FER2013's train split, including images without the model's own labels.
         train = f"folder:{folder}"
         seen = {train: open_source(train, metadata, faces="whole")} if unique else None
         chosen = select_images(data, "test", emotions=emotions, trained_on=seen)

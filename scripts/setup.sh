@@ -1,5 +1,5 @@
-# Sourced by demo.sh and test.sh: makes .venv beside the package and installs emodetect into it.
-# Usage: . scripts/setup.sh [EXTRA]     leaves $VENV_PYTHON set
+# Functions for demo.sh and test.sh. make_environment [EXTRA] creates .venv beside the package,
+# installs emodetect into it and sets VENV_PYTHON.
 
 is_suitable() {
     "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
@@ -12,7 +12,7 @@ find_python() {
             return
         fi
     done
-    echo "error: Python 3.11, 3.12 or 3.13 is needed; name one with PYTHON=/path/to/python" >&2
+    echo "error: Python 3.11, 3.12 or 3.13 not found; set PYTHON=/path/to/python" >&2
     return 1
 }
 
@@ -29,17 +29,17 @@ make_venv() {
     if is_suitable .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1; then
         return
     fi
-    rm -rf .venv # half made, or of another Python
+    rm -rf .venv # incomplete, or of another Python
     local python
     python=$(find_python) || return 1
     if ! "$python" -m venv .venv; then
-        echo "error: $python cannot make a virtual environment; on Debian or Ubuntu install" \
+        echo "error: $python cannot create a virtual environment; on Debian or Ubuntu, install" \
             "python3-venv and run this again" >&2
         return 1
     fi
 }
 
-# opencv-python links against two system libraries that slim images lack.
+# opencv-python needs two system libraries that slim images lack.
 install_system_libraries() {
     if "$VENV_PYTHON" - <<'END' 2>/dev/null; then return; fi
 import ctypes, sys
@@ -51,24 +51,24 @@ END
         echo "installing the system libraries that OpenCV needs: libgl1 libglib2.0-0"
         apt_install libgl1 libglib2.0-0 && return
     fi
-    echo "error: OpenCV needs libGL.so.1 and libgthread-2.0.so.0; install them, on Debian or" \
-        "Ubuntu with: sudo apt-get install libgl1 libglib2.0-0" >&2
+    echo "error: OpenCV needs libGL.so.1 and libgthread-2.0.so.0; on Debian or Ubuntu," \
+        "install them with: sudo apt-get install libgl1 libglib2.0-0" >&2
     return 1
 }
 
-# The test of a real window runs on a virtual display, and is skipped where there is none.
+# The test of a real window runs on a virtual display, and is skipped without one.
 install_virtual_display() {
     if command -v Xvfb >/dev/null && command -v xdotool >/dev/null; then return; fi
     if ! is_root_on_debian || ! apt_install xvfb xdotool; then
-        echo "no xvfb and xdotool here: the test of a real window will be skipped" >&2
+        echo "xvfb and xdotool not found: the test of a real window will be skipped" >&2
     fi
 }
 
-# The tests of the server's page run in Debian's Chromium, and are skipped where there is none.
+# The tests of the web page run in Debian's Chromium, and are skipped without it.
 install_browser() {
     if command -v chromium >/dev/null; then return; fi
     if ! is_root_on_debian || ! apt_install chromium; then
-        echo "no chromium here: the tests of the server's page will be skipped" >&2
+        echo "chromium not found: the tests of the web page will be skipped" >&2
     fi
 }
 

@@ -1,4 +1,4 @@
-"""Write the manifests that the shipped models are trained on: FER2013 with weights for emotions.
+"""Write the manifests that the shipped models are trained on: FER2013 with soft labels.
 
     python scripts/soft_targets.py votes data/fer2013 data/ferplus_votes.csv
     python scripts/soft_targets.py blend data/fer2013 data/fer2013_blend.csv \\
@@ -6,8 +6,8 @@
     python scripts/soft_targets.py distill data/fer2013_blend.csv data/fer2013_distilled.csv \\
         --model runs/fer2013/best_model.keras --model runs/mobilenet_fer2013/best_model.keras
 
-All have the validation split that `data.path = "data/fer2013"` gets at seed 0, so that a model
-taught by one of them has not seen the other's validation images.
+All use the validation split that `data.path = "data/fer2013"` gets with seed 0, so that a model
+trained on one of them has not seen the validation images of the others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from emodetect.training.models.keras_files import load_keras
 import csv
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -65,11 +65,11 @@ def main() -> None:
 @out_argument
 @votes_option
 def write_votes(folder: Path, out: Path, votes_file: Path | None) -> None:
-    """Weigh each emotion by the FER+ votes for it.
+    """Weight each emotion by its FER+ votes.
 
-    Train takes every image for which "unknown" and "no face" together have fewer votes than the
-    leading emotion, ties of emotions too; val and test only those with one column strictly ahead,
-    as the published figures on FER+ do.
+    Train includes every image whose leading emotion has more votes than "unknown" and "no face"
+    together, even if emotions are tied. Val and test only include images with a strict winner
+    among all columns, as in the published results on FER+.
     """
     dataset = _fer2013(folder)
     votes = _votes(votes_file or folder / "fer2013new.csv")
@@ -99,13 +99,13 @@ def write_votes(folder: Path, out: Path, votes_file: Path | None) -> None:
 def write_blend(
     folder: Path, out: Path, votes_file: Path | None, model: Path, share: float
 ) -> None:
-    """Blend FER2013's label with what the votes and a FER+ model's features say of it.
+    """Blend FER2013's labels with predictions from the FER+ votes and a model's features.
 
-    FER2013's labels are one person's, and noisy. A logistic regression from the votes on an image
-    and the features that a model sees in it, a model that was taught by votes alone, gives the
-    probability of each label without having seen the image's own (5 folds, identical images in
-    one). SHARE of the target is that, the rest the label, or where identical images have several,
-    their mean. Only train is blended; images of which most votes say "no face" are left out of it.
+    FER2013's labels come from one person and are noisy. A logistic regression predicts each image's
+    label from its votes and from the features of MODEL, which was trained on votes alone. The
+    predictions are out-of-fold (5 folds, identical images in the same fold). SHARE of a target is
+    the prediction; the rest is the label, or the mean label of identical images. Only train is
+    blended, without the images that most voters say show no face.
     """
     dataset = _fer2013(folder)
     counts = _votes(votes_file or folder / "fer2013new.csv")
@@ -114,11 +114,11 @@ def write_blend(
     train = dataset.indices("train")
     faceless = train[votes[train, NO_FACE] > 0.5]
     train = np.setdiff1d(train, faceless)
-    click.echo(f"left out {len(faceless):,} images of train: most votes say no face")
+    click.echo(f"excluded {len(faceless):,} images of train: most votes say no face")
     images, labels = dataset.images[train], dataset.labels[train]
     _, same = np.unique([image.tobytes() for image in images], return_inverse=True)
     inputs = {
-        # The root too, because the first vote for an emotion says more than the fifth.
+        # Roots as well, because the first vote for an emotion means more than the fifth.
         "votes": np.hstack([votes[train], np.sqrt(votes[train])]),
         "features": _features(model, images),
     }
@@ -126,27 +126,21 @@ def write_blend(
     for name, columns in inputs.items():
         teacher = _out_of_fold(columns, labels, same)
         click.echo(
-            f"{name}: the label of {np.mean(teacher.argmax(axis=1) == labels):.1%} of train, "
+            f"{name}: accuracy {np.mean(teacher.argmax(axis=1) == labels):.1%} on train, "
             f"log-loss {log_loss(labels, teacher):.3f}"
         )
     targets = dataset.targets.copy()
     targets[train] = (1 - share) * _group_means(targets[train], same) + share * teacher
-    rows: list[list[object]] = [
-        [
-            _from(out, folder / dataset.paths[row]),
-            dataset.emotions[dataset.labels[row]],
-            dataset.splits[row],
-            *(f"{share:.4f}" for share in targets[row]),
-        ]
-        for row in np.setdiff1d(dataset.indices("all"), faceless)
-    ]
-    _write(out, dataset.emotions, rows)
+    members = np.setdiff1d(dataset.indices("all"), faceless)
+    _write_targets(out, folder, dataset, members, splits=dataset.splits, targets=targets)
 
 
 @main.command("distill")
 @click.argument("manifest", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @out_argument
-@click.option("--model", "models", multiple=True, required=True, help="A teacher. Repeatable.")
+@click.option(
+    "--model", "models", multiple=True, required=True, help="A teacher model. Repeatable."
+)
 @click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True)
 @click.option("--views", type=click.IntRange(min=1), default=4, show_default=True)
 @click.option(
@@ -154,17 +148,17 @@ def write_blend(
     type=click.FloatRange(0, 1, min_open=True),
     default=1.0,
     show_default=True,
-    help="Share of the validation images that stays validation. The rest joins train, for a last "
-    "run of a recipe that has been chosen.",
+    help="Share of the validation images to keep; the rest joins train, for the final run of a "
+    "chosen recipe.",
 )
 def write_distilled(
     manifest: Path, out: Path, models: tuple[str, ...], share: float, views: int, validation: float
 ) -> None:
-    """Blend the weights of a manifest with what an ensemble of models says of the same images.
+    """Blend the weights of a manifest with the predictions of an ensemble of models.
 
-    Networks that err differently know more together than each alone (Hinton et al. 2015). SHARE
-    of a train image's target is the mean of the models' answers to VIEWS augmented copies of it:
-    they have been taught by the image as it is, and remember it less well when it is altered.
+    An ensemble knows more than each of its models (Hinton et al. 2015). SHARE of a train image's
+    target is the mean prediction for VIEWS augmented copies of it. Copies, because the models were
+    trained on the image itself and may have memorised its label.
     """
     data = {"source": "manifest", "path": str(manifest), "soft_labels": True}
     dataset = load_dataset(validate_data(data, origin=str(manifest)), seed=SEED)
@@ -180,28 +174,18 @@ def write_distilled(
             images = dataset.images[train[start : start + MAX_BATCH]]
             for view in range(views):
                 copies = augment_images(images, config=AugmentationConfig(), seed=start + view)
-                answers = recognizer.classify_inputs(copies)[:, columns]
-                teacher[start : start + MAX_BATCH] += answers / (views * len(models))
+                probabilities = recognizer.classify_inputs(copies)[:, columns]
+                teacher[start : start + MAX_BATCH] += probabilities / (views * len(models))
     agreement = np.mean(teacher.argmax(axis=1) == dataset.labels[train])
-    click.echo(f"the teachers give the label of {agreement:.1%} of train")
+    click.echo(f"teachers: accuracy {agreement:.1%} on train")
     targets = dataset.targets.copy()
     targets[train] = (1 - share) * targets[train] + share * teacher
-    rows: list[list[object]] = [
-        [
-            _from(out, manifest.parent / path),
-            dataset.emotions[label],
-            split,
-            *(f"{weight:.4f}" for weight in weights),
-        ]
-        for path, label, split, weights in zip(
-            dataset.paths, dataset.labels, splits, targets, strict=True
-        )
-    ]
-    _write(out, dataset.emotions, rows)
+    members = np.arange(len(dataset.paths))
+    _write_targets(out, manifest.parent, dataset, members, splits=splits, targets=targets)
 
 
 def _joining_train(dataset: Dataset, share: float) -> np.ndarray:
-    """Return the rows of about SHARE of validation, identical images all or none of them."""
+    """Return the rows of about SHARE of validation; identical images stay together."""
     rows = dataset.indices("val")
     _, same = np.unique([dataset.images[row].tobytes() for row in rows], return_inverse=True)
     joins = np.random.default_rng(SEED).random(same.max(initial=0) + 1) < share
@@ -215,7 +199,7 @@ def _fer2013(folder: Path) -> Dataset:
 
 
 def _votes(path: Path) -> dict[str, np.ndarray]:
-    """Return the votes by image name: for EMOTIONS in order, then unknown and no face."""
+    """Return the votes by image name, for EMOTIONS in order, then unknown and no face."""
     columns = [*(VOTE_COLUMNS[emotion] for emotion in EMOTIONS), *OTHER_VOTES]
     with path.open(newline="", encoding="utf-8") as file:
         return {
@@ -225,11 +209,13 @@ def _votes(path: Path) -> dict[str, np.ndarray]:
 
 
 def _require_votes(dataset: Dataset, votes: Mapping[str, np.ndarray]) -> None:
-    """Say how many images have no votes; refuse more than a hundredth, which means other names."""
+    """Report images without votes; fail if over 1% have none, as their names must be different."""
     without = sum(Path(path).name not in votes for path in dataset.paths)
     click.echo(f"{without:,} of {len(dataset.paths):,} images have no votes")
     if without > 0.01 * len(dataset.paths):
-        raise click.ClickException("the images do not have the names that the votes are for.")
+        raise click.ClickException(
+            "expected the image names of fer2013new.csv, but over 1% of the images have no votes."
+        )
 
 
 def _shares(dataset: Dataset, votes: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -241,7 +227,7 @@ def _shares(dataset: Dataset, votes: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _features(path: Path, images: np.ndarray) -> np.ndarray:
-    """Return (n, features) float32: what the model's head sees and says, mirrored or not."""
+    """Return (n, features) float32: the head's inputs and outputs, averaged over mirror images."""
     model = load_keras(path)
     head = keras.Model(model.input, [model.layers[-1].input, model.output])
     parts = []
@@ -252,7 +238,7 @@ def _features(path: Path, images: np.ndarray) -> np.ndarray:
             np.hstack(
                 [
                     np.mean([features for features, _ in seen], axis=0),
-                    np.log(np.mean([answers for _, answers in seen], axis=0) + 1e-6),
+                    np.log(np.mean([probabilities for _, probabilities in seen], axis=0) + 1e-6),
                 ]
             )
         )
@@ -272,6 +258,27 @@ def _out_of_fold(inputs: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> 
     return cross_val_predict(
         teacher, inputs, labels, groups=groups, cv=folds, method="predict_proba"
     )
+
+
+def _write_targets(
+    out: Path,
+    root: Path,
+    dataset: Dataset,
+    members: np.ndarray,
+    *,
+    splits: Sequence[str] | np.ndarray,
+    targets: np.ndarray,
+) -> None:
+    rows: list[list[object]] = [
+        [
+            _from(out, root / dataset.paths[row]),
+            dataset.emotions[dataset.labels[row]],
+            splits[row],
+            *(f"{weight:.4f}" for weight in targets[row]),
+        ]
+        for row in members
+    ]
+    _write(out, dataset.emotions, rows)
 
 
 def _from(out: Path, image: Path) -> str:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv with the development tools and runs the checks and the whole test suite.
+# Creates .venv with the development tools, and runs the checks and the whole test suite.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/setup.sh
@@ -9,6 +9,6 @@ install_browser
 "$VENV_PYTHON" -m ruff check .
 "$VENV_PYTHON" -m ruff format --check .
 "$VENV_PYTHON" -m mypy
-# A process for each of two cores; the tests of a file share their trained models. In the order of
-# their names: by itself xdist leaves the files of few tests, which are the longest, to the end.
+# Two processes; the tests of a file share their trained models. Files run in the order of their
+# names, because xdist would run those with the fewest tests, the slowest, last.
 "$VENV_PYTHON" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

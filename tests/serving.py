@@ -1,4 +1,4 @@
-"""Servers for tests: one in this process, to look into, and one as a user starts it."""
+"""Servers for tests: one in this process, and one started like a user's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from emodetect.serve.server import open_socket
 
 @contextmanager
 def serving(app: FastAPI) -> Iterator[httpx.Client]:
-    """Serve an application in a thread; gives a client of it."""
+    """Serve an application in a thread; yields a client."""
     with open_socket("127.0.0.1", 0) as listening:
         config = uvicorn.Config(app, log_level="error", ws="websockets-sansio")
         server = uvicorn.Server(config)
@@ -35,7 +35,7 @@ def serving(app: FastAPI) -> Iterator[httpx.Client]:
 
 @contextmanager
 def started(*words: str, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run `emodetect serve` in a process of its own; gives it and its address."""
+    """Run `emodetect serve` in its own process; yields the process and its address."""
     process = subprocess.Popen(
         [sys.executable, "-m", "emodetect", "serve", "--port", str(port), *words],
         stderr=subprocess.PIPE,

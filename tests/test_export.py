@@ -1,7 +1,6 @@
-"""An exported file answers as the model does, tells its labels, and needs no emodetect.
+"""An exported file predicts the same as the model, contains its labels, and needs no emodetect.
 
-What needs ONNX Runtime or OpenVINO is skipped where they are not installed; the extra `dev`
-brings them.
+Tests that need ONNX Runtime or OpenVINO are skipped without them; the extra `dev` installs both.
 """
 
 from __future__ import annotations
@@ -23,14 +22,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from emodetect.cli import app
-from emodetect.cli.export import FORMAT_NAMES, QUANTIZATIONS
+from emodetect.cli.export import QUANTIZATIONS
+from emodetect.cli.export import export as command
 from emodetect.config import ModelConfig
 from emodetect.data.synthetic import draw_dataset, draw_face
 from emodetect.errors import EmodetectError, ModelError
-from emodetect.export.calibration_faces import DRAWN_FACES
 from emodetect.export.comparison import Comparison
-from emodetect.export.export import Export, export_model
-from emodetect.export.formats.registry import FORMATS
+from emodetect.export.export import Export, ExportOptions, export_model
+from emodetect.export.faces import DRAWN_FACES
+from emodetect.export.formats import saved_model, tflite
+from emodetect.export.formats.registry import FORMAT_NAMES, format_named
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.runtimes.runtime import MissingRuntimeError
@@ -39,13 +40,13 @@ from emodetect.training.models.registry import build_model
 
 DOCS = Path(__file__).parent.parent / "docs" / "export.md"
 EMOTIONS = ("happy", "sad", "surprise")
-# How far a probability may be off in this small network.
+# Maximum difference of a probability in this small network.
 ALLOWED = {"none": 1e-5, "float16": 5e-3, "dynamic": 5e-2, "int8": 5e-2}
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An artifact of a small network: enlarged, with batch norm that matters, and a temperature."""
+    """A small model file with enlarged input, non-trivial batch norm and a temperature."""
     config = ModelConfig(name="lenet5", weights="none", backbone_size=40, dense=(16,))
     network = build_model(config, image_size=32, color="gray", class_count=3, weights="none")
     rng = np.random.default_rng(0)
@@ -71,7 +72,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of drawn faces, a file among them that is no image."""
+    """A folder of drawn faces and a file that is not an image."""
     folder = tmp_path_factory.mktemp("faces")
     draw_dataset(folder, counts={"train": 15}, emotions=EMOTIONS, seed=0, size=32)
     (folder / "train" / "happy" / "broken.png").write_bytes(b"no image")
@@ -82,12 +83,12 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported(
     model: Path, faces: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str, str], Export]:
-    """Return what exports the model once in each way."""
+    """A function that exports the model, once per format and precision."""
     folder = tmp_path_factory.mktemp("exports")
     done: dict[tuple[str, str], Export] = {}
 
     def export(format: str, quantize: str) -> Export:
-        for module in FORMATS[format].needs:
+        for module in format_named(format).needs:
             if importlib.util.find_spec(module) is None:
                 pytest.skip(f"{module} is not installed")
         key = format, quantize
@@ -95,10 +96,12 @@ def exported(
             precision = "float32" if quantize == "none" else quantize
             done[key] = export_model(
                 model,
-                format=format,
-                quantize=quantize,
-                representative=faces if quantize == "int8" else None,
-                out=folder / f"fer2013-{precision}{FORMATS[format].suffix}",
+                ExportOptions(
+                    format=format,
+                    quantize=quantize,
+                    representative=faces if quantize == "int8" else None,
+                    out=folder / f"fer2013-{precision}{format_named(format).suffix}",
+                ),
             )
         return done[key]
 
@@ -112,12 +115,12 @@ def run(*words: str | Path) -> Result:
 
 @pytest.mark.parametrize(
     ("format", "quantize"),
-    [(name, quantize) for name, one in FORMATS.items() for quantize in one.quantizations],
+    [(name, quantize) for name in FORMAT_NAMES for quantize in format_named(name).quantizations],
 )
 def test_every_export_answers_as_the_model(
     exported: Callable[[str, str], Export], format: str, quantize: str
 ) -> None:
-    """Each format in each precision gives the calibrated probabilities of the .keras."""
+    """Each format returns the model's calibrated probabilities in each precision."""
     done = exported(format, quantize)
     assert done.comparison.max_difference <= ALLOWED[quantize]
     assert done.path.exists()
@@ -131,7 +134,7 @@ def test_every_export_answers_as_the_model(
 
 
 def test_the_temperature_is_in_the_file(model: Path) -> None:
-    """The comparison would notice a file without the temperature: its answers are surer."""
+    """The comparison would detect a missing temperature, which makes predictions overconfident."""
     network = keras.models.load_model(model, compile=False)
     crops = np.stack([draw_face(name, np.random.default_rng(0), size=32) for name in EMOTIONS])
     crops = crops[:, :, :, :1].astype(np.float32)
@@ -143,7 +146,7 @@ def test_the_temperature_is_in_the_file(model: Path) -> None:
 
 
 def test_int8_takes_pixels_as_they_are(exported: Callable[[str, str], Export]) -> None:
-    """An int8 file is of 8 bits at both ends, with scales by which no one has to calculate."""
+    """An int8 file has 8-bit input and output, and takes raw pixels."""
     from ai_edge_litert.interpreter import Interpreter
 
     done = exported("tflite", "int8")
@@ -157,20 +160,20 @@ def test_int8_takes_pixels_as_they_are(exported: Callable[[str, str], Export]) -
 
 
 def test_a_tflite_file_tells_its_labels(exported: Callable[[str, str], Export]) -> None:
-    """Labels and card are the files of a zip behind the network."""
+    """Labels and card are in a zip that follows the network."""
     with zipfile.ZipFile(exported("tflite", "none").path) as archive:
         assert archive.read("labels.txt").decode().split() == list(EMOTIONS)
         assert json.loads(archive.read("emodetect.json"))["labels"] == list(EMOTIONS)
 
 
 def test_a_saved_model_tells_its_labels(exported: Callable[[str, str], Export]) -> None:
-    """Labels and card lie in the folder that TensorFlow leaves to others."""
+    """Labels and card are in assets.extra."""
     extra = exported("saved_model", "none").path / "assets.extra"
     assert (extra / "labels.txt").read_text().split() == list(EMOTIONS)
 
 
 def test_openvino_files_tell_their_labels(exported: Callable[[str, str], Export]) -> None:
-    """Labels stand where OpenVINO's own tools look for them."""
+    """Labels are where OpenVINO's own tools look for them."""
     text = exported("openvino", "float16").path.read_text(encoding="utf-8")
     assert 'labels value="happy sad surprise"' in text
 
@@ -178,7 +181,7 @@ def test_openvino_files_tell_their_labels(exported: Callable[[str, str], Export]
 def test_weights_of_half_precision_take_half_the_space(
     exported: Callable[[str, str], Export],
 ) -> None:
-    """A float16 file is about half as large as the float32 one, int8 about a quarter."""
+    """A float16 file has about half the size of the float32 one, int8 a quarter."""
     size = {key: exported("onnx", key).comparison.file_bytes for key in ("none", "float16")}
     assert size["float16"] < 0.6 * size["none"]
     size = {key: exported("tflite", key).comparison.file_bytes for key in ("none", "int8")}
@@ -188,7 +191,7 @@ def test_weights_of_half_precision_take_half_the_space(
 def test_the_examples_of_the_docs_run_without_emodetect(
     exported: Callable[[str, str], Export], tmp_path: Path
 ) -> None:
-    """The Python of docs/export.md names an emotion of the files' labels."""
+    """The Python examples in docs/export.md print the same prediction for both files."""
     files = [exported("tflite", "int8"), exported("onnx", "none")]
     for done in files:
         for path in (done.path, done.sidecar):
@@ -209,7 +212,7 @@ def test_the_examples_of_the_docs_run_without_emodetect(
         )
         assert done.returncode == 0, done.stderr
         named, told = done.stdout.strip().split(" ", 1)
-        answers.append(dict(eval(told)))  # a printed dict of our own example
+        answers.append(dict(eval(told)))  # a dict that our own example printed
         assert max(answers[-1], key=answers[-1].__getitem__) == named
     np.testing.assert_allclose(
         [answers[0][name] for name in EMOTIONS], [answers[1][name] for name in EMOTIONS], atol=0.05
@@ -219,7 +222,7 @@ def test_the_examples_of_the_docs_run_without_emodetect(
 def test_the_table_tells_the_accuracy_on_labelled_images(
     model: Path, faces: Path, tmp_path: Path
 ) -> None:
-    """With --data the accuracy of both is told, by the labels of the model."""
+    """With --data, the table includes the accuracy of both."""
     out = tmp_path / "small.tflite"
     words = [
         "--model",
@@ -243,19 +246,19 @@ def test_the_table_tells_the_accuracy_on_labelled_images(
 def test_a_file_that_answers_otherwise_is_not_written(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrong file, also one that answers NaN, leaves the place and an older file as they were."""
+    """A wrong file, or one that returns NaN, is not written and does not replace an older one."""
     out = tmp_path / "small.tflite"
     out.write_text("older")
     for answer in ([0.98, 0.01, 0.01], [np.nan] * 3):
         wrong = np.array([answer], np.float32)
         kind = dataclasses.replace(
-            FORMATS["tflite"],
+            tflite.FORMAT,
             write=lambda network, quantize, path: path.write_text("wrong"),
             open=lambda *_, wrong=wrong: lambda _: wrong,
         )
-        monkeypatch.setitem(FORMATS, "tflite", kind)
-        with pytest.raises(ModelError, match="not written, as it answers otherwise"):
-            export_model(model, format="tflite", out=out, force=True)
+        monkeypatch.setattr(tflite, "FORMAT", kind)
+        with pytest.raises(ModelError, match="not written, because its predictions differ"):
+            export_model(model, ExportOptions(format="tflite", out=out, force=True))
         assert [path.name for path in tmp_path.iterdir()] == ["small.tflite"]
         assert out.read_text() == "older"
 
@@ -263,8 +266,7 @@ def test_a_file_that_answers_otherwise_is_not_written(
 def test_a_saved_model_is_replaced_as_a_whole(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With --force nothing of the older folder is left, and nothing else beside the new one."""
-    kind = FORMATS["saved_model"]
+    """--force replaces the whole older folder and leaves no temporary files."""
 
     def write(network: object, quantize: str, path: Path) -> None:
         path.mkdir()
@@ -274,15 +276,15 @@ def test_a_saved_model_is_replaced_as_a_whole(
         return Comparison(**dict.fromkeys(names, 0.0) | {"same_emotion": 1.0})
 
     names = [one.name for one in dataclasses.fields(Comparison)]
-    fake = dataclasses.replace(kind, write=write, open=lambda *_: None)
-    monkeypatch.setitem(FORMATS, "saved_model", fake)
+    fake = dataclasses.replace(saved_model.FORMAT, write=write, open=lambda *_: None)
+    monkeypatch.setattr(saved_model, "FORMAT", fake)
     monkeypatch.setattr("emodetect.export.export.compare_with_keras", compared)
     out = tmp_path / "small"
     (out / "variables").mkdir(parents=True)
     (out / "saved_model.pb").write_text("older")
     with pytest.raises(EmodetectError, match="--force"):
-        export_model(model, format="saved_model", out=out)
-    export_model(model, format="saved_model", out=out, force=True)
+        export_model(model, ExportOptions(format="saved_model", out=out))
+    export_model(model, ExportOptions(format="saved_model", out=out, force=True))
     assert [path.name for path in out.iterdir()] == ["saved_model.pb"]
     assert (out / "saved_model.pb").read_text() == "new"
     assert {path.name for path in tmp_path.iterdir()} == {"small", "small.json"}
@@ -291,25 +293,25 @@ def test_a_saved_model_is_replaced_as_a_whole(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--format", "onnx", "--quantize", "int8"], "onnx comes with none, float16, got 'int8'"),
-        (["--format", "saved_model", "--quantize", "float16"], "saved_model comes with none, got"),
+        (["--format", "onnx", "--quantize", "int8"], "onnx supports none, float16, got 'int8'"),
+        (["--format", "saved_model", "--quantize", "float16"], "saved_model supports none, got"),
         (["--format", "tflite", "--quantize", "int8"], "--representative DIR"),
-        (["--format", "tflite", "--representative", "."], "goes with --quantize int8, got none"),
+        (["--format", "tflite", "--representative", "."], "needs --quantize int8, got none"),
         (
             ["--format", "tflite", "--quantize", "int8", "--representative", "."],
-            "expected at least 20 images of faces, some hundred at best, found 0",
+            "expected at least 20 images of faces, ideally a few hundred, found 0",
         ),
         (["--format", "tflite", "--out", "a.onnx"], r"expected a file named \*.tflite"),
         (["--format", "saved_model", "--out", "a.onnx"], "expected the name of a folder"),
-        (["--format", "tflite", "--out", "there.tflite"], "is there already"),
-        (["--format", "tflite", "--out", "sidecar.tflite"], "sidecar.tflite.json: is there"),
-        (["--format", "openvino", "--out", "there.xml"], "there.bin: is there already"),
+        (["--format", "tflite", "--out", "there.tflite"], "already exists"),
+        (["--format", "tflite", "--out", "sidecar.tflite"], "sidecar.tflite.json: already exists"),
+        (["--format", "openvino", "--out", "there.xml"], "there.bin: already exists"),
         (["--format", "tflite", "--out", "there.tflite/a.tflite"], "there.tflite is not a folder"),
         (["--format", "tflite", "--out", f"{'a' * 250}.tflite"], "File name too long"),
         (["--format", "tflite", "--out", f"{'a' * 246}.tflite"], "File name too long"),
-        (["--format", "tflite", "--out", "folder.tflite", "--force"], "folder of something else"),
-        (["--format", "saved_model", "--out", "faces", "--force"], "folder of something else"),
-        (["--format", "saved_model", "--out", "mixed", "--force"], "folder of something else"),
+        (["--format", "tflite", "--out", "folder.tflite", "--force"], "folder with other contents"),
+        (["--format", "saved_model", "--out", "faces", "--force"], "folder with other contents"),
+        (["--format", "saved_model", "--out", "mixed", "--force"], "folder with other contents"),
         (["--format", "saved_model", "--out", "link", "--force"], "is a link to a folder"),
         (["--format", "saved_model", "--out", ".", "--force"], "expected the name of a folder"),
         (["--format", "tflite", "--model", "nothing"], "expected the path of a .keras file"),
@@ -319,7 +321,7 @@ def test_a_saved_model_is_replaced_as_a_whole(
 def test_what_cannot_be_had_is_refused_in_one_line(
     words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrong wish ends in one line that says what there is, and changes no file."""
+    """An impossible request ends with a one-line error and changes no file."""
     if "openvino" in words and importlib.util.find_spec("openvino") is None:
         pytest.skip("openvino is not installed")
     monkeypatch.chdir(tmp_path)
@@ -349,7 +351,7 @@ def test_what_cannot_be_had_is_refused_in_one_line(
     ],
 )
 def test_wrong_usage_is_exit_status_2(words: list[str]) -> None:
-    """A word that no option knows is wrong usage, as in every command."""
+    """Invalid option values are usage errors, as in every command."""
     assert run(*words).exit_code == 2
 
 
@@ -360,16 +362,16 @@ def test_wrong_usage_is_exit_status_2(words: list[str]) -> None:
 def test_a_missing_library_tells_how_to_get_it(
     model: Path, monkeypatch: pytest.MonkeyPatch, format: str, module: str, extra: str
 ) -> None:
-    """A format whose library is not installed ends in one line that says how to install it."""
-    for name in FORMATS[format].needs:
-        monkeypatch.setitem(sys.modules, name, sys)  # any other is there
+    """A format whose library is missing ends with a one-line error that says how to install it."""
+    for name in format_named(format).needs:
+        monkeypatch.setitem(sys.modules, name, sys)  # pretend that the others are installed
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingRuntimeError, match=rf"pip install 'emodetect\[{extra}\]'"):
-        export_model(model, format=format)
+        export_model(model, ExportOptions(format=format))
 
 
 def test_a_temperature_needs_a_softmax_to_go_into() -> None:
-    """A network that ends otherwise is refused, instead of exported without its temperature."""
+    """A network without a softmax layer is refused, not exported without its temperature."""
     inputs = keras.Input((4,))
     network = keras.Model(inputs, keras.layers.Softmax()(keras.layers.Dense(2)(inputs)))
     assert with_temperature(network, 1, path=Path("other.keras")) is network
@@ -378,6 +380,8 @@ def test_a_temperature_needs_a_softmax_to_go_into() -> None:
 
 
 def test_the_command_names_every_format() -> None:
-    """--format and --quantize offer what there is, neither more nor less."""
-    assert tuple(FORMATS) == FORMAT_NAMES
-    assert {name for one in FORMATS.values() for name in one.quantizations} == set(QUANTIZATIONS)
+    """--format and --quantize offer exactly what is available."""
+    (option,) = (one for one in command.params if one.name == "format")
+    assert tuple(option.type.choices) == FORMAT_NAMES
+    found = {name for one in FORMAT_NAMES for name in format_named(one).quantizations}
+    assert found == set(QUANTIZATIONS)

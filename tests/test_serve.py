@@ -1,4 +1,4 @@
-"""The HTTP server: what it answers, what it refuses, and how it ends."""
+"""The HTTP server: its responses, its refusals, and how it stops."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.runtime import MAX_BATCH
 from emodetect.serve import analysis, stream, uploads
 from emodetect.serve.app import create_app
-from emodetect.serve.batching import GatheringRuntime
+from emodetect.serve.batching import BatchingRuntime
 from emodetect.serve.limits import FRAME_BYTES, Limits
-from emodetect.serve.server import open_socket
+from emodetect.serve.server import ServerOptions, open_socket
 
 TOKEN = "sesame+/="
 
 
 @pytest.fixture(scope="module")
 def photo() -> bytes:
-    """A drawn photo of one face, as JPEG."""
+    """A drawn photo of one face, as a JPEG."""
     return jpeg(draw_scene(["happy"], np.random.default_rng(0)).image)
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    """A client of a server with the default limits, but few bytes and pixels."""
+    """A client of a server with the default limits, except for fewer bytes and pixels."""
     limits = Limits(body_bytes=3 * 2**20, pixels=1_000_000, images=4)
     with serving(create_app(EmotionRecognizer(threads=1), limits=limits)) as one:
         yield one
@@ -62,7 +62,7 @@ def client() -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[httpx.Client]:
-    """A client of a server with a token, reached by this machine's names only."""
+    """A client of a server with a token that only accepts this machine's address as host name."""
     recognizer = EmotionRecognizer(threads=1)
     with serving(create_app(recognizer, token=TOKEN, hosts=["127.0.0.1"])) as one:
         yield one
@@ -70,7 +70,7 @@ def guarded() -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """No face is found before this is set, in servers that are made after it."""
+    """Face detection waits until this is set, in servers created after it."""
     opened = threading.Event()
 
     class Waiting(HaarDetector):
@@ -93,7 +93,7 @@ def jpeg(image: np.ndarray) -> bytes:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """Return a PNG of this size by its header, with a few of its pixels."""
+    """Return a PNG whose header claims this size, with only a few of the pixels."""
     parts = [
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
         (b"IDAT", zlib.compress(bytes(1000))),
@@ -106,7 +106,7 @@ def png_header(width: int, height: int) -> bytes:
 
 
 def many(*files: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
-    """Return files for one multipart request."""
+    """Return the files of a multipart request."""
     return [("files", file) for file in files]
 
 
@@ -117,7 +117,7 @@ def stream_of(client: httpx.Client, **options: object) -> ClientConnection:
 
 
 def test_rows_are_those_of_predict(client: httpx.Client, photo: bytes, tmp_path: Path) -> None:
-    """Photos get the very rows of `predict --format json`, in order, with their Unicode names."""
+    """Photos get the same rows as from `predict --format json`, in order, with Unicode names."""
     names = ["gr\u00fc\u00dfe \u732b.jpg", "second.jpg"]
     for name in names:
         (tmp_path / name).write_bytes(photo)
@@ -131,7 +131,7 @@ def test_rows_are_those_of_predict(client: httpx.Client, photo: bytes, tmp_path:
 
 
 def test_a_raw_body_is_one_photo(client: httpx.Client, photo: bytes) -> None:
-    """A body that is no form is a photo, whatever type curl gives it."""
+    """A body that is not a multipart form is a photo, whatever content type curl sends."""
     for kind in ("image/jpeg", "application/x-www-form-urlencoded"):
         answer = client.post("/v1/analyze", content=photo, headers={"Content-Type": kind})
         (row,) = answer.json()
@@ -139,7 +139,7 @@ def test_a_raw_body_is_one_photo(client: httpx.Client, photo: bytes) -> None:
 
 
 def test_crops_are_a_face_each(client: httpx.Client, photo: bytes) -> None:
-    """/v1/classify takes each image as one face and looks for none in it."""
+    """/v1/classify treats each image as one face, without face detection."""
     blank = jpeg(np.full((50, 40, 3), 127, np.uint8))
     rows = client.post("/v1/classify", files=many(("a", blank), ("b", photo))).json()
     assert [row["faces"][0]["box"] for row in rows] == [[0, 0, 40, 50], [0, 0, 640, 480]]
@@ -147,7 +147,7 @@ def test_crops_are_a_face_each(client: httpx.Client, photo: bytes) -> None:
 
 
 def test_what_is_no_image_has_an_error(client: httpx.Client, photo: bytes) -> None:
-    """A file that is no image has an error in its row; where none is, the status is 422."""
+    """A file that is not an image has an error in its row; if all files are, the status is 422."""
     text = ("notes.txt", b"hello")
     answer = client.post("/v1/analyze", files=many(("a.jpg", photo), text, ("b.jpg", b"")))
     assert answer.status_code == 200
@@ -162,7 +162,7 @@ def test_what_is_no_image_has_an_error(client: httpx.Client, photo: bytes) -> No
 def test_too_many_pixels_are_refused_before_decoding(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch, width: int, height: int
 ) -> None:
-    """A small file that claims more pixels than are allowed is never given to a decoder."""
+    """A small file that claims too many pixels never reaches a decoder."""
     monkeypatch.setattr(analysis, "decode_image", None)
     answer = client.post("/v1/analyze", content=png_header(width, height))
     assert answer.status_code == 422
@@ -170,7 +170,7 @@ def test_too_many_pixels_are_refused_before_decoding(
 
 
 def test_cut_uploads_are_told(client: httpx.Client, photo: bytes) -> None:
-    """A photo without its end is an error in its row, a form without its end none at all."""
+    """A truncated photo has an error in its row; a truncated form is refused as a whole."""
     answer = client.post("/v1/analyze", content=photo[:-500])
     assert "cut short" in answer.json()[0]["error"]
     form = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n' + photo
@@ -204,20 +204,20 @@ def test_cut_uploads_are_told(client: httpx.Client, photo: bytes) -> None:
         ({"files": [*many(("a", b"x")), ("files", (None, b"x"))]}, 400),
         ({"files": many(*[("a", b"x")] * 5)}, 413),
         ({"content": bytes(3 * 2**20 + 1)}, 413),
-        ({"content": iter([bytes(2**20)] * 4)}, 413),  # without a length in its header
+        ({"content": iter([bytes(2**20)] * 4)}, 413),  # without a Content-Length header
     ],
 )
 def test_requests_beyond_the_limits_are_refused(
     client: httpx.Client, request_of: dict, status: int
 ) -> None:
-    """No image, too many, or too many bytes: refused with a sentence, announced or not."""
+    """No image, too many images or too many bytes are refused with an explanation."""
     answer = client.post("/v1/analyze", **request_of)
     assert answer.status_code == status
     assert len(answer.json()["detail"]) > 20
 
 
 def test_a_slow_body_is_given_up(photo: bytes) -> None:
-    """A body that does not come in time is answered 408 and holds nothing afterwards."""
+    """A body that does not arrive in time gets status 408."""
     app = create_app(EmotionRecognizer(threads=1), limits=Limits(seconds=0.5))
     with serving(app) as client:
 
@@ -240,7 +240,7 @@ def test_no_image_touches_the_disk(client: httpx.Client, monkeypatch: pytest.Mon
 
 
 def test_a_full_queue_refuses_and_then_serves(gate: threading.Event, photo: bytes) -> None:
-    """Past the queue's bound comes 503 with Retry-After; what was taken on is answered."""
+    """A full queue refuses with status 503 and Retry-After, and finishes what it has accepted."""
     app = create_app(EmotionRecognizer(threads=1), limits=Limits(queue=3, images=3))
     with serving(app) as client, ThreadPoolExecutor() as pool:
         taken = [pool.submit(client.post, "/v1/analyze", content=photo) for _ in range(3)]
@@ -255,8 +255,8 @@ def test_a_full_queue_refuses_and_then_serves(gate: threading.Event, photo: byte
 
 
 def test_an_answer_that_takes_too_long_is_given_up(gate: threading.Event, photo: bytes) -> None:
-    """An analysis past the time limit is answered 503; it keeps its place in the queue until no
-    thread works on it."""
+    """An analysis past the time limit gets status 503, and keeps its place in the queue until its
+    thread has finished."""
     limits = Limits(seconds=0.3, queue=2, images=1)
     app = create_app(EmotionRecognizer(threads=1), limits=limits, workers=1)
     with serving(app) as client:
@@ -272,20 +272,20 @@ def test_an_answer_that_takes_too_long_is_given_up(gate: threading.Event, photo:
 def test_bodies_together_hold_a_bounded_amount(
     client: httpx.Client, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where all bodies together would hold too much, one more is answered 503."""
+    """A body that would exceed the memory for all bodies gets status 503."""
     monkeypatch.setattr(uploads, "HELD_BYTES", len(photo) - 1)
     assert client.post("/v1/analyze", content=photo).status_code == 503
     assert client.post("/v1/analyze", content=b"small").status_code == 422
 
 
 def test_many_tiny_requests(client: httpx.Client) -> None:
-    """A hundred requests with next to nothing in them are answered one by one."""
+    """A hundred almost empty requests each get a response."""
     statuses = {client.post("/v1/analyze", content=b"x").status_code for _ in range(100)}
     assert statuses == {422}
 
 
 def test_a_token_guards_what_is_not_the_page(guarded: httpx.Client, photo: bytes) -> None:
-    """Without the very token nothing is analysed or counted out; the page and its files show."""
+    """Without the exact token there are no results or metrics; the page itself is public."""
     for given in (None, "Bearer wrong", f"Basic {TOKEN}", "Bearer \u00fc".encode(), "Bearer"):
         headers = {} if given is None else {"Authorization": given}
         for path in ("/v1/model", "/metrics", "/no/such/page"):
@@ -299,7 +299,7 @@ def test_a_token_guards_what_is_not_the_page(guarded: httpx.Client, photo: bytes
 
 
 def test_a_token_guards_the_stream(guarded: httpx.Client, photo: bytes) -> None:
-    """A stream opens with the token in the header or, as pages can, in a protocol's name."""
+    """A stream opens with the token in the header or, for web pages, in a subprotocol."""
     wrong = base64.urlsafe_b64encode(b"wrong!").decode()
     for options in ({}, {"subprotocols": ["emodetect", f"emodetect.token.{wrong}"]}):
         with pytest.raises(InvalidStatus, match="403"):
@@ -316,7 +316,7 @@ def test_a_token_guards_the_stream(guarded: httpx.Client, photo: bytes) -> None:
 
 
 def test_other_sites_are_kept_off(guarded: httpx.Client) -> None:
-    """Another host's name, another site's page and cross-origin reads are refused."""
+    """Other host names, pages of other sites and cross-origin reads are refused."""
     assert guarded.get("/healthz", headers={"Host": "evil.example"}).status_code == 400
     own = f"http://127.0.0.1:{guarded.base_url.port}"
     origins = (("http://evil.example", 403), ("null", 403), ("http://[", 403), (own, 200))
@@ -330,7 +330,7 @@ def test_other_sites_are_kept_off(guarded: httpx.Client) -> None:
 
 
 def test_a_stream_follows_faces(client: httpx.Client) -> None:
-    """Each frame gets a row, and a face keeps its id; a frame that is no image has an error."""
+    """Each frame gets a row, and a face keeps its id; a frame that is not an image has an error."""
     film = draw_film(["happy"], np.random.default_rng(0), frames=6, width=320, height=240)
     ids = set()
     with stream_of(client) as stream:
@@ -345,7 +345,7 @@ def test_a_stream_follows_faces(client: httpx.Client) -> None:
 
 
 def test_of_a_streams_frames_the_newest_wins(gate: threading.Event, photo: bytes) -> None:
-    """Frames that come while one is worked on give way to the newest."""
+    """Of the frames that arrive during an analysis, only the newest is kept."""
     with serving(create_app(EmotionRecognizer(threads=1))) as client, stream_of(client) as stream:
         stream.send(photo)
         time.sleep(0.3)
@@ -359,7 +359,7 @@ def test_of_a_streams_frames_the_newest_wins(gate: threading.Event, photo: bytes
 
 
 def test_text_ends_a_stream(client: httpx.Client) -> None:
-    """A WebSocket that sends text is told what was expected, and closed."""
+    """A WebSocket that sends text is closed with what was expected as the reason."""
     with stream_of(client) as stream:
         stream.send("hello")
         with pytest.raises(ConnectionClosed) as closed:
@@ -370,7 +370,7 @@ def test_text_ends_a_stream(client: httpx.Client) -> None:
 
 
 def test_a_frame_too_large_ends_a_stream(client: httpx.Client) -> None:
-    """A frame of more bytes than one may have is told of, and ends the stream."""
+    """A frame with too many bytes ends the stream, with the limit as the reason."""
     with stream_of(client) as stream:
         stream.send(bytes(FRAME_BYTES + 1))
         with pytest.raises(ConnectionClosed) as closed:
@@ -381,7 +381,7 @@ def test_a_frame_too_large_ends_a_stream(client: httpx.Client) -> None:
 
 
 def test_streams_are_bounded(photo: bytes) -> None:
-    """One stream too many is closed with "try again later"; a closed one makes room."""
+    """A stream beyond the limit is closed with "try again later"; a closed stream makes room."""
     app = create_app(EmotionRecognizer(threads=1), limits=Limits(streams=1))
     with serving(app) as client:
         with stream_of(client) as first:
@@ -419,7 +419,7 @@ def test_who_takes_no_answers_keeps_no_stream(
 
 
 def test_metrics_count_and_name_no_file(client: httpx.Client, photo: bytes) -> None:
-    """Requests, images, faces, seconds and the queue are counted; no path of a client's is kept."""
+    """Metrics cover requests, images, faces, durations and the queue, and no client's paths."""
     client.post("/v1/analyze", files=many(("very_private.jpg", photo), ("b", b"text")))
     client.get("/very_private")
     text = client.get("/metrics").text
@@ -444,7 +444,7 @@ def test_the_model_tells_of_itself(client: httpx.Client) -> None:
 
 
 def test_pages_load_nothing_from_elsewhere(client: httpx.Client) -> None:
-    """The page and the API's description name no other place, and forbid it to the browser."""
+    """The page and the API's description refer to no other site, and forbid it in the browser."""
     assert client.head("/healthz").status_code == 200
     for path in ("/", "/app.css", "/app.js", "/docs"):
         assert client.head(path).status_code == 200
@@ -459,7 +459,7 @@ def test_pages_load_nothing_from_elsewhere(client: httpx.Client) -> None:
 
 
 class CountingRuntime:
-    """Answers with the mean of each face, and notes how many came at once."""
+    """Returns the mean of each face, and records the batch sizes."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -473,9 +473,9 @@ class CountingRuntime:
 
 
 def test_what_is_asked_at_once_is_run_at_once() -> None:
-    """Faces asked for within the wait go through the model together, each answer to its asker."""
+    """Batches submitted within the wait run together, and each gets its own output."""
     counting = CountingRuntime()
-    gathering = GatheringRuntime(counting, wait_s=5)
+    gathering = BatchingRuntime(counting, wait_s=5)
     batches = [np.full((2, 4, 4, 1), number, np.float32) for number in range(4)]
     answers = [gathering.submit(batch) for batch in batches]
     for number, answer in enumerate(answers):
@@ -489,8 +489,8 @@ def test_what_is_asked_at_once_is_run_at_once() -> None:
 
 
 def test_a_failing_model_tells_all_who_asked() -> None:
-    """An error of the model reaches everyone in its run, and the next run goes on."""
-    gathering = GatheringRuntime(CountingRuntime(), wait_s=0.2)
+    """An error of the model reaches every batch of its run; the next run works."""
+    gathering = BatchingRuntime(CountingRuntime(), wait_s=0.2)
     bad = [gathering.submit(np.full((1, 4, 4, 1), -1, np.float32)) for _ in range(2)]
     for answer in bad:
         with pytest.raises(ModelError):
@@ -504,7 +504,7 @@ def test_a_failing_model_tells_all_who_asked() -> None:
 def test_a_failing_model_is_a_server_error(
     client: httpx.Client, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model that fails is 500 without its path, on the stream 1011; the server goes on."""
+    """A failing model gives 500 without its path, 1011 on a stream; the server keeps running."""
 
     def fail(self: EmotionRecognizer, answers: np.ndarray) -> np.ndarray:
         raise ModelError("/home/me/model.keras: damaged")
@@ -524,7 +524,7 @@ def test_a_failing_model_is_a_server_error(
 
 
 def test_serving_imports_nothing_heavy() -> None:
-    """The server's modules and model load without TensorFlow, Keras, matplotlib or SciPy."""
+    """Server and model load without TensorFlow, Keras, matplotlib, scikit-learn and SciPy."""
     code = (
         "import sys\n"
         "for name in ('tensorflow', 'keras', 'matplotlib', 'sklearn', 'scipy'):\n"
@@ -538,7 +538,7 @@ def test_serving_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("missing", ["fastapi", "uvicorn", "prometheus_client"])
 def test_a_missing_extra_is_told(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without what the extra brings, one line says how to get it."""
+    """Without the packages of the extra, the error says how to install them."""
     for name in [name for name in sys.modules if name.startswith("emodetect.serve")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
@@ -548,7 +548,7 @@ def test_a_missing_extra_is_told(missing: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_small_answer_is_sent_at_once() -> None:
-    """What comes in several small parts does not wait for acknowledgements between them."""
+    """A response sent in small parts does not wait for acknowledgements between them."""
     with (
         open_socket("127.0.0.1", 0) as listening,
         socket.create_connection(listening.getsockname()),
@@ -558,10 +558,10 @@ def test_a_small_answer_is_sent_at_once() -> None:
 
 
 def test_what_clients_send_wrongly_is_not_logged() -> None:
-    """Text that is no Unicode and a damaged image leave not a line where the server was started."""
+    """Invalid Unicode and damaged images print nothing in the server's terminal."""
     file = io.BytesIO()
     Image.new("RGB", (20, 20)).save(file, "TIFF")
-    samples = struct.pack("<HHI", 277, 3, 1)  # the tag, the type and the number of its values
+    samples = struct.pack("<HHI", 277, 3, 1)  # tag, type and number of values
     damaged = file.getvalue().replace(samples + b"\x03", samples + b"\xff")
     assert damaged != file.getvalue()
     with started() as (process, address):
@@ -575,8 +575,15 @@ def test_what_clients_send_wrongly_is_not_logged() -> None:
         assert process.stderr.read() == ""
 
 
+def test_options_refuse_a_token_that_no_header_can_carry() -> None:
+    """The token of a Python user is checked like that of the command line."""
+    for token in ("", "tök en", "two\nlines"):
+        with pytest.raises(EmodetectError, match="expected a token"):
+            ServerOptions(token=token)
+
+
 def test_strangers_need_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address that others reach takes a token, or the explicit word that it takes none."""
+    """An address that others can reach needs a token, or --without-token."""
     monkeypatch.delenv("EMODETECT_TOKEN", raising=False)
     result = CliRunner().invoke(command_line, ["serve", "--host", "0.0.0.0", "--port", "0"])
     assert isinstance(result.exception, EmodetectError)
@@ -584,22 +591,22 @@ def test_strangers_need_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "token").write_text("\n")
     arguments = ["serve", "--port", "0", "--token-file", str(tmp_path / "token")]
     result = CliRunner().invoke(command_line, arguments)
-    assert "one line of printable ASCII letters, got nothing" in str(result.exception)
+    assert "one line of printable ASCII characters, got nothing" in str(result.exception)
     (tmp_path / "token").write_text("one\ntwo\n")
     result = CliRunner().invoke(command_line, arguments)
-    assert "one line of printable ASCII letters, got something else" in str(result.exception)
+    assert "one line of printable ASCII characters, got something else" in str(result.exception)
     result = CliRunner().invoke(command_line, ["serve", "--host", "a..b"])
     assert isinstance(result.exception, EmodetectError)
 
 
 def test_a_client_that_does_not_read_keeps_no_server_from_ending() -> None:
-    """SIGTERM ends the server, though somebody takes no answers, after the time for the others."""
+    """A client that does not read its responses only delays SIGTERM by the time limit."""
     with started("--timeout", "1") as (process, address), socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
         deaf.connect(("127.0.0.1", int(address.rpartition(":")[2])))
         deaf.settimeout(2)
         requests = b"GET /app.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 100
-        with suppress(TimeoutError):  # the server reads no more of what it cannot answer
+        with suppress(TimeoutError):  # the server stops reading what it cannot respond to
             while True:
                 deaf.sendall(requests)
         process.send_signal(signal.SIGTERM)
@@ -608,8 +615,8 @@ def test_a_client_that_does_not_read_keeps_no_server_from_ending() -> None:
 
 
 def test_a_server_ends_in_good_order(photo: bytes, tmp_path: Path) -> None:
-    """SIGTERM under load: each request that was taken is answered, later ones find nobody; a
-    second server on the port is refused before that."""
+    """SIGTERM under load finishes each accepted request and refuses later ones; a second server
+    on the same port is refused before."""
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     headers = {"Authorization": f"Bearer {TOKEN}"}
     with (
@@ -617,11 +624,11 @@ def test_a_server_ends_in_good_order(photo: bytes, tmp_path: Path) -> None:
         ThreadPoolExecutor(8) as pool,
         httpx.Client(base_url=address, timeout=120, trust_env=False, headers=headers) as client,
     ):
-        # What a decoder prints of a damaged photo would fill the log.
+        # Decoders must not print about damaged photos.
         half = len(photo) // 2
         damaged = photo[:half] + b"\xff\x00\xff\xd3" * 9 + photo[half + 36 :]
         assert client.post("/v1/classify", content=damaged).status_code == 200
-        # Behind a proxy the server has another name.
+        # Behind a proxy, the server has another host name.
         assert client.get("/healthz", headers={"Host": "emotions.example"}).status_code == 200
         port = address.rpartition(":")[2]
         second = CliRunner().invoke(command_line, ["serve", "--port", port])
@@ -636,7 +643,7 @@ def test_a_server_ends_in_good_order(photo: bytes, tmp_path: Path) -> None:
         process.wait()
         outcomes = [one.exception() or one.result().status_code for one in taken]
         assert outcomes.count(200) > 0
-        # A connection that was still on its way may be refused, but never be cut off.
+        # A connection that is still being opened may be refused, but never cut off.
         assert all(isinstance(one, httpx.ConnectError) or one == 200 for one in outcomes)
         with pytest.raises(httpx.ConnectError):
             client.get("/healthz")

@@ -1,4 +1,4 @@
-"""The server's page in a real browser, with a drawn film as its camera."""
+"""The web page in a real browser, with a drawn film as the camera."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Chromium, whose camera shows a drawn film of one face."""
+    """Chromium with a drawn film of one face as its camera."""
     film = tmp_path_factory.mktemp("camera") / "film.mjpeg"
     scenes = draw_film(["happy"], np.random.default_rng(0), frames=30, width=320, height=240)
     film.write_bytes(b"".join(cv2.imencode(".jpg", scene.image)[1].tobytes() for scene in scenes))
@@ -50,7 +50,7 @@ def address() -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page that asks for nothing from elsewhere and has no error in its script."""
+    """A page that loads nothing from other sites and has no script errors."""
     expect.set_options(timeout=PATIENCE_MS)
     errors: list[str] = []
     asked: set[str] = set()
@@ -65,7 +65,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def photo(path: Path, *emotions: str) -> Path:
-    """Draw a photo of faces, or of none."""
+    """Draw a photo of faces, or a blank one."""
     image = np.full((300, 400, 3), 127, np.uint8)
     if emotions:
         image = draw_scene(emotions, np.random.default_rng(0)).image
@@ -74,8 +74,8 @@ def photo(path: Path, *emotions: str) -> Path:
 
 
 def test_a_photo_is_boxed_and_saved(page: Page, address: str, tmp_path: Path) -> None:
-    """By keyboard alone, a photo's faces get boxes and bars, and the picture can be saved."""
-    page.on("filechooser", lambda _: None)  # heard from now on: else Enter can come first
+    """With the keyboard alone, a photo gets boxes and bars, and can be saved."""
+    page.on("filechooser", lambda _: None)  # registers the listener before Enter
     page.goto(address)
     expect(page.locator("body")).to_contain_text(f"only to this server, {address[7:]}")
     page.keyboard.press("Tab")
@@ -101,17 +101,17 @@ def test_a_photo_is_boxed_and_saved(page: Page, address: str, tmp_path: Path) ->
 
 
 def test_what_shows_no_face_is_told(page: Page, address: str, tmp_path: Path) -> None:
-    """A picture without a face, and a file that is no picture, are told in words."""
+    """The page says if an image has no face, and if a file is not an image."""
     page.goto(address)
     page.set_input_files("#file", photo(tmp_path / "grey.png"))
     expect(page.locator("#status")).to_have_text("No face found.")
     (tmp_path / "notes.jpg").write_text("hello")
     page.set_input_files("#file", tmp_path / "notes.jpg")
-    expect(page.locator("#status")).to_contain_text("cannot be read: not an image")
+    expect(page.locator("#status")).to_contain_text("Cannot read this file: not an image")
 
 
 def test_a_phone_shows_all_of_it(browser: Browser, address: str, tmp_path: Path) -> None:
-    """On a narrow screen nothing is cut off, and buttons are large enough for a thumb."""
+    """On a narrow screen nothing is cut off, and buttons are large enough to tap."""
     with browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True) as context:
         page = context.new_page()
         page.goto(address)
@@ -125,13 +125,13 @@ def test_a_phone_shows_all_of_it(browser: Browser, address: str, tmp_path: Path)
 
 
 def test_the_camera_outlives_its_server(page: Page) -> None:
-    """The camera's face is followed; a server that dies is told of, and used again when back."""
+    """The camera's face is tracked; the page reports a dead server and reconnects later."""
     with started() as (server, address):
         page.goto(address)
         page.click("#camera")
         expect(page.locator("#status")).to_have_text("1 face.")
         expect(page.locator("#faces li b")).to_contain_text(": ")  # its number
-        expect(page.locator("#speed")).to_contain_text("Answered in")
+        expect(page.locator("#speed")).to_contain_text("ms per frame")
         page.wait_for_timeout(1000)
         painted = page.evaluate(
             "() => document.getElementById('timeline').getContext('2d')"
@@ -139,7 +139,7 @@ def test_the_camera_outlives_its_server(page: Page) -> None:
         )
         assert painted
         server.kill()
-        expect(page.locator("#status")).to_contain_text("Trying again")
+        expect(page.locator("#status")).to_contain_text("Retrying")
     with started(port=int(address.rpartition(":")[2])):
         expect(page.locator("#status")).to_have_text("1 face.")
         page.click("#camera")
@@ -149,14 +149,14 @@ def test_the_camera_outlives_its_server(page: Page) -> None:
 def test_the_camera_asks_for_a_token_that_is_new(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that is back with a token is given it, and the camera goes on."""
+    """If the restarted server needs a token, the page asks for it, and the camera continues."""
     with started() as (_, address):
         page.goto(address)
         page.click("#camera")
         expect(page.locator("#status")).to_have_text("1 face.")
     monkeypatch.setenv("EMODETECT_TOKEN", TOKEN)
     with started(port=int(address.rpartition(":")[2])):
-        expect(page.locator("#status")).to_have_text("This server asks for a token.")
+        expect(page.locator("#status")).to_have_text("This server needs an access token.")
         page.fill("#token", TOKEN)
         page.keyboard.press("Enter")
         expect(page.locator("#status")).to_have_text("1 face.")
@@ -164,7 +164,7 @@ def test_the_camera_asks_for_a_token_that_is_new(
 
 
 def test_frames_that_are_too_large_are_sent_once(page: Page, address: str) -> None:
-    """A stream that is closed because of its frames turns the camera off and says why."""
+    """Frames that are too large stop the camera, and the page says why."""
     opened: list[WebSocketRoute] = []
     page.route_web_socket(
         "**/v1/stream",
@@ -175,14 +175,14 @@ def test_frames_that_are_too_large_are_sent_once(page: Page, address: str) -> No
     )
     page.goto(address)
     page.click("#camera")
-    expect(page.locator("#status")).to_have_text("The server says: expected small frames.")
-    expect(page.locator("#camera")).to_have_text("Start the camera")
+    expect(page.locator("#status")).to_have_text("The server reports: expected small frames.")
+    expect(page.locator("#camera")).to_have_text("Start camera")
     page.wait_for_timeout(2500)
     assert len(opened) == 1
 
 
 def test_no_camera_stays_on_by_itself(page: Page, address: str) -> None:
-    """However the button is clicked, the camera is off once the page says so."""
+    """However fast the button is clicked, the camera is off once the page says so."""
     page.add_init_script(
         "const ask = MediaDevices.prototype.getUserMedia; window.opened = [];"
         "MediaDevices.prototype.getUserMedia = async function (...options) {"
@@ -203,7 +203,7 @@ def test_no_camera_stays_on_by_itself(page: Page, address: str) -> None:
 
 
 def test_an_older_photos_answer_is_not_shown(page: Page, address: str, tmp_path: Path) -> None:
-    """An answer that comes after that of a photo chosen later leaves the later one shown."""
+    """A late result of an older photo does not replace that of a newer one."""
     page.goto(address)
     held: list[Route] = []
     page.route("**/v1/analyze", lambda route: held.append(route))
@@ -223,19 +223,19 @@ def test_an_older_photos_answer_is_not_shown(page: Page, address: str, tmp_path:
 def test_the_page_asks_for_the_token(
     page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server with a token gets it from a field, for photos and for the camera."""
+    """The page asks for the token, and sends it for photos and for the camera."""
     monkeypatch.setenv("EMODETECT_TOKEN", TOKEN)
     with started() as (_, address):
         page.goto(address)
-        expect(page.locator("#status")).to_have_text("This server asks for a token.")
+        expect(page.locator("#status")).to_have_text("This server needs an access token.")
         for wrong in ("wrong", "\u20acuro"):
             page.fill("#token", wrong)
             page.keyboard.press("Enter")
-            expect(page.locator("#status")).to_have_text("That is not this server's token.")
+            expect(page.locator("#status")).to_have_text("Wrong token.")
         page.fill("#token", TOKEN)
         page.keyboard.press("Enter")
         expect(page.locator("#ask")).to_be_hidden()
         page.set_input_files("#file", photo(tmp_path / "scene.png", "happy"))
         expect(page.locator("#status")).to_have_text("1 face.")
         page.click("#camera")
-        expect(page.locator("#speed")).to_contain_text("Answered in")
+        expect(page.locator("#speed")).to_contain_text("ms per frame")

@@ -3,83 +3,72 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from emodetect.cli.options.model import model_options, usable_model
 from emodetect.cli.options.numbers import Probability
 from emodetect.cli.options.output_format import table_or_json
+from emodetect.export.formats.registry import FORMAT_NAMES
 
 if TYPE_CHECKING:
-    from emodetect.export.calibration_faces import Faces
     from emodetect.export.comparison import Comparison
 
-# As in export.formats.registry.FORMATS, whose import would slow --help.
-FORMAT_NAMES = ("tflite", "onnx", "saved_model", "openvino")
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 
 
 @click.command()
 @model_options
-@click.option(
-    "--format", "format_name", type=click.Choice(FORMAT_NAMES), required=True, help="Of the file."
-)
+@click.option("--format", type=click.Choice(FORMAT_NAMES), required=True, help="Export format.")
 @click.option(
     "--quantize",
     type=click.Choice(QUANTIZATIONS),
     default="none",
     show_default=True,
-    help="float16: half the size (tflite, onnx, openvino). dynamic: weights of 8 bits. int8: all "
-    "of 8 bits, for microcontrollers and phones (both tflite).",
+    help="float16: half the size (tflite, onnx, openvino). dynamic: 8-bit weights (tflite). int8: "
+    "8 bits throughout, for microcontrollers and phones (tflite).",
 )
 @click.option(
     "--representative",
     metavar="DIR",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="For int8: a folder of face crops, some hundred, by which it finds its ranges.",
+    help="Folder of a few hundred face crops to calibrate int8 on.",
 )
 @click.option(
     "--data",
     metavar="SOURCE:PATH",
-    help="Compare on these labelled images, and tell the accuracy too. [default: the images of "
-    "--representative that are left, or drawn faces]",
+    help="Labelled images to compare on; also reports the accuracy. [default: half of the images "
+    "of --representative, or drawn faces]",
 )
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test", "all"]),
-    help="With --data: which images. [default: test, or all where the data has no splits]",
+    help="Split of --data to use. [default: test, or all if there is no test split]",
 )
 @click.option(
     "--least-agreement",
     metavar="SHARE",
     type=Probability(),
-    help="Write no file that names fewer faces as the model does. [default: 0.99; float16 0.98, "
-    "dynamic and int8 0.9]",
+    help="Minimum share of faces with the same prediction as the model; below it, nothing is "
+    "written. [default: 0.99; float16 0.98, dynamic and int8 0.9]",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="The file, or the folder of a saved_model. [default: MODEL-PRECISION or "
-    "MODEL-saved_model, here]",
+    help="Output file, or folder for saved_model. [default: MODEL-PRECISION.SUFFIX or "
+    "MODEL-saved_model in the current folder]",
 )
-@click.option("--force", is_flag=True, help="Replace files that are there.")
-@table_or_json("--output-format", help="Of the comparison.")
+@click.option("--force", is_flag=True, help="Replace existing files.")
+@table_or_json("--output-format", help="Format of the comparison.")
 def export(
     model: str | None,
     labels: str | None,
     pixels: str | None,
-    format_name: str,
-    quantize: str,
-    representative: Path | None,
-    data: str | None,
-    split: str | None,
-    least_agreement: float | None,
-    out: Path | None,
-    force: bool,
     output_format: str,
+    **options: Any,
 ) -> None:
-    """Write a model for use without emodetect, compared with the original on the spot.
+    """Export a model for use without emodetect, and compare it with the original.
 
     \b
     emodetect export --format tflite --quantize float16
@@ -87,28 +76,19 @@ def export(
     emodetect export --format onnx --model runs/mine/best_model.keras --data folder:faces
     emodetect export --format openvino --out served/emotions.xml
 
-    The file takes raw face crops (0-255, the model's own size) and gives calibrated probabilities.
-    A JSON beside it has the labels and all that is known of it. Nothing is written where the file
-    answers otherwise than the model.
+    The file takes raw face crops (0-255, the model's own size) and returns calibrated
+    probabilities. A JSON beside it describes its labels, input and output. Nothing is written if
+    its predictions differ from the model's.
     """
-    if split and not data:
-        raise click.UsageError("--split goes with --data.")
-    from emodetect.export.export import export_model
+    if options["split"] and not options["data"]:
+        raise click.UsageError("--split needs --data.")
+    from emodetect.export.export import ExportOptions, export_model
 
-    path = usable_model(model, labels, pixels)
-    done = export_model(
-        path,
-        format=format_name,
-        quantize=quantize,
-        representative=representative,
-        faces=_labelled(data, split, path) if data else None,
-        least_agreement=least_agreement,
-        out=out,
-        force=force,
-    )
+    done = export_model(usable_model(model, labels, pixels), ExportOptions(**options))
     if done.skipped:
         click.echo(
-            f"skipped {done.skipped:,} files of {representative} that cannot be read", err=True
+            f"skipped {done.skipped:,} unreadable files in {options['representative']}",
+            err=True,
         )
     if output_format == "json":
         import json
@@ -120,31 +100,13 @@ def export(
     click.echo(f"{done.path}\n{done.sidecar}")
 
 
-def _labelled(data: str, split: str | None, path: Path) -> Faces:
-    from emodetect.evaluation.classify import labels_among
-    from emodetect.evaluation.image_selection import select_images
-    from emodetect.evaluation.labelled_data import open_source
-    from emodetect.export.calibration_faces import Faces
-    from emodetect.model_file.artifact import read_artifact
-
-    metadata = read_artifact(path).metadata
-    dataset = open_source(data, metadata)
-    split = split or ("test" if "test" in dataset.splits else "all")
-    members = select_images(dataset, split, known=metadata.emotions).members
-    return Faces(
-        images=dataset.images[members],
-        origin=f"{data}, split {split}",
-        labels=labels_among(metadata.emotions, dataset, members),
-    )
-
-
 def _print(comparison: Comparison, name: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=f"{comparison.faces:,} faces: {comparison.origin}")
     table.add_column("")
-    for title in ("the .keras", name):
+    for title in ("original", name):
         table.add_column(title, justify="right")
     size, litert_size = (
         f"{n / 1e6:.1f} MB" for n in (comparison.file_bytes, comparison.litert_bytes)
@@ -157,8 +119,8 @@ def _print(comparison: Comparison, name: str) -> None:
             "-" if litert_ms is None else f"{litert_ms:.2f} ms *",
             f"{comparison.latency_ms:.2f} ms",
         ),
-        ("same emotion", "", f"{comparison.same_emotion:.1%}"),
-        ("probabilities off by at most", "", f"{comparison.max_difference:.1e}"),
+        ("agreement", "", f"{comparison.same_emotion:.1%}"),
+        ("max. difference", "", f"{comparison.max_difference:.1e}"),
     ]
     if comparison.accuracy is not None and comparison.keras_accuracy is not None:
         lost = 100 * (comparison.keras_accuracy - comparison.accuracy)
@@ -170,5 +132,7 @@ def _print(comparison: Comparison, name: str) -> None:
         table.add_row(*row)
     Console().print(table)
     click.echo(
-        "* its network as LiteRT runs it, float32; latencies are medians here, measured in turns"
+        "* float32 in LiteRT; latencies are medians on this machine, measured in turn\n"
+        "agreement: share of faces with the same predicted emotion; max. difference: of any "
+        "probability"
     )

@@ -1,1 +1,1 @@
-"""Writing a model for other programs and devices, and comparing the file with the original."""
+"""Export models for other programs and devices, and compare each file with the original."""

@@ -1,42 +1,48 @@
-"""An exported file held against the .keras that it was made of."""
+"""Compare an exported file with the .keras file it was made from."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from emodetect.export.calibration_faces import Faces
+from emodetect.errors import ModelError
+from emodetect.export.faces import Faces
 from emodetect.export.formats.format import Run
 from emodetect.machine.progress import track
 from emodetect.machine.threads import default_threads
 from emodetect.model_file.artifact import Artifact
 from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.runtimes.checks import AGREEMENT
 from emodetect.recognition.runtimes.litert import LiteRTRuntime
 
+# Minimum share of faces with the same prediction. Float32 only differs in the last digits; with
+# coarser rounding, a face between two emotions may get the other one.
+LEAST_AGREEMENT = {"none": 0.99, "float16": 0.98, "dynamic": 0.9, "int8": 0.9}
 ROUNDS = 10
 FACES_IN_A_ROUND = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """How a file did beside the model that it was made of.
+    """A file compared with the Keras model it was made from.
 
     Attributes:
-        faces: how many it was compared on.
-        origin: where they come from, in words.
-        max_difference: the largest of a probability from Keras'.
-        mean_difference: of the probabilities, on average.
-        same_emotion: share of the faces with the same most probable emotion as Keras, 0 to 1.
-        keras_accuracy: share of the faces that Keras names right; None without labels.
-        accuracy: the same of the file.
-        latency_ms: for one face, the median.
-        litert_latency_ms: of the network that the .keras carries for LiteRT, float32; None where
+        faces: number of faces compared.
+        origin: where the faces come from, in words.
+        max_difference: largest difference between the two in a probability.
+        mean_difference: mean absolute difference of the probabilities.
+        same_emotion: share of the faces for which both predict the same emotion, 0 to 1.
+        keras_accuracy: accuracy of the Keras model, 0 to 1; None without labels.
+        accuracy: accuracy of the file, 0 to 1; None without labels.
+        latency_ms: median for one face, in milliseconds.
+        litert_latency_ms: the same for the float32 LiteRT network in the .keras file; None if
             LiteRT is not installed.
-        file_bytes: of all that was written but the JSON beside it.
-        litert_bytes: of the network that the .keras carries for LiteRT, float32.
+        file_bytes: total size of the exported files, without the JSON.
+        litert_bytes: size of the float32 LiteRT network in the .keras file.
     """
 
     faces: int
@@ -55,27 +61,27 @@ class Comparison:
 def compare_with_keras(
     artifact: Artifact, run: Run, faces: Faces, *, file_bytes: int
 ) -> Comparison:
-    """Compare what a file answers with what Keras does, face by face, and time it.
+    """Compare a file's predictions with Keras', face by face, and time it.
 
-    The latencies are measured in turns, so that whatever else the machine does slows both.
+    The latencies are measured in turn, so that other load on the machine slows both.
     """
     keras = EmotionRecognizer(artifact.path, detector="none", runtime="keras")
     expected = keras.classify_inputs(faces.images)
     singles = [image[np.newaxis] for image in faces.images]
-    answers = np.concatenate(
+    probabilities = np.concatenate(
         [run(crop) for crop in track(singles, description="comparing", total=len(singles))]
     )
-    differences = np.abs(answers - expected)
-    named, named_by_keras = answers.argmax(axis=1), expected.argmax(axis=1)
+    differences = np.abs(probabilities - expected)
+    predicted, keras_predicted = probabilities.argmax(axis=1), expected.argmax(axis=1)
     latency_ms, *litert_latency_ms = _latencies([run, *_litert(artifact)], singles)
     return Comparison(
         faces=len(faces.images),
         origin=faces.origin,
         max_difference=float(differences.max()),
         mean_difference=float(differences.mean()),
-        same_emotion=float((named == named_by_keras).mean()),
-        keras_accuracy=_accuracy(named_by_keras, faces.labels),
-        accuracy=_accuracy(named, faces.labels),
+        same_emotion=float((predicted == keras_predicted).mean()),
+        keras_accuracy=_accuracy(keras_predicted, faces.labels),
+        accuracy=_accuracy(predicted, faces.labels),
         latency_ms=latency_ms,
         litert_latency_ms=litert_latency_ms[0] if litert_latency_ms else None,
         file_bytes=file_bytes,
@@ -83,8 +89,31 @@ def compare_with_keras(
     )
 
 
+def check_agreement(
+    comparison: Comparison, out: Path, quantize: str, *, at_least: float | None
+) -> None:
+    """Raise ModelError for a file whose predictions differ from the model's.
+
+    Args:
+        at_least: minimum share of faces with the same predicted emotion, 0 to 1; as in
+            LEAST_AGREEMENT if None.
+    """
+    allowed = AGREEMENT if quantize == "none" else 1.0
+    least_agreement = LEAST_AGREEMENT[quantize] if at_least is None else at_least
+    # In this direction, so that a file that returns NaN is refused.
+    if comparison.max_difference <= allowed and comparison.same_emotion >= least_agreement:
+        return
+    hint = "" if quantize == "none" else " --quantize none does not round."
+    raise ModelError(
+        f"{out}: not written, because its predictions differ from the model's: expected the same "
+        f"emotion for at least {least_agreement:.1%} of {comparison.faces:,} faces "
+        f"({comparison.origin}), got {comparison.same_emotion:.1%}; probabilities differ by up to "
+        f"{comparison.max_difference:.2g}.{hint}"
+    )
+
+
 def _litert(artifact: Artifact) -> list[Run]:
-    """Return what runs the network that the .keras carries; nothing where LiteRT has no wheel."""
+    """Return what runs the .keras file's LiteRT network; nothing if LiteRT is not installed."""
     try:
         runtime = LiteRTRuntime(artifact, threads=default_threads())
     except ImportError:
@@ -93,7 +122,7 @@ def _litert(artifact: Artifact) -> list[Run]:
 
 
 def _latencies(contenders: Sequence[Run], singles: Sequence[np.ndarray]) -> list[float]:
-    """Return the median for one face of each, in milliseconds."""
+    """Return each contender's median for one face, in milliseconds."""
     times: list[list[float]] = [[] for _ in contenders]
     for _ in range(ROUNDS):
         for run, own in zip(contenders, times, strict=True):
@@ -104,5 +133,5 @@ def _latencies(contenders: Sequence[Run], singles: Sequence[np.ndarray]) -> list
     return [float(np.median(own)) for own in times]
 
 
-def _accuracy(named: np.ndarray, labels: np.ndarray | None) -> float | None:
-    return None if labels is None else float((named == labels).mean())
+def _accuracy(predicted: np.ndarray, labels: np.ndarray | None) -> float | None:
+    return None if labels is None else float((predicted == labels).mean())

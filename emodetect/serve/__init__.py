@@ -1,1 +1,1 @@
-"""The HTTP server: its addresses, its limits, its page in the browser."""
+"""The HTTP server: its routes, its limits and its web page."""

@@ -1,18 +1,23 @@
-"""Who may ask: no other site's pages, and with a token only those who know it."""
+"""Who may send requests: no pages of other sites, and with a token only clients that know it."""
 
 from __future__ import annotations
 
 import hmac
+import os
 from base64 import urlsafe_b64decode
 from collections.abc import Collection
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# A browser's page cannot set headers of a WebSocket, but name protocols: this one, and beside it
-# TOKEN_PROTOCOL with the token in URL-safe base64 without padding.
+from emodetect.errors import EmodetectError
+
+TOKEN_VARIABLE = "EMODETECT_TOKEN"
+# A web page cannot set the headers of a WebSocket, but it can name subprotocols: this one, and
+# TOKEN_PROTOCOL followed by the token in URL-safe base64 without padding.
 PROTOCOL = "emodetect"
 TOKEN_PROTOCOL = "emodetect.token."
 HEADERS = {
@@ -25,19 +30,45 @@ HEADERS = {
 }
 
 
+def read_token(file: Path | None = None) -> str | None:
+    """Return the token that a file contains, or else the environment variable EMODETECT_TOKEN.
+
+    Returns None if there is neither. Raises EmodetectError for a file that cannot be read, and as
+    `check_token`.
+    """
+    try:
+        text = os.environ.get(TOKEN_VARIABLE) if file is None else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EmodetectError(f"{file}: cannot read the token: {error}.") from None
+    if text is None:
+        return None
+    token = text.strip()
+    check_token(token, origin=str(file or TOKEN_VARIABLE))
+    return token
+
+
+def check_token(token: str, *, origin: str = "token") -> None:
+    """Raise EmodetectError for a token that an HTTP header cannot carry."""
+    if not token or not token.isascii() or not token.isprintable():
+        found = "something else" if token else "nothing"
+        raise EmodetectError(
+            f"{origin}: expected a token, one line of printable ASCII characters, got {found}."
+        )
+
+
 class Guard:
-    """Middleware that refuses strangers and adds the headers that browsers heed.
+    """Middleware that refuses unauthorised requests and adds security headers for browsers.
 
     Args:
-        token: what `Authorization: Bearer` must hold; None lets everybody ask.
-        open_paths: what is shown without the token.
+        token: expected in `Authorization: Bearer`; None accepts every request.
+        open_paths: paths that need no token.
     """
 
     def __init__(self, app: ASGIApp, *, token: str | None, open_paths: Collection[str]) -> None:
         self.app, self.token, self.open_paths = app, token, frozenset(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request or a WebSocket."""
+        """Handle a request or a WebSocket."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
@@ -51,14 +82,14 @@ class Guard:
 
         refusal = self._refusal(scope, Headers(scope=scope))
         if refusal is not None and scope["type"] == "websocket":
-            await send({"type": "websocket.close"})  # before it is open: 403
+            await send({"type": "websocket.close"})  # before it is accepted: 403
             return
         await (refusal or self.app)(scope, receive, with_headers)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         origin = headers.get("origin")
         if origin is not None and not _is_of(origin, headers.get("host")):
-            return JSONResponse({"detail": "pages of other sites may not ask here"}, 403)
+            return JSONResponse({"detail": "requests from pages of other sites are refused"}, 403)
         if self.token is None or scope["path"] in self.open_paths:
             return None
         if not hmac.compare_digest(_given_token(headers), self.token.encode()):
@@ -73,14 +104,14 @@ class Guard:
 def _is_of(origin: str, host: str | None) -> bool:
     try:
         return urlsplit(origin).netloc == host
-    except ValueError:  # no address at all
+    except ValueError:  # not a URL
         return False
 
 
 def _given_token(headers: Headers) -> bytes:
     kind, _, token = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
-        return token.strip().encode("latin-1")  # the bytes that came
+        return token.strip().encode("latin-1")  # the bytes as received
     for protocol in headers.get("sec-websocket-protocol", "").split(","):
         coded = protocol.strip()
         if coded.startswith(TOKEN_PROTOCOL):

@@ -1,4 +1,4 @@
-"""Analysing images for many requests at once: faces are found in threads, the model is shared."""
+"""Analyse images for many requests at once: threads find the faces, all share one model."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from emodetect.images.reading import check_pixels, decode_image
 from emodetect.machine.threads import usable_cores
 from emodetect.recognition.photos.analysis import PhotoResult
 from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker, Face
-from emodetect.serve.batching import GatheringRuntime
+from emodetect.serve.batching import BatchingRuntime
 from emodetect.serve.limits import Limits, RefusedError
 from emodetect.serve.uploads import Upload
 
 
 @dataclass(frozen=True)
 class _Found:
-    """An image whose faces are found, (n, size, size, channels) float32, but not classified."""
+    """An image and its faces, (n, size, size, channels) float32, not yet classified."""
 
     width: int
     height: int
@@ -38,9 +38,9 @@ class _Found:
 
 @dataclass(frozen=True)
 class FrameResult:
-    """What was found in a frame of a stream; `error` says why nothing could be, and is else None.
+    """The faces in a frame of a stream, or the reason why it could not be read.
 
-    `width` and `height` are in pixels; None with an error.
+    `width` and `height` are in pixels. They are None if there is an `error`, which else is None.
     """
 
     width: int | None
@@ -50,7 +50,7 @@ class FrameResult:
 
 
 class ThreadDetector:
-    """A detector that any number of threads may use at once: each has one of its own."""
+    """A detector that any number of threads may use at once: each thread gets its own."""
 
     def __init__(self, open_one: Callable[[], Detector]) -> None:
         self.open_one = open_one
@@ -58,7 +58,7 @@ class ThreadDetector:
 
     @property
     def detector(self) -> Detector:
-        """This thread's own."""
+        """The detector of this thread."""
         if not hasattr(self.own, "detector"):
             self.own.detector = self.open_one()
         detector: Detector = self.own.detector
@@ -78,22 +78,21 @@ class ThreadDetector:
 
 
 class Analysis:
-    """Analyses encoded images for many requests at once; each image in one of its threads.
+    """Analyses encoded images for many requests at once, each image in one of its threads.
 
     Args:
-        recognizer: for this object alone from now on.
-        workers: threads that decode images and find faces; the cores, at most 8, if None. OpenCV
-            takes a single core for each from now on, in the whole process.
+        recognizer: must not be used elsewhere afterwards.
+        workers: threads that decode images and find faces; the number of cores, at most 8, if
+            None. Limits OpenCV to one core per thread, in the whole process.
     """
 
     def __init__(
         self, recognizer: EmotionRecognizer, limits: Limits, *, workers: int | None = None
     ) -> None:
         self.limits = limits
-        # One core an image: two images side by side are done sooner than one after the other,
-        # each on two cores.
+        # Two images in parallel on one core each are faster than one after the other on two.
         cv2.setNumThreads(1)
-        self.model = GatheringRuntime(recognizer.runtime)
+        self.model = BatchingRuntime(recognizer.runtime)
         self.recognizer = copy(recognizer)
         self.recognizer.runtime = self.model
         name = recognizer.detector_name
@@ -101,21 +100,21 @@ class Analysis:
         self.for_crops = copy(self.recognizer)
         self.for_crops.detector = WholeImage()
         self.pool = ThreadPoolExecutor(workers or min(usable_cores(), 8), "analysis")
-        self.taken_on = 0  # images, of all requests; used on the event loop only
+        self.taken_on = 0  # images of all requests; only used on the event loop
 
     def close(self) -> None:
-        """Finish what was taken on, and end the threads."""
+        """Finish the images in the queue, and stop the threads."""
         self.pool.shutdown()
         self.model.close()
 
     async def photos(self, uploads: Sequence[Upload]) -> list[PhotoResult]:
-        """Return what is found in photos, in order; see `crops`."""
+        """Return the faces in photos, in order. Raises as `crops`."""
         return await self._analyze(uploads, self.recognizer)
 
     async def crops(self, uploads: Sequence[Upload]) -> list[PhotoResult]:
-        """Return the emotions of images that are a face each, in order.
+        """Return the emotions of images that are one face each, in order.
 
-        Raises RefusedError where the queue is full, or the answer takes too long.
+        Raises RefusedError if the queue is full, or if the analysis takes too long.
         """
         return await self._analyze(uploads, self.for_crops)
 
@@ -124,7 +123,7 @@ class Analysis:
         return EmotionTracker(self.recognizer)
 
     async def frame(self, tracker: EmotionTracker, data: bytes) -> FrameResult:
-        """Return what is found in a stream's next frame; beside the queue."""
+        """Return the faces in the next frame of a stream. Frames do not count towards the queue."""
         return await asyncio.wrap_future(
             self.pool.submit(self._track, tracker, data, time.monotonic())
         )
@@ -147,15 +146,15 @@ class Analysis:
                 )
         except TimeoutError:
             raise RefusedError(
-                503, f"no answer within {self.limits.seconds:g} s; try again later"
+                503, f"not finished within {self.limits.seconds:g} s; try again later"
             ) from None
         finally:
-            # A thread may still be at work for a request that has ended.
+            # A thread may still be working for a request that has ended.
             for one in found:
                 one.cancel()
-                one.add_done_callback(lambda _: loop.call_soon_threadsafe(self._let_go))
+                one.add_done_callback(lambda _: loop.call_soon_threadsafe(self._forget_one))
 
-    def _let_go(self) -> None:
+    def _forget_one(self) -> None:
         self.taken_on -= 1
 
     def _find(self, data: bytes, recognizer: EmotionRecognizer) -> _Found:
@@ -177,10 +176,10 @@ class Analysis:
             return PhotoResult(name, None, None, (), 0, str(error))
         faces: tuple[Face, ...] = ()
         if found.boxes:
-            answers = await asyncio.wrap_future(self.model.submit(found.inputs))
+            outputs = await asyncio.wrap_future(self.model.submit(found.inputs))
             faces = tuple(
                 recognizer.face(box, row, best=int(np.argmax(row)))
-                for box, row in zip(found.boxes, recognizer.probabilities(answers), strict=True)
+                for box, row in zip(found.boxes, recognizer.probabilities(outputs), strict=True)
             )
         return PhotoResult(name, found.width, found.height, faces, 0, None)
 

@@ -1,12 +1,12 @@
-"""How much a request may ask of the server, and what is answered where it asks more."""
+"""How much a request may ask of the server, and the error for one that asks for more."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Bodies that are being read or worked on hold at most this, whatever each of them may.
+# All bodies that are being read or processed together take at most this much memory.
 HELD_BYTES = 256 * 2**20
-# A frame of a stream: three of them may wait for each stream, beside the bodies.
+# Of one frame of a stream. Up to three frames per stream are held, beside the bodies.
 FRAME_BYTES = 4 * 2**20
 RETRY_AFTER_S = 1
 
@@ -16,13 +16,13 @@ class Limits:
     """The limits of a server.
 
     Attributes:
-        body_bytes: of a request's body.
-        pixels: of an image, told from its header before it is decoded; one with transparency
-            takes some 20 bytes for each while it is.
-        images: in one request.
-        queue: images that are taken on and not yet done, of all requests.
-        seconds: in which a body must have come, and then be answered.
-        streams: that are open at once.
+        body_bytes: size of a request's body.
+        pixels: size of an image, read from its header before decoding. While an image with
+            transparency is decoded, it takes about 20 bytes per pixel.
+        images: number of images in a request.
+        queue: number of unfinished images, over all requests.
+        seconds: time to receive a body, and then to respond to it.
+        streams: number of open streams.
     """
 
     body_bytes: int = 32 * 2**20
@@ -34,7 +34,7 @@ class Limits:
 
 
 class RefusedError(Exception):
-    """A request that is not served: its HTTP status and why, for the one who sent it."""
+    """A request that is refused, with the HTTP status and the reason for the client."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -42,5 +42,5 @@ class RefusedError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers of the answer."""
+        """Headers of the response."""
         return {"Retry-After": str(RETRY_AFTER_S)} if self.status == 503 else {}

@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus; never a name, a picture or a result of one request."""
+"""The server's metrics for Prometheus; never file names, images or results of a request."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from emodetect.recognition.photos.analysis import PhotoResult
 
 
 class Metrics:
-    """The counters of one server.
+    """The metrics of a server.
 
     Args:
-        queued: tells how many images are taken on and not yet done.
+        queued: returns the number of unfinished images.
     """
 
     def __init__(self, queued: Callable[[], int]) -> None:
@@ -25,13 +25,13 @@ class Metrics:
         )
         self.seconds = Histogram(
             "emodetect_request_seconds",
-            "From a request's header to the end of its answer.",
+            "Time from a request's header to the end of the response.",
             ["path"],
             registry=self.registry,
         )
         self.images = Counter(
             "emodetect_images",
-            "Images and frames, read or of no use.",
+            "Images and frames, by whether they could be read.",
             ["outcome"],
             registry=self.registry,
         )
@@ -39,7 +39,7 @@ class Metrics:
         self.streams = Gauge("emodetect_streams", "Open streams.", registry=self.registry)
         queue = Gauge(
             "emodetect_queue_images",
-            "Images taken on and not yet done.",
+            "Unfinished images in the queue.",
             registry=self.registry,
         )
         queue.set_function(queued)
@@ -55,18 +55,18 @@ class Metrics:
             self.count(len(result.faces), error=result.error)
 
     def text(self) -> bytes:
-        """Return all of them in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
 class CountedRequests:
-    """Middleware that counts and times requests; paths that are none of ours count as "other"."""
+    """Middleware that counts and times requests; unknown paths count as "other"."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: Collection[str]) -> None:
         self.app, self.metrics, self.paths = app, metrics, frozenset(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request."""
+        """Handle a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""What the server takes and answers, as its API page documents it."""
+"""Request and response bodies, as the API page documents them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pydantic import BaseModel
 
 from emodetect.serve.uploads import FIELD
 
-ABOUT = """Finds faces in pictures and names the emotion that each shows, as people would label it
-(not what a person feels). Pictures are worked on in memory and not kept. Where the server has a
-token, everything under /v1 and /metrics takes it as Authorization: Bearer TOKEN. Where it has no
-room, it answers 503 with Retry-After."""
+ABOUT = """Finds faces in images and classifies their emotion: the label describes the expression,
+not what the person feels. Images are processed in memory and not stored. If the server has a token,
+everything under /v1 and /metrics needs the header Authorization: Bearer TOKEN. An overloaded server
+responds with status 503 and Retry-After."""
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -32,7 +32,7 @@ BODY: dict[str, Any] = {
 
 
 class FaceRow(BaseModel):
-    """A face: its box (x, y, width, height in pixels), its emotion, all probabilities."""
+    """A face: its box (x, y, width, height in pixels), its emotion, and all probabilities."""
 
     box: tuple[int, int, int, int]
     emotion: str
@@ -41,7 +41,7 @@ class FaceRow(BaseModel):
 
 
 class PhotoRow(BaseModel):
-    """An image: its file name, its size in pixels, its faces; or why it could not be read."""
+    """An image: its file name, its size in pixels and its faces, or why it could not be read."""
 
     path: str
     width: int | None
@@ -51,7 +51,7 @@ class PhotoRow(BaseModel):
 
 
 class ModelAnswer(BaseModel):
-    """The model: its emotions in the order of its outputs, their colours, its card (Markdown)."""
+    """The model: its emotions in output order, their colours, and its card in Markdown."""
 
     name: str
     emotions: list[str]
@@ -70,10 +70,10 @@ class Refusal(BaseModel):
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Refusal, "description": "No image in the body, or a damaged form"},
-    401: {"model": Refusal, "description": "No token, or another one"},
-    408: {"model": Refusal, "description": "The body came too slowly"},
-    413: {"model": Refusal, "description": "More bytes or images than one request may have"},
+    400: {"model": Refusal, "description": "No image in the body, or an invalid form"},
+    401: {"model": Refusal, "description": "Missing or wrong token"},
+    408: {"model": Refusal, "description": "The body arrived too slowly"},
+    413: {"model": Refusal, "description": "Too many bytes or images in one request"},
     422: {"model": list[PhotoRow], "description": "None of the images could be read"},
-    503: {"model": Refusal, "description": "No room; see Retry-After"},
+    503: {"model": Refusal, "description": "Overloaded; see Retry-After"},
 }

@@ -1,4 +1,4 @@
-"""The server's life, from the socket to the last answer."""
+"""Run the server, from opening the socket to the last response."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import logging
 import math
 import socket
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import cv2
 import uvicorn
@@ -14,75 +17,126 @@ from fastapi import FastAPI
 
 from emodetect.errors import EmodetectError
 from emodetect.machine.quiet_libraries import quiet_libraries
+from emodetect.machine.threads import usable_cores
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.serve.app import LOOPBACK_NAMES, create_app
+from emodetect.serve.access import TOKEN_VARIABLE, check_token
+from emodetect.serve.app import create_app
 from emodetect.serve.limits import FRAME_BYTES, Limits
 
 MOST_CONNECTIONS = 512
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions:
+    """What to serve, where, and with which limits.
+
+    Attributes:
+        model: a .keras file or the name of a shipped model; the default model if None.
+        runtime: see `open_runtime`.
+        detector: see `open_detector`.
+        uncertain_below: see `EmotionRecognizer`.
+        host: the address to listen on; "0.0.0.0" for all addresses of this machine.
+        port: 0 picks a free one.
+        token: what clients must send; None accepts every request.
+        without_token: accept every request even if other machines can reach the address.
+        workers: see `Analysis`.
+        limits: how much a request may ask for.
+
+    Raises EmodetectError for a token that an HTTP header cannot carry.
+    """
+
+    model: Path | str | None = None
+    runtime: str | None = None
+    detector: str = "haar"
+    uncertain_below: float = 0.0
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = field(default=None, repr=False)
+    without_token: bool = False
+    workers: int | None = None
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if self.token is not None:
+            check_token(self.token)
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address; port 0 takes a free one.
+    """Return a socket bound to an address; port 0 picks a free port.
 
-    Raises EmodetectError for an address that cannot be had.
+    Raises EmodetectError for an address that is not available.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listening = socket.create_server(address[:2], family=family)
-    except (OSError, UnicodeError) as error:  # the latter for a name that no host may have
+    except (OSError, UnicodeError) as error:  # the latter for an invalid host name
         raise EmodetectError(
-            f"{host}:{port}: cannot be listened on: {getattr(error, 'strerror', None) or error}; "
-            "choose another with --host or --port."
+            f"{host}:{port}: cannot listen here: {getattr(error, 'strerror', None) or error}; "
+            "choose another --host or --port."
         ) from None
-    # Else an answer's body waits some 40 ms until the client has acknowledged its header. asyncio
-    # does this for sockets of its own making only.
+    # Otherwise the body of a response waits about 40 ms until the client has acknowledged the
+    # header. asyncio only does this for sockets that it creates.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 
 
-def is_loopback(listening: socket.socket) -> bool:
-    """Tell whether only this machine's own programs can reach a bound socket."""
-    return ipaddress.ip_address(listening.getsockname()[0]).is_loopback
-
-
-def serve(
-    recognizer: EmotionRecognizer,
-    listening: socket.socket,
-    *,
-    host: str,
-    limits: Limits,
-    token: str | None,
-    workers: int | None,
-) -> None:
-    """Serve until SIGINT or SIGTERM, which finish the requests that were taken, and take no more.
+def serve(options: ServerOptions, *, announce: Callable[[str], None] = print) -> None:
+    """Serve until SIGINT or SIGTERM, then finish the accepted requests and stop.
 
     Args:
-        listening: of `open_socket`.
-        host: by which alone it is reached, beside the names of this machine, where it is loopback
-            and has no token.
+        announce: called with a line that contains the server's address, once it is known.
+
+    Raises:
+        EmodetectError: for an address that is not available, or that other machines can reach
+            without a token although `without_token` is not set.
+        ModelError: for a model that cannot be used.
     """
-    app = create_app(
-        recognizer,
-        limits=limits,
-        token=token,
-        # A page that gets here under another name knows no token; a proxy's clients do.
-        hosts=(host, *LOOPBACK_NAMES) if token is None and is_loopback(listening) else ("*",),
-        workers=workers,
-    )
-    # What clients send wrongly is told to them; in a log it would only fill the disk.
+    with open_socket(options.host, options.port) as listening:
+        loopback = ipaddress.ip_address(listening.getsockname()[0]).is_loopback
+        if options.token is None and not options.without_token and not loopback:
+            raise EmodetectError(
+                f"{options.host}: other machines can reach this address, so clients need a token: "
+                f"set {TOKEN_VARIABLE} or add --token-file FILE. To serve everyone, add "
+                "--without-token."
+            )
+        recognizer = EmotionRecognizer(
+            options.model,
+            detector=options.detector,
+            threads=max(1, usable_cores() // 2),  # the workers need cores too
+            runtime=options.runtime,
+            uncertain_below=options.uncertain_below,
+        )
+        app = create_app(
+            recognizer,
+            limits=options.limits,
+            token=options.token,
+            # Without a token, only the host name tells our page from one of another site. A
+            # proxy's clients use other names, but have the token.
+            hosts=(options.host, *LOOPBACK_NAMES) if options.token is None and loopback else ("*",),
+            workers=options.workers,
+        )
+        name = f"[{options.host}]" if ":" in options.host else options.host
+        port = listening.getsockname()[1]
+        announce(f"{recognizer.metadata.name} at http://{name}:{port} (Ctrl-C to stop)")
+        _silence_what_clients_cause()
+        with quiet_libraries():  # where decoders print about each damaged image
+            _run(app, listening, options.limits)
+
+
+def _silence_what_clients_cause() -> None:
+    """Do not log errors in requests: the client gets them, and the log would fill the disk."""
     for name in ("python_multipart", "PIL"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    logging.getLogger("uvicorn.error").addFilter(_is_not_of_a_clients_text)
+    logging.getLogger("uvicorn.error").addFilter(_is_worth_logging)
     warnings.filterwarnings("ignore", module="PIL")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    with quiet_libraries():  # decoders complain there of each damaged image
-        _run(app, listening, limits)
 
 
-def _is_not_of_a_clients_text(record: logging.LogRecord) -> bool:
-    """Leave out a WebSocket's text that is not UTF-8, for which uvicorn logs a traceback."""
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Filter out text of a WebSocket that is not UTF-8, for which uvicorn logs a traceback."""
     return not record.getMessage().startswith("Invalid UTF-8 sequence")
 
 
@@ -93,12 +147,13 @@ def _run(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
         log_level="error",
         http="h11",
         ws="websockets-sansio",
-        ws_max_size=2 * FRAME_BYTES,  # beyond it nobody is told why; beyond FRAME_BYTES one is
+        # uvicorn closes without a reason beyond this; `Streams` gives one beyond FRAME_BYTES.
+        ws_max_size=2 * FRAME_BYTES,
         ws_per_message_deflate=False,
         limit_concurrency=MOST_CONNECTIONS,
         server_header=False,
         proxy_headers=False,
-        # Whoever was taken has been read and answered by then; who does not listen is let go.
+        # Accepted requests are finished by then; clients that don't read are disconnected.
         timeout_graceful_shutdown=math.ceil(2 * limits.seconds) + 1,
     )
     uvicorn.Server(config).run(sockets=[listening])

@@ -1,4 +1,4 @@
-"""One WebSocket: encoded frames come in, what is found in them goes out, the newest frame wins."""
+"""Streams over WebSocket: encoded frames in, faces out; old frames are dropped for new ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emodetect.serve.analysis import Analysis, FrameResult
 from emodetect.serve.limits import FRAME_BYTES
 from emodetect.serve.prometheus import Metrics
 
-# A stream without frames, or whose answers nobody takes, does not keep its place for ever.
+# A stream that sends no frames, or does not read its results, does not keep its place forever.
 IDLE_S = 60.0
 # Close codes of RFC 6455.
 NORMAL, NOT_BYTES, TOO_BIG, FAILED, TRY_LATER = 1000, 1003, 1009, 1011, 1013
@@ -25,22 +25,22 @@ _Frame = tuple[int, float, bytes]
 
 
 class Streams:
-    """The open streams of a server, of which there are at most so many."""
+    """The open streams of a server, up to the limit."""
 
     def __init__(self, analysis: Analysis, metrics: Metrics) -> None:
         self.analysis, self.metrics = analysis, metrics
         self.open = 0
 
     async def serve(self, socket: WebSocket) -> None:
-        """Serve a stream to its end.
+        """Serve a stream until it ends.
 
-        Frames are numbered as they come, from 0. One that comes while another is in work waits;
-        where one waits already, the newer one takes its place.
+        Frames are numbered from 0 in the order of arrival. A frame that arrives during an analysis
+        waits for its end, unless a newer one replaces it.
         """
         offered = socket.scope["subprotocols"]
         await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
         if self.open >= self.analysis.limits.streams:
-            await socket.close(TRY_LATER, "as many streams as may be are open; try again later")
+            await socket.close(TRY_LATER, "too many open streams; try again later")
             return
         self.open += 1
         self.metrics.streams.inc()
@@ -49,30 +49,30 @@ class Streams:
             async with asyncio.timeout(IDLE_S):
                 await socket.close(code, reason)
         except (WebSocketDisconnect, TimeoutError):
-            pass  # the other side is gone already, or takes no answers
+            pass  # the client is gone already, or does not read
         finally:
             self.open -= 1
             self.metrics.streams.dec()
 
     async def _serve(self, socket: WebSocket) -> tuple[int, str]:
-        """Return how the stream is to be closed."""
+        """Return the code and the reason to close the stream with."""
         newest: asyncio.Queue[_Frame] = asyncio.Queue(1)
         reading = asyncio.create_task(_read(socket, newest))
-        answering = asyncio.create_task(self._answer(socket, newest))
+        sending = asyncio.create_task(self._send_results(socket, newest))
         try:
-            await asyncio.wait((reading, answering), return_when=asyncio.FIRST_COMPLETED)
-            if answering.done():  # it ends with an error only
-                answering.result()
+            await asyncio.wait((reading, sending), return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():  # it only ends with an error
+                sending.result()
             return reading.result()
         except EmodetectError as error:
             logging.getLogger(__name__).error("%s", error)
             return FAILED, "the server's model failed"
         finally:
-            for task in (reading, answering):
+            for task in (reading, sending):
                 task.cancel()
-            await asyncio.gather(reading, answering, return_exceptions=True)
+            await asyncio.gather(reading, sending, return_exceptions=True)
 
-    async def _answer(self, socket: WebSocket, newest: asyncio.Queue[_Frame]) -> None:
+    async def _send_results(self, socket: WebSocket, newest: asyncio.Queue[_Frame]) -> None:
         tracker = self.analysis.tracker()
         while True:
             number, time_s, data = await newest.get()

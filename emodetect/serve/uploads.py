@@ -1,4 +1,4 @@
-"""From a request's body to the images in it, in memory only."""
+"""Read the images in a request's body, in memory only."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ FIELD = "files"
 
 @dataclass(frozen=True)
 class Upload:
-    """An image as it was sent: its file's name, "" where none came, and its bytes."""
+    """An image as it was sent: its file name, "" if there is none, and its bytes."""
 
     name: str
     data: bytes
 
 
 class UploadReader:
-    """Reads bodies within the limits; all that are being read or worked on hold HELD_BYTES."""
+    """Reads bodies within the limits; together, unfinished ones hold at most HELD_BYTES."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -33,9 +33,9 @@ class UploadReader:
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[list[Upload]]:
-        """Give a request's images: the files of a multipart form, else the body as one image.
+        """Yield a request's images: the files of a multipart form, or else the body as one image.
 
-        Raises RefusedError for a body that is too large, comes too slowly, or holds no image.
+        Raises RefusedError for a body that is too large, arrives too slowly, or has no image.
         """
         taken = 0
 
@@ -47,10 +47,12 @@ class UploadReader:
                 if taken > self.limits.body_bytes:
                     raise self._too_large()
                 if self.held_bytes > HELD_BYTES:
-                    raise RefusedError(503, "the server holds as much as it may; try again later")
+                    raise RefusedError(
+                        503, "the server is out of memory for requests; try again later"
+                    )
                 yield chunk
 
-        # Before anything is read, where the header tells.
+        # Before reading anything, if the header gives the length.
         if _content_length(request) > self.limits.body_bytes:
             raise self._too_large()
         try:
@@ -64,7 +66,7 @@ class UploadReader:
                 return await self._uploads(request, chunks)
         except TimeoutError:
             raise RefusedError(
-                408, f"the body did not come within {self.limits.seconds:g} s"
+                408, f"the body did not arrive within {self.limits.seconds:g} s"
             ) from None
         except ClientDisconnect:
             raise RefusedError(400, "the body was cut short") from None
@@ -78,8 +80,8 @@ class UploadReader:
         if not uploads or not any(upload.data for upload in uploads):
             raise RefusedError(
                 400,
-                f"expected an image as the body, or files in the field {FIELD!r} of a multipart "
-                "form (each with a file name); got none",
+                f"expected an image as the body, or files (with file names) in the field {FIELD!r} "
+                "of a multipart form; got none",
             )
         return uploads
 
@@ -89,32 +91,32 @@ class UploadReader:
             async for chunk in chunks:
                 form.parser.write(chunk)
         except FormParserError as error:
-            raise RefusedError(400, f"the multipart form is damaged: {error}") from None
+            raise RefusedError(400, f"the multipart form is invalid: {error}") from None
         if not form.ended:
             raise RefusedError(400, "the multipart form was cut short")
         return form.uploads
 
     def _too_large(self) -> RefusedError:
         return RefusedError(
-            413, f"expected a body of at most {self.limits.body_bytes:,} bytes; send less at once"
+            413, f"expected a body of at most {self.limits.body_bytes:,} bytes; send fewer images"
         )
 
 
 class _Form:
-    """The files of a multipart form, in memory; Starlette's parser writes large ones to the disk.
+    """The files of a multipart form, in memory; Starlette's parser writes large files to disk.
 
     Attributes:
-        uploads: the files that have come whole.
-        ended: whether the form has come to its end.
-        parser: takes the form's bytes. It raises FormParserError, or RefusedError for files that
-            are too many or in another field.
+        uploads: the files received so far.
+        ended: whether the form is complete.
+        parser: takes the form's bytes. Raises FormParserError, and RefusedError for too many files
+            or files in another field.
     """
 
     def __init__(self, boundary: bytes, *, most: int) -> None:
         self.uploads: list[Upload] = []
         self.most = most
         self.field, self.value = bytearray(), bytearray()
-        self.part: dict[bytes, bytes] = {}  # what its Content-Disposition says
+        self.part: dict[bytes, bytes] = {}  # the parameters of its Content-Disposition
         self.data = bytearray()
         self.ended = False
         if not boundary:
@@ -143,13 +145,13 @@ class _Form:
     def _end_part(self) -> None:
         ours, is_file = self.part.get(b"name") == FIELD.encode(), b"filename" in self.part
         if not ours and not is_file:
-            return  # another field of the form, of no use here
+            return  # an unrelated field of the form
         if not ours or not is_file:
             raise RefusedError(
                 400, f"expected every file in the field {FIELD!r}, with a plain file name"
             )
         if len(self.uploads) == self.most:
-            raise RefusedError(413, f"expected at most {self.most} images; send fewer at once")
+            raise RefusedError(413, f"expected at most {self.most} images in a request; send fewer")
         name = self.part[b"filename"].decode("utf-8", "replace")
         self.uploads.append(Upload(name, bytes(self.data)))
 

@@ -1,29 +1,28 @@
-"""Time and memory of `emodetect data audit` at growing numbers of images.
+"""Measure the time and memory of `emodetect data audit` as the number of images grows.
 
+\b
     python scripts/bench/audit.py
     python scripts/bench/audit.py --count 10000 --count 30000 --count 300000 --detector haar
 
-Draws some faces, and of each many copies with noise of their own and a shift of their own in
-brightness, so that no two images are the same; a hundredth are copies of others, which must be
-found. Each audit runs in a process of its own. Prints seconds on the clock and of the processor,
-the largest memory, and both for each image as a ratio to the first count.
+Draws a few hundred faces and makes many copies of each with random noise and brightness, so that no
+two images are alike. One image in a hundred repeats another exactly and must be found. Each audit
+runs in its own process. Prints wall time, processor time and peak memory, and the time and memory
+per image relative to the first count.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import click
 import cv2
 import numpy as np
+from drawn_inputs import drawn_faces
+from measuring import run_process
 
-from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 
 DIFFERENT_FACES = 500
@@ -31,7 +30,7 @@ SIZE = 48
 COPY_EVERY = 100
 
 
-@click.command(help="\n\n".join(__doc__.split("\n\n")[i] for i in (0, 2)))
+@click.command(help=__doc__)
 @click.option("--count", "counts", multiple=True, type=int, default=(10_000, 30_000))
 @click.option("--detector", default="none", show_default=True)
 def main(counts: tuple[int, ...], detector: str) -> None:
@@ -41,48 +40,26 @@ def main(counts: tuple[int, ...], detector: str) -> None:
             folder = Path(scratch) / "faces"
             draw(folder, count)
             out = Path(scratch) / "out"
-            started, before = time.perf_counter(), os.times()
-            done = subprocess.run(
-                [sys.executable, "-c", PROGRAM, f"folder:{folder}", out, detector],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            clock, after = time.perf_counter() - started, os.times()
-            processor = (after.children_user + after.children_system) - (
-                before.children_user + before.children_system
-            )
+            words = ("data", "audit", f"folder:{folder}", "--out", out, "--detector", detector)
+            done = run_process([sys.executable, "-m", "emodetect", *words])
             figures = json.loads((out / "audit.json").read_text())
-        memory = int(done.stdout.split()[-1]) / 1024
-        first = first or (processor / count, memory / count)
+        memory = done.peak_bytes / 1e6
+        first = first or (done.cpu_s / count, memory / count)
         found = figures["duplicates"]
         print(
-            f"{count:>9,} images  {clock:7.1f} s, {processor:7.1f} s of the processor  "
-            f"{memory:7,.0f} MB  for each image to the first: time "
-            f"{processor / count / first[0]:.2f}, memory {memory / count / first[1]:.2f}  "
-            f"copies found {found['groups']:,} of {count // COPY_EVERY:,}, pairs not compared "
+            f"{count:>9,} images  {done.seconds:7.1f} s  {done.cpu_s:7.1f} s CPU  "
+            f"{memory:7,.0f} MB  per image, relative to the first count: CPU time "
+            f"{done.cpu_s / count / first[0]:.2f}, memory {memory / count / first[1]:.2f}  "
+            f"copies found: {found['groups']:,} of {count // COPY_EVERY:,}, pairs not compared: "
             f"{found['pairs_not_compared']:,}",
             flush=True,
         )
 
 
-# Last it prints the most memory that it had, in kB (as Linux counts it).
-PROGRAM = """
-import resource, sys
-from emodetect.cli import app
-source, out, detector = sys.argv[1:]
-app(["data", "audit", source, "--out", out, "--detector", detector], standalone_mode=False)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-"""
-
-
 def draw(folder: Path, count: int) -> None:
-    """Fill class folders with faces, of which every COPY_EVERYth is drawn once more."""
+    """Fill class folders with faces; one in COPY_EVERY repeats the image before it."""
     generator = np.random.default_rng(0)
-    pool = [
-        draw_face(EMOTIONS[n % len(EMOTIONS)], generator, size=SIZE)
-        for n in range(min(count, DIFFERENT_FACES))
-    ]
+    pool = drawn_faces(min(count, DIFFERENT_FACES), size=SIZE, emotions=EMOTIONS)
     for emotion in EMOTIONS:
         (folder / emotion).mkdir(parents=True)
     image = pool[0]
@@ -94,7 +71,7 @@ def draw(folder: Path, count: int) -> None:
 
 
 def distorted(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Return the face under a pattern of large and small noise that no other image has."""
+    """Return the face with a coarse and a fine noise pattern added, different for each call."""
     coarse = generator.normal(0, 60, (6, 6, 1)).astype(np.float32)
     pattern = cv2.resize(coarse, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)[:, :, np.newaxis]
     fine = generator.normal(0, 12, (SIZE, SIZE, 1))

@@ -1,13 +1,14 @@
-"""The disk cache's memory and speed, with few images and with many.
+"""Measure the memory and speed of the disk cache with few images and with many.
 
+\b
     python scripts/bench/cache.py
 
-Draws faces, varies them by rolling and brightening, and loads 3,000 of them and 300,000 in fresh
-processes: first with an empty cache, then with a full one. Each process then goes through the
-same number of training batches, without a model, and tells its peak memory. At last it reads
-batches from the cache and from an array in memory, in turns.
+Draws faces, varies them by shifting and brightening, and loads 3,000 and then 300,000 of them in
+new processes: first with an empty cache, then with a full one. Each process then reads the same
+number of training batches, without a model, and reports its peak memory. Finally, batches are read
+in turn from the cache and from an array in memory.
 
-Needs about 7 kB of disk for each image: 2.1 GB for 300,000.
+Needs about 7 kB of disk per image: 2.1 GB for 300,000.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ from typing import TYPE_CHECKING
 import click
 import cv2
 import numpy as np
+from drawn_inputs import drawn_faces
+from measuring import memory_bytes, peak_bytes
 
-from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 
 if TYPE_CHECKING:
@@ -49,12 +51,12 @@ BATCHES_IN_A_TURN = 400
 
 @dataclass(frozen=True)
 class Memory:
-    """A process' memory in bytes; None where the system does not tell.
+    """A process's memory in bytes; None where the system does not report it.
 
     Attributes:
-        peak: the most it ever had, by getrusage.
-        high_water: the same by Linux' own count.
-        anonymous: what it has now that is not backed by a file.
+        peak: the peak, from getrusage.
+        high_water: the peak, from /proc.
+        anonymous: current memory that is not backed by a file.
     """
 
     peak: int
@@ -64,7 +66,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Reading:
-    """Median images a second: batches read by position, and batches ready for training."""
+    """Median images per second: batches read by position, and batches ready for training."""
 
     read_from_cache: float
     read_from_array: float
@@ -74,7 +76,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a fresh process found; `reading` only where it was asked for."""
+    """What a new process measured; `reading` only on request."""
 
     load_s: float
     after_imports: Memory
@@ -83,12 +85,12 @@ class Measurement:
     reading: Reading | None
 
 
-@click.command(help="\n\n".join(__doc__.split("\n\n")[i] for i in (0, 2, 3)))
+@click.command(help=__doc__)
 @click.option("--count", default=300_000, show_default=True, type=click.IntRange(SMALL_COUNT))
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where the drawn images stay for the next run.  [default: a folder removed at the end]",
+    help="Keep the drawn images here for the next run. [default: a temporary folder]",
 )
 def main(count: int, folder: Path | None) -> None:
     if folder is not None:
@@ -97,8 +99,8 @@ def main(count: int, folder: Path | None) -> None:
         free = shutil.disk_usage(scratch).free
         if free < count * BYTES_PER_IMAGE:
             raise click.ClickException(
-                f"{count:,} images need {count * BYTES_PER_IMAGE / 1e9:.1f} GB of disk, "
-                f"{scratch} has {free / 1e9:.1f} GB; lower --count or name another --folder."
+                f"{count:,} images need {count * BYTES_PER_IMAGE / 1e9:.1f} GB of disk space, but "
+                f"{scratch} has {free / 1e9:.1f} GB; lower --count or choose another --folder."
             )
         images = folder or Path(scratch)
         for number in (SMALL_COUNT, count):
@@ -120,16 +122,13 @@ def main(count: int, folder: Path | None) -> None:
 
 
 def draw(folder: Path, count: int) -> None:
-    """Fill a folder with `count` different images of drawn faces, unless it is there."""
+    """Fill a folder with `count` different images of drawn faces, unless it exists."""
     if folder.is_dir():
         return
     print(f"drawing {count:,} images ...", file=sys.stderr)
-    generator = np.random.default_rng(0)
     faces = [
-        cv2.cvtColor(
-            draw_face(CLASSES[number % len(CLASSES)], generator, size=SIZE), cv2.COLOR_BGR2GRAY
-        )
-        for number in range(min(count, DIFFERENT_FACES))
+        cv2.cvtColor(face, cv2.COLOR_BGR2GRAY)
+        for face in drawn_faces(min(count, DIFFERENT_FACES), size=SIZE)
     ]
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -151,14 +150,14 @@ def draw(folder: Path, count: int) -> None:
 
 
 def in_fresh_process(folder: Path, *, cache_dir: Path, steps: int, read: bool) -> Measurement:
-    """Run `measure` in a process of its own, so that its peak memory is its own."""
+    """Run `measure` in a new process, so that nothing else counts towards its peak memory."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(measure, folder, cache_dir, steps, read).result()
 
 
 def measure(folder: Path, cache_dir: Path, steps: int, read: bool) -> Measurement:
-    """Load the images of a folder, go through `steps` training batches, and look at memory."""
-    import emodetect.training  # noqa: F401  here, because only this process needs TensorFlow
+    """Load the images of a folder, read `steps` training batches, and note the memory used."""
+    import emodetect.training  # noqa: F401  here because only this process needs TensorFlow
     from emodetect.config import AugmentationConfig, DataConfig
     from emodetect.data.batches import training_batches
     from emodetect.data.dataset import load_dataset
@@ -200,30 +199,24 @@ def measure(folder: Path, cache_dir: Path, steps: int, read: bool) -> Measuremen
 
 def memory() -> Memory:
     """Return the memory of this process."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        return Memory(peak, None, None)
-    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-    high_water, anonymous = (int(lines[name].split()[0]) * 1024 for name in ("VmHWM", "RssAnon"))
-    return Memory(peak, high_water, anonymous)
+    peak = peak_bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return Memory(peak, memory_bytes("VmHWM"), memory_bytes("RssAnon"))
 
 
 def in_turns(first: Callable[[int], None], second: Callable[[int], None]) -> tuple[float, float]:
-    """Return the median images a second of two ways to read batches, which take turns."""
+    """Return the median images per second of two ways to read batches, measured in turn."""
     speeds: tuple[list[float], list[float]] = ([], [])
     for turn in range(-1, TURNS):
         for way, speed in zip((first, second), speeds, strict=True):
             started = time.perf_counter()
             way(BATCHES_IN_A_TURN)
-            if turn >= 0:  # the turn before is to warm up
+            if turn >= 0:  # turn -1 warms up
                 speed.append(BATCHES_IN_A_TURN * BATCH_SIZE / (time.perf_counter() - started))
     return statistics.median(speeds[0]), statistics.median(speeds[1])
 
 
 def read_batches(images: Images, positions: np.ndarray, count: int) -> None:
-    """Read `count` batches by their images' positions."""
+    """Read `count` batches by the positions of their images."""
     for number in range(count):
         images[positions[number % len(positions)]]
 
@@ -235,9 +228,9 @@ def take(batches: Iterator[object], count: int) -> None:
 
 
 def print_results(results: dict[int, list[Measurement]], steps: int) -> None:
-    """Print a column for each number of images, and the second as a share of the first."""
+    """Print a column for each number of images, and the ratio of the second to the first."""
     (few, few_results), (many, many_results) = results.items()
-    print(f"each process: load, then {steps:,} batches of {BATCH_SIZE}; MB = 1e6 bytes")
+    print(f"each process loads, then reads {steps:,} batches of {BATCH_SIZE}; MB = 1e6 bytes")
     print(f"{'images':<46}{few:>12,}{many:>12,}{'ratio':>10}")
 
     def line(
@@ -254,7 +247,7 @@ def print_results(results: dict[int, list[Measurement]], steps: int) -> None:
         pair = [few_results[number], many_results[number]]
         line(f"{kind}: load, s", [one.load_s for one in pair], 1, 2)
         each = [one.load_s / count for one, count in zip(pair, (few, many), strict=True)]
-        line(f"{kind}: load, us an image", each, 1e-6)
+        line(f"{kind}: load, us per image", each, 1e-6)
         for when in ("imports", "load", "batches"):
             then = [getattr(one, f"after_{when}") for one in pair]
             line(f"{kind}: after {when}, peak MB (ru_maxrss)", [one.peak for one in then], 1e6)

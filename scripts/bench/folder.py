@@ -1,13 +1,14 @@
-"""`predict` over a folder of face crops against a plain loop, one image at a time.
+"""Compare `emodetect predict` on a folder of face crops with a plain loop, one image at a time.
 
+\b
     python scripts/bench/folder.py
     python scripts/bench/folder.py --cores 2
 
-Draws the crops, then both sides read, classify and write a JSON line for each, in turns in one
-process. The loop runs the same runtime with one thread and batches of one. `predict` starts its
-worker processes anew each time. The best of the rounds of each side counts; files and code are
-warm by a short round before. On a machine that does other things too, compare the processor
-time: with two cores the ratio can be twice that of the times.
+Draws the crops; then both sides, in turn and in one process, read, classify and write a JSON line
+for each. The loop uses the same runtime with one thread and batches of one; `predict` starts its
+worker processes anew each time. A short round first warms up files and code, and the best round of
+each side counts. On a busy machine compare the processor time instead: with two cores, the ratio
+can be twice that of the wall times.
 
 Also prints the memory of `predict` and its workers early in a round and at its end.
 """
@@ -25,9 +26,9 @@ from pathlib import Path
 
 import click
 import cv2
-import numpy as np
+from drawn_inputs import drawn_faces
+from measuring import memory_bytes
 
-from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.images.reading import read_image
 from emodetect.recognition.photos.analysis import PhotoResult
@@ -40,16 +41,22 @@ from emodetect.recognition.recognizer import EmotionRecognizer
 CLASSES = EMOTIONS[:7]
 DIFFERENT_FACES = 500
 WARM_UP_PHOTOS = 500
-EARLY = 0.2  # share of the photos after which memory is looked at first
+EARLY = 0.2  # share of the photos after which memory is first measured
 
 
-@click.command(help="\n\n".join(__doc__.split("\n\n")[i] for i in (0, 2, 3)))
+@click.command(help=__doc__)
 @click.option("--count", default=10_000, show_default=True, type=click.IntRange(WARM_UP_PHOTOS))
-@click.option("--size", default=48, show_default=True, type=click.IntRange(8), help="In pixels.")
+@click.option(
+    "--size",
+    default=48,
+    show_default=True,
+    type=click.IntRange(8),
+    help="Side of a crop, in pixels.",
+)
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
-@click.option("--model", metavar="FILE|NAME", help="[default: the shipped one]")
+@click.option("--model", metavar="FILE|NAME", help="[default: the shipped model]")
 @click.option("--workers", type=click.IntRange(0), help="[default: as predict chooses]")
-@click.option("--cores", type=click.IntRange(1), help="Use so many.  [default: all]")
+@click.option("--cores", type=click.IntRange(1), help="Cores to use. [default: all]")
 def main(
     count: int, size: int, rounds: int, model: str | None, workers: int | None, cores: int | None
 ) -> None:
@@ -71,7 +78,7 @@ def main(
             rows = out.read_text()
             durations["predict"].append(timed(predict, folder))
             if out.read_text() != rows:
-                raise click.ClickException("the two sides do not agree")
+                raise click.ClickException("predict and the plain loop wrote different rows")
     best = {}
     for name, rounds_of_it in durations.items():
         best[name] = min(duration.clock_s for duration in rounds_of_it)
@@ -79,7 +86,7 @@ def main(
         processor = min(duration.processor_s for duration in rounds_of_it) / count
         print(
             f"{name:<10}  {count / best[name]:>7,.0f} images/s (best of {each}), "
-            f"{1000 * processor:.2f} ms of the processor for each"
+            f"{1000 * processor:.2f} ms CPU per image"
         )
     print(f"ratio: {best['plain loop'] / best['predict']:.2f}")
     early, late = predict.memory
@@ -91,11 +98,10 @@ def main(
 
 
 def draw(folder: Path, count: int, *, size: int) -> None:
-    """Fill a folder with drawn faces, each of DIFFERENT_FACES many times."""
-    generator = np.random.default_rng(0)
+    """Fill a folder with copies of DIFFERENT_FACES drawn faces."""
     drawn = [
-        cv2.imencode(".png", draw_face(CLASSES[n % len(CLASSES)], generator, size=size))[1]
-        for n in range(min(count, DIFFERENT_FACES))
+        cv2.imencode(".png", face)[1]
+        for face in drawn_faces(min(count, DIFFERENT_FACES), size=size)
     ]
     for number in range(count):
         file = folder / CLASSES[number % len(CLASSES)] / f"{number:08d}.png"
@@ -104,7 +110,7 @@ def draw(folder: Path, count: int, *, size: int) -> None:
 
 
 def plain_loop(recognizer: EmotionRecognizer, folder: Path, *, out: Path) -> None:
-    """Write a JSON line for each image, one after the other."""
+    """Write a JSON line for each image, one by one."""
     with out.open("w") as file:
         for path in sorted(folder.rglob("*.png")):
             image = read_image(path)
@@ -115,10 +121,10 @@ def plain_loop(recognizer: EmotionRecognizer, folder: Path, *, out: Path) -> Non
 
 
 class Predict:
-    """What `emodetect predict FOLDER --output rows.jsonl` does.
+    """Does what `emodetect predict FOLDER --output rows.jsonl` does.
 
     Attributes:
-        memory: bytes of this process and its workers early in the last run and at its end.
+        memory: bytes used by this process and its workers, early in the last run and at its end.
     """
 
     def __init__(
@@ -150,37 +156,31 @@ class Predict:
 
 
 def memory_of_all() -> int:
-    """Return the bytes of this process and its children, 0 where the system does not tell."""
+    """Return the bytes used by this process and its children; 0 off Linux."""
     total = 0
     for children in Path("/proc/self/task").glob("*/children"):
         for process in children.read_text().split():
-            total += resident_bytes(process)
-    return total + resident_bytes("self") if Path("/proc/self/status").is_file() else 0
-
-
-def resident_bytes(process: str) -> int:
-    """Return the memory of a process on Linux."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+            total += memory_bytes(pid=process) or 0
+    return total + (memory_bytes() or 0)
 
 
 @dataclass(frozen=True)
 class Duration:
-    """Seconds on the clock, and seconds of the processor in all threads and processes."""
+    """Wall time and processor time, the latter over all threads and processes."""
 
     clock_s: float
     processor_s: float
 
 
 def timed(way: Callable[[Path], None], folder: Path) -> Duration:
-    """Return how long one run takes."""
+    """Return how long a run takes."""
     clock, processor = time.perf_counter(), processor_seconds()
     way(folder)
     return Duration(time.perf_counter() - clock, processor_seconds() - processor)
 
 
 def processor_seconds() -> float:
-    """Return the processor time of this process and of those that it has ended."""
+    """Return the processor time of this process and of its finished children."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 

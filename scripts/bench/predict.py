@@ -1,26 +1,21 @@
-"""`emodetect predict photo.jpg` against a script that opens the same model with Keras.
+"""Compare `emodetect predict photo.jpg` with a script that runs the same model in Keras.
 
+\b
     python scripts/bench/predict.py [PHOTO] [--model FILE]
 
-Both are whole processes, from the start of Python to the printed emotions. They take turns, each
-once to warm the system's file cache and then three times; what counts is each one's best time
-and its peak memory. Without PHOTO a scene of three faces is drawn.
+Both are whole processes, from the start of Python to the printed emotions. They take turns: once to
+warm the system's file cache, then three times. The best time and the lowest peak memory of each
+count. Without PHOTO, a scene of three faces is drawn.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
-
-# Nothing of emodetect, NumPy or OpenCV is imported here: a process starts with the memory of the
-# one that started it counted as its peak.
+from measuring import Finished, run_process
 
 TURNS = 3
 DRAW = """
@@ -37,7 +32,7 @@ from emodetect.model_file.shipped_models import model_path
 artifact = read_artifact(model_path(sys.argv[1] or None))
 print(artifact.path, ",".join(artifact.metadata.emotions), sep="\\n")
 """
-# What one writes with Keras and OpenCV: model, photo and labels are its arguments.
+# What one would write with Keras and OpenCV; its arguments are model, photo and labels.
 WITH_KERAS = """
 import os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -61,57 +56,34 @@ if crops:
 """
 
 
-@dataclass(frozen=True)
-class Run:
-    """A process that has ended: its wall time, its peak memory, and what it printed."""
-
-    seconds: float
-    peak_bytes: int
-    output: str
-
-
-@click.command(help="\n\n".join(__doc__.split("\n\n")[i] for i in (0, 2)))
+@click.command(help=__doc__)
 @click.argument("photo", required=False, type=click.Path(exists=True, dir_okay=False))
-@click.option("--model", help="A .keras file of emodetect's or a shipped model's name.")
+@click.option("--model", help="A .keras file written by emodetect, or the name of a shipped model.")
 def main(photo: str | None, model: str | None) -> None:
     with tempfile.TemporaryDirectory(prefix="emodetect-bench-") as folder:
         if photo is None:
             photo = str(Path(folder) / "scene.png")
-            run([sys.executable, "-c", DRAW, photo])
-        path, labels = run([sys.executable, "-c", MODEL, model or ""]).output.split("\n")[:2]
+            run_process([sys.executable, "-c", DRAW, photo])
+        path, labels = run_process([sys.executable, "-c", MODEL, model or ""]).output.split("\n")[
+            :2
+        ]
         commands = {
             "emodetect predict": [
                 *(sys.executable, "-m", "emodetect", "predict", photo, "--model", path)
             ],
             "Keras script": [sys.executable, "-c", WITH_KERAS, path, photo, labels],
         }
-        runs: dict[str, list[Run]] = {name: [] for name in commands}
+        runs: dict[str, list[Finished]] = {name: [] for name in commands}
         for turn in range(-1, TURNS):
             for name, command in commands.items():
-                one = run(command)
-                if turn >= 0:  # the turn before is to warm up
+                one = run_process(command)
+                if turn >= 0:  # turn -1 warms up
                     runs[name].append(one)
     print_results(runs)
 
 
-def run(command: list[str]) -> Run:
-    """Run a command to its end. Raises ClickException with what it says if it fails."""
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=output, stderr=errors)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        errors.seek(0)
-        if process.returncode:
-            raise click.ClickException(f"{command}: {errors.read().strip()}")
-        unit = 1 if sys.platform == "darwin" else 1024
-        return Run(seconds, usage.ru_maxrss * unit, output.read())
-
-
-def print_results(runs: dict[str, list[Run]]) -> None:
-    """Print what each side said, its best time and peak memory, and the ratios."""
+def print_results(runs: dict[str, list[Finished]]) -> None:
+    """Print what each side printed, its best time and peak memory, and the ratios."""
     for name, turns in runs.items():
         print(f"{name}:")
         for line in turns[-1].output.splitlines():

@@ -1,18 +1,18 @@
-"""`emodetect serve` against the recogniser alone, and against more clients than it has room for.
+"""Compare `emodetect serve` with the recogniser alone, and overload it with too many clients.
 
+\b
     python scripts/bench/serve.py [--seconds 60]
 
-Clients ask in a closed loop, each with one of the same drawn photos (640x480, one face, JPEG). The
-recogniser alone decodes and analyses those in a process of its own: in one loop that may use all
-cores, or in a loop for each core, with one core each, whichever a trial shows to be faster. Both
-sides are measured in turns, so that a machine that grows slower or faster does so for both. What
-the recogniser could do beside the clients is its speed less the share of the cores that they take;
-`served` is the server's speed divided by that.
+Each client sends its next request, one of the same drawn photos (640x480, one face, JPEG), when the
+last is answered. The recogniser alone decodes and analyses these photos in its own process: in one
+loop on all cores or in one loop per core, whichever a trial shows to be faster. Both are measured
+in turn, so that changes in the speed of the machine affect both. What the recogniser could do
+beside the clients is its speed minus the share of the cores that the clients use; `served` is the
+server's speed relative to that.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import re
@@ -26,8 +26,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import click
 import cv2
 import numpy as np
+from measuring import memory_bytes, run_process
 
 from emodetect.data.synthetic import draw_scene
 from emodetect.emotions import EMOTIONS
@@ -67,35 +69,33 @@ print(sum(done) / (time.perf_counter() - started), (time.process_time() - cpu) /
 
 @dataclass
 class Load:
-    """What clients saw: the seconds of each answer that was 200, and how often each status came."""
+    """What clients saw: the seconds of each successful response, and a count of each status."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
 
 
-def main() -> None:
-    """Print both sides and their ratio, then the overload."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--clients", type=int, default=16)
-    parser.add_argument("--too-many", type=int, default=64)
-    arguments = parser.parse_args()
+@click.command(help=__doc__)
+@click.option("--seconds", default=60.0, show_default=True, help="Of each measurement.")
+@click.option("--clients", default=16, show_default=True, help="Clients that are served.")
+@click.option("--too-many", default=64, show_default=True, help="Clients of the overload.")
+def main(seconds: float, clients: int, too_many: int) -> None:
     cores = usable_cores()
     with TemporaryDirectory() as folder:
         photos = draw_photos(Path(folder))
         loops = max({1, cores}, key=lambda loops: recognise(loops, TRIAL_S, folder).speed)
         with server() as (process, port):
-            asyncio.run(ask(port, photos, arguments.clients, TRIAL_S))  # to warm up
+            asyncio.run(ask(port, photos, clients, TRIAL_S))  # warms up
             alone, served = [], Served()
             for _ in range(ROUNDS):
-                alone.append(recognise(loops, arguments.seconds / ROUNDS, folder))
-                serve(served, process, port, photos, arguments.clients, arguments.seconds / ROUNDS)
-            report(alone, served, arguments.clients)
-            overload(process, port, photos, arguments.too_many, arguments.seconds)
+                alone.append(recognise(loops, seconds / ROUNDS, folder))
+                serve(served, process, port, photos, clients, seconds / ROUNDS)
+            report(alone, served, clients)
+            overload(process, port, photos, too_many, seconds)
 
 
 def draw_photos(folder: Path) -> list[bytes]:
-    """Write photos of one face that the detector finds, and return them."""
+    """Write photos with one face that the detector finds, and return them."""
     rng, detector = np.random.default_rng(0), HaarDetector()
     photos: list[bytes] = []
     while len(photos) < PHOTOS:
@@ -108,22 +108,21 @@ def draw_photos(folder: Path) -> list[bytes]:
 
 @dataclass
 class Alone:
-    """The recogniser's photos a second, and its seconds of the processor for each."""
+    """The recogniser's photos per second, and its processor time per photo."""
 
     speed: float
     cpu_s: float
 
 
 def recognise(loops: int, seconds: float, folder: str) -> Alone:
-    """Run the recogniser alone, in so many loops."""
-    command = [sys.executable, "-c", ALONE, str(loops), str(seconds), folder]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return Alone(*map(float, done.stdout.split()))
+    """Run the recogniser alone, in a number of loops."""
+    done = run_process([sys.executable, "-c", ALONE, str(loops), str(seconds), folder])
+    return Alone(*map(float, done.output.split()))
 
 
 @contextmanager
 def server() -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Run `emodetect serve`; gives its process and port."""
+    """Run `emodetect serve`; yields its process and port."""
     words = ["serve", "--port", "0", "--queue", str(QUEUE)]
     process = subprocess.Popen(
         [sys.executable, "-m", "emodetect", *words], stderr=subprocess.PIPE, text=True
@@ -140,7 +139,7 @@ def server() -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 @dataclass
 class Served:
-    """What all rounds with the server came to; seconds on the clock and of the processor."""
+    """The totals of all rounds with the server, in wall time and processor time."""
 
     load: Load = field(default_factory=Load)
     taken_s: float = 0.0
@@ -156,7 +155,7 @@ def serve(
     clients: int,
     seconds: float,
 ) -> None:
-    """Let clients ask for some seconds, and add up what they saw."""
+    """Let clients send requests for some seconds, and add up what they saw."""
     cpu_s, own_cpu_s = cpu_of(process.pid), time.process_time()
     load, taken_s = asyncio.run(ask(port, photos, clients, seconds))
     served.cpu_s += cpu_of(process.pid) - cpu_s
@@ -167,7 +166,7 @@ def serve(
 
 
 def report(alone: list[Alone], served: Served, clients: int) -> None:
-    """Print the server's speed and latency beside the recogniser's."""
+    """Print the server's speed and latency, and the recogniser's."""
     cores, seconds = usable_cores(), served.load.seconds
     alone_speed = float(np.mean([one.speed for one in alone]))
     alone_cpu_s = float(np.mean([one.cpu_s for one in alone]))
@@ -178,16 +177,16 @@ def report(alone: list[Alone], served: Served, clients: int) -> None:
     median_s, p99_s = np.percentile(seconds, [50, 99])
     print(
         f"recogniser alone: {alone_speed:.1f} photos/s ({each}), "
-        f"{alone_cpu_s * 1000:.1f} ms of the processor each"
+        f"{alone_cpu_s * 1000:.1f} ms CPU per photo"
     )
     print(
         f"{clients} clients, {served.taken_s:.0f} s: {dict(served.load.statuses)}, "
-        f"{speed:.1f} photos/s, {cpu_s * 1000:.1f} ms of the processor each; "
-        f"the clients took {clients_share:.1%} of {cores} cores"
+        f"{speed:.1f} photos/s, {cpu_s * 1000:.1f} ms CPU per photo; "
+        f"the clients used {clients_share:.1%} of {cores} cores"
     )
-    print(f"  served: {speed / possible:.1%} of the {possible:.1f} photos/s that are possible")
+    print(f"  served: {speed / possible:.1%} of the possible {possible:.1f} photos/s")
     print(
-        f"  median {median_s * 1000:.0f} ms, 99 % under {p99_s * 1000:.0f} ms: "
+        f"  median {median_s * 1000:.0f} ms, p99 {p99_s * 1000:.0f} ms: "
         f"{p99_s / median_s:.2f} times the median"
     )
 
@@ -195,23 +194,23 @@ def report(alone: list[Alone], served: Served, clients: int) -> None:
 def overload(
     process: subprocess.Popen[str], port: int, photos: list[bytes], clients: int, seconds: float
 ) -> None:
-    """Print what clients that ask again at once get from a queue with too little room."""
-    memory_mb = [memory_of(process.pid)]
+    """Print what clients that retry at once get from a queue that is too short for them."""
+    memory_mb = [(memory_bytes(pid=process.pid) or 0) / 1e6]
     load = Load()
     for _ in range(6):
         part, _ = asyncio.run(ask(port, photos, clients, seconds / 6))
         load.statuses += part.statuses
         load.seconds += part.seconds
-        memory_mb.append(memory_of(process.pid))
+        memory_mb.append((memory_bytes(pid=process.pid) or 0) / 1e6)
     print(
-        f"{clients} clients, a queue of {QUEUE}, asking again at once: {dict(load.statuses)}, "
+        f"{clients} clients that retry at once, queue of {QUEUE}: {dict(load.statuses)}, "
         f"{len(load.seconds) / seconds:.1f} photos/s"
     )
     print(f"  memory: {' '.join(f'{one:.0f}' for one in memory_mb)} MB")
 
 
 async def ask(port: int, photos: list[bytes], clients: int, seconds: float) -> tuple[Load, float]:
-    """Let clients ask one after the other for some seconds; return what they saw, and the time."""
+    """Let clients send requests in a loop for some seconds; return what they saw, and the time."""
     load = Load()
     started = time.perf_counter()
 
@@ -223,11 +222,11 @@ async def ask(port: int, photos: list[bytes], clients: int, seconds: float) -> t
             asked = time.perf_counter()
             head = f"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(photo)}"
             writer.write(head.encode() + b"\r\n\r\n" + photo)
-            answer = await reader.readuntil(b"\r\n\r\n")
-            length = re.search(rb"content-length: (\d+)", answer)
+            header = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", header)
             assert length is not None
             await reader.readexactly(int(length[1]))
-            status = answer.split(b" ", 2)[1].decode()
+            status = header.split(b" ", 2)[1].decode()
             load.statuses[status] += 1
             if status == "200":
                 load.seconds.append(time.perf_counter() - asked)
@@ -244,16 +243,9 @@ async def ask(port: int, photos: list[bytes], clients: int, seconds: float) -> t
 
 
 def cpu_of(pid: int) -> float:
-    """Return the seconds that a process has had of the processor; Linux only."""
+    """Return the processor time of a process in seconds; Linux only."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def memory_of(pid: int) -> float:
-    """Return the resident memory of a process in MB; Linux only."""
-    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1000
 
 
 if __name__ == "__main__":

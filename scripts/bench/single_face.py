@@ -1,11 +1,11 @@
-"""One face, already cropped: the recogniser against Keras' `model.predict`.
+"""Compare the recogniser with Keras' `model.predict` on one cropped face.
 
+\b
     python scripts/bench/single_face.py [--model FILE] [--threads N]
 
-Both get the same crop, in turns in one process, after some to warm up. `classify` prepares the
-pixels, runs the network, checks the answer and applies the temperature; `model.predict` is given
-pixels that are prepared already. A round is many calls of each; what counts is the best of three
-rounds' medians.
+Both get the same crop, in turn and in one process, after a warm-up. `classify` prepares the pixels,
+runs the network, checks the output and applies the temperature; `model.predict` gets prepared
+pixels. A round is many calls of each; the best of three rounds' medians counts.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from emodetect.machine.tensorflow_devices import use_tensorflow
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 ROUNDS = 3
-CALLS = {"recogniser": 300, "model.predict": 30}  # in a round
+CALLS = {"recogniser": 300, "model.predict": 30}  # per round
 WARM_UP_CALLS = 5
 
 
-@click.command(help="\n\n".join(__doc__.split("\n\n")[i] for i in (0, 2)))
-@click.option("--model", help="A .keras file of emodetect's or a shipped model's name.")
-@click.option("--threads", type=click.IntRange(1), help="Of the recogniser.")
+@click.command(help=__doc__)
+@click.option("--model", help="A .keras file written by emodetect, or the name of a shipped model.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of the recogniser.")
 def main(model: str | None, threads: int | None) -> None:
     recognizer = EmotionRecognizer(model, detector="none", threads=threads)
     use_tensorflow()
@@ -55,7 +55,7 @@ def main(model: str | None, threads: int | None) -> None:
 
 
 def median_ms(call: Callable[[], np.ndarray], count: int) -> float:
-    """Return the median milliseconds of a call, after some to warm up."""
+    """Return the median milliseconds of a call, after a warm-up."""
     for _ in range(WARM_UP_CALLS):
         call()
     times = []

@@ -1,15 +1,16 @@
-"""Training from image files against the same training on images in memory.
+"""Compare training from image files with training on images in memory.
 
+\b
     python scripts/bench/training.py --data data/fer2013
 
 Both train the model of the preset mobilenetv2_fer2013 in its fine-tuning phase, with the same
 augmentation. One gets its batches as `emodetect train` does (reader, disk cache,
 `training_batches`), the other from tensors in the usual tf.data way. They take turns in one
-process, so that whatever else the machine does slows both; the figure that counts is the median
-of the ratios of neighbouring blocks.
+process, so that other load on the machine slows both; the figure that counts is the median of the
+ratios of neighbouring blocks.
 
-It also times each stage alone. Files that were read lately lie in the system's memory, so the
-first decoding after a restart may be slower than what is printed here.
+Also times each stage alone. Recently read files are in the system's file cache, so the first
+decoding after a restart may be slower than printed here.
 """
 
 from __future__ import annotations
@@ -42,34 +43,36 @@ from emodetect.training.phases import Phase, compile_model
 
 PRESET = "mobilenetv2_fer2013"
 WARM_UP_STEPS = 5
-STAGE_STEPS = 200  # of the stages without the model, which take milliseconds
-DRAWN_FACES = {"train": 300, "test": 10}  # of each emotion
+STAGE_STEPS = 200  # for the stages without the model, which take milliseconds
+DRAWN_FACES = {"train": 300, "test": 10}  # per emotion
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Seconds of each block, trained from files and from memory; neighbours in time."""
+    """Seconds of each block, trained from files and from memory; paired in time."""
 
     from_files: list[float]
     from_memory: list[float]
 
     def ratios(self) -> list[float]:
-        """Return each pair's speed from files as a share of the speed from memory."""
+        """Return, for each pair, the speed from files relative to the speed from memory."""
         return [
             memory / files for files, memory in zip(self.from_files, self.from_memory, strict=True)
         ]
 
 
-@click.command(help=__doc__.split("\n\n")[0])
+@click.command(help=__doc__)
 @click.option(
     "--data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="FER2013 as folders (train/happy/*.png).  [default: faces drawn for this run]",
+    help="FER2013 as folders (train/happy/*.png). [default: drawn faces]",
 )
 @click.option("--weights", default="none", show_default=True, help="'none' or a .weights.h5 file.")
-@click.option("--steps", default=5, show_default=True, type=click.IntRange(1), help="In a block.")
 @click.option(
-    "--blocks", default=30, show_default=True, type=click.IntRange(1), help="Of each kind."
+    "--steps", default=5, show_default=True, type=click.IntRange(1), help="Steps per block."
+)
+@click.option(
+    "--blocks", default=30, show_default=True, type=click.IntRange(1), help="Pairs of blocks."
 )
 def main(data: Path | None, weights: str, steps: int, blocks: int) -> None:
     with tempfile.TemporaryDirectory(prefix="emodetect-bench-") as folder:
@@ -90,7 +93,7 @@ def main(data: Path | None, weights: str, steps: int, blocks: int) -> None:
 
 def run(config: ExperimentConfig, *, steps: int, blocks: int) -> None:
     """Time the stages and the two ways of training, and print the results."""
-    table = [("stage", "ms a batch", "images/s"), *loading_stages(config)]
+    table = [("stage", "ms per batch", "images/s"), *loading_stages(config)]
     dataset = load_dataset(config.data, seed=config.seed)
     members = dataset.indices("train")
     images, targets = dataset.images[members], dataset.targets[members]
@@ -131,7 +134,7 @@ def run(config: ExperimentConfig, *, steps: int, blocks: int) -> None:
     ratios = compared.ratios()
     print(
         f"from files / from memory: {statistics.median(ratios):.1%} (median of the pairs; "
-        f"middle half {np.quantile(ratios, 0.25):.1%} to {np.quantile(ratios, 0.75):.1%})"
+        f"interquartile range {np.quantile(ratios, 0.25):.1%} to {np.quantile(ratios, 0.75):.1%})"
     )
 
 
@@ -180,7 +183,7 @@ def input_stages(
 
 
 def trainable_model(config: ExperimentConfig, dataset: Dataset) -> keras.Model:
-    """Build and compile the model as a run does for fine-tuning."""
+    """Build and compile the model as a training run does for fine-tuning."""
     model = initial_model.trainable_model(
         config, len(dataset.emotions), weights=config.model.weights or "none"
     )
@@ -194,7 +197,7 @@ def trainable_model(config: ExperimentConfig, dataset: Dataset) -> keras.Model:
 def usual_batches(
     images: np.ndarray, targets: np.ndarray, config: ExperimentConfig
 ) -> tf.data.Dataset:
-    """Return endless augmented batches of tensors in memory, the way of tf.data's guides."""
+    """Return endless augmented batches from tensors in memory, as in TensorFlow's guides."""
 
     def change(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         seed = tf.stack([tf.constant(config.seed, tf.int64), step])
@@ -219,7 +222,7 @@ def compare(
     steps: int,
     blocks: int,
 ) -> Comparison:
-    """Train in turns from files and from memory; who begins changes from pair to pair."""
+    """Train in turn from files and from memory; which comes first alternates between pairs."""
     files, memory = iter(from_files), iter(from_memory)
     for batches in (files, memory):
         train_steps(model, batches, WARM_UP_STEPS)
@@ -236,7 +239,7 @@ def train_steps(model: keras.Model, batches: tf.data.Iterator, steps: int) -> fl
     started = time.perf_counter()
     for _ in range(steps):
         logs = model.train_function(batches)
-    float(logs["loss"])  # a GPU goes on after the call has returned
+    float(logs["loss"])  # waits for a GPU, which may still be busy after the call
     return time.perf_counter() - started
 
 
@@ -247,7 +250,7 @@ def next_of(batches: tf.data.Dataset) -> Callable[[], object]:
 
 
 def seconds_per_call(call: Callable[[], object], count: int) -> float:
-    """Return the mean seconds of `count` calls, after some to warm up."""
+    """Return the mean seconds of `count` calls, after a warm-up."""
     for _ in range(WARM_UP_STEPS):
         call()
     started = time.perf_counter()
@@ -257,7 +260,7 @@ def seconds_per_call(call: Callable[[], object], count: int) -> float:
 
 
 def row(name: str, seconds: float, batch_size: int) -> tuple[str, str, str]:
-    """Return a line of the table: a stage's milliseconds for a batch, and images a second."""
+    """Return a line of the table: a stage's milliseconds per batch, and images per second."""
     return name, f"{1000 * seconds:,.2f}", f"{batch_size / seconds:,.0f}"
 
 

@@ -1,25 +1,26 @@
-"""Frames a second of `emodetect webcam --source VIDEO --no-display` against the usual way.
+"""Compare the frame rate of `emodetect webcam --source VIDEO --no-display` with the usual approach.
 
-The usual way is what most scripts do: OpenCV's detectMultiScale(gray, 1.1, 5, minSize=(40, 40))
-over each whole frame, and Keras' model.predict on each face. Both sides run in this process, in
-turn, each on the whole video; the best of the rounds counts. Also printed: on how many of the
-frames where the usual way finds a face one of ours overlaps one of its by IoU 0.5 or more.
-
+\b
     python scripts/bench/video.py talk.mp4
     python scripts/bench/video.py            # a drawn film of one person
+
+The usual approach is what most scripts do: OpenCV's detectMultiScale(gray, 1.1, 5, minSize=(40,
+40)) on every whole frame, and Keras' model.predict on each face. Both run in this process, in turn,
+on the whole video; the best round counts. Agreement is the share of the frames with a face in the
+usual approach where one of our boxes overlaps one of its boxes with an IoU of at least 0.5.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
 
+import click
 import cv2
 import numpy as np
+from drawn_inputs import drawn_film
 
-from emodetect.data.synthetic import draw_film
 from emodetect.faces.boxes import Box, iou
 from emodetect.faces.framing import crop_face
 from emodetect.faces.tracking import TrackingOptions
@@ -35,25 +36,25 @@ from emodetect.recognition.videos.row_log import read_rows
 FILM_FRAMES = 250
 
 
-def main() -> None:
-    """Run both ways and print the frames a second, their ratio and the agreement."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("video", nargs="?", type=Path, help="a video file; drawn if left out")
-    parser.add_argument("--rounds", type=int, default=3, help="of both ways in turn")
-    arguments = parser.parse_args()
+@click.command(help=__doc__)
+@click.argument(
+    "video", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option("--rounds", default=3, show_default=True, help="Rounds of both, in turn.")
+def main(video: Path | None, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        video = arguments.video or draw(Path(folder) / "film.mp4")
+        video = video or draw(Path(folder) / "film.mp4")
         log = Path(folder) / "rows.jsonl"
-        usual, ours = UsualWay(), EmotionRecognizer()
+        usual, ours = UsualApproach(), EmotionRecognizer()
         usual_rates, our_rates = [], []
-        for _ in range(arguments.rounds):
+        for _ in range(rounds):
             rate, found = usual.run(video)
             usual_rates.append(rate)
             our_rates.append(run_ours(video, ours, None))
         run_ours(video, ours, log)
         boxes = [[face.box for face in faces] for *_, faces in read_rows(log, ours.emotions)]
     print(f"frames: {len(found)}")
-    print(f"usual way: {max(usual_rates):.1f} frames/s")
+    print(f"usual approach: {max(usual_rates):.1f} frames/s")
     print(f"emodetect: {max(our_rates):.1f} frames/s")
     print(f"ratio: {max(our_rates) / max(usual_rates):.1f}")
     pairs = [(a, b) for a, b in zip(found, boxes, strict=True) if a]
@@ -62,17 +63,14 @@ def main() -> None:
 
 
 def draw(path: Path) -> Path:
-    """Write a film of one person, 596x336 pixels as a small video has them."""
+    """Write a film of one person, 596x336 pixels, a common size of small videos."""
     with VideoWriter(path, fps=25) as writer:
-        film = draw_film(
-            ["happy"], np.random.default_rng(0), frames=FILM_FRAMES, width=596, height=336
-        )
-        for index, scene in enumerate(film):
-            writer.write(Frame(index, index / 25, scene.image))
+        for index, image in enumerate(drawn_film(FILM_FRAMES, width=596, height=336)):
+            writer.write(Frame(index, index / 25, image))
     return path
 
 
-class UsualWay:
+class UsualApproach:
     """The cascade on every frame, model.predict on every face."""
 
     def __init__(self) -> None:
@@ -92,7 +90,7 @@ class UsualWay:
         return self.model.predict(batch, verbose=0)
 
     def run(self, video: Path) -> tuple[float, list[list[Box]]]:
-        """Return the frames a second, and the boxes of each frame."""
+        """Return the frames per second, and the boxes of each frame."""
         capture, found, started = cv2.VideoCapture(str(video)), [], time.perf_counter()
         while True:
             there, frame = capture.read()
@@ -107,7 +105,7 @@ class UsualWay:
 
 
 def run_ours(video: Path, recognizer: EmotionRecognizer, log: Path | None) -> float:
-    """Return the frames a second of what the command does."""
+    """Return the frames per second of what the command does."""
     with open_source(source=str(video)) as source:
         options = LiveOptions(tracking=TrackingOptions(), log=log)
         summary = run_live(source, recognizer, options)

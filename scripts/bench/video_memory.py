@@ -1,22 +1,24 @@
-"""Memory of `emodetect webcam --no-display` over a long video: it must not grow with the frames.
+"""Measure the memory of `emodetect webcam --no-display` over a long video: it must not grow.
 
+\b
     python scripts/bench/video_memory.py                  # a drawn film, 20,000 frames
     python scripts/bench/video_memory.py --frames 5000 --source talk.mp4
 
-Linux only: what the process has in memory is read from /proc every 500 frames.
+Linux only: reads the process's memory from /proc every 500 frames.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import cv2
 import numpy as np
+from drawn_inputs import FakeCapture, drawn_film
+from measuring import memory_bytes
 
-from emodetect.data.synthetic import draw_film
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.videos.capture import Source
@@ -25,55 +27,49 @@ from emodetect.recognition.videos.live import LiveOptions, run_live
 STEP = 500
 
 
-class Repeated:
-    """Stands in for cv2.VideoCapture: the same pictures over and over, and the memory noted."""
+class Repeated(FakeCapture):
+    """Delivers the same frames over and over, and records the memory used."""
 
     def __init__(self, pictures: list[np.ndarray]) -> None:
-        # There and back again, so that nothing jumps.
+        # Forwards and backwards, so that nothing jumps.
         self.pictures: Iterator[np.ndarray] = itertools.cycle(pictures + pictures[::-1])
         self.taken = 0
         self.memory_mb: list[float] = []
 
     def grab(self) -> bool:
-        """Go to the next picture."""
+        """Go to the next frame."""
         if self.taken % STEP == 0:
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-            self.memory_mb.append(pages * 4096 / 1e6)
+            self.memory_mb.append((memory_bytes() or 0) / 1e6)
         self.taken += 1
         return True
 
     def retrieve(self) -> tuple[bool, np.ndarray]:
-        """Return the picture."""
+        """Return the frame."""
         return True, next(self.pictures).copy()
 
-    def get(self, propId: int) -> float:  # noqa: N803
-        """Return a property; none is known."""
-        return 0.0
 
-    def release(self) -> None:
-        """Close it."""
-
-
-def main() -> None:
-    """Print the memory after each 500 frames and how much it grew after the first 500."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=20_000)
-    parser.add_argument("--source", type=Path, help="a video; its first 100 frames are repeated")
-    arguments = parser.parse_args()
-    if arguments.source:
-        capture = cv2.VideoCapture(str(arguments.source))
+@click.command(help=__doc__)
+@click.option("--frames", default=20_000, show_default=True, type=click.IntRange(STEP + 1))
+@click.option(
+    "--source",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A video whose first 100 frames are repeated. [default: a drawn film]",
+)
+def main(frames: int, source: Path | None) -> None:
+    if source:
+        capture = cv2.VideoCapture(str(source))
         pictures = [image for _ in range(100) if (image := capture.read()[1]) is not None]
     else:
-        film = draw_film(["happy"], np.random.default_rng(0), frames=100, width=596, height=336)
-        pictures = [scene.image for scene in film]
+        pictures = drawn_film(100, width=596, height=336)
     repeated = Repeated(pictures)
-    source = Source("repeated", repeated, 25.0, 0, live=False)
-    options = LiveOptions(tracking=TrackingOptions(), max_frames=arguments.frames)
-    summary = run_live(source, EmotionRecognizer(), options)
+    options = LiveOptions(tracking=TrackingOptions(), max_frames=frames)
+    summary = run_live(
+        Source("repeated", repeated, 25.0, 0, live=False), EmotionRecognizer(), options
+    )
     print(summary)
-    print("MB after each", STEP, "frames:", *(f"{value:.0f}" for value in repeated.memory_mb))
+    print("MB every", STEP, "frames:", *(f"{value:.0f}" for value in repeated.memory_mb))
     grown = max(repeated.memory_mb[1:]) - repeated.memory_mb[1]
-    print(f"grown after the first {STEP} frames: {grown:.1f} MB")
+    print(f"growth after the first {STEP} frames: {grown:.1f} MB")
 
 
 if __name__ == "__main__":

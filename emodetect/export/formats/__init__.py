@@ -1,1 +1,1 @@
-"""A module for each format that a model is exported to, and the registry of all."""
+"""A module for each export format, and the registry that lists them."""

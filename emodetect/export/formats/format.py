@@ -1,4 +1,4 @@
-"""What a format is, and the network that it is given to write."""
+"""What an export format is, and the network it writes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LABELS, CARD = "labels.txt", "emodetect.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """What is written to a file.
+    """The network to write.
 
     Attributes:
-        artifact: where it comes from.
-        model: its Keras model, the temperature in it.
-        calibration: (n, size, size, channels) uint8 crops that tell int8 its ranges; None for
-            all else.
-        card: what the file is to tell of itself, JSON-ready.
+        artifact: the model file it comes from.
+        model: its Keras model, with the temperature in its weights.
+        calibration: (n, size, size, channels) uint8 crops that int8 is calibrated on; None for
+            all other precisions.
+        card: the description that the file carries, ready for JSON.
     """
 
     artifact: Artifact
@@ -40,15 +40,15 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """A format of files.
+    """An export format.
 
     Attributes:
         suffix: of the file; empty for a folder.
-        companions: suffixes of the files that lie beside it and belong to it.
-        quantizations: the ways to make it smaller that it can be had in.
-        needs: the modules that write it and run it, with how to get each.
-        write: puts a network, quantised so, at a path.
-        open: returns what runs the file of a path on so many threads.
+        companions: suffixes of the files that are written beside it and belong to it.
+        quantizations: the precisions it is available in.
+        needs: the modules that write and run it, each with the command that installs it.
+        write: writes a network to a path, in one of the precisions.
+        open: returns a function that runs the file at a path on a number of threads.
     """
 
     suffix: str
@@ -60,4 +60,5 @@ class Format:
 
 
 def companion_files(card: dict[str, Any]) -> dict[str, str]:
+    """Return the files that carry a card inside a format, as text by name."""
     return {LABELS: "\n".join(card["labels"]) + "\n", CARD: json.dumps(card, indent=1)}

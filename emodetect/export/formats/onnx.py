@@ -5,24 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from emodetect.export.formats.format import Format, Network, Run
+from emodetect.export.formats.litert_flatbuffer import NEEDS_LITERT, to_flatbuffer
 from emodetect.recognition.runtimes.onnx_graph import INPUT, OUTPUT, to_onnx
-
-if TYPE_CHECKING:
-    pass
-from emodetect.export.formats.format import Network, Run
-from emodetect.export.formats.tflite import _flatbuffer
+from emodetect.recognition.runtimes.runtime import PIP_LINES
 
 
 def write_onnx(network: Network, quantize: str, path: Path) -> None:
-    """Write an ONNX file, with labels and card among its metadata."""
+    """Write an ONNX file with the labels and the card in its metadata."""
     import onnx
 
-    flatbuffer = _flatbuffer(network, "none")
-    model = onnx.load_from_string(to_onnx(replace(network.artifact, compiled=flatbuffer)))
+    artifact = replace(network.artifact, compiled=to_flatbuffer(network))
+    model = onnx.load_from_string(to_onnx(artifact))
     if quantize == "float16":
         _halve_weights(model)
     properties = {
@@ -35,9 +33,9 @@ def write_onnx(network: Network, quantize: str, path: Path) -> None:
 
 
 def _halve_weights(model: Any) -> None:
-    """Store weights as float16, to be widened when the file is opened.
+    """Store the weights as float16, and convert them back when the file is opened.
 
-    The arithmetic stays float32, in which processors are as fast and more exact.
+    The arithmetic stays float32: on a CPU it is as fast, and more precise.
     """
     import onnx
 
@@ -65,7 +63,16 @@ def open_onnx(path: Path, threads: int) -> Run:
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def run(crop: np.ndarray) -> np.ndarray:
-        (answer,) = session.run([OUTPUT], {INPUT: crop.astype(np.float32)})
-        return np.asarray(answer)
+        (output,) = session.run([OUTPUT], {INPUT: crop.astype(np.float32)})
+        return np.asarray(output)
 
     return run
+
+
+FORMAT = Format(
+    suffix=".onnx",
+    quantizations=("none", "float16"),
+    needs={**NEEDS_LITERT, **dict.fromkeys(("onnx", "onnxruntime"), PIP_LINES["onnxruntime"])},
+    write=write_onnx,
+    open=open_onnx,
+)

@@ -1,42 +1,39 @@
-"""OpenVINO's IR."""
+"""OpenVINO IR: float32 or float16."""
 
 from __future__ import annotations
 
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emodetect.export.formats.format import Format, Network, Run
+from emodetect.export.formats.litert_flatbuffer import to_flatbuffer
 from emodetect.recognition.runtimes.onnx_graph import INPUT, OUTPUT
 from emodetect.recognition.runtimes.openvino import openvino_settings, without_telemetry
-
-if TYPE_CHECKING:
-    pass
-from emodetect.export.formats.format import Network, Run
-from emodetect.export.formats.tflite import _flatbuffer
+from emodetect.recognition.runtimes.runtime import PIP_LINES
 
 
 def write_openvino(network: Network, quantize: str, path: Path) -> None:
-    """Write OpenVINO's .xml and .bin, with labels and card among its runtime information."""
+    """Write OpenVINO's .xml and .bin, with the labels and the card as runtime information."""
     with without_telemetry():
         import openvino
 
     with tempfile.TemporaryDirectory(prefix="emodetect-") as folder:
         flatbuffer = Path(folder) / "model.tflite"
-        flatbuffer.write_bytes(_flatbuffer(network, "none"))
+        flatbuffer.write_bytes(to_flatbuffer(network))
         model = openvino.Core().read_model(flatbuffer)
         model.input().set_names({INPUT})
         model.output().set_names({OUTPUT})
-        # Where OpenVINO's own tools look for labels, with spaces between them.
+        # OpenVINO's own tools look for labels there, separated by spaces.
         model.set_rt_info(" ".join(network.card["labels"]), ["model_info", "labels"])
         model.set_rt_info(json.dumps(network.card), ["model_info", "emodetect"])
         openvino.save_model(model, path, compress_to_fp16=quantize == "float16")
 
 
 def open_openvino(path: Path, threads: int) -> Run:
-    """Open OpenVINO's files, for exact arithmetic."""
+    """Open OpenVINO's files with float32 arithmetic."""
     with without_telemetry():
         import openvino
 
@@ -47,3 +44,13 @@ def open_openvino(path: Path, threads: int) -> Run:
         return np.asarray(model(crop.astype(np.float32))[0])
 
     return run
+
+
+FORMAT = Format(
+    suffix=".xml",
+    companions=(".bin",),
+    quantizations=("none", "float16"),
+    needs={"openvino": PIP_LINES["openvino"]},
+    write=write_openvino,
+    open=open_openvino,
+)

@@ -1,25 +1,21 @@
-"""TensorFlow's SavedModel."""
+"""TensorFlow SavedModel: float32."""
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emodetect.export.formats.format import Format, Network, Run, companion_files
 from emodetect.recognition.runtimes.onnx_graph import INPUT
-
-if TYPE_CHECKING:
-    pass
-from emodetect.export.formats.format import Network, Run, companion_files
 
 
 def write_saved_model(network: Network, quantize: str, path: Path) -> None:
-    """Write a TensorFlow SavedModel, with labels and card in the folder that is for others' files.
+    """Write a TensorFlow SavedModel with the labels and the card in assets.extra.
 
-    Keras' own `export` (3.15) does not say that it is no training when it traces a model; a small
-    network with batch norm was off by 0.28.
+    Keras' own `export` (3.15) traces a model without `training=False`; the probabilities of a small
+    network with batch normalisation differed by 0.28.
     """
     import keras
     import tensorflow as tf
@@ -39,7 +35,7 @@ def write_saved_model(network: Network, quantize: str, path: Path) -> None:
 
 
 def open_saved_model(path: Path, threads: int) -> Run:
-    """Open a SavedModel. TensorFlow chooses its threads itself."""
+    """Open a SavedModel. TensorFlow chooses the number of threads."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
@@ -48,3 +44,12 @@ def open_saved_model(path: Path, threads: int) -> Run:
         return np.asarray(loaded.serve(tf.constant(crop, tf.float32)))
 
     return run
+
+
+FORMAT = Format(
+    suffix="",
+    quantizations=("none",),
+    needs={},
+    write=write_saved_model,
+    open=open_saved_model,
+)

@@ -2,77 +2,50 @@
 
 from __future__ import annotations
 
-import functools
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emodetect.recognition.runtimes.runtime import PIP_LINES
-
-if TYPE_CHECKING:
-    pass
-from emodetect.export.formats.format import Network, Run, companion_files
+from emodetect.export.formats.format import Format, Network, Run, companion_files
+from emodetect.export.formats.litert_flatbuffer import NEEDS_LITERT, to_flatbuffer
 
 
 def write_tflite(network: Network, quantize: str, path: Path) -> None:
-    """Write a LiteRT flatbuffer, with labels and card as the files of a zip behind it.
+    """Write a LiteRT flatbuffer followed by a zip with the labels and the card.
 
-    That is where LiteRT's own metadata keep their files; the flatbuffer stays as it was made.
+    LiteRT's own metadata keeps its files there too; the flatbuffer itself is unchanged.
     """
-    path.write_bytes(_flatbuffer(network, quantize))
+    path.write_bytes(to_flatbuffer(network, quantize))
     with zipfile.ZipFile(path, "a") as archive:
         for name, text in companion_files(network.card).items():
-            archive.writestr(zipfile.ZipInfo(name), text)  # without the time, so always the same
-
-
-def _flatbuffer(network: Network, quantize: str) -> bytes:
-    import tensorflow as tf
-
-    from emodetect.training.models.litert_conversion import litert_converter
-
-    # Microcontrollers, for which int8 is, have no free sizes.
-    converter = litert_converter(network.model, batch_size=1 if quantize == "int8" else None)
-    if quantize != "none":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantize == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if network.calibration is not None:
-        converter.representative_dataset = functools.partial(
-            calibration_batches, network.calibration
-        )
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.uint8
-    flatbuffer: bytes = converter.convert()
-    return flatbuffer
-
-
-def calibration_batches(crops: np.ndarray) -> Iterator[list[np.ndarray]]:
-    for number, crop in enumerate(crops.astype(np.float32)):
-        if number == 0:  # a range of 0 to 255 means that a pixel goes in as it is
-            crop.flat[0], crop.flat[-1] = 0, 255
-        yield [crop[np.newaxis]]
+            # Without a timestamp, so that the bytes are always the same.
+            archive.writestr(zipfile.ZipInfo(name), text)
 
 
 def open_tflite(path: Path, threads: int) -> Run:
-    """Open a LiteRT flatbuffer."""
+    """Open a .tflite file in LiteRT."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
     interpreter.allocate_tensors()
-    (crop_details,) = interpreter.get_input_details()
-    (answer_details,) = interpreter.get_output_details()
-    scale, zero_point = answer_details["quantization"]
+    (input_details,) = interpreter.get_input_details()
+    (output_details,) = interpreter.get_output_details()
+    scale, zero_point = output_details["quantization"]
 
     def run(crop: np.ndarray) -> np.ndarray:
-        interpreter.set_tensor(crop_details["index"], crop.astype(crop_details["dtype"]))
+        interpreter.set_tensor(input_details["index"], crop.astype(input_details["dtype"]))
         interpreter.invoke()
-        answer: np.ndarray = interpreter.get_tensor(answer_details["index"])
-        return (answer.astype(np.float32) - zero_point) * scale if scale else answer
+        output: np.ndarray = interpreter.get_tensor(output_details["index"])
+        return (output.astype(np.float32) - zero_point) * scale if scale else output
 
     return run
 
 
-LITERT = {"ai_edge_litert": PIP_LINES["litert"]}
+FORMAT = Format(
+    suffix=".tflite",
+    quantizations=("none", "float16", "dynamic", "int8"),
+    needs=NEEDS_LITERT,
+    write=write_tflite,
+    open=open_tflite,
+)

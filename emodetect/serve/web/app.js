@@ -3,26 +3,26 @@
 const byId = (id) => document.getElementById(id);
 const view = byId("view"), timeline = byId("timeline"), video = byId("video");
 const MINUTE_MS = 60_000, RETRY_MS = 2000, LONGEST_WAIT_MS = 10_000, SENT_WIDTH = 640, LONGEST_GAP_MS = 1000;
-const TOO_LARGE = 1009;  // of the codes that a socket is closed with (RFC 6455)
+const TOO_LARGE = 1009;  // WebSocket close code (RFC 6455)
 
 let model = null;
 let camera = null;      // the camera's stream, while it runs
 let socket = null;
 let history = [];       // {time in ms, id, scores} of the first face
-let latest = 0;         // the number of the newest attempt; what an older one brings is not shown
-let afterToken = null;  // what was asked for when the server wanted a token
+let latest = 0;         // number of the newest attempt; results of older ones are not shown
+let afterToken = null;  // what to repeat once there is a token
 
-// What is said already is not read out again.
+// Text that has not changed is not read out again.
 const say = (text) => { if (byId("status").textContent !== text) byId("status").textContent = text; };
-const percent = (share) => `${Math.round(100 * share)} %`;
+const percent = (share) => `${Math.round(100 * share)}%`;
 
-// Colours are the model's; black would vanish on the dark page.
+// The model's colours, except that black would be invisible on the dark page.
 function color(emotion) {
   const found = model?.colors[emotion] ?? "#000000";
   return found === "#000000" ? getComputedStyle(document.body).color : found;
 }
 
-// --- asking the server ---
+// --- requests ---
 
 async function ask(path, options = {}) {
   const token = sessionStorage.getItem("token");
@@ -31,15 +31,15 @@ async function ask(path, options = {}) {
   try {
     answer = await fetch(path, { ...options, headers });
   } catch {
-    throw new Error("The server cannot be reached. Is it still running?");
+    throw new Error("Cannot reach the server. Is it still running?");
   }
   const body = await answer.json().catch(() => null);
   if (answer.status === 401) {
     byId("ask").hidden = false;
     byId("token").focus();
-    throw new Error(token ? "That is not this server's token." : "This server asks for a token.");
+    throw new Error(token ? "Wrong token." : "This server needs an access token.");
   }
-  if (!answer.ok && !Array.isArray(body)) throw new Error(`Refused: ${body?.detail ?? answer.status}`);
+  if (!answer.ok && !Array.isArray(body)) throw new Error(`Request refused: ${body?.detail ?? answer.status}.`);
   byId("ask").hidden = true;
   return body;
 }
@@ -50,8 +50,8 @@ async function loadModel() {
   byId("card").querySelector("pre").textContent = model.card;
 }
 
-// Runs an action and says what went wrong; once there is a token, the action runs again. It is given
-// a function that tells whether it is still the newest.
+// Run an action and show what went wrong; repeat it once there is a token. The action gets a function
+// that returns whether it is still the newest.
 async function attempt(action) {
   const mine = ++latest, isNewest = () => mine === latest;
   afterToken = action;
@@ -68,15 +68,15 @@ byId("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   const token = byId("token").value.trim();
   byId("token").value = "";
-  if (!/^[ -~]+$/.test(token)) {  // a header cannot carry it
-    say("That is not this server's token.");
+  if (!/^[ -~]+$/.test(token)) {  // cannot be sent in a header
+    say("Wrong token.");
     return;
   }
   sessionStorage.setItem("token", token);
   attempt(afterToken ?? (() => say("Ready.")));
 });
 
-// --- showing what was found ---
+// --- results ---
 
 function title(face) {
   return `${face.id ? `${face.id}: ` : ""}${face.emotion} ${percent(face.confidence)}`;
@@ -128,7 +128,7 @@ function list(faces) {
       bar.className = "bar";
       element("span", emotion, bar);
       const length = element("i", "", element("span", "", bar));
-      length.style.width = percent(score).replace(" ", "");
+      length.style.width = percent(score);
       length.style.background = color(emotion);
       element("span", percent(score), bar);
     }
@@ -145,8 +145,8 @@ function count(faces) {
 async function analyze(file, isNewest) {
   stopCamera();
   list([]);
-  say("Looking …");
-  // First, so that it is seen even where the server has nothing to say.
+  say("Analysing …");
+  // Shown before the request, so that it is visible even if that fails.
   const picture = await createImageBitmap(file).catch(() => null);
   if (picture && isNewest()) draw(picture, { faces: [] });
   const [row] = await ask("v1/analyze", {
@@ -155,7 +155,7 @@ async function analyze(file, isNewest) {
     headers: { "Content-Type": file.type || "application/octet-stream" },
   });
   if (!isNewest()) return;
-  if (row.error) throw new Error(`This cannot be read: ${row.error}.`);
+  if (row.error) throw new Error(`Cannot read this file: ${row.error}.`);
   if (picture) draw(picture, row);
   list(row.faces);
   say(count(row.faces.length));
@@ -185,7 +185,7 @@ document.addEventListener("drop", (event) => {
 
 async function startCamera(isNewest) {
   if (!navigator.mediaDevices) {
-    throw new Error("Browsers give the camera only to https pages and to this machine's own (localhost). Photos work here.");
+    throw new Error("Browsers allow the camera only on https pages and on localhost. Photos work here.");
   }
   let opened;
   try {
@@ -203,12 +203,12 @@ async function startCamera(isNewest) {
   video.srcObject = camera;
   await video.play();
   if (camera !== opened) return;
-  byId("camera").textContent = "Stop the camera";
+  byId("camera").textContent = "Stop camera";
   byId("minute").hidden = false;
   history = [];
   camera.getTracks()[0].addEventListener("ended", () => {
     stopCamera();
-    say("The camera is gone.");
+    say("The camera was disconnected.");
   });
   connect();
 }
@@ -222,7 +222,7 @@ function stopCamera() {
   release(camera);
   camera = null;
   socket?.close();
-  byId("camera").textContent = "Start the camera";
+  byId("camera").textContent = "Start camera";
   byId("speed").textContent = "";
   say("The camera is off.");
 }
@@ -244,13 +244,13 @@ function connect() {
     frame.width = video.videoWidth * scale;
     frame.height = video.videoHeight * scale;
     const pen = frame.getContext("2d");
-    pen.setTransform(-1, 0, 0, 1, frame.width, 0);  // as in a mirror
+    pen.setTransform(-1, 0, 0, 1, frame.width, 0);  // mirrored
     pen.drawImage(video, 0, 0, frame.width, frame.height);
     frame.toBlob((blob) => {
       if (own.readyState !== WebSocket.OPEN) return;
       sentAt = performance.now();
       own.send(blob);
-      waiting = setTimeout(() => own.close(), LONGEST_WAIT_MS);  // a network that went silent
+      waiting = setTimeout(() => own.close(), LONGEST_WAIT_MS);  // the connection may be dead
     }, "image/jpeg", 0.85);
   }
 
@@ -263,26 +263,26 @@ function connect() {
     list(row.faces);
     note(row.faces);
     say(row.error ?? count(row.faces.length));
-    byId("speed").textContent = `Answered in ${Math.round(spent)} ms.`;
+    byId("speed").textContent = `${Math.round(spent)} ms per frame.`;
     setTimeout(send, Math.max(0, 33 - spent));
   });
   own.addEventListener("close", (event) => {
     clearTimeout(waiting);
     if (camera !== mine) return;
     byId("speed").textContent = "";
-    const told = event.reason ? `The server says: ${event.reason}.` : "The server is gone.";
-    if (event.code === TOO_LARGE) {  // as the next frame would be
+    const message = event.reason ? `The server reports: ${event.reason}.` : "Lost the connection to the server.";
+    if (event.code === TOO_LARGE) {  // the next frame would be, too
       stopCamera();
-      say(told);
+      say(message);
       return;
     }
-    say(`${told} Trying again …`);
+    say(`${message} Retrying …`);
     setTimeout(reconnect, RETRY_MS, mine);
   });
 }
 
-// A socket is not told why it is refused, as for want of a token; a request is. And the server that
-// is back may have another model.
+// Unlike a request, a WebSocket gets no reason for a refusal, such as a missing token. The restarted
+// server may also have another model.
 async function reconnect(mine) {
   if (camera !== mine) return;
   model = null;
@@ -292,7 +292,7 @@ async function reconnect(mine) {
   } catch (error) {
     if (camera !== mine) return;
     if (byId("ask").hidden) {
-      say(`${error.message} Trying again …`);
+      say(`${error.message} Retrying …`);
       setTimeout(reconnect, RETRY_MS, mine);
     } else {
       say(error.message);
@@ -302,7 +302,7 @@ async function reconnect(mine) {
 }
 
 function note(faces) {
-  const now = performance.now(), [face] = faces;  // the one that was followed longest
+  const now = performance.now(), [face] = faces;  // tracked for the longest time
   if (face) history.push({ time: now, id: face.id, scores: face.scores });
   history = history.filter(({ time }) => now - time < MINUTE_MS);
   const pen = timeline.getContext("2d"), { width, height } = timeline;
@@ -315,9 +315,9 @@ function note(faces) {
     for (const point of history) {
       const x = width * (1 - (now - point.time) / MINUTE_MS);
       const y = 4 + (height - 8) * (1 - point.scores[emotion]);
-      // Gaps stay gaps, and another face is another line.
-      const goesOn = before?.id === point.id && point.time - before.time < LONGEST_GAP_MS;
-      if (goesOn) pen.lineTo(x, y); else pen.moveTo(x, y);
+      // Start a new line after a gap, and for another face.
+      const continues = before?.id === point.id && point.time - before.time < LONGEST_GAP_MS;
+      if (continues) pen.lineTo(x, y); else pen.moveTo(x, y);
       before = point;
     }
     pen.stroke();

@@ -1,4 +1,4 @@
-"""The face crops that an export is calibrated by and compared on."""
+"""The face crops that an export is calibrated and compared on."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ import numpy as np
 
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import DataError, ImageError
+from emodetect.evaluation.classify import labels_among
+from emodetect.evaluation.image_selection import select_images
+from emodetect.evaluation.labelled_data import open_source
 from emodetect.images.model_input import to_input
 from emodetect.images.reading import read_image
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.photos.finding import find_photos
 
 DRAWN_FACES = 128
-# Ranges hardly move with more.
-CALIBRATION_FACES = 500
 FEWEST_FACES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Faces:
-    """Face crops as a model takes them.
+    """Face crops, sized and coloured for a model.
 
     Attributes:
         images: (n, size, size, channels) uint8.
         origin: where they come from, in words.
-        labels: (n,) positions in the model's emotions; None where they are not known.
-        skipped: how many files beside them could not be read.
+        labels: (n,) positions in the model's emotions; None if unknown.
+        skipped: number of files that could not be read.
     """
 
     images: np.ndarray
@@ -41,7 +42,7 @@ class Faces:
 def drawn_faces(metadata: Metadata) -> Faces:
     """Return drawn faces of a model's emotions.
 
-    Noise would not do: it drives networks to one sure answer, in which differences drown.
+    Noise would not do: networks are so confident about it that differences disappear.
     """
     rng, emotions = np.random.default_rng(0), metadata.emotions
     drawn = [
@@ -51,10 +52,29 @@ def drawn_faces(metadata: Metadata) -> Faces:
     return Faces(images=np.stack(drawn), origin="drawn faces")
 
 
-def read_faces(folder: Path, metadata: Metadata, *, at_most: int) -> Faces:
-    """Read face crops from a folder, at any depth; some of them at random where there are more.
+def labelled_faces(source: str, split: str | None, metadata: Metadata) -> Faces:
+    """Read labelled images from SOURCE:PATH.
 
-    Raises DataError for a folder without at least 20 images that can be read.
+    Args:
+        split: "train", "val", "test" or "all"; if None, the test split, or all images if there is
+            no test split.
+
+    Raises DataError as `open_source` and `select_images`.
+    """
+    dataset = open_source(source, metadata)
+    split = split or ("test" if "test" in dataset.splits else "all")
+    members = select_images(dataset, split, known=metadata.emotions).members
+    return Faces(
+        images=dataset.images[members],
+        origin=f"{source}, split {split}",
+        labels=labels_among(metadata.emotions, dataset, members),
+    )
+
+
+def read_faces(folder: Path, metadata: Metadata, *, at_most: int) -> Faces:
+    """Read up to `at_most` face crops from a folder, at any depth; a random sample if it has more.
+
+    Raises DataError for a folder with fewer than 20 readable images.
     """
     files = [photo.path for photo in find_photos([folder]) if photo and photo.path != folder]
     random.Random(0).shuffle(files)
@@ -69,8 +89,8 @@ def read_faces(folder: Path, metadata: Metadata, *, at_most: int) -> Faces:
             skipped += 1
     if len(crops) < FEWEST_FACES:
         raise DataError(
-            f"--representative {folder}: expected at least {FEWEST_FACES} images of faces, some "
-            f"hundred at best, found {len(crops)} that can be read."
+            f"--representative {folder}: expected at least {FEWEST_FACES} images of faces, ideally "
+            f"a few hundred, found {len(crops)} that can be read."
         )
     return Faces(images=np.stack(crops), origin=str(folder), skipped=skipped)
 

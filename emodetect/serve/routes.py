@@ -1,0 +1,121 @@
+"""The routes of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request, Response, WebSocket
+from fastapi.responses import HTMLResponse, JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import HTTPConnection
+
+from emodetect import __version__
+from emodetect.emotions import COLORS
+from emodetect.model_file.model_cards import model_card
+from emodetect.model_file.shipped_models import shipped_models
+from emodetect.recognition.photos.analysis import PhotoResult
+from emodetect.recognition.photos.output_formats import photo_record
+from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.reports.html import render_page
+from emodetect.serve.analysis import Analysis
+from emodetect.serve.prometheus import Metrics
+from emodetect.serve.schemas import BODY, REFUSALS, ModelAnswer, PhotoRow
+from emodetect.serve.stream import Streams
+from emodetect.serve.uploads import Upload, UploadReader
+
+DOCS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+DOCS, OPENAPI, HEALTH, METRICS = "/docs", "/openapi.json", "/healthz", "/metrics"
+ANALYZE, CLASSIFY, STREAM, MODEL = "/v1/analyze", "/v1/classify", "/v1/stream", "/v1/model"
+PATHS = (DOCS, OPENAPI, HEALTH, METRICS, ANALYZE, CLASSIFY, STREAM, MODEL)
+# Without the token: nothing about the model or its use.
+OPEN_PATHS = (DOCS, OPENAPI, HEALTH)
+
+router = APIRouter()
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the routes use; an application keeps it in `app.state.services`."""
+
+    recognizer: EmotionRecognizer
+    analysis: Analysis
+    metrics: Metrics
+    streams: Streams
+    reader: UploadReader
+
+
+@router.post(ANALYZE, response_model=list[PhotoRow], responses=REFUSALS, openapi_extra=BODY)
+async def analyze(request: Request) -> Response:
+    """Find the faces in photos and classify their emotions; returns a row per photo, in order."""
+    return await _rows(request, _services(request).analysis.photos)
+
+
+@router.post(CLASSIFY, response_model=list[PhotoRow], responses=REFUSALS, openapi_extra=BODY)
+async def classify(request: Request) -> Response:
+    """Classify the emotions of face crops: each image is one face."""
+    return await _rows(request, _services(request).analysis.crops)
+
+
+@router.websocket(STREAM)
+async def stream(socket: WebSocket) -> None:
+    """See `Streams`."""
+    await _services(socket).streams.serve(socket)
+
+
+@router.get(MODEL, response_model=ModelAnswer)
+async def model(request: Request) -> Response:
+    """Describe the model."""
+    return JSONResponse(_about(_services(request).recognizer))
+
+
+@router.head(HEALTH, include_in_schema=False)
+@router.get(HEALTH)
+async def healthz() -> dict[str, str]:
+    """Report that the server is running."""
+    return {"status": "ok"}
+
+
+@router.get(METRICS, response_class=Response)
+async def metrics_text(request: Request) -> Response:
+    """Return metrics for Prometheus."""
+    return Response(_services(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.api_route(DOCS, methods=["GET", "HEAD"], include_in_schema=False)
+async def docs(request: Request) -> Response:
+    """Show the API's description as a page."""
+    page = render_page("api.html", title="emodetect API", api=request.app.openapi())
+    return HTMLResponse(page, headers={"Content-Security-Policy": DOCS_POLICY})
+
+
+def _services(connection: HTTPConnection) -> Services:
+    services: Services = connection.app.state.services
+    return services
+
+
+async def _rows(
+    request: Request, analyze: Callable[[Sequence[Upload]], Awaitable[list[PhotoResult]]]
+) -> Response:
+    services = _services(request)
+    async with services.reader.read(request) as uploads:
+        results = await analyze(uploads)
+    services.metrics.count_photos(results)
+    readable = any(result.error is None for result in results)
+    return JSONResponse([photo_record(one) for one in results], 200 if readable else 422)
+
+
+def _about(recognizer: EmotionRecognizer) -> dict[str, Any]:
+    metadata = recognizer.metadata
+    shipped = {path: name for name, path in shipped_models().items()}
+    return {
+        "name": metadata.name,
+        "emotions": list(recognizer.emotions),
+        "colors": {name: f"#{bytes(COLORS[name]).hex()}" for name in recognizer.emotions},
+        "image_size": metadata.image_size,
+        "color": metadata.color,
+        "detector": recognizer.detector_name,
+        "version": __version__,
+        "card": model_card(shipped.get(recognizer.path, str(recognizer.path))),
+    }
