@@ -17,7 +17,7 @@ __all__ = ["EmotionRecognizer", "__version__", "read_image"]
 # OpenCV reads these once, when it is loaded, so they must be set before any module imports it.
 # Decoding a small file that claims to have gigapixels would take all memory.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "200000000")
-os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")  # errors are raised, or are results
 
 # Imported on first use, so that `emodetect --help` and `predict` start quickly.
 _MODULES = {

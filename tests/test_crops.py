@@ -26,7 +26,7 @@ from emodetect.data.writers.face_crops import CropOptions, crop_photos
 from emodetect.errors import ConfigError, DataError, EmodetectError
 from emodetect.evaluation.labelled_data import open_source, open_training_data
 from emodetect.images.model_input import to_input
-from emodetect.images.reading import read_image
+from emodetect.images.reading import NO_IMAGE, read_image
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 
@@ -173,7 +173,7 @@ def test_the_table_accounts_for_every_photo(tmp_path: Path) -> None:
         ("tiny.png", "", ""),
     ]
     assert {row["photo"]: row["error"] for row in rows if row["error"]} == {
-        "broken.jpg": "not an image that can be decoded (JPEG, PNG, WebP, BMP, TIFF)",
+        "broken.jpg": NO_IMAGE,
         "tiny.png": "too small: 4x4 pixels; expected at least 8x8",
     }
     assert _pngs(out) == {row["crop"] for row in rows} - {""}
@@ -188,7 +188,7 @@ def test_the_command_ends_by_counting(tmp_path: Path) -> None:
     assert result.exit_code == 0
     *before, last = result.stdout.splitlines()
     assert last == "images: 2; faces: 2; images with no face: 1; unreadable: 0"
-    assert before == ["left out 1: not an image file (by its suffix)"]
+    assert before == ["left out 1: other (no photo or video)"]
 
 
 def test_unreadable_photos_are_named_and_fail_the_command(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_split_folders_beside_class_folders_are_refused(tmp_path: Path) -> None:
 def test_other_files_are_counted(tmp_path: Path) -> None:
     """Files that are no pictures by their suffix are left out and counted; hidden ones are not."""
     _make(tmp_path, {"happy": 2, "sad": 2})
-    for name in ("happy/notes.txt", "sad/labels.csv", "sad/photo.gif"):
+    for name in ("happy/notes.txt", "sad/labels.csv", "sad/photo.svg"):
         (tmp_path / name).write_text("text", encoding="utf-8")
     (tmp_path / "sad" / ".DS_Store").write_text("", encoding="utf-8")
     listing = _list(tmp_path)

@@ -66,7 +66,8 @@ ROW_FORMATS = ("jsonl", "csv")
 )
 def predict(recognizer: RecognizerChoice, output_format: str | None, **chosen: Any) -> None:
     """Recognise the emotion of every face in IMAGES: files, folders (searched recursively),
-    quoted patterns, or - for a list of files and folders on standard input, one per line.
+    quoted patterns, or - for a list of files and folders on standard input, one per line. Other
+    files in the folders, such as videos and raw photos, are counted by kind at the end.
 
     \b
     emodetect predict photo.jpg
@@ -150,3 +151,16 @@ def _print(counts: PredictCounts, output: Path | None) -> None:
         click.echo(f"{counts.skipped:,} skipped: already in {output}", err=True)
     if counts.failed:
         click.echo(f"{counts.failed:,} of {counts.done:,} could not be read", err=True)
+    _print_not_read(counts)
+
+
+def _print_not_read(counts: PredictCounts) -> None:
+    from emodetect.images.formats import SYSTEM_FILE, count_in_words
+
+    # Next to photos, what a system puts there is not worth a word of its own.
+    if set(counts.not_read) - {SYSTEM_FILE} or not (counts.done or counts.skipped):
+        total = counts.not_read.total()
+        click.echo(
+            f"{total:,} file{'s' * (total != 1)} not read: {count_in_words(counts.not_read)}",
+            err=True,
+        )

@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from emodetect.data.readers.registry import list_samples
 from emodetect.data.splits import assign_splits, connect
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
+from emodetect.images.formats import count_in_words
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +105,7 @@ class Dataset:
             f"{int(np.sum(self.splits == split)):,} {split or 'without a split'}" for split in found
         )
         lines = [f"{len(self.labels):,} images ({parts if found != [''] else 'no split given'})"]
-        lines += [f"left out {count:,}: {reason}" for reason, count in self.left_out.items()]
+        lines += _left_out_lines(self.left_out)
         for split in self.carved:
             counts = self.counts()[split]
             if absent := [emotion for emotion, count in counts.items() if not count]:
@@ -162,6 +164,7 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
             f"{config.path}: expected images of at least two emotions, "
             f"found {', '.join(listing.emotions) or 'none'}."
         )
+    told = _log_listing(config, listing)
     cached = load_images(listing.root, listing.samples, config)
     skipped = (*listing.skipped, *cached.skipped)
     _refuse_unusable(config, listing, cached, skipped)
@@ -213,8 +216,26 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
         manifest_sha256=None if manifest is None else hashlib.sha256(manifest).hexdigest(),
     )
     for line in dataset.describe():
-        logger.info(line)
+        if line not in told:
+            logger.info(line)
     return dataset
+
+
+def _log_listing(config: DataConfig, listing: Listing) -> list[str]:
+    """Log what the source gave, before anything can end in an error; return the lines."""
+    suffixes = Counter(PurePath(sample.file).suffix.lower() for sample in listing.samples)
+    kinds = f" ({count_in_words(suffixes)})" if len(suffixes) > 1 else ""
+    lines = [
+        f"{config.path or config.source}: took {len(listing.samples):,} images{kinds}",
+        *_left_out_lines(listing.left_out),
+    ]
+    for line in lines:
+        logger.info(line)
+    return lines
+
+
+def _left_out_lines(left_out: dict[str, int]) -> list[str]:
+    return [f"left out {count:,}: {reason}" for reason, count in left_out.items()]
 
 
 def _refuse_unusable(

@@ -74,7 +74,10 @@ def audit(
         label_names=label_names(label_name),
     )
     out = out or _default_folder(sources[0])
-    _print_findings(audit_to_folder(options, out, force=force))
+    figures = audit_to_folder(options, out, force=force)
+    _print_findings(figures)
+    for reason, count in figures["left_out"].items():
+        click.echo(f"left out {count:,}, {reason}")
     for name in (PAGE, MANIFEST, FIGURES):
         click.echo(on_one_line(str(out / name)))
 

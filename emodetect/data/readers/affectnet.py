@@ -15,11 +15,10 @@ import numpy as np
 from emodetect.config import DataConfig
 from emodetect.data.labels import SPLIT_NAMES, folder_emotion
 from emodetect.data.listing import Listing, Sample
-from emodetect.data.readers.folder import list_class_folders
+from emodetect.data.readers.folder import list_class_folders, photos_below
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
 from emodetect.faces.boxes import Box
-from emodetect.images.formats import has_image_suffix
 from emodetect.machine.csv_files import open_csv
 from emodetect.machine.progress import track
 
@@ -222,7 +221,7 @@ def _read_annotations(root: Path, sets: Mapping[Path, str], config: DataConfig) 
     for folder, split in sets.items():
         if not (folder / "images").is_dir():
             raise DataError(f"{folder}: expected a folder named images next to annotations.")
-        images = sorted(filter(has_image_suffix, (folder / "images").iterdir()))
+        images = list(photos_below(folder / "images", left_out=found.left_out))
         labels = {path.name for path in (folder / "annotations").glob("*_exp.npy")}
         for image in track(images, description="reading labels", total=len(images)):
             label = f"{image.stem}_exp.npy"

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from emodetect.config import DataConfig
 from emodetect.data.labels import folder_emotion
 from emodetect.data.listing import Listing, Sample
-from emodetect.data.readers.folder import files_below, is_photo, list_class_folders
+from emodetect.data.readers.folder import files_below, list_class_folders, photos_below
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
 
@@ -80,7 +80,7 @@ def _person(root: Path, name: str) -> str:
 def _read_sequences(root: Path, config: DataConfig) -> Listing:
     found = ListingBuilder(config)
     sequences: dict[Path, list[Path]] = {}
-    for frame in filter(is_photo, files_below(root / FRAMES)):
+    for frame in photos_below(root / FRAMES, left_out=found.left_out):
         sequences.setdefault(frame.parent, []).append(frame)
     for folder, frames in sequences.items():
         labels = root / LABELS / folder.relative_to(root / FRAMES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +17,10 @@ from emodetect.data.readers.fer2013_csv import (
     read_fer2013_csv,
     splits_of,
 )
-from emodetect.data.readers.folder import files_below, read_folder
+from emodetect.data.readers.folder import photos_below, read_folder
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
-from emodetect.images.formats import has_image_suffix
 from emodetect.machine.csv_files import open_csv, require_columns
 
 VOTE_COLUMNS = {
@@ -48,7 +48,11 @@ def read_ferplus(config: DataConfig) -> Listing:
     path = config.data_path
     votes_file = _votes_file(config, path)
     votes = list(_vote_rows(votes_file))
-    images = _images_by_name(path, votes) if path.is_dir() else _images_by_row(path, votes)
+    found = ListingBuilder(config)
+    if path.is_dir():
+        images = _images_by_name(path, votes, found.left_out)
+    else:
+        images = _images_by_row(path, votes)
     pairs = list(zip(votes, images.of_row, strict=True))
     split_of = splits_of(
         {
@@ -58,7 +62,6 @@ def read_ferplus(config: DataConfig) -> Listing:
         },
         config,
     )
-    found = ListingBuilder(config)
     for row, image in pairs:
         if image is None:
             found.left_out["votes without an image"] += 1
@@ -115,7 +118,10 @@ def read_winners(config: DataConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
     """
     path = config.data_path
     votes = list(_vote_rows(_votes_file(config, path)))
-    images = _images_by_name(path, votes) if path.is_dir() else _images_by_row(path, votes)
+    if path.is_dir():
+        images = _images_by_name(path, votes, Counter())
+    else:
+        images = _images_by_row(path, votes)
     return {
         image.name: (row.winner, row.votes)
         for row, image in zip(votes, images.of_row, strict=True)
@@ -147,9 +153,11 @@ class _Images:
     without_votes: int = 0
 
 
-def _images_by_name(folder: Path, votes: list[_Votes | SkippedFile]) -> _Images:
+def _images_by_name(
+    folder: Path, votes: list[_Votes | SkippedFile], left_out: Counter[str]
+) -> _Images:
     files: dict[str, str] = {}
-    for file in filter(has_image_suffix, files_below(folder)):
+    for file in photos_below(folder, left_out=left_out):
         relative = file.relative_to(folder).as_posix()
         if file.name in files:
             raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
-from emodetect.images.formats import IMAGE_SUFFIXES, has_image_suffix
+from emodetect.images.formats import (
+    HIDDEN_FILE,
+    OTHER_FILE,
+    READ_FORMATS,
+    has_image_suffix,
+    is_junk,
+    why_not_read,
+)
 
 
 def read_folder(config: DataConfig) -> Listing:
@@ -39,8 +47,11 @@ def list_class_folders(
     found = ListingBuilder(config)
     label_names: dict[str, str] = {}
     for top in {root, *splits}:
-        beside = sum(map(has_image_suffix, _direct_files(top)))
-        found.left_out["image next to the class folders, not in one"] += beside
+        for path in _direct_files(top):
+            if has_image_suffix(path):
+                found.left_out["image next to the class folders, not in one"] += 1
+            elif (kind := why_not_read(path)) != OTHER_FILE:
+                found.left_out[kind] += 1
     for top, split in splits.items():
         for folder in _folders(top):
             label = emotion(folder)
@@ -54,7 +65,7 @@ def list_class_folders(
             if not names:
                 raise DataError(
                     f"{folder}: the class folder contains no images "
-                    f"({', '.join(IMAGE_SUFFIXES)}); add some or remove the folder."
+                    f"({READ_FORMATS}); add some or remove the folder."
                 )
             found.samples += [Sample(name, name, label, split) for name in names]
     if not found.samples and not config.classes:
@@ -85,24 +96,38 @@ def _split_folders(root: Path) -> dict[Path, str | None]:
 
 def _image_names(root: Path, folder: Path, found: ListingBuilder) -> list[str]:
     """Return the paths of a class folder's images below the root, and count other files."""
-    names: list[str] = []
-    for path in files_below(folder, frozenset([os.path.realpath(root)])):
+    closed = frozenset([os.path.realpath(root)])
+    photos = photos_below(folder, closed, left_out=found.left_out)
+    return [path.relative_to(root).as_posix() for path in photos]
+
+
+def photos_below(
+    folder: Path, closed: frozenset[str] = frozenset(), *, left_out: Counter[str] | None = None
+) -> Iterator[Path]:
+    """Yield the images below a folder as `files_below` does, and unreadable folders.
+
+    Args:
+        left_out: gets the number of all other files, by kind; see `why_not_read`.
+    """
+    for path in files_below(folder, closed, left_out=left_out):
         if is_photo(path):
-            names.append(path.relative_to(root).as_posix())
-        else:
-            found.left_out["not an image file (by its suffix)"] += 1
-    return names
+            yield path
+        elif left_out is not None:
+            left_out[why_not_read(path)] += 1
 
 
-def files_below(folder: Path, closed: frozenset[str] = frozenset()) -> Iterator[Path]:
+def files_below(
+    folder: Path, closed: frozenset[str] = frozenset(), *, left_out: Counter[str] | None = None
+) -> Iterator[Path]:
     """Yield the files below a folder at any depth, sorted, without hidden ones.
 
-    Links are followed. A folder that cannot be read is yielded itself, so that it is reported as
-    an unreadable file.
+    What `is_junk` names is left out too. Links are followed. A folder that cannot be read is
+    yielded itself, so that it is reported as an unreadable file.
 
     Args:
         closed: real paths of folders that are not searched. The parents of a folder are added, so
             that a link to one of them does not lead to an endless search.
+        left_out: gets the number of hidden files.
     """
     real = os.path.realpath(folder)
     if real in closed:
@@ -114,10 +139,15 @@ def files_below(folder: Path, closed: frozenset[str] = frozenset()) -> Iterator[
         return
     for name in names:
         path = folder / name
-        if name.startswith("."):
+        is_folder = os.path.isdir(path)  # noqa: PTH112  Path.is_dir raises for some names
+        if is_junk(name):
             continue
-        if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
-            yield from files_below(path, closed | {real})
+        if name.startswith("."):
+            if left_out is not None:
+                files = sum(len(names) for _, _, names in os.walk(path)) if is_folder else 1
+                left_out[HIDDEN_FILE] += files
+        elif is_folder:
+            yield from files_below(path, closed | {real}, left_out=left_out)
         else:
             yield path
 
@@ -129,9 +159,11 @@ def is_photo(path: Path) -> bool:
 
 def _folders(parent: Path) -> list[Path]:
     return sorted(
-        path for path in parent.iterdir() if path.is_dir() and not path.name.startswith(".")
+        path
+        for path in parent.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and not is_junk(path.name)
     )
 
 
 def _direct_files(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if not path.is_dir()]
+    return [path for path in folder.iterdir() if not path.is_dir() and not is_junk(path.name)]

@@ -15,11 +15,11 @@ import cv2
 from emodetect.config import DataConfig, validate_data
 from emodetect.data.crops import find_faces, read_photo
 from emodetect.data.listing import NAMED_AT_MOST, SkippedFile
-from emodetect.data.readers.folder import files_below, is_photo
+from emodetect.data.readers.folder import photos_below
 from emodetect.errors import DataError, ImageError
 from emodetect.faces.boxes import Box
 from emodetect.faces.framing import crop_face
-from emodetect.images.formats import IMAGE_SUFFIXES
+from emodetect.images.formats import READ_FORMATS, count_in_words
 from emodetect.machine.csv_files import open_csv
 from emodetect.machine.output_folder import check_output_folder
 from emodetect.machine.progress import track
@@ -41,7 +41,7 @@ class CropCounts:
         faces: how many crops were written.
         faceless: in how many images no face was found.
         unreadable: how many images could not be read.
-        others: how many files were left out because they are not images by their suffix.
+        others: how many other files there were, by kind.
         named: the first unreadable images; the table names all.
     """
 
@@ -49,7 +49,7 @@ class CropCounts:
     faces: int
     faceless: int
     unreadable: int
-    others: int
+    others: dict[str, int]
     named: tuple[SkippedFile, ...]
 
     def describe(self) -> list[str]:
@@ -57,8 +57,7 @@ class CropCounts:
         lines = [f"skipped {file}" for file in self.named]
         if (more := self.unreadable - len(self.named)) > 0:
             lines.append(f"skipped {more:,} more, named in {TABLE}")
-        if self.others:
-            lines.append(f"left out {self.others:,}: not an image file (by its suffix)")
+        lines += [f"left out {count:,}: {kind}" for kind, count in self.others.items()]
         lines.append(
             f"images: {self.images:,}; faces: {self.faces:,}; images with no face: "
             f"{self.faceless:,}; unreadable: {self.unreadable:,}"
@@ -110,9 +109,11 @@ def crop_photos(folder: Path, out: Path, options: CropOptions | None = None) -> 
     _check_folders(folder, out, force=options.force)
     closed = frozenset([os.path.realpath(out)])
     # Searched twice, because the paths of a million images would take too much memory.
-    is_image = Counter(map(is_photo, files_below(folder, closed)))
-    if not is_image[True]:
-        raise DataError(f"{folder}: contains no images ({', '.join(IMAGE_SUFFIXES)}).")
+    others: Counter[str] = Counter()
+    images = sum(1 for _ in photos_below(folder, closed, left_out=others))
+    if not images:
+        beside = f"; found {count_in_words(others)}" if others else ""
+        raise DataError(f"{folder}: contains no images ({READ_FORMATS}){beside}.")
     out.mkdir(parents=True, exist_ok=True)
     _remove_earlier(out)
     counts = Counter(images=0, faces=0, faceless=0, unreadable=0)
@@ -122,7 +123,7 @@ def crop_photos(folder: Path, out: Path, options: CropOptions | None = None) -> 
     with (out / TABLE).open("w", 1, encoding="utf-8", errors="replace", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
-        for name, found in _crop_all(folder, closed, config, total=is_image[True]):
+        for name, found in _crop_all(folder, closed, config, total=images):
             _write_photo(out, name, found, table.writerow)
             counts["images"] += 1
             if not isinstance(found, str):
@@ -132,7 +133,7 @@ def crop_photos(folder: Path, out: Path, options: CropOptions | None = None) -> 
             counts["unreadable"] += 1
             if len(named) < NAMED_AT_MOST:
                 named.append(SkippedFile(str(folder / name), found))
-    return CropCounts(**counts, others=is_image[False], named=tuple(named))
+    return CropCounts(**counts, others=dict(others), named=tuple(named))
 
 
 def _crop_all(
@@ -143,7 +144,7 @@ def _crop_all(
     def crop(photo: Path) -> tuple[str, list[_Crop] | str]:
         return photo.relative_to(folder).as_posix(), _crop_photo(photo, config)
 
-    photos = filter(is_photo, files_below(folder, closed))
+    photos = photos_below(folder, closed)
     with ThreadPoolExecutor() as pool:
         results = bounded_map(pool, crop, photos, at_once=64)
         yield from track(results, description="finding faces", total=total)

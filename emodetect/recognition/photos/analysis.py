@@ -16,7 +16,7 @@ import numpy as np
 
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.faces.boxes import Box
-from emodetect.images.formats import IMAGE_SUFFIXES, has_image_suffix
+from emodetect.images.formats import READ_FORMATS, WRITTEN_SUFFIXES
 from emodetect.images.reading import read_image
 from emodetect.recognition.overlay import draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer, Face
@@ -190,7 +190,7 @@ def _read(path: Path) -> np.ndarray:
     if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
         if not os.access(path, os.R_OK | os.X_OK):
             raise ImageError("no permission to read this folder")
-        raise ImageError(f"the folder contains no images ({', '.join(IMAGE_SUFFIXES)})")
+        raise ImageError(f"the folder contains no images ({READ_FORMATS})")
     if is_pattern(path):
         raise ImageError("no such file, and no matching image")
     return read_image(path)
@@ -219,7 +219,8 @@ def _write_images(
 
 
 def _write_image(path: Path, image: np.ndarray, originals: frozenset[str]) -> None:
-    path = _of_possible_length(path if has_image_suffix(path) else _as_png(path))
+    written = path.suffix.lower() in WRITTEN_SUFFIXES
+    path = _of_possible_length(path if written else _as_png(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if os.path.realpath(path) in originals:

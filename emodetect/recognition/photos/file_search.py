@@ -6,13 +6,20 @@ No function keeps all paths at once: memory use depends on the largest folder on
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from itertools import count
 from pathlib import Path
 
 from emodetect.errors import EmodetectError
-from emodetect.images.formats import has_image_suffix
+from emodetect.images.formats import (
+    LINKED_FOLDER,
+    SYSTEM_FILE,
+    has_image_suffix,
+    is_junk,
+    why_not_read,
+)
 from emodetect.recognition.photos.analysis import Photo, is_pattern
 
 # As an argument: the list on standard input.
@@ -26,6 +33,7 @@ def find_photos(
     listed: Iterable[Path | None] = (),
     leave_out: Iterable[Path | None] = (),
     unique: bool = False,
+    not_read: Counter[str] | None = None,
 ) -> Iterator[Photo | None]:
     """Yield the given files, and the images inside the given folders, recursively and sorted.
 
@@ -34,7 +42,7 @@ def find_photos(
 
     A folder that is unreadable or has no images, and a pattern without matches, are yielded
     themselves, so that they end as errors instead of being skipped silently. Symbolic links to
-    folders inside a folder are not followed.
+    folders inside a folder are not followed. What `is_junk` names is left out wherever it is.
 
     Args:
         named: files, folders and patterns; `-` stands for the files and folders in `listed`.
@@ -42,6 +50,8 @@ def find_photos(
         leave_out: folders not to search, such as those with results of an earlier run.
         unique: add a number to the `inner` path of a photo if another photo, from a different
             folder, has the same. Needs memory for every photo.
+        not_read: gets the number of files that were found and not yielded, by kind, so that both
+            together are all files of the searched folders that match; see `why_not_read`.
 
     Raises:
         EmodetectError: if a given folder is also in `leave_out`, or the list is empty.
@@ -50,7 +60,7 @@ def find_photos(
     closed = {os.path.realpath(folder) for folder in leave_out if folder is not None}
     for path in named:
         _check_not_closed(path, closed)
-    photos = _photos_of_all(named, listed, closed)
+    photos = _Search(closed, not_read).photos_of_all(named, listed)
     return _with_places_of_their_own(photos) if unique else photos
 
 
@@ -85,37 +95,142 @@ def _listed_path(line: bytes) -> Path:
     return Path(os.fsdecode(line.removesuffix(b"\r")))
 
 
-def _photos_of_all(
-    named: list[Path], listed: Iterable[Path | None], closed: set[str]
-) -> Iterator[Photo | None]:
-    try:
-        for path in named:
-            yield from _photos_of_argument(path, listed, closed)
-    except EmodetectError:
-        yield None  # release the results of earlier photos; no further photo will come
-        raise
+class _Search:
+    """A search of files and folders.
 
+    Args:
+        closed: the real paths of folders not to search.
+        not_read: see `find_photos`; None to not look at what the other files are.
+    """
 
-def _photos_of_argument(
-    path: Path, listed: Iterable[Path | None], closed: set[str]
-) -> Iterator[Photo | None]:
-    if path == LIST:
+    def __init__(self, closed: set[str], not_read: Counter[str] | None) -> None:
+        self.closed, self.not_read = closed, not_read
+
+    def photos_of_all(
+        self, named: list[Path], listed: Iterable[Path | None]
+    ) -> Iterator[Photo | None]:
+        try:
+            for path in named:
+                yield from self._photos_of_argument(path, listed)
+        except EmodetectError:
+            yield None  # release the results of earlier photos; no further photo will come
+            raise
+
+    def _photos_of_argument(
+        self, path: Path, listed: Iterable[Path | None]
+    ) -> Iterator[Photo | None]:
+        if path == LIST:
+            empty = True
+            for entry in listed:
+                if entry is None:
+                    yield None
+                    continue
+                empty = False
+                _check_not_closed(entry, self.closed)
+                yield from self._photos_of(entry)
+            if empty:
+                raise EmodetectError(
+                    "-: the list on standard input is empty; expected paths of photos, one per "
+                    "line."
+                )
+        elif is_pattern(path):
+            yield from self._photos_like(path)
+        else:
+            yield from self._photos_of(path)
+
+    def _photos_of(self, path: Path) -> Iterator[Photo]:
+        itself = Photo(path, Path(path.name or "photo"))
+        if is_junk(path.name):  # as a shell's pattern or `find` names it
+            self._count_junk(path)
+            return
+        if not os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
+            yield itself
+            return
         empty = True
-        for entry in listed:
-            if entry is None:
-                yield None
-                continue
+        for file in self._images_below(path, ()):
             empty = False
-            _check_not_closed(entry, closed)
-            yield from _photos_of(entry, closed)
+            yield itself if file == path else Photo(file, file.relative_to(path))
         if empty:
-            raise EmodetectError(
-                "-: the list on standard input is empty; expected paths of photos, one per line."
-            )
-    elif is_pattern(path):
-        yield from _photos_like(path, closed)
-    else:
-        yield from _photos_of(path, closed)
+            yield itself
+
+    def _photos_like(self, pattern: Path) -> Iterator[Photo]:
+        parts = pattern.parts
+        fixed = next(n for n in range(len(parts)) if is_pattern(Path(*parts[: n + 1])))
+        folder = Path(*parts[:fixed])
+        empty = True
+        if os.path.isdir(folder):  # noqa: PTH112  Path.is_dir raises for some names
+            for file in self._images_below(folder, parts[fixed:]):
+                empty = False
+                yield Photo(file, Path(file.name) if file == folder else file.relative_to(folder))
+        if empty:
+            yield Photo(pattern, Path("photo"))
+
+    def _images_below(self, folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
+        """Yield the images in a folder that match the parts of a pattern, sorted.
+
+        Without parts, all match. Folders that cannot be read are yielded too.
+        """
+        levels = [iter([(folder, True, _with_next_folders({0}, parts))])]
+        while levels:
+            for path, is_folder, matched in levels[-1]:
+                if not is_folder:
+                    yield path
+                    continue
+                if self.closed and os.path.realpath(path) in self.closed:
+                    continue
+                try:
+                    levels.append(self._matching_entries(path, matched, parts))
+                except OSError:
+                    yield path
+                    continue
+                break
+            else:
+                levels.pop()
+
+    def _matching_entries(
+        self, folder: Path, open_parts: set[int], parts: tuple[str, ...]
+    ) -> Iterator[tuple[Path, bool, set[int]]]:
+        """Return the images and folders in a folder, sorted.
+
+        Each comes with whether it is a folder, and which parts of the pattern may match inside it.
+        """
+        names, folders, others = [], set(), []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_junk(entry.name):
+                    others.append(entry.name)
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.add(entry.name)
+                elif not has_image_suffix(Path(entry.name)) or entry.is_dir():
+                    others.append(entry.name)
+                    continue
+                names.append(entry.name)
+        names.sort()
+
+        def matching() -> Iterator[tuple[Path, bool, set[int]]]:
+            whole = len(parts)
+            for name in names:
+                matched = {whole} if whole in open_parts else _matched(name, open_parts, parts)
+                if matched and (name in folders or whole in matched):
+                    yield folder / name, name in folders, matched
+            for name in others:
+                if whole in open_parts or whole in _matched(name, open_parts, parts):
+                    self._count(folder / name)
+
+        return matching()
+
+    def _count(self, path: Path) -> None:
+        if is_junk(path.name):
+            self._count_junk(path)
+        elif self.not_read is not None:
+            folder = os.path.isdir(path)  # noqa: PTH112  as above
+            self.not_read[LINKED_FOLDER if folder else why_not_read(path)] += 1
+
+    def _count_junk(self, path: Path) -> None:
+        if self.not_read is not None:
+            below = sum(len(files) for _, _, files in os.walk(path))
+            self.not_read[SYSTEM_FILE] += below if os.path.isdir(path) else 1  # noqa: PTH112
 
 
 def _check_not_closed(path: Path, closed: set[str]) -> None:
@@ -123,82 +238,6 @@ def _check_not_closed(path: Path, closed: set[str]) -> None:
         raise EmodetectError(
             f"{path}: is both searched for photos and written to; choose another output folder."
         )
-
-
-def _photos_of(path: Path, closed: set[str]) -> Iterator[Photo]:
-    itself = Photo(path, Path(path.name or "photo"))
-    if not os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
-        yield itself
-        return
-    empty = True
-    for file in _images_below(path, closed, ()):
-        empty = False
-        yield itself if file == path else Photo(file, file.relative_to(path))
-    if empty:
-        yield itself
-
-
-def _photos_like(pattern: Path, closed: set[str]) -> Iterator[Photo]:
-    parts = pattern.parts
-    fixed = next(n for n in range(len(parts)) if is_pattern(Path(*parts[: n + 1])))
-    folder = Path(*parts[:fixed])
-    empty = True
-    if os.path.isdir(folder):  # noqa: PTH112  Path.is_dir raises for some names
-        for file in _images_below(folder, closed, parts[fixed:]):
-            empty = False
-            yield Photo(file, Path(file.name) if file == folder else file.relative_to(folder))
-    if empty:
-        yield Photo(pattern, Path("photo"))
-
-
-def _images_below(folder: Path, closed: set[str], parts: tuple[str, ...]) -> Iterator[Path]:
-    """Yield the images in a folder that match the parts of a pattern, sorted; all without parts.
-
-    Folders that cannot be read are yielded too.
-    """
-    levels = [iter([(folder, True, _with_next_folders({0}, parts))])]
-    while levels:
-        for path, is_folder, matched in levels[-1]:
-            if not is_folder:
-                yield path
-                continue
-            if closed and os.path.realpath(path) in closed:
-                continue
-            try:
-                levels.append(_matching_entries(path, matched, parts))
-            except OSError:
-                yield path
-                continue
-            break
-        else:
-            levels.pop()
-
-
-def _matching_entries(
-    folder: Path, open_parts: set[int], parts: tuple[str, ...]
-) -> Iterator[tuple[Path, bool, set[int]]]:
-    """Return the images and folders in a folder, sorted.
-
-    Each comes with whether it is a folder, and which parts of the pattern may match inside it.
-    """
-    names, folders = [], set()
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                folders.add(entry.name)
-            elif not has_image_suffix(Path(entry.name)) or entry.is_dir():
-                continue
-            names.append(entry.name)
-    names.sort()
-
-    def matching() -> Iterator[tuple[Path, bool, set[int]]]:
-        whole = len(parts)
-        for name in names:
-            matched = {whole} if whole in open_parts else _matched(name, open_parts, parts)
-            if matched and (name in folders or whole in matched):
-                yield folder / name, name in folders, matched
-
-    return matching()
 
 
 def _matched(name: str, open_parts: set[int], parts: tuple[str, ...]) -> set[int]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from emodetect.errors import EmodetectError
@@ -58,11 +59,15 @@ class PredictOptions(PhotoOptions):
 
 @dataclass
 class PredictCounts:
-    """How many photos were analysed, how many of these failed, and how many were skipped."""
+    """How many photos were analysed, how many of these failed, and how many were skipped.
+
+    `not_read` counts the other files found in the folders, by kind; see `find_photos`.
+    """
 
     done: int = 0
     failed: int = 0
     skipped: int = 0
+    not_read: Counter[str] = field(default_factory=Counter)
 
 
 def predict_photos(
@@ -88,8 +93,8 @@ def predict_photos(
         check_output_folder(folder, force=options.force or options.resume)
     recognizer = open_recognizer()
     explainer = None if open_explainer is None else open_explainer(recognizer.path)
-    photos, originals = _find(options)
     counts = PredictCounts()
+    photos, originals = _find(options, counts.not_read)
     with ExitStack() as stack:
         rows = None
         if options.output is not None:
@@ -122,11 +127,19 @@ def predict_photos(
     return counts
 
 
-def _find(options: PredictOptions) -> tuple[Iterator[Photo | None], frozenset[str]]:
+def _find(
+    options: PredictOptions, not_read: Counter[str]
+) -> tuple[Iterator[Photo | None], frozenset[str]]:
     """Return the photos, and the real paths of those that a result could overwrite."""
     folders = options.folders
     listed = _list_on_stdin(null=options.null) if LIST in options.images else ()
-    photos = find_photos(options.images, listed=listed, leave_out=folders, unique=bool(folders))
+    photos = find_photos(
+        options.images,
+        listed=listed,
+        leave_out=folders,
+        unique=bool(folders),
+        not_read=not_read,
+    )
     if not any(map(_holds_files, folders)):
         return photos, frozenset()
     known = list(photos)

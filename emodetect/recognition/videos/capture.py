@@ -27,6 +27,8 @@ RECONNECT_S, FIRST_WAIT_S, LONGEST_WAIT_S = 60.0, 0.5, 8.0
 DEFAULT_FPS = 20.0
 # Some containers report their clock rate (90000) as the frame rate.
 MAX_FPS = 500.0
+# cv2.CAP_PROP_PTS, which OpenCV before 4.11 does not know.
+PTS = 71
 
 Size = tuple[int, int]
 
@@ -82,7 +84,10 @@ class Source:
     Attributes:
         capture: the current capture; replaced when a live source drops out and returns.
         fps: frames per second of a video written from it.
-        frame_count: as stated by the file; 0 if unknown.
+        frame_count: as stated by the file, or estimated from its length; 0 if unknown.
+        duration_s: length that the file states, in seconds; 0 if unknown.
+        end_s: time of the last frame that was read, in seconds by the clock of the file, which
+            need not begin at 0.
         live: a camera or stream, whose frames arrive in real time.
         reopen: reopens a live source; None to not try.
         mirror: frames are flipped left to right.
@@ -95,6 +100,23 @@ class Source:
     live: bool
     reopen: Callable[[], Capture] | None = None
     mirror: bool = False
+    duration_s: float = 0.0
+    end_s: float = 0.0
+
+    def missing_end(self, frames: int) -> str | None:
+        """Return a sentence on an end that is missing after `frames` frames; None if it is not.
+
+        The number of frames does not tell: with a variable frame rate it is a guess.
+        """
+        frame_s = self.end_s / frames if frames else 0.0
+        whole = frames >= 0.9 * self.frame_count
+        if whole or self.end_s + frame_s >= 0.9 * self.duration_s:
+            return None
+        return (
+            f"only {frames} of {self.frame_count} frames ({self.end_s:.1f} s of "
+            f"{self.duration_s:.1f} s) could be read; the file may be truncated or damaged, or its "
+            "sound longer than its picture"
+        )
 
 
 @contextmanager
@@ -123,6 +145,10 @@ def open_source(
         return _open_camera(number, resolution)
 
     capture = open_it()
+    if source is not None and capture.get(cv2.CAP_PROP_FPS) > MAX_FPS:
+        if capture.grab() and not capture.grab():
+            raise SourceError(f"{source}: contains no video, only sound with a cover picture.")
+        capture = open_it()
     fps = capture.get(cv2.CAP_PROP_FPS)
     frames = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     frame_count = int(frames) if math.isfinite(frames) and frames > 0 else 0
@@ -136,6 +162,7 @@ def open_source(
         live=live,
         reopen=open_it if live else None,
         mirror=source is None if mirror is None else mirror,
+        duration_s=frame_count / fps if fps > 0 else 0.0,
     )
     try:
         yield opened
@@ -197,6 +224,8 @@ def read_frames(
                 raise SourceError(_live_stopped(source.name, index))
             damaged = 0
             continue
+        if source.duration_s:
+            source.end_s = max(source.end_s, _clock_s(source))
         if index % every == 0:
             good, image = source.capture.retrieve()
             if not good:
@@ -218,6 +247,13 @@ def _time_s(source: Source, started_s: float, last_s: float, every: int) -> floa
     time_s = max(0.0, source.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
     # Files without usable timestamps repeat the last timestamp.
     return time_s if time_s > last_s else last_s + every / source.fps
+
+
+def _clock_s(source: Source) -> float:
+    """Return the time of the frame just grabbed by the clock of the file."""
+    ticks_per_s = source.capture.get(cv2.CAP_PROP_FPS)
+    stamp_s = source.capture.get(PTS) / ticks_per_s if ticks_per_s > 0 else 0.0
+    return max(stamp_s, source.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
 
 
 def _came_back(source: Source, stop: threading.Event, notify: Callable[[str], None]) -> bool:

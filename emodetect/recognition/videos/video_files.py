@@ -131,7 +131,7 @@ class _Video:
         return VideoResult(self.job.source, self.done, seconds, tuple(notes), error, stopped)
 
     def _read(self, source: Source, signals: Sequence[int]) -> list[str]:
-        """Process each frame; return a note if too few of them could be read."""
+        """Process each frame; return a note if the end is missing."""
         if source.live:
             raise SourceError(
                 f"{source.name}: expected a video file, got a live stream; use `emodetect webcam "
@@ -146,12 +146,8 @@ class _Video:
                 self._add(frame, faces)
                 if signals:
                     return []
-        if signals or self.read + step > 0.9 * source.frame_count:
-            return []
-        return [
-            f"only {self.read} of {source.frame_count} frames could be read; the file may be "
-            "truncated or damaged"
-        ]
+        missing = None if signals else source.missing_end(self.read + step - 1)
+        return [] if missing is None else [missing]
 
     def _faces_of(self, frame: Frame) -> list[Face]:
         if frame.index % self.every == 0:

@@ -160,11 +160,8 @@ def run_live(
             if window is not None and session.show_last(window, signals):
                 break
         else:
-            if options.max_frames is None and done < 0.9 * source.frame_count:
-                notify(
-                    f"{source.name}: only {done} of {source.frame_count} frames could be read; "
-                    "the file may be truncated or damaged."
-                )
+            if options.max_frames is None and (missing := source.missing_end(done)):
+                notify(f"{source.name}: {missing}.")
     written = tuple(path for path in (options.output, options.log) if path is not None)
     return Summary(done, time.monotonic() - started, written, signals[0] if signals else None)
 

@@ -156,9 +156,16 @@ async function analyze(file, isNewest) {
   });
   if (!isNewest()) return;
   if (row.error) throw new Error(`Cannot read this file: ${row.error}.`);
-  if (picture) draw(picture, row);
+  draw(picture ?? blank(row), row);
   list(row.faces);
-  say(count(row.faces.length));
+  say(count(row.faces.length) + (picture ? "" : " This browser cannot show this kind of photo."));
+}
+
+function blank(row) {
+  const made = document.createElement("canvas");
+  made.width = row.width;
+  made.height = row.height;
+  return made;
 }
 
 function take(files) {

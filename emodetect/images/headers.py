@@ -1,0 +1,109 @@
+"""What the headers of image files say, read without a decoder: their size, and whether they end.
+
+Only of the formats that OpenCV decodes here, which Pillow would take longer to open.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Literal
+
+from emodetect.images import formats
+
+_END_OF_PNG = b"IEND"
+# Start of frame: all of C0 to CF but tables (C4), extensions (C8) and arithmetic coding (CC).
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+def stated_size(data: bytes, form: str) -> tuple[int, int] | None:
+    """Return the width and height in pixels that a file states; None if they are not known."""
+    if form == formats.JPEG:
+        return _jpeg_size(data)
+    if form == formats.PNG:
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    if form == formats.BMP:
+        return _bmp_size(data)
+    if form == formats.WEBP:
+        return _webp_size(data)
+    return _tiff_size(data) if form == formats.TIFF else None
+
+
+def is_cut_short(data: bytes, form: str) -> bool:
+    """Return whether the end of a JPEG or PNG is missing; OpenCV would silently fill it with grey.
+
+    OpenCV would also allocate as much memory as a PNG chunk claims to need, up to 4 GB.
+    """
+    if form == formats.PNG:
+        position = 8
+        while position + 8 <= len(data):
+            length = int.from_bytes(data[position : position + 4], "big")
+            if data[position + 4 : position + 8] == _END_OF_PNG:
+                return position + 8 + length > len(data)
+            position += 12 + length
+        return True
+    # After the header segments: an EXIF thumbnail has an end marker too.
+    return form == formats.JPEG and data.find(b"\xff\xd9", _end_of(_jpeg_segments(data))) < 0
+
+
+def _jpeg_segments(data: bytes) -> Iterator[int]:
+    """Yield where each header segment of a JPEG begins, and at last where these end."""
+    position = 2
+    yield position
+    while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
+        if data[position + 1] == 0xFF:  # padding
+            position += 1
+        else:
+            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+        yield position
+
+
+def _end_of(positions: Iterator[int]) -> int:
+    return deque(positions, maxlen=1)[0]
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    for at in _jpeg_segments(data):
+        if at + 9 <= len(data) and data[at] == 0xFF and data[at + 1] in _JPEG_FRAMES:
+            height, width = data[at + 5 : at + 7], data[at + 7 : at + 9]
+            return int.from_bytes(width, "big"), int.from_bytes(height, "big")
+    return None
+
+
+def _bmp_size(data: bytes) -> tuple[int, int]:
+    if data[14] == 12:  # the oldest header
+        return int.from_bytes(data[18:20], "little"), int.from_bytes(data[20:22], "little")
+    # A negative height means that the rows go from top to bottom.
+    width, height = (int.from_bytes(data[at : at + 4], "little", signed=True) for at in (18, 22))
+    return abs(width), abs(height)
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+        return width + 1, height + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        width, height = (int.from_bytes(data[at : at + 2], "little") for at in (26, 28))
+        return width & 0x3FFF, height & 0x3FFF
+    return None
+
+
+def _tiff_size(data: bytes) -> tuple[int, int] | None:
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(data[at : at + size], order)
+
+    big = number(2, 2) == 43  # BigTIFF
+    width, count_size, entry_size = (8, 8, 20) if big else (4, 2, 12)
+    first = number(8 if big else 4, width)
+    entries = min(number(first, count_size), len(data) // entry_size)
+    found: dict[int, int] = {}
+    for at in range(first + count_size, first + count_size + entries * entry_size, entry_size):
+        value_size = {3: 2, 4: 4, 16: 8}.get(number(at + 2, 2), 0)  # short, long, long8
+        found[number(at, 2)] = number(at + 4 + width, value_size)
+    return (found[256], found[257]) if 256 in found and 257 in found else None

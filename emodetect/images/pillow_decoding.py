@@ -1,0 +1,196 @@
+"""Decode with Pillow what OpenCV does not: HEIC, AVIF, GIF, JPEG 2000, PNM, and transparency.
+
+Pillow, and pi-heif for HEIC, are imported only when such a file is read.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from emodetect.errors import ImageError
+from emodetect.images import formats
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+TOO_LARGE = "too large to be decoded safely"
+
+_PILLOW_NAMES = {
+    formats.AVIF: "AVIF",
+    formats.BMP: "BMP",
+    formats.GIF: "GIF",
+    formats.JPEG: "JPEG",
+    formats.JPEG2000: "JPEG2000",
+    formats.PNG: "PNG",
+    formats.PNM: "PPM",
+    formats.TIFF: "TIFF",
+    formats.WEBP: "WEBP",
+}
+_FEATURES = {formats.AVIF: "avif", formats.JPEG2000: "jpg_2000"}
+# Python's warning filters are shared by all threads.
+_filters = threading.Lock()
+
+
+def pixel_size(data: bytes, form: str) -> tuple[int, int]:
+    """Return the width and height in pixels of an image, from its header.
+
+    Args:
+        form: of the image, as `formats.image_format` names it.
+
+    Raises:
+        ImageError: if the image is damaged or too large, or a library for its format is missing.
+    """
+    with _clear_errors(form):
+        width, height = _opened(data, form).size
+    return width, height
+
+
+def decode(data: bytes, form: str) -> np.ndarray:
+    """Decode an image: upright, in sRGB, 8 bits per channel, on white where it is transparent.
+
+    Returns:
+        (height, width, 3) uint8 BGR; the first frame if it has several.
+
+    Raises:
+        ImageError: see `pixel_size`.
+    """
+    with _clear_errors(form):
+        image = _opened(data, form)
+        # pi-heif has turned it upright, and says so in the EXIF data.
+        return _decoded(image.to_pillow() if form == formats.HEIC else image)
+
+
+def decode_transparent(data: bytes, form: str) -> np.ndarray | None:
+    """Decode an image as `decode` does, but with the colours of its own profile.
+
+    Returns None for an image without transparency, and for a kind that Pillow does not know.
+    """
+    with _clear_errors(form):
+        try:
+            image = _opened(data, form)
+        except (OSError, SyntaxError, ValueError):
+            return None
+        # Pillow loses the range of 16-bit grey when it converts to 8 bits.
+        if not image.has_transparency_data or image.mode.startswith("I"):
+            return None
+        image.info.pop("icc_profile", None)  # as OpenCV decodes images without transparency
+        return _decoded(image)
+
+
+@contextmanager
+def _clear_errors(form: str) -> Iterator[None]:
+    """Turn whatever a decoder raises for a damaged file into an ImageError."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except MemoryError:
+        raise ImageError(TOO_LARGE) from None
+    except Exception as error:
+        from PIL import Image, UnidentifiedImageError
+
+        if isinstance(error, Image.DecompressionBombError):
+            raise ImageError(TOO_LARGE) from None
+        said = f": {' '.join(str(error).split())}"
+        if isinstance(error, UnidentifiedImageError) or said == ": ":
+            said = ""
+        raise ImageError(f"damaged {form} file, which cannot be decoded{said}") from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Pillow's warnings off stderr."""
+    with _filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _opened(data: bytes, form: str) -> Any:
+    """Return an image whose header alone has been read: Pillow's, or pi-heif's for HEIC."""
+    if form == formats.HEIC:
+        try:
+            import pi_heif
+        except ImportError:
+            raise ImageError("HEIC needs pi-heif; pip install pi-heif") from None
+        return pi_heif.open_heif(data, convert_hdr_to_8bit=True)
+    from PIL import Image, features
+
+    feature = _FEATURES.get(form)
+    if feature is not None and not features.check(feature):
+        raise ImageError(
+            f"this installation of Pillow cannot read {form}; pip install --upgrade pillow"
+        )
+    with _quiet():  # sizes are checked elsewhere, and damage is found in decoding
+        return Image.open(io.BytesIO(data), formats=[_PILLOW_NAMES[form]])
+
+
+def _decoded(image: Image.Image) -> np.ndarray:
+    image = _in_srgb(_in_eight_bits(_upright(image)))
+    if image.has_transparency_data:
+        from PIL import Image
+
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    from PIL import ImageOps
+
+    image.load()  # raises for damaged pixels
+    try:
+        with _quiet():
+            image.getexif()  # read once, and kept
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF data says nothing about the pixels
+        return image
+
+
+def _in_eight_bits(image: Image.Image) -> Image.Image:
+    """Return an image of up to 8 bits per channel; Pillow itself would cut off high values."""
+    if not image.mode.startswith("I"):
+        if image.mode == "F":
+            raise ImageError("expected whole numbers as pixels, got fractions")
+        return image
+    from PIL import Image
+
+    grey = np.clip(np.asarray(image), 0, 65535) / 257
+    return Image.fromarray(np.rint(grey).astype(np.uint8))
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """Return an image without the colour profile it was stored with, such as Display P3."""
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return image
+    from PIL import ImageCms
+
+    try:
+        stored = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(stored):
+            return image
+        alpha = None
+        if image.has_transparency_data:
+            image = image.convert("LA" if image.mode in ("L", "LA") else "RGBA")
+            alpha = image.getchannel("A")
+            image = image.convert(image.mode.removesuffix("A"))
+        elif image.mode in ("P", "1"):
+            image = image.convert("RGB")
+        converted = ImageCms.profileToProfile(
+            image, stored, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    # A damaged profile, one for other channels, or Pillow without littleCMS: the pixels are good.
+    except (ImageCms.PyCMSError, ImportError, OSError, TypeError, ValueError):
+        return image
+    assert converted is not None
+    if alpha is not None:
+        converted.putalpha(alpha)
+    return converted
