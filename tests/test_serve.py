@@ -25,6 +25,7 @@ import httpx
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from heic import HEIC
 from PIL import Image
 from serving import serving, started
 from starlette.websockets import WebSocket
@@ -136,6 +137,18 @@ def test_a_raw_body_is_one_photo(client: httpx.Client, photo: bytes) -> None:
         answer = client.post("/v1/analyze", content=photo, headers={"Content-Type": kind})
         (row,) = answer.json()
         assert (answer.status_code, row["width"], row["height"]) == (200, 640, 480)
+
+
+def test_photos_of_telephones_and_browsers_are_read(client: httpx.Client) -> None:
+    """HEIC, AVIF, GIF, JPEG 2000 and PNM uploads get rows like JPEG ones."""
+    photos = [HEIC["turned"]]
+    for kind in ("AVIF", "GIF", "JPEG2000", "PPM"):
+        file = io.BytesIO()
+        Image.new("RGB", (80, 120)).save(file, format=kind)
+        photos.append(file.getvalue())
+    for data in photos:
+        (row,) = client.post("/v1/analyze", content=data).json()
+        assert (row["width"], row["height"], row["error"]) == (80, 120, None)
 
 
 def test_crops_are_a_face_each(client: httpx.Client, photo: bytes) -> None:

@@ -100,6 +100,24 @@ def test_a_photo_is_boxed_and_saved(page: Page, address: str, tmp_path: Path) ->
     expect(page.locator("#card pre")).to_contain_text("# fer2013")
 
 
+def test_a_photo_that_the_browser_cannot_show_is_analysed(
+    page: Page, address: str, tmp_path: Path
+) -> None:
+    """Its faces are listed and boxed without the picture, and the page says why."""
+    page.goto(address)
+    chosen = page.locator("#file").get_attribute("accept")
+    assert {".heic", ".avif", ".jp2"} <= set(chosen.split(","))
+    page.set_input_files("#file", photo(tmp_path / "earlier.png"))
+    expect(page.locator("#status")).to_have_text("No face found.")
+    page.set_input_files("#file", photo(tmp_path / "scene.ppm", "happy", "sad"))
+    expect(page.locator("#status")).to_have_text(
+        "2 faces. This browser cannot show this kind of photo."
+    )
+    expect(page.locator("#faces li")).to_have_count(2)
+    height, width = cv2.imread(str(tmp_path / "scene.ppm")).shape[:2]
+    assert page.evaluate("[view.width, view.height]") == [width, height]
+
+
 def test_what_shows_no_face_is_told(page: Page, address: str, tmp_path: Path) -> None:
     """The page says if an image has no face, and if a file is not an image."""
     page.goto(address)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -27,6 +27,7 @@ from emodetect.data.synthetic import draw_film
 from emodetect.errors import VideoError
 from emodetect.recognition.overlay import draw_faces
 from emodetect.recognition.recognizer import Face
+from emodetect.recognition.videos import capture
 from emodetect.recognition.videos.capture import Frame
 from emodetect.recognition.videos.recording import VideoWriter
 from emodetect.recognition.videos.row_log import RowLog, drop_cut_row, read_rows
@@ -63,8 +64,8 @@ def rows_of(path: Path) -> list[tuple[str, int, float, list[Face]]]:
 
 
 def frames_of(path: Path) -> list[np.ndarray]:
-    capture, images = cv2.VideoCapture(str(path)), []
-    while (step := capture.read())[0]:
+    film, images = cv2.VideoCapture(str(path)), []
+    while (step := film.read())[0]:
         images.append(step[1])
     return images
 
@@ -295,6 +296,111 @@ def test_files_are_neither_lost_nor_mixed_up(film: Path, artifact: Path, tmp_pat
     for option in ("--scan-interval", "--smoothing", "--hysteresis"):
         assert call(film, option, "nan").exit_code == 2
     assert call(film, "--detector", "haarr").exception is not None
+
+
+class FakeFile:
+    """Stands in for cv2.VideoCapture: a file with the time of each frame, and what it states."""
+
+    def __init__(
+        self, times_s: list[float], *, fps: float, duration_s: float, start_s: float = 0.0
+    ) -> None:
+        self.times_s, self.start_s = iter(times_s), start_s
+        self.stated = {cv2.CAP_PROP_FPS: fps, cv2.CAP_PROP_FRAME_COUNT: round(fps * duration_s)}
+        self.now_s = 0.0
+
+    def grab(self) -> bool:
+        self.now_s = next(self.times_s, -1.0)
+        return self.now_s >= 0
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
+        return True, np.full((120, 160, 3), 127, np.uint8)
+
+    def get(self, propId: int) -> float:  # noqa: N803
+        if propId == capture.PTS:
+            return max(0.0, self.now_s + self.start_s) * self.stated[cv2.CAP_PROP_FPS]
+        if propId == cv2.CAP_PROP_POS_MSEC:
+            return max(0.0, self.now_s) * 1000
+        return self.stated.get(propId, 0.0)
+
+    def release(self) -> None:
+        pass
+
+
+def call_on(
+    file: Callable[[], FakeFile], monkeypatch: pytest.MonkeyPatch, *arguments: object
+) -> Result:
+    """Run the command on a file that cannot be written without ffmpeg."""
+    monkeypatch.setattr(capture, "_open_file_or_url", lambda source: file())
+    return call("film.mkv", *arguments)
+
+
+VARIABLE_S = [number / 25 for number in range(60)] + [2.4 + number / 5 for number in range(40)]
+
+
+@pytest.mark.parametrize("every", [1, 30])
+@pytest.mark.parametrize(
+    ("times_s", "stated"),
+    [
+        (VARIABLE_S, {"duration_s": 10.4}),
+        # A rate of 1000 is the clock of the container.
+        (VARIABLE_S, {"duration_s": 10.4, "fps": 1000.0}),
+        # The stated length begins at 0, the frames later.
+        (VARIABLE_S, {"duration_s": 30.4, "start_s": 20.0}),
+        (VARIABLE_S[:60], {"duration_s": 2.4}),
+        # Its timestamps are unusable, its number of frames is right.
+        ([0.0] * 50, {"duration_s": 2.0}),
+    ],
+)
+def test_a_whole_film_is_not_called_damaged(
+    times_s: list[float],
+    stated: dict[str, float],
+    every: int,
+    artifact: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither with a variable frame rate nor with times that begin late is a word said."""
+    log = tmp_path / "rows.jsonl"
+    result = call_on(
+        lambda: FakeFile(times_s, **{"fps": 25.0, **stated}),
+        monkeypatch,
+        *("--model", artifact, "--log", log, "--every", every),
+    )
+    assert result.exit_code == 0, result.exception
+    assert len(result.stderr.splitlines()) == 1
+    rows = rows_of(log)
+    assert len(rows) == -(-len(times_s) // every)
+    if any(times_s):
+        assert [row[2] for row in rows] == pytest.approx(times_s[::every], abs=1e-3)
+
+
+@pytest.mark.parametrize("every", [1, 30])
+@pytest.mark.parametrize("times_s", [VARIABLE_S[:70], VARIABLE_S[:5]])
+def test_a_film_that_ends_early_is_told(
+    times_s: list[float],
+    every: int,
+    artifact: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A file with a variable frame rate that is cut off is told with the times."""
+    result = call_on(
+        lambda: FakeFile(times_s, fps=25.0, duration_s=10.4),
+        monkeypatch,
+        *("--model", artifact, "--every", every),
+    )
+    (note,) = result.stderr.splitlines()[1:]
+    assert f"{times_s[-1]:.1f} s of 10.4 s" in note
+    assert "truncated" in note
+
+
+def test_sound_with_a_cover_is_no_film(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A song's cover picture, which FFmpeg gives as a video of one frame, is told as such."""
+    result = call_on(
+        lambda: FakeFile([0.0], fps=90_000.0, duration_s=4.0), monkeypatch, "--model", artifact
+    )
+    assert result.exit_code == 1
+    assert "error: film.mkv: contains no video, only sound" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg")

@@ -125,17 +125,16 @@ def why_not_read(path: Path) -> str:
     if kind := _KIND_OF_SUFFIX.get(suffix):
         return f"{suffix} ({kind})"
     head = _head(path)
-    named = suffix or "no suffix"
     if form := image_format(head):
-        return f"{named} ({form} by its content: rename it, or name the file itself)"
-    if kind := unread_kind(head):
-        return f"{named} ({kind})"
-    return OTHER_FILE
+        return f"{form} without its suffix (rename it, or name the file itself)"
+    kind = unread_kind(head)
+    return OTHER_FILE if kind is None else f"file without its suffix ({kind})"
 
 
 def count_in_words(kinds: Counter[str]) -> str:
     """Return counted kinds as "2 .cr2 (camera raw), 1 .mp4 (video, for `emodetect video`)"."""
-    return ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
+    most_first = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count:,} {kind}" for kind, count in most_first)
 
 
 def _head(path: Path) -> bytes:

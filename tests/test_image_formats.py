@@ -1,0 +1,346 @@
+"""Which formats are read, whole or damaged, and that they all give the same picture."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from heic import HEIC
+from PIL import Image, ImageCms, features
+
+from emodetect.errors import ImageError
+from emodetect.images.formats import has_image_suffix
+from emodetect.images.reading import check_pixels, decode_image, read_image
+
+RED, GREEN, BLUE, GREY = (200, 0, 0), (0, 180, 0), (0, 0, 190), (120, 120, 120)
+WHITE = (255, 255, 255)
+ORIENTATION = 0x0112  # the EXIF tag
+
+
+def quarters() -> np.ndarray:
+    """(80, 120, 3) RGB: red, green over blue, grey."""
+    rows = np.array([[RED, GREEN], [BLUE, GREY]], np.uint8)
+    return np.kron(rows, np.ones((40, 60, 1), np.uint8))
+
+
+def encoded(kind: str, picture: Image.Image | np.ndarray | None = None, **options: object) -> bytes:
+    """Return the bytes of an image file."""
+    if not isinstance(picture, Image.Image):
+        picture = Image.fromarray(quarters() if picture is None else picture)
+    file = io.BytesIO()
+    picture.save(file, format=kind, **options)
+    return file.getvalue()
+
+
+def assert_quarters(image: np.ndarray, expected: list[tuple[int, ...]], *, off: int = 8) -> None:
+    assert image.dtype == np.uint8
+    height, width = image.shape[:2]
+    places = [(y, x) for y in (height // 4, 3 * height // 4) for x in (width // 4, 3 * width // 4)]
+    found = np.array([image[place][::-1] for place in places], int)
+    assert np.abs(found - expected).max() <= off, found
+
+
+def chunk(kind: bytes, data: bytes, *, length: int | None = None) -> bytes:
+    """Return a chunk of a PNG, which may state a wrong length."""
+    stated = len(data) if length is None else length
+    return struct.pack(">I", stated) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(color_type: int, *parts: bytes, size: int = 8) -> bytes:
+    header = struct.pack(">IIBBBBB", size, size, 8, color_type, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(parts)
+
+
+def pixels_of_png(channels: int) -> bytes:
+    return chunk(b"IDAT", zlib.compress(bytes(8 * (1 + 8 * channels))))
+
+
+FILES = {
+    "a.heic": HEIC["ten_bits"],
+    "a.avif": encoded("AVIF", quality=90),
+    "a.gif": encoded("GIF"),
+    "a.jp2": encoded("JPEG2000"),
+    "a.j2k": encoded("JPEG2000", no_jp2=True),
+    "a.ppm": encoded("PPM"),
+    "a.jfif": encoded("JPEG", quality=95, subsampling=0),
+}
+OF_OTHER_NAMES = {
+    "heif": "heic",
+    "hif": "heic",
+    "jpe": "jfif",
+    "pjpeg": "jfif",
+    "pnm": "ppm",
+    "jpx": "jp2",
+    "apng": "gif",
+}
+
+
+@pytest.mark.parametrize("name", [*FILES, *(f"a.{suffix}" for suffix in OF_OTHER_NAMES)])
+def test_what_telephones_browsers_and_old_programs_save_is_read(tmp_path: Path, name: str) -> None:
+    """HEIC, AVIF, JFIF, GIF, JPEG 2000 and PNM give their picture, found by suffix in any case."""
+    suffix = name.removeprefix("a.")
+    file = tmp_path / name.upper()
+    file.write_bytes(FILES[f"a.{OF_OTHER_NAMES.get(suffix, suffix)}"])
+    assert has_image_suffix(file)
+    assert_quarters(read_image(file), [RED, GREEN, BLUE, GREY])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_content_counts_and_not_the_suffix(tmp_path: Path, name: str) -> None:
+    """Each of these formats is read under the name of another one."""
+    file = tmp_path / "photo.png"
+    file.write_bytes(FILES[name])
+    assert_quarters(read_image(file), [RED, GREEN, BLUE, GREY])
+
+
+def test_a_heic_photo_is_turned_once(tmp_path: Path) -> None:
+    """A photo that a telephone stored on its side stands upright, and is not turned twice."""
+    image = decode_image(HEIC["turned"])
+    assert image.shape == (120, 80, 3)
+    assert_quarters(image, [BLUE, RED, GREY, GREEN])
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "JPEG2000"])
+def test_other_photos_are_turned_upright(kind: str) -> None:
+    """The EXIF orientation of an AVIF counts; a format without one is left as it is."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    options = {"exif": exif} if kind == "AVIF" else {}
+    expected = [BLUE, RED, GREY, GREEN] if kind == "AVIF" else [RED, GREEN, BLUE, GREY]
+    assert_quarters(decode_image(encoded(kind, **options)), expected)
+
+
+def swapping_profile() -> bytes:
+    """Return a colour profile whose red is sRGB's green, and the other way round."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    count = int.from_bytes(profile[128:132], "big")
+    places = {bytes(profile[at : at + 4]): at + 4 for at in range(132, 132 + 12 * count, 12)}
+    red, green = places[b"rXYZ"], places[b"gXYZ"]
+    profile[red : red + 8], profile[green : green + 8] = (
+        profile[green : green + 8],
+        profile[red : red + 8],
+    )
+    return bytes(profile).replace("sRGB".encode("utf-16-be"), "test".encode("utf-16-be"))
+
+
+@pytest.mark.parametrize("form", ["HEIC", "AVIF", "transparent AVIF"])
+def test_the_colour_profile_counts(form: str) -> None:
+    """Colours stored in another space than sRGB, as telephones do, are converted."""
+    swapped = [(0, 200, 0), (180, 0, 0), BLUE, GREY]
+    data = HEIC["profile"]
+    if form != "HEIC":
+        picture = np.dstack([quarters(), np.full((80, 120), 255, np.uint8)])
+        picture[:40, :60, 3] = 0 if form == "transparent AVIF" else 255
+        data = encoded("AVIF", picture, quality=95, icc_profile=swapping_profile())
+        swapped[0] = WHITE if form == "transparent AVIF" else swapped[0]
+    assert_quarters(decode_image(data), swapped)
+
+
+def test_a_damaged_profile_does_no_harm() -> None:
+    """An unreadable profile, or one for other channels, leaves the colours as they are stored."""
+    for profile in (b"no profile", swapping_profile()[:200]):
+        image = decode_image(encoded("AVIF", quality=95, icc_profile=profile))
+        assert_quarters(image, [RED, GREEN, BLUE, GREY])
+    grey = Image.fromarray(quarters()).convert("L")
+    assert_quarters(
+        decode_image(encoded("JPEG2000", grey, icc_profile=swapping_profile())),
+        [(60, 60, 60), (106, 106, 106), (22, 22, 22), GREY],
+    )
+
+
+def test_transparent_pixels_lie_on_white() -> None:
+    """What is transparent is white in each format that has transparency."""
+    picture = np.dstack([quarters(), np.full((80, 120), 255, np.uint8)])
+    picture[:40, :60, 3] = 0
+    cut_out = Image.fromarray(picture)
+    for data in (
+        HEIC["cut_out"],
+        encoded("AVIF", cut_out, quality=95),
+        encoded("JPEG2000", cut_out),
+        encoded("GIF", cut_out),
+    ):
+        assert_quarters(decode_image(data), [WHITE, GREEN, BLUE, GREY])
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_an_animation_gives_its_first_frame(kind: str, mode: str) -> None:
+    """Of several frames the first is read."""
+    first = Image.fromarray(quarters()).convert(mode)
+    rest = [Image.new(mode, first.size, "white")] * 2
+    data = encoded(kind, first, save_all=True, append_images=rest, duration=100)
+    assert_quarters(decode_image(data), [RED, GREEN, BLUE, GREY], off=16)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded("JPEG2000", np.full((32, 32), 0x8000, np.uint16)),
+        b"P5 32 32 65535\n" + b"\x80\x00" * 1024,
+        b"P5 32 32 1023\n" + b"\x02\x00" * 1024,
+        b"P6 32 32 65535\n" + b"\x80\x00" * 3072,
+        b"P2 32 32 15\n" + b"8 " * 1024,
+    ],
+)
+def test_any_depth_keeps_its_brightness(data: bytes) -> None:
+    """Half of the range stays half of the range, with 4, 10 and 16 bits."""
+    image = decode_image(data)
+    assert image.shape == (32, 32, 3)
+    assert np.abs(image.astype(int) - 128).max() <= 8
+
+
+def test_black_and_white_and_grey_have_three_channels() -> None:
+    """Images of one channel, or one bit, come as BGR."""
+    for mode in ("1", "L"):
+        image = decode_image(encoded("PPM", Image.new(mode, (20, 10), "white")))
+        assert image.shape == (10, 20, 3)
+        assert (image == 255).all()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_cut_short_or_garbage_is_an_error_of_one_line(name: str) -> None:
+    """A file cut anywhere, or with other bytes in it, is never a crash."""
+    data, rng = FILES[name], np.random.default_rng(1)
+    for share in np.linspace(0.02, 0.98, 25):
+        with pytest.raises(ImageError) as caught:
+            decode_image(data[: int(share * len(data))])
+        assert "\n" not in str(caught.value)
+    for _ in range(60):
+        wrong = bytearray(data)
+        for place in rng.integers(4, min(len(data), 300), 8):
+            wrong[place] = rng.integers(256)
+        for read in (decode_image, lambda file: check_pixels(file, most=10**7)):
+            with contextlib.suppress(ImageError):
+                read(bytes(wrong))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        # A colour profile after the pixels that breaks off: IndexError
+        (png(6, pixels_of_png(4), chunk(b"iCCP", b"a\0"), chunk(b"IEND", b"")), "damaged PNG"),
+        # No palette: AssertionError
+        (png(3, chunk(b"tEXt", b"a\0tRNS"), pixels_of_png(1), chunk(b"IEND", b"")), "damaged PNG"),
+        (png(6, pixels_of_png(4), chunk(b"IEND", b"", length=0xFFFFFFF0)), "cut short"),
+        (b"\x89PNG\r\n\x1a\n" + chunk(b"IEND", b"", length=0xFFFFFFF0), "cut short"),
+    ],
+)
+def test_whatever_a_decoder_raises_is_an_error_of_that_photo(data: bytes, said: str) -> None:
+    """Errors of every kind that damaged files cause in decoders are told as ImageError."""
+    with pytest.raises(ImageError, match=said):
+        decode_image(data)
+
+
+def claiming(kind: str, side: int) -> bytes:
+    """Return a small file that claims to be `side` pixels wide and high."""
+    if kind == "PNG":
+        return png(2, pixels_of_png(3), chunk(b"IEND", b""), size=side)
+    if kind == "PPM":
+        return b"P6 %d %d 255\n" % (side, side) + bytes(100)
+    if kind == "GIF":
+        data = bytearray(encoded("GIF"))
+        data[6:10] = struct.pack("<HH", side, side)
+        return bytes(data)
+    small = np.full((8, 8, 3), 200, np.uint8)
+    data = bytearray(encoded(kind, small))
+    if kind == "JPEG":
+        at = data.index(b"\xff\xc0") + 5
+        data[at : at + 4] = struct.pack(">HH", side, side)
+    elif kind == "BMP":
+        data[18:26] = struct.pack("<ii", side, -side)
+    elif kind == "TIFF":
+        for tag in (256, 257):
+            at = data.index(struct.pack("<HHI", tag, 4, 1)) + 8
+            data[at : at + 4] = struct.pack("<I", side)
+    elif kind == "AVIF":
+        at = data.index(b"ispe") + 8
+        data[at : at + 8] = struct.pack(">II", side, side)
+    elif kind == "JPEG2000":
+        at = data.index(b"ihdr") + 4
+        data[at : at + 8] = struct.pack(">II", side, side)
+        at = data.index(b"\xff\x51") + 6
+        data[at : at + 8] = struct.pack(">II", side, side)
+    elif kind == "HEIC":
+        data = bytearray(HEIC["ten_bits"])
+        at = data.index(b"ispe") + 8
+        data[at : at + 8] = struct.pack(">II", side, side)
+    return bytes(data)
+
+
+KINDS = ["PNG", "PPM", "GIF", "JPEG", "BMP", "TIFF", "AVIF", "JPEG2000", "HEIC"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_small_file_that_claims_too_many_pixels_is_refused(kind: str) -> None:
+    """The header decides, before a decoder takes gigabytes; also with a limit of one's own."""
+    data = claiming(kind, 15_000) if kind != "HEIC" else HEIC["ten_bits"]
+    with pytest.raises(ImageError, match=r"too large|damaged AVIF"):
+        check_pixels(data, most=5_000)
+    if kind != "HEIC":
+        with pytest.raises(ImageError, match=r"too large|damaged AVIF"):
+            decode_image(data)
+
+
+def test_the_limit_does_not_depend_on_the_order_of_imports(tmp_path: Path) -> None:
+    """Also where OpenCV was imported first, and would allow a gigapixel."""
+    for kind in ("PNG", "JPEG", "BMP", "TIFF"):
+        (tmp_path / kind).write_bytes(claiming(kind, 15_000))
+    program = (
+        "import sys, cv2, pathlib\n"
+        "from emodetect.errors import ImageError\n"
+        "from emodetect.images.reading import read_image\n"
+        "for name in sys.argv[1:]:\n"
+        "    try:\n"
+        "        read_image(pathlib.Path(name))\n"
+        "    except ImageError as error:\n"
+        "        print('too large' in str(error))\n"
+    )
+    files = sorted(map(str, tmp_path.iterdir()))
+    done = subprocess.run(
+        [sys.executable, "-c", program, *files], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True"] * 4
+
+
+def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pi-heif, or with a Pillow built without a format, the error gives the pip line."""
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    with pytest.raises(ImageError, match="pip install pi-heif"):
+        decode_image(HEIC["ten_bits"])
+    monkeypatch.setattr(features, "check", lambda feature: False)
+    for name in ("a.avif", "a.jp2"):
+        with pytest.raises(ImageError, match="pip install --upgrade pillow"):
+            decode_image(FILES[name])
+    assert decode_image(FILES["a.gif"]).shape == (80, 120, 3)
+
+
+def test_what_a_misnamed_video_is_is_told() -> None:
+    """A film or raw photo under the name of a photo is told as what it is."""
+    for head, said in (
+        (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "video"),
+        (b"\x1aE\xdf\xa3" + bytes(50), "video"),
+        (b"8BPS" + bytes(50), "not read"),
+    ):
+        with pytest.raises(ImageError, match=f"not an image.*{said}"):
+            decode_image(head)
+
+
+def test_a_jpeg_loads_no_library_for_other_formats(tmp_path: Path) -> None:
+    """Reading a JPEG or PNG imports neither Pillow nor pi-heif, which would take time."""
+    file = tmp_path / "a.jpg"
+    file.write_bytes(cv2.imencode(".jpg", quarters())[1].tobytes())
+    program = (
+        "import sys, pathlib\n"
+        "from emodetect.images.reading import read_image\n"
+        "read_image(pathlib.Path(sys.argv[1]))\n"
+        "assert not {'PIL', 'pi_heif'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, file], check=True)
