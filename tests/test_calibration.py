@@ -7,10 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from emodetect.evaluation.metrics.calibration import (
-    expected_calibration_error,
-    reliability_bins,
-)
+from emodetect.evaluation.metrics.calibration import expected_calibration_error, reliability_bins
 from emodetect.evaluation.metrics.classification import compute_metrics
 from emodetect.evaluation.metrics.intervals import bootstrap_intervals
 from emodetect.evaluation.predictions import ImagePredictions
