@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from emodetect.cli.options.suffix import FileWithSuffix
+from emodetect.cli.options.files import FileWithSuffix
 
 if TYPE_CHECKING:
     from emodetect.data.dataset import Dataset
