@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emodetect.cli.tables import new_table, print_table
+from emodetect.reports.number_format import FIGURE_NAMES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,14 +16,7 @@ if TYPE_CHECKING:
     from emodetect.evaluation.cross_dataset import CrossDatasetResult
     from emodetect.evaluation.evaluate import Evaluation
 
-# Keys of metrics.json and their names in print.
-FIGURES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "log_loss": "log-loss",
-    "expected_calibration_error": "ECE",
-}
+FIGURES = {**FIGURE_NAMES, "expected_calibration_error": "ECE"}
 MATRIX_FIGURES = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "macro_f1": "macro F1"}
 
 
