@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from labelled import dataset_of
 
 from emodetect.cli import app
 from emodetect.data.dataset import Dataset
@@ -50,26 +51,8 @@ class _ReadsPixels:
 
 
 def _dataset(labels: list[int], answers: list[int], **others: object) -> Dataset:
-    """Return images that `_ReadsPixels` answers so, of 48 pixels, in the split test."""
-    count = len(labels)
-    images = np.zeros((count, 16, 16, 1), np.uint8)
-    images[:] = np.array(answers).reshape(-1, 1, 1, 1)
-    dataset = Dataset(
-        images=images,
-        labels=np.array(labels),
-        targets=np.eye(3, dtype=np.float32)[labels],
-        splits=np.array(["test"] * count, "U5"),
-        paths=np.array([f"{number}.png" for number in range(count)], object),
-        sides=np.full(count, 48, np.int32),
-        traits={},
-        emotions=EMOTIONS,
-        carved=(),
-        skipped=(),
-        left_out={},
-        fingerprint="",
-        order="",
-    )
-    return replace(dataset, **others)
+    """Return images that `_ReadsPixels` answers so."""
+    return dataset_of(EMOTIONS, labels, answers, **others)
 
 
 def _evaluate(dataset: Dataset) -> Evaluation:
