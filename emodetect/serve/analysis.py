@@ -35,19 +35,6 @@ class _Found:
     inputs: np.ndarray
 
 
-@dataclass(frozen=True)
-class FrameResult:
-    """The faces in a frame of a stream, or the reason why it could not be read.
-
-    `width` and `height` are in pixels. They are None if there is an `error`, which else is None.
-    """
-
-    width: int | None
-    height: int | None
-    faces: list[Face]
-    error: str | None
-
-
 class Analysis:
     """Analyses encoded images for many requests at once, each image in one of its threads.
 
@@ -93,8 +80,11 @@ class Analysis:
         """Return a tracker for the faces of one stream."""
         return EmotionTracker(self.recognizer)
 
-    async def frame(self, tracker: EmotionTracker, data: bytes) -> FrameResult:
-        """Return the faces in the next frame of a stream. Frames do not count towards the queue."""
+    async def frame(self, tracker: EmotionTracker, data: bytes) -> PhotoResult:
+        """Return the faces in the next frame of a stream, as in a photo without a name.
+
+        Frames do not count towards the queue.
+        """
         return await asyncio.wrap_future(
             self.pool.submit(self._track, tracker, data, time.monotonic())
         )
@@ -144,7 +134,7 @@ class Analysis:
         try:
             found = await finding
         except ImageError as error:
-            return PhotoResult(name, None, None, (), 0, str(error))
+            return PhotoResult(name, error=str(error))
         faces: tuple[Face, ...] = ()
         if found.boxes:
             outputs = await asyncio.wrap_future(self.model.submit(found.inputs))
@@ -152,11 +142,12 @@ class Analysis:
                 recognizer.face(box, row, best=int(np.argmax(row)))
                 for box, row in zip(found.boxes, recognizer.probabilities(outputs), strict=True)
             )
-        return PhotoResult(name, found.width, found.height, faces, 0, None)
+        return PhotoResult(name, found.width, found.height, faces)
 
-    def _track(self, tracker: EmotionTracker, data: bytes, time_s: float) -> FrameResult:
+    def _track(self, tracker: EmotionTracker, data: bytes, time_s: float) -> PhotoResult:
         try:
             image = self._decode(data)
         except ImageError as error:
-            return FrameResult(None, None, [], str(error))
-        return FrameResult(image.shape[1], image.shape[0], tracker.update(image, time_s), None)
+            return PhotoResult("", error=str(error))
+        faces = tuple(tracker.update(image, time_s))
+        return PhotoResult("", image.shape[1], image.shape[0], faces)
