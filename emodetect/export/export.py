@@ -12,10 +12,9 @@ from typing import Any
 from emodetect import __version__
 from emodetect.errors import EmodetectError, ModelError, first_line
 from emodetect.export.comparison import Comparison, check_agreement, compare_with_keras
-from emodetect.export.faces import Faces, drawn_faces, labelled_faces
+from emodetect.export.faces import Faces, calibration_faces, drawn_faces, labelled_faces
 from emodetect.export.formats.format import Format, Network, Run
 from emodetect.export.formats.registry import FORMAT_NAMES, format_named
-from emodetect.export.int8_calibration import calibration_faces
 from emodetect.export.output_files import (
     check_out,
     default_out,
