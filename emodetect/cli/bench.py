@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from emodetect.cli.options.model import model_options, usable_model
-from emodetect.cli.options.output_format import table_or_json
-from emodetect.cli.tables import new_table, print_json, print_table
+from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
 
 if TYPE_CHECKING:
     from emodetect.evaluation.runtime_benchmark import Comparison

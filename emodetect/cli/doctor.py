@@ -6,8 +6,7 @@ import sys
 
 import click
 
-from emodetect.cli.options.output_format import table_or_json
-from emodetect.cli.tables import print_json
+from emodetect.cli.tables import print_json, table_or_json
 
 COLORS = {"ok": "green", "absent": "yellow", "broken": "red"}
 

@@ -9,8 +9,7 @@ import click
 
 from emodetect.cli.options.model import model_options, usable_model
 from emodetect.cli.options.numbers import Probability
-from emodetect.cli.options.output_format import table_or_json
-from emodetect.cli.tables import new_table, print_json, print_table
+from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
 from emodetect.export.formats.registry import FORMAT_NAMES
 
 if TYPE_CHECKING:

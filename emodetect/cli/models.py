@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from emodetect.cli.options.output_format import table_or_json
-from emodetect.cli.tables import new_table, print_json, print_table
+from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
 
 
 @click.group(invoke_without_command=True)

@@ -1,4 +1,4 @@
-"""Tables and JSON on the terminal."""
+"""Tables and JSON on the terminal, and the option that chooses between them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from emodetect.cli.options.files import Decorator
+
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+def table_or_json(name: str = "--format", *, help: str) -> Decorator:
+    """Return the option for the format; the command gets its value as `output_format`."""
+    return click.option(
+        name,
+        "output_format",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        show_default=True,
+        help=help,
+    )
 
 
 def new_table(*, title: str = "", text: Iterable[str] = (), numbers: Iterable[str] = ()) -> Table:
