@@ -578,7 +578,7 @@ def test_skipped_files_are_named_in_the_report(artifact: Path, faces: Path, tmp_
         ),
         (
             ("--data", "folder:{faces}", "--exclude-duplicates-of", "folder:"),
-            "--exclude-duplicates-of folder:: cannot be used",
+            "--exclude-duplicates-of folder:: invalid config",
         ),
     ],
 )
