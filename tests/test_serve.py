@@ -82,7 +82,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
             opened.wait()
             return super().scan(image)
 
-    monkeypatch.setattr(request_analysis, "open_detector", lambda name: Waiting())
+    monkeypatch.setattr("emodetect.recognition.recognizer.open_detector", lambda name: Waiting())
     yield opened
     opened.set()
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ import numpy as np
 
 from emodetect.errors import ImageError
 from emodetect.faces.boxes import Box
-from emodetect.faces.detectors.registry import Detector, open_detector
 from emodetect.faces.detectors.whole_image import WholeImage
 from emodetect.images.reading import check_pixels, decode_image
 from emodetect.machine.threads import usable_cores
@@ -49,34 +47,6 @@ class FrameResult:
     error: str | None
 
 
-class ThreadDetector:
-    """A detector that any number of threads may use at once: each thread gets its own."""
-
-    def __init__(self, open_one: Callable[[], Detector]) -> None:
-        self.open_one = open_one
-        self.own = threading.local()
-
-    @property
-    def detector(self) -> Detector:
-        """The detector of this thread."""
-        if not hasattr(self.own, "detector"):
-            self.own.detector = self.open_one()
-        detector: Detector = self.own.detector
-        return detector
-
-    def detect(self, image: np.ndarray) -> list[Box]:
-        """See `Detector`."""
-        return self.detector.detect(image)
-
-    def scan(self, image: np.ndarray) -> list[Box]:
-        """See `Detector`."""
-        return self.detector.scan(image)
-
-    def locate(self, patch: np.ndarray, side: float) -> list[Box]:
-        """See `Detector`."""
-        return self.detector.locate(patch, side)
-
-
 class Analysis:
     """Analyses encoded images for many requests at once, each image in one of its threads.
 
@@ -95,8 +65,6 @@ class Analysis:
         self.model = BatchingRuntime(recognizer.runtime)
         self.recognizer = copy(recognizer)
         self.recognizer.runtime = self.model
-        name = recognizer.detector_name
-        self.recognizer.detector = ThreadDetector(lambda: open_detector(name))
         self.for_crops = copy(self.recognizer)
         self.for_crops.detector = WholeImage()
         self.pool = ThreadPoolExecutor(workers or min(usable_cores(), 8), "analysis")
