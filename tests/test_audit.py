@@ -28,7 +28,7 @@ from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError, EmodetectError
 from emodetect.model_file.shipped_models import DEFAULT_MODEL
-from emodetect.reports.audit_page import write_audit
+from emodetect.reports.audit_report import write_audit
 
 Change = Callable[[np.ndarray], np.ndarray]
 VOTES = (*VOTE_COLUMNS.values(), *OTHER_VOTES)

@@ -19,7 +19,7 @@ from emodetect.data.readers.ferplus import OTHER_VOTES, VOTE_COLUMNS
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import ConfigError, DataError
-from emodetect.reports.audit_page import write_audit
+from emodetect.reports.audit_report import write_audit
 
 
 def face(number: int, emotion: str) -> np.ndarray:

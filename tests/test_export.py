@@ -27,11 +27,11 @@ from emodetect.cli.export import export as command
 from emodetect.config import ModelConfig
 from emodetect.data.synthetic import draw_dataset, draw_face
 from emodetect.errors import EmodetectError, ModelError
-from emodetect.export.comparison import Comparison
+from emodetect.export.comparison_with_keras import Comparison
 from emodetect.export.export import Export, ExportOptions, export_model
-from emodetect.export.faces import DRAWN_FACES
 from emodetect.export.formats import saved_model, tflite
 from emodetect.export.formats.registry import FORMAT_NAMES, format_named
+from emodetect.export.sample_faces import DRAWN_FACES
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.runtimes.runtime import MissingRuntimeError

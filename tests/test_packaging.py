@@ -30,7 +30,7 @@ def test_wheel_holds_presets_models_and_types(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert {"emodetect/py.typed", "emodetect/reports/templates/report.html"} <= names
+    assert {"emodetect/py.typed", "emodetect/reports/templates/evaluation.html"} <= names
     for model in shipped_models():
         assert {f"emodetect/assets/{model}.keras", f"emodetect/assets/{model}.md"} <= names
     assert {f"emodetect/serve/web/{name}" for name in ("index.html", "app.css", "app.js")} <= names

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from emodetect.errors import EmodetectError
-from emodetect.recognition.photos.finding import find_photos, listed_paths
+from emodetect.recognition.photos.file_search import find_photos, listed_paths
 
 
 @pytest.fixture

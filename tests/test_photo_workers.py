@@ -22,7 +22,7 @@ from emodetect.errors import EmodetectError
 from emodetect.faces.boxes import Box
 from emodetect.recognition.photos import workers
 from emodetect.recognition.photos.analysis import Photo, PhotoOptions, analyze_photos
-from emodetect.recognition.photos.finding import find_photos
+from emodetect.recognition.photos.file_search import find_photos
 from emodetect.recognition.photos.workers import analyze_many
 from emodetect.recognition.recognizer import EmotionRecognizer
 

@@ -25,7 +25,7 @@ from emodetect.data.synthetic import Scene, draw_face, draw_scene
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.model_file.artifact import read_artifact
 from emodetect.recognition.photos.analysis import PhotoOptions, analyze_photos
-from emodetect.recognition.photos.finding import find_photos
+from emodetect.recognition.photos.file_search import find_photos
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 HEAVY = ("tensorflow", "keras", "matplotlib", "sklearn", "scipy")

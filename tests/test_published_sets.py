@@ -22,7 +22,7 @@ from emodetect.data.listing import Listing
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.synthetic import draw_face, draw_scene
 from emodetect.errors import DataError
-from emodetect.reports.audit_page import write_audit
+from emodetect.reports.audit_report import write_audit
 
 RAF_DB = {1: "surprise", 2: "fear", 3: "disgust", 4: "happy", 5: "sad", 6: "angry", 7: "neutral"}
 AFFECTNET = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt")

@@ -38,7 +38,7 @@ from emodetect.errors import EmodetectError, ModelError
 from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.runtime import MAX_BATCH
-from emodetect.serve import analysis, stream, uploads
+from emodetect.serve import request_analysis, stream, uploads
 from emodetect.serve.app import create_app
 from emodetect.serve.batching import BatchingRuntime
 from emodetect.serve.limits import FRAME_BYTES, Limits
@@ -83,7 +83,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
             opened.wait()
             return super().scan(image)
 
-    monkeypatch.setattr(analysis, "open_detector", lambda name: Waiting())
+    monkeypatch.setattr("emodetect.recognition.recognizer.open_detector", lambda name: Waiting())
     yield opened
     opened.set()
 
@@ -172,7 +172,7 @@ def test_too_many_pixels_are_refused_before_decoding(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch, width: int, height: int
 ) -> None:
     """A small file that claims too many pixels never reaches a decoder."""
-    monkeypatch.setattr(analysis, "decode_image", None)
+    monkeypatch.setattr(request_analysis, "decode_image", None)
     answer = client.post("/v1/analyze", content=png_header(width, height))
     assert answer.status_code == 422
     assert "too large" in answer.json()[0]["error"]

@@ -28,8 +28,16 @@ from emodetect.data.synthetic import draw_scene
 from emodetect.errors import ModelError, SourceError, VideoError
 from emodetect.recognition.overlay import draw_text
 from emodetect.recognition.recognizer import EmotionRecognizer, Face
-from emodetect.recognition.videos import capture, live, live_session, pipeline, recording
-from emodetect.recognition.videos.live import LiveOptions
+from emodetect.recognition.videos import (
+    capture,
+    pipeline,
+    recording,
+    webcam_session,
+)
+from emodetect.recognition.videos import (
+    webcam as webcam_module,
+)
+from emodetect.recognition.videos.webcam import LiveOptions
 
 FPS, FRAMES, SHIFT = 12.5, 12, 3
 COMMAND = [sys.executable, "-m", "emodetect", "webcam"]
@@ -100,8 +108,8 @@ def recognizer(artifact: Path) -> EmotionRecognizer:
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """A window that shows each frame once, without notices over it."""
-    monkeypatch.setattr(live, "HEARTBEAT_S", 60.0)
-    monkeypatch.setattr(live_session, "NOTICE_S", 0.0)
+    monkeypatch.setattr(webcam_module, "HEARTBEAT_S", 60.0)
+    monkeypatch.setattr(webcam_session, "NOTICE_S", 0.0)
 
 
 def write_video(path: Path, images: Iterable[np.ndarray], *, code: str = "mp4v") -> None:
@@ -191,7 +199,7 @@ def test_without_tracking_each_frame_is_a_photo(
     """The rows of a moving video are those of its own frames, and the boxes are drawn there."""
     with capture.open_source(source=str(film)) as source:
         options = LiveOptions(output=tmp_path / "out.avi", log=tmp_path / "rows.jsonl")
-        live.run_live(source, recognizer, options)
+        webcam_module.run_live(source, recognizer, options)
     boxes = [face["box"] for row in read_rows(tmp_path / "rows.jsonl") for face in row["faces"]]
     found = [recognizer.detect(image) for image in read_video(film)]
     assert boxes == [list(box) for frame in found for box in frame]
@@ -313,7 +321,9 @@ def test_frames_may_change_their_size(
     """A stream that changes its size gives a whole video of the first size, and all rows."""
     images = [scene, cv2.resize(scene, (640, 480)), cv2.resize(scene, (160, 120)), scene]
     output, log = tmp_path / "out.mp4", tmp_path / "rows.jsonl"
-    summary = live.run_live(fake_source(images), recognizer, LiveOptions(output=output, log=log))
+    summary = webcam_module.run_live(
+        fake_source(images), recognizer, LiveOptions(output=output, log=log)
+    )
     assert summary.frames == len(read_rows(log)) == 4
     assert [image.shape for image in read_video(output)] == [scene.shape] * 4
 
@@ -325,11 +335,11 @@ def test_a_camera_pulled_out_keeps_what_it_gave(
     output, log = tmp_path / "out.mp4", tmp_path / "rows.jsonl"
     options = LiveOptions(output=output, log=log)
     with pytest.raises(VideoError, match="stopped after 3 frames"):
-        live.run_live(fake_source([scene] * 3, live=True), recognizer, options)
+        webcam_module.run_live(fake_source([scene] * 3, live=True), recognizer, options)
     assert len(read_rows(log)) == 3
     assert read_video(output)
     with pytest.raises(VideoError, match="sends no frames"):
-        live.run_live(fake_source([], live=True), recognizer)
+        webcam_module.run_live(fake_source([], live=True), recognizer)
 
 
 def test_a_camera_s_video_plays_at_its_speed(scene: np.ndarray, tmp_path: Path) -> None:
@@ -352,7 +362,7 @@ def test_a_full_disk_is_told_in_time(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=next(free)))
     options = LiveOptions(output=tmp_path / "out.mp4")
     with pytest.raises(VideoError, match="disk is full"):
-        live.run_live(fake_source([scene] * 9), recognizer, options)
+        webcam_module.run_live(fake_source([scene] * 9), recognizer, options)
     assert len(read_video(tmp_path / "out.mp4")) == 2
 
 
@@ -364,7 +374,7 @@ def test_a_cut_file_is_told(
     write_video(film, [scene] * 20, code="MJPG")
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
     with capture.open_source(source=str(film)) as source:
-        summary = live.run_live(source, recognizer, notify=told.append)
+        summary = webcam_module.run_live(source, recognizer, notify=told.append)
     assert 0 < summary.frames < 20
     assert len(told) == 1
     assert f"only {summary.frames} of 20 frames" in told[0]
@@ -380,7 +390,7 @@ def test_keys_of_the_window(
     """`s` saves what is shown and replaces no other snapshot, `q` quits, the window is closed."""
     monkeypatch.chdir(tmp_path)
     window, told = FakeWindow("s sq sss"), []
-    summary = live.run_live(
+    summary = webcam_module.run_live(
         fake_source([scene] * 9, live=True), recognizer, window=window, notify=told.append
     )
     assert summary.frames == 4
@@ -399,7 +409,7 @@ def test_closing_the_window_ends_the_run(
 ) -> None:
     """The window's close button ends a camera's run, with its files complete."""
     output = tmp_path / "out.mp4"
-    summary = live.run_live(
+    summary = webcam_module.run_live(
         fake_source([scene] * 9, live=True),
         recognizer,
         LiveOptions(output=output),
@@ -415,7 +425,7 @@ def press_keys(
 ) -> tuple[FakeWindow, list[str]]:
     """Run over as many frames as there are keys, one key a frame; a space is no key."""
     window, told = FakeWindow(keys + "q"), []
-    live.run_live(
+    webcam_module.run_live(
         fake_source([scene] * (len(keys) + 1)),
         recognizer,
         LiveOptions(**options),
@@ -483,7 +493,7 @@ def test_blurring_while_paused_blurs_the_snapshot(
     keys = iter(" bs q")
     window.key = lambda: next(keys)  # type: ignore[method-assign]
     monkeypatch.setattr(window, "closed", lambda: False)
-    live.run_live(fake_source([scene] * 3), recognizer, window=window)
+    webcam_module.run_live(fake_source([scene] * 3), recognizer, window=window)
     x, y, width, height = recognizer.detect(scene)[0]
     inner = np.s_[y + height // 4 : y + height * 3 // 4, x + width // 4 : x + width * 3 // 4]
     saved = cv2.imread(str(next(tmp_path.glob("snapshot-*.png"))))
@@ -500,7 +510,7 @@ def test_a_pause_can_be_interrupted(
 ) -> None:
     """Ctrl-C and a polite kill, noted during a pause, end the run with its files complete."""
     noted: list[int] = []
-    monkeypatch.setattr(live, "noted_signals", lambda: contextlib.nullcontext(noted))
+    monkeypatch.setattr(webcam_module, "noted_signals", lambda: contextlib.nullcontext(noted))
     window, presses = FakeWindow(), iter([" ", "interrupt", *[""] * 50])
 
     def key() -> str:
@@ -512,7 +522,7 @@ def test_a_pause_can_be_interrupted(
     window.key, window.closed = key, lambda: False  # type: ignore[method-assign]
     output = tmp_path / "out.mp4"
     options = LiveOptions(output=output)
-    summary = live.run_live(fake_source([scene] * 9), recognizer, options, window=window)
+    summary = webcam_module.run_live(fake_source([scene] * 9), recognizer, options, window=window)
     assert summary.signal == signal.SIGTERM
     assert len(read_video(output)) == summary.frames < 9
 
@@ -590,13 +600,13 @@ def test_a_lost_camera_is_shown_until_it_is_back(
 ) -> None:
     """While a camera is away the window stays alive, says so, and takes keys."""
     monkeypatch.setattr(capture, "FIRST_WAIT_S", 30.0)
-    monkeypatch.setattr(live, "HEARTBEAT_S", 0.02)
+    monkeypatch.setattr(webcam_module, "HEARTBEAT_S", 0.02)
     source = fake_source([scene], live=True)
     source.reopen = lambda: FakeCapture([])
     window, told = FakeWindow("q"), []
     waited = iter([""] * 40 + ["q"])
     window.key = lambda: next(waited)  # type: ignore[method-assign]
-    summary = live.run_live(source, recognizer, window=window, notify=told.append)
+    summary = webcam_module.run_live(source, recognizer, window=window, notify=told.append)
     assert summary.frames == 1
     assert told == ["fake sends no more frames; trying to reconnect"]
     assert not np.array_equal(window.shown[-1], window.shown[0])

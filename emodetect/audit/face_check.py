@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 
 from emodetect.faces.detectors.haar import HaarDetector
-from emodetect.faces.detectors.registry import Detector, ThreadDetector, open_detector
+from emodetect.faces.detectors.registry import Detector, open_detector
+from emodetect.faces.detectors.shared import SharedDetector
 from emodetect.faces.detectors.yunet import YuNetDetector, yunet_path
 
 LEAST_SIDE = 96
@@ -58,7 +59,7 @@ def open_search(name: str | None) -> FaceSearch | None:
     if name is None:
         name = "yunet" if yunet_path().is_file() else "haar"
     weak = isinstance(open_detector(name), HaarDetector)  # opened here to fail early
-    detector = ThreadDetector(partial(_open, name))
+    detector = SharedDetector(partial(_open, name))
 
     def has_face(image: np.ndarray) -> bool:
         views = _views(image, weak=weak)

@@ -13,7 +13,7 @@ from emodetect.cli.tables import new_table, print_json, print_table, table_or_js
 from emodetect.export.formats.registry import FORMAT_NAMES
 
 if TYPE_CHECKING:
-    from emodetect.export.comparison import Comparison
+    from emodetect.export.comparison_with_keras import Comparison
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 

@@ -88,7 +88,7 @@ def webcam(recognizer: RecognizerChoice, list_only: bool, no_display: bool, **ch
     if list_only:
         _print_cameras()
         return
-    from emodetect.recognition.videos.live import WebcamOptions, run_webcam
+    from emodetect.recognition.videos.webcam import WebcamOptions, run_webcam
 
     options = WebcamOptions(display=not no_display, **chosen)
     if options.camera is not None and options.source is not None:

@@ -108,7 +108,7 @@ def publish(folder: Path) -> Iterator[Path]:
                 raise
     except OSError as error:
         raise DataError(
-            f"{folder}: cannot write the cache: {error.strerror}; free some disk space, or choose "
+            f"{folder}: cannot write the cache: {error.strerror}; free some space, or choose "
             "another folder with data.cache_dir in a config or the environment variable "
             "XDG_CACHE_HOME."
         ) from None

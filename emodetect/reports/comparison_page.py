@@ -36,7 +36,7 @@ def write_comparison(
     page, numbers = out / "compare.html", out / "compare.json"
     reference = entries[0]
     write_page(
-        "compare.html",
+        "comparison.html",
         page,
         title=f"{len(entries)} models compared on {comparison['images']:,} images",
         comparison=comparison,

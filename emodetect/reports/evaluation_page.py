@@ -63,7 +63,7 @@ def write_report_page(
     record = _run_record(model)
     curves = _curves(model.run) if model.run and record else NO_RUN
     write_page(
-        "report.html",
+        "evaluation.html",
         path,
         title=f"{metrics['model']} on {_data_name(metrics)}",
         metrics=metrics,

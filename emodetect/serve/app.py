@@ -14,9 +14,9 @@ from emodetect import __version__
 from emodetect.errors import EmodetectError
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.serve.access import Guard
-from emodetect.serve.analysis import Analysis
 from emodetect.serve.limits import Limits, RefusedError
 from emodetect.serve.prometheus import CountedRequests, Metrics
+from emodetect.serve.request_analysis import Analysis
 from emodetect.serve.routes import OPEN_PATHS, OPENAPI, PATHS, Services, router
 from emodetect.serve.schemas import ABOUT
 from emodetect.serve.stream import Streams

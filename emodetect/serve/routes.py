@@ -19,8 +19,8 @@ from emodetect.recognition.photos.analysis import PhotoResult
 from emodetect.recognition.photos.output_formats import photo_record
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.reports.html import render_page
-from emodetect.serve.analysis import Analysis
 from emodetect.serve.prometheus import Metrics
+from emodetect.serve.request_analysis import Analysis
 from emodetect.serve.schemas import BODY, REFUSALS, ModelAnswer, PhotoRow
 from emodetect.serve.stream import Streams
 from emodetect.serve.uploads import Upload, UploadReader

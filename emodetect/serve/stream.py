@@ -13,9 +13,9 @@ from emodetect.errors import EmodetectError
 from emodetect.recognition.photos.analysis import PhotoResult
 from emodetect.recognition.videos.row_log import tracked_record
 from emodetect.serve.access import PROTOCOL
-from emodetect.serve.analysis import Analysis
 from emodetect.serve.limits import FRAME_BYTES
 from emodetect.serve.prometheus import Metrics
+from emodetect.serve.request_analysis import Analysis
 
 # A stream that sends no frames, or does not read its results, does not keep its place forever.
 IDLE_S = 60.0

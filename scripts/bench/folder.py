@@ -32,7 +32,7 @@ from measuring import memory_bytes
 from emodetect.emotions import EMOTIONS
 from emodetect.images.reading import read_image
 from emodetect.recognition.photos.analysis import PhotoResult
-from emodetect.recognition.photos.finding import find_photos
+from emodetect.recognition.photos.file_search import find_photos
 from emodetect.recognition.photos.output_formats import as_jsonl, photo_record
 from emodetect.recognition.photos.result_file import open_photo_rows
 from emodetect.recognition.photos.workers import analyze_many

@@ -20,7 +20,7 @@ from drawn_inputs import FakeCapture, drawn_film
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.videos.capture import Source
-from emodetect.recognition.videos.live import LiveOptions, run_live
+from emodetect.recognition.videos.webcam import LiveOptions, run_live
 
 FPS = 30.0
 LIMIT_S = 0.1

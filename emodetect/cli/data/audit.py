@@ -59,8 +59,7 @@ def audit(
     """
     from emodetect.audit.audit import AuditOptions
     from emodetect.machine.terminal_text import on_one_line
-    from emodetect.reports.audit_page import FIGURES, MANIFEST, PAGE
-    from emodetect.reports.audit_run import audit_to_folder
+    from emodetect.reports.audit_report import FIGURES, MANIFEST, PAGE, audit_to_folder
 
     if unseen and model is None:
         raise click.UsageError("--unseen needs --model.")

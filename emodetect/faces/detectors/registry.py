@@ -1,8 +1,7 @@
-"""The face detectors by name, and one for several threads."""
+"""The face detectors by name."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -34,34 +33,6 @@ class Detector(Protocol):
     def locate(self, patch: np.ndarray, side: float) -> list[Box]:
         """Return the faces of about `side` pixels in a slightly larger patch."""
         ...
-
-
-class ThreadDetector:
-    """A detector that any number of threads may use at once: each thread opens its own."""
-
-    def __init__(self, open_one: Callable[[], Detector]) -> None:
-        self.open_one = open_one
-        self.own = threading.local()
-
-    @property
-    def detector(self) -> Detector:
-        """The detector of this thread."""
-        if not hasattr(self.own, "detector"):
-            self.own.detector = self.open_one()
-        detector: Detector = self.own.detector
-        return detector
-
-    def detect(self, image: np.ndarray) -> list[Box]:
-        """See `Detector`."""
-        return self.detector.detect(image)
-
-    def scan(self, image: np.ndarray) -> list[Box]:
-        """See `Detector`."""
-        return self.detector.scan(image)
-
-    def locate(self, patch: np.ndarray, side: float) -> list[Box]:
-        """See `Detector`."""
-        return self.detector.locate(patch, side)
 
 
 DETECTORS: dict[str, Callable[[], Detector]] = {

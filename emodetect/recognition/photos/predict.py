@@ -19,7 +19,7 @@ from emodetect.recognition.photos.analysis import (
     PhotoResult,
     real_paths,
 )
-from emodetect.recognition.photos.finding import LIST, find_photos, listed_paths
+from emodetect.recognition.photos.file_search import LIST, find_photos, listed_paths
 from emodetect.recognition.photos.output_formats import WRITERS
 from emodetect.recognition.photos.result_file import HeldPaths, open_photo_rows
 from emodetect.recognition.photos.workers import analyze_many

@@ -13,7 +13,6 @@ from emodetect.machine.interrupts import noted_signals, stopped_by
 from emodetect.machine.progress import track
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.videos.capture import Frame, Size, Source, open_source
-from emodetect.recognition.videos.live_session import Session
 from emodetect.recognition.videos.pipeline import (
     HEARTBEAT_S,
     Analyzed,
@@ -22,6 +21,7 @@ from emodetect.recognition.videos.pipeline import (
 )
 from emodetect.recognition.videos.recording import CODECS, VideoWriter, check_files, check_suffix
 from emodetect.recognition.videos.row_log import LOG_SUFFIXES, RowLog
+from emodetect.recognition.videos.webcam_session import Session
 from emodetect.recognition.videos.window import Window, open_window
 
 

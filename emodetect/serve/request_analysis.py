@@ -14,7 +14,6 @@ import numpy as np
 
 from emodetect.errors import ImageError
 from emodetect.faces.boxes import Box
-from emodetect.faces.detectors.registry import ThreadDetector, open_detector
 from emodetect.faces.detectors.whole_image import WholeImage
 from emodetect.images.reading import check_pixels, decode_image
 from emodetect.machine.threads import usable_cores
@@ -53,8 +52,6 @@ class Analysis:
         self.model = BatchingRuntime(recognizer.runtime)
         self.recognizer = copy(recognizer)
         self.recognizer.runtime = self.model
-        name = recognizer.detector_name
-        self.recognizer.detector = ThreadDetector(lambda: open_detector(name))
         self.for_crops = copy(self.recognizer)
         self.for_crops.detector = WholeImage()
         self.pool = ThreadPoolExecutor(workers or min(usable_cores(), 8), "analysis")

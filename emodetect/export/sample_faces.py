@@ -16,7 +16,7 @@ from emodetect.evaluation.labelled_data import open_source
 from emodetect.images.model_input import to_input
 from emodetect.images.reading import read_image
 from emodetect.model_file.metadata import Metadata
-from emodetect.recognition.photos.finding import find_photos
+from emodetect.recognition.photos.file_search import find_photos
 
 DRAWN_FACES = 128
 FEWEST_FACES = 20

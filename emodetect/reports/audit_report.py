@@ -10,7 +10,7 @@ from typing import Any
 
 import tomli_w
 
-from emodetect.audit.audit import Audit
+from emodetect.audit.audit import Audit, AuditOptions, audit_sources
 from emodetect.audit.findings import manifest_rows, summary
 from emodetect.data.cleaning import write_audit_rows
 from emodetect.emotions import COLORS
@@ -23,6 +23,23 @@ from emodetect.reports.html import write_page
 PAGE, MANIFEST, FIGURES = "audit.html", "manifest.csv", "audit.json"
 
 NAMED_AT_MOST = 50
+
+
+def audit_to_folder(options: AuditOptions, out: Path, *, force: bool = False) -> dict[str, Any]:
+    """Audit labelled images, and write audit.html, audit.json and manifest.csv to a folder.
+
+    Args:
+        force: write to a folder that holds files; those of an earlier audit are replaced.
+
+    Returns:
+        All figures, as in audit.json.
+
+    Raises:
+        DataError: for a source that is missing, empty or has unknown labels.
+        EmodetectError: for a folder that must not be written to, and as `audit_sources`.
+    """
+    check_audit_folder(out, options.sources, force=force)  # before the work
+    return write_audit(audit_sources(options), out, force=force)
 
 
 def check_audit_folder(out: Path, sources: Sequence[str], *, force: bool) -> None:
