@@ -244,6 +244,7 @@ def test_what_cannot_be_told_is_said_with_what_to_write(
         "evaluate --data {} --no-explain --bootstrap 100",
         "evaluate --data {} --exclude-duplicates-of {} --no-explain",
         "evaluate --data {} --model fer2013 --model ferplus --bootstrap 100",
+        "compare fer2013 ferplus --data {}",
         "export --format tflite --data {} --split val",
     ],
 )
@@ -275,6 +276,20 @@ def test_reports_do_not_depend_on_how_the_data_was_named() -> None:
     assert result.exit_code == 0
     assert "not the same" not in result.stderr
     assert "no pictures" not in result.stderr
+
+
+def test_compare_evaluates_models_on_the_data_it_is_given(artifact: Path) -> None:
+    """With --data, a run folder and a .keras file are evaluated on the same images first."""
+    _faces("faces")
+    result = _run("compare", artifact.parent, artifact, "--data", "faces")
+    assert result.exit_code == 0, result.exception
+    told = json.loads(Path("comparison/compare.json").read_text())
+    assert told["images"] == 40
+    assert told["settings"] == ["folder:faces, split all"] * 2
+    assert told["comparisons"][0]["differences"]["accuracy"]["difference"] == 0
+    assert "no pictures" not in result.stderr
+    result = _run("compare", "comparison", artifact, "--data", "faces", "--out", "again")
+    assert "best_model.keras" in str(result.exception)
 
 
 def test_an_audit_of_a_path_alone_cleans_that_data() -> None:
