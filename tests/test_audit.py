@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pictures import save
 
 from emodetect.audit.audit import Audit, AuditOptions, audit_sources
 from emodetect.audit.doubtful_labels import confident_labels
@@ -36,12 +37,6 @@ VOTES = (*VOTE_COLUMNS.values(), *OTHER_VOTES)
 def face(number: int, emotion: str = "happy", size: int = 64) -> np.ndarray:
     """A drawn face that no other number gives."""
     return draw_face(emotion, np.random.default_rng(number), size=size)
-
-
-def save(path: Path, image: np.ndarray, *options: int) -> None:
-    """Write an image by the suffix of its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(path.suffix, image, options)[1].tobytes())
 
 
 @pytest.fixture
@@ -350,8 +345,10 @@ def test_single_images_and_empty_sources(tmp_path: Path) -> None:
     """One image is an audit; none, or a source that is not there, is one clear error."""
     with pytest.raises(DataError, match="no class folder found"):
         look(tmp_path)
-    with pytest.raises(DataError, match="expected SOURCE:PATH"):
+    with pytest.raises(DataError, match="no folders named after emotions"):
         audit_sources(AuditOptions([str(tmp_path)]))
+    with pytest.raises(DataError, match="no such file or folder"):
+        audit_sources(AuditOptions([str(tmp_path / "absent")]))
     save(tmp_path / "one/happy/one.png", face(1))
     figures = write_audit(look(tmp_path / "one"), tmp_path / "out")
     assert figures["images"] == 1

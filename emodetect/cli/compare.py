@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from emodetect.cli.options.files import folder_option
+from emodetect.cli.options.source import DATA, named_data
+from emodetect.cli.tables import new_table, print_table
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -16,22 +20,25 @@ if TYPE_CHECKING:
     "folders", nargs=-1, required=True, metavar="RUN_OR_REPORT...", type=click.Path(path_type=Path)
 )
 @click.option(
-    "--common", is_flag=True, help="If the images differ, compare on those that all models have."
+    "--data",
+    metavar=DATA,
+    help="Evaluate all on these labelled images: run folders, .keras files or names of shipped "
+    "models, but no reports.",
 )
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default="comparison",
-    show_default=True,
-    help="Folder for compare.html and compare.json.",
+    "--common", is_flag=True, help="If the images differ, compare on those that all models have."
 )
+@folder_option("--out", default="comparison", help="Folder for compare.html and compare.json.")
 @click.option("--force", is_flag=True, help="Write into a folder that already contains files.")
-def compare(folders: tuple[Path, ...], common: bool, out: Path, force: bool) -> None:
+def compare(
+    folders: tuple[Path, ...], data: str | None, common: bool, out: Path, force: bool
+) -> None:
     """Compare models on the same images, from report folders of evaluate or from run folders.
 
     \b
     emodetect compare runs/first runs/second
     emodetect compare evaluation-test runs/mine/evaluation-test --out first-or-mine
+    emodetect compare fer2013 runs/mine --data kept_apart
 
     The first is the reference. Differences have 95% intervals from the paired bootstrap and are
     tested with McNemar's test, corrected with Holm's method for several comparisons. A run without
@@ -42,7 +49,9 @@ def compare(folders: tuple[Path, ...], common: bool, out: Path, force: bool) -> 
     from emodetect.reports.comparison_report import ComparisonOptions
     from emodetect.reports.comparison_report import compare as write_comparison
 
-    options = ComparisonOptions(folders=folders, common=common, out=out, force=force)
+    if data is not None:
+        data = named_data(data, option="--data")
+    options = ComparisonOptions(folders=folders, data=data, common=common, out=out, force=force)
     report = write_comparison(options, on_result=_print)
     if report.no_pictures:
         click.echo(f"no pictures: {report.no_pictures}", err=True)
@@ -51,8 +60,6 @@ def compare(folders: tuple[Path, ...], common: bool, out: Path, force: bool) -> 
 
 
 def _print(comparison: dict[str, Any]) -> None:
-    from rich.console import Console
-
     from emodetect.reports.comparison_page import LETTERS
 
     rows = zip(comparison["models"], comparison["settings"], comparison["left_out"], strict=True)
@@ -61,9 +68,8 @@ def _print(comparison: dict[str, Any]) -> None:
         click.echo(f"{letter}: {model['name']} ({setting}{excluded})")
     for line in comparison["changed"]:
         click.echo(f"warning: {line}", err=True)
-    console = Console()
-    console.print(_accuracy_table(comparison))
-    console.print(_recall_table(comparison))
+    print_table(_accuracy_table(comparison))
+    print_table(_recall_table(comparison))
     click.echo(
         "(95% intervals from the paired bootstrap; p from McNemar's exact test"
         + (", corrected with Holm's method)" if comparison["holm"] else ")")
@@ -71,17 +77,15 @@ def _print(comparison: dict[str, Any]) -> None:
 
 
 def _accuracy_table(comparison: dict[str, Any]) -> Table:
-    from rich.table import Table
-
     from emodetect.reports.comparison_page import LETTERS
     from emodetect.reports.number_format import p_value, percent, points
 
     models, comparisons = comparison["models"], comparison["comparisons"]
     other = "B" if len(models) == 2 else "other"
-    table = Table(title=f"{comparison['images']:,} images, compared with A")
-    names = ("accuracy", "points", "95% interval", "only A correct", f"only {other} correct", "p")
-    for name in ("", *names):
-        table.add_column(name, justify="right", no_wrap=name == "95% interval")
+    counts = ("only A correct", f"only {other} correct")
+    names = ("", "accuracy", "points", "95% interval", *counts, "p")
+    table = new_table(title=f"{comparison['images']:,} images, compared with A", numbers=names)
+    table.columns[names.index("95% interval")].no_wrap = True
     table.add_row("A", percent(models[0]["figures"]["accuracy"]))
     for letter, model, row in zip(LETTERS[1:], models[1:], comparisons, strict=False):
         change = row["differences"]["accuracy"]
@@ -98,16 +102,12 @@ def _accuracy_table(comparison: dict[str, Any]) -> Table:
 
 
 def _recall_table(comparison: dict[str, Any]) -> Table:
-    from rich.table import Table
-
     from emodetect.reports.comparison_page import LETTERS
     from emodetect.reports.number_format import percent, points
 
     comparisons = comparison["comparisons"]
-    table = Table(title="recall")
-    table.add_column("emotion")
-    for name in ("images", *LETTERS[: len(comparison["models"])]):
-        table.add_column(name, justify="right")
+    names = ("images", *LETTERS[: len(comparison["models"])])
+    table = new_table(title="recall", text=("emotion",), numbers=names)
     for emotion, first in comparisons[0]["recall"].items():
         others = (row["recall"][emotion]["other"] for row in comparisons)
         table.add_row(

@@ -9,7 +9,8 @@ import click
 
 from emodetect.cli.options.model import model_options, usable_model
 from emodetect.cli.options.numbers import Probability
-from emodetect.cli.options.output_format import table_or_json
+from emodetect.cli.options.source import DATA, named_data
+from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
 from emodetect.export.formats.registry import FORMAT_NAMES
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 )
 @click.option(
     "--data",
-    metavar="SOURCE:PATH",
+    metavar=DATA,
     help="Labelled images to compare on; also reports the accuracy. [default: half of the images "
     "of --representative, or drawn faces]",
 )
@@ -73,7 +74,7 @@ def export(
     \b
     emodetect export --format tflite --quantize float16
     emodetect export --format tflite --quantize int8 --representative data/fer2013/train
-    emodetect export --format onnx --model runs/mine/best_model.keras --data folder:faces
+    emodetect export --format onnx --model runs/mine/best_model.keras --data faces
     emodetect export --format openvino --out served/emotions.xml
 
     The file takes raw face crops (0-255, the model's own size) and returns calibrated
@@ -82,6 +83,8 @@ def export(
     """
     if options["split"] and not options["data"]:
         raise click.UsageError("--split needs --data.")
+    if options["data"]:
+        options["data"] = named_data(options["data"], option="--data")
     from emodetect.export.export import ExportOptions, export_model
 
     done = export_model(usable_model(model, labels, pixels), ExportOptions(**options))
@@ -91,23 +94,15 @@ def export(
             err=True,
         )
     if output_format == "json":
-        import json
-        from dataclasses import asdict
-
-        click.echo(json.dumps(asdict(done), default=str, indent=1))
+        print_json(done)
         return
     _print(done.comparison, done.path.name)
     click.echo(f"{done.path}\n{done.sidecar}")
 
 
 def _print(comparison: Comparison, name: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{comparison.faces:,} faces: {comparison.origin}")
-    table.add_column("")
-    for title in ("original", name):
-        table.add_column(title, justify="right")
+    title = f"{comparison.faces:,} faces: {comparison.origin}"
+    table = new_table(title=title, text=("",), numbers=("original", name))
     size, litert_size = (
         f"{n / 1e6:.1f} MB" for n in (comparison.file_bytes, comparison.litert_bytes)
     )
@@ -130,7 +125,7 @@ def _print(comparison: Comparison, name: str) -> None:
         ]
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    print_table(table)
     click.echo(
         "* float32 in LiteRT; latencies are medians on this machine, measured in turn\n"
         "agreement: share of faces with the same predicted emotion; max. difference: of any "

@@ -43,7 +43,7 @@ class ExportOptions:
         format: one of FORMAT_NAMES.
         quantize: "none", "float16", "dynamic" (8-bit weights) or "int8" (8 bits throughout).
         representative: a folder of face crops to calibrate int8 on.
-        data: labelled images to compare on, as SOURCE:PATH. If None, half of the images of
+        data: labelled images to compare on, as SOURCE:PATH or PATH. If None, half of the images of
             `representative`, or drawn faces.
         split: of `data`: "train", "val", "test" or "all"; see `labelled_faces`.
         least_agreement: minimum share of faces, 0 to 1, for which file and model predict the same

@@ -7,16 +7,20 @@ from typing import Any, Literal
 
 import click
 
-from emodetect.cli.options.source import faces_of_each, label_names, source_options
+from emodetect.cli.options.files import folder_option
+from emodetect.cli.options.source import (
+    DATA,
+    faces_of_each,
+    label_names,
+    named_data,
+    source_options,
+)
+from emodetect.cli.tables import new_table, print_table
 
 
 @click.command()
-@click.argument("sources", metavar="SOURCE:PATH...", nargs=-1, required=True)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Report folder. [default: audit-NAME in the current folder]",
-)
+@click.argument("sources", metavar=f"{DATA}...", nargs=-1, required=True)
+@folder_option("--out", help="Report folder. [default: audit-NAME in the current folder]")
 @click.option(
     "--detector",
     metavar="NAME|FILE",
@@ -47,15 +51,16 @@ def audit(
     """Find leaks, duplicates, conflicting labels and bad images before you train on them.
 
     \b
-    emodetect data audit folder:faces
+    emodetect data audit faces
     emodetect data audit folder:data/fer2013 --out audit --model fer2013
     emodetect data audit ferplus:data/fer2013
-    emodetect data audit folder:mine folder:data/fer2013
+    emodetect data audit mine data/fer2013
 
     SOURCE is folder, manifest, fer2013_csv, ferplus, raf_db, affectnet, ckplus, tfrecord or
-    synthetic. Writes audit.html (one file, pictures included), audit.json (all figures) and
-    manifest.csv (every image with its flags). With data.manifest = "audit/manifest.csv" in a
-    config, training excludes leaks, conflicts and duplicates; see data.cleaning.
+    synthetic; omit it where the path shows what it is. Writes audit.html (one file, pictures
+    included), audit.json (all figures) and manifest.csv (every image with its flags). With
+    data.manifest = "audit/manifest.csv" in a config, training excludes leaks, conflicts and
+    duplicates; see data.cleaning.
 
     Exit status: 0, whatever is found.
     """
@@ -65,6 +70,7 @@ def audit(
 
     if unseen and model is None:
         raise click.UsageError("--unseen needs --model.")
+    sources = tuple(named_data(source, option="data audit") for source in sources)
     options = AuditOptions(
         sources=sources,
         faces=faces_of_each(faces, sources),
@@ -88,9 +94,6 @@ def _default_folder(source: str) -> Path:
 
 
 def _print_findings(figures: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     leaks, duplicates, conflicts = (figures[key] for key in ("leaks", "duplicates", "conflicts"))
     rows = {
         "images": figures["images"],
@@ -121,9 +124,8 @@ def _print_findings(figures: dict[str, Any]) -> None:
         disagrees = "labels the model disagrees with"
         rows[f"{disagrees}, unseen images"] = figures["model"]["doubtful_unseen"]
         rows[f"{disagrees}, possibly seen images"] = figures["model"]["doubtful_maybe_seen"]
-    table = Table(show_header=False)
-    table.add_column()
-    table.add_column(justify="right")
+    table = new_table(text=("",), numbers=("",))
+    table.show_header = False
     for name, count in rows.items():
         table.add_row(name, f"{count:,}")
-    Console().print(table)
+    print_table(table)
