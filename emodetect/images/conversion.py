@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from emodetect.errors import ImageError
+from emodetect.images.pillow_decoding import pixels_of
 from emodetect.images.reading import decode_image, read_image
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def to_bgr(image: AnyImage, *, color: ChannelOrder = "bgr") -> np.ndarray:
     if isinstance(image, bytes | bytearray | memoryview):
         return decode_image(bytes(image))
     if hasattr(image, "getexif"):
-        return _from_pillow(image)
+        return pixels_of(image)
     raise ImageError(
         "expected a path, the bytes of an image file, a NumPy array or a Pillow image, got "
         f"{type(image).__name__}"
@@ -75,13 +76,3 @@ def _from_array(image: np.ndarray, color: ChannelOrder) -> np.ndarray:
     alpha = image[:, :, 3:].astype(np.float32) / 255
     opaque = (image[:, :, :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
     return _from_array(opaque, color)
-
-
-def _from_pillow(image: Image.Image) -> np.ndarray:
-    from PIL import ImageOps
-
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I;16"):  # whose range Pillow would cut off
-        return _from_array((np.asarray(upright) // 257).astype(np.uint8), "rgb")
-    mode = "RGBA" if upright.has_transparency_data else "RGB"
-    return _from_array(np.asarray(upright.convert(mode)), "rgb")

@@ -65,7 +65,7 @@ def decode(data: bytes, form: str) -> np.ndarray:
     with _clear_errors(form):
         image = _opened(data, form)
         # pi-heif has turned it upright, and says so in the EXIF data.
-        return _decoded(image.to_pillow() if form == formats.HEIC else image)
+        return _pixels_of(image.to_pillow() if form == formats.HEIC else image)
 
 
 def decode_transparent(data: bytes, form: str) -> np.ndarray | None:
@@ -82,7 +82,13 @@ def decode_transparent(data: bytes, form: str) -> np.ndarray | None:
         if not image.has_transparency_data or image.mode.startswith("I"):
             return None
         image.info.pop("icc_profile", None)  # as OpenCV decodes images without transparency
-        return _decoded(image)
+        return _pixels_of(image)
+
+
+def pixels_of(image: Image.Image) -> np.ndarray:
+    """Return the pixels of an open Pillow image as `decode` does; raises the same."""
+    with _clear_errors(image.format or "image"):
+        return _pixels_of(image)
 
 
 @contextmanager
@@ -132,7 +138,7 @@ def _opened(data: bytes, form: str) -> Any:
         return Image.open(io.BytesIO(data), formats=[_PILLOW_NAMES[form]])
 
 
-def _decoded(image: Image.Image) -> np.ndarray:
+def _pixels_of(image: Image.Image) -> np.ndarray:
     image = _in_srgb(_in_eight_bits(_upright(image)))
     if image.has_transparency_data:
         from PIL import Image
