@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -19,15 +20,21 @@ from emodetect.data.readers.synthetic import read_synthetic
 from emodetect.data.readers.tfrecord import read_tfrecord
 from emodetect.errors import DataError
 
+logger = logging.getLogger(__name__)
+
 
 def list_samples(config: DataConfig) -> Listing:
     """List the images of a data set with the reader of `config.source`, and clean them if asked.
+
+    What the reader took for what, such as a label for an emotion, is logged.
 
     Raises DataError for a missing file or folder, an unknown label, an empty class, or a
     `config.manifest` that does not match.
     """
     read = READERS[config.source]
     listing = read(config)
+    for note in listing.notes:
+        logger.info(note)
     if config.manifest is None:
         return listing
     # Images that data.classes excludes still count as copies of others.
