@@ -226,13 +226,15 @@ def _refuse_unusable(
     if len(skipped) > config.max_unreadable_fraction * total:
         missing = {file.path for file in skipped if "no such file" in file.reason}
         hint = ""
-        if config.source == "manifest" and len(missing) > total / 2:
-            names = [
-                sample.name
-                for sample in listing.samples
-                if str(listing.root / sample.file) in missing
-            ]
-            hint = f" {missing_hint(config.data_path, names)}"
+        if len(missing) > total / 2:
+            hint = " Were the files moved? Paths in a CSV file are relative to its folder."
+            if config.source == "manifest":
+                names = [
+                    sample.name
+                    for sample in listing.samples
+                    if str(listing.root / sample.file) in missing
+                ]
+                hint += f" {missing_hint(config.data_path, names)}"
         raise DataError(
             f"{len(skipped)} of {total} images cannot be used, more than the "
             f"{config.max_unreadable_fraction:.0%} that data.max_unreadable_fraction allows. "

@@ -95,9 +95,8 @@ def missing_hint(path: Path, names: Sequence[str]) -> str:
     begin = PurePosixPath(*(part for part, _ in shared)).as_posix()
     begins = "have no folder in common" if begin == "." else f"all begin with {begin!r}"
     return (
-        f"{len(names):,} paths in {path} lead to no file; they {begins}. Paths are relative to the "
-        "folder of the list. If the images are elsewhere, say where in the config: "
-        f'data.path_prefix = {{"{begin}" = "/their/folder/now"}}.'
+        f"{len(names):,} paths in {path} lead to no file; they {begins}. If the images are "
+        f'elsewhere, say where in a config: data.path_prefix = {{"{begin}" = "/their/folder/now"}}.'
     )
 
 
