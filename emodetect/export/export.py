@@ -14,6 +14,7 @@ from emodetect.errors import EmodetectError, ModelError, first_line
 from emodetect.export.comparison_with_keras import Comparison, check_agreement, compare_with_keras
 from emodetect.export.formats.format import Format, Network, Run
 from emodetect.export.formats.registry import FORMAT_NAMES, format_named
+from emodetect.export.int8_calibration import calibration_faces
 from emodetect.export.output_files import (
     check_out,
     default_out,

@@ -20,8 +20,6 @@ from emodetect.recognition.photos.file_search import find_photos
 
 DRAWN_FACES = 128
 FEWEST_FACES = 20
-# Of int8: value ranges hardly change with more.
-CALIBRATION_FACES = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,25 +93,6 @@ def read_faces(folder: Path, metadata: Metadata, *, at_most: int) -> Faces:
             f"a few hundred, found {len(crops)} that can be read."
         )
     return Faces(images=np.stack(crops), origin=str(folder), skipped=skipped)
-
-
-def calibration_faces(
-    folder: Path, metadata: Metadata, *, hold_out: bool
-) -> tuple[Faces, Faces | None]:
-    """Return the faces of a folder to calibrate on, and as many others to compare on.
-
-    Args:
-        hold_out: False if the file will be compared on other data. The two never share an image,
-            because a file looks too good on images that its ranges were fitted to.
-
-    Raises DataError as `read_faces`.
-    """
-    if not hold_out:
-        return read_faces(folder, metadata, at_most=CALIBRATION_FACES), None
-    found = read_faces(folder, metadata, at_most=2 * CALIBRATION_FACES)
-    calibration = Faces(images=found.images[::2], origin=found.origin, skipped=found.skipped)
-    rest = Faces(images=found.images[1::2], origin=f"other images of {found.origin}")
-    return calibration, rest
 
 
 def _input(crop: np.ndarray, metadata: Metadata) -> np.ndarray:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-
-import numpy as np
 
 from emodetect.export.formats.format import Network
+from emodetect.export.int8_calibration import calibration_batches
 from emodetect.recognition.runtimes.runtime import PIP_LINES
 
 NEEDS_LITERT = {"ai_edge_litert": PIP_LINES["litert"]}
@@ -33,11 +31,3 @@ def to_flatbuffer(network: Network, quantize: str = "none") -> bytes:
         converter.inference_input_type = converter.inference_output_type = tf.uint8
     flatbuffer: bytes = converter.convert()
     return flatbuffer
-
-
-def calibration_batches(crops: np.ndarray) -> Iterator[list[np.ndarray]]:
-    """Yield (n, size, size, channels) uint8 crops one by one, as the converter expects them."""
-    for number, crop in enumerate(crops.astype(np.float32)):
-        if number == 0:  # so that the input range is 0-255, and the file takes raw pixels
-            crop.flat[0], crop.flat[-1] = 0, 255
-        yield [crop[np.newaxis]]
