@@ -8,6 +8,8 @@ import pytest
 from small import LENET, SMALL
 
 from emodetect.config import ExperimentConfig, load_config
+from emodetect.data.synthetic import draw_dataset
+from emodetect.model_file.artifact import read_artifact
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +51,12 @@ def artifact(small_config: ExperimentConfig) -> Path:
     from emodetect.training.train import train
 
     return train(small_config).artifact
+
+
+@pytest.fixture
+def faces(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Class folders of four drawn faces for each of the model's emotions."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    emotions = read_artifact(artifact).metadata.emotions
+    draw_dataset(tmp_path, counts={"faces": 4}, emotions=emotions, seed=9, size=64)
+    return tmp_path / "faces"

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from pictures import save
 
 from emodetect.cli import app
 from emodetect.config import validate_config
@@ -35,9 +36,7 @@ RAF_DB = {1: "surprise", 4: "happy", 5: "sad", 7: "neutral"}
 
 
 def _save(path: Path, emotion: str, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    face = draw_face(emotion, np.random.default_rng(seed), size=48)
-    path.write_bytes(cv2.imencode(path.suffix, face)[1].tobytes())
+    save(path, draw_face(emotion, np.random.default_rng(seed), size=48))
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pictures import save
 
 from emodetect.audit.audit import Audit, AuditOptions, audit_sources
 from emodetect.audit.doubtful_labels import confident_labels
@@ -36,12 +37,6 @@ VOTES = (*VOTE_COLUMNS.values(), *OTHER_VOTES)
 def face(number: int, emotion: str = "happy", size: int = 64) -> np.ndarray:
     """A drawn face that no other number gives."""
     return draw_face(emotion, np.random.default_rng(number), size=size)
-
-
-def save(path: Path, image: np.ndarray, *options: int) -> None:
-    """Write an image by the suffix of its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(path.suffix, image, options)[1].tobytes())
 
 
 @pytest.fixture

@@ -6,28 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from labelled import predictions_of
 
-from emodetect.evaluation.metrics.calibration import (
-    expected_calibration_error,
-    reliability_bins,
-)
+from emodetect.evaluation.metrics.calibration import expected_calibration_error, reliability_bins
 from emodetect.evaluation.metrics.classification import compute_metrics
 from emodetect.evaluation.metrics.intervals import bootstrap_intervals
-from emodetect.evaluation.predictions import ImagePredictions
-
-
-def _predictions(
-    labels: list[int], probabilities: list[list[float]], emotions: tuple[str, ...]
-) -> ImagePredictions:
-    return ImagePredictions(
-        emotions=emotions,
-        labels=np.array(labels),
-        probabilities=np.array(probabilities, np.float32),
-        images=np.zeros((len(labels), 4, 4, 1), np.uint8),
-        paths=np.array(["face.png"] * len(labels)),
-        crops=np.array(["1/1"] * len(labels)),
-    )
-
 
 # --- calibration
 
@@ -62,7 +45,7 @@ def test_the_bins_hold_every_image_once() -> None:
 def test_the_figures_hold_the_calibration() -> None:
     """metrics.json gets the error of the top probability, and the bins it comes from."""
     # Confidence 0.7 and right, 0.6 and wrong: off by 0.3 and 0.6, each half of the images.
-    metrics = compute_metrics(_predictions([0, 0], [[0.7, 0.3], [0.4, 0.6]], ("sad", "happy")))
+    metrics = compute_metrics(predictions_of([0, 0], [[0.7, 0.3], [0.4, 0.6]], ("sad", "happy")))
     assert metrics["expected_calibration_error"] == pytest.approx((0.3 + 0.6) / 2)
     filled = [row for row in metrics["reliability_bins"] if row["images"]]
     assert [row["accuracy"] for row in filled] == [0, 1]
@@ -76,7 +59,7 @@ def test_the_interval_of_the_accuracy_is_that_of_a_share() -> None:
     """Of 400 images with 280 right, the interval is 0.7 ± 1.96 standard errors of a share."""
     probabilities = [[0.9, 0.1]] * 280 + [[0.2, 0.8]] * 120
     intervals = bootstrap_intervals(
-        _predictions([0] * 400, probabilities, ("sad", "happy")), resamples=2000
+        predictions_of([0] * 400, probabilities, ("sad", "happy")), resamples=2000
     )
     reach = 1.96 * math.sqrt(0.7 * 0.3 / 400)
     assert intervals["accuracy"] == pytest.approx([0.7 - reach, 0.7 + reach], abs=0.005)
@@ -90,7 +73,7 @@ def test_the_interval_of_the_accuracy_is_that_of_a_share() -> None:
 
 def test_the_intervals_are_of_the_reported_figures() -> None:
     """With many images each interval is narrow and holds the figure that metrics.json has."""
-    predictions = _predictions(
+    predictions = predictions_of(
         [0, 0, 0, 1, 1, 2] * 1000,
         [
             [0.7, 0.2, 0.1],
@@ -119,7 +102,7 @@ def test_the_intervals_are_of_the_reported_figures() -> None:
 
 def test_the_intervals_are_the_same_each_time() -> None:
     """Two evaluations of the same answers print the same intervals."""
-    predictions = _predictions([0, 1] * 20, [[0.6, 0.4]] * 40, ("sad", "happy"))
+    predictions = predictions_of([0, 1] * 20, [[0.6, 0.4]] * 40, ("sad", "happy"))
     first = bootstrap_intervals(predictions, resamples=100)
     assert bootstrap_intervals(predictions, resamples=100) == first
     assert first["accuracy"][0] < first["accuracy"][1]
@@ -127,7 +110,7 @@ def test_the_intervals_are_the_same_each_time() -> None:
 
 def test_a_resample_without_a_rare_emotion_averages_over_the_others() -> None:
     """One wrong image among 21 is absent from a third of the resamples, which then score 1."""
-    predictions = _predictions([0] * 20 + [1], [[0.9, 0.1]] * 21, ("sad", "happy"))
+    predictions = predictions_of([0] * 20 + [1], [[0.9, 0.1]] * 21, ("sad", "happy"))
     intervals = bootstrap_intervals(predictions, resamples=400)
     # Drawn: recall 1 of sad and 0 of happy. Not drawn: recall 1 of sad alone.
     assert intervals["balanced_accuracy"] == [0.5, 1]
@@ -135,6 +118,6 @@ def test_a_resample_without_a_rare_emotion_averages_over_the_others() -> None:
 
 def test_a_single_image_has_intervals_too() -> None:
     """Every resample of one image is that image, so the interval is its figure."""
-    predictions = _predictions([0], [[0.9, 0.1]], ("sad", "happy"))
+    predictions = predictions_of([0], [[0.9, 0.1]], ("sad", "happy"))
     intervals = bootstrap_intervals(predictions, resamples=100)
     assert intervals["macro_f1"] == [1, 1]

@@ -7,9 +7,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
+from pictures import save
 
 from emodetect.audit.audit import AuditOptions, audit_sources
 from emodetect.config import DataConfig, validate_data
@@ -25,12 +25,6 @@ from emodetect.reports.audit_report import write_audit
 def face(number: int, emotion: str) -> np.ndarray:
     """A drawn face that no other number gives."""
     return draw_face(emotion, np.random.default_rng(number), size=48)
-
-
-def save(path: Path, image: np.ndarray) -> None:
-    """Write an image by the suffix of its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from running import run_emodetect, run_python
 
 from emodetect import __version__
 from emodetect.cli import app
@@ -44,9 +44,7 @@ def test_every_command_stands_in_the_pages(name: str, command: click.Command) ->
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     """Run emodetect as a user does, in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "emodetect", *words], capture_output=True, text=True, check=False
-    )
+    return run_emodetect(*words)
 
 
 def test_module_and_version() -> None:
@@ -97,7 +95,6 @@ def test_log_lines_come_once() -> None:
         "cli.app = lambda: logging.getLogger('emodetect.data').info('took 3 images')\n"
         "cli.main()"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
+    done = run_python(program)
+    assert done.returncode == 0, done.stderr
     assert done.stderr == "took 3 images\n"

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pictures import save
 
 from emodetect.cli import app
 from emodetect.config import DataConfig
@@ -59,9 +60,7 @@ def draw(
                 image = draw_face(emotion, generator, size=size)
                 if gray:
                     image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-                path = root / split / emotion / f"{number}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+                save(root / split / emotion / f"{number}.png", image)
     return root
 
 

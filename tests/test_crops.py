@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import csv
 import os
-import subprocess
-import sys
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
-import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from pictures import save
+from running import run_without
 
 from emodetect.cli import app
 from emodetect.cli.data import data
@@ -30,19 +29,13 @@ from emodetect.images.reading import read_image
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 
-def _write(path: Path, image: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
-    return path
-
-
 def _scene(path: Path, faces: int, *, number: int = 0) -> Path:
     rng = np.random.default_rng(number)
-    return _write(path, draw_scene(["happy"] * faces, rng, width=420, height=320).image)
+    return save(path, draw_scene(["happy"] * faces, rng, width=420, height=320).image)
 
 
 def _blank(path: Path) -> Path:
-    return _write(path, np.full((120, 160, 3), 128, np.uint8))
+    return save(path, np.full((120, 160, 3), 128, np.uint8))
 
 
 def _broken(path: Path) -> Path:
@@ -159,7 +152,7 @@ def test_the_table_accounts_for_every_photo(tmp_path: Path) -> None:
     _scene(photos / "deep" / "er" / "b.png", 1)
     _blank(photos / "blank.png")
     _broken(photos / "broken.jpg")
-    _write(photos / "tiny.png", np.zeros((4, 4, 3), np.uint8))
+    save(photos / "tiny.png", np.zeros((4, 4, 3), np.uint8))
     counts = _crop(photos, out, faces_per_image="all")
     assert (counts.images, counts.faces, counts.faceless, counts.unreadable) == (5, 3, 1, 2)
     rows = _rows(out)
@@ -264,7 +257,7 @@ def test_force_leaves_no_crop_of_the_earlier_run(tmp_path: Path) -> None:
     _scene(photos / "a.png", 2)
     _scene(photos / "b.png", 1, number=1)
     _crop(photos, out, faces_per_image="all")
-    _write(out / "mine.png", np.zeros((9, 9, 3), np.uint8))
+    save(out / "mine.png", np.zeros((9, 9, 3), np.uint8))
     (photos / "b.png").unlink()
     result = _invoke(photos, out, "--force")
     assert result.exit_code == 0
@@ -351,19 +344,8 @@ def test_names_in_any_script_and_in_none(tmp_path: Path) -> None:
 def test_cropping_needs_no_tensorflow(tmp_path: Path) -> None:
     """`data crop` starts in a moment: it runs where TensorFlow and its like cannot be imported."""
     _scene(tmp_path / "photos" / "a.png", 1)
-    code = (
-        "import sys\n"
-        "for name in ('tensorflow', 'keras', 'matplotlib', 'sklearn', 'scipy'):\n"
-        "    sys.modules[name] = None\n"
-        "from emodetect.cli import main\n"
-        "main()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, "data", "crop", tmp_path / "photos", tmp_path / "out"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    missing = ("tensorflow", "keras", "matplotlib", "sklearn", "scipy")
+    done = run_without(missing, "data", "crop", tmp_path / "photos", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "faces: 1" in done.stdout
 

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from pictures import save
 
 from emodetect.config import DataConfig
 from emodetect.data import cache, crops
@@ -28,8 +29,7 @@ def _picture(number: int) -> np.ndarray:
 
 
 def _save(path: Path, number: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(".png", _picture(number))[1].tobytes())
+    save(path, _picture(number))
 
 
 def _make(root: Path, counts: Mapping[str, int], *, first: int = 0) -> Path:

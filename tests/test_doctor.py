@@ -6,12 +6,11 @@ import importlib.metadata
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from running import run_python
 
 from emodetect.cli import app
 from emodetect.doctor import checks, pip_commands, probe_processes, probes
@@ -205,7 +204,7 @@ def test_no_broken_package_is_a_traceback(
     )
     if name == "keras":
         code = code.replace("('opencv', 'models')", "('tensorflow',)")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = run_python(code)
     assert "Traceback" not in done.stderr
     assert done.returncode == (0 if name in ("rich", "pydantic") else 1), done.stdout + done.stderr
     assert shutil.which("ffmpeg") is None or "ffmpeg" in done.stdout

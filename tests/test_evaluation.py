@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from labelled import dataset_of, predictions_of
 from small import SMALL
 
 from emodetect.cli import app
 from emodetect.config import load_config
-from emodetect.data.dataset import Dataset, load_dataset
+from emodetect.data.dataset import load_dataset
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
 from emodetect.evaluation.classify import batch_size_difference, classify, predict_images
@@ -28,7 +29,6 @@ from emodetect.evaluation.labelled_data import open_training_data
 from emodetect.evaluation.metrics.classification import compute_metrics
 from emodetect.evaluation.metrics.intervals import bootstrap_intervals
 from emodetect.evaluation.predictions import ImagePredictions
-from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.reports.evaluation_files import write_report
@@ -46,21 +46,6 @@ REPORT = {
     "reliability.png",
     "mistakes.png",
 }
-
-
-def _predictions(
-    labels: list[int], probabilities: list[list[float]], emotions: tuple[str, ...]
-) -> ImagePredictions:
-    count = len(labels)
-    images = np.random.default_rng(0).integers(0, 256, (count, 16, 16, 1), dtype=np.uint8)
-    return ImagePredictions(
-        emotions=emotions,
-        labels=np.array(labels),
-        probabilities=np.array(probabilities, np.float32),
-        images=images,
-        paths=np.array([f"{number}.png" for number in range(count)]),
-        crops=np.array(["1/1"] * count),
-    )
 
 
 def _write_report(predictions: ImagePredictions, metrics: dict, out: Path) -> list[Path]:
@@ -91,7 +76,7 @@ def six() -> ImagePredictions:
     Predicted: sad, sad, happy; happy, happy; sad. The confusion matrix is therefore
     [[2, 1, 0], [0, 2, 0], [1, 0, 0]].
     """
-    return _predictions(
+    return predictions_of(
         [0, 0, 0, 1, 1, 2],
         [
             [0.7, 0.2, 0.1],
@@ -143,7 +128,7 @@ def test_the_figures_can_be_written_as_strict_json(six: ImagePredictions) -> Non
 def test_an_emotion_that_the_data_lacks_is_left_out_of_the_averages() -> None:
     """Averages go over the emotions there are; an answer of an absent one is an error."""
     # True: sad, sad, happy, happy. Predictions: sad, fear, happy, happy.
-    predictions = _predictions(
+    predictions = predictions_of(
         [0, 0, 1, 1],
         [[0.8, 0.1, 0.1], [0.2, 0.2, 0.6], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1]],
         ("sad", "happy", "fear"),
@@ -204,7 +189,7 @@ def test_a_report_is_complete(six: ImagePredictions, tmp_path: Path) -> None:
 
 def test_perfect_answers_have_a_report_too(tmp_path: Path) -> None:
     """Without a single mistake every figure is 1 and the mistakes picture says there are none."""
-    predictions = _predictions([0, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], ("sad", "happy"))
+    predictions = predictions_of([0, 1, 0], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], ("sad", "happy"))
     metrics = compute_metrics(predictions)
     assert metrics["accuracy"] == 1
     assert metrics["macro_average"]["f1-score"] == 1
@@ -215,7 +200,7 @@ def test_perfect_answers_have_a_report_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("probabilities", [[0.9, 0.1], [0.1, 0.9]])
 def test_a_single_image_has_a_report_too(probabilities: list[float], tmp_path: Path) -> None:
     """One image, answered right or wrong, gives figures and pictures without a warning."""
-    predictions = _predictions([0], [probabilities], ("sad", "happy"))
+    predictions = predictions_of([0], [probabilities], ("sad", "happy"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         metrics = compute_metrics(predictions)
@@ -231,7 +216,7 @@ def test_many_mistakes_fit_a_picture(tmp_path: Path) -> None:
     probabilities = np.full((count, 8), 0.05)
     probabilities[:, 7] = 0.65
     emotions = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise", "contempt")
-    predictions = _predictions([number % 7 for number in range(count)], probabilities, emotions)
+    predictions = predictions_of([number % 7 for number in range(count)], probabilities, emotions)
     colour = replace(predictions, images=np.repeat(predictions.images, 3, axis=3))
     metrics = compute_metrics(colour)
     assert metrics["accuracy"] == 0
@@ -244,7 +229,7 @@ def test_the_names_of_a_weak_models_curves_can_be_read() -> None:
     probabilities = np.random.default_rng(0).dirichlet(np.ones(7), 280)
     emotions = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
     figure = precision_recall(
-        _predictions([number % 7 for number in range(280)], probabilities.tolist(), emotions),
+        predictions_of([number % 7 for number in range(280)], probabilities.tolist(), emotions),
         {},
     )
     figure.canvas.draw()
@@ -269,32 +254,10 @@ class _ReadsPixels:
         return probabilities
 
 
-def _dataset(
-    emotions: tuple[str, ...], labels: list[int], pixels: list[int], splits: list[str]
-) -> Dataset:
-    images = np.empty((len(labels), 4, 4, 1), np.uint8)
-    images[:] = np.array(pixels).reshape(-1, 1, 1, 1)
-    return Dataset(
-        images=images,
-        labels=np.array(labels),
-        targets=np.eye(len(emotions), dtype=np.float32)[labels],
-        splits=np.array(splits, "U5"),
-        paths=np.array([f"{number}.png" for number in range(len(labels))]),
-        sides=np.full(len(labels), 48, np.int32),
-        traits={},
-        emotions=emotions,
-        carved=(),
-        skipped=(),
-        left_out={},
-        fingerprint="",
-        order="",
-    )
-
-
 def test_labels_are_matched_by_name() -> None:
     """Data whose emotions stand in another order, or are fewer, is judged by their names."""
     # Model: sad 0, fear 1, happy 2. Data: happy 0, sad 1. The third answer is wrong.
-    dataset = _dataset(("happy", "sad"), [0, 1, 1], [2, 0, 2], ["test"] * 3)
+    dataset = dataset_of(("happy", "sad"), [0, 1, 1], [2, 0, 2], ["test"] * 3)
     predictions = predict_images(_ReadsPixels(), dataset, np.arange(3))
     assert predictions.emotions == ("sad", "fear", "happy")
     assert predictions.labels.tolist() == [2, 0, 0]
@@ -306,7 +269,7 @@ def test_labels_are_matched_by_name() -> None:
 
 def test_an_emotion_that_the_model_does_not_know_is_refused() -> None:
     """Data of an emotion the model cannot answer is an error that names it and the way out."""
-    dataset = _dataset(("angry", "happy"), [0, 1], [0, 2], ["test"] * 2)
+    dataset = dataset_of(("angry", "happy"), [0, 1], [0, 2], ["test"] * 2)
     with pytest.raises(DataError, match=r"angry.*--classes"):
         predict_images(_ReadsPixels(), dataset, np.arange(2))
 
@@ -314,7 +277,7 @@ def test_an_emotion_that_the_model_does_not_know_is_refused() -> None:
 def test_only_the_images_of_the_split_are_judged() -> None:
     """A split's images alone count, in order, over more than one batch; `all` takes every one."""
     splits = ["test" if number % 3 == 0 else "train" for number in range(300)]
-    dataset = _dataset(("sad", "happy"), [0] * 300, [0] * 300, splits)
+    dataset = dataset_of(("sad", "happy"), [0] * 300, [0] * 300, splits)
     members = select_images(dataset, "test").members
     predictions = predict_images(_ReadsPixels(), dataset, members)
     assert predictions.paths.tolist() == [f"{number}.png" for number in range(0, 300, 3)]
@@ -324,16 +287,16 @@ def test_only_the_images_of_the_split_are_judged() -> None:
 
 def test_an_empty_split_is_told() -> None:
     """A split without images is an error that names those there are."""
-    dataset = _dataset(("sad", "happy"), [0, 1], [0, 2], ["train", "test"])
+    dataset = dataset_of(("sad", "happy"), [0, 1], [0, 2], ["train", "test"])
     with pytest.raises(DataError, match=r"'val'.*test, train"):
         select_images(dataset, "val")
 
 
 def test_images_that_were_trained_on_are_left_out() -> None:
     """Images equal to a source's train, val or unsplit images go, those equal to its test stay."""
-    dataset = _dataset(("sad", "happy"), [0, 0, 1, 1, 1], [10, 11, 12, 13, 14], ["test"] * 5)
+    dataset = dataset_of(("sad", "happy"), [0, 0, 1, 1, 1], [10, 11, 12, 13, 14], ["test"] * 5)
     splits = ["train", "val", "test", ""]
-    trained_on = {"mine": _dataset(("happy",), [0] * 4, [10, 11, 12, 13], splits)}
+    trained_on = {"mine": dataset_of(("happy",), [0] * 4, [10, 11, 12, 13], splits)}
     selection = select_images(dataset, "test", trained_on=trained_on)
     assert selection.members.tolist() == [2, 4]
     assert selection.left_out == {"also in mine": 3}
@@ -341,11 +304,11 @@ def test_images_that_were_trained_on_are_left_out() -> None:
 
 def test_each_source_of_duplicates_is_counted_apart() -> None:
     """An image that two sources hold counts for the first; a source that holds none says 0."""
-    dataset = _dataset(("sad",), [0] * 4, [10, 11, 12, 13], [""] * 4)
+    dataset = dataset_of(("sad",), [0] * 4, [10, 11, 12, 13], [""] * 4)
     trained_on = {
-        "first": _dataset(("sad",), [0] * 2, [10, 11], ["train"] * 2),
-        "second": _dataset(("sad",), [0] * 2, [11, 12], ["train"] * 2),
-        "third": _dataset(("sad",), [0], [20], ["train"]),
+        "first": dataset_of(("sad",), [0] * 2, [10, 11], ["train"] * 2),
+        "second": dataset_of(("sad",), [0] * 2, [11, 12], ["train"] * 2),
+        "third": dataset_of(("sad",), [0], [20], ["train"]),
     }
     selection = select_images(dataset, "all", trained_on=trained_on)
     assert selection.members.tolist() == [3]
@@ -354,10 +317,10 @@ def test_each_source_of_duplicates_is_counted_apart() -> None:
 
 def test_nothing_left_to_judge_is_told() -> None:
     """Images that all were trained on are an error, as is a source without training images."""
-    dataset = _dataset(("sad",), [0] * 2, [10, 11], ["test", "train"])
+    dataset = dataset_of(("sad",), [0] * 2, [10, 11], ["test", "train"])
     with pytest.raises(DataError, match=r"no image is left.*1 are also among.*mine"):
         select_images(dataset, "train", trained_on={"mine": dataset})
-    only_test = _dataset(("sad",), [0], [10], ["test"])
+    only_test = dataset_of(("sad",), [0], [10], ["test"])
     with pytest.raises(DataError, match=r"--exclude-duplicates-of other.*only a test split"):
         select_images(dataset, "test", trained_on={"other": only_test})
 
@@ -398,15 +361,6 @@ def test_answers_that_depend_on_the_batch_are_measured() -> None:
 
 
 # --- through the command line
-
-
-@pytest.fixture
-def faces(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Class folders of four drawn faces for each of the model's emotions."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    emotions = read_artifact(artifact).metadata.emotions
-    draw_dataset(tmp_path, counts={"faces": 4}, emotions=emotions, seed=9, size=64)
-    return tmp_path / "faces"
 
 
 def _evaluate(artifact: Path, *arguments: object) -> Result:
@@ -578,7 +532,7 @@ def test_skipped_files_are_named_in_the_report(artifact: Path, faces: Path, tmp_
         ),
         (
             ("--data", "folder:{faces}", "--exclude-duplicates-of", "folder:"),
-            "--exclude-duplicates-of folder:: cannot be used",
+            "--exclude-duplicates-of folder:: invalid config",
         ),
     ],
 )

@@ -11,10 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from emodetect.cli import app
-from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import EmodetectError, ModelError
 from emodetect.evaluation.grad_cam import GradCam, overlay
-from emodetect.model_file.artifact import read_artifact, write_artifact
+from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
 
 SIDE = 16
@@ -133,15 +132,6 @@ def test_the_overlay_is_brightest_where_the_heat_is() -> None:
 
 
 # --- through the command line
-
-
-@pytest.fixture
-def faces(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Class folders of four drawn faces for each of the model's emotions."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    emotions = read_artifact(artifact).metadata.emotions
-    draw_dataset(tmp_path, counts={"faces": 4}, emotions=emotions, seed=9, size=64)
-    return tmp_path / "faces"
 
 
 def test_a_report_shows_heat_beside_the_worst_mistakes(

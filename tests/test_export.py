@@ -9,7 +9,6 @@ import dataclasses
 import importlib.util
 import json
 import re
-import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from running import run_python
 
 from emodetect.cli import app
 from emodetect.cli.export import QUANTIZATIONS
@@ -203,13 +203,7 @@ def test_the_examples_of_the_docs_run_without_emodetect(
     answers = []
     for example in examples:
         code = f"import sys\nsys.modules['emodetect'] = None\n{example}"
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run_python(code, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         named, told = done.stdout.strip().split(" ", 1)
         answers.append(dict(eval(told)))  # a dict that our own example printed

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pictures import save
 
 from emodetect.cli import app
 from emodetect.config import DataConfig
@@ -71,8 +72,7 @@ def _votes(name: str = "", usage: str = "Training", **counts: int) -> str:
 
 
 def _save(path: Path, number: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(".png", _face(number))[1].tobytes())
+    save(path, _face(number))
 
 
 def _list(path: Path, source: str = "fer2013_csv", **values: Any) -> Listing:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 from click.testing import CliRunner
+from running import run_emodetect
 
 from emodetect.cli import app
 from emodetect.config import preset_names
@@ -40,13 +41,7 @@ def test_wheel_holds_presets_models_and_types(tmp_path: Path) -> None:
 
 def test_demo_trains_a_model_worth_showing(tmp_path: Path) -> None:
     """The demo ends with a model of at least 0.95 on unseen drawn faces, and its pictures."""
-    done = subprocess.run(
-        [sys.executable, "-m", "emodetect", "demo", "--out", tmp_path / "demo"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_emodetect("demo", "--out", tmp_path / "demo", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "demo"
     assert json.loads((out / "report" / "metrics.json").read_text())["accuracy"] >= 0.95

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pictures import save
 
 from emodetect.audit.audit import AuditOptions, audit_sources
 from emodetect.cli import app
@@ -34,9 +35,7 @@ HEADER = (
 
 def _save(path: Path, emotion: str = "happy", *, seed: int = 0) -> None:
     """Write one drawn face of 48 x 48 pixels."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    face = draw_face(emotion, np.random.default_rng(seed), size=48)
-    path.write_bytes(cv2.imencode(path.suffix, face)[1].tobytes())
+    save(path, draw_face(emotion, np.random.default_rng(seed), size=48))
 
 
 def _touch(path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +12,7 @@ import click
 import cv2
 import numpy as np
 import pytest
+from running import run_emodetect
 
 from emodetect.cli import app
 from emodetect.data.synthetic import draw_face, draw_scene
@@ -119,12 +118,6 @@ def users_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_a_command_line_of_the_readme_works(line: Line, users_folder: Path) -> None:
     """What a reader types first does what the README says, without a word of complaint."""
-    done = subprocess.run(
-        [sys.executable, "-m", "emodetect", *line.words],
-        cwd=users_folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_emodetect(*line.words, cwd=users_folder)
     assert done.returncode == 0, done.stderr
     assert "error" not in done.stderr.lower()

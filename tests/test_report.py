@@ -12,18 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from labelled import dataset_of
 
 from emodetect.cli import app
 from emodetect.data.dataset import Dataset
 from emodetect.data.listing import SkippedFile
-from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import ConfigError, DataError
 from emodetect.evaluation.evaluate import Evaluation, evaluate_model
 from emodetect.evaluation.grad_cam import HeatMaps
 from emodetect.evaluation.image_selection import Selection
 from emodetect.evaluation.metrics.intervals import wilson_interval
 from emodetect.evaluation.predictions import read_predictions, write_predictions
-from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.reports.evaluation_page import ReportedModel, write_report_page
 from emodetect.reports.plots.one_vs_rest import precision_recall, roc
@@ -50,26 +49,8 @@ class _ReadsPixels:
 
 
 def _dataset(labels: list[int], answers: list[int], **others: object) -> Dataset:
-    """Return images that `_ReadsPixels` answers so, of 48 pixels, in the split test."""
-    count = len(labels)
-    images = np.zeros((count, 16, 16, 1), np.uint8)
-    images[:] = np.array(answers).reshape(-1, 1, 1, 1)
-    dataset = Dataset(
-        images=images,
-        labels=np.array(labels),
-        targets=np.eye(3, dtype=np.float32)[labels],
-        splits=np.array(["test"] * count, "U5"),
-        paths=np.array([f"{number}.png" for number in range(count)], object),
-        sides=np.full(count, 48, np.int32),
-        traits={},
-        emotions=EMOTIONS,
-        carved=(),
-        skipped=(),
-        left_out={},
-        fingerprint="",
-        order="",
-    )
-    return replace(dataset, **others)
+    """Return images that `_ReadsPixels` answers so."""
+    return dataset_of(EMOTIONS, labels, answers, **others)
 
 
 def _evaluate(dataset: Dataset) -> Evaluation:
@@ -429,14 +410,11 @@ def test_splits_are_told_apart_where_there_are_several(some: Dataset) -> None:
 
 
 @pytest.fixture
-def people(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def people(faces: Path, tmp_path: Path) -> Path:
     """A manifest of drawn faces with a column age."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    emotions = read_artifact(artifact).metadata.emotions
-    draw_dataset(tmp_path, counts={"faces": 4}, emotions=emotions, seed=9, size=64)
     rows = [
         f"{file.relative_to(tmp_path)},{file.parent.name},{'young' if number % 2 else 'old'}"
-        for number, file in enumerate(sorted((tmp_path / "faces").rglob("*.png")))
+        for number, file in enumerate(sorted(faces.rglob("*.png")))
     ]
     (tmp_path / "people.csv").write_text("\n".join(["path,label,age", *rows]), encoding="utf-8")
     return tmp_path / "people.csv"

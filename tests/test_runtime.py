@@ -7,7 +7,6 @@ brings them.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -15,6 +14,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from running import run_python
 
 from emodetect.cli.bench import bench
 from emodetect.cli.options.model import RUNTIME_NAMES
@@ -179,13 +179,7 @@ def test_openvino_does_not_report_to_its_maker(tmp_path: Path) -> None:
         "assert 'openvino_telemetry' not in sys.modules\n"
         "import openvino_telemetry\n"  # others may still use it
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={"HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_python(code, env={"HOME": str(tmp_path)})
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
 

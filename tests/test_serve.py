@@ -29,6 +29,7 @@ from PIL import Image
 from serving import serving, started
 from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Close
 from websockets.sync.client import ClientConnection, connect
 
 from emodetect.cli import app as command_line
@@ -82,7 +83,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
             opened.wait()
             return super().scan(image)
 
-    monkeypatch.setattr(request_analysis, "open_detector", lambda name: Waiting())
+    monkeypatch.setattr("emodetect.recognition.recognizer.open_detector", lambda name: Waiting())
     yield opened
     opened.set()
 
@@ -114,6 +115,14 @@ def stream_of(client: httpx.Client, **options: object) -> ClientConnection:
     """Open a stream of a server."""
     address = str(client.base_url.join("/v1/stream")).replace("http", "ws", 1)
     return connect(address, proxy=None, **options)
+
+
+def close_of(stream: ClientConnection) -> Close:
+    """Return the code and the reason that the server closes a stream with."""
+    with pytest.raises(ConnectionClosed) as closed:
+        stream.recv()
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd
 
 
 def test_rows_are_those_of_predict(client: httpx.Client, photo: bytes, tmp_path: Path) -> None:
@@ -362,22 +371,18 @@ def test_text_ends_a_stream(client: httpx.Client) -> None:
     """A WebSocket that sends text is closed with what was expected as the reason."""
     with stream_of(client) as stream:
         stream.send("hello")
-        with pytest.raises(ConnectionClosed) as closed:
-            stream.recv()
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1003
-    assert "expected a JPEG" in closed.value.rcvd.reason
+        close = close_of(stream)
+    assert close.code == 1003
+    assert "expected a JPEG" in close.reason
 
 
 def test_a_frame_too_large_ends_a_stream(client: httpx.Client) -> None:
     """A frame with too many bytes ends the stream, with the limit as the reason."""
     with stream_of(client) as stream:
         stream.send(bytes(FRAME_BYTES + 1))
-        with pytest.raises(ConnectionClosed) as closed:
-            stream.recv()
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1009
-    assert "at most 4,194,304 bytes" in closed.value.rcvd.reason
+        close = close_of(stream)
+    assert close.code == 1009
+    assert "at most 4,194,304 bytes" in close.reason
 
 
 def test_streams_are_bounded(photo: bytes) -> None:
@@ -387,10 +392,8 @@ def test_streams_are_bounded(photo: bytes) -> None:
         with stream_of(client) as first:
             first.send(photo)
             first.recv()
-            with stream_of(client) as second, pytest.raises(ConnectionClosed) as closed:
-                second.recv()
-            assert closed.value.rcvd is not None
-            assert closed.value.rcvd.code == 1013
+            with stream_of(client) as second:
+                assert close_of(second).code == 1013
         while "emodetect_streams 0" not in client.get("/metrics").text:
             time.sleep(0.01)
         with stream_of(client) as third:
@@ -516,10 +519,7 @@ def test_a_failing_model_is_a_server_error(
         assert "/home" not in answer.text
         with stream_of(client) as stream:
             stream.send(photo)
-            with pytest.raises(ConnectionClosed) as closed:
-                stream.recv()
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1011
+            assert close_of(stream).code == 1011
     assert client.post("/v1/classify", content=photo).status_code == 200
 
 

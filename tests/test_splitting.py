@@ -6,17 +6,16 @@ import csv
 import logging
 import os
 import shutil
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from pictures import save
+from running import run_without
 
 from emodetect.cli import app
 from emodetect.cli.data import data
@@ -38,9 +37,7 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _save(path: Path, number: int) -> Path:
     """Write a grey picture that no other number gives."""
     picture = np.random.default_rng(number).integers(0, 256, (48, 48), dtype=np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-    return path
+    return save(path, picture)
 
 
 def _folder(root: Path, counts: Mapping[str, int]) -> Path:
@@ -237,19 +234,8 @@ def test_a_name_that_no_csv_can_hold_is_told(tmp_path: Path) -> None:
 def test_splitting_needs_no_tensorflow(tmp_path: Path) -> None:
     """`data split` runs where TensorFlow, Keras and matplotlib cannot be imported."""
     root = _folder(tmp_path / "faces", {"happy": 20, "sad": 20})
-    code = (
-        "import sys\n"
-        "for name in ('tensorflow', 'keras', 'matplotlib'):\n"
-        "    sys.modules[name] = None\n"
-        "from emodetect.cli import main\n"
-        "main()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, "data", "split", root, "--out", tmp_path / "s.csv"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    missing = ("tensorflow", "keras", "matplotlib")
+    done = run_without(missing, "data", "split", root, "--out", tmp_path / "s.csv")
     assert done.returncode == 0, done.stderr
     assert len(_read(tmp_path / "s.csv")) == 40
 

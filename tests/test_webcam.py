@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from running import run_emodetect
 
 from emodetect.cli.webcam import webcam
 from emodetect.data.synthetic import draw_scene
@@ -270,13 +271,7 @@ def test_files_of_the_user_are_kept(film: Path, artifact: Path, tmp_path: Path) 
 def test_a_missing_display_is_one_line(display: str | None, film: Path, artifact: Path) -> None:
     """Where no window can be shown the user reads what to do, and Qt does not crash."""
     environment = no_display() if display is None else {**no_display(), "DISPLAY": display}
-    done = subprocess.run(
-        [*COMMAND, "--source", film, "--model", artifact],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_emodetect("webcam", "--source", film, "--model", artifact, env=environment)
     assert done.returncode == 1
     assert re.fullmatch(r"error: .*--no-display.*\n", done.stderr)
 
@@ -287,9 +282,7 @@ def test_an_absent_camera_is_one_line(artifact: Path) -> None:
         (["--camera", "99"], 1, r"error: camera 99 .*\n"),
         (["--list"], 0, ""),
     ):
-        done = subprocess.run(
-            [*COMMAND, *camera, "--model", artifact], capture_output=True, text=True, check=False
-        )
+        done = run_emodetect("webcam", *camera, "--model", artifact)
         assert done.returncode == status
         assert re.fullmatch(told, done.stderr)
     assert re.fullmatch(r"no camera found\n|(camera \d+: \d+x\d+\n)+", done.stdout)

@@ -13,10 +13,8 @@ from emodetect.audit.doubtful_labels import ModelDoubts, ask_model, unseen_by
 from emodetect.audit.duplicates import Duplicates, find_duplicates
 from emodetect.audit.face_check import FaceSearch, open_search
 from emodetect.audit.quality import quality_flags
-from emodetect.audit.scan import FACE_MISSING, Picture, Scan, scan_pictures
+from emodetect.audit.scan import FACE_MISSING, Scan, scan_pictures
 from emodetect.audit.sources import SourceImages, list_images
-from emodetect.config import DataConfig
-from emodetect.data.listing import SkippedFile
 from emodetect.emotions import EMOTIONS, in_canonical_order
 from emodetect.recognition.recognizer import EmotionRecognizer
 
@@ -44,46 +42,29 @@ class AuditOptions:
     label_names: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Audit:
+@dataclass(frozen=True, kw_only=True)
+class Audit(SourceImages):
     """What was found in n images.
 
     Attributes:
         sources: the data sets, as SOURCE:PATH.
-        configs: how each of them was read.
-        pictures: the images, in the order of the sources.
         emotions: the labels that occur.
         scan: the measurements.
         duplicates: which images are the same.
         flags: by name, which images have the flag, (n,) bool.
-        winners: (n,) str, what the FER+ voters chose; empty where nobody voted.
-        votes: (n, EMOTIONS) int64.
         search: how faces were searched for; None if they were not.
         model: name of the model the labels were compared with; empty for none.
         doubts: the labels it disagrees with; None without a model.
-        left_out: by source and reason, how many images the reader left out.
-        skipped: rows that the reader could not use.
     """
 
     sources: tuple[str, ...]
-    configs: tuple[DataConfig, ...]
-    pictures: tuple[Picture, ...]
     emotions: tuple[str, ...]
     scan: Scan
     duplicates: Duplicates
     flags: dict[str, np.ndarray]
-    winners: np.ndarray
-    votes: np.ndarray
     search: FaceSearch | None
     model: str
     doubts: ModelDoubts | None
-    left_out: dict[str, int]
-    skipped: tuple[SkippedFile, ...]
-
-    @property
-    def labels(self) -> np.ndarray:
-        """(n,) str objects, the emotions."""
-        return np.array([picture.sample.emotion for picture in self.pictures], object)
 
     @property
     def splits(self) -> np.ndarray:
@@ -118,20 +99,15 @@ def audit_sources(options: AuditOptions) -> Audit:
     if recognizer is not None and unseen is not None:
         doubts = ask_model(recognizer, images.pictures, scan.readable, faces=faces, unseen=unseen)
     return Audit(
+        **vars(images),
         sources=tuple(options.sources),
-        configs=images.configs,
-        pictures=images.pictures,
         emotions=in_canonical_order(images.labels.tolist()),
         scan=scan,
         duplicates=find_duplicates(scan),
         flags=_flags(images, scan, doubts),
-        winners=images.winners,
-        votes=images.votes,
         search=search,
         model="" if recognizer is None else recognizer.metadata.name,
         doubts=doubts,
-        left_out=images.left_out,
-        skipped=images.skipped,
     )
 
 

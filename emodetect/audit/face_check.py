@@ -10,15 +10,16 @@ so what it misses says little.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 
 from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.faces.detectors.registry import Detector, open_detector
+from emodetect.faces.detectors.shared import SharedDetector
 from emodetect.faces.detectors.yunet import YuNetDetector, yunet_path
 
 LEAST_SIDE = 96
@@ -58,18 +59,11 @@ def open_search(name: str | None) -> FaceSearch | None:
     if name is None:
         name = "yunet" if yunet_path().is_file() else "haar"
     weak = isinstance(open_detector(name), HaarDetector)  # opened here to fail early
-    local = threading.local()
-
-    def detector() -> Detector:
-        if not hasattr(local, "detector"):
-            local.detector = _open(name)
-        found: Detector = local.detector
-        return found
+    detector = SharedDetector(partial(_open, name))
 
     def has_face(image: np.ndarray) -> bool:
-        return not _is_strip(image) and any(
-            detector().detect(view) for view in _views(image, weak=weak)
-        )
+        views = _views(image, weak=weak)
+        return not _is_strip(image) and any(map(detector.detect, views))
 
     return FaceSearch("haar" if weak else "yunet", weak, has_face)
 

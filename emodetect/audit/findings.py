@@ -8,8 +8,9 @@ import numpy as np
 
 from emodetect.audit.audit import Audit
 from emodetect.audit.sources import name_in
-from emodetect.data.cleaning import FLAG_SEPARATOR, AuditRow, written_name
+from emodetect.data.cleaning import FLAG_SEPARATOR, AuditRow
 from emodetect.data.dataset import SPLITS
+from emodetect.machine.csv_files import printable
 
 NAMED_UNREADABLE = 100
 # Images of the first split that also appear in the second are leaks.
@@ -170,7 +171,7 @@ def manifest_rows(audit: Audit) -> list[AuditRow]:
     return [
         AuditRow(
             source=audit.sources[picture.source],
-            path=written_name(picture.sample.name),
+            path=printable(picture.sample.name),
             hash=audit.scan.digests[row].decode(),
             label=picture.sample.emotion,
             split=picture.sample.split or "",

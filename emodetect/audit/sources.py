@@ -16,7 +16,7 @@ from emodetect.data.readers.registry import config_of, list_samples, split_sourc
 from emodetect.emotions import EMOTIONS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceImages:
     """The images of all sources, and what the sources say about them.
 

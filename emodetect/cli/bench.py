@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from emodetect.cli.options.model import model_options, usable_model
-from emodetect.cli.options.output_format import table_or_json
+from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
 
 if TYPE_CHECKING:
     from emodetect.evaluation.runtime_benchmark import Comparison
@@ -43,22 +43,15 @@ def bench(
 
     comparison = compare_runtimes(usable_model(model, labels, pixels), threads=threads)
     if output_format == "json":
-        import json
-        from dataclasses import asdict
-
-        click.echo(json.dumps(asdict(comparison), default=str, indent=1))
+        print_json(comparison)
         return
     _print(comparison)
 
 
 def _print(comparison: Comparison) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table()
-    table.add_column("runtime", no_wrap=True)
-    for name in ("start, ms", "1 face, ms", "p95, ms", "64, faces/s", "max. diff.", "agreement"):
-        table.add_column(name, justify="right")
+    times = ("start, ms", "1 face, ms", "p95, ms", "64, faces/s")
+    table = new_table(text=("runtime",), numbers=(*times, "max. diff.", "agreement"))
+    table.columns[0].no_wrap = True
     for one in comparison.runtimes:
         table.add_row(
             one.runtime,
@@ -69,7 +62,7 @@ def _print(comparison: Comparison) -> None:
             "-" if one.difference is None else f"{one.difference:.1e}",
             "-" if one.same_emotion is None else f"{one.same_emotion:.1%}",
         )
-    Console().print(table)
+    print_table(table)
     click.echo(
         "max. diff.: largest difference in a probability from Keras; agreement: faces with the "
         f"same emotion as Keras; measured on {comparison.faces} synthetic faces"

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from emodetect.cli.options.files import folder_option
+from emodetect.cli.tables import new_table, print_table
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -18,13 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "--common", is_flag=True, help="If the images differ, compare on those that all models have."
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default="comparison",
-    show_default=True,
-    help="Folder for compare.html and compare.json.",
-)
+@folder_option("--out", default="comparison", help="Folder for compare.html and compare.json.")
 @click.option("--force", is_flag=True, help="Write into a folder that already contains files.")
 def compare(folders: tuple[Path, ...], common: bool, out: Path, force: bool) -> None:
     """Compare models on the same images, from report folders of evaluate or from run folders.
@@ -51,8 +48,6 @@ def compare(folders: tuple[Path, ...], common: bool, out: Path, force: bool) -> 
 
 
 def _print(comparison: dict[str, Any]) -> None:
-    from rich.console import Console
-
     from emodetect.reports.comparison_page import LETTERS
 
     rows = zip(comparison["models"], comparison["settings"], comparison["left_out"], strict=True)
@@ -61,9 +56,8 @@ def _print(comparison: dict[str, Any]) -> None:
         click.echo(f"{letter}: {model['name']} ({setting}{excluded})")
     for line in comparison["changed"]:
         click.echo(f"warning: {line}", err=True)
-    console = Console()
-    console.print(_accuracy_table(comparison))
-    console.print(_recall_table(comparison))
+    print_table(_accuracy_table(comparison))
+    print_table(_recall_table(comparison))
     click.echo(
         "(95% intervals from the paired bootstrap; p from McNemar's exact test"
         + (", corrected with Holm's method)" if comparison["holm"] else ")")
@@ -71,17 +65,15 @@ def _print(comparison: dict[str, Any]) -> None:
 
 
 def _accuracy_table(comparison: dict[str, Any]) -> Table:
-    from rich.table import Table
-
     from emodetect.reports.comparison_page import LETTERS
     from emodetect.reports.number_format import p_value, percent, points
 
     models, comparisons = comparison["models"], comparison["comparisons"]
     other = "B" if len(models) == 2 else "other"
-    table = Table(title=f"{comparison['images']:,} images, compared with A")
-    names = ("accuracy", "points", "95% interval", "only A correct", f"only {other} correct", "p")
-    for name in ("", *names):
-        table.add_column(name, justify="right", no_wrap=name == "95% interval")
+    counts = ("only A correct", f"only {other} correct")
+    names = ("", "accuracy", "points", "95% interval", *counts, "p")
+    table = new_table(title=f"{comparison['images']:,} images, compared with A", numbers=names)
+    table.columns[names.index("95% interval")].no_wrap = True
     table.add_row("A", percent(models[0]["figures"]["accuracy"]))
     for letter, model, row in zip(LETTERS[1:], models[1:], comparisons, strict=False):
         change = row["differences"]["accuracy"]
@@ -98,16 +90,12 @@ def _accuracy_table(comparison: dict[str, Any]) -> Table:
 
 
 def _recall_table(comparison: dict[str, Any]) -> Table:
-    from rich.table import Table
-
     from emodetect.reports.comparison_page import LETTERS
     from emodetect.reports.number_format import percent, points
 
     comparisons = comparison["comparisons"]
-    table = Table(title="recall")
-    table.add_column("emotion")
-    for name in ("images", *LETTERS[: len(comparison["models"])]):
-        table.add_column(name, justify="right")
+    names = ("images", *LETTERS[: len(comparison["models"])])
+    table = new_table(title="recall", text=("emotion",), numbers=names)
     for emotion, first in comparisons[0]["recall"].items():
         others = (row["recall"][emotion]["other"] for row in comparisons)
         table.add_row(

@@ -7,16 +7,14 @@ from pathlib import Path
 
 import click
 
+from emodetect.cli.options.files import folder_option
+
 SCENE_EMOTIONS = ("happy", "surprise", "sad", "angry")
 
 
 @click.command()
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default="emodetect-demo",
-    show_default=True,
-    help="Output folder; an earlier demo in it is replaced.",
+@folder_option(
+    "--out", default="emodetect-demo", help="Output folder; an earlier demo in it is replaced."
 )
 @click.pass_context
 def demo(context: click.Context, out: Path) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from emodetect.cli.options.output_format import table_or_json
+from emodetect.cli.tables import print_json, table_or_json
 
 COLORS = {"ok": "green", "absent": "yellow", "broken": "red"}
 
@@ -32,10 +32,7 @@ def doctor(output_format: str) -> None:
             if finding.mend:
                 click.echo(f"{'':26} -> {finding.mend}")
     if output_format == "json":
-        import json
-        from dataclasses import asdict
-
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+        print_json(findings)
     broken = sum(finding.status == "broken" for finding in findings)
     if output_format == "table":
         click.echo(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
+from emodetect.cli.options.files import folder_option
 from emodetect.cli.options.model import PIXEL_RANGES, foreign_options
 from emodetect.cli.options.source import faces_of_each
 
@@ -76,9 +76,8 @@ from emodetect.cli.options.source import faces_of_each
     is_flag=True,
     help="Omit the heat maps of the worst mistakes, which need TensorFlow.",
 )
-@click.option(
+@folder_option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the report. [default: evaluation-SPLIT beside the model; in the current "
     "folder, evaluation-SPLIT for a shipped model, evaluation-across for several models or data "
     "sets]",
@@ -89,18 +88,10 @@ def evaluate(
     labels: str | None,
     pixels: str | None,
     data: tuple[str, ...],
-    config: str | None,
     faces: tuple[Literal["whole", "detect"], ...],
-    split: str | None,
     classes: str | None,
-    exclude_duplicates_of: tuple[str, ...],
-    tta: Literal["flip"] | None,
-    bootstrap: int,
-    robustness: bool,
-    slice_by: tuple[str, ...],
     no_explain: bool,
-    out: Path | None,
-    force: bool,
+    **chosen: Any,
 ) -> None:
     """Evaluate a model on labelled images, and write report.html: what it gets wrong, where, why.
 
@@ -119,14 +110,14 @@ def evaluate(
     Without --data and --config, the model is evaluated on the data it was trained on, split as in
     training. Labels are matched by name, in any order.
     """
-    if data and config:
+    if data and chosen["config"]:
         raise click.UsageError("give the data once: with --data or with --config.")
     if faces and not data:
         raise click.UsageError("--faces requires --data; a config has data.faces.")
     if pixels and labels is None:
         raise click.UsageError("--pixels requires --labels.")
     if len(models) > 1 or len(data) > 1:
-        _refuse_for_several(models, data, labels, robustness=robustness, slice_by=slice_by)
+        _refuse_for_several(models, data, labels, chosen)
     from emodetect.cli.evaluation_tables import print_result
     from emodetect.model_file.shipped_models import DEFAULT_MODEL
     from emodetect.reports.evaluation_report import EvaluationOptions
@@ -137,18 +128,10 @@ def evaluate(
         labels=None if labels is None else tuple(labels.split(",")),
         pixel_range=PIXEL_RANGES[pixels or "0..255"],
         data=data,
-        config=config,
         faces=faces_of_each(faces, data) if data else (),
-        split=split,
         emotions=None if classes is None else tuple(classes.split(",")),
-        exclude_duplicates_of=exclude_duplicates_of,
-        slice_by=slice_by,
-        tta=tta,
-        bootstrap=bootstrap,
-        robustness=robustness,
         explain=not no_explain,
-        out=out,
-        force=force,
+        **chosen,
     )
     report = write_evaluation(options, on_result=print_result)
     if report.no_heat_maps:
@@ -158,12 +141,7 @@ def evaluate(
 
 
 def _refuse_for_several(
-    models: tuple[str, ...],
-    data: tuple[str, ...],
-    labels: str | None,
-    *,
-    robustness: bool,
-    slice_by: tuple[str, ...],
+    models: tuple[str, ...], data: tuple[str, ...], labels: str | None, others: dict[str, Any]
 ) -> None:
     if not data:
         raise click.UsageError("several models need at least one --data to be evaluated on.")
@@ -172,6 +150,6 @@ def _refuse_for_several(
             raise click.UsageError(f"{option}: expected each value once, got {', '.join(values)}.")
     if labels and len(models) > 1:
         raise click.UsageError("--labels works only with one --model.")
-    for option, given in (("--robustness", robustness), ("--slice-by", slice_by)):
-        if given:
+    for option, name in (("--robustness", "robustness"), ("--slice-by", "slice_by")):
+        if others[name]:
             raise click.UsageError(f"{option} works only with one --model and one --data.")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from emodetect.cli.tables import new_table, print_table
+from emodetect.reports.number_format import FIGURE_NAMES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -13,14 +16,7 @@ if TYPE_CHECKING:
     from emodetect.evaluation.cross_dataset import CrossDatasetResult
     from emodetect.evaluation.evaluate import Evaluation
 
-# Keys of metrics.json and their names in print.
-FIGURES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "log_loss": "log-loss",
-    "expected_calibration_error": "ECE",
-}
+FIGURES = {**FIGURE_NAMES, "expected_calibration_error": "ECE"}
 MATRIX_FIGURES = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "macro_f1": "macro F1"}
 
 
@@ -33,17 +29,17 @@ def print_result(result: Evaluation | list[CrossDatasetResult]) -> None:
 
 
 def _print_metrics(metrics: dict[str, Any]) -> None:
-    _print_table(_emotions_table(metrics))
+    print_table(_emotions_table(metrics))
     figures = {key: f"{name} {metrics[key]:.4f}" for key, name in FIGURES.items()}
     for key, (low, high) in metrics["intervals_95"].items():
         figures[key] += f" [{low:.4f}, {high:.4f}]"
     click.echo("\n".join(figures.values()))
     click.echo(f"(95% intervals from {metrics['bootstrap']:,} bootstrap resamples)")
     if metrics["robustness"]:
-        table = _table(text=("corrupted copies",), numbers=("accuracy", "points"))
+        table = new_table(text=("corrupted copies",), numbers=("accuracy", "points"))
         for name, row in metrics["robustness"].items():
             table.add_row(name, f"{row['accuracy']:.4f}", f"{row['difference_points']:+.1f}")
-        _print_table(table)
+        print_table(table)
     for way in metrics["slices"]:
         if gap := way["gap"]:
             chance = "; may be due to chance" if gap["overlap"] else ""
@@ -68,7 +64,9 @@ def _emotions_table(metrics: dict[str, Any]) -> Table:
     title = f"{metrics['images']:,} images, split {metrics['split']}"
     if metrics["tta"]:
         title += f", tta {metrics['tta']}"
-    table = _table(title=title, text=("emotion",), numbers=("precision", "recall", "F1", "images"))
+    table = new_table(
+        title=title, text=("emotion",), numbers=("precision", "recall", "F1", "images")
+    )
     for name, (precision, recall, f1, support) in class_rows(metrics):
         if name == "macro average":
             table.add_section()
@@ -79,12 +77,12 @@ def _emotions_table(metrics: dict[str, Any]) -> Table:
 
 def _print_matrix(results: Sequence[CrossDatasetResult]) -> None:
     data = list(dict.fromkeys(result.data for result in results))
-    table = _table(title="models (rows) on data sets (columns)", text=("model", *data))
+    table = new_table(title="models (rows) on data sets (columns)", text=("model", *data))
     table.show_lines = True
     for model in dict.fromkeys(result.model for result in results):
         row = [result for result in results if result.model == model]
         table.add_row(f"{model}\n(trained on {row[0].trained_on})", *map(_cell, row))
-    _print_table(table)
+    print_table(table)
     if any(result.same_data for result in results):
         click.echo("* the model was trained on this data set")
     for source in data:
@@ -111,7 +109,7 @@ def _print_labels(results: Sequence[CrossDatasetResult]) -> None:
     from emodetect.emotions import in_canonical_order
 
     first = results[0]
-    table = _table(
+    table = new_table(
         title=first.data,
         text=("label", "emotion"),
         numbers=("images", *(f"recall, {result.model}" for result in results)),
@@ -126,7 +124,7 @@ def _print_labels(results: Sequence[CrossDatasetResult]) -> None:
             f"{images:,}",
             *(_recall(result, emotion) for result in results),
         )
-    _print_table(table)
+    print_table(table)
     emotions = {result.emotions() for result in results}
     if len(emotions) > 1:
         common = set.intersection(*map(set, emotions))
@@ -171,21 +169,3 @@ def _warn_of_batches(metrics: dict[str, Any]) -> None:
             "batch; batch normalisation may have been left in training mode.",
             err=True,
         )
-
-
-def _table(*, title: str = "", text: Iterable[str], numbers: Iterable[str] = ()) -> Table:
-    """Return an empty table; long names are folded, as paths may differ only at the end."""
-    from rich.table import Table
-
-    table = Table(title=title or None)
-    for name in text:
-        table.add_column(name, overflow="fold")
-    for name in numbers:
-        table.add_column(name, justify="right", overflow="fold")
-    return table
-
-
-def _print_table(table: Table) -> None:
-    from rich.console import Console
-
-    Console(markup=False).print(table)  # names may contain [brackets]

@@ -9,7 +9,7 @@ import click
 
 from emodetect.cli.options.model import model_options, usable_model
 from emodetect.cli.options.numbers import Probability
-from emodetect.cli.options.output_format import table_or_json
+from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
 from emodetect.export.formats.registry import FORMAT_NAMES
 
 if TYPE_CHECKING:
@@ -91,23 +91,15 @@ def export(
             err=True,
         )
     if output_format == "json":
-        import json
-        from dataclasses import asdict
-
-        click.echo(json.dumps(asdict(done), default=str, indent=1))
+        print_json(done)
         return
     _print(done.comparison, done.path.name)
     click.echo(f"{done.path}\n{done.sidecar}")
 
 
 def _print(comparison: Comparison, name: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{comparison.faces:,} faces: {comparison.origin}")
-    table.add_column("")
-    for title in ("original", name):
-        table.add_column(title, justify="right")
+    title = f"{comparison.faces:,} faces: {comparison.origin}"
+    table = new_table(title=title, text=("",), numbers=("original", name))
     size, litert_size = (
         f"{n / 1e6:.1f} MB" for n in (comparison.file_bytes, comparison.litert_bytes)
     )
@@ -130,7 +122,7 @@ def _print(comparison: Comparison, name: str) -> None:
         ]
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    print_table(table)
     click.echo(
         "* float32 in LiteRT; latencies are medians on this machine, measured in turn\n"
         "agreement: share of faces with the same predicted emotion; max. difference: of any "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from emodetect.cli.options.output_format import table_or_json
+from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
 
 
 @click.group(invoke_without_command=True)
@@ -27,18 +27,10 @@ def models(context: click.Context, output_format: str) -> None:
 
     shipped = list_shipped()
     if output_format == "json":
-        import json
-        from dataclasses import asdict
-
-        click.echo(json.dumps([asdict(model) for model in shipped], default=str, indent=1))
+        print_json(shipped)
         return
-
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(show_lines=True)
-    table.add_column("name", no_wrap=True)
-    table.add_column("about")
+    table = new_table(text=("name", "about"))
+    table.show_lines = table.columns[0].no_wrap = True
     for model in shipped:
         size = f"{model.image_size} x {model.image_size} {model.color}"
         table.add_row(
@@ -47,7 +39,7 @@ def models(context: click.Context, output_format: str) -> None:
             f"emotions: {', '.join(model.emotions)}\n"
             f"input: {size}; file: {model.file_bytes / 1e6:.1f} MB",
         )
-    Console().print(table)
+    print_table(table)
     click.echo("* default, used without --model")
 
 

@@ -10,9 +10,7 @@ from typing import Any
 
 import click
 
-from emodetect.cli.options.model import model_options, runtime_option, usable_model
-from emodetect.cli.options.numbers import uncertain_option
-from emodetect.cli.options.tracking import detector_option
+from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
 from emodetect.errors import EmodetectError
 
 
@@ -43,10 +41,7 @@ def _limit(
     show_default=True,
     help="Port to listen on; 0 picks a free one.",
 )
-@model_options
-@runtime_option
-@detector_option
-@uncertain_option
+@recognizer_options
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
@@ -90,9 +85,7 @@ def _limit(
     help="Time limit to receive a request, and then to respond.",
 )
 def serve(
-    model: str | None,
-    labels: str | None,
-    pixels: str | None,
+    recognizer: RecognizerChoice,
     token_file: Path | None,
     without_token: bool,
     queue: int,
@@ -130,7 +123,6 @@ def serve(
     options = ServerOptions(
         token=None if without_token else read_token(token_file),
         without_token=without_token,
-        model=usable_model(model, labels, pixels),
         limits=Limits(
             body_bytes=max_body * 2**20,
             pixels=max_pixels * 1_000_000,
@@ -141,6 +133,6 @@ def serve(
         **server,
     )
     try:
-        run_server(options, announce=partial(click.echo, err=True))
+        run_server(options, recognizer.opener(), announce=partial(click.echo, err=True))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from emodetect.emotions import canonical_emotion
 from emodetect.errors import DataError
@@ -27,6 +27,7 @@ class _Section(BaseModel):
 
 
 Section = TypeVar("Section", bound=_Section)
+OptionalPath = Annotated[Path | None, BeforeValidator(_refuse_empty)]
 
 
 class SyntheticConfig(_Section):
@@ -99,13 +100,13 @@ class DataConfig(_Section):
         "tfrecord",
         "synthetic",
     ] = "folder"
-    path: Path | None = Field(
+    path: OptionalPath = Field(
         default=None,
         description="folder: folder of class folders; manifest: CSV file with path, label and "
         "optionally split; fer2013_csv: fer2013.csv; ferplus: folder of PNGs, or fer2013.csv; "
         "raf_db, affectnet, ckplus: folder of the data set; tfrecord: file, or folder of shards",
     )
-    votes: Path | None = Field(
+    votes: OptionalPath = Field(
         default=None,
         description="ferplus: path of fer2013new.csv; by default searched in and next to data.path",
     )
@@ -164,7 +165,7 @@ class DataConfig(_Section):
         default=0.1, description="only used if the source has no test split"
     )
     max_unreadable_fraction: Fraction = 0.05
-    manifest: Path | None = Field(
+    manifest: OptionalPath = Field(
         default=None,
         description="manifest.csv of `emodetect data audit`: train without the images that "
         "data.cleaning excludes",
@@ -172,11 +173,6 @@ class DataConfig(_Section):
     cleaning: CleaningConfig = CleaningConfig()
     cache_dir: Path | None = None
     synthetic: SyntheticConfig = SyntheticConfig()
-
-    @field_validator("path", "votes", "manifest", mode="before")
-    @classmethod
-    def _not_empty(cls, path: object) -> object:
-        return _refuse_empty(path)
 
     @field_validator("label_names")
     @classmethod
@@ -395,12 +391,9 @@ class ExperimentConfig(_Section):
     augmentation: AugmentationConfig = AugmentationConfig()
     training: TrainingConfig = TrainingConfig()
     seed: int = Field(default=0, ge=0, lt=2**31)
-    output: Path = Field(default=Path("runs/emodetect"), description="the run folder")
-
-    @field_validator("output", mode="before")
-    @classmethod
-    def _not_empty(cls, output: object) -> object:
-        return _refuse_empty(output)
+    output: Annotated[Path, BeforeValidator(_refuse_empty)] = Field(
+        default=Path("runs/emodetect"), description="the run folder"
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -108,7 +108,7 @@ def publish(folder: Path) -> Iterator[Path]:
                 raise
     except OSError as error:
         raise DataError(
-            f"{folder}: cannot write the cache: {error.strerror}; free some disk space, or choose "
+            f"{folder}: cannot write the cache: {error.strerror}; free some space, or choose "
             "another folder with data.cache_dir in a config or the environment variable "
             "XDG_CACHE_HOME."
         ) from None
@@ -138,7 +138,14 @@ def load_images(root: Path, samples: Sequence[Sample], config: DataConfig) -> Im
         _remove_damaged(folder, shape)
         with publish(folder) as unfinished:
             _decode_all(root, samples, unfinished, config)
-    rows, digests, sides, left_out = _read_index(folder)
+    return _opened(folder, shape)
+
+
+def _opened(folder: Path, shape: tuple[int, int, int]) -> ImageCache:
+    # Opened here, because np.load leaves a damaged file open.
+    with (folder / "index.npz").open("rb") as file, np.load(file) as index:
+        rows, digests, sides = index["rows"], index["digests"], index["sides"]
+    left_out = json.loads((folder / "left_out.json").read_text(encoding="utf-8"))
     return ImageCache(
         images=StoredImages(folder / "images.bin", shape),
         rows=rows,
@@ -149,18 +156,9 @@ def load_images(root: Path, samples: Sequence[Sample], config: DataConfig) -> Im
     )
 
 
-def _read_index(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, list]]:
-    # Opened here, because np.load leaves a damaged file open.
-    with (folder / "index.npz").open("rb") as file, np.load(file) as index:
-        rows, digests, sides = index["rows"], index["digests"], index["sides"]
-    left_out = json.loads((folder / "left_out.json").read_text(encoding="utf-8"))
-    left_out = {"skipped": left_out["skipped"], "faceless": left_out["faceless"]}
-    return rows, digests, sides, left_out
-
-
 def _is_complete(folder: Path, shape: tuple[int, int, int]) -> bool:
     try:
-        rows, _, _, _ = _read_index(folder)
+        rows = _opened(folder, shape).rows
         return (folder / "images.bin").stat().st_size == len(rows) * int(np.prod(shape))
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return False

@@ -14,7 +14,7 @@ from emodetect.config import CleaningConfig, DataConfig
 from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.manifest import relative_path
 from emodetect.errors import DataError
-from emodetect.machine.csv_files import open_table
+from emodetect.machine.csv_files import open_table, printable
 
 HELD_OUT = ("val", "test")
 FLAG_SEPARATOR = " "
@@ -44,11 +44,6 @@ class AuditRow:
 
 
 COLUMNS = tuple(field.name for field in fields(AuditRow))
-
-
-def written_name(name: str) -> str:
-    """Return an image's name as written to a manifest: bytes that are not Unicode are escaped."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def write_audit_rows(path: Path, rows: Iterable[AuditRow]) -> None:
@@ -109,7 +104,7 @@ def clean(listing: Listing, whole: Listing, config: DataConfig) -> Listing:
     rows = read_audit_rows(path)
     source = _source_of(path, rows, config)
     row_of = {row.path: row for row in rows if row.source == source}
-    names = [written_name(sample.name) for sample in listing.samples]
+    names = [printable(sample.name) for sample in listing.samples]
     if unknown := [name for name in names if name not in row_of]:
         raise DataError(
             f"{path}: does not match the data: {len(unknown):,} of {len(names):,} images are not "
@@ -187,7 +182,7 @@ def _held_out_and_labels(
                 held_out.add(same)
 
     for sample in whole.samples:
-        row = row_of.get(written_name(sample.name))
+        row = row_of.get(printable(sample.name))
         if row is not None:
             count(row, sample.split, sample.emotion)
     for row in others:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import threading
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +14,19 @@ from emodetect.data.readers.fer2013_csv import read_pixels
 from emodetect.data.readers.tfrecord import SUFFIX, read_record_image
 from emodetect.errors import DataError, ImageError
 from emodetect.faces.boxes import Box, overlap
-from emodetect.faces.detectors.registry import DETECTORS, Detector
+from emodetect.faces.detectors.registry import DETECTORS
+from emodetect.faces.detectors.shared import SharedDetector
 from emodetect.faces.framing import crop_face
 from emodetect.images.reading import read_image
 
 # Smaller images show no expression; such files are thumbnails or tracking pixels.
 SMALLEST_SIDE = 8
 
-# OpenCV's detectors are not thread-safe, and loading one is slow.
-_local = threading.local()
+
+@cache
+def _detector() -> SharedDetector:
+    # OpenCV's detectors are not thread-safe, and loading one is slow.
+    return SharedDetector(DETECTORS["haar"])
 
 
 def read_crops(root: Path, sample: Sample, config: DataConfig) -> list[np.ndarray]:
@@ -115,8 +119,5 @@ def _refuse_small(image: np.ndarray) -> None:
 
 def find_faces(image: np.ndarray, *, faces_per_image: str) -> list[Box]:
     """Return the boxes of the "largest" face or of "all" faces in a BGR image, largest first."""
-    if not hasattr(_local, "detector"):
-        _local.detector = DETECTORS["haar"]()
-    detector: Detector = _local.detector
-    boxes = detector.detect(image)
+    boxes = _detector().detect(image)
     return boxes[:1] if faces_per_image == "largest" else boxes

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from emodetect.doctor.finding import Finding
+from emodetect.doctor.finding import Finding, absent, broken, ok
 from emodetect.doctor.pip_commands import PIP, install_source, reinstall_command
 from emodetect.doctor.probe_processes import probe_findings, start_probe
 from emodetect.errors import first_line
@@ -49,9 +49,7 @@ def _guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     except Exception as error:
         # The other checks must still run, whatever is broken here.
         name = check.__name__.strip("_").replace("_", " ")
-        yield Finding(
-            name=name, status="broken", detail=unexpected(error), mend=reinstall_command()
-        )
+        yield broken(name, unexpected(error), reinstall_command())
 
 
 def _python() -> Iterator[Finding]:
@@ -60,14 +58,13 @@ def _python() -> Iterator[Finding]:
         f"{os.cpu_count()} cores"
     )
     if sys.maxsize < 2**32:
-        yield Finding(
-            name="Python",
-            status="broken",
-            detail=f"{detail}: 32-bit; TensorFlow and LiteRT only have 64-bit wheels",
-            mend="install a 64-bit Python",
+        yield broken(
+            "Python",
+            f"{detail}: 32-bit; TensorFlow and LiteRT only have 64-bit wheels",
+            "install a 64-bit Python",
         )
         return
-    yield Finding(name="Python", status="ok", detail=detail)
+    yield ok("Python", detail)
 
 
 def _requirements() -> Iterator[Finding]:
@@ -77,14 +74,13 @@ def _requirements() -> Iterator[Finding]:
         lines = importlib.metadata.requires("emodetect") or []
         own = importlib.metadata.version("emodetect")
     except importlib.metadata.PackageNotFoundError:
-        yield Finding(
-            name="emodetect",
-            status="broken",
-            detail=f"run from {Path(__file__).parents[1]}, but not installed",
-            mend=f"{PIP} install -e .",
+        yield broken(
+            "emodetect",
+            f"run from {Path(__file__).parents[1]}, but not installed",
+            f"{PIP} install -e .",
         )
         return
-    yield Finding(name="emodetect", status="ok", detail=f"{own} in {Path(__file__).parents[1]}")
+    yield ok("emodetect", f"{own} in {Path(__file__).parents[1]}")
     needed = [one for one in map(Requirement, lines) if one.marker is None or one.marker.evaluate()]
     wrong = [(one, _version(one.name)) for one in needed]
     wrong = [
@@ -93,26 +89,24 @@ def _requirements() -> Iterator[Finding]:
         if version is None or not one.specifier.contains(version, prereleases=True)
     ]
     for one, version in wrong:
-        yield Finding(
-            name=one.name,
-            status="broken",
-            detail=f"{version or 'not installed'}; emodetect needs {one.specifier}",
-            mend=f"{PIP} install {shlex.quote(f'{one.name}{one.specifier}')}",
+        yield broken(
+            one.name,
+            f"{version or 'not installed'}; emodetect needs {one.specifier}",
+            f"{PIP} install {shlex.quote(f'{one.name}{one.specifier}')}",
         )
     if not wrong:
         versions = ", ".join(f"{one.name} {_version(one.name)}" for one in needed)
-        yield Finding(name="packages", status="ok", detail=versions)
+        yield ok("packages", versions)
 
 
 def _opencv_wheels() -> Iterator[Finding]:
     found = [name for name in OPENCV_WHEELS if _version(name)]
     if len(found) > 1:
         # They share one folder, so the last one installed has overwritten the others' files.
-        yield Finding(
-            name="OpenCV wheels",
-            status="broken",
-            detail=f"{' and '.join(found)} are installed into the same folder",
-            mend=f"{PIP} uninstall -y {' '.join(found)} && {PIP} install 'opencv-python<5'",
+        yield broken(
+            "OpenCV wheels",
+            f"{' and '.join(found)} are installed into the same folder",
+            f"{PIP} uninstall -y {' '.join(found)} && {PIP} install 'opencv-python<5'",
         )
 
 
@@ -131,32 +125,30 @@ def _extras() -> Iterator[Finding]:
         ]
         missing = [name for name in names if _version(name) is None]
         if missing:
-            yield Finding(
-                name=f"extra {extra}",
-                status="absent",
-                detail=f"{', '.join(missing)} not installed",
-                mend=f"{PIP} install {install_source(extra)}",
+            yield absent(
+                f"extra {extra}",
+                f"{', '.join(missing)} not installed",
+                f"{PIP} install {install_source(extra)}",
             )
         else:
             versions = ", ".join(f"{name} {_version(name)}" for name in names)
-            yield Finding(name=f"extra {extra}", status="ok", detail=versions)
+            yield ok(f"extra {extra}", versions)
 
 
 def _ffmpeg() -> Iterator[Finding]:
     path = shutil.which("ffmpeg")
     if path:
-        yield Finding(name="ffmpeg", status="ok", detail=path)
+        yield ok("ffmpeg", path)
         return
     install = {
         "Linux": "sudo apt install ffmpeg",
         "Darwin": "brew install ffmpeg",
         "Windows": "winget install ffmpeg",
     }
-    yield Finding(
-        name="ffmpeg",
-        status="absent",
-        detail="not found; annotated videos will have no sound",
-        mend=install.get(platform.system(), "install ffmpeg"),
+    yield absent(
+        "ffmpeg",
+        "not found; annotated videos will have no sound",
+        install.get(platform.system(), "install ffmpeg"),
     )
 
 
@@ -169,11 +161,10 @@ def _cache() -> Iterator[Finding]:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        yield Finding(
-            name="cache",
-            status="broken",
-            detail=f"{folder}: {error.strerror}; prepared images cannot be stored there",
-            mend="set XDG_CACHE_HOME (Linux) or data.cache_dir in the config to a writable folder",
+        yield broken(
+            "cache",
+            f"{folder}: {error.strerror}; prepared images cannot be stored there",
+            "set XDG_CACHE_HOME (Linux) or data.cache_dir in the config to a writable folder",
         )
         return
     free = shutil.disk_usage(folder).free

@@ -21,3 +21,18 @@ class Finding:
     status: Literal["ok", "absent", "broken"]
     detail: str
     mend: str = ""
+
+
+def ok(name: str, detail: str) -> Finding:
+    """Return the finding of a check that found everything in order."""
+    return Finding(name=name, status="ok", detail=detail)
+
+
+def absent(name: str, detail: str, mend: str) -> Finding:
+    """Return the finding that something is missing which only some commands need."""
+    return Finding(name=name, status="absent", detail=detail, mend=mend)
+
+
+def broken(name: str, detail: str, mend: str) -> Finding:
+    """Return the finding that something does not work which emodetect needs."""
+    return Finding(name=name, status="broken", detail=detail, mend=mend)

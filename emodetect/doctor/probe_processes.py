@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from emodetect.doctor.finding import Finding
+from emodetect.doctor.finding import Finding, broken
 from emodetect.doctor.pip_commands import reinstall_command
 
 PROBE_TIMEOUT_S = 120  # TensorFlow from a slow disk with a cold cache
@@ -43,7 +43,7 @@ def probe_findings(probe: str, process: subprocess.Popen) -> Iterator[Finding]:
     for line in output.splitlines():
         yield Finding(**json.loads(line))
     if problem:
-        yield Finding(name=probe, status="broken", detail=problem, mend=reinstall_command())
+        yield broken(probe, problem, reinstall_command())
 
 
 def _explain(status: int) -> str:

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from emodetect.doctor.checks import unexpected
-from emodetect.doctor.finding import Finding
+from emodetect.doctor.finding import Finding, absent, broken, ok
 from emodetect.doctor.pip_commands import PIP, reinstall_command
 from emodetect.errors import EmodetectError, first_line
 
@@ -54,12 +54,7 @@ def packages() -> Iterator[Finding]:
         try:
             importlib.import_module(module)
         except Exception as error:
-            yield Finding(
-                name=package,
-                status="broken",
-                detail=unexpected(error),
-                mend=f"{PIP} install --force-reinstall {package}",
-            )
+            yield broken(package, unexpected(error), f"{PIP} install --force-reinstall {package}")
 
 
 def opencv() -> Iterator[Finding]:
@@ -70,27 +65,17 @@ def opencv() -> Iterator[Finding]:
         detail = first_line(error)
         library = re.search(r"\S+\.so[.\d]*", detail)
         package = SYSTEM_PACKAGES.get(library[0].rstrip(":")) if library else None
-        yield Finding(
-            name="OpenCV",
-            status="broken",
-            detail=detail,
-            mend=f"sudo apt install {package}" if package else REINSTALL_OPENCV,
+        yield broken(
+            "OpenCV", detail, f"sudo apt install {package}" if package else REINSTALL_OPENCV
         )
         return
     from emodetect.faces.detectors.registry import open_detector
 
     try:
         open_detector("haar")
-        yield Finding(
-            name="OpenCV", status="ok", detail=f"{cv2.__version__}, with its Haar cascade"
-        )
+        yield ok("OpenCV", f"{cv2.__version__}, with its Haar cascade")
     except Exception as error:
-        yield Finding(
-            name="OpenCV",
-            status="broken",
-            detail=first_line(error),
-            mend=REINSTALL_OPENCV,
-        )
+        yield broken("OpenCV", first_line(error), REINSTALL_OPENCV)
     yield _yunet()
     yield _camera()
     yield _display()
@@ -105,12 +90,10 @@ def models() -> Iterator[Finding]:
         try:
             read_artifact(path)
         except EmodetectError as error:
-            yield Finding(
-                name=f"model {name}", status="broken", detail=str(error), mend=reinstall_command()
-            )
+            yield broken(f"model {name}", str(error), reinstall_command())
         else:
             size = path.stat().st_size / 1e6
-            yield Finding(name=f"model {name}", status="ok", detail=f"intact, {size:.1f} MB")
+            yield ok(f"model {name}", f"intact, {size:.1f} MB")
     import numpy as np
 
     from emodetect.data.synthetic import draw_face
@@ -125,14 +108,13 @@ def models() -> Iterator[Finding]:
     try:
         import ai_edge_litert  # noqa: F401
     except ImportError as error:
-        yield Finding(
-            name="LiteRT",
-            status="absent",
-            detail=f"{first_line(error)}; Keras is used instead, slowly ({took_ms:.0f} ms/face)",
-            mend=f"{PIP} install --force-reinstall ai-edge-litert",
+        yield absent(
+            "LiteRT",
+            f"{first_line(error)}; Keras is used instead, slowly ({took_ms:.0f} ms/face)",
+            f"{PIP} install --force-reinstall ai-edge-litert",
         )
     else:
-        yield Finding(name="LiteRT", status="ok", detail=f"works, {took_ms:.1f} ms/face")
+        yield ok("LiteRT", f"works, {took_ms:.1f} ms/face")
 
 
 def tensorflow() -> Iterator[Finding]:
@@ -146,19 +128,14 @@ def tensorflow() -> Iterator[Finding]:
 
     backend = keras.backend.backend()
     ignored = f"; KERAS_BACKEND={own} is ignored" if own not in (None, "tensorflow") else ""
-    yield Finding(
-        name="TensorFlow",
-        status="ok",
-        detail=f"{tf.__version__}; Keras {keras.__version__} on {backend}{ignored}",
-    )
+    yield ok("TensorFlow", f"{tf.__version__}; Keras {keras.__version__} on {backend}{ignored}")
     if gpus := gpu_count():
-        yield Finding(name="GPU", status="ok", detail=f"{gpus} found by TensorFlow")
+        yield ok("GPU", f"{gpus} found by TensorFlow")
     else:
-        yield Finding(
-            name="GPU",
-            status="absent",
-            detail="none found by TensorFlow; training uses the CPU (recognition always does)",
-            mend=CUDA if sys.platform == "linux" else "",
+        yield absent(
+            "GPU",
+            "none found by TensorFlow; training uses the CPU (recognition always does)",
+            CUDA if sys.platform == "linux" else "",
         )
 
 
@@ -167,12 +144,11 @@ def _yunet() -> Finding:
 
     path = yunet_path()
     if path.exists():
-        return Finding(name="YuNet", status="ok", detail=str(path))
-    return Finding(
-        name="YuNet",
-        status="absent",
-        detail="the detector for turned and small faces is not downloaded",
-        mend="emodetect models fetch yunet",
+        return ok("YuNet", str(path))
+    return absent(
+        "YuNet",
+        "the detector for turned and small faces is not downloaded",
+        "emodetect models fetch yunet",
     )
 
 
@@ -182,20 +158,18 @@ def _camera() -> Finding:
     cameras = list_cameras()
     if cameras:
         listed = ", ".join(f"{one.index} ({one.width} x {one.height})" for one in cameras)
-        return Finding(name="camera", status="ok", detail=listed)
+        return ok("camera", listed)
     devices = sorted(Path("/dev").glob("video*")) if sys.platform == "linux" else []
     if any(not os.access(device, os.R_OK | os.W_OK) for device in devices):
-        return Finding(
-            name="camera",
-            status="absent",
-            detail=f"no permission to use {', '.join(map(str, devices))}",
-            mend='sudo usermod -aG video "$USER", then log in again',
+        return absent(
+            "camera",
+            f"no permission to use {', '.join(map(str, devices))}",
+            'sudo usermod -aG video "$USER", then log in again',
         )
-    return Finding(
-        name="camera",
-        status="absent",
-        detail="none could be opened; another program may be using it",
-        mend="to use a video file or URL instead: emodetect webcam --source VIDEO",
+    return absent(
+        "camera",
+        "none could be opened; another program may be using it",
+        "to use a video file or URL instead: emodetect webcam --source VIDEO",
     )
 
 
@@ -206,10 +180,8 @@ def _display() -> Finding:
         open_window()
     except EmodetectError as error:
         problem = str(error).split(";")[0]
-        return Finding(
-            name="display", status="absent", detail=problem, mend="emodetect webcam --no-display"
-        )
-    return Finding(name="display", status="ok", detail="can show windows")
+        return absent("display", problem, "emodetect webcam --no-display")
+    return ok("display", "can show windows")
 
 
 PROBES: dict[str, Callable[[], Iterator[Finding]]] = {
@@ -228,7 +200,5 @@ def main(name: str) -> None:
         for finding in PROBES[name]():
             print(json.dumps(asdict(finding)), file=report, flush=True)
     except Exception as error:
-        failed = Finding(
-            name=name, status="broken", detail=unexpected(error), mend=reinstall_command()
-        )
+        failed = broken(name, unexpected(error), reinstall_command())
         print(json.dumps(asdict(failed)), file=report, flush=True)

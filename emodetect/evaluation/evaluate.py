@@ -10,12 +10,7 @@ from typing import Any
 from emodetect.data.dataset import Dataset
 from emodetect.evaluation.classify import Tta, batch_size_difference, predict_images
 from emodetect.evaluation.image_selection import Selection, select_images
-from emodetect.evaluation.labelled_data import (
-    OWN_DATA,
-    Faces,
-    load_labelled_data,
-    open_excluded,
-)
+from emodetect.evaluation.labelled_data import OWN_DATA, Faces, load_labelled_data, open_excluded
 from emodetect.evaluation.metrics.classification import compute_metrics
 from emodetect.evaluation.metrics.intervals import RESAMPLES, bootstrap_intervals
 from emodetect.evaluation.metrics.robustness import corrupted_accuracies

@@ -134,12 +134,7 @@ def source_config(
 ) -> DataConfig:
     """Return the config that `open_source` loads; takes and raises the same."""
     kind, path = split_source(source, option=option)
-    values: dict[str, Any] = {
-        "source": kind,
-        "image_size": metadata.image_size,
-        "color": metadata.color,
-        "margin": metadata.margin,
-    }
+    values: dict[str, Any] = {"source": kind, **_input_settings(metadata)}
     trained = metadata.config.get("data", {})
     if faces is not None:
         values["faces"] = faces
@@ -167,12 +162,8 @@ def open_training_data(
         DataError: if the model was trained on this data with a randomly drawn test split, and the
             data or the seed has changed since: the new split would contain training images.
     """
-    of_model = {
-        "image_size": metadata.image_size,
-        "color": metadata.color,
-        "margin": metadata.margin,
-        "slice_by": tuple(dict.fromkeys((*config.data.slice_by, *slice_by))),
-    }
+    columns = tuple(dict.fromkeys((*config.data.slice_by, *slice_by)))
+    of_model = {**_input_settings(metadata), "slice_by": columns}
     if slice_by and config.data.source not in SOURCES_OF_KEY["slice_by"]:
         raise DataError(
             f"--slice-by: expected a manifest with columns, got the source {config.data.source}."
@@ -207,6 +198,11 @@ def was_trained_on(config: DataConfig, metadata: Metadata) -> bool:
         and (path is None) == (config.path is None)
         and (config.path is None or Path(path).resolve() == config.path.resolve())
     )
+
+
+def _input_settings(metadata: Metadata) -> dict[str, Any]:
+    """Return the keys of a data config that a model's input determines."""
+    return {key: getattr(metadata, key) for key in ("image_size", "color", "margin")}
 
 
 def _split_as_in_training(

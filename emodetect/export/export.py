@@ -23,7 +23,7 @@ from emodetect.export.output_files import (
     move_into_place,
     sidecar_of,
 )
-from emodetect.export.sample_faces import Faces, drawn_faces, labelled_faces
+from emodetect.export.sample_faces import Faces, calibration_faces, drawn_faces, labelled_faces
 from emodetect.images.model_input import channels_of
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
 from emodetect.machine.quiet_libraries import quiet_stderr

@@ -21,12 +21,13 @@ NO_IMAGE = "not an image that can be decoded (JPEG, PNG, WebP, BMP, TIFF)"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: str | Path) -> np.ndarray:
     """Decode an image file, turned upright by its EXIF orientation.
 
     Returns (height, width, 3) uint8 BGR. Raises ImageError, whose message does not contain the
     path, if the file cannot be read, is empty, truncated or not an image.
     """
+    path = Path(path)
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe or device might never end
             raise ImageError("not a regular file")

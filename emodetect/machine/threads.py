@@ -1,15 +1,19 @@
-"""Threads: the number of usable cores, and parallel work in a pool."""
+"""Threads and forks: usable cores, parallel work in a pool, resources that threads share."""
 
 from __future__ import annotations
 
 import os
+import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Resource = TypeVar("Resource")
 
 
 def bounded_map(
@@ -38,3 +42,55 @@ def usable_cores() -> int:
 def default_threads() -> int:
     """Return the default number of threads of a runtime: one per core, at most 4."""
     return min(4, os.cpu_count() or 1)
+
+
+class SharedPool(Generic[Resource]):
+    """Things that one thread at a time may use, such as detectors, shared by any number of threads.
+
+    They are opened when they are needed, at most `most` of them; further threads wait. After a
+    fork, the child opens its own: a library's threads and locks do not survive a fork.
+
+    Args:
+        open_one: opens one. Called once right away, so that errors appear early.
+        most: the number of usable cores if None.
+    """
+
+    def __init__(self, open_one: Callable[[], Resource], *, most: int | None = None) -> None:
+        self.open_one = open_one
+        self.most = most or usable_cores()
+        # Never closed in a child: that would wait for threads that only its parent has.
+        self.of_parents: list[list[Resource]] = []
+        self._start_empty()
+        self.idle.append(open_one())
+        _pools.add(self)
+
+    @contextmanager
+    def borrow(self) -> Iterator[Resource]:
+        """Lend one of the resources to this thread, after waiting for one if necessary."""
+        with self.free:
+            one = self.idle.pop() if self.idle else self.open_one()
+            try:
+                yield one
+            finally:
+                self.idle.append(one)
+
+    def after_fork(self) -> None:
+        """Forget the resources of the parent process."""
+        self.of_parents.append(self.idle)
+        self._start_empty()
+
+    def _start_empty(self) -> None:
+        self.idle: list[Resource] = []  # a list's append and pop are atomic
+        self.free = threading.Semaphore(self.most)
+
+
+_pools: weakref.WeakSet[SharedPool[Any]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for pool in _pools:
+        pool.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

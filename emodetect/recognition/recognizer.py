@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, Self, overload
 
 import numpy as np
 
 from emodetect.errors import EmodetectError, ModelError
 from emodetect.faces.boxes import Box
-from emodetect.faces.detectors.registry import open_detector
+from emodetect.faces.detectors.registry import Detector, open_detector
+from emodetect.faces.detectors.shared import SharedDetector
 from emodetect.faces.framing import crop_face
 from emodetect.faces.tracking import FaceTracker, TrackingOptions, kept_share
+from emodetect.images.conversion import AnyImage, ChannelOrder, Images, to_bgr
 from emodetect.images.model_input import check_image, to_input
 from emodetect.model_file.artifact import read_artifact
-from emodetect.model_file.shipped_models import model_path
+from emodetect.model_file.shipped_models import model_path, shipped_models
 from emodetect.model_file.temperature import at_temperature
 from emodetect.recognition.runtimes.registry import open_runtime
-from emodetect.recognition.runtimes.runtime import MAX_BATCH
+from emodetect.recognition.runtimes.runtime import MAX_BATCH, Runtime
+from emodetect.recognition.runtimes.shared import SharedRuntime
 from emodetect.recognition.smoothing import SmoothedScores, smooth
 
 # Replaces the emotion if none is probable enough.
@@ -66,7 +71,17 @@ class EmotionRecognizer:
         EmodetectError: if the detector or runtime is not available, or `uncertain_below` is not a
             probability.
 
-    Not thread-safe; create one for each thread.
+    Any number of threads may share one: searches for faces run in parallel, one per usable core,
+    and the classifier, which uses all cores by itself, takes turns. A pickle holds the settings
+    only, and what it becomes in another process opens the model anew there; so does a forked
+    process, on first use. What is changed on an open recogniser (`detector`, `runtime`) is not
+    shared with either.
+
+    Example:
+        >>> from emodetect import EmotionRecognizer
+        >>> recognizer = EmotionRecognizer()
+        >>> [face.emotion for face in recognizer.analyze("docs/scene.jpg")][:2]
+        ['neutral', 'angry']
     """
 
     def __init__(
@@ -83,13 +98,30 @@ class EmotionRecognizer:
                 f"uncertain_below: expected a probability from 0 to 1, got {uncertain_below}."
             )
         self.uncertain_below = uncertain_below
+        self._settings = {"detector": str(detector), "threads": threads, "runtime": runtime}
         artifact = read_artifact(model_path(model))
         self.path = artifact.path
         self.metadata = artifact.metadata
         self.emotions = artifact.metadata.emotions
         self.detector_name = str(detector)
-        self.detector = open_detector(self.detector_name)
-        self.runtime = open_runtime(artifact, runtime=runtime, threads=threads)
+        self.detector: Detector = SharedDetector(partial(open_detector, self.detector_name))
+        self.runtime: Runtime = SharedRuntime(
+            partial(open_runtime, artifact, runtime=runtime, threads=threads)
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another machine has the shipped models too, but maybe in another place.
+        of_package = shipped_models().get(self.path.stem) == self.path
+        model = self.path.stem if of_package else str(self.path.absolute())
+        return {"model": model, "uncertain_below": self.uncertain_below, **self._settings}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        EmotionRecognizer.__init__(self, **state)
+
+    def __copy__(self) -> Self:
+        same = object.__new__(type(self))
+        same.__dict__.update(self.__dict__)
+        return same
 
     def detect(self, image: np.ndarray) -> list[Box]:
         """Return the boxes of the faces of a (height, width, 3) uint8 BGR image, largest first.
@@ -157,8 +189,30 @@ class EmotionRecognizer:
             )
         return at_temperature(outputs, self.metadata.temperature)
 
-    def analyze(self, image: np.ndarray) -> list[Face]:
-        """Return the faces of a (height, width, 3) uint8 BGR image, largest first."""
+    @overload
+    def analyze(self, image: AnyImage, *, color: ChannelOrder = "bgr") -> list[Face]: ...
+
+    @overload
+    def analyze(self, image: Images, *, color: ChannelOrder = "bgr") -> list[list[Face]]: ...
+
+    def analyze(
+        self, image: AnyImage | Images, *, color: ChannelOrder = "bgr"
+    ) -> list[Face] | list[list[Face]]:
+        """Return the faces of an image, largest first; of a list of images, a list for each.
+
+        Args:
+            image: a path, the bytes of an image file, a Pillow image, a uint8 array (grey, BGR or
+                BGRA; see `images.conversion.to_bgr`), or a list of them.
+            color: "rgb" for arrays whose channels are in that order.
+
+        Raises:
+            ImageError: if an image cannot be read; of a list, the first one.
+        """
+        if isinstance(image, list | tuple):
+            return [self._analyze(to_bgr(one, color=color)) for one in image]
+        return self._analyze(to_bgr(image, color=color))
+
+    def _analyze(self, image: np.ndarray) -> list[Face]:
         boxes = self.detect(image)
         scores = self.classify([self.crop(image, box) for box in boxes])
         return [
@@ -168,22 +222,24 @@ class EmotionRecognizer:
 
     def track(
         self,
-        frames: Iterable[np.ndarray],
+        frames: Iterable[AnyImage],
         *,
         fps: float = 25.0,
         options: TrackingOptions | None = None,
+        color: ChannelOrder = "bgr",
     ) -> Iterator[list[Face]]:
         """Yield the faces of each frame of a video, with ids and smoothed scores.
 
         Args:
-            frames: (height, width, 3) uint8 BGR each, in order.
+            frames: an image each, in order; see `analyze`.
             fps: frames per second, needed to smooth scores and boxes over time; above 0.
+            color: "rgb" for arrays whose channels are in that order.
         """
         if not fps > 0:
             raise EmodetectError(f"fps: expected frames per second, above 0, got {fps}.")
         tracker = EmotionTracker(self, options)
         for index, image in enumerate(frames):
-            yield tracker.update(image, index / fps)
+            yield tracker.update(to_bgr(image, color=color), index / fps)
 
     def face(self, box: Box, scores: np.ndarray, *, best: int, id: int | None = None) -> Face:
         """Return a face with (emotions,) probabilities and the emotion at index `best`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -236,17 +237,7 @@ def _suspicious_label_sections(audit: Audit) -> Iterator[Section]:
 
 
 def _group_section(
-    audit: Audit,
-    groups: np.ndarray,
-    found: np.ndarray,
-    *,
-    key: str,
-    title: str,
-    meaning: str,
-    advice: str,
-    lines: tuple[str, ...],
-    count: int | None = None,
-    serious: bool = False,
+    audit: Audit, groups: np.ndarray, found: np.ndarray, *, count: int | None = None, **texts: Any
 ) -> Section:
     """Return the finding of the groups that some images belong to.
 
@@ -254,18 +245,14 @@ def _group_section(
         groups: (n,) int, the group of each image.
         found: (n,) bool, the images.
         count: the number to report; the number of groups if None.
+        texts: the other attributes of the section.
     """
     numbers = np.unique(groups[found])
     return Section(
-        key=key,
-        title=title,
         count=len(numbers) if count is None else count,
-        meaning=meaning,
-        advice=advice,
-        lines=lines,
         groups=_pictures_of_groups(audit, groups, numbers),
         total=len(numbers),
-        serious=serious,
+        **texts,
     )
 
 

@@ -14,17 +14,12 @@ from emodetect.evaluation.comparison import only_right
 from emodetect.evaluation.predictions import Predictions, image_keys
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.reports.html import thumbnail, write_page
-from emodetect.reports.number_format import p_value, percent, points
+from emodetect.reports.number_format import FIGURE_NAMES, p_value, percent, points
 from emodetect.reports.plots.style import emotion_color
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FACES = 12  # shown of the images that only one of two models classifies correctly
-FIGURES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "log_loss": "log-loss",
-}
+COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
 
 
 def write_comparison(
@@ -47,7 +42,7 @@ def write_comparison(
         comparison=comparison,
         date=f"{datetime.now():%Y-%m-%d %H:%M}",
         letters=LETTERS,
-        figures=FIGURES,
+        figures={key: FIGURE_NAMES[key] for key in COMPARED},
         rows=[_row(comparison, number) for number in range(len(entries))],
         recalls=list(_recalls(comparison)),
         pairs=[
@@ -76,7 +71,7 @@ def _row(comparison: dict[str, Any], number: int) -> dict[str, Any]:
     row["p"] = p_value(versus["mcnemar_p"]) if versus else ""
     row["won"] = versus["only_other_right"] if versus else None
     row["lost"] = versus["only_reference_right"] if versus else None
-    for key in FIGURES:
+    for key in COMPARED:
         share = key != "log_loss"
         form, step = (percent, points) if share else ("{:.3f}".format, "{:+.3f}".format)
         low, high = model["intervals_95"][key]

@@ -55,7 +55,9 @@ class ComparisonReport:
 
 
 def compare(
-    options: ComparisonOptions, *, on_result: Callable[[dict[str, Any]], None] | None = None
+    options: ComparisonOptions,
+    *,
+    on_result: Callable[[dict[str, Any]], None] = lambda comparison: None,
 ) -> ComparisonReport:
     """Compare evaluated models on the same images, and write the report.
 
@@ -78,8 +80,7 @@ def compare(
         "settings": [model.setting for model in models],
         "changed": changed_data(models),
     }
-    if on_result is not None:
-        on_result(comparison)
+    on_result(comparison)
     images = _images(models[0])
     return ComparisonReport(
         comparison=comparison,

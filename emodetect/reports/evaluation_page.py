@@ -23,20 +23,12 @@ from emodetect.evaluation.metrics.slices import FEW_IMAGES
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.model_file.metadata import Metadata
 from emodetect.reports.html import THUMBNAIL_SIDE, thumbnail, write_page
-from emodetect.reports.number_format import percent
+from emodetect.reports.number_format import FIGURE_NAMES, percent
 from emodetect.reports.plots.confusion_matrix import shares_of_truth
 from emodetect.reports.plots.learning_curves import learning_curves
 from emodetect.reports.plots.registry import PLOTS
 from emodetect.reports.plots.style import emotion_color, to_svg
 
-# The names of the metrics on the page.
-HEADLINE = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "log_loss": "log-loss",
-    "expected_calibration_error": "calibration error",
-}
 EXAMPLES = 6  # of each emotion, correct and incorrect
 NAMED_AT_MOST = 200
 DASH = "—"
@@ -115,7 +107,7 @@ def _plots(figures: Mapping[str, Figure]) -> dict[str, list[Markup]]:
 
 def _cards(metrics: dict[str, Any]) -> Iterator[dict[str, str]]:
     intervals = metrics["intervals_95"]
-    for key, name in HEADLINE.items():
+    for key, name in FIGURE_NAMES.items():
         form = percent if "accuracy" in key else "{:.3f}".format
         between = ""
         if key in intervals:

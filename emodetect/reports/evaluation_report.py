@@ -93,7 +93,9 @@ class EvaluationReport:
 OnResult = Callable[[Evaluation | list[CrossDatasetResult]], None]
 
 
-def evaluate(options: EvaluationOptions, *, on_result: OnResult | None = None) -> EvaluationReport:
+def evaluate(
+    options: EvaluationOptions, *, on_result: OnResult = lambda result: None
+) -> EvaluationReport:
     """Evaluate a model on a data set, or several as a matrix, and write the report.
 
     Args:
@@ -103,11 +105,7 @@ def evaluate(options: EvaluationOptions, *, on_result: OnResult | None = None) -
         EmodetectError: if a model, the data, the config or the folder cannot be used.
     """
     several = len(options.models) > 1 or len(options.data) > 1
-    return (_evaluate_several if several else _evaluate_one)(options, on_result or _ignore)
-
-
-def _ignore(result: Evaluation | list[CrossDatasetResult]) -> None:
-    pass
+    return (_evaluate_several if several else _evaluate_one)(options, on_result)
 
 
 def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> EvaluationReport:

@@ -1,6 +1,15 @@
-"""How pages, plots and tables print shares, differences and p-values."""
+"""How pages, plots and tables print metrics: their names, shares, differences and p-values."""
 
 from __future__ import annotations
+
+# The keys of metrics.json and their names.
+FIGURE_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "log_loss": "log-loss",
+    "expected_calibration_error": "calibration error",
+}
 
 
 def percent(share: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -44,15 +44,10 @@ class Metrics:
         )
         queue.set_function(queued)
 
-    def count(self, faces: int, *, error: str | None) -> None:
+    def count(self, result: PhotoResult) -> None:
         """Count an image or a frame."""
-        self.images.labels("read" if error is None else "error").inc()
-        self.faces.inc(faces)
-
-    def count_photos(self, results: Iterable[PhotoResult]) -> None:
-        """Count the images of a request."""
-        for result in results:
-            self.count(len(result.faces), error=result.error)
+        self.images.labels("read" if result.error is None else "error").inc()
+        self.faces.inc(len(result.faces))
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

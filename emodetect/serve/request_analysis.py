@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ import numpy as np
 
 from emodetect.errors import ImageError
 from emodetect.faces.boxes import Box
-from emodetect.faces.detectors.registry import Detector, open_detector
 from emodetect.faces.detectors.whole_image import WholeImage
 from emodetect.images.reading import check_pixels, decode_image
 from emodetect.machine.threads import usable_cores
@@ -36,47 +34,6 @@ class _Found:
     inputs: np.ndarray
 
 
-@dataclass(frozen=True)
-class FrameResult:
-    """The faces in a frame of a stream, or the reason why it could not be read.
-
-    `width` and `height` are in pixels. They are None if there is an `error`, which else is None.
-    """
-
-    width: int | None
-    height: int | None
-    faces: list[Face]
-    error: str | None
-
-
-class ThreadDetector:
-    """A detector that any number of threads may use at once: each thread gets its own."""
-
-    def __init__(self, open_one: Callable[[], Detector]) -> None:
-        self.open_one = open_one
-        self.own = threading.local()
-
-    @property
-    def detector(self) -> Detector:
-        """The detector of this thread."""
-        if not hasattr(self.own, "detector"):
-            self.own.detector = self.open_one()
-        detector: Detector = self.own.detector
-        return detector
-
-    def detect(self, image: np.ndarray) -> list[Box]:
-        """See `Detector`."""
-        return self.detector.detect(image)
-
-    def scan(self, image: np.ndarray) -> list[Box]:
-        """See `Detector`."""
-        return self.detector.scan(image)
-
-    def locate(self, patch: np.ndarray, side: float) -> list[Box]:
-        """See `Detector`."""
-        return self.detector.locate(patch, side)
-
-
 class Analysis:
     """Analyses encoded images for many requests at once, each image in one of its threads.
 
@@ -95,8 +52,6 @@ class Analysis:
         self.model = BatchingRuntime(recognizer.runtime)
         self.recognizer = copy(recognizer)
         self.recognizer.runtime = self.model
-        name = recognizer.detector_name
-        self.recognizer.detector = ThreadDetector(lambda: open_detector(name))
         self.for_crops = copy(self.recognizer)
         self.for_crops.detector = WholeImage()
         self.pool = ThreadPoolExecutor(workers or min(usable_cores(), 8), "analysis")
@@ -122,8 +77,11 @@ class Analysis:
         """Return a tracker for the faces of one stream."""
         return EmotionTracker(self.recognizer)
 
-    async def frame(self, tracker: EmotionTracker, data: bytes) -> FrameResult:
-        """Return the faces in the next frame of a stream. Frames do not count towards the queue."""
+    async def frame(self, tracker: EmotionTracker, data: bytes) -> PhotoResult:
+        """Return the faces in the next frame of a stream, as in a photo without a name.
+
+        Frames do not count towards the queue.
+        """
         return await asyncio.wrap_future(
             self.pool.submit(self._track, tracker, data, time.monotonic())
         )
@@ -173,7 +131,7 @@ class Analysis:
         try:
             found = await finding
         except ImageError as error:
-            return PhotoResult(name, None, None, (), 0, str(error))
+            return PhotoResult(name, error=str(error))
         faces: tuple[Face, ...] = ()
         if found.boxes:
             outputs = await asyncio.wrap_future(self.model.submit(found.inputs))
@@ -181,11 +139,12 @@ class Analysis:
                 recognizer.face(box, row, best=int(np.argmax(row)))
                 for box, row in zip(found.boxes, recognizer.probabilities(outputs), strict=True)
             )
-        return PhotoResult(name, found.width, found.height, faces, 0, None)
+        return PhotoResult(name, found.width, found.height, faces)
 
-    def _track(self, tracker: EmotionTracker, data: bytes, time_s: float) -> FrameResult:
+    def _track(self, tracker: EmotionTracker, data: bytes, time_s: float) -> PhotoResult:
         try:
             image = self._decode(data)
         except ImageError as error:
-            return FrameResult(None, None, [], str(error))
-        return FrameResult(image.shape[1], image.shape[0], tracker.update(image, time_s), None)
+            return PhotoResult("", error=str(error))
+        faces = tuple(tracker.update(image, time_s))
+        return PhotoResult("", image.shape[1], image.shape[0], faces)

@@ -101,7 +101,8 @@ async def _rows(
     services = _services(request)
     async with services.reader.read(request) as uploads:
         results = await analyze(uploads)
-    services.metrics.count_photos(results)
+    for result in results:
+        services.metrics.count(result)
     readable = any(result.error is None for result in results)
     return JSONResponse([photo_record(one) for one in results], 200 if readable else 422)
 

@@ -9,7 +9,6 @@ import socket
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import cv2
 import uvicorn
@@ -32,10 +31,6 @@ class ServerOptions:
     """What to serve, where, and with which limits.
 
     Attributes:
-        model: a .keras file or the name of a shipped model; the default model if None.
-        runtime: see `open_runtime`.
-        detector: see `open_detector`.
-        uncertain_below: see `EmotionRecognizer`.
         host: the address to listen on; "0.0.0.0" for all addresses of this machine.
         port: 0 picks a free one.
         token: what clients must send; None accepts every request.
@@ -46,10 +41,6 @@ class ServerOptions:
     Raises EmodetectError for a token that an HTTP header cannot carry.
     """
 
-    model: Path | str | None = None
-    runtime: str | None = None
-    detector: str = "haar"
-    uncertain_below: float = 0.0
     host: str = "127.0.0.1"
     port: int = 8000
     token: str | None = field(default=None, repr=False)
@@ -83,10 +74,16 @@ def open_socket(host: str, port: int) -> socket.socket:
     return listening
 
 
-def serve(options: ServerOptions, *, announce: Callable[[str], None] = print) -> None:
+def serve(
+    options: ServerOptions,
+    open_recognizer: Callable[..., EmotionRecognizer] = EmotionRecognizer,
+    *,
+    announce: Callable[[str], None] = print,
+) -> None:
     """Serve until SIGINT or SIGTERM, then finish the accepted requests and stop.
 
     Args:
+        open_recognizer: opens the recogniser, with a keyword `threads`.
         announce: called with a line that contains the server's address, once it is known.
 
     Raises:
@@ -102,13 +99,8 @@ def serve(options: ServerOptions, *, announce: Callable[[str], None] = print) ->
                 f"set {TOKEN_VARIABLE} or add --token-file FILE. To serve everyone, add "
                 "--without-token."
             )
-        recognizer = EmotionRecognizer(
-            options.model,
-            detector=options.detector,
-            threads=max(1, usable_cores() // 2),  # the workers need cores too
-            runtime=options.runtime,
-            uncertain_below=options.uncertain_below,
-        )
+        # The workers need cores too.
+        recognizer = open_recognizer(threads=max(1, usable_cores() // 2))
         app = create_app(
             recognizer,
             limits=options.limits,

@@ -10,11 +10,12 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from emodetect.errors import EmodetectError
+from emodetect.recognition.photos.analysis import PhotoResult
 from emodetect.recognition.videos.row_log import tracked_record
 from emodetect.serve.access import PROTOCOL
 from emodetect.serve.limits import FRAME_BYTES
 from emodetect.serve.prometheus import Metrics
-from emodetect.serve.request_analysis import Analysis, FrameResult
+from emodetect.serve.request_analysis import Analysis
 
 # A stream that sends no frames, or does not read its results, does not keep its place forever.
 IDLE_S = 60.0
@@ -77,7 +78,7 @@ class Streams:
         while True:
             number, time_s, data = await newest.get()
             result = await self.analysis.frame(tracker, data)
-            self.metrics.count(len(result.faces), error=result.error)
+            self.metrics.count(result)
             async with asyncio.timeout(IDLE_S):
                 await socket.send_json(_record(number, time_s, result))
 
@@ -102,7 +103,7 @@ async def _read(socket: WebSocket, newest: asyncio.Queue[_Frame]) -> tuple[int, 
         number += 1
 
 
-def _record(number: int, time_s: float, result: FrameResult) -> dict[str, Any]:
+def _record(number: int, time_s: float, result: PhotoResult) -> dict[str, Any]:
     return {
         "frame": number,
         "time_s": round(time_s, 4),

@@ -116,7 +116,7 @@ def plain_loop(recognizer: EmotionRecognizer, folder: Path, *, out: Path) -> Non
             image = read_image(path)
             height, width = image.shape[:2]
             faces = tuple(recognizer.analyze(image))
-            result = PhotoResult(str(path), width, height, faces, 0, None)
+            result = PhotoResult(str(path), width, height, faces)
             file.write(json.dumps(photo_record(result)) + "\n")
 
 

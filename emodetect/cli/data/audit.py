@@ -7,16 +7,14 @@ from typing import Any, Literal
 
 import click
 
+from emodetect.cli.options.files import folder_option
 from emodetect.cli.options.source import faces_of_each, label_names, source_options
+from emodetect.cli.tables import new_table, print_table
 
 
 @click.command()
 @click.argument("sources", metavar="SOURCE:PATH...", nargs=-1, required=True)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Report folder. [default: audit-NAME in the current folder]",
-)
+@folder_option("--out", help="Report folder. [default: audit-NAME in the current folder]")
 @click.option(
     "--detector",
     metavar="NAME|FILE",
@@ -85,9 +83,6 @@ def _default_folder(source: str) -> Path:
 
 
 def _print_findings(figures: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     leaks, duplicates, conflicts = (figures[key] for key in ("leaks", "duplicates", "conflicts"))
     rows = {
         "images": figures["images"],
@@ -118,9 +113,8 @@ def _print_findings(figures: dict[str, Any]) -> None:
         disagrees = "labels the model disagrees with"
         rows[f"{disagrees}, unseen images"] = figures["model"]["doubtful_unseen"]
         rows[f"{disagrees}, possibly seen images"] = figures["model"]["doubtful_maybe_seen"]
-    table = Table(show_header=False)
-    table.add_column()
-    table.add_column(justify="right")
+    table = new_table(text=("",), numbers=("",))
+    table.show_header = False
     for name, count in rows.items():
         table.add_row(name, f"{count:,}")
-    Console().print(table)
+    print_table(table)

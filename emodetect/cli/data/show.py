@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from emodetect.cli.options.suffix import FileWithSuffix
+from emodetect.cli.options.files import FileWithSuffix
+from emodetect.cli.tables import new_table, print_table
 
 if TYPE_CHECKING:
     from emodetect.data.dataset import Dataset
@@ -52,16 +53,10 @@ def show(config_name: str, overrides: tuple[str, ...], out: Path) -> None:
 
 
 def _print_counts(dataset: Dataset) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     counts = dataset.counts()
-    table = Table()
-    table.add_column("emotion")
-    for split in counts:
-        table.add_column(split, justify="right")
+    table = new_table(text=("emotion",), numbers=counts)
     for emotion in dataset.emotions:
         table.add_row(emotion, *(f"{of_split[emotion]:,}" for of_split in counts.values()))
     table.add_section()
     table.add_row("all", *(f"{sum(of_split.values()):,}" for of_split in counts.values()))
-    Console().print(table)
+    print_table(table)

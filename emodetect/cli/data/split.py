@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from emodetect.cli.options.files import FileWithSuffix
 from emodetect.cli.options.source import label_name_option, label_names
-from emodetect.cli.options.suffix import FileWithSuffix
 
 
 @click.command()

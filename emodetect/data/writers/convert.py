@@ -29,6 +29,7 @@ from emodetect.data.readers.registry import list_samples
 from emodetect.data.readers.tfrecord import SUFFIX, example, write_shard
 from emodetect.errors import DataError, EmodetectError, ImageError
 from emodetect.images.model_input import to_input
+from emodetect.machine.csv_files import printable
 from emodetect.machine.progress import track
 from emodetect.machine.threads import bounded_map
 
@@ -237,7 +238,7 @@ def _to_tfrecord(images: _Images, listing: Listing, out: Path, shard_size: int) 
             emotion=sample.emotion,
             label=listing.emotions.index(sample.emotion),
             split=sample.split,
-            name=sample.name.encode("utf-8", "backslashreplace").decode(),
+            name=printable(sample.name),
         )
         for sample, png in images(_png)
     )

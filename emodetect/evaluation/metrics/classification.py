@@ -6,16 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import (
-    classification_report,
-    confusion_matrix,
-    log_loss,
-)
+from sklearn.metrics import classification_report, confusion_matrix, log_loss
 
-from emodetect.evaluation.metrics.calibration import (
-    expected_calibration_error,
-    reliability_bins,
-)
+from emodetect.evaluation.metrics.calibration import expected_calibration_error, reliability_bins
 from emodetect.evaluation.predictions import ImagePredictions
 
 

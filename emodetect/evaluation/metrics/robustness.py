@@ -63,21 +63,9 @@ def _add_noise(image: np.ndarray) -> np.ndarray:
     return _to_pixels(np.clip(image + spread, 0, 255))
 
 
-def _darken(image: np.ndarray) -> np.ndarray:
-    return _to_pixels(image * 0.5)
-
-
-def _blur(image: np.ndarray) -> np.ndarray:
-    return blur(image, _reference_pixels(image))
-
-
 def _sharpen(image: np.ndarray) -> np.ndarray:
     sharper = sharpen(image.astype(np.float32), 1.0, sigma=_reference_pixels(image))
     return _to_pixels(sharper)
-
-
-def _compress(image: np.ndarray) -> np.ndarray:
-    return _to_pixels(jpeg(image, 30))
 
 
 def _to_pixels(image: np.ndarray) -> np.ndarray:
@@ -96,11 +84,11 @@ CORRUPTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "25% wider": lambda image: _transform(image, scale=1 / 1.25),
     "shifted 10% right and down": lambda image: _transform(image, shift=0.1),
     "shifted 10% left and up": lambda image: _transform(image, shift=-0.1),
-    "darker": _darken,
-    "blurred": _blur,
+    "darker": lambda image: _to_pixels(image * 0.5),
+    "blurred": lambda image: blur(image, _reference_pixels(image)),
     "sharper": _sharpen,
     "noise of 10 grey levels": _add_noise,
     "half the resolution": _coarsen,
     "mirrored": lambda image: image[:, ::-1],
-    "JPEG 30": _compress,
+    "JPEG 30": lambda image: _to_pixels(jpeg(image, 30)),
 }

@@ -86,11 +86,11 @@ class PhotoResult:
     """
 
     path: str
-    width: int | None
-    height: int | None
-    faces: tuple[Face, ...]
-    unsure: int
-    error: str | None
+    width: int | None = None
+    height: int | None = None
+    faces: tuple[Face, ...] = ()
+    unsure: int = 0
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def _classify(
     for photo in waiting:
         path = str(photo.photo.path)
         if photo.size is None:
-            yield PhotoResult(path, None, None, (), 0, photo.error)
+            yield PhotoResult(path, error=photo.error)
             continue
         found = [
             recognizer.face(box, row, best=int(np.argmax(row)))
@@ -183,7 +183,7 @@ def _classify(
         faces = tuple(face for face in found if face.confidence >= options.min_confidence)
         if photo.image is not None:
             _write_images(photo.photo, photo.image, faces, recognizer, options)
-        yield PhotoResult(path, *photo.size, faces, len(found) - len(faces), None)
+        yield PhotoResult(path, *photo.size, faces, unsure=len(found) - len(faces))
 
 
 def _read(path: Path) -> np.ndarray:

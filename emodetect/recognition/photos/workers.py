@@ -191,7 +191,7 @@ class _Worker:
             if len(photos) > 1:
                 return [result for photo in photos for result in self.analyze([photo])]
             error = f"its worker process died ({death}): the file is damaged, or memory ran out"
-            return [PhotoResult(str(photos[0].path), None, None, (), 0, error)]
+            return [PhotoResult(str(photos[0].path), error=error)]
         return results
 
     def kill(self) -> None:

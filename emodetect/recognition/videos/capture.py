@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -55,26 +54,6 @@ class Camera:
     height: int
 
 
-class Capture(Protocol):
-    """The part of cv2.VideoCapture that is used here."""
-
-    def grab(self) -> bool:
-        """Grab the next frame; False at the end."""
-        ...
-
-    def retrieve(self) -> tuple[bool, np.ndarray]:
-        """Decode the grabbed frame; False if it is damaged."""
-        ...
-
-    def get(self, propId: int) -> float:  # noqa: N803
-        """Return a property, or 0 if it is unknown."""
-        ...
-
-    def release(self) -> None:
-        """Close it."""
-        ...
-
-
 @dataclass
 class Source:
     """An open camera, file or stream.
@@ -89,11 +68,11 @@ class Source:
     """
 
     name: str
-    capture: Capture
+    capture: cv2.VideoCapture
     fps: float
     frame_count: int
     live: bool
-    reopen: Callable[[], Capture] | None = None
+    reopen: Callable[[], cv2.VideoCapture] | None = None
     mirror: bool = False
 
 

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 
 import cv2
 
@@ -109,12 +108,7 @@ class VideoWriter:
             self.writer.write(image)
             self.written += 1
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if self.writer is None:
             return
         self.writer.release()

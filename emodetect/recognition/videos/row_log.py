@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from emodetect.errors import VideoError
@@ -59,12 +58,7 @@ class RowLog:
     def __enter__(self) -> RowLog:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.opened.close()
 
     def write(self, video: str, frame: Frame, faces: Sequence[Face]) -> None:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from emodetect.errors import VideoError
 
 DISPLAY_TIMEOUT_S = 20
-WINDOW = "emodetect"
+TITLE = "emodetect"
 WINDOW_SIZE = (1280, 720)
 # RLIMIT_CORE: a failed trial must not leave a core file in the user's folder.
 WINDOW_TRIAL = """
@@ -24,26 +23,6 @@ resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 cv2.namedWindow("emodetect")
 """
 NO_WINDOWS = "this OpenCV cannot open windows; install opencv-python, not opencv-python-headless"
-
-
-class Window(Protocol):
-    """A window that shows frames."""
-
-    def show(self, image: np.ndarray) -> None:
-        """Show a (height, width, 3) uint8 BGR image."""
-        ...
-
-    def key(self) -> str:
-        """Return the key pressed since the last call, in lower case, or an empty string."""
-        ...
-
-    def closed(self) -> bool:
-        """Return whether the user closed the window."""
-        ...
-
-    def close(self) -> None:
-        """Close the window."""
-        ...
 
 
 def open_window() -> Window:
@@ -70,10 +49,10 @@ def open_window() -> Window:
             raise VideoError(f"the display {display} cannot be reached; {advice}")
         if status > 0:
             raise VideoError(f"{NO_WINDOWS}; {advice}")
-    return CvWindow()
+    return Window()
 
 
-class CvWindow:
+class Window:
     """An OpenCV window."""
 
     def __init__(self) -> None:
@@ -84,12 +63,12 @@ class CvWindow:
         try:
             if not self.is_open:
                 flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
-                cv2.namedWindow(WINDOW, flags)
+                cv2.namedWindow(TITLE, flags)
                 height, width = image.shape[:2]
                 scale = min(1.0, WINDOW_SIZE[0] / width, WINDOW_SIZE[1] / height)
-                cv2.resizeWindow(WINDOW, round(width * scale), round(height * scale))
+                cv2.resizeWindow(TITLE, round(width * scale), round(height * scale))
                 self.is_open = True
-            cv2.imshow(WINDOW, image)
+            cv2.imshow(TITLE, image)
         except cv2.error:
             raise VideoError(f"{NO_WINDOWS}; run with --no-display.") from None
 
@@ -102,14 +81,14 @@ class CvWindow:
     def closed(self) -> bool:
         """Return whether the user closed the window."""
         try:
-            return cv2.getWindowProperty(WINDOW, cv2.WND_PROP_VISIBLE) < 1
+            return cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
         except cv2.error:
             return True
 
     def close(self) -> None:
         """Close the window."""
         if self.is_open and not self.closed():
-            cv2.destroyWindow(WINDOW)
+            cv2.destroyWindow(TITLE)
 
 
 def save_image(image: np.ndarray, folder: Path, stem: str) -> Path:

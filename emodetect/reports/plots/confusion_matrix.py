@@ -8,11 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from emodetect.evaluation.predictions import ImagePredictions
-from emodetect.reports.plots.style import (
-    INK,
-    new_figure,
-    styled,
-)
+from emodetect.reports.plots.style import INK, new_figure, styled
 
 
 @styled()

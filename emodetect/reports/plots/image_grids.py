@@ -11,10 +11,7 @@ from matplotlib.figure import Figure
 
 from emodetect.data.dataset import Dataset
 from emodetect.evaluation.predictions import ImagePredictions
-from emodetect.reports.plots.style import (
-    save_png,
-    styled,
-)
+from emodetect.reports.plots.style import save_png, styled
 
 # Sizes in inches.
 CELL_WIDTH, CELL_HEIGHT, CAPTION, HEADING = 1.25, 1.6, 0.36, 0.3

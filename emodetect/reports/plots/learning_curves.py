@@ -7,12 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from emodetect.reports.plots.style import (
-    TRAIN_COLOR,
-    VALIDATION_COLOR,
-    new_figure,
-    styled,
-)
+from emodetect.reports.plots.style import TRAIN_COLOR, VALIDATION_COLOR, new_figure, styled
 
 
 @styled()

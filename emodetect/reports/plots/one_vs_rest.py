@@ -14,12 +14,7 @@ from sklearn.metrics import (
 )
 
 from emodetect.evaluation.predictions import ImagePredictions
-from emodetect.reports.plots.style import (
-    GRID,
-    emotion_color,
-    new_figure,
-    styled,
-)
+from emodetect.reports.plots.style import GRID, emotion_color, new_figure, styled
 
 
 @styled()

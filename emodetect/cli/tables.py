@@ -1,0 +1,58 @@
+"""Tables and JSON on the terminal, and the option that chooses between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from emodetect.cli.options.files import Decorator
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def table_or_json(name: str = "--format", *, help: str) -> Decorator:
+    """Return the option for the format; the command gets its value as `output_format`."""
+    return click.option(
+        name,
+        "output_format",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        show_default=True,
+        help=help,
+    )
+
+
+def new_table(*, title: str = "", text: Iterable[str] = (), numbers: Iterable[str] = ()) -> Table:
+    """Return an empty table; long names are folded, as paths may differ only at the end.
+
+    Args:
+        text: the columns on the left.
+        numbers: the columns to their right, which are right-aligned.
+    """
+    from rich.table import Table
+
+    table = Table(title=title or None)
+    for name in text:
+        table.add_column(name, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right", overflow="fold")
+    return table
+
+
+def print_table(table: Table) -> None:
+    """Print a table; names may contain [brackets]."""
+    from rich.console import Console
+
+    Console(markup=False).print(table)
+
+
+def print_json(result: Any) -> None:
+    """Print a dataclass, or a list of them, as JSON."""
+    import json
+    from dataclasses import asdict
+
+    plain = [asdict(one) for one in result] if isinstance(result, list) else asdict(result)
+    click.echo(json.dumps(plain, default=str, indent=1))

@@ -1,0 +1,263 @@
+"""The recogniser in Python programs: whatever they hold, from threads, in other processes."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import pickle
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy, deepcopy
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+import emodetect
+from emodetect import EmotionRecognizer, Face, ImageError
+from emodetect.data.synthetic import draw_scene
+from emodetect.faces.detectors.haar import HaarDetector
+from emodetect.images.conversion import AnyImage, to_bgr
+from emodetect.machine.threads import SharedPool
+
+SCENE_FILE = Path(__file__).parent.parent / "docs" / "scene.jpg"
+SCENE = draw_scene(["happy", "sad", "angry"], np.random.default_rng(5)).image
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> EmotionRecognizer:
+    """The shipped model with the default detector."""
+    return EmotionRecognizer()
+
+
+@pytest.fixture(scope="module")
+def faces(recognizer: EmotionRecognizer) -> list[Face]:
+    """What is in the scene, as one thread finds it."""
+    found = recognizer.analyze(SCENE)
+    assert len(found) == 3
+    return found
+
+
+def _png(image: np.ndarray) -> bytes:
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def _transparent(image: np.ndarray) -> np.ndarray:
+    return np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+
+
+def test_what_programs_hold_is_taken(
+    recognizer: EmotionRecognizer, faces: list[Face], tmp_path: Path
+) -> None:
+    """A path as text or Path, bytes, a Pillow image and BGR, BGRA or RGB pixels give the same."""
+    path = tmp_path / "scene.png"
+    path.write_bytes(_png(SCENE))
+    rgb = np.ascontiguousarray(SCENE[:, :, ::-1])
+    same: list[AnyImage] = [str(path), path, _png(SCENE), Image.open(path), _transparent(SCENE)]
+    for image in (*same, bytearray(_png(SCENE)), Image.fromarray(rgb), SCENE[::1, ::1]):
+        assert recognizer.analyze(image) == faces
+    assert recognizer.analyze(rgb, color="rgb") == faces
+    assert recognizer.analyze(_transparent(rgb), color="rgb") == faces
+    assert recognizer.analyze(same) == [faces] * len(same)
+    assert recognizer.analyze((SCENE,)) == [faces]
+    assert recognizer.analyze([]) == []
+
+
+def test_a_grey_picture_is_taken_with_and_without_its_channel(
+    recognizer: EmotionRecognizer,
+) -> None:
+    """Grey pixels are read as (height, width), (height, width, 1), from Pillow and from a file."""
+    gray = cv2.cvtColor(SCENE, cv2.COLOR_BGR2GRAY)
+    alike = [gray, gray[:, :, np.newaxis], Image.fromarray(gray), _png(gray)]
+    found = recognizer.analyze(alike)
+    assert len(found[0]) == 3
+    assert found == [found[0]] * len(alike)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I"])
+def test_each_kind_of_pillow_image_is_taken(mode: str) -> None:
+    """Pillow's modes end as the pixels that they show."""
+    half = np.zeros((20, 30), np.uint8)
+    half[:, 15:] = 255
+    if mode == "I;16":
+        picture = Image.fromarray(half.astype(np.uint16) * 257)
+    else:
+        picture = Image.fromarray(half).convert(mode)
+    pixels = to_bgr(picture)
+    assert pixels.shape == (20, 30, 3)
+    assert pixels[:, :15].max() <= 2
+    assert pixels[:, 15:].min() >= 253
+
+
+def test_a_pillow_image_is_turned_upright() -> None:
+    """The orientation that a camera notes is followed, as it is in a file."""
+    picture = Image.new("RGB", (30, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    picture.save(file, "JPEG", exif=exif)
+    assert to_bgr(Image.open(file)).shape == to_bgr(file.getvalue()).shape == (30, 20, 3)
+
+
+def test_transparent_pixels_are_laid_on_white() -> None:
+    """Pixels with transparency end as they would from a file."""
+    pixels = np.zeros((4, 6, 4), np.uint8)
+    pixels[:, 3:, 3] = 255
+    pixels[:, 2, 3] = 128
+    expected = to_bgr(_png(pixels))
+    assert (np.abs(to_bgr(pixels).astype(int) - expected) <= 1).all()
+    assert (to_bgr(pixels)[:, 0] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((5, 5, 3), np.float32), r"uint8 from 0 to 255, got \(5, 5, 3\), float32"),
+        (np.zeros((5, 5, 2), np.uint8), r"got \(5, 5, 2\)"),
+        (np.zeros((2, 5, 5, 3), np.uint8), r"got \(2, 5, 5, 3\)"),
+        (np.zeros(5, np.uint8), r"got \(5,\)"),
+        (np.zeros((0, 5, 3), np.uint8), r"got \(0, 5, 3\)"),
+        (None, "a NumPy array or a Pillow image, got NoneType"),
+        (3, "got int"),
+        ("gone.jpg", "gone.jpg: no such file"),
+        (b"", "the file is empty"),
+        (b"no image", "not an image"),
+    ],
+)
+def test_what_is_no_image_is_refused_in_one_line(
+    recognizer: EmotionRecognizer, image: AnyImage, message: str
+) -> None:
+    """What cannot be taken is told with what was expected and what came."""
+    with pytest.raises(ImageError, match=message) as refused:
+        recognizer.analyze(image)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unknown_order_of_channels_is_refused(recognizer: EmotionRecognizer) -> None:
+    """A misspelt `color` is an error, not ignored."""
+    with pytest.raises(ImageError, match="expected 'bgr' or 'rgb', got 'RGB'"):
+        recognizer.analyze(SCENE, color="RGB")  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("detector", ["haar", "none"])
+def test_threads_share_one(detector: str) -> None:
+    """Eight threads that use one recogniser at once get what one thread gets."""
+    recognizer = EmotionRecognizer(detector=detector)
+    small = cv2.resize(SCENE, None, fx=0.5, fy=0.5)
+    alone = [recognizer.analyze(image) for image in (SCENE, small)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(
+            pool.map(lambda number: recognizer.analyze([SCENE, small][number % 2]), range(80))
+        )
+    assert found == alone * 40
+
+
+def test_no_two_threads_use_one_resource_at_once() -> None:
+    """A pool opens no more than asked for, lends each to one thread, and takes it back."""
+    opened, in_use, most_at_once = [], set(), 0
+    lock = threading.Lock()
+
+    def open_one() -> object:
+        opened.append(object())
+        return opened[-1]
+
+    pool = SharedPool(open_one, most=3)
+
+    def work(_: int) -> None:
+        nonlocal most_at_once
+        with pool.borrow() as one:
+            with lock:
+                assert one not in in_use
+                in_use.add(one)
+                most_at_once = max(most_at_once, len(in_use))
+            threading.Event().wait(0.001)
+            with lock:
+                in_use.discard(one)
+
+    with ThreadPoolExecutor(12) as threads:
+        list(threads.map(work, range(200)))
+    assert most_at_once <= len(opened) <= 3
+
+
+def test_a_resource_comes_back_after_an_error() -> None:
+    """A search that fails does not take the detector from those that follow."""
+    pool = SharedPool(HaarDetector, most=1)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), pool.borrow():
+            raise ZeroDivisionError
+    with pool.borrow() as detector:
+        assert len(detector.detect(SCENE)) == 3
+
+
+def test_a_pickle_holds_the_settings(faces: list[Face], artifact: Path) -> None:
+    """What comes out of a pickle, a copy or a deep copy gives the same, with the same settings."""
+    recognizer = EmotionRecognizer(uncertain_below=0.999, threads=1)
+    content = pickle.dumps(recognizer)
+    assert len(content) < 1000
+    for same in (pickle.loads(content), copy(recognizer), deepcopy(recognizer)):
+        assert same.uncertain_below == 0.999
+        assert same.analyze(SCENE) == recognizer.analyze(SCENE) != faces
+    own = EmotionRecognizer(artifact, detector="none")
+    assert pickle.loads(pickle.dumps(own)).analyze(SCENE) == own.analyze(SCENE)
+
+
+def test_a_relative_model_is_found_from_another_folder(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pickle of a model named by a relative path opens wherever it is unpacked."""
+    monkeypatch.chdir(artifact.parent)
+    content = pickle.dumps(EmotionRecognizer(artifact.name))
+    monkeypatch.chdir(tmp_path)
+    assert pickle.loads(content).path == artifact.absolute()
+
+
+def test_a_spawned_process_gets_one_that_works(tmp_path: Path) -> None:
+    """A recogniser can be sent to the processes of a pool that are started afresh."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import multiprocessing, numpy, emodetect\n"
+        "from emodetect.data.synthetic import draw_scene\n"
+        "if __name__ == '__main__':\n"
+        "    one = emodetect.EmotionRecognizer()\n"
+        "    image = draw_scene(['happy', 'sad'], numpy.random.default_rng(5)).image\n"
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+        "        assert pool.map(one.analyze, [image]) == [one.analyze(image)]\n"
+        "        print('same')\n"
+    )
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
+    assert done.stdout == "same\n", done.stderr
+
+
+def test_a_forked_process_goes_on(recognizer: EmotionRecognizer, faces: list[Face]) -> None:
+    """After a fork the child works on, and ends; the threads of its parent are not waited for."""
+
+    def child() -> None:
+        sys.exit(0 if recognizer.analyze(SCENE) == faces else 3)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert recognizer.analyze(SCENE) == faces
+
+
+def test_frames_of_another_channel_order_are_tracked(
+    recognizer: EmotionRecognizer, faces: list[Face]
+) -> None:
+    """Frames as most Python video readers give them, RGB, are followed like BGR ones."""
+    frames = [SCENE] * 3
+    rgb = [frame[:, :, ::-1] for frame in frames]
+    assert list(recognizer.track(rgb, color="rgb")) == list(recognizer.track(frames))
+
+
+def test_the_errors_and_results_are_importable_from_the_top() -> None:
+    """What a program catches and annotates has a public name."""
+    for name in emodetect.__all__:
+        assert getattr(emodetect, name) is not None
+    assert emodetect.read_image(str(SCENE_FILE)).shape[2] == 3
+    assert issubclass(emodetect.ImageError, emodetect.EmodetectError)
+    assert emodetect.Face is Face
