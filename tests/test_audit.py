@@ -345,8 +345,10 @@ def test_single_images_and_empty_sources(tmp_path: Path) -> None:
     """One image is an audit; none, or a source that is not there, is one clear error."""
     with pytest.raises(DataError, match="no class folder found"):
         look(tmp_path)
-    with pytest.raises(DataError, match="expected SOURCE:PATH"):
+    with pytest.raises(DataError, match="no folders named after emotions"):
         audit_sources(AuditOptions([str(tmp_path)]))
+    with pytest.raises(DataError, match="no such file or folder"):
+        audit_sources(AuditOptions([str(tmp_path / "absent")]))
     save(tmp_path / "one/happy/one.png", face(1))
     figures = write_audit(look(tmp_path / "one"), tmp_path / "out")
     assert figures["images"] == 1

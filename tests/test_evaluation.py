@@ -528,11 +528,11 @@ def test_skipped_files_are_named_in_the_report(artifact: Path, faces: Path, tmp_
         (("--data", "folder:{faces}", "--exclude-duplicates-of", "folder:{faces}"), "no image is"),
         (
             ("--data", "folder:{faces}", "--exclude-duplicates-of", "faces"),
-            "--exclude-duplicates-of: expected SOURCE:PATH",
+            "--exclude-duplicates-of: faces: no such file or folder",
         ),
         (
             ("--data", "folder:{faces}", "--exclude-duplicates-of", "folder:"),
-            "--exclude-duplicates-of folder:: invalid config",
+            "--exclude-duplicates-of: folder:: expected a path",
         ),
     ],
 )

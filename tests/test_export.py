@@ -309,7 +309,7 @@ def test_a_saved_model_is_replaced_as_a_whole(
         (["--format", "saved_model", "--out", "link", "--force"], "is a link to a folder"),
         (["--format", "saved_model", "--out", ".", "--force"], "expected the name of a folder"),
         (["--format", "tflite", "--model", "nothing"], "expected the path of a .keras file"),
-        (["--format", "tflite", "--data", "nonsense"], "expected SOURCE:PATH"),
+        (["--format", "tflite", "--data", "nonsense"], "nonsense: no such file or folder"),
     ],
 )
 def test_what_cannot_be_had_is_refused_in_one_line(

@@ -441,7 +441,7 @@ def test_a_manifest_with_a_fault_is_told_with_its_line(
 
 def test_a_missing_manifest_is_told(tmp_path: Path) -> None:
     """A PATH that is not there is named."""
-    with pytest.raises(DataError, match=f"{tmp_path / 'm.csv'}: cannot be read"):
+    with pytest.raises(DataError, match=f"{tmp_path / 'm.csv'}: no such file"):
         _split(tmp_path / "m.csv", tmp_path / "s.csv")
 
 

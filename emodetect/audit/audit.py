@@ -15,6 +15,7 @@ from emodetect.audit.face_check import FaceSearch, open_search
 from emodetect.audit.quality import quality_flags
 from emodetect.audit.scan import FACE_MISSING, Scan, scan_pictures
 from emodetect.audit.sources import SourceImages, list_images
+from emodetect.data.readers.registry import find_data
 from emodetect.emotions import EMOTIONS, in_canonical_order
 from emodetect.recognition.recognizer import EmotionRecognizer
 
@@ -24,8 +25,9 @@ class AuditOptions:
     """What to audit, and how.
 
     Attributes:
-        sources: the data sets, as SOURCE:PATH such as "folder:faces". "ferplus" audits the images
-            with their own labels and compares these with the votes.
+        sources: the data sets, as SOURCE:PATH such as "folder:faces", or as PATH where `find_data`
+            can tell the source. "ferplus" audits the images with their own labels and compares
+            these with the votes.
         faces: `data.faces` of each source. None, or an empty sequence for all: images are face
             crops; the model sees them as it was trained.
         detector: see `face_check.open_search`.
@@ -89,7 +91,8 @@ def audit_sources(options: AuditOptions) -> Audit:
     recognizer = EmotionRecognizer(options.model, detector="none") if options.model else None
     search = open_search(options.detector)
     faces = options.faces or [None] * len(options.sources)
-    images = list_images(options.sources, faces=faces, label_names=options.label_names)
+    sources = tuple(str(find_data(source, option="data audit")) for source in options.sources)
+    images = list_images(sources, faces=faces, label_names=options.label_names)
     unseen = None
     if recognizer is not None:  # before the long work, because it may be refused
         paths = [config.path for config in images.configs if config.path is not None]
@@ -100,7 +103,7 @@ def audit_sources(options: AuditOptions) -> Audit:
         doubts = ask_model(recognizer, images.pictures, scan.readable, faces=faces, unseen=unseen)
     return Audit(
         **vars(images),
-        sources=tuple(options.sources),
+        sources=sources,
         emotions=in_canonical_order(images.labels.tolist()),
         scan=scan,
         duplicates=find_duplicates(scan),

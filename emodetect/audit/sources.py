@@ -12,7 +12,7 @@ from emodetect.audit.scan import Picture
 from emodetect.config import SOURCES_OF_KEY, DataConfig
 from emodetect.data.listing import SkippedFile
 from emodetect.data.readers.ferplus import read_unvoted, read_winners
-from emodetect.data.readers.registry import config_of, list_samples, split_source
+from emodetect.data.readers.registry import config_of, find_data, list_samples
 from emodetect.emotions import EMOTIONS
 
 
@@ -97,7 +97,7 @@ def _configs(
     label_names: Mapping[str, str],
 ) -> list[DataConfig]:
     accepting = SOURCES_OF_KEY["label_names"]
-    accepts = [split_source(source, option="data audit")[0] in accepting for source in sources]
+    accepts = [find_data(source, option="data audit").source in accepting for source in sources]
     return [
         config_of(
             source,

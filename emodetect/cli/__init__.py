@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -28,7 +30,46 @@ from emodetect.errors import EmodetectError
 STDERR = 2
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+# What takes a file, by its suffix; everything else is a photo, or a folder of photos.
+TAKES_FILE = {
+    **dict.fromkeys((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"), "video"),
+    ".csv": "data show",
+    ".tfrecord": "data show",
+    ".toml": "train --config",
+    ".keras": "models show",
+}
+SHOWN_FILES = 3
+
+
+class _Commands(click.Group):
+    """The commands; whoever begins with a file is told which of them takes it."""
+
+    def resolve_command(
+        self, context: click.Context, words: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        unknown = self.get_command(context, words[0]) is None and not context.resilient_parsing
+        if unknown and (command := _taking(Path(words[0]))):
+            given = shlex.join(words[:SHOWN_FILES]) + (" ..." if len(words) > SHOWN_FILES else "")
+            _fail(
+                f"{words[0]!r} is not a command; did you mean: emodetect {command} {given}",
+                status=2,
+            )
+        return super().resolve_command(context, words)
+
+
+def _taking(path: Path) -> str | None:
+    """Return the command that takes a file or folder; None for a word that is neither."""
+    from emodetect.images.formats import has_image_suffix
+
+    command = TAKES_FILE.get(path.suffix.lower(), "predict")
+    there = os.path.exists(path)  # noqa: PTH110  Path.exists raises for some names
+    return command if there or command == "video" or has_image_suffix(path) else None
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="emodetect", prog_name="emodetect")
 def app() -> None:
     """Train, evaluate and run facial emotion recognition on your own machine."""
@@ -72,7 +113,7 @@ def _open_closed_streams() -> None:
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, *, status: int = 1) -> NoReturn:
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
     click.echo(message, err=True)
-    sys.exit(1)
+    sys.exit(status)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emodetect.cli.options.files import folder_option
+from emodetect.cli.options.source import DATA, named_data
 from emodetect.cli.tables import new_table, print_table
 
 if TYPE_CHECKING:
@@ -19,16 +20,25 @@ if TYPE_CHECKING:
     "folders", nargs=-1, required=True, metavar="RUN_OR_REPORT...", type=click.Path(path_type=Path)
 )
 @click.option(
+    "--data",
+    metavar=DATA,
+    help="Evaluate all on these labelled images: run folders, .keras files or names of shipped "
+    "models, but no reports.",
+)
+@click.option(
     "--common", is_flag=True, help="If the images differ, compare on those that all models have."
 )
 @folder_option("--out", default="comparison", help="Folder for compare.html and compare.json.")
 @click.option("--force", is_flag=True, help="Write into a folder that already contains files.")
-def compare(folders: tuple[Path, ...], common: bool, out: Path, force: bool) -> None:
+def compare(
+    folders: tuple[Path, ...], data: str | None, common: bool, out: Path, force: bool
+) -> None:
     """Compare models on the same images, from report folders of evaluate or from run folders.
 
     \b
     emodetect compare runs/first runs/second
     emodetect compare evaluation-test runs/mine/evaluation-test --out first-or-mine
+    emodetect compare fer2013 runs/mine --data kept_apart
 
     The first is the reference. Differences have 95% intervals from the paired bootstrap and are
     tested with McNemar's test, corrected with Holm's method for several comparisons. A run without
@@ -39,7 +49,9 @@ def compare(folders: tuple[Path, ...], common: bool, out: Path, force: bool) -> 
     from emodetect.reports.comparison_report import ComparisonOptions
     from emodetect.reports.comparison_report import compare as write_comparison
 
-    options = ComparisonOptions(folders=folders, common=common, out=out, force=force)
+    if data is not None:
+        data = named_data(data, option="--data")
+    options = ComparisonOptions(folders=folders, data=data, common=common, out=out, force=force)
     report = write_comparison(options, on_result=_print)
     if report.no_pictures:
         click.echo(f"no pictures: {report.no_pictures}", err=True)

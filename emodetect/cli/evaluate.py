@@ -8,7 +8,7 @@ import click
 
 from emodetect.cli.options.files import folder_option
 from emodetect.cli.options.model import PIXEL_RANGES, foreign_options
-from emodetect.cli.options.source import faces_of_each
+from emodetect.cli.options.source import DATA, faces_of_each, named_data
 
 
 @click.command()
@@ -22,9 +22,10 @@ from emodetect.cli.options.source import faces_of_each
 @foreign_options
 @click.option(
     "--data",
-    metavar="SOURCE:PATH",
+    metavar=DATA,
     multiple=True,
-    help="Labelled images, such as folder:data/fer2013. Repeatable.",
+    help="Labelled images: a folder of class folders, a CSV, or SOURCE:PATH such as raf_db:RAF-DB. "
+    "Repeatable.",
 )
 @click.option("--config", metavar="FILE|PRESET", help="Use the data of this config.")
 @click.option(
@@ -42,7 +43,7 @@ from emodetect.cli.options.source import faces_of_each
 @click.option("--classes", metavar="A,B,...", help="Use only the images of these emotions.")
 @click.option(
     "--exclude-duplicates-of",
-    metavar="SOURCE:PATH",
+    metavar=DATA,
     multiple=True,
     help="Exclude images whose crops are identical to training images of this data. Repeatable.",
 )
@@ -96,11 +97,11 @@ def evaluate(
     """Evaluate a model on labelled images, and write report.html: what it gets wrong, where, why.
 
     \b
-    emodetect evaluate --data folder:data/fer2013 --split test
-    emodetect evaluate --data folder:data/fer2013 --exclude-duplicates-of folder:data/fer2013
-    emodetect evaluate --data fer2013_csv:fer2013.csv
-    emodetect evaluate --data folder:photos --faces detect --split all
-    emodetect evaluate --data manifest:people.csv --slice-by age --slice-by gender
+    emodetect evaluate --data data/fer2013 --split test
+    emodetect evaluate --data data/fer2013 --exclude-duplicates-of data/fer2013
+    emodetect evaluate --data fer2013.csv
+    emodetect evaluate --data photos --faces detect --split all
+    emodetect evaluate --data people.csv --slice-by age --slice-by gender
     emodetect evaluate --model runs/demo/best_model.keras
     emodetect evaluate --model fer2013 --model ferplus --data raf_db:RAF-DB --data ckplus:CK+
 
@@ -116,6 +117,10 @@ def evaluate(
         raise click.UsageError("--faces requires --data; a config has data.faces.")
     if pixels and labels is None:
         raise click.UsageError("--pixels requires --labels.")
+    data = tuple(named_data(one, option="--data") for one in data)
+    chosen["exclude_duplicates_of"] = tuple(
+        named_data(one, option="--exclude-duplicates-of") for one in chosen["exclude_duplicates_of"]
+    )
     if len(models) > 1 or len(data) > 1:
         _refuse_for_several(models, data, labels, chosen)
     from emodetect.cli.evaluation_tables import print_result

@@ -9,6 +9,7 @@ import click
 
 from emodetect.cli.options.model import model_options, usable_model
 from emodetect.cli.options.numbers import Probability
+from emodetect.cli.options.source import DATA, named_data
 from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
 from emodetect.export.formats.registry import FORMAT_NAMES
 
@@ -37,7 +38,7 @@ QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 )
 @click.option(
     "--data",
-    metavar="SOURCE:PATH",
+    metavar=DATA,
     help="Labelled images to compare on; also reports the accuracy. [default: half of the images "
     "of --representative, or drawn faces]",
 )
@@ -73,7 +74,7 @@ def export(
     \b
     emodetect export --format tflite --quantize float16
     emodetect export --format tflite --quantize int8 --representative data/fer2013/train
-    emodetect export --format onnx --model runs/mine/best_model.keras --data folder:faces
+    emodetect export --format onnx --model runs/mine/best_model.keras --data faces
     emodetect export --format openvino --out served/emotions.xml
 
     The file takes raw face crops (0-255, the model's own size) and returns calibrated
@@ -82,6 +83,8 @@ def export(
     """
     if options["split"] and not options["data"]:
         raise click.UsageError("--split needs --data.")
+    if options["data"]:
+        options["data"] = named_data(options["data"], option="--data")
     from emodetect.export.export import ExportOptions, export_model
 
     done = export_model(usable_model(model, labels, pixels), ExportOptions(**options))

@@ -6,43 +6,76 @@ from pathlib import Path
 
 import click
 
+from emodetect.cli.options.experiment import (
+    DEFAULT_PRESET,
+    chosen_config,
+    config_option,
+    set_option,
+)
+from emodetect.cli.options.source import DATA
+from emodetect.machine.terminal_text import on_one_line
+
 
 @click.command()
-@click.option("--config", "config_name", metavar="FILE|PRESET", help="A TOML file or a preset.")
 @click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value; repeatable."
+    "--data",
+    metavar=DATA,
+    help="Labelled images: a folder of class folders, a CSV, or SOURCE:PATH such as raf_db:RAF-DB. "
+    "Replaces data.source and data.path of the config.",
 )
+@config_option
+@set_option
 @click.option(
     "--resume",
     "resume_run",
     metavar="RUN",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Continue an interrupted run; needs no --config.",
+    help="Continue an interrupted run; needs no other options.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be trained, without training.")
 def train(
-    config_name: str | None, overrides: tuple[str, ...], resume_run: Path | None, dry_run: bool
+    data: str | None,
+    config_name: str | None,
+    overrides: tuple[str, ...],
+    resume_run: Path | None,
+    dry_run: bool,
 ) -> None:
     """Train a model and save it as best_model.keras in a run folder.
 
     \b
-    emodetect train --config demo
-    emodetect train --config mobilenetv2_fer2013 --set data.path=faces --set training.epochs=3
+    emodetect train --data faces
+    emodetect train --data faces --set output=runs/mine --set training.epochs=3
+    emodetect train --data fer2013.csv --config mobilenetv2_fer2013
     emodetect train --resume runs/mobilenetv2_fer2013
 
-    `emodetect config list` lists the presets. A run can be interrupted at any moment: --resume
+    Without --config, --data is trained on with the preset fine_tuning, which starts from the
+    shipped model; `emodetect config list` lists the others. --set wins over --data, and --data
+    over the config. A run can be interrupted at any moment: --resume
     continues it, and it ends with the same weights.
     """
-    from emodetect.config import load_config
-
-    if config_name is None and resume_run is None:
-        raise click.UsageError("--config FILE|PRESET or --resume RUN is required.")
-    if config_name is None and overrides:
-        raise click.UsageError("--set changes a config; it needs --config.")
-    config = load_config(config_name, overrides) if config_name else None
+    if data is None and config_name is None:
+        if resume_run is None:
+            raise click.UsageError(
+                "expected --data, --config or --resume, such as: emodetect train --data faces "
+                "(a folder of folders named after emotions)."
+            )
+        if overrides:
+            raise click.UsageError("--set changes a config; it needs --config or --data.")
+        if dry_run:
+            raise click.UsageError("--dry-run needs --config or --data.")
+    if data is not None and resume_run is not None:
+        raise click.UsageError("--resume continues with the data of its run; omit --data.")
+    config = None
+    if data is not None or config_name is not None:
+        config = chosen_config(config_name, overrides, data, option="--data")
+        if config_name is None:
+            click.echo(
+                f"preset: {DEFAULT_PRESET} (--config chooses another); "
+                f"run folder: {on_one_line(str(config.output))} (--set output=FOLDER)",
+                err=True,
+            )
     if dry_run:
-        if config is None:
-            raise click.UsageError("--dry-run needs --config.")
+        assert config is not None
         from emodetect.training.dry_run import describe_run
 
         click.echo(describe_run(config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import tomllib
 from collections.abc import Sequence
@@ -12,9 +13,11 @@ from typing import Any
 
 import tomli_w
 
-from emodetect.config.sections import ExperimentConfig
+from emodetect.config.sections import SOURCES_OF_KEY, ExperimentConfig
 from emodetect.config.validation import flatten, validate_config
 from emodetect.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 
 def preset_names() -> list[str]:
@@ -38,12 +41,19 @@ def preset_text(name: str) -> str:
     return str((_presets() / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
-    """Read a config file or preset, apply `key=value` overrides, and validate the result.
+def load_config(
+    name_or_path: str, overrides: Sequence[str] = (), *, data: str | None = None
+) -> ExperimentConfig:
+    """Read a config file or preset, apply `data` and `key=value` overrides, and validate it.
 
     The value of an override is parsed as TOML (`3`, `true`, `["happy", "sad"]`) if possible,
     otherwise taken as text. Raises ConfigError, which says the key, what was expected and what
     was found.
+
+    Args:
+        overrides: what they set wins over the config and over `data`.
+        data: SOURCE:PATH to use instead of data.source and data.path. Keys of the data section that
+            the new source does not take are left out, and logged.
     """
     path = Path(name_or_path)
     # The name of a preset always means the preset, whatever is in the current folder.
@@ -62,11 +72,15 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> ExperimentC
         values = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{name_or_path}: not valid TOML: {error}.") from None
+    changes = []
+    if data is not None:
+        _replace_data(values, data, origin=name_or_path)
+        changes.append("--data")
+    if overrides:
+        changes.append("--set")
     for override in overrides:
         _apply_override(values, override)
-    return validate_config(
-        values, origin=f"{name_or_path} with --set" if overrides else name_or_path
-    )
+    return validate_config(values, origin=" with ".join([name_or_path, *changes]))
 
 
 def config_toml(config: ExperimentConfig) -> str:
@@ -85,6 +99,27 @@ def _presets() -> Any:
     packaged = files("emodetect") / "configs"
     # An editable install has no packaged copy; its presets are next to the package.
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "configs"
+
+
+def _replace_data(values: dict[str, Any], data: str, *, origin: str) -> None:
+    section = values.setdefault("data", {})
+    if not isinstance(section, dict):
+        return  # validation says so
+    source, _, path = data.partition(":")
+    of_others = [
+        key
+        for key, sources in {**SOURCES_OF_KEY, "synthetic": ("synthetic",)}.items()
+        if key in section and source not in sources
+    ]
+    for key in of_others:
+        del section[key]
+    if of_others:
+        names = ", ".join(f"data.{key}" for key in of_others)
+        logger.warning("%s: left out %s, which the source %s does not take", origin, names, source)
+    section["source"] = source
+    section.pop("path", None)
+    if path:
+        section["path"] = path
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from emodetect.data.readers.registry import find_data
 from emodetect.emotions import canonical_emotion, in_canonical_order
 from emodetect.errors import DataError
 from emodetect.evaluation.classify import Tta
@@ -44,7 +45,7 @@ class NamedModel:
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set given as SOURCE:PATH, and how its faces are cropped; see `open_source`."""
+    """A data set given as SOURCE:PATH or PATH, and how its faces are cropped; see `open_source`."""
 
     name: str
     faces: Faces | None = None
@@ -107,7 +108,7 @@ def evaluate_across(
     Args:
         split: see `load_labelled_data`.
         emotions: uses only the images of these, where a data set has them.
-        exclude_duplicates_of: SOURCE:PATH of data sets whose training images are excluded.
+        exclude_duplicates_of: data sets (SOURCE:PATH or PATH) whose training images are excluded.
         tta: see `classify.classify`.
         bootstrap: the number of resamples for the 95% intervals.
 
@@ -115,6 +116,9 @@ def evaluate_across(
         DataError: if a data set cannot be read, or no image is left for a model.
     """
     wanted = [canonical_emotion(name, where="--classes") for name in emotions] if emotions else None
+    sources = [
+        replace(source, name=str(find_data(source.name, option="--data"))) for source in sources
+    ]
     # Everything is loaded first, so that an error in the last data set shows up at once.
     tasks = [
         _load_task(model, source, split, wanted, exclude_duplicates_of)

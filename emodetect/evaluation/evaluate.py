@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emodetect.data.dataset import Dataset
+from emodetect.data.readers.registry import find_data
 from emodetect.evaluation.classify import Tta, batch_size_difference, predict_images
 from emodetect.evaluation.image_selection import Selection, select_images
 from emodetect.evaluation.labelled_data import OWN_DATA, Faces, load_labelled_data, open_excluded
@@ -66,13 +67,15 @@ def open_task(
         model: its name or file, as the user gave it.
         source, config_name, faces, split, slice_by: see `load_labelled_data`.
         emotions: uses only the images of these.
-        exclude_duplicates_of: SOURCE:PATH of data sets whose training images are excluded.
+        exclude_duplicates_of: data sets (SOURCE:PATH or PATH) whose training images are excluded.
 
     Raises:
         DataError: if the data cannot be read, or no image is left.
         ConfigError: if the config is not valid.
     """
     metadata = recognizer.metadata
+    if source is not None:  # reports name it the same way, however it was given
+        source = str(find_data(source, option="--data"))
     loaded = load_labelled_data(
         metadata,
         source=source,

@@ -13,6 +13,7 @@ from emodetect.data.dataset import Dataset
 from emodetect.data.readers.registry import READERS
 from emodetect.errors import DataError
 from emodetect.evaluation.classify import predict_images
+from emodetect.evaluation.evaluate import open_task
 from emodetect.evaluation.image_selection import select_images
 from emodetect.evaluation.labelled_data import (
     OWN_DATA,
@@ -87,6 +88,24 @@ def load_evaluated_model(folder: Path) -> EvaluatedModel:
         "fingerprint": dataset.fingerprint,
     }
     return EvaluatedModel(name=str(folder), predictions=predictions, metrics=metrics)
+
+
+def evaluate_on(source: str, model: Path) -> EvaluatedModel:
+    """Evaluate a model on labelled images given as SOURCE:PATH or PATH: its test split, or all.
+
+    Args:
+        model: a run folder, a .keras file, or the name of a shipped model.
+
+    Raises:
+        DataError: as `open_task`, or if the data has emotions that the model does not know.
+        ModelError: if the model cannot be used.
+    """
+    file = str(model / MODEL if model.is_dir() else model)
+    recognizer = EmotionRecognizer(model_path(file), detector="none")
+    task = open_task(file, recognizer, source=source)
+    predictions = predict_images(recognizer, task.dataset, task.selection.members)
+    metrics = {**task.description, "tta": None, "fingerprint": task.dataset.fingerprint}
+    return EvaluatedModel(name=str(model), predictions=predictions, metrics=metrics)
 
 
 def changed_data(models: Sequence[EvaluatedModel]) -> list[str]:

@@ -16,7 +16,7 @@ from emodetect.config import (
     validate_data,
 )
 from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
-from emodetect.data.readers.registry import split_source
+from emodetect.data.readers.registry import find_data
 from emodetect.errors import ConfigError, DataError
 from emodetect.model_file.metadata import Metadata
 
@@ -60,8 +60,8 @@ def load_labelled_data(
     in training is used, unless `split` is "all".
 
     Args:
-        source: SOURCE:PATH. If None, the data of `config_name`, a file or preset; if that is None
-            too, the data that the model was trained on.
+        source: SOURCE:PATH or PATH. If None, the data of `config_name`, a file or preset; if that
+            is None too, the data that the model was trained on.
         faces: for a source; see `open_source`.
         split: "train", "val", "test" or "all". If None, test, or all if the data has no splits.
         slice_by: columns of a manifest to load as well.
@@ -95,7 +95,8 @@ def open_excluded(
 ) -> dict[str, Dataset]:
     """Load the data sets whose training images are to be excluded, by name; see `open_source`."""
     option = "--exclude-duplicates-of"
-    return {name: open_source(name, metadata, faces=faces, option=option) for name in sources}
+    names = [str(find_data(source, option=option)) for source in sources]
+    return {name: open_source(name, metadata, faces=faces, option=option) for name in names}
 
 
 def open_source(
@@ -106,7 +107,7 @@ def open_source(
     slice_by: tuple[str, ...] = (),
     option: str = "--data",
 ) -> Dataset:
-    """Load labelled images given as SOURCE:PATH, such as "folder:data/fer2013".
+    """Load labelled images given as SOURCE:PATH, such as "folder:data/fer2013", or as PATH.
 
     The images keep the splits of the source, and get the size and colour of the model's input.
 
@@ -117,7 +118,7 @@ def open_source(
         option: the option to name in errors.
 
     Raises:
-        DataError: if `source` has another form, or the data cannot be read.
+        DataError: as `find_data`, or if the data cannot be read.
     """
     return load_for_evaluation(
         source_config(source, metadata, faces=faces, slice_by=slice_by, option=option)
@@ -133,21 +134,21 @@ def source_config(
     option: str = "--data",
 ) -> DataConfig:
     """Return the config that `open_source` loads; takes and raises the same."""
-    kind, path = split_source(source, option=option)
-    values: dict[str, Any] = {"source": kind, **_input_settings(metadata)}
+    data = find_data(source, option=option)
+    values: dict[str, Any] = {"source": data.source, **_input_settings(metadata)}
     trained = metadata.config.get("data", {})
     if faces is not None:
         values["faces"] = faces
-    elif kind in SOURCES_OF_PHOTOS:
+    elif data.source in SOURCES_OF_PHOTOS:
         values["faces"] = trained.get("faces", "whole")
     for key, sources in SOURCES_OF_KEY.items():
-        if kind in sources and key in INHERITED and key in trained:
+        if data.source in sources and key in INHERITED and key in trained:
             values[key] = trained[key]
     if slice_by:
         values["slice_by"] = list(slice_by)
-    if path:
-        values["path"] = path
-    return validate_data(values, origin=f"{option} {source}")
+    if data.path:
+        values["path"] = data.path
+    return validate_data(values, origin=f"{option} {data}")
 
 
 def open_training_data(
@@ -184,7 +185,7 @@ def training_config(metadata: Metadata) -> ExperimentConfig:
     if not metadata.config:
         raise ConfigError(
             f"{metadata.name}: the model contains no training config; give the data with "
-            "--data SOURCE:PATH or --config FILE."
+            "--data PATH or --config FILE."
         )
     return validate_config(metadata.config, origin=metadata.name)
 

@@ -23,7 +23,7 @@ from emodetect.export.output_files import (
     move_into_place,
     sidecar_of,
 )
-from emodetect.export.sample_faces import Faces, calibration_faces, drawn_faces, labelled_faces
+from emodetect.export.sample_faces import Faces, drawn_faces, labelled_faces
 from emodetect.images.model_input import channels_of
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
 from emodetect.machine.quiet_libraries import quiet_stderr
@@ -43,7 +43,7 @@ class ExportOptions:
         format: one of FORMAT_NAMES.
         quantize: "none", "float16", "dynamic" (8-bit weights) or "int8" (8 bits throughout).
         representative: a folder of face crops to calibrate int8 on.
-        data: labelled images to compare on, as SOURCE:PATH. If None, half of the images of
+        data: labelled images to compare on, as SOURCE:PATH or PATH. If None, half of the images of
             `representative`, or drawn faces.
         split: of `data`: "train", "val", "test" or "all"; see `labelled_faces`.
         least_agreement: minimum share of faces, 0 to 1, for which file and model predict the same

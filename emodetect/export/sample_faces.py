@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emodetect.data.readers.registry import find_data
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import DataError, ImageError
 from emodetect.evaluation.classify import labels_among
@@ -53,7 +54,7 @@ def drawn_faces(metadata: Metadata) -> Faces:
 
 
 def labelled_faces(source: str, split: str | None, metadata: Metadata) -> Faces:
-    """Read labelled images from SOURCE:PATH.
+    """Read labelled images from SOURCE:PATH, or PATH.
 
     Args:
         split: "train", "val", "test" or "all"; if None, the test split, or all images if there is
@@ -61,12 +62,13 @@ def labelled_faces(source: str, split: str | None, metadata: Metadata) -> Faces:
 
     Raises DataError as `open_source` and `select_images`.
     """
-    dataset = open_source(source, metadata)
+    data = find_data(source, option="--data")
+    dataset = open_source(str(data), metadata)
     split = split or ("test" if "test" in dataset.splits else "all")
     members = select_images(dataset, split, known=metadata.emotions).members
     return Faces(
         images=dataset.images[members],
-        origin=f"{source}, split {split}",
+        origin=f"{data}, split {split}",
         labels=labels_among(metadata.emotions, dataset, members),
     )
 

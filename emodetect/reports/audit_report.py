@@ -13,6 +13,7 @@ import tomli_w
 from emodetect.audit.audit import Audit, AuditOptions, audit_sources
 from emodetect.audit.findings import manifest_rows, summary
 from emodetect.data.cleaning import write_audit_rows
+from emodetect.data.readers.registry import find_data
 from emodetect.emotions import COLORS
 from emodetect.errors import EmodetectError
 from emodetect.machine.atomic_files import atomic_write, write_text
@@ -49,7 +50,7 @@ def check_audit_folder(out: Path, sources: Sequence[str], *, force: bool) -> Non
     It must not be inside a source, where it would be taken for one of its folders.
     """
     for source in sources:
-        place = source.partition(":")[2]
+        place = find_data(source, option="data audit").path
         if place and Path(os.path.realpath(out)).is_relative_to(os.path.realpath(place)):
             raise EmodetectError(
                 f"{out}: lies in {source}, which is audited; give another folder with --out."

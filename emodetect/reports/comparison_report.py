@@ -13,6 +13,7 @@ from emodetect.evaluation.comparison import compare_models, match_images
 from emodetect.evaluation.evaluated_models import (
     EvaluatedModel,
     changed_data,
+    evaluate_on,
     load_evaluated_model,
     open_images,
 )
@@ -25,13 +26,17 @@ class ComparisonOptions:
     """What to compare, and where to write the report.
 
     Attributes:
-        folders: 2 to 26 report folders or run folders; the first is the reference.
+        folders: 2 to 26 report folders or run folders; the first is the reference. With `data`,
+            run folders, .keras files or names of shipped models.
+        data: SOURCE:PATH or PATH of labelled images to evaluate all models on. If None, each
+            report's own, or each run's test split.
         common: if the images differ, compares on those that all models have.
         out: the folder of compare.html and compare.json.
         force: allows writing into a folder that already contains files.
     """
 
     folders: tuple[Path, ...]
+    data: str | None = None
     common: bool = False
     out: Path = Path("comparison")
     force: bool = False
@@ -69,7 +74,10 @@ def compare(
         EmodetectError: if a folder cannot be used, or the models cannot be compared.
     """
     check_output_folder(options.out, force=options.force)
-    models = [load_evaluated_model(folder) for folder in options.folders]
+    models = [
+        load_evaluated_model(folder) if options.data is None else evaluate_on(options.data, folder)
+        for folder in options.folders
+    ]
     names = [model.name for model in models]
     matched, left_out = match_images(
         names, [model.predictions for model in models], common=options.common

@@ -39,13 +39,13 @@ class EvaluationOptions:
         labels: for a Keras file that emodetect did not create, its emotions in the order of its
             outputs.
         pixel_range: for such a file, the values of a black and a white pixel in its training.
-        data: SOURCE:PATH each; several give a matrix. If empty, the data of `config`; if that is
-            None too, the data that the model was trained on.
+        data: SOURCE:PATH or PATH each; several give a matrix. If empty, the data of `config`; if
+            that is None too, the data that the model was trained on.
         config: a config file or preset.
         faces: how to crop the faces of each of `data`; see `open_source`. Empty for None each.
         split: "train", "val", "test" or "all". If None, test, or all if the data has no splits.
         emotions: uses only the images of these.
-        exclude_duplicates_of: SOURCE:PATH of data sets whose training images are excluded.
+        exclude_duplicates_of: data sets (SOURCE:PATH or PATH) whose training images are excluded.
         slice_by: columns of a manifest to break results down by; not for a matrix.
         tta: "flip" averages each image and its mirror image.
         bootstrap: the number of resamples for the 95% intervals.

@@ -8,12 +8,18 @@ from typing import Any, Literal
 import click
 
 from emodetect.cli.options.files import folder_option
-from emodetect.cli.options.source import faces_of_each, label_names, source_options
+from emodetect.cli.options.source import (
+    DATA,
+    faces_of_each,
+    label_names,
+    named_data,
+    source_options,
+)
 from emodetect.cli.tables import new_table, print_table
 
 
 @click.command()
-@click.argument("sources", metavar="SOURCE:PATH...", nargs=-1, required=True)
+@click.argument("sources", metavar=f"{DATA}...", nargs=-1, required=True)
 @folder_option("--out", help="Report folder. [default: audit-NAME in the current folder]")
 @click.option(
     "--detector",
@@ -45,15 +51,16 @@ def audit(
     """Find leaks, duplicates, conflicting labels and bad images before you train on them.
 
     \b
-    emodetect data audit folder:faces
+    emodetect data audit faces
     emodetect data audit folder:data/fer2013 --out audit --model fer2013
     emodetect data audit ferplus:data/fer2013
-    emodetect data audit folder:mine folder:data/fer2013
+    emodetect data audit mine data/fer2013
 
     SOURCE is folder, manifest, fer2013_csv, ferplus, raf_db, affectnet, ckplus, tfrecord or
-    synthetic. Writes audit.html (one file, pictures included), audit.json (all figures) and
-    manifest.csv (every image with its flags). With data.manifest = "audit/manifest.csv" in a
-    config, training excludes leaks, conflicts and duplicates; see data.cleaning.
+    synthetic; omit it where the path shows what it is. Writes audit.html (one file, pictures
+    included), audit.json (all figures) and manifest.csv (every image with its flags). With
+    data.manifest = "audit/manifest.csv" in a config, training excludes leaks, conflicts and
+    duplicates; see data.cleaning.
 
     Exit status: 0, whatever is found.
     """
@@ -63,6 +70,7 @@ def audit(
 
     if unseen and model is None:
         raise click.UsageError("--unseen needs --model.")
+    sources = tuple(named_data(source, option="data audit") for source in sources)
     options = AuditOptions(
         sources=sources,
         faces=faces_of_each(faces, sources),

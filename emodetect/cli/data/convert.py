@@ -7,11 +7,17 @@ from typing import Literal
 
 import click
 
-from emodetect.cli.options.source import faces_of_each, label_names, source_options
+from emodetect.cli.options.source import (
+    DATA,
+    faces_of_each,
+    label_names,
+    named_data,
+    source_options,
+)
 
 
 @click.command()
-@click.argument("source", metavar="SOURCE:PATH")
+@click.argument("source", metavar=DATA)
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
 @click.option(
     "--to",
@@ -43,12 +49,12 @@ def convert(
     label_name: tuple[str, ...],
     force: bool,
 ) -> None:
-    """Write the images of SOURCE:PATH to OUT in another layout, with their labels and splits.
+    """Write the images of a data set to OUT in another layout, with their labels and splits.
 
     \b
-    emodetect data convert fer2013_csv:fer2013.csv data/fer2013 --to folder
-    emodetect data convert folder:data/fer2013 fer2013.csv --to fer2013_csv
-    emodetect data convert folder:faces shards --to tfrecord --shard-size 10000
+    emodetect data convert fer2013.csv data/fer2013 --to folder
+    emodetect data convert data/fer2013 fer2013.csv --to fer2013_csv
+    emodetect data convert raf_db:RAF-DB shards --to tfrecord --shard-size 10000
 
     OUT is written completely or not at all. With --faces detect, OUT holds whole photos, in which
     training then detects the faces. Unreadable images are reported and skipped; the exit status
@@ -60,7 +66,7 @@ def convert(
     from emodetect.machine.terminal_text import on_one_line
 
     config = config_of(
-        source,
+        named_data(source, option="data convert"),
         option="data convert",
         faces=faces_of_each(faces, [source])[0],
         label_names=label_names(label_name),

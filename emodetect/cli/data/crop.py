@@ -8,7 +8,7 @@ import click
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, readable=False))
+@click.argument("folder", metavar="DIR")
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--faces-per-image",
@@ -26,7 +26,7 @@ import click
     help="Enlarge each detected box by this fraction of its side; 0 to 10.",
 )
 @click.option("--force", is_flag=True, help="Replace the crops of an earlier run in OUT.")
-def crop(folder: Path, out: Path, faces_per_image: str, margin: float, force: bool) -> None:
+def crop(folder: str, out: Path, faces_per_image: str, margin: float, force: bool) -> None:
     """Detect the faces in all images below DIR, as predict does, and write the crops to OUT.
 
     \b
@@ -41,9 +41,11 @@ def crop(folder: Path, out: Path, faces_per_image: str, margin: float, force: bo
     Exit status: 0, even if no face is found; 1 if a file could not be read (it is reported, and
     the others are still processed).
     """
+    from emodetect.data.readers.registry import find_data
     from emodetect.data.writers.face_crops import CropOptions, crop_photos
 
-    counts = crop_photos(folder, out, CropOptions(faces_per_image, margin, force))
+    photos = Path(find_data(folder, option="data crop", among=("folder",)).path)
+    counts = crop_photos(photos, out, CropOptions(faces_per_image, margin, force))
     for line in counts.describe():
         click.echo(line)
     if counts.unreadable:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from emodetect.cli.options.experiment import (
+    DEFAULT_PRESET,
+    chosen_config,
+    config_option,
+    set_option,
+)
 from emodetect.cli.options.files import FileWithSuffix
+from emodetect.cli.options.source import DATA
 from emodetect.cli.tables import new_table, print_table
 
 if TYPE_CHECKING:
@@ -16,10 +23,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--config", "config_name", metavar="FILE|PRESET", required=True, help="Config file or preset."
-)
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value.")
+@click.argument("data", metavar=DATA, required=False)
+@config_option
+@set_option
 @click.option(
     "--out",
     type=FileWithSuffix(".png"),
@@ -29,14 +35,21 @@ if TYPE_CHECKING:
     help="Contact sheet to write: labelled images before and after augmentation. Mixup and "
     "CutMix are not shown, because they mix labels too.",
 )
-def show(config_name: str, overrides: tuple[str, ...], out: Path) -> None:
+def show(data: str | None, config_name: str | None, overrides: tuple[str, ...], out: Path) -> None:
     """Count the images per emotion and split, and draw a contact sheet.
 
     \b
+    emodetect data show faces
+    emodetect data show raf_db:RAF-DB --config mobilenetv2_fer2013 --out raf_db.png
     emodetect data show --config demo
-    emodetect data show --config mobilenetv2_fer2013 --set data.path=faces --out faces.png
+
+    The images are prepared as `train --data` would, with the same options.
     """
-    from emodetect.config import load_config
+    if data is None and config_name is None:
+        raise click.UsageError(
+            "expected data or --config, such as: emodetect data show faces (a folder of folders "
+            "named after emotions)."
+        )
     from emodetect.data.dataset import load_dataset
     from emodetect.machine.tensorflow_devices import use_tensorflow
 
@@ -44,7 +57,9 @@ def show(config_name: str, overrides: tuple[str, ...], out: Path) -> None:
     from emodetect.data.augmentation import augment_images
     from emodetect.reports.plots.image_grids import contact_sheet
 
-    config = load_config(config_name, overrides)
+    config = chosen_config(config_name, overrides, data, option="data show")
+    if config_name is None:
+        click.echo(f"preset: {DEFAULT_PRESET} (--config chooses another)", err=True)
     dataset = load_dataset(config.data, seed=config.seed)
     _print_counts(dataset)
     augment = partial(augment_images, config=config.augmentation, seed=config.seed)

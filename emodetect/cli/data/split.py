@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from emodetect.cli.options.files import FileWithSuffix
-from emodetect.cli.options.source import label_name_option, label_names
+from emodetect.cli.options.source import DATA, label_name_option, label_names, named_data
 
 
 @click.command()
-@click.argument("path", metavar="PATH", type=click.Path(path_type=Path, readable=False))
+@click.argument("data", metavar=DATA)
 @click.option(
     "--out",
     type=FileWithSuffix(".csv"),
@@ -51,7 +51,7 @@ from emodetect.cli.options.source import label_name_option, label_names
     help="Random seed of the split.",
 )
 def split(
-    path: Path,
+    data: str,
     out: Path,
     validation: float,
     test: float,
@@ -64,8 +64,7 @@ def split(
     \b
     emodetect data split faces --out faces.csv
     emodetect data split people.csv --out splits.csv --group person --group video
-    emodetect train --config mobilenetv2_fer2013 --set data.source=manifest \\
-        --set data.path=splits.csv
+    emodetect train --data splits.csv
 
     PATH is a folder of class folders, or a manifest: a CSV file with the columns path and label,
     and optionally split and others. Identical images and groups stay in one split, and existing
@@ -74,12 +73,14 @@ def split(
     """
     from emodetect.data.writers.split_manifest import SplitOptions, write_splits
 
-    if group and path.is_dir():
+    data = named_data(data, option="data split", among=("folder", "manifest"))
+    if group and data.startswith("folder:"):
         raise click.BadParameter(
-            f"expected a manifest with these columns, but {path} is a folder", param_hint="--group"
+            f"expected a manifest with these columns, but {data} is a folder",
+            param_hint="--group",
         )
     options = SplitOptions(validation, test, group, label_names(label_name), seed)
-    dataset = write_splits(path, out, options)
+    dataset = write_splits(data, out, options)
     counts = ", ".join(
         f"{sum(of_split.values()):,} {name}" for name, of_split in dataset.counts().items()
     )

@@ -1,11 +1,13 @@
-"""The options for reading the labelled images of SOURCE:PATH."""
+"""How commands take labelled images: SOURCE:PATH or PATH, and the options for reading them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
 import click
+
+DATA = "[SOURCE:]PATH"
 
 label_name_option = click.option(
     "--label-name",
@@ -15,6 +17,22 @@ label_name_option = click.option(
 )
 
 
+def named_data(text: str, *, option: str, among: Collection[str] | None = None) -> str:
+    """Return SOURCE:PATH for what the user gave; print it once on stderr if it was a PATH alone.
+
+    Args and raises as `find_data`.
+    """
+    from emodetect.data.readers.registry import find_data
+    from emodetect.machine.terminal_text import on_one_line
+
+    found = str(find_data(text, option=option, among=among))
+    told = click.get_current_context().meta.setdefault(__name__, set())
+    if found != text and found not in told:
+        told.add(found)
+        click.echo(f"data: {on_one_line(found)}", err=True)
+    return found
+
+
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --label-name and --faces, the counterparts of a config's data section."""
     return click.option(
@@ -22,7 +40,7 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice(["whole", "detect"]),
         multiple=True,
         help="Same as data.faces of the config for training: detect uses the photos of raf_db, and "
-        "of affectnet without its boxes. Give it once, or once per SOURCE:PATH. [default: whole]",
+        "of affectnet without its boxes. Give it once, or once per data set. [default: whole]",
     )(label_name_option(command))
 
 
@@ -34,8 +52,7 @@ def faces_of_each(
         return (faces or (None,)) * len(sources)
     if len(faces) != len(sources):
         raise click.UsageError(
-            f"--faces: expected one value, or {len(sources)} (one per SOURCE:PATH), got "
-            f"{len(faces)}."
+            f"--faces: expected one value, or {len(sources)} (one per data set), got {len(faces)}."
         )
     return faces
 

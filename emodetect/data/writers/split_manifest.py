@@ -10,6 +10,7 @@ from pathlib import Path
 from emodetect.config import validate_data
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.data.readers.manifest import path_in_list, relative_path
+from emodetect.data.readers.registry import find_data
 from emodetect.errors import DataError
 from emodetect.machine.csv_files import open_table
 
@@ -35,7 +36,7 @@ class SplitOptions:
     seed: int = 0
 
 
-def write_splits(path: Path, out: Path, options: SplitOptions | None = None) -> Dataset:
+def write_splits(data: str | Path, out: Path, options: SplitOptions | None = None) -> Dataset:
     """Split a data set as training would, and write the splits to a manifest.
 
     The manifest has the columns path, label and split, and any others of an input manifest.
@@ -44,7 +45,7 @@ def write_splits(path: Path, out: Path, options: SplitOptions | None = None) -> 
     Unreadable images are left out and listed in the result.
 
     Args:
-        path: a folder of class folders, or a manifest.
+        data: a folder of class folders or a manifest, as PATH or as SOURCE:PATH.
         out: the CSV file to write; its folder is created if missing.
 
     Returns:
@@ -55,10 +56,12 @@ def write_splits(path: Path, out: Path, options: SplitOptions | None = None) -> 
         DataError: for data that cannot be read or split, or an `out` that exists.
     """
     options = options or SplitOptions()
+    named = find_data(data, option="data split", among=("folder", "manifest"))
+    path = Path(named.path)
     config = validate_data(
         {
-            "source": "folder" if path.is_dir() else "manifest",
-            "path": str(path),
+            "source": named.source,
+            "path": named.path,
             "group": list(options.group),
             "label_names": dict(options.label_names),
             "validation_fraction": options.validation_fraction,

@@ -1,0 +1,465 @@
+"""How commands are told which data to use: SOURCE:PATH, or PATH where its source can be told."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from emodetect.cli import app
+from emodetect.config import load_config
+from emodetect.data.readers.registry import find_data
+from emodetect.data.synthetic import draw_face
+from emodetect.errors import ConfigError, DataError, EmodetectError
+
+EMOTIONS = ("happy", "sad")
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder and a cache folder of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+def _faces(root: str, count: int = 20) -> None:
+    for number, emotion in enumerate(EMOTIONS):
+        for one in range(count):
+            path = Path(root, emotion, f"{one}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            drawn = draw_face(emotion, np.random.default_rng([number, one]), size=48)
+            path.write_bytes(cv2.imencode(".png", drawn)[1].tobytes())
+
+
+def _file(path: str, text: str = "", encoding: str = "utf-8") -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text, encoding=encoding)
+
+
+def _manifest(path: str) -> None:
+    rows = [f"faces/{emotion}/{one}.png,{emotion}" for emotion in EMOTIONS for one in range(20)]
+    _file(path, "\n".join(["path,label", *rows, ""]))
+
+
+def _run(*words: object) -> Result:
+    return CliRunner().invoke(app, list(map(str, words)))
+
+
+def _refusal(name: str) -> str:
+    with pytest.raises(DataError) as caught:
+        find_data(name, option="--data")
+    message = str(caught.value)
+    assert message.startswith("--data: ")
+    assert "\n" not in message
+    return message
+
+
+# --- which source a path is
+
+
+def _shards() -> None:
+    _file("data/images-00000-of-00001.tfrecord")
+
+
+def _raf_db() -> None:
+    _file("data/EmoLabel/list_patition_label.txt", "train_00001.jpg 5\n")
+    Path("data/Image/aligned").mkdir(parents=True)
+
+
+def _raf_db_in_basic() -> None:
+    _file("data/basic/EmoLabel/list_patition_label.txt", "train_00001.jpg 5\n")
+
+
+def _ckplus() -> None:
+    Path("data/cohn-kanade-images/S005/001").mkdir(parents=True)
+    Path("data/Emotion/S005/001").mkdir(parents=True)
+
+
+def _affectnet_lists() -> None:
+    _file("data/Manually_Annotated_file_lists/training.csv")
+    Path("data/Manually_Annotated_Images/103").mkdir(parents=True)
+
+
+def _affectnet_annotations() -> None:
+    _file("data/val_set/annotations/1_exp.npy")
+
+
+def _votes_beside() -> None:
+    _faces("data", 1)
+    _file("data/fer2013new.csv", "Usage,Image name,neutral\n")
+
+
+@pytest.mark.parametrize(
+    ("make", "source"),
+    [
+        (lambda: _faces("data", 1), "folder"),
+        (lambda: _faces("data/train", 1), "folder"),
+        (lambda: _faces("data/Emotions Dataset/Emotions Dataset/train", 1), "folder"),
+        (lambda: Path("data/HAPPINESS").mkdir(parents=True), "folder"),
+        (_votes_beside, "folder"),
+        (_shards, "tfrecord"),
+        (_raf_db, "raf_db"),
+        (_raf_db_in_basic, "raf_db"),
+        (_ckplus, "ckplus"),
+        (_affectnet_lists, "affectnet"),
+        (_affectnet_annotations, "affectnet"),
+    ],
+)
+def test_a_folder_is_told_by_what_is_in_it(make: Callable[[], object], source: str) -> None:
+    """Class folders, shards and published data sets need no SOURCE; votes beside change nothing."""
+    make()
+    assert str(find_data("data", option="--data")) == f"{source}:data"
+    assert str(find_data(Path("data"), option="--data")) == f"{source}:data"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "source"),
+    [
+        ("list.csv", "path,label\n", "manifest"),
+        ("list.csv", '"path";"label";"split"\r\n', "manifest"),
+        ("list.tsv", "label\tpath\n", "manifest"),
+        ("list.csv", "Path,Label\n", "manifest"),
+        ("fer2013.csv", "emotion,pixels,Usage\n", "fer2013_csv"),
+        ("icml_face_data.csv", "emotion, Usage, pixels\n", "fer2013_csv"),
+        ("test.csv", "pixels\n", "fer2013_csv"),
+        ("images.tfrecord", "", "tfrecord"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_file_is_told_by_its_columns_or_suffix(
+    name: str, text: str, source: str, encoding: str
+) -> None:
+    """The columns of a CSV say what it lists, with any delimiter and mark in front."""
+    _file(name, text, encoding)
+    assert str(find_data(name, option="--data")) == f"{source}:{name}"
+
+
+@pytest.mark.parametrize("folder", ["C:/faces", r"C:\faces", "a:b/faces", "in:side", "./folder:in"])
+def test_a_colon_in_a_path_is_no_source(folder: str) -> None:
+    """Drive letters of Windows and names with a colon are paths, alone and after a source."""
+    _faces(folder, 1)
+    assert str(find_data(folder, option="--data")) == f"folder:{folder}"
+    named = find_data(f"raf_db:{folder}", option="--data")
+    assert (named.source, named.path) == ("raf_db", folder)
+
+
+def test_a_named_source_is_taken_at_its_word() -> None:
+    """SOURCE:PATH is not looked into, so ferplus can be had, and errors are the reader's."""
+    _votes_beside()
+    assert str(find_data("ferplus:data", option="--data")) == "ferplus:data"
+    assert str(find_data("synthetic:", option="--data")) == "synthetic:"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "named"),
+    [
+        ("1234567", ("raf_db:data", "affectnet:data", "folder:data")),
+        ("01234567", ("affectnet:data", "folder:data")),
+    ],
+)
+@pytest.mark.parametrize("top", ["data", "data/train", "data/Validation"])
+def test_numbered_class_folders_are_not_guessed(
+    numbers: str, named: tuple[str, ...], top: str
+) -> None:
+    """A number means another emotion in each data set, so the candidates are named."""
+    for number in numbers:
+        Path(top, number).mkdir(parents=True)
+    message = _refusal("data")
+    assert all(one in message for one in named)
+    assert ("raf_db" in message) == ("raf_db:data" in named)
+
+
+def _both() -> None:
+    _faces("data", 1)
+    _shards()
+
+
+def _flat_with_votes() -> None:
+    _file("data/fer0000000.png")
+    _file("fer2013new.csv")
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "said"),
+    [
+        (_both, "data", ("folder:data or tfrecord:data",)),
+        (_flat_with_votes, "data", ("ferplus:data",)),
+        (lambda: Path("data").mkdir(), "data", ("no folders named after emotions", "SOURCE:data")),
+        (lambda: _file("data/a.png"), "data", ("images but no folders named after emotions",)),
+        (lambda: _faces("data", 1), "data/happy", ("class folder itself", "contains it: data")),
+        (lambda: _file("data/list.csv", "path,label\n"), "data", ("data/list.csv",)),
+        (lambda: _file("a.csv", "file,emotion\n"), "a.csv", ("file, emotion", "manifest:a.csv")),
+        (lambda: _file("a.csv"), "a.csv", ("nothing", "fer2013_csv:a.csv")),
+        (lambda: _file("a.csv", "path,label,pixels\n"), "a.csv", ("manifest:a.csv",)),
+        (lambda: _file("v.csv", "Usage,Image name,neutral\n"), "v.csv", ("votes", "ferplus:")),
+        (lambda: _file("d/t.csv", "subDirectory_filePath\n"), "d/t.csv", ("affectnet:d",)),
+        (lambda: Path("a.jpg").write_bytes(b"\xff\xd8\xff"), "a.jpg", ("a folder, a CSV or",)),
+        (lambda: None, "nowhere", ("nowhere: no such file or folder", "SOURCE:PATH")),
+        (lambda: None, "", ("empty path",)),
+        (lambda: None, "foldr:data", ("Did you mean folder:data?",)),
+        (lambda: None, "RAF-DB:data", ("Did you mean raf_db:data?",)),
+        (lambda: None, "folder", ("Did you mean folder:PATH?",)),
+        (lambda: None, r"D:\faces", (r"D:\faces: no such file or folder",)),
+        (lambda: None, "folder:", ("folder:: expected a path",)),
+    ],
+)
+def test_what_cannot_be_told_is_said_with_what_to_write(
+    make: Callable[[], object], name: str, said: tuple[str, ...]
+) -> None:
+    """One line names the candidates and how to say which it is."""
+    make()
+    message = _refusal(name)
+    assert all(one in message for one in said), message
+
+
+# --- every command takes both
+
+
+@pytest.mark.parametrize(
+    ("name", "called", "news"),
+    [
+        ("faces", "folder:faces", True),
+        ("folder:faces", "folder:faces", False),
+        ("list.csv", "manifest:list.csv", True),
+        ("manifest:list.csv", "manifest:list.csv", False),
+    ],
+)
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train --dry-run --data {}",
+        "data show {} --out sheet.png",
+        "data audit {} --detector none",
+        "data split {} --out split.csv --test 0.2",
+        "data convert {} out --to folder",
+        "evaluate --data {} --no-explain --bootstrap 100",
+        "evaluate --data {} --exclude-duplicates-of {} --no-explain",
+        "evaluate --data {} --model fer2013 --model ferplus --bootstrap 100",
+        "compare fer2013 ferplus --data {}",
+        "export --format tflite --data {} --split val",
+    ],
+)
+def test_every_command_takes_a_path_alone_and_says_what_it_is(
+    words: str, name: str, called: str, news: bool
+) -> None:
+    """Wherever data is named, PATH and SOURCE:PATH do; what was told is printed once."""
+    _faces("faces")
+    _manifest("list.csv")
+    result = _run(*shlex.split(words.replace("{}", name)))
+    # Not exported, which takes long; and of the images none is left that is no copy of itself.
+    refused = {"export": "split", "--exclude-duplicates-of": "no image is left"}
+    said = [text for word, text in refused.items() if word in words]
+    if said:
+        assert said[0] in str(result.exception)
+    else:
+        assert result.exit_code == 0, result.exception
+    assert result.stderr.count(f"data: {called}\n") == int(news)
+
+
+def test_reports_do_not_depend_on_how_the_data_was_named() -> None:
+    """Reports on `faces` and on `folder:faces` can be compared: they are of the same data."""
+    _faces("faces")
+    for name, out in (("faces", "a"), ("folder:faces", "b")):
+        words = ("evaluate", "--data", name, "--no-explain", "--bootstrap", 100, "--out", out)
+        assert _run(*words).exit_code == 0
+        assert json.loads(Path(out, "metrics.json").read_text())["data"] == "folder:faces"
+    result = _run("compare", "a", "b")
+    assert result.exit_code == 0
+    assert "not the same" not in result.stderr
+    assert "no pictures" not in result.stderr
+
+
+def test_compare_evaluates_models_on_the_data_it_is_given(artifact: Path) -> None:
+    """With --data, a run folder and a .keras file are evaluated on the same images first."""
+    _faces("faces")
+    result = _run("compare", artifact.parent, artifact, "--data", "faces")
+    assert result.exit_code == 0, result.exception
+    told = json.loads(Path("comparison/compare.json").read_text())
+    assert told["images"] == 40
+    assert told["settings"] == ["folder:faces, split all"] * 2
+    assert told["comparisons"][0]["differences"]["accuracy"]["difference"] == 0
+    assert "no pictures" not in result.stderr
+    result = _run("compare", "comparison", artifact, "--data", "faces", "--out", "again")
+    assert "best_model.keras" in str(result.exception)
+
+
+def test_an_audit_of_a_path_alone_cleans_that_data() -> None:
+    """The manifest of an audit fits a config whose data has the same source and path."""
+    _faces("faces")
+    assert _run("data", "audit", "faces", "--detector", "none", "--out", "audit").exit_code == 0
+    words = ("train", "--data", "faces", "--set", "data.manifest=audit/manifest.csv", "--dry-run")
+    assert _run(*words).exit_code == 0
+    result = _run("data", "audit", "faces", "--detector", "none", "--out", "faces/report")
+    assert "lies in" in str(result.exception)
+
+
+def test_crop_takes_a_plain_folder_of_photos() -> None:
+    """Photos need no labels: any folder will do, also as folder:PATH; other sources will not."""
+    _file("photos/a.txt")
+    cv2.imwrite("photos/a.png", np.zeros((64, 64), np.uint8))
+    for name, out in (("photos", "a"), ("folder:photos", "b")):
+        result = _run("data", "crop", name, out)
+        assert result.exit_code == 0
+        assert "images: 1;" in result.stdout
+    result = _run("data", "crop", "raf_db:photos", "c")
+    assert "expected PATH or folder:PATH" in str(result.exception)
+    result = _run("data", "crop", "nowhere", "c")
+    assert "nowhere: no such folder" in str(result.exception)
+
+
+def test_split_takes_folders_with_labels_of_any_name() -> None:
+    """Where only one source is possible, nothing needs to be told from what is inside."""
+    for number in range(10):
+        for label in "12":
+            path = Path("in", label, f"{number}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture = np.random.default_rng([number, int(label)]).integers(0, 256, (32, 32))
+            cv2.imwrite(str(path), picture)
+    names = ("--label-name", "1=happy", "--label-name", "2=sad")
+    assert _run("data", "split", "in", "--out", "a.csv", *names).exit_code == 0
+    result = _run("data", "split", "ferplus:in", "--out", "b.csv")
+    assert "folder:PATH or manifest:PATH" in str(result.exception)
+
+
+# --- train and show without a config
+
+
+def test_training_on_a_path_alone_uses_the_fine_tuning_preset() -> None:
+    """The first training needs no config, and says which one it used and where it goes."""
+    _faces("faces")
+    result = _run("train", "--data", "faces", "--dry-run")
+    assert result.exit_code == 0
+    assert 'init = "shipped"' in result.stdout
+    assert 'path = "faces"' in result.stdout
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("preset: ")]
+    assert "fine_tuning" in line
+    assert os.path.join("runs", "fine_tuning") in line  # noqa: PTH118
+    result = _run("train", "--data", "faces", "--set", "output=mine", "--dry-run")
+    assert "run folder: mine" in result.stderr
+    assert "fine_tuning" in _run("data", "show", "faces", "--out", "sheet.png").stderr
+
+
+def test_set_wins_over_data_and_data_over_the_config() -> None:
+    """The more specific word counts, as --help says."""
+    _faces("faces")
+    _faces("others")
+    config = '[data]\nsource = "manifest"\npath = "absent.csv"\nimage_size = 64\n'
+    _file("mine.toml", config + '[model]\ninit = "shipped"\n')
+    words = ("train", "--config", "mine.toml", "--data", "faces", "--dry-run")
+    result = _run(*words)
+    assert 'path = "faces"' in result.stdout
+    assert "image_size = 64" in result.stdout
+    assert "preset:" not in result.stderr
+    assert 'path = "others"' in _run(*words, "--set", "data.path=others").stdout
+
+
+def test_keys_of_the_other_source_are_left_out_and_named(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data of another source does not fail on keys that only the config's own source takes."""
+    import logging
+
+    monkeypatch.setattr(logging.getLogger("emodetect"), "propagate", True)
+    config = load_config("demo", data="folder:faces")
+    assert (config.data.source, str(config.data.path)) == ("folder", "faces")
+    assert "data.synthetic" in caplog.text
+    assert load_config("fine_tuning", data="synthetic:").data.path is None
+    _file("names.toml", '[data]\npath = "a"\nlabel_names = {"1" = "happy"}\n')
+    assert load_config("names.toml", data="folder:b").data.label_names == {"1": "happy"}
+    assert load_config("names.toml", data="raf_db:b").data.label_names == {}
+    with pytest.raises(ConfigError, match=r"names\.toml with --data with --set"):
+        load_config("names.toml", ["data.votes=v.csv"], data="folder:b")
+
+
+@pytest.mark.parametrize("path", ["1", "true", 'a"b', r"C:\new", "[x]", "2024-01-01"])
+def test_a_path_stays_text(path: str) -> None:
+    """A path that looks like a TOML value is a path."""
+    assert str(load_config("fine_tuning", data=f"folder:{path}").data.path) == path
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("train",), "emodetect train --data faces"),
+        (("train", "--dry-run"), "emodetect train --data faces"),
+        (("train", "--set", "seed=1"), "emodetect train --data faces"),
+        (("train", "--resume", "run", "--set", "seed=1"), "--config or --data"),
+        (("train", "--resume", "run", "--dry-run"), "--config or --data"),
+        (("train", "--resume", "run", "--data", "faces"), "omit --data"),
+        (("data", "show"), "emodetect data show faces"),
+    ],
+)
+def test_without_data_the_usage_error_shows_an_example(words: tuple[str, ...], said: str) -> None:
+    """Nothing to train on is a usage error that shows what to type."""
+    Path("run").mkdir()
+    result = _run(*words)
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+
+
+# --- the first thing anyone types
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("photo.jpg", "predict photo.jpg"),  # need not be there
+        ("PHOTO.JPG", "predict PHOTO.JPG"),
+        ("'my photo.png'", "predict 'my photo.png'"),
+        ("a.jpg b.jpg", "predict a.jpg b.jpg"),
+        ("a.jpg b.jpg c.jpg d.jpg", "predict a.jpg b.jpg c.jpg ..."),
+        ("a.jpg --format json", "predict a.jpg --format json"),
+        ("albums", "predict albums"),
+        ("albums/", "predict albums/"),
+        (".", "predict ."),
+        ("albums/scan", "predict albums/scan"),
+        ("talk.mp4", "video talk.mp4"),
+        ("a.MOV b.mov", "video a.MOV b.mov"),
+        ("list.csv", "data show list.csv"),
+        ("mine.toml", "train --config mine.toml"),
+        ("mine.keras", "models show mine.keras"),
+    ],
+)
+def test_a_file_as_the_first_word_is_told_its_command(words: str, meant: str) -> None:
+    """`emodetect photo.jpg` is no riddle: the line to type is printed, and nothing is run."""
+    _file("albums/scan")
+    for name in ("list.csv", "mine.toml", "mine.keras"):
+        _file(name)
+    result = _run(*shlex.split(words))
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.endswith(f"did you mean: emodetect {meant}\n")
+
+
+@pytest.mark.parametrize(("word", "near"), [("predic", "predict"), ("evaluat", "evaluate")])
+def test_another_unknown_word_is_told_the_nearest_command(word: str, near: str) -> None:
+    """A slip of the fingers is a usage error that names the command."""
+    result = _run(word)
+    assert result.exit_code == 2
+    assert near in result.stderr
+    assert "emodetect predict" not in result.stderr
+    assert "data show" not in _run("list.csv").stderr  # which is not there
+
+
+def test_a_command_stays_a_command_beside_a_file_of_its_name() -> None:
+    """A folder called train does not hide the command."""
+    Path("train").mkdir()
+    assert _run("train", "--help").exit_code == 0
+
+
+def test_errors_of_naming_are_one_line_for_users() -> None:
+    """A source that cannot be told ends the command like every other mistake."""
+    Path("num/1").mkdir(parents=True)
+    result = _run("evaluate", "--data", "num")
+    assert isinstance(result.exception, EmodetectError)
+    assert "say which" in str(result.exception)
