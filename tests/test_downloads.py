@@ -16,7 +16,7 @@ from emodetect.config import DataConfig, load_config, validate_data
 from emodetect.data.dataset import load_for_evaluation
 from emodetect.data.listing import Listing
 from emodetect.data.readers import folder as folder_reader
-from emodetect.data.readers.registry import list_samples
+from emodetect.data.readers.registry import find_data, list_samples
 from emodetect.data.writers.split_manifest import write_splits
 from emodetect.emotions import canonical_emotion
 from emodetect.errors import ConfigError, DataError
@@ -329,7 +329,9 @@ def test_lists_of_any_dialect_are_the_same(tmp_path: Path, text: str, encoding: 
     """Delimiter, line ends, byte-order mark, quotes and the case of the header change nothing."""
     if encoding == "utf-16-be":
         text = f"\ufeff{text}"
-    assert _rows(_list(_manifest(tmp_path / "list.csv", text, encoding), "manifest")) == ROWS
+    path = _manifest(tmp_path / "list.csv", text, encoding)
+    assert _rows(_list(path, "manifest")) == ROWS
+    assert find_data(path, option="--data").source == "manifest"
 
 
 def test_the_header_decides_and_not_the_values(tmp_path: Path) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import io
 import logging
 import os
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from emodetect.data.readers.tfrecord import SUFFIX, read_tfrecord
 from emodetect.emotions import EMOTIONS, canonical_emotion
 from emodetect.errors import DataError
 from emodetect.images.formats import has_image_suffix
-from emodetect.machine.csv_files import open_csv
+from emodetect.machine.csv_files import csv_rows, open_csv, spelt_as
 
 logger = logging.getLogger(__name__)
 
@@ -271,10 +271,11 @@ def _in_file(path: Path) -> list[str]:
 
 
 def _columns(path: Path) -> list[str]:
-    """Return the names in the first line of a CSV file, with any usual delimiter."""
+    """Return the names in the header of a CSV file."""
+    known = ("path", "label", "emotion", "pixels", "Image name", "subDirectory_filePath")
     with open_csv(path) as file:
-        header = file.readline(LONGEST_HEADER).strip()
-    return [name.strip().strip('"').strip() for name in re.split("[,;\t]", header)]
+        start = io.StringIO(file.read(LONGEST_HEADER), newline="")
+        return [name.strip() for name in spelt_as(next(csv_rows(start, known), []), known)]
 
 
 def _why_unclear_file(path: Path) -> str:
