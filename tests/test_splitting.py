@@ -414,7 +414,7 @@ def test_a_manifest_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"path,label\na.png,hapy\n", r"m\.csv, line 2: expected an emotion.*'happy'"),
-        (b"path,label,split\na.png,sad,dev\n", r"line 2: expected a split.*'dev'"),
+        (b"path,label,split\na.png,sad,later\n", r"line 2: expected a split.*'later'"),
         (b"path,label\na.png,sad\n,sad\n", r"line 3: expected a path, got ''"),
         (b"path,label\na.png,sad,9\n", r"line 2: expected 2 values"),
         (b"path,label\na.png\n", r"line 2: expected 2 values"),

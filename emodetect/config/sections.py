@@ -46,6 +46,7 @@ SOURCES_OF_KEY = {
     "group": ("manifest",),
     "slice_by": ("manifest",),
     "label_names": ("folder", "manifest", "tfrecord"),
+    "path_prefix": ("manifest",),
 }
 
 
@@ -122,6 +123,11 @@ class DataConfig(_Section):
     label_names: dict[str, str] = Field(
         default={}, description='emotions that other labels stand for, such as {"3" = "happy"}'
     )
+    path_prefix: dict[str, str] = Field(
+        default={},
+        description="manifest: beginnings of paths and where those images are now, such as "
+        '{"D:/faces" = "/data/faces"}; "." stands for paths that are relative',
+    )
     group: tuple[str, ...] = Field(
         default=(),
         description="manifest: columns such as person or video; images with the same value stay in "
@@ -175,6 +181,13 @@ class DataConfig(_Section):
             return {label: canonical_emotion(name) for label, name in names.items()}
         except DataError as error:
             raise ValueError(str(error)) from None
+
+    @field_validator("path_prefix")
+    @classmethod
+    def _no_empty_prefix(cls, prefixes: dict[str, str]) -> dict[str, str]:
+        if "" in prefixes or "" in prefixes.values():
+            raise ValueError('expected folders; "." stands for paths that are relative')
+        return prefixes
 
     @field_validator("classes")
     @classmethod

@@ -14,7 +14,7 @@ from emodetect.config import CleaningConfig, DataConfig
 from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.manifest import relative_path
 from emodetect.errors import DataError
-from emodetect.machine.csv_files import open_csv, printable, require_columns
+from emodetect.machine.csv_files import open_table, printable
 
 HELD_OUT = ("val", "test")
 FLAG_SEPARATOR = " "
@@ -74,18 +74,17 @@ def read_audit_rows(path: Path) -> list[AuditRow]:
         kind, _, place = source.partition(":")
         return f"{kind}:{os.path.realpath(path.parent / place)}" if place else source
 
-    with open_csv(path) as file:
-        rows = csv.DictReader(file)
-        require_columns(path, rows.fieldnames, COLUMNS)
-        found = []
-        for row in rows:
-            if None in row or None in row.values():
+    found = []
+    with open_table(path, COLUMNS) as table:
+        for values in table:
+            try:
+                row = table.named(values)
+            except ValueError as error:
                 raise DataError(
-                    f"{path}, line {rows.line_num}: expected {len(rows.fieldnames or ())} values, "
-                    "got more or fewer; audit the data again."
-                )
-            values = {name: row[name] for name in COLUMNS}
-            found.append(AuditRow(**{**values, "source": real(row["source"])}))
+                    f"{path}, line {table.line}: {error}; audit the data again."
+                ) from None
+            of_columns = {name: row[name] for name in COLUMNS}
+            found.append(AuditRow(**{**of_columns, "source": real(row["source"])}))
     return found
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from emodetect.config import DataConfig
 from emodetect.data.cache import ImageCache, StoredImages, load_images
 from emodetect.data.listing import Listing, Sample, SkippedFile, skipped_lines
+from emodetect.data.readers.manifest import missing_hint
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.splits import assign_splits, connect
 from emodetect.emotions import EMOTIONS
@@ -244,9 +245,17 @@ def _refuse_unusable(
     """Raise DataError if too many images cannot be used, or if none has a face."""
     total = len(listing.samples) + len(listing.skipped)
     if len(skipped) > config.max_unreadable_fraction * total:
+        missing = {file.path for file in skipped if "no such file" in file.reason}
         hint = ""
-        if all("no such file" in file.reason for file in skipped):
+        if len(missing) > total / 2:
             hint = " Were the files moved? Paths in a CSV file are relative to its folder."
+            if config.source == "manifest":
+                names = [
+                    sample.name
+                    for sample in listing.samples
+                    if str(listing.root / sample.file) in missing
+                ]
+                hint += f" {missing_hint(config.data_path, names)}"
         raise DataError(
             f"{len(skipped)} of {total} images cannot be used, more than the "
             f"{config.max_unreadable_fraction:.0%} that data.max_unreadable_fraction allows. "

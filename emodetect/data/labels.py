@@ -7,7 +7,7 @@ from pathlib import Path
 
 from emodetect.config import DataConfig
 from emodetect.data.listing import Sample
-from emodetect.emotions import canonical_emotion, in_canonical_order
+from emodetect.emotions import bare_label, canonical_emotion, in_canonical_order
 from emodetect.errors import DataError
 
 SPLIT_NAMES = {
@@ -16,26 +16,73 @@ SPLIT_NAMES = {
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "dev": "val",
     "test": "test",
     "testing": "test",
 }
+
+# The emotions by the numbers that data sets give them.
+FER2013_EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+RAF_DB_EMOTIONS = {
+    "1": "surprise",
+    "2": "fear",
+    "3": "disgust",
+    "4": "happy",
+    "5": "sad",
+    "6": "angry",
+    "7": "neutral",
+}
+AFFECTNET_EMOTIONS = {
+    "0": "neutral",
+    "1": "happy",
+    "2": "sad",
+    "3": "surprise",
+    "4": "fear",
+    "5": "disgust",
+    "6": "angry",
+    "7": "contempt",
+}
+CKPLUS_EMOTIONS = (
+    "neutral",
+    "angry",
+    "contempt",
+    "disgust",
+    "fear",
+    "happy",
+    "sad",
+    "surprise",
+)
+
+_NUMBERS = (
+    f"What a number means depends on the data set: in RAF-DB (data.source = 'raf_db') 1 to 7 are "
+    f"{', '.join(RAF_DB_EMOTIONS.values())}; in AffectNet (data.source = 'affectnet') 0 to 7 are "
+    f"{', '.join(AFFECTNET_EMOTIONS.values())}; in FER2013 0 to 6 are "
+    f"{', '.join(FER2013_EMOTIONS)}; in CK+ 0 to 7 are {', '.join(CKPLUS_EMOTIONS)}."
+)
 
 
 def emotion_of(label: str, label_names: Mapping[str, str], *, where: str) -> str:
     """Return the emotion of a source's label; `label_names` takes precedence.
 
-    Raises DataError for a label that is neither in `label_names` nor a known alias.
+    Raises DataError for a label that is neither in `label_names` nor a known alias. A number means
+    another emotion in each data set, so it is not guessed.
     """
     if label in label_names:
         return label_names[label]
     try:
         return canonical_emotion(label, where=where)
     except DataError as error:
+        numbers = f" {_NUMBERS}" if label.strip().isdecimal() else ""
         raise DataError(
-            f"{error} To use other labels, say which emotions they are: in a config, "
+            f"{error}{numbers} To use other labels, say which emotions they are: in a config, "
             f'data.label_names = {{"{label}" = "happy"}}; with data split, audit and convert, '
             f"--label-name {label}=happy."
         ) from None
+
+
+def split_named(name: str) -> str | None:
+    """Return the split that a name such as "train", "Validation" or "test_set" means, or None."""
+    return SPLIT_NAMES.get(bare_label(name))
 
 
 def split_of(value: str, *, where: str) -> str | None:
@@ -43,12 +90,12 @@ def split_of(value: str, *, where: str) -> str | None:
 
     Raises DataError for an unknown name.
     """
-    name = value.strip().lower()
-    if name and name not in SPLIT_NAMES:
+    split = split_named(value)
+    if split is None and value.strip():
         raise DataError(
             f"{where}: expected a split ({', '.join(SPLIT_NAMES)}, or nothing), got {value!r}."
         )
-    return SPLIT_NAMES.get(name)
+    return split
 
 
 def folder_emotion(folder: Path, *, numbers: Mapping[str, str], layout: str) -> str:

@@ -71,6 +71,7 @@ class Listing:
         skipped: invalid images, such as a row with 2,303 pixels.
         groups: what the samples' groups are, such as "person".
         label_names: the emotion of each of the source's own labels.
+        notes: what the reader took for what, a line each, to be logged.
     """
 
     root: Path
@@ -80,3 +81,4 @@ class Listing:
     skipped: tuple[SkippedFile, ...] = ()
     groups: tuple[str, ...] = ()
     label_names: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

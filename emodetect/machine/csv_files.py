@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
 from emodetect.errors import DataError
 
+# In the order of preference, if a header fits several.
+DELIMITERS = (",", ";", "\t")
+# A first line such as "sep=;" tells Excel the delimiter.
+_DELIMITER_LINE = re.compile(r'"?sep=(?P<delimiter>[,;\t])"?')
+
 
 @contextmanager
 def open_text(path: Path, *, kind: str = "text") -> Iterator[TextIO]:
-    """Open a UTF-8 text file. Raises DataError if it cannot be read or is not UTF-8.
+    """Open a text file in UTF-8, or in UTF-16 if it begins with that byte-order mark.
+
+    Raises DataError if it cannot be read or has another encoding.
 
     Args:
         kind: the kind of file that errors say was expected.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            yield file
+        with path.open("rb") as data:
+            # Excel saves "Unicode text" as UTF-16.
+            utf16 = data.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            encoding = "utf-16" if utf16 else "utf-8-sig"
+            with io.TextIOWrapper(data, encoding=encoding, newline="") as file:
+                yield file
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise DataError(f"{path}: expected {kind} in UTF-8, got other bytes.") from None
+        raise DataError(
+            f"{path}: expected {kind} in UTF-8, got other bytes; save it as UTF-8."
+        ) from None
 
 
 @contextmanager
 def open_csv(path: Path) -> Iterator[TextIO]:
-    """Open a UTF-8 CSV file. Raises DataError if it cannot be read or is not UTF-8 CSV."""
+    """Open a CSV file. Raises DataError as `open_text`, and for text that is not CSV."""
     try:
         with open_text(path, kind="a csv file") as file:
             yield file
@@ -38,16 +55,95 @@ def open_csv(path: Path) -> Iterator[TextIO]:
         raise DataError(f"{path}: expected a csv file: {error}.") from None
 
 
-def require_columns(path: Path, found: object, wanted: tuple[str, ...]) -> None:
-    """Raise DataError if a CSV lacks one of the `wanted` columns or has it twice."""
-    columns = list(found) if isinstance(found, list | tuple) else []
-    if missing := [name for name in wanted if name not in columns]:
+@dataclass(frozen=True)
+class Table:
+    """The rows below the header of an open CSV file.
+
+    Attributes:
+        columns: the names in the header; those asked for are spelt as asked.
+        delimiter: what separates the values.
+    """
+
+    columns: tuple[str, ...]
+    delimiter: str
+    _rows: Any  # of csv.reader
+
+    @property
+    def line(self) -> int:
+        """The number of the line that was read last, from 1."""
+        return int(self._rows.line_num)
+
+    def __iter__(self) -> Iterator[list[str]]:
+        """Yield the values of each row, without rows of empty values, which spreadsheets add."""
+        return filter(any, self._rows)
+
+    def named(self, values: Sequence[str]) -> dict[str, str]:
+        """Return the values of a row by column. Raises ValueError for too many or too few."""
+        if len(values) != len(self.columns):
+            raise ValueError(f"expected {len(self.columns)} values, got more or fewer")
+        return dict(zip(self.columns, values, strict=True))
+
+
+@contextmanager
+def open_table(
+    path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> Iterator[Table]:
+    """Open a CSV file with a header, separated by commas, semicolons or tabs.
+
+    Raises DataError as `open_csv`, and for a column that is missing or there twice.
+    """
+    with open_csv(path) as file:
+        rows = csv_rows(file, (*required, *optional))
+        columns = spelt_as(next(rows, []), (*required, *optional))
+        require_columns(path, columns, required, optional)
+        yield Table(tuple(columns), rows.dialect.delimiter, rows)
+
+
+def csv_rows(file: TextIO, known: Sequence[str]) -> Any:
+    """Return a csv.reader of an open file, with the delimiter that its first line has.
+
+    Args:
+        known: the names of columns by which a header is recognised.
+    """
+    first = next(file, "")
+    told = _DELIMITER_LINE.fullmatch(first.strip("\r\n"))
+    delimiter = told["delimiter"] if told else delimiter_of(first, known)
+    rows = csv.reader(chain([first], file), delimiter=delimiter)
+    if told:
+        next(rows)
+    return rows
+
+
+def delimiter_of(line: str, known: Sequence[str]) -> str:
+    """Return the delimiter with which the first line of a file has the most `known` columns.
+
+    In a line that names none, it is the one that gives as many values, or else the most.
+    """
+
+    def fit(delimiter: str) -> tuple[int, bool, int]:
+        names = spelt_as(next(csv.reader([line], delimiter=delimiter), []), known)
+        return len({*names} & {*known}), len(names) == len(known), len(names)
+
+    return max(DELIMITERS, key=fit)
+
+
+def spelt_as(names: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Return the names of columns; those that are `known` but for case and spaces, as there."""
+    spelling = {name.strip().lower(): name for name in known}
+    return [spelling.get(name.strip().lower(), name) for name in names]
+
+
+def require_columns(
+    path: Path, columns: Sequence[str], required: Sequence[str], optional: Sequence[str] = ()
+) -> None:
+    """Raise DataError if a CSV lacks a `required` column, or has one of them all twice."""
+    if missing := [name for name in required if name not in columns]:
         raise DataError(
-            f"{path}: expected the columns {', '.join(wanted)}; missing: {', '.join(missing)}; "
+            f"{path}: expected the columns {', '.join(required)}; missing: {', '.join(missing)}; "
             f"the first line has: {', '.join(columns)[:200] or 'nothing'}."
         )
-    # Only one would be read. The split column is optional, but read if it is there.
-    if repeated := [name for name in (*wanted, "split") if columns.count(name) > 1]:
+    # Only one would be read.
+    if repeated := [name for name in (*required, *optional) if columns.count(name) > 1]:
         raise DataError(
             f"{path}: expected one column {repeated[0]!r}, got {columns.count(repeated[0])}; "
             "rename or remove the others."

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import tokenize
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import SPLIT_NAMES, folder_emotion
+from emodetect.data.labels import AFFECTNET_EMOTIONS, folder_emotion, split_named
 from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.folder import list_class_folders, photos_below
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
 from emodetect.faces.boxes import Box
-from emodetect.machine.csv_files import open_csv
+from emodetect.machine.csv_files import csv_rows, open_csv, spelt_as
 from emodetect.machine.progress import track
 
-# The meaning of the numbers in the lists, the annotations and the names of class folders.
-AFFECTNET_EMOTIONS = {
-    "0": "neutral",
-    "1": "happy",
-    "2": "sad",
-    "3": "surprise",
-    "4": "fear",
-    "5": "disgust",
-    "6": "angry",
-    "7": "contempt",
-}
 # Labels that are not emotions.
 OTHER_LABELS = {"8": "none", "9": "uncertain", "10": "no face"}
 LISTS = {"training.csv": "train", "validation.csv": "val"}
@@ -169,14 +158,17 @@ def _read_lists(root: Path, lists: Mapping[Path, str], config: DataConfig) -> Li
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the number and the values of each line; a header is optional."""
     with open_csv(path) as file:
-        rows = csv.reader(file)
-        columns = list(COLUMNS)
-        for values in rows:
-            if rows.line_num == 1 and COLUMNS[0] in values:
-                columns = values
-                if missing := [name for name in COLUMNS[:7] if name not in columns]:
-                    raise DataError(f"{path}: expected the columns {', '.join(missing)} as well.")
-            elif values:
+        rows = csv_rows(file, COLUMNS)
+        first: list[str] = next(rows, [])
+        columns = spelt_as(first, COLUMNS)
+        if COLUMNS[0] not in columns:  # a list without a header
+            columns = list(COLUMNS)
+        else:
+            if missing := [name for name in COLUMNS[:7] if name not in columns]:
+                raise DataError(f"{path}: expected the columns {', '.join(missing)} as well.")
+            first = []
+        for values in chain([first], rows):
+            if any(values):
                 if len(values) != len(columns):
                     raise DataError(
                         f"{path}, line {rows.line_num}: expected {len(columns)} values "
@@ -186,8 +178,9 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _relative(name: str) -> str:
-    path = PurePosixPath(name.strip())
-    if not path.name or path.is_absolute() or ".." in path.parts or "\0" in name:
+    path = PurePosixPath(name.strip().replace("\\", "/"))  # lists are also made on Windows
+    has_drive = name.strip()[1:2] == ":"
+    if not path.name or path.is_absolute() or has_drive or ".." in path.parts or "\0" in name:
         raise ValueError(f"expected a path below the folder of the images, got {name[:100]!r}")
     return path.as_posix()
 
@@ -209,10 +202,9 @@ def _box(row: Mapping[str, str]) -> Box:
 def _annotated_sets(root: Path) -> dict[Path, str]:
     """Return the folders with annotations, such as `val_set`, and their splits."""
     return {
-        folder: SPLIT_NAMES[name]
+        folder: split
         for folder in sorted(root.iterdir())
-        if (folder / "annotations").is_dir()
-        and (name := folder.name.lower().removesuffix("_set")) in SPLIT_NAMES
+        if (folder / "annotations").is_dir() and (split := split_named(folder.name))
     }
 
 

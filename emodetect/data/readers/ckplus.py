@@ -8,23 +8,12 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import folder_emotion
+from emodetect.data.labels import CKPLUS_EMOTIONS, folder_emotion
 from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.folder import files_below, list_class_folders, photos_below
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
 
-# The meaning of the numbers in the label files.
-CKPLUS_EMOTIONS = (
-    "neutral",
-    "angry",
-    "contempt",
-    "disgust",
-    "fear",
-    "happy",
-    "sad",
-    "surprise",
-)
 FRAMES, LABELS = "cohn-kanade-images", "Emotion"
 # A label describes the last frame of a sequence; the two before it show the expression too. The
 # crops in circulation, 981 from 327 sequences, are these three.
@@ -52,7 +41,8 @@ def read_ckplus(config: DataConfig) -> Listing:
     return replace(
         listing,
         samples=tuple(
-            replace(sample, groups=(_person(root, sample.name),)) for sample in listing.samples
+            replace(sample, groups=(_person(listing.root, sample.name),))
+            for sample in listing.samples
         ),
         groups=(GROUP,),
     )

@@ -5,20 +5,19 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from emodetect.config import DataConfig
+from emodetect.data.labels import FER2013_EMOTIONS
 from emodetect.data.listing import Listing, Sample, SkippedFile
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError, ImageError
-from emodetect.machine.csv_files import require_columns
+from emodetect.machine.csv_files import delimiter_of, require_columns, spelt_as
 
 SIDE = 48
-# The meaning of the numbers 0 to 6 in the column "emotion".
-FER2013_EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 COLUMNS = ("emotion", "pixels", "Usage")
 USAGES = ("Training", "PublicTest", "PrivateTest")
 # A row of 2,304 pixels has at most 9,300 bytes.
@@ -38,7 +37,8 @@ class Row:
 def read_fer2013_csv(config: DataConfig) -> Listing:
     """List the rows of fer2013.csv: emotion (0-6), pixels (2,304 numbers), Usage.
 
-    The file is streamed; the pixels are read when a row's image is decoded.
+    Without a Usage, as in train.csv of the challenge, all rows are training images. The file is
+    streamed; the pixels are read when a row's image is decoded.
     """
     path = config.data_path
     found = ListingBuilder(config)
@@ -71,9 +71,10 @@ def read_pixels(path: Path, offset: int) -> np.ndarray:
     """
     try:
         with path.open("rb") as file:
-            position = _fields(file.readline(LONGEST_ROW)).index("pixels")
+            columns, delimiter = _header(file.readline(LONGEST_ROW))
             file.seek(offset)
-            text = _fields(file.readline(LONGEST_ROW))[position].split()
+            fields = _fields(file.readline(LONGEST_ROW), delimiter)
+            text = fields[columns.index("pixels")].split()
         pixels = np.array([int(value) for value in text])
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}") from None
@@ -97,10 +98,25 @@ def labelled_rows(path: Path) -> Iterator[Row | SkippedFile]:
         lines = iter(partial(file.readline, LONGEST_ROW), b"")
         header = next(lines, b"")
         if b"\0" in header or "\ufffd" in _text(header):
-            raise DataError(f"{path}: expected a csv file in UTF-8, got other bytes.")
-        columns = _fields(header)
-        require_columns(path, columns, COLUMNS)
-        emotion, usage = columns.index("emotion"), columns.index("Usage")
+            raise DataError(
+                f"{path}: expected a csv file in UTF-8, got other bytes; save it as UTF-8."
+            )
+        columns, delimiter = _header(header)
+        # pandas adds a column without a name.
+        named = [name for name in columns if name and not name.startswith("Unnamed: ")]
+        if named == ["pixels"]:
+            raise DataError(
+                f"{path}: has pixels but no emotions, as test.csv of the challenge. Its labels are "
+                "in icml_face_data.csv (or fer2013.csv), which has the same images with the Usage "
+                "PublicTest or PrivateTest; set data.path to that file."
+            )
+        # Another column may say what is for testing.
+        all_training = {*named} == {*COLUMNS[:2]}
+        require_columns(path, columns, COLUMNS[:2] if all_training else COLUMNS)
+        emotion = columns.index("emotion")
+        usage = None if all_training else columns.index("Usage")
+        emotion = columns.index("emotion")
+        usage = columns.index("Usage") if "Usage" in columns else None
         offset = len(header)
         for number, line in enumerate(lines, start=2):
             if len(line) == LONGEST_ROW:
@@ -112,18 +128,29 @@ def labelled_rows(path: Path) -> Iterator[Row | SkippedFile]:
                 continue
             name = f"{path.name}:{number}"
             try:
-                fields = _fields(line)
+                fields = _fields(line, delimiter)
                 if len(fields) != len(columns):
                     raise ValueError(f"expected {len(columns)} values, got {len(fields)}")
-                yield Row(name, offset, _emotion(fields[emotion]), checked_usage(fields[usage]))
+                used = USAGES[0] if usage is None else checked_usage(fields[usage])
+                yield Row(name, offset, _emotion(fields[emotion]), used)
             except ValueError as error:
                 yield SkippedFile(name, str(error))
             offset += len(line)
 
 
-def _fields(line: bytes) -> list[str]:
+@lru_cache(maxsize=8)
+def _header(line: bytes) -> tuple[tuple[str, ...], str]:
+    """Return the columns and the delimiter of the first line."""
     try:
-        return [value.strip() for value in next(csv.reader([_text(line)]), [])]
+        delimiter = delimiter_of(_text(line), COLUMNS)
+    except csv.Error:  # a line of carriage returns
+        return (), ","
+    return tuple(spelt_as(_fields(line, delimiter), COLUMNS)), delimiter
+
+
+def _fields(line: bytes, delimiter: str) -> list[str]:
+    try:
+        return [value.strip() for value in next(csv.reader([_text(line)], delimiter=delimiter), [])]
     except csv.Error:  # a line of carriage returns
         return []
 

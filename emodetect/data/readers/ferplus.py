@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from emodetect.data.readers.folder import photos_below, read_folder
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
-from emodetect.machine.csv_files import open_csv, require_columns
+from emodetect.machine.csv_files import open_table
 
 VOTE_COLUMNS = {
     "angry": "anger",
@@ -211,26 +210,22 @@ def _votes_file(config: DataConfig, path: Path) -> Path:
 
 
 def _vote_rows(path: Path) -> Iterator[_Votes | SkippedFile]:
-    with open_csv(path) as file:
-        rows = csv.DictReader(file)
-        columns = ("Usage", "Image name", *VOTE_COLUMNS.values(), *OTHER_VOTES)
-        require_columns(path, rows.fieldnames, columns)
-        for row in rows:
+    columns = ("Usage", "Image name", *VOTE_COLUMNS.values(), *OTHER_VOTES)
+    with open_table(path, columns) as table:
+        for values in table:
             try:
-                yield _read_votes(row)
+                yield _read_votes(table.named(values))
             except ValueError as error:
-                yield SkippedFile(f"{path.name}:{rows.line_num}", str(error))
+                yield SkippedFile(f"{path.name}:{table.line}", str(error))
 
 
 def _read_votes(row: Mapping[str, str]) -> _Votes:
-    if None in row or None in row.values():
-        raise ValueError("expected as many values as the first line has, got more or fewer")
     counts = {emotion: _vote_count(row[column]) for emotion, column in VOTE_COLUMNS.items()}
     others = {name: _vote_count(row[column]) for column, name in OTHER_VOTES.items()}
     ranked = sorted((counts | others).items(), key=lambda item: -item[1])
     winner = ranked[0][0] if ranked[0][1] > ranked[1][1] else "tie"
     votes = tuple(counts[emotion] for emotion in EMOTIONS)
-    return _Votes(row["Image name"].strip(), checked_usage(row["Usage"]), winner, votes)
+    return _Votes(row["Image name"].strip(), checked_usage(row["Usage"].strip()), winner, votes)
 
 
 def _vote_count(value: str) -> int:

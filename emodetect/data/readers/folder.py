@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import SPLIT_NAMES, emotion_of
+from emodetect.data.labels import SPLIT_NAMES, emotion_of, split_named
 from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS
@@ -22,9 +23,16 @@ from emodetect.images.formats import (
     why_not_read,
 )
 
+# Enough for any download, and few enough that a search of a whole disk ends soon.
+SEARCHED_AT_MOST = 10_000
+LISTED_AT_MOST = 5
+
 
 def read_folder(config: DataConfig) -> Listing:
-    """List class folders of images, with or without train, val and test folders above them."""
+    """List class folders of images, with or without train, val and test folders above them.
+
+    The folders may be anywhere below `data.path`, as downloads nest them, if they are one data set.
+    """
     root = config.data_path
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; data.path must be the folder of class folders.")
@@ -38,24 +46,33 @@ def read_folder(config: DataConfig) -> Listing:
 def list_class_folders(
     root: Path, config: DataConfig, *, emotion: Callable[[Path], str | None]
 ) -> Listing:
-    """List the images in the class folders of `root`, or of the split folders in it.
+    """List the images in the class folders of the data set at or below `root`.
 
     Args:
         emotion: returns the emotion of a class folder; None if it is left out, and counted.
+            Raises DataError for other folders.
+
+    Raises:
+        DataError: if no class folders are found, those of several data sets, or a folder of
+            unknown name among them.
     """
-    splits = _split_folders(root)
     found = ListingBuilder(config)
+    places, above = _search(root, emotion)
+    top = _only_top(root, places)
+    if any(place.folder.parent != root for place in places if place.folder != root):
+        taken = (f"{place.folder}{f' ({place.split})' * bool(place.split)}" for place in places)
+        found.notes.append(f"{root}: took the class folders in {', '.join(taken)}")
     label_names: dict[str, str] = {}
-    for top in {root, *splits}:
-        for path in _direct_files(top):
+    for folder in above:
+        for path in _direct_files(folder):
             if has_image_suffix(path):
                 found.left_out["image next to the class folders, not in one"] += 1
             elif (kind := why_not_read(path)) != OTHER_FILE:
                 found.left_out[kind] += 1
-    for top, split in splits.items():
-        for folder in _folders(top):
+    for place in places:
+        for folder in _folders(place.folder):
             label = emotion(folder)
-            names = _image_names(root, folder, found)
+            names = _image_names(top, folder, found)
             if label is None:
                 found.left_out[f"label that is not an emotion: {folder.name}"] += len(names)
                 continue
@@ -67,31 +84,110 @@ def list_class_folders(
                     f"{folder}: the class folder contains no images "
                     f"({READ_FORMATS}); add some or remove the folder."
                 )
-            found.samples += [Sample(name, name, label, split) for name in names]
+            found.samples += [Sample(name, name, label, place.split) for name in names]
     if not found.samples and not config.classes:
         raise DataError(
             f"{root}: no class folder found; expected folders named after emotions "
             f"({', '.join(EMOTIONS)}), or train and test folders with such folders inside."
         )
-    return found.listing(root, where=root, label_names=label_names)
+    return found.listing(top, where=root, label_names=label_names)
 
 
-def _split_folders(root: Path) -> dict[Path, str | None]:
-    """Return the folders that contain class folders, and their splits; the root has none."""
-    folders = _folders(root)
-    splits: dict[Path, str | None] = {
-        folder: SPLIT_NAMES[folder.name.lower()]
-        for folder in folders
-        if folder.name.lower() in SPLIT_NAMES
-    }
-    others = [folder for folder in folders if folder not in splits]
-    if splits and others:
-        raise DataError(
-            f"{root}: expected either split folders ({', '.join(SPLIT_NAMES)}) or "
-            f"class folders, found both: {others[0].name!r} is next to "
-            f"{next(iter(splits)).name!r}. Move one of them away."
-        )
-    return splits or {root: None}
+@dataclass(frozen=True)
+class _Place:
+    """A folder of class folders.
+
+    Attributes:
+        top: the folder of the data set, which contains the split folders if there are any.
+        split: None if no folder of the data set names one.
+    """
+
+    folder: Path
+    top: Path
+    split: str | None
+
+
+def _search(root: Path, emotion: Callable[[Path], str | None]) -> tuple[list[_Place], list[Path]]:
+    """Return the folders of class folders at or below `root`, and all folders above the classes.
+
+    A place where class folders were expected is returned, too, so that its folders are named in
+    the error: a split folder, or `root` if no others were found.
+    """
+    places: list[_Place] = []
+    in_splits: list[_Place] = []
+    above: list[Path] = []
+    seen: set[str] = set()
+    queue = deque([_Place(root, root, None)])
+    while queue:
+        place = queue.popleft()
+        real = os.path.realpath(place.folder)
+        if real in seen:  # a link to a folder above
+            continue
+        seen.add(real)
+        if len(seen) > SEARCHED_AT_MOST:
+            raise DataError(
+                f"{root}: no data set found in the first {SEARCHED_AT_MOST:,} folders; data.path "
+                "must be the folder with train and test, or with the class folders."
+            )
+        above.append(place.folder)
+        folders = _folders(place.folder)
+        splits = {folder: split for folder in folders if (split := split_named(folder.name))}
+        others = [folder for folder in folders if folder not in splits]
+        has_classes = any(_is_class(folder, emotion) for folder in others)
+        if splits and (has_classes or any(map(_has_photos, others))):
+            raise DataError(
+                f"{place.folder}: expected either split folders ({', '.join(SPLIT_NAMES)}) or "
+                f"class folders, found both: {others[0].name!r} is next to "
+                f"{next(iter(splits)).name!r}. Move one of them away."
+            )
+        if has_classes:
+            places.append(place)
+            continue
+        for folder, split in splits.items():
+            # Of nested splits, as in training/val, the inner one counts.
+            top = place.folder if place.split is None else place.top
+            in_splits.append(_Place(folder, top, split))
+            queue.append(in_splits[-1])
+        for folder in others:
+            top = folder if place.split is None else place.top
+            queue.append(_Place(folder, top, place.split))
+    # Unknown names below a split, whose images would be lost.
+    known = {folder for place in (*places, *in_splits) for folder in place.folder.parents}
+    known |= {place.folder for place in places}
+    places += [
+        place
+        for place in in_splits
+        if place.folder not in known and any(map(_has_photos, _folders(place.folder)))
+    ]
+    return places or in_splits[:1] or [_Place(root, root, None)], above
+
+
+def _only_top(root: Path, places: Sequence[_Place]) -> Path:
+    """Return the folder of the data set. Raises DataError if the places are not one data set."""
+    tops = list(dict.fromkeys(place.top for place in places))
+    splits = [place.split for place in places]
+    if len(tops) == 1 and len(splits) == len(set(splits)):
+        return tops[0]
+    candidates = tops if len(tops) > 1 else [place.folder for place in places]
+    named = ", ".join(map(str, candidates[:LISTED_AT_MOST]))
+    more = len(candidates) - LISTED_AT_MOST
+    raise DataError(
+        f"{root}: found {len(candidates):,} folders of class folders that could be meant: {named}"
+        f"{f' and {more:,} more' if more > 0 else ''}. Set data.path to one of them, or list the "
+        "images in a manifest."
+    )
+
+
+def _is_class(folder: Path, emotion: Callable[[Path], str | None]) -> bool:
+    try:
+        emotion(folder)
+    except DataError:
+        return False
+    return True
+
+
+def _has_photos(folder: Path) -> bool:
+    return any(map(is_photo, files_below(folder)))
 
 
 def _image_names(root: Path, folder: Path, found: ListingBuilder) -> list[str]:
@@ -158,11 +254,12 @@ def is_photo(path: Path) -> bool:
 
 
 def _folders(parent: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in parent.iterdir()
-        if path.is_dir() and not path.name.startswith(".") and not is_junk(path.name)
-    )
+    with os.scandir(parent) as entries:
+        return sorted(
+            parent / entry.name
+            for entry in entries
+            if not entry.name.startswith(".") and not is_junk(entry.name) and entry.is_dir()
+        )
 
 
 def _direct_files(folder: Path) -> list[Path]:

@@ -19,12 +19,14 @@ class ListingBuilder:
         samples: the images to use.
         skipped: the images that cannot be used, and why.
         left_out: how many images were left out on purpose, by reason.
+        notes: what was taken for what, a line each.
     """
 
     def __init__(self, config: DataConfig) -> None:
         self.samples: list[Sample] = []
         self.skipped: list[SkippedFile] = []
         self.left_out: Counter[str] = Counter()
+        self.notes: list[str] = []
         self._config = config
         self._outside_classes = 0
 
@@ -59,12 +61,19 @@ class ListingBuilder:
         """
         if self.skipped and not self.samples and not self._outside_classes:
             raise DataError(f"{where}: no label can be used; the first: {self.skipped[0]}.")
+        emotions = label_order(self.samples, self._config, where=str(where))
+        renamed = [
+            f"{label} is {emotion}"
+            for label, emotion in (label_names or {}).items()
+            if label != emotion and emotion in emotions
+        ]
         return Listing(
             root,
             tuple(self.samples),
-            label_order(self.samples, self._config, where=str(where)),
+            emotions,
             dict(+self.left_out),
             tuple(self.skipped),
             groups=groups,
             label_names=dict(label_names or {}),
+            notes=(*self.notes, *([f"labels: {', '.join(renamed)}"] if renamed else [])),
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
 
 from emodetect.config import DataConfig
 from emodetect.data.labels import emotion_of, split_of
@@ -14,53 +14,126 @@ from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS, canonical_emotion
 from emodetect.errors import DataError
-from emodetect.machine.csv_files import open_csv, require_columns
+from emodetect.machine.csv_files import Table, open_table
 
 
 def read_manifest(config: DataConfig) -> Listing:
     """List the images of a CSV file with the columns path, label and, optionally, split.
 
-    Paths are relative to the CSV's folder. Images with the same value in a column of `data.group`
-    stay in one split; `data.slice_by` names the columns that results are broken down by. With
-    `data.soft_labels`, a column named after each emotion contains its weight: votes, or the
-    probabilities of another model.
+    Paths are relative to the CSV's folder and may have backslashes; `data.path_prefix` says where
+    images have moved. Images with the same value in a column of `data.group` stay in one split;
+    `data.slice_by` names the columns that results are broken down by. With `data.soft_labels`, a
+    column named after each emotion contains its weight: votes, or the probabilities of another
+    model.
     """
     path = config.data_path
     found = ListingBuilder(config)
+    # Each is looked up once, because a list may have a million rows.
     label_names: dict[str, str] = {}
-    with open_csv(path) as file:
-        rows = csv.DictReader(file)
-        require_columns(path, rows.fieldnames, ("path", "label", *config.group, *config.slice_by))
-        _refuse_other_case(path, rows.fieldnames or ())
-        weighed = _weight_columns(path, rows.fieldnames or ()) if config.soft_labels else None
-        for row in rows:
-            where = f"{path}, line {rows.line_num}"
-            if None in row or None in row.values():
+    splits: dict[str, str | None] = {}
+    moved = _MovedFiles(path, config.path_prefix)
+    required = ("path", "label", *config.group, *config.slice_by)
+    with open_table(path, required, ("split",)) as table:
+        position = {name: number for number, name in enumerate(table.columns)}
+        groups = [position[name] for name in config.group]
+        traits = [position[name] for name in config.slice_by]
+        weighed = _weight_columns(path, table.columns) if config.soft_labels else None
+        for values in table:
+            if len(values) != len(table.columns):
                 raise DataError(
-                    f"{where}: expected {len(rows.fieldnames or ())} values, got more or fewer."
+                    f"{path}, line {table.line}: expected {len(table.columns)} values, got more or "
+                    "fewer."
                 )
-            if not row["path"] or "\0" in row["path"]:
-                raise DataError(f"{where}: expected a path, got {row['path']!r}.")
-            label = row["label"].strip()
-            emotion = emotion_of(label, config.label_names, where=where)
-            label_names[label] = emotion
-            split = split_of(row.get("split") or "", where=where)
-            if not found.wants(emotion):
+            text = values[position["path"]]
+            if not text or "\0" in text:
+                raise DataError(f"{path}, line {table.line}: expected a path, got {text!r}.")
+            name = path_in_list(text, path.parent)
+            file = moved.now(name)
+            label = values[position["label"]].strip()
+            if label not in label_names:
+                where = f"{path}, line {table.line}"
+                label_names[label] = emotion_of(label, config.label_names, where=where)
+            split = values[position["split"]] if "split" in position else ""
+            if split not in splits:
+                splits[split] = split_of(split, where=f"{path}, line {table.line}")
+            if not found.wants(label_names[label]):
                 continue
             sample = Sample(
-                row["path"],
-                row["path"],
-                emotion,
-                split,
-                groups=tuple(row[column].strip() for column in config.group),
-                traits=tuple(row[column].strip() for column in config.slice_by),
-                votes=None if weighed is None else _weights(row, weighed, where),
+                name,
+                file,
+                label_names[label],
+                splits[split],
+                groups=tuple([values[column].strip() for column in groups]),
+                traits=tuple([values[column].strip() for column in traits]),
+                votes=None if weighed is None else _weights(path, table, values, weighed),
             )
             found.samples.append(sample)
+    moved.refuse_unused()
     listing = found.listing(path.parent, where=path, groups=config.group, label_names=label_names)
     if weighed is not None:
         _refuse_unweighed(path, listing, weighed)
     return listing
+
+
+def path_in_list(text: str, folder: Path) -> str:
+    """Return a path of a list that may have been written on Windows, with slashes.
+
+    Outside Windows a backslash may also be part of a name: it stays if the file exists.
+    """
+    path = text.strip().replace("\\", "/")
+    # Not folder / text, which takes longer than all else here.
+    if path != text and os.name != "nt" and os.path.lexists(f"{folder}{os.sep}{text}"):
+        return text
+    return path
+
+
+def missing_hint(path: Path, names: Sequence[str]) -> str:
+    """Return what to do about images of a manifest that do not exist, by their names in it."""
+    # What the first and the last in order share, all share.
+    first, last = (PurePosixPath(name).parent.parts for name in (min(names), max(names)))
+    shared = takewhile(lambda parts: parts[0] == parts[1], zip(first, last, strict=False))
+    begin = PurePosixPath(*(part for part, _ in shared)).as_posix()
+    begins = "have no folder in common" if begin == "." else f"all begin with {begin!r}"
+    return (
+        f"{len(names):,} paths in {path} lead to no file; they {begins}. If the images are "
+        f'elsewhere, say where in a config: data.path_prefix = {{"{begin}" = "/their/folder/now"}}.'
+    )
+
+
+class _MovedFiles:
+    """Where the images of a list are now, by `data.path_prefix`."""
+
+    def __init__(self, path: Path, prefixes: Mapping[str, str]) -> None:
+        self._path = path
+        self._first: str | None = None
+        self._unused = {*prefixes}
+        # The longest first, so that the nearest folder decides.
+        self._prefixes = [
+            ("" if old == "." else old.replace("\\", "/").rstrip("/") + "/", old, prefixes[old])
+            for old in sorted(prefixes, key=len, reverse=True)
+        ]
+
+    def now(self, name: str) -> str:
+        """Return the path of the image that a list calls `name`."""
+        if self._first is None:
+            self._first = name
+        for begin, old, new in self._prefixes:
+            if name.startswith(begin) and (begin or not _is_absolute(name)):
+                self._unused.discard(old)
+                return f"{new.rstrip('/')}/{name.removeprefix(begin)}"
+        return name
+
+    def refuse_unused(self) -> None:
+        """Raise DataError for a prefix that no path has."""
+        if self._unused and self._first is not None:
+            raise DataError(
+                f"data.path_prefix: no path in {self._path} begins with {min(self._unused)!r}; "
+                f"the first path is {self._first!r}."
+            )
+
+
+def _is_absolute(name: str) -> bool:
+    return name.startswith("/") or name[1:2] == ":"  # of Windows
 
 
 def relative_path(place: Path, folder: Path) -> Path:
@@ -76,44 +149,44 @@ def relative_path(place: Path, folder: Path) -> Path:
         return Path(real)
 
 
-def _refuse_other_case(path: Path, columns: Sequence[str]) -> None:
-    # A column "Split" would be ignored, and new splits drawn.
-    for name in columns:
-        if name != "split" and name.strip().lower() == "split":
-            raise DataError(f"{path}: expected the column 'split', got {name!r}; rename it.")
-
-
-def _weight_columns(path: Path, columns: Sequence[str]) -> dict[str, str]:
-    """Return the column that holds the weight of each emotion."""
-    found: dict[str, str] = {}
-    for name in columns:
+def _weight_columns(path: Path, columns: Sequence[str]) -> dict[str, int]:
+    """Return the position of the column that holds the weight of each emotion."""
+    found: dict[str, int] = {}
+    for position, name in enumerate(columns):
         try:
             emotion = canonical_emotion(name)
         except DataError:
             continue
         if emotion in found:
             raise DataError(
-                f"{path}: expected one column for {emotion}, got {found[emotion]!r} and {name!r}."
+                f"{path}: expected one column for {emotion}, got {columns[found[emotion]]!r} and "
+                f"{name!r}."
             )
-        found[emotion] = name
+        found[emotion] = position
     return found
 
 
-def _weights(row: Mapping[str, str], columns: Mapping[str, str], where: str) -> tuple[float, ...]:
+def _weights(
+    path: Path, table: Table, values: Sequence[str], columns: Mapping[str, int]
+) -> tuple[float, ...]:
     weights = []
     for emotion in EMOTIONS:
-        text = row[columns[emotion]] if emotion in columns else "0"
+        text = values[columns[emotion]] if emotion in columns else "0"
         try:
-            weight = float(text)
+            # Where semicolons separate the values, spreadsheets write 0.5 as 0,5.
+            weight = float(text if table.delimiter == "," else text.replace(",", "."))
         except ValueError:
             weight = math.nan
         if not (math.isfinite(weight) and weight >= 0):
-            raise DataError(f"{where}: expected a weight of 0 or more for {emotion}, got {text!r}.")
+            raise DataError(
+                f"{path}, line {table.line}: expected a weight of 0 or more for {emotion}, got "
+                f"{text!r}."
+            )
         weights.append(weight)
     return tuple(weights)
 
 
-def _refuse_unweighed(path: Path, listing: Listing, columns: Mapping[str, str]) -> None:
+def _refuse_unweighed(path: Path, listing: Listing, columns: Mapping[str, int]) -> None:
     if absent := [emotion for emotion in listing.emotions if emotion not in columns]:
         raise DataError(
             f"{path}: data.soft_labels needs a column of weights for each emotion; missing: "

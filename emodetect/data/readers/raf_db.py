@@ -7,23 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import folder_emotion
+from emodetect.data.labels import RAF_DB_EMOTIONS, folder_emotion
 from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.folder import list_class_folders
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
 from emodetect.machine.csv_files import open_text
 
-# The meaning of the numbers in the list and the names of class folders.
-RAF_DB_EMOTIONS = {
-    "1": "surprise",
-    "2": "fear",
-    "3": "disgust",
-    "4": "happy",
-    "5": "sad",
-    "6": "angry",
-    "7": "neutral",
-}
 LIST = Path("EmoLabel", "list_patition_label.txt")  # spelt so in the data set
 IMAGES = {"aligned": Path("Image", "aligned"), "original": Path("Image", "original")}
 _NAME = re.compile(r"(?P<split>train|test)_\w+\.jpg")
@@ -34,8 +24,8 @@ def read_raf_db(config: DataConfig) -> Listing:
 
     The list, `EmoLabel/list_patition_label.txt`, is in `data.path` or its subfolder `basic`, with
     lines such as "train_00001.jpg 5". Its images are those in `Image/aligned` or, with `data.faces`
-    "detect", in `Image/original` if there is one. Class folders are in `train` and `test`, in
-    `data.path` or its subfolder `DATASET`.
+    "detect", in `Image/original` if there is one. Class folders are in `train` and `test`, at any
+    depth.
     """
     root = config.data_path
     for folder in (root, root / "basic"):
@@ -45,9 +35,8 @@ def read_raf_db(config: DataConfig) -> Listing:
         raise DataError(
             f"{root}: no such folder; data.path must be the RAF-DB folder, with {LIST}."
         )
-    inner = root / "DATASET"
     return list_class_folders(
-        inner if inner.is_dir() else root,
+        root,
         config,
         emotion=partial(
             folder_emotion,
@@ -97,7 +86,7 @@ def _images(root: Path, config: DataConfig) -> str:
 
 def _parse(line: str) -> tuple[str, str, str]:
     """Return name, split and emotion of a line such as "train_00001.jpg 5"."""
-    fields = line.split()
+    fields = re.split(r"[\s,;]+", line.strip())  # commas in lists saved again as CSV
     name = _NAME.fullmatch(fields[0])
     if len(fields) != 2 or name is None or fields[1] not in RAF_DB_EMOTIONS:
         raise ValueError(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import io
+import logging
 import os
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Literal
 
 from emodetect.config import DataConfig, validate_data
 from emodetect.data.cleaning import clean
-from emodetect.data.labels import SPLIT_NAMES
+from emodetect.data.labels import split_named
 from emodetect.data.listing import Listing
 from emodetect.data.readers.affectnet import LIST_FOLDERS, LISTS, read_affectnet
 from emodetect.data.readers.ckplus import FRAMES, LABELS, read_ckplus
@@ -26,17 +27,23 @@ from emodetect.data.readers.tfrecord import SUFFIX, read_tfrecord
 from emodetect.emotions import EMOTIONS, canonical_emotion
 from emodetect.errors import DataError
 from emodetect.images.formats import has_image_suffix
-from emodetect.machine.csv_files import open_csv
+from emodetect.machine.csv_files import csv_rows, open_csv, spelt_as
+
+logger = logging.getLogger(__name__)
 
 
 def list_samples(config: DataConfig) -> Listing:
     """List the images of a data set with the reader of `config.source`, and clean them if asked.
+
+    What the reader took for what, such as a label for an emotion, is logged.
 
     Raises DataError for a missing file or folder, an unknown label, an empty class, or a
     `config.manifest` that does not match.
     """
     read = READERS[config.source]
     listing = read(config)
+    for note in listing.notes:
+        logger.info(note)
     if config.manifest is None:
         return listing
     # Images that data.classes excludes still count as copies of others.
@@ -223,7 +230,7 @@ def _subfolders(folder: Path) -> Iterator[Path]:
 def _why_unclear_folder(root: Path, found: Sequence[str]) -> str:
     if found:
         return f"contains the files of several sources; say which: {_choices(found, str(root))}."
-    tops = [root, *(top for top in _subfolders(root) if top.name.lower() in SPLIT_NAMES)]
+    tops = [root, *(top for top in _subfolders(root) if split_named(top.name))]
     numbers = {folder.name for top in tops for folder in _subfolders(top) if folder.name.isdigit()}
     if numbers:
         sources = [
@@ -264,10 +271,11 @@ def _in_file(path: Path) -> list[str]:
 
 
 def _columns(path: Path) -> list[str]:
-    """Return the names in the first line of a CSV file, with any usual delimiter."""
+    """Return the names in the header of a CSV file."""
+    known = ("path", "label", "emotion", "pixels", "Image name", "subDirectory_filePath")
     with open_csv(path) as file:
-        header = file.readline(LONGEST_HEADER).strip()
-    return [name.strip().strip('"').strip() for name in re.split("[,;\t]", header)]
+        start = io.StringIO(file.read(LONGEST_HEADER), newline="")
+        return [name.strip() for name in spelt_as(next(csv_rows(start, known), []), known)]
 
 
 def _why_unclear_file(path: Path) -> str:

@@ -22,8 +22,9 @@ import numpy as np
 
 from emodetect.config import DataConfig
 from emodetect.data.crops import read_sample
+from emodetect.data.labels import FER2013_EMOTIONS
 from emodetect.data.listing import Listing, Sample, SkippedFile, skipped_lines
-from emodetect.data.readers.fer2013_csv import COLUMNS, FER2013_EMOTIONS, SIDE
+from emodetect.data.readers.fer2013_csv import COLUMNS, SIDE
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.readers.tfrecord import SUFFIX, example, write_shard
 from emodetect.errors import DataError, EmodetectError, ImageError

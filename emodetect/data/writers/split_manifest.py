@@ -9,10 +9,10 @@ from pathlib import Path
 
 from emodetect.config import validate_data
 from emodetect.data.dataset import Dataset, load_dataset
-from emodetect.data.readers.manifest import relative_path
+from emodetect.data.readers.manifest import path_in_list, relative_path
 from emodetect.data.readers.registry import find_data
 from emodetect.errors import DataError
-from emodetect.machine.csv_files import open_csv
+from emodetect.machine.csv_files import open_table
 
 COLUMNS = ("path", "label", "split")
 
@@ -109,12 +109,13 @@ def _write_csv(out: Path, rows: Iterable[Sequence[str]]) -> None:
 def _other_columns(path: Path, names: list[str]) -> tuple[list[str], list[list[str]]]:
     """Return the other columns of a manifest, and their values for the images that were used."""
     values: list[list[str]] = []
-    with open_csv(path) as file:
-        rows = csv.DictReader(file)
-        others = [name for name in dict.fromkeys(rows.fieldnames or ()) if name not in COLUMNS]
-        for row in rows:
+    with open_table(path, ("path", "label"), ("split",)) as table:
+        others = [name for name in dict.fromkeys(table.columns) if name not in COLUMNS]
+        for row in map(table.named, table):
             # The images have the order of the rows; those left out are missing.
-            if len(values) < len(names) and row["path"] == names[len(values)]:
+            if len(values) < len(names) and (
+                path_in_list(row["path"], path.parent) == names[len(values)]
+            ):
                 values.append([row[name] for name in others])
     if len(values) < len(names):
         raise DataError(f"{path}: changed while it was being read; try again.")
