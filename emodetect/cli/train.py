@@ -50,21 +50,10 @@ def train(
 
     Without --config, --data is trained on with the preset fine_tuning, which starts from the
     shipped model; `emodetect config list` lists the others. --set wins over --data, and --data
-    over the config. A run can be interrupted at any moment: --resume
-    continues it, and it ends with the same weights.
+    over the config. A run can be interrupted at any moment: --resume continues it, and it ends
+    with the same weights.
     """
-    if data is None and config_name is None:
-        if resume_run is None:
-            raise click.UsageError(
-                "expected --data, --config or --resume, such as: emodetect train --data faces "
-                "(a folder of folders named after emotions)."
-            )
-        if overrides:
-            raise click.UsageError("--set changes a config; it needs --config or --data.")
-        if dry_run:
-            raise click.UsageError("--dry-run needs --config or --data.")
-    if data is not None and resume_run is not None:
-        raise click.UsageError("--resume continues with the data of its run; omit --data.")
+    _check_combination(data, config_name, overrides, resume_run, dry_run=dry_run)
     config = None
     if data is not None or config_name is not None:
         config = chosen_config(config_name, overrides, data, option="--data")
@@ -98,3 +87,25 @@ def train(
         click.echo(line)
     click.echo(f"model: {result.artifact}")
     click.echo(f"next:  emodetect evaluate --model {result.artifact}")
+
+
+def _check_combination(
+    data: str | None,
+    config_name: str | None,
+    overrides: tuple[str, ...],
+    resume_run: Path | None,
+    *,
+    dry_run: bool,
+) -> None:
+    if data is None and config_name is None:
+        if resume_run is None:
+            raise click.UsageError(
+                "expected --data, --config or --resume, such as: emodetect train --data faces "
+                "(a folder of folders named after emotions)."
+            )
+        if overrides:
+            raise click.UsageError("--set changes a config; it needs --config or --data.")
+        if dry_run:
+            raise click.UsageError("--dry-run needs --config or --data.")
+    if data is not None and resume_run is not None:
+        raise click.UsageError("--resume continues with the data of its run; omit --data.")

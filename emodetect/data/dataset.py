@@ -186,18 +186,10 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
     given = [sample.split for sample in samples]
     # No longer needed, and splitting takes memory too.
     del listing, samples
-    splits = np.array([split or "" for split in given], "U5")
-    if seed is not None:
-        splits = assign_splits(
-            labels,
-            # Half as long as in hexadecimal, with the same order.
-            np.frombuffer(bytes.fromhex(cached.digests.tobytes().decode()), "S16"),
-            given,
-            validation_fraction=config.validation_fraction,
-            test_fraction=config.test_fraction,
-            seed=seed,
-            groups=groups,
-        )
+    if seed is None:
+        splits = np.array([split or "" for split in given], "U5")
+    else:
+        splits = _assigned_splits(config, labels, cached.digests, given, groups, seed)
     manifest = None if config.manifest is None else config.manifest.read_bytes()
     dataset = Dataset(
         images=cached.images,
@@ -220,6 +212,26 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
         if line not in told:
             logger.info(line)
     return dataset
+
+
+def _assigned_splits(
+    config: DataConfig,
+    labels: np.ndarray,
+    digests: np.ndarray,
+    given: list[str | None],
+    groups: np.ndarray | None,
+    seed: int,
+) -> np.ndarray:
+    return assign_splits(
+        labels,
+        # Half as long as in hexadecimal, with the same order.
+        np.frombuffer(bytes.fromhex(digests.tobytes().decode()), "S16"),
+        given,
+        validation_fraction=config.validation_fraction,
+        test_fraction=config.test_fraction,
+        seed=seed,
+        groups=groups,
+    )
 
 
 def _log_listing(config: DataConfig, listing: Listing) -> list[str]:
