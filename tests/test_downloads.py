@@ -15,8 +15,9 @@ import pytest
 from emodetect.config import DataConfig, load_config, validate_data
 from emodetect.data.dataset import load_for_evaluation
 from emodetect.data.listing import Listing
+from emodetect.data.named_data import find_data
 from emodetect.data.readers import folder as folder_reader
-from emodetect.data.readers.registry import find_data, list_samples
+from emodetect.data.readers.registry import list_samples
 from emodetect.data.writers.split_manifest import write_splits
 from emodetect.emotions import canonical_emotion
 from emodetect.errors import ConfigError, DataError

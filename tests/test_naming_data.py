@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from emodetect.cli import app
 from emodetect.config import load_config
-from emodetect.data.readers.registry import find_data
+from emodetect.data.named_data import find_data
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import ConfigError, DataError, EmodetectError
 

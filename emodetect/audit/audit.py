@@ -15,7 +15,7 @@ from emodetect.audit.face_check import FaceSearch, open_search
 from emodetect.audit.quality import quality_flags
 from emodetect.audit.scan import FACE_MISSING, Scan, scan_pictures
 from emodetect.audit.sources import SourceImages, list_images
-from emodetect.data.readers.registry import find_data
+from emodetect.data.named_data import find_data
 from emodetect.emotions import EMOTIONS, in_canonical_order
 from emodetect.recognition.recognizer import EmotionRecognizer
 

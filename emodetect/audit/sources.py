@@ -11,8 +11,9 @@ import numpy as np
 from emodetect.audit.scan import Picture
 from emodetect.config import SOURCES_OF_KEY, DataConfig
 from emodetect.data.listing import SkippedFile
+from emodetect.data.named_data import config_of, find_data
 from emodetect.data.readers.ferplus import read_unvoted, read_winners
-from emodetect.data.readers.registry import config_of, find_data, list_samples
+from emodetect.data.readers.registry import list_samples
 from emodetect.emotions import EMOTIONS
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from emodetect.data.readers.registry import find_data
+from emodetect.data.named_data import find_data
 from emodetect.emotions import canonical_emotion, in_canonical_order
 from emodetect.errors import DataError
 from emodetect.evaluation.classify import Tta

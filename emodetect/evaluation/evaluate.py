@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emodetect.data.dataset import Dataset
-from emodetect.data.readers.registry import find_data
+from emodetect.data.named_data import find_data
 from emodetect.evaluation.classify import Tta, batch_size_difference, predict_images
 from emodetect.evaluation.image_selection import Selection, select_images
 from emodetect.evaluation.labelled_data import OWN_DATA, Faces, load_labelled_data, open_excluded

@@ -16,7 +16,7 @@ from emodetect.config import (
     validate_data,
 )
 from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
-from emodetect.data.readers.registry import find_data
+from emodetect.data.named_data import find_data
 from emodetect.errors import ConfigError, DataError
 from emodetect.model_file.metadata import Metadata
 

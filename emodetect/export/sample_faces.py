@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emodetect.data.readers.registry import find_data
+from emodetect.data.named_data import find_data
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import DataError, ImageError
 from emodetect.evaluation.classify import labels_among

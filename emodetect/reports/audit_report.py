@@ -13,7 +13,7 @@ import tomli_w
 from emodetect.audit.audit import Audit, AuditOptions, audit_sources
 from emodetect.audit.findings import manifest_rows, summary
 from emodetect.data.cleaning import write_audit_rows
-from emodetect.data.readers.registry import find_data
+from emodetect.data.named_data import find_data
 from emodetect.emotions import COLORS
 from emodetect.errors import EmodetectError
 from emodetect.machine.atomic_files import atomic_write, write_text

@@ -60,7 +60,7 @@ def convert(
     training then detects the faces. Unreadable images are reported and skipped; the exit status
     is then 1.
     """
-    from emodetect.data.readers.registry import config_of
+    from emodetect.data.named_data import config_of
     from emodetect.data.writers.convert import ConversionOptions
     from emodetect.data.writers.convert import convert as convert_data
     from emodetect.machine.terminal_text import on_one_line

@@ -41,7 +41,7 @@ def crop(folder: str, out: Path, faces_per_image: str, margin: float, force: boo
     Exit status: 0, even if no face is found; 1 if a file could not be read (it is reported, and
     the others are still processed).
     """
-    from emodetect.data.readers.registry import find_data
+    from emodetect.data.named_data import find_data
     from emodetect.data.writers.face_crops import CropOptions, crop_photos
 
     photos = Path(find_data(folder, option="data crop", among=("folder",)).path)

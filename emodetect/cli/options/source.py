@@ -22,7 +22,7 @@ def named_data(text: str, *, option: str, among: Collection[str] | None = None) 
 
     Args and raises as `find_data`.
     """
-    from emodetect.data.readers.registry import find_data
+    from emodetect.data.named_data import find_data
     from emodetect.machine.terminal_text import on_one_line
 
     found = str(find_data(text, option=option, among=among))

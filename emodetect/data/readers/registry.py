@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
-import io
 import logging
-import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from collections.abc import Callable
 
-from emodetect.config import DataConfig, validate_data
+from emodetect.config import DataConfig
 from emodetect.data.cleaning import clean
-from emodetect.data.labels import split_named
 from emodetect.data.listing import Listing
-from emodetect.data.readers.affectnet import LIST_FOLDERS, LISTS, read_affectnet
-from emodetect.data.readers.ckplus import FRAMES, LABELS, read_ckplus
+from emodetect.data.readers.affectnet import read_affectnet
+from emodetect.data.readers.ckplus import read_ckplus
 from emodetect.data.readers.fer2013_csv import read_fer2013_csv
-from emodetect.data.readers.ferplus import VOTES_FILE, read_ferplus
+from emodetect.data.readers.ferplus import read_ferplus
 from emodetect.data.readers.folder import read_folder
 from emodetect.data.readers.manifest import read_manifest
-from emodetect.data.readers.raf_db import LIST, read_raf_db
+from emodetect.data.readers.raf_db import read_raf_db
 from emodetect.data.readers.synthetic import read_synthetic
-from emodetect.data.readers.tfrecord import SUFFIX, read_tfrecord
-from emodetect.emotions import EMOTIONS, canonical_emotion
-from emodetect.errors import DataError
-from emodetect.images.formats import has_image_suffix
-from emodetect.machine.csv_files import csv_rows, open_csv, spelt_as
+from emodetect.data.readers.tfrecord import read_tfrecord
 
 logger = logging.getLogger(__name__)
 
@@ -55,93 +44,6 @@ def list_samples(config: DataConfig) -> Listing:
     )
 
 
-@dataclass(frozen=True)
-class NamedData:
-    """A data set as users name it, SOURCE:PATH: the reader's name, and the path that it reads.
-
-    The path is empty for drawn faces (`synthetic`).
-    """
-
-    source: str
-    path: str
-
-    def __str__(self) -> str:
-        return f"{self.source}:{self.path}"
-
-
-def find_data(
-    text: str | os.PathLike[str], *, option: str, among: Collection[str] | None = None
-) -> NamedData:
-    """Return the data set that SOURCE:PATH or a PATH alone names.
-
-    Only the name of a source before a colon counts as SOURCE, so `C:\\faces` and `a:b/faces` are
-    paths. The source of a PATH alone is told by what is there: class folders, the columns of a CSV
-    file, TFRecord shards, or the files of RAF-DB, AffectNet or CK+ as published. FER+ votes beside
-    the images make no difference: "ferplus" is only used if it is named.
-
-    Args:
-        option: the option or command to name in errors.
-        among: the sources that are possible; by default, all of READERS.
-
-    Raises:
-        DataError: for a path that does not exist or whose source cannot be told, and for a source
-            that is not `among` the possible ones.
-    """
-    name = os.fspath(text)
-    possible = tuple(READERS if among is None else among)
-    source, colon, path = name.partition(":")
-    if colon and source in READERS:
-        if source not in possible:
-            raise DataError(
-                f"{option}: expected PATH or {_choices(possible, 'PATH')}, got {name!r}; "
-                "`emodetect data convert` writes other layouts."
-            )
-        if not path and source != "synthetic":
-            raise DataError(f"{option}: {name}: expected a path, such as {source}:data/fer2013.")
-        return NamedData(source, path)
-    if len(possible) == 1:  # there is nothing to tell apart
-        return NamedData(possible[0], name)
-    if not os.path.exists(name):  # noqa: PTH110  Path.exists raises for some names
-        raise DataError(f"{option}: {_missing(name, possible)}")
-    place = Path(name)
-    of_this_kind = [one for one in (FOLDERS if place.is_dir() else FILES) if one in possible]
-    if len(of_this_kind) == 1:
-        return NamedData(of_this_kind[0], name)
-    try:
-        found = _in_folder(place) if place.is_dir() else _in_file(place)
-    except DataError as error:  # not a CSV
-        raise DataError(
-            f"{option}: expected a folder, a CSV or a {SUFFIX} file, got another file: {error}"
-        ) from None
-    if len(found) != 1:
-        why = _why_unclear_folder(place, found) if place.is_dir() else _why_unclear_file(place)
-        raise DataError(f"{option}: {name}: {why}")
-    return NamedData(found[0], name)
-
-
-def config_of(
-    text: str | os.PathLike[str],
-    *,
-    option: str,
-    faces: Literal["whole", "detect"] | None = None,
-    label_names: Mapping[str, str] | None = None,
-    classes: Sequence[str] | None = None,
-) -> DataConfig:
-    """Return the config of SOURCE:PATH, or PATH, with these settings.
-
-    Raises DataError as `find_data`, and ConfigError for settings that the source does not take.
-    """
-    data = find_data(text, option=option)
-    values = {
-        "source": data.source,
-        "path": data.path,
-        "faces": faces,
-        "label_names": dict(label_names or {}),
-        "classes": list(classes or ()),
-    }
-    return validate_data({key: value for key, value in values.items() if value}, origin=str(data))
-
-
 READERS: dict[str, Callable[[DataConfig], Listing]] = {
     "folder": read_folder,
     "manifest": read_manifest,
@@ -153,139 +55,3 @@ READERS: dict[str, Callable[[DataConfig], Listing]] = {
     "tfrecord": read_tfrecord,
     "synthetic": read_synthetic,
 }
-# The sources that a folder or a file can be.
-FOLDERS = ("folder", "raf_db", "affectnet", "ckplus", "ferplus", "tfrecord")
-FILES = ("manifest", "fer2013_csv", "ferplus", "tfrecord")
-
-# Downloads nest their folders; deeper ones are not searched, so that the answer comes at once.
-DEEPEST_CLASS_FOLDER = 6
-# A header is shorter; a file without line breaks may have any size.
-LONGEST_HEADER = 2**16
-
-
-def _choices(sources: Sequence[str], path: str) -> str:
-    return " or ".join(f"{source}:{path}" for source in sources)
-
-
-def _missing(name: str, possible: Sequence[str]) -> str:
-    source, colon, path = name.partition(":")
-    near = difflib.get_close_matches(source.lower().replace("-", "_"), possible, n=1)
-    hint = f" Did you mean {near[0]}:{path}?" if near and colon else ""
-    if name in possible:
-        hint = f" Did you mean {name}:{'' if name == 'synthetic' else 'PATH'}?"
-    return (
-        f"{name or 'an empty path'}: no such file or folder; expected PATH, or SOURCE:PATH such as "
-        f"folder:data/fer2013 (sources: {', '.join(possible)}).{hint}"
-    )
-
-
-def _in_folder(root: Path) -> list[str]:
-    """Return the sources whose files a folder contains."""
-    below = set(_subfolders(root))
-    return [
-        source
-        for source, there in (
-            ("folder", _has_class_folders(root)),
-            ("raf_db", any((root / inner / LIST).is_file() for inner in (".", "basic"))),
-            (
-                "affectnet",
-                any((root / inner / name).is_file() for inner in LIST_FOLDERS for name in LISTS)
-                or any((folder / "annotations").is_dir() for folder in below),
-            ),
-            ("ckplus", {root / FRAMES, root / LABELS} <= below),
-            ("tfrecord", any(path.suffix == SUFFIX for path in root.iterdir())),
-        )
-        if there
-    ]
-
-
-def _has_class_folders(root: Path) -> bool:
-    folders = [root]
-    for _ in range(DEEPEST_CLASS_FOLDER):
-        folders = [inner for folder in folders for inner in _subfolders(folder)]
-        if any(_is_emotion(folder.name) for folder in folders):
-            return True
-    return False
-
-
-def _is_emotion(label: str) -> bool:
-    try:
-        canonical_emotion(label)
-    except DataError:
-        return False
-    return True
-
-
-def _subfolders(folder: Path) -> Iterator[Path]:
-    """Yield the folders in a folder, without hidden ones and those that cannot be read."""
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir() and not entry.name.startswith((".", "__")):
-                    yield Path(entry.path)
-    except OSError:
-        return
-
-
-def _why_unclear_folder(root: Path, found: Sequence[str]) -> str:
-    if found:
-        return f"contains the files of several sources; say which: {_choices(found, str(root))}."
-    tops = [root, *(top for top in _subfolders(root) if split_named(top.name))]
-    numbers = {folder.name for top in tops for folder in _subfolders(top) if folder.name.isdigit()}
-    if numbers:
-        sources = [
-            *(["raf_db"] if numbers <= set("1234567") else []),
-            *(["affectnet"] if numbers <= {*"0123456789", "10"} else []),
-        ]
-        return (
-            "its class folders are numbers, which mean other emotions in each data set; say which: "
-            f"{_choices([*sources, 'folder'], str(root))} (folder needs a name for each number: "
-            "data.label_names, or --label-name 3=happy)."
-        )
-    if _is_emotion(root.resolve().name):
-        return f"is a class folder itself; name the folder that contains it: {root.parent}."
-    files = sorted(path for path in root.iterdir() if path.is_file())
-    lists = [path for path in files if path.suffix.lower() == ".csv" and path.name != VOTES_FILE]
-    if lists:
-        return f"contains no class folders; if a list names its images, use that: {lists[0]}."
-    photos = any(map(has_image_suffix, files))
-    if photos and any((folder / VOTES_FILE).is_file() for folder in (root, root.parent)):
-        return f"contains no class folders; for the FER+ votes in {VOTES_FILE}, say ferplus:{root}."
-    return (
-        f"contains {'images but ' if photos else ''}no folders named after emotions "
-        f"({', '.join(EMOTIONS)}) and no {SUFFIX} files; if its labels have other names, say what "
-        f"it is: SOURCE:{root} (sources: {', '.join(FOLDERS)})."
-    )
-
-
-def _in_file(path: Path) -> list[str]:
-    """Return the sources that read a file: by its suffix, or by the columns of a CSV."""
-    if SUFFIX in path.name.lower():
-        return ["tfrecord"]
-    columns = {name.lower() for name in _columns(path)}
-    return [
-        source
-        for source, needed in (("manifest", {"path", "label"}), ("fer2013_csv", {"pixels"}))
-        if needed <= columns
-    ]
-
-
-def _columns(path: Path) -> list[str]:
-    """Return the names in the header of a CSV file."""
-    known = ("path", "label", "emotion", "pixels", "Image name", "subDirectory_filePath")
-    with open_csv(path) as file:
-        start = io.StringIO(file.read(LONGEST_HEADER), newline="")
-        return [name.strip() for name in spelt_as(next(csv_rows(start, known), []), known)]
-
-
-def _why_unclear_file(path: Path) -> str:
-    columns = _columns(path)
-    if "Image name" in columns:
-        return "contains votes, but no images; name these: ferplus:fer2013.csv, or ferplus:FOLDER."
-    if "subDirectory_filePath" in columns:
-        return f"is a list of AffectNet; name its folder: affectnet:{path.parent}."
-    return (
-        "expected a CSV with the columns path and label (manifest) or emotion and pixels "
-        f"(fer2013_csv), got the first line {', '.join(columns)[:200] or 'nothing'!r}; rename its "
-        f"columns, or say which it is: {_choices(('manifest', 'fer2013_csv'), str(path))}."
-    )

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from emodetect.config import validate_data
 from emodetect.data.dataset import Dataset, load_dataset
+from emodetect.data.named_data import find_data
 from emodetect.data.readers.manifest import path_in_list, relative_path
-from emodetect.data.readers.registry import find_data
 from emodetect.errors import DataError
 from emodetect.machine.csv_files import open_table
 
