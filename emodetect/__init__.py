@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         SourceError,
         VideoError,
     )
-    from emodetect.images.reading import read_image
+    from emodetect.images.conversion import to_bgr as read_image
     from emodetect.recognition.recognizer import EmotionRecognizer, Face
 
     __version__: str
@@ -41,17 +41,15 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "200000000")
 os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")  # errors are raised, or are results
 
 # Imported on first use, so that `emodetect --help` and `predict` start quickly.
-_MODULES = {
-    **dict.fromkeys(
-        (
-            *("ConfigError", "DataError", "EmodetectError", "ImageError"),
-            *("ModelError", "SourceError", "VideoError"),
-        ),
-        "emodetect.errors",
-    ),
-    "EmotionRecognizer": "emodetect.recognition.recognizer",
-    "Face": "emodetect.recognition.recognizer",
-    "read_image": "emodetect.images.reading",
+_ERRORS = (
+    *("ConfigError", "DataError", "EmodetectError", "ImageError"),
+    *("ModelError", "SourceError", "VideoError"),
+)
+_PUBLIC = {  # name: its module, and its name there
+    **{name: ("emodetect.errors", name) for name in _ERRORS},
+    "EmotionRecognizer": ("emodetect.recognition.recognizer", "EmotionRecognizer"),
+    "Face": ("emodetect.recognition.recognizer", "Face"),
+    "read_image": ("emodetect.images.conversion", "to_bgr"),
 }
 
 
@@ -60,8 +58,9 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("emodetect")
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
+    if name in _PUBLIC:
+        module, own_name = _PUBLIC[name]
+        return getattr(import_module(module), own_name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy, deepcopy
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ import pytest
 from PIL import Image
 
 import emodetect
-from emodetect import EmotionRecognizer, Face, ImageError
+from emodetect import EmodetectError, EmotionRecognizer, Face, ImageError
 from emodetect.data.synthetic import draw_scene
 from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.images.conversion import AnyImage, to_bgr
@@ -60,6 +61,8 @@ def test_what_programs_hold_is_taken(
     same: list[AnyImage] = [str(path), path, _png(SCENE), Image.open(path), _transparent(SCENE)]
     for image in (*same, bytearray(_png(SCENE)), Image.fromarray(rgb), SCENE[::1, ::1]):
         assert recognizer.analyze(image) == faces
+    with path.open("rb") as file:
+        assert recognizer.analyze([file, io.BytesIO(_png(SCENE))]) == [faces, faces]
     assert recognizer.analyze(rgb, color="rgb") == faces
     assert recognizer.analyze(_transparent(rgb), color="rgb") == faces
     assert recognizer.analyze(same) == [faces] * len(same)
@@ -121,9 +124,15 @@ def test_transparent_pixels_are_laid_on_white() -> None:
         (np.zeros((2, 5, 5, 3), np.uint8), r"got \(2, 5, 5, 3\)"),
         (np.zeros(5, np.uint8), r"got \(5,\)"),
         (np.zeros((0, 5, 3), np.uint8), r"got \(0, 5, 3\)"),
-        (None, "a NumPy array or a Pillow image, got NoneType"),
+        (None, "a Pillow image, or a list of them, got NoneType"),
         (3, "got int"),
         ("gone.jpg", "gone.jpg: no such file"),
+        ("", "'': not a regular file"),
+        ("a\0b.jpg", "no file can have this name"),
+        ("data:image/jpeg;base64," + "A" * 10_000, r"^.{0,120}$"),
+        (io.StringIO("photo"), "opened in binary mode, got str"),
+        (io.BytesIO(), "the file is empty"),
+        (Image.new("RGB", (0, 0)), "the image has no pixels"),
         (b"", "the file is empty"),
         (b"no image", "not an image"),
     ],
@@ -254,10 +263,36 @@ def test_frames_of_another_channel_order_are_tracked(
     assert list(recognizer.track(rgb, color="rgb")) == list(recognizer.track(frames))
 
 
+@pytest.mark.parametrize("frames", [SCENE, "talk.mp4", b"talk", cv2.VideoCapture(), None])
+def test_what_is_no_series_of_frames_is_refused(recognizer: EmotionRecognizer, frames: Any) -> None:
+    """A single image, or a video file, given to `track` is an error, not a video without faces."""
+    with pytest.raises(EmodetectError, match="expected images one after the other"):
+        list(recognizer.track(frames))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"threads": 1.5}, "threads: expected a whole number or None, got 1.5"),
+        ({"threads": "2"}, "got '2'"),
+        ({"uncertain_below": "0.5"}, "expected a probability from 0 to 1, got '0.5'"),
+        ({"uncertain_below": None}, "got None"),
+    ],
+)
+def test_settings_of_another_kind_are_named(settings: dict[str, Any], message: str) -> None:
+    """A setting of a wrong type is told as such, not as a damaged model."""
+    with pytest.raises(EmodetectError, match=message):
+        EmotionRecognizer(**settings)
+    assert EmotionRecognizer(threads=np.int64(1), uncertain_below=np.float32(0.5)).analyze(SCENE)
+
+
 def test_the_errors_and_results_are_importable_from_the_top() -> None:
     """What a program catches and annotates has a public name."""
     for name in emodetect.__all__:
         assert getattr(emodetect, name) is not None
-    assert emodetect.read_image(str(SCENE_FILE)).shape[2] == 3
+    for way in (str(SCENE_FILE), SCENE_FILE, SCENE_FILE.read_bytes()):
+        assert emodetect.read_image(way).shape[2] == 3
+    with pytest.raises(ImageError, match=r"^gone\.jpg: no such file"):
+        emodetect.read_image("gone.jpg")
     assert issubclass(emodetect.ImageError, emodetect.EmodetectError)
     assert emodetect.Face is Face

@@ -10,10 +10,12 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
+import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +24,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from emodetect.cli import app
 from emodetect.cli.video import video
 from emodetect.data.synthetic import draw_film
 from emodetect.errors import VideoError
@@ -401,6 +404,27 @@ def test_sound_with_a_cover_is_no_film(artifact: Path, monkeypatch: pytest.Monke
     assert result.exit_code == 1
     assert "error: film.mkv: contains no video, only sound" in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def _box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(content)) + kind + content
+
+
+def test_a_file_of_sound_alone_is_named(artifact: Path, tmp_path: Path) -> None:
+    """A recording without a picture is told as such, in a .wav, .mp3 or .mp4."""
+    song, speech, talk = (tmp_path / name for name in ("a.wav", "b.mp3", "c.mp4"))
+    with wave.open(str(song), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(16_000))
+    speech.write_bytes(b"ID3\x04" + bytes(100))
+    track = _box(b"trak", _box(b"mdia", _box(b"hdlr", bytes(8) + b"soun" + bytes(13))))
+    talk.write_bytes(_box(b"ftyp", b"isom" + bytes(4)) + _box(b"moov", track))
+    for path in (song, speech, talk):
+        result = CliRunner().invoke(app, ["video", str(path), "--model", str(artifact)])
+        assert result.exit_code == 1
+        assert "contains no video, only sound" in f"{result.exception} {result.stderr}"
 
 
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg")

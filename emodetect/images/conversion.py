@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -15,21 +16,24 @@ from emodetect.images.reading import decode_image, read_image
 if TYPE_CHECKING:
     from PIL import Image
 
-AnyImage: TypeAlias = "str | Path | bytes | np.ndarray | Image.Image"
-"""A file's path or content, pixels, or a Pillow image."""
+AnyImage: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | np.ndarray | Image.Image"
+"""A file's path or content, an open file, pixels, or a Pillow image."""
 
 Images: TypeAlias = "list[AnyImage] | tuple[AnyImage, ...]"
 
 ChannelOrder = Literal["bgr", "rgb"]
+
+LONGEST_SHOWN = 500  # characters of a path in an error; base64 text may have millions
 
 
 def to_bgr(image: AnyImage, *, color: ChannelOrder = "bgr") -> np.ndarray:
     """Return the pixels of an image, as OpenCV orders them.
 
     Args:
-        image: a path, the bytes of an image file, a Pillow image, or an array: (height, width) or
-            (height, width, 1) grey, (height, width, 3), or (height, width, 4) with transparency,
-            uint8 from 0 to 255. Transparent pixels are blended with white.
+        image: a path, the bytes of an image file, a file opened in binary mode (such as an
+            upload), a Pillow image, or an array: (height, width) or (height, width, 1) grey,
+            (height, width, 3), or (height, width, 4) with transparency, uint8 from 0 to 255.
+            Transparent pixels are blended with white.
         color: the order of an array's channels.
 
     Returns:
@@ -47,19 +51,34 @@ def to_bgr(image: AnyImage, *, color: ChannelOrder = "bgr") -> np.ndarray:
         raise ImageError(f"color: expected 'bgr' or 'rgb', got {color!r}")
     if isinstance(image, np.ndarray):
         return _from_array(image, color)
-    if isinstance(image, str | Path):
+    if isinstance(image, str | os.PathLike):
         try:
             return read_image(Path(image))
         except ImageError as error:
-            raise ImageError(f"{image}: {error}") from None
+            raise ImageError(f"{_shortened(os.fspath(image))}: {error}") from None
     if isinstance(image, bytes | bytearray | memoryview):
         return decode_image(bytes(image))
+    if hasattr(image, "read"):
+        return _from_file(image)
     if hasattr(image, "getexif"):
         return pixels_of(image)
     raise ImageError(
-        "expected a path, the bytes of an image file, a NumPy array or a Pillow image, got "
-        f"{type(image).__name__}"
+        "expected a path, the bytes of an image file, an open file, a NumPy array or a Pillow "
+        f"image, or a list of them, got {type(image).__name__}"
     )
+
+
+def _shortened(path: str) -> str:
+    return repr(path) if not path else path if len(path) <= LONGEST_SHOWN else f"{path[:60]}..."
+
+
+def _from_file(file: Any) -> np.ndarray:
+    data = file.read()
+    if not isinstance(data, bytes):
+        raise ImageError(
+            f"expected a file opened in binary mode, got {type(data).__name__} from its read()"
+        )
+    return decode_image(data)
 
 
 def _from_array(image: np.ndarray, color: ChannelOrder) -> np.ndarray:

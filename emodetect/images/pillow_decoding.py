@@ -87,6 +87,8 @@ def decode_transparent(data: bytes, form: str) -> np.ndarray | None:
 
 def pixels_of(image: Image.Image) -> np.ndarray:
     """Return the pixels of an open Pillow image as `decode` does; raises the same."""
+    if 0 in image.size:
+        raise ImageError("the image has no pixels")
     with _clear_errors(image.format or "image"):
         return _pixels_of(image)
 

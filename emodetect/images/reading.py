@@ -48,6 +48,8 @@ def read_image(path: str | Path) -> np.ndarray:
         raise ImageError("no such file") from None
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}") from None
+    except ValueError:  # a NUL
+        raise ImageError("no file can have this name") from None
     except MemoryError:
         raise ImageError(TOO_LARGE) from None
     return decode_image(data)

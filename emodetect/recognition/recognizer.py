@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -93,10 +94,13 @@ class EmotionRecognizer:
         runtime: str | None = None,
         uncertain_below: float = 0.0,
     ) -> None:
-        if not 0 <= uncertain_below <= 1:
+        if not _is_a(Real, uncertain_below) or not 0 <= uncertain_below <= 1:
             raise EmodetectError(
-                f"uncertain_below: expected a probability from 0 to 1, got {uncertain_below}."
+                f"uncertain_below: expected a probability from 0 to 1, got {uncertain_below!r}."
             )
+        if threads is not None and not _is_a(Integral, threads):
+            raise EmodetectError(f"threads: expected a whole number or None, got {threads!r}.")
+        threads = None if threads is None else int(threads)
         self.uncertain_below = uncertain_below
         self._settings = {"detector": str(detector), "threads": threads, "runtime": runtime}
         artifact = read_artifact(model_path(model))
@@ -201,8 +205,9 @@ class EmotionRecognizer:
         """Return the faces of an image, largest first; of a list of images, a list for each.
 
         Args:
-            image: a path, the bytes of an image file, a Pillow image, a uint8 array (grey, BGR or
-                BGRA; see `images.conversion.to_bgr`), or a list of them.
+            image: a path, the bytes of an image file, a file opened in binary mode, a Pillow
+                image, a uint8 array (grey, BGR or BGRA; see `images.conversion.to_bgr`), or a
+                list of them.
             color: "rgb" for arrays whose channels are in that order.
 
         Raises:
@@ -237,6 +242,11 @@ class EmotionRecognizer:
         """
         if not fps > 0:
             raise EmodetectError(f"fps: expected frames per second, above 0, got {fps}.")
+        if not _are_frames(frames):
+            raise EmodetectError(
+                f"frames: expected images one after the other, got {type(frames).__name__}; for a "
+                "video file, run `emodetect video`, or read its frames with cv2.VideoCapture."
+            )
         tracker = EmotionTracker(self, options)
         for index, image in enumerate(frames):
             yield tracker.update(to_bgr(image, color=color), index / fps)
@@ -247,6 +257,17 @@ class EmotionRecognizer:
         emotion = UNCERTAIN if confidence < self.uncertain_below else self.emotions[best]
         named = {name: float(score) for name, score in zip(self.emotions, scores, strict=True)}
         return Face(box, emotion, confidence, named, id)
+
+
+def _is_a(kind: type, number: object) -> bool:
+    return isinstance(number, kind)  # also NumPy's, which are no Python numbers
+
+
+def _are_frames(frames: object) -> bool:
+    """Return whether iterating gives images; a single array would give its rows."""
+    if isinstance(frames, np.ndarray):
+        return frames.ndim == 4
+    return isinstance(frames, Iterable) and not isinstance(frames, str | bytes | bytearray)
 
 
 def _are_probabilities(outputs: np.ndarray, *, classes: int) -> bool:

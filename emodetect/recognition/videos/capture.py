@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ import numpy as np
 from emodetect.errors import SourceError
 from emodetect.machine.quiet_libraries import quiet_stderr
 
+SEARCHED_BYTES = 2**22  # at either end of a file, for its list of tracks
 URL_TIMEOUT_MS = 10_000
 CAMERAS = 64
 MAX_DAMAGED = 30
@@ -291,8 +293,24 @@ def _open_file_or_url(source: str) -> cv2.VideoCapture:
     # FFmpeg would take "Talk: one.mp4" for a URL.
     capture = cv2.VideoCapture(str(path.absolute()))
     if not capture.isOpened():
+        if _is_only_sound(path):
+            raise SourceError(f"{source}: contains no video, only sound.")
         raise SourceError(f"{source}: cannot be read as a video; expected a file such as .mp4.")
     return capture
+
+
+def _is_only_sound(path: Path) -> bool:
+    """Return whether a file that OpenCV cannot open is audio, by its tracks or its first bytes."""
+    with path.open("rb") as file:
+        head = file.read(SEARCHED_BYTES)
+        file.seek(max(len(head), path.stat().st_size - SEARCHED_BYTES))
+        ends = head + file.read()  # an .mp4 lists its tracks in either
+    if ends[4:8] == b"ftyp":
+        kinds = set(re.findall(rb"hdlr.{8}(vide|soun)", ends, re.DOTALL))
+        return kinds == {b"soun"}
+    return head.startswith((b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"fLaC")) or (
+        head.startswith(b"RIFF") and head[8:12] == b"WAVE"
+    )
 
 
 def _is_unicode(text: str) -> bool:
