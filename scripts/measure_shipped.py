@@ -132,7 +132,8 @@ def _summary(measured: Measured, source: str) -> str:
     test = measured.test
     return (
         f"MobileNetV2, {len(test['emotions'])} emotions: {_percent(test, 'accuracy')} on the "
-        f"{test['images']:,} images of FER2013's public test split, by {LABEL_SETS[source]}."
+        f"{test['images']:,} images of FER2013's public test split, measured against "
+        f"{LABEL_SETS[source]}."
     )
 
 
@@ -189,11 +190,11 @@ def _calibration(measured: Measured) -> str:
 
 def _robustness(metrics: Metrics) -> str:
     return _table(
-        ["validation images", "accuracy", "points"],
+        ["validation images", "accuracy", "change in points"],
         [
             ["unchanged", _percent(metrics, "accuracy"), ""],
             *(
-                [name, _percent(row, "accuracy"), f"{row['difference_points']:+.1f}"]
+                [name, _percent(row, "accuracy"), _points(row["difference_points"])]
                 for name, row in metrics["robustness"].items()
             ),
         ],
@@ -222,13 +223,18 @@ def _overview(all_measured: Mapping[str, Measured]) -> str:
             "emotions",
             "test images",
             "accuracy (95% interval)",
-            "without images also in train",
+            "without test images that are also in train",
             "balanced accuracy",
             "ECE",
             "file size",
         ],
         rows,
     )
+
+
+def _points(difference: float) -> str:
+    rounded = round(difference, 1)
+    return f"{rounded:+.1f}" if rounded else "0.0"
 
 
 def _percent(metrics: Metrics, name: str) -> str:

@@ -364,7 +364,7 @@ def test_a_report_is_not_written_among_the_images(
     for out in ([], ["--out", "train/audit"]):
         result = CliRunner().invoke(app, [*arguments, *out])
         assert isinstance(result.exception, EmodetectError)
-        assert "lies in folder:." in str(result.exception)
+        assert "is inside folder:." in str(result.exception)
     assert {path.name for path in clean.iterdir()} == {"train", "test"}
 
 
@@ -383,7 +383,7 @@ def test_a_manifest_of_the_users_own_stays(clean: Path, tmp_path: Path) -> None:
     audit, out = look(clean), tmp_path / "mine"
     save(out / "a.png", face(1))
     (out / "manifest.csv").write_text("path,label\na.png,happy\n")
-    with pytest.raises(EmodetectError, match="no audit made"):
+    with pytest.raises(EmodetectError, match="not created by an audit"):
         write_audit(audit, out, force=True)
     assert (out / "manifest.csv").read_text() == "path,label\na.png,happy\n"
     write_audit(audit, tmp_path / "out")

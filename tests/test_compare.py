@@ -156,13 +156,13 @@ def test_crops_are_counted_in_the_whole_data_set() -> None:
 def test_other_images_are_refused() -> None:
     """Sets that differ are told with their sizes; --common takes what is in both."""
     long, short = _answers([0, 1, 0], [0, 1, 1]), _answers([0, 1], [1, 1])
-    with pytest.raises(DataError, match=r"3 \(A\), 2 \(B\), of which 2 are common.*--common"):
+    with pytest.raises(DataError, match=r"3 in A, 2 in B, of which 2 are common.*--common"):
         match_images(["A", "B"], [long, short])
     matched, left_out = match_images(["A", "B"], [long, short], common=True)
     assert [len(entry.labels) for entry in matched] == [2, 2]
     assert left_out == [1, 0]
     elsewhere = replace(short, paths=np.array(["x", "y"], object))
-    with pytest.raises(DataError, match="no image is common"):
+    with pytest.raises(DataError, match="no image in common"):
         match_images(["A", "B"], [long, elsewhere], common=True)
 
 

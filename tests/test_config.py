@@ -86,7 +86,7 @@ def test_an_unknown_key_like_no_other_lists_the_known_ones(tmp_path: Path) -> No
         ("augmentation.flip", '"yes"', "boolean", '"yes"'),
         ("model.weights", "3", "string", "3"),
         ("data.classes", '"happy"', "array", '"happy"'),
-        ("model.dense", "[64, 0]", "greater than or equal to 1", "0"),
+        ("model.dense", "[64, 0]", "1 or more", "0"),
         ("data.color", '"grey"', "'gray'", '"grey"'),
         ("data.source", '"csv"', "'folder'", '"csv"'),
         ("training.monitor", '"accuracy"', "'val_accuracy'", '"accuracy"'),

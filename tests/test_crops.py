@@ -181,7 +181,7 @@ def test_the_command_ends_by_counting(tmp_path: Path) -> None:
     assert result.exit_code == 0
     *before, last = result.stdout.splitlines()
     assert last == "images: 2; faces: 2; images with no face: 1; unreadable: 0"
-    assert before == ["left out 1: other (no photo or video)"]
+    assert before == ["left out 1: other (neither a photo nor a video)"]
 
 
 def test_unreadable_photos_are_named_and_fail_the_command(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_data_set_is_found_below_the_folders_of_a_download(
         ("test/sad/2.png", "sad", "test"),
         ("train/happy/1.png", "happy", "train"),
     ]
-    assert f"took the class folders in {tmp_path / outer}/test (test), " in said.text
+    assert f"using the class folders in {tmp_path / outer}/test (test), " in said.text
 
 
 @pytest.mark.parametrize(

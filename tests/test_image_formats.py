@@ -327,7 +327,7 @@ def test_what_a_misnamed_video_is_is_told() -> None:
     for head, said in (
         (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "video"),
         (b"\x1aE\xdf\xa3" + bytes(50), "video"),
-        (b"8BPS" + bytes(50), "not read"),
+        (b"8BPS" + bytes(50), "unsupported image format"),
     ):
         with pytest.raises(ImageError, match=f"not an image.*{said}"):
             decode_image(head)

@@ -317,7 +317,7 @@ def test_a_run_from_an_artifact_goes_on_after_a_kill(
     ]
     with caplog.at_level(logging.INFO, logger="emodetect"):
         whole = training.train(load_config(SMALL, overrides))
-    assert "keeping the initial model's temperature, 1.500" in caplog.text
+    assert "keeping the initial model's, 1.500" in caplog.text
 
     def check(run: Path) -> None:
         resumed = training.resume(run)

@@ -299,7 +299,7 @@ def test_an_audit_of_a_path_alone_cleans_that_data() -> None:
     words = ("train", "--data", "faces", "--set", "data.manifest=audit/manifest.csv", "--dry-run")
     assert _run(*words).exit_code == 0
     result = _run("data", "audit", "faces", "--detector", "none", "--out", "faces/report")
-    assert "lies in" in str(result.exception)
+    assert "is inside" in str(result.exception)
 
 
 def test_crop_takes_a_plain_folder_of_photos() -> None:

@@ -41,8 +41,8 @@ JUNK = {
 }
 # By kind, as they are named in a summary.
 NOT_READ = {
-    "a.psd": ".psd (image format that is not read)",
-    "b.JXL": ".jxl (image format that is not read)",
+    "a.psd": ".psd (unsupported image format)",
+    "b.JXL": ".jxl (unsupported image format)",
     "c.CR2": ".cr2 (camera raw)",
     "d.nef": ".nef (camera raw)",
     "e.dng": ".dng (camera raw)",
@@ -84,7 +84,7 @@ def test_what_is_not_read_is_counted_by_kind(tmp_path: Path, artifact: Path) -> 
     assert [row["error"] for row in rows_of(result)] == [None] * 3
     assert result.stderr.splitlines() == [
         "5 files not read: 2 .cr2 (camera raw), 1 .mp4 (video, for `emodetect video`), "
-        "1 other (no photo or video), 1 system (such as .DS_Store)"
+        "1 other (neither a photo nor a video), 1 system (such as .DS_Store)"
     ]
 
 
@@ -103,11 +103,11 @@ def test_each_kind_has_its_name(tmp_path: Path, name: str) -> None:
         ("b.dat", HEIC["ten_bits"], "HEIC without its suffix"),
         ("film", MP4, "file without its suffix (video"),
         ("film.bin", b"\x1aE\xdf\xa3" + bytes(20), "file without its suffix (video"),
-        ("drawing", b"8BPS\0\1", "file without its suffix (image format that is not read"),
-        ("letter.doc", b"\xd0\xcf\x11\xe0", "other (no photo or video)"),
-        ("notes", b"BMW, P1 and other text", "other (no photo or video)"),
-        ("empty", b"", "other (no photo or video)"),
-        ("sound.m4a", b"\0\0\0\x18ftypM4A \0\0\0\0", "other (no photo or video)"),
+        ("drawing", b"8BPS\0\1", "file without its suffix (unsupported image format"),
+        ("letter.doc", b"\xd0\xcf\x11\xe0", "other (neither a photo nor a video)"),
+        ("notes", b"BMW, P1 and other text", "other (neither a photo nor a video)"),
+        ("empty", b"", "other (neither a photo nor a video)"),
+        ("sound.m4a", b"\0\0\0\x18ftypM4A \0\0\0\0", "other (neither a photo nor a video)"),
     ],
 )
 def test_the_first_bytes_tell_where_the_suffix_does_not(
@@ -122,7 +122,7 @@ def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
     """A named pipe among photos is counted; reading it would never end."""
     os.mkfifo(tmp_path / "pipe")
     write(tmp_path, {"a.jpg": JPEG})
-    assert found(tmp_path) == (["a.jpg"], Counter(["other (no photo or video)"]))
+    assert found(tmp_path) == (["a.jpg"], Counter(["other (neither a photo nor a video)"]))
 
 
 def test_what_a_system_leaves_behind_is_no_photo(tmp_path: Path, artifact: Path) -> None:
@@ -157,7 +157,10 @@ def test_patterns_count_what_they_match(tmp_path: Path) -> None:
     """Of a pattern, the files that match it and are not read are counted, and no others."""
     write(tmp_path, {"a.jpg": JPEG, "b.cr2": b"", "c.txt": b"", "deep/d.cr2": b""})
     assert found(tmp_path / "*.jpg") == (["a.jpg"], Counter())
-    assert found(tmp_path / "*.*")[1] == {".cr2 (camera raw)": 1, "other (no photo or video)": 1}
+    assert found(tmp_path / "*.*")[1] == {
+        ".cr2 (camera raw)": 1,
+        "other (neither a photo nor a video)": 1,
+    }
     assert found(tmp_path / "**")[1].total() == 3
 
 
@@ -234,7 +237,7 @@ def test_a_data_set_counts_what_it_does_not_read(tmp_path: Path) -> None:
         ".cr2 (camera raw)": 1,
         ".mp4 (video, for `emodetect video`)": 2,
         "hidden (name begins with a dot)": 1,
-        "other (no photo or video)": 1,
+        "other (neither a photo nor a video)": 1,
         "image next to the class folders, not in one": 1,
     }
 
@@ -257,7 +260,7 @@ def test_what_was_taken_is_told_where_too_little_is_left(
         result = CliRunner().invoke(app, words)
         assert isinstance(result.exception, DataError), result.output
         assert "cannot draw" in str(result.exception)
-        assert f"{tmp_path / 'in'}: took 4 images (2 .jfif, 2 .jpg)" in caplog.messages
+        assert f"{tmp_path / 'in'}: 4 images found (2 .jfif, 2 .jpg)" in caplog.messages
         assert caplog.messages.count("left out 12: .cr2 (camera raw)") == 1
 
 

@@ -372,7 +372,7 @@ def test_a_columns_own_words_stay_apart() -> None:
 
 @pytest.mark.parametrize(
     ("levels", "why"),
-    [([0, 102, 201], "only 3 images"), ([0] * 119 + [201], "too many values are equal")],
+    [([0, 102, 201], "only 3 in total"), ([0] * 119 + [201], "too many values are equal")],
     ids=["few", "equal"],
 )
 def test_no_group_of_few_images_is_called_a_third(

@@ -59,7 +59,7 @@ def test_resume_of_a_finished_run_is_refused(artifact: Path) -> None:
     """Resuming a finished run says that it is finished and where its model lies."""
     from emodetect.training.train import resume
 
-    with pytest.raises(ConfigError, match="is finished"):
+    with pytest.raises(ConfigError, match="already finished"):
         resume(artifact.parent)
 
 

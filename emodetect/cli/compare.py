@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-@click.command()
+@click.command(short_help="Compare models on the same images.")
 @click.argument(
     "folders", nargs=-1, required=True, metavar="RUN_OR_REPORT...", type=click.Path(path_type=Path)
 )

@@ -23,7 +23,7 @@ def list_presets() -> None:
         click.echo(f"{name:<{max(map(len, names))}}  {first_line}")
 
 
-@config.command()
+@config.command(short_help="Copy a preset to a file, to edit and train with.")
 @click.argument("name")
 @click.option(
     "--out",

@@ -12,7 +12,7 @@ from emodetect.cli.options.files import folder_option
 SCENE_EMOTIONS = ("happy", "surprise", "sad", "angry")
 
 
-@click.command()
+@click.command(short_help="Train, evaluate and run a model on drawn faces.")
 @folder_option(
     "--out", default="emodetect-demo", help="Output folder; an earlier demo in it is replaced."
 )

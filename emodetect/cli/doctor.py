@@ -11,7 +11,7 @@ from emodetect.cli.tables import print_json, table_or_json
 COLORS = {"ok": "green", "absent": "yellow", "broken": "red"}
 
 
-@click.command()
+@click.command(short_help="Check this installation, and say how to fix it.")
 @table_or_json(help="Output format; json prints a list after the last check.")
 def doctor(output_format: str) -> None:
     """Check this installation: what works, what is missing, and how to fix it.
@@ -19,7 +19,8 @@ def doctor(output_format: str) -> None:
     \b
     emodetect doctor
 
-    The exit status is 1 if something is broken. What is absent is only needed by some commands.
+    The exit status is 1 if something is broken. Items marked absent are only needed
+    by some commands.
     """
     from emodetect.doctor.checks import examine
 
@@ -38,6 +39,6 @@ def doctor(output_format: str) -> None:
         click.echo(
             f"{broken} broken"
             if broken
-            else "nothing is broken; what is absent is only needed by some commands"
+            else "Nothing is broken. Items marked absent are only needed by some commands."
         )
     sys.exit(broken > 0)

@@ -11,7 +11,7 @@ from emodetect.cli.options.model import PIXEL_RANGES, foreign_options
 from emodetect.cli.options.source import DATA, faces_of_each, named_data
 
 
-@click.command()
+@click.command(short_help="Evaluate a model on labelled images, and write a report.")
 @click.option(
     "--model",
     "models",
@@ -63,8 +63,8 @@ from emodetect.cli.options.source import DATA, faces_of_each, named_data
 @click.option(
     "--robustness",
     is_flag=True,
-    help="Also report the accuracy on corrupted copies: cropped, lit, blurred or compressed "
-    "differently.",
+    help="Also report the accuracy on corrupted copies: with changed framing or light, blur, or "
+    "compression.",
 )
 @click.option(
     "--slice-by",
@@ -79,7 +79,7 @@ from emodetect.cli.options.source import DATA, faces_of_each, named_data
 )
 @folder_option(
     "--out",
-    help="Folder for the report. [default: evaluation-SPLIT beside the model; in the current "
+    help="Folder for the report. [default: evaluation-SPLIT next to the model; in the current "
     "folder, evaluation-SPLIT for a shipped model, evaluation-across for several models or data "
     "sets]",
 )
@@ -106,7 +106,7 @@ def evaluate(
     emodetect evaluate --model fer2013 --model ferplus --data raf_db:RAF-DB --data ckplus:CK+
 
     Several models or data sets give a matrix of every model on every data set. There, images of
-    emotions that a model does not know are excluded and counted; otherwise they are an error.
+    emotions that a model was not trained on are excluded and counted; otherwise they are an error.
 
     Without --data and --config, the model is evaluated on the data it was trained on, split as in
     training. Labels are matched by name, in any order.

@@ -152,7 +152,8 @@ def _print_notes(result: CrossDatasetResult) -> None:
             f"{where}: skipped {len(metrics['skipped'])} unreadable files, listed in matrix.json"
         )
     if absent := [name for name in metrics["absent"] if not result.available.get(name)]:
-        click.echo(f"{where}: no images of {', '.join(absent)}; predicting them counts as an error")
+        names = ", ".join(absent)
+        click.echo(f"{where}: no images of {names}; predicting {names} counts as an error")
     if never := [name for name in metrics["never_predicted"] if name in metrics["per_class"]]:
         click.echo(f"{where}: never predicted {', '.join(never)}")
     _warn_of_batches(metrics)

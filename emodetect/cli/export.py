@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 
 
-@click.command()
+@click.command(short_help="Export a model for use without emodetect.")
 @model_options
 @click.option("--format", type=click.Choice(FORMAT_NAMES), required=True, help="Export format.")
 @click.option(
@@ -78,7 +78,7 @@ def export(
     emodetect export --format openvino --out served/emotions.xml
 
     The file takes raw face crops (0-255, the model's own size) and returns calibrated
-    probabilities. A JSON beside it describes its labels, input and output. Nothing is written if
+    probabilities. A JSON next to it describes its labels, input and output. Nothing is written if
     its predictions differ from the model's.
     """
     if options["split"] and not options["data"]:
@@ -127,7 +127,7 @@ def _print(comparison: Comparison, name: str) -> None:
         table.add_row(*row)
     print_table(table)
     click.echo(
-        "* float32 in LiteRT; latencies are medians on this machine, measured in turn\n"
-        "agreement: share of faces with the same predicted emotion; max. difference: of any "
-        "probability"
+        "* float32 in LiteRT; latencies are medians on this machine, measured alternately\n"
+        "agreement: share of faces with the same predicted emotion; max. difference: largest "
+        "difference in any probability"
     )

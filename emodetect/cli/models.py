@@ -7,7 +7,7 @@ import click
 from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, short_help="List the models that come with emodetect.")
 @table_or_json(help="Output format of the list.")
 @click.pass_context
 def models(context: click.Context, output_format: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROW_FORMATS = ("jsonl", "csv")
 
 
-@click.command()
+@click.command(short_help="Recognise the emotion of every face in photos.")
 @click.argument(
     "images",
     nargs=-1,

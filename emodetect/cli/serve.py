@@ -27,7 +27,7 @@ def _limit(
     )
 
 
-@click.command()
+@click.command(short_help="Serve a model over HTTP, with a web page.")
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -46,8 +46,8 @@ def _limit(
     "--workers",
     type=click.IntRange(1, 256),
     metavar="N",
-    help="Threads that decode images and find faces, beside the model's own. [default: number of "
-    "cores, at most 8]",
+    help="Threads that decode images and find faces, in addition to the model's own threads. "
+    "[default: number of cores, at most 8]",
 )
 @click.option(
     "--token-file",

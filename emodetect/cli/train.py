@@ -59,8 +59,9 @@ def train(
         config = chosen_config(config_name, overrides, data, option="--data")
         if config_name is None:
             click.echo(
-                f"preset: {DEFAULT_PRESET} (--config chooses another); "
-                f"run folder: {on_one_line(str(config.output))} (--set output=FOLDER)",
+                f"preset: {DEFAULT_PRESET} (change it with --config); "
+                f"run folder: {on_one_line(str(config.output))} "
+                "(change it with --set output=FOLDER)",
                 err=True,
             )
     if dry_run:

@@ -12,14 +12,14 @@ from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_option
 from emodetect.cli.options.tracking import tracking_options
 
 
-@click.command()
+@click.command(short_help="Recognise the emotions of faces in video files.")
 @click.argument("videos", metavar="FILE...", nargs=-1, required=True)
 @recognizer_options
 @file_option(
     "--output",
     metavar="FILE|DIR",
-    help="Write a copy with boxes and labels to this .mp4 or .avi file; to a folder for several "
-    "videos.",
+    help="Write a copy with boxes and labels to this .mp4 or .avi file; for several videos, give a "
+    "folder.",
 )
 @file_option(
     "--log", help="Write the results to this .jsonl or .csv file, one file for all videos."
@@ -27,7 +27,8 @@ from emodetect.cli.options.tracking import tracking_options
 @file_option(
     "--timeline",
     metavar="FILE|DIR",
-    help="Plot each face's emotions over time to this .png file; to a folder for several videos.",
+    help="Plot each face's emotions over time to this .png file; for several videos, give "
+    "a folder.",
 )
 @click.option(
     "--every",
@@ -55,8 +56,8 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
     emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl --output drawn/ --resume
 
     Faces are tracked: each keeps its ID, and its scores are smoothed over time. Copies keep their
-    sound if ffmpeg is installed. --resume continues after the frames in the log; copies are
-    rewritten, from the log unless --privacy needs a second analysis; faces get new IDs.
+    sound if ffmpeg is installed. --resume continues after the frames in the log. Copies are
+    written again from the log (with --privacy, the frames are analysed again). Faces get new IDs.
 
     Each row of a .jsonl is a frame: {"video": "talk.mp4", "frame": 0, "time_s": 0.0, "faces":
     [{"id": 1, "box": [x, y, width, height], "emotion": "happy", "confidence": 0.9, "scores":

@@ -28,11 +28,13 @@ class Resolution(click.ParamType):
         return int(found[1]), int(found[2])
 
 
-@click.command()
+@click.command(short_help="Recognise the emotions of faces from a camera or stream.")
 @click.option(
     "--camera", type=click.IntRange(min=0), metavar="N", help="Camera number. [default: 0]"
 )
-@click.option("--source", metavar="FILE|URL", help="Use a video file or stream, not a camera.")
+@click.option(
+    "--source", metavar="FILE|URL", help="Use a video file or stream instead of a camera."
+)
 @click.option("--list", "list_only", is_flag=True, help="List the cameras and exit.")
 @recognizer_options
 @tracking_options(
@@ -67,11 +69,11 @@ def webcam(recognizer: RecognizerChoice, list_only: bool, no_display: bool, **ch
     Keys in the window: q quit, s snapshot, r record, space pause, d next detector, b blur faces,
     p panel with all scores, h help. 1 to 8 save the largest face to --corrections as angry,
     disgust, fear, happy, neutral, sad, surprise or contempt. With a few dozen of these,
-    `emodetect train --config fine_tuning --set data.path=corrections` adapts a model to your face.
+    `emodetect train --data corrections` adapts a model to your face.
 
-    For a camera or stream, the newest frame is always shown; frames that the machine has no time
-    for are dropped. If the source drops out, reconnecting is tried for a minute. Every frame of a
-    file is analysed, however long that takes.
+    For a camera or stream, the newest frame is always shown. Frames that cannot be processed in
+    time are dropped. If the connection is lost, emodetect tries to reconnect for a minute. Every
+    frame of a file is analysed, however long that takes.
 
     \b
     emodetect webcam

@@ -29,15 +29,17 @@ def preset_names() -> list[str]:
     )
 
 
-def preset_text(name: str) -> str:
-    """Return the TOML text of a preset. Raises ConfigError for an unknown name."""
+def preset_text(name: str, *, expected: str = "a preset") -> str:
+    """Return the TOML text of a preset. Raises ConfigError for an unknown name.
+
+    Args:
+        expected: what the error says was expected, besides the names of the presets.
+    """
     names = preset_names()
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(
-            f"expected a config file or a preset ({', '.join(names)}), got {name!r}.{hint}"
-        )
+        raise ConfigError(f"expected {expected} ({', '.join(names)}), got {name!r}.{hint}")
     return str((_presets() / f"{name}.toml").read_text(encoding="utf-8"))
 
 
@@ -67,7 +69,7 @@ def load_config(
         except UnicodeDecodeError:
             raise ConfigError(f"{path}: expected TOML text in UTF-8, got other bytes.") from None
     else:
-        text = preset_text(name_or_path)
+        text = preset_text(name_or_path, expected="a config file or a preset")
     try:
         values = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, time
 from typing import Any
@@ -12,6 +13,15 @@ from pydantic import BaseModel, ValidationError
 
 from emodetect.config.sections import DataConfig, ExperimentConfig, Section
 from emodetect.errors import ConfigError
+
+# Pydantic's words, as regular expressions, and shorter ones.
+PHRASES = {
+    r"greater than or equal to (\S+)": r"\1 or more",
+    r"less than or equal to (\S+)": r"\1 or less",
+    r"greater than ": "more than ",
+    r"a valid (integer)": r"an \1",
+    r"a valid (number|boolean|string)": r"a \1",
+}
 
 
 def validate_config(values: Mapping[str, Any], *, origin: str) -> ExperimentConfig:
@@ -72,8 +82,14 @@ def _explain(detail: Any) -> str:
                 return f"{key}: {message}, got {got}"
             return ".".join([*location, message])
         case _:
-            message = detail["msg"].replace("Input should be", "expected")
-            return f"{key}: {message}, got {got}"
+            return f"{key}: {_in_words(detail['msg'])}, got {got}"
+
+
+def _in_words(message: str) -> str:
+    message = message.replace("Input should be", "expected")
+    for pydantic, ours in PHRASES.items():
+        message = re.sub(pydantic, ours, message)
+    return message
 
 
 def _section_at(location: Sequence[str]) -> type[BaseModel] | None:

@@ -239,7 +239,7 @@ def _log_listing(config: DataConfig, listing: Listing) -> list[str]:
     suffixes = Counter(PurePath(sample.file).suffix.lower() for sample in listing.samples)
     kinds = f" ({count_in_words(suffixes)})" if len(suffixes) > 1 else ""
     lines = [
-        f"{config.path or config.source}: took {len(listing.samples):,} images{kinds}",
+        f"{config.path or config.source}: {len(listing.samples):,} images found{kinds}",
         *_left_out_lines(listing.left_out),
     ]
     for line in lines:

@@ -45,7 +45,7 @@ def find_data(
 
     Only the name of a source before a colon counts as SOURCE, so `C:\\faces` and `a:b/faces` are
     paths. The source of a PATH alone is told by what is there: class folders, the columns of a CSV
-    file, TFRecord shards, or the files of RAF-DB, AffectNet or CK+ as published. FER+ votes beside
+    file, TFRecord shards, or the files of RAF-DB, AffectNet or CK+ as published. FER+ votes next to
     the images make no difference: "ferplus" is only used if it is named.
 
     Args:
@@ -79,9 +79,9 @@ def find_data(
     try:
         found = _in_folder(place) if place.is_dir() else _in_file(place)
     except DataError as error:  # not a CSV
-        raise DataError(
-            f"{option}: expected a folder, a CSV or a {SUFFIX} file, got another file: {error}"
-        ) from None
+        got = name if _is_binary(place) else f"another file: {error}"
+        expected = f"expected a folder, a CSV or a {SUFFIX} file"
+        raise DataError(f"{option}: {expected}, got {got.rstrip('.')}.") from None
     if len(found) != 1:
         why = _why_unclear_folder(place, found) if place.is_dir() else _why_unclear_file(place)
         raise DataError(f"{option}: {name}: {why}")
@@ -216,8 +216,9 @@ def _why_unclear_folder(root: Path, found: Sequence[str]) -> str:
         return f"contains no class folders; for the FER+ votes in {VOTES_FILE}, say ferplus:{root}."
     return (
         f"contains {'images but ' if photos else ''}no folders named after emotions "
-        f"({', '.join(EMOTIONS)}) and no {SUFFIX} files; if its labels have other names, say what "
-        f"it is: SOURCE:{root} (sources: {', '.join(FOLDERS)})."
+        f"({', '.join(EMOTIONS)}) and no {SUFFIX} files; if the labels have other names, name "
+        f"the source, SOURCE:{root} (sources: {', '.join(FOLDERS)}), and map them with "
+        "data.label_names, or --label-name 3=happy."
     )
 
 
@@ -231,6 +232,14 @@ def _in_file(path: Path) -> list[str]:
         for source, needed in (("manifest", {"path", "label"}), ("fer2013_csv", {"pixels"}))
         if needed <= columns
     ]
+
+
+def _is_binary(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return b"\0" in file.read(LONGEST_HEADER)
+    except OSError:
+        return False
 
 
 def _columns(path: Path) -> list[str]:

@@ -134,7 +134,7 @@ def tensorflow() -> Iterator[Finding]:
     else:
         yield absent(
             "GPU",
-            "none found by TensorFlow; training uses the CPU (recognition always does)",
+            "none found by TensorFlow; training uses the CPU (inference always does)",
             CUDA if sys.platform == "linux" else "",
         )
 

@@ -28,7 +28,8 @@ def predict_images(
 ) -> ImagePredictions:
     """Classify the images at the positions `members` of a data set; see `classify` for `tta`.
 
-    Labels are matched by name. Raises DataError if the data has emotions unknown to the model.
+    Labels are matched by name. Raises DataError if the data has emotions that the model
+    was not trained on.
     """
     labels = labels_among(recognizer.emotions, dataset, members)
     images = dataset.images[members]
@@ -45,14 +46,14 @@ def predict_images(
 def labels_among(emotions: tuple[str, ...], dataset: Dataset, members: np.ndarray) -> np.ndarray:
     """Return the labels of images of a data set as (n,) int64 positions in a model's emotions.
 
-    Raises DataError if the data has emotions unknown to the model.
+    Raises DataError if the data has emotions that the model was not trained on.
     """
     names = [dataset.emotions[label] for label in dataset.labels[members]]
     unknown = sorted(set(names) - set(emotions))
     if unknown:
         raise DataError(
-            f"the data has emotions that the model does not know: {', '.join(unknown)}. It knows "
-            f"{', '.join(emotions)}. Exclude them with --classes."
+            f"the data has emotions that the model was not trained on: {', '.join(unknown)}. "
+            f"It was trained on {', '.join(emotions)}. Exclude them with --classes."
         )
     position = {emotion: label for label, emotion in enumerate(emotions)}
     return np.array([position[name] for name in names], np.int64)

@@ -44,10 +44,10 @@ def match_images(
     """
     keys = [image_keys(entry) for entry in entries]
     shared = set(keys[0]).intersection(*keys)
-    sizes = ", ".join(f"{len(own):,} ({name})" for name, own in zip(names, keys, strict=True))
+    sizes = ", ".join(f"{len(own):,} in {name}" for name, own in zip(names, keys, strict=True))
     if not shared:
         raise DataError(
-            f"no image is common to all models, got {sizes}; the first are "
+            f"the models have no image in common: {sizes}; the first ones are "
             f"{' and '.join(f'{own[0][0]!r} (crop {own[0][1]})' for own in keys)}. Evaluate all "
             "on the same data."
         )

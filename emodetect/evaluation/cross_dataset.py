@@ -103,7 +103,7 @@ def evaluate_across(
 ) -> list[CrossDatasetResult]:
     """Evaluate each model on each data set; results are ordered by model, then by data set.
 
-    Images of emotions that a model does not know are excluded and counted.
+    Images of emotions that a model was not trained on are excluded and counted.
 
     Args:
         split: see `load_labelled_data`.

@@ -123,7 +123,7 @@ def evaluate_model(
         robustness: also classifies corrupted copies; "robustness" is None otherwise.
 
     Raises:
-        DataError: if the data has emotions that the model does not know.
+        DataError: if the data has emotions that the model was not trained on.
     """
     predictions = predict_images(recognizer, dataset, selection.members, tta=tta)
     corrupted = corrupted_accuracies(recognizer, predictions, tta=tta) if robustness else None

@@ -97,7 +97,7 @@ def evaluate_on(source: str, model: Path) -> EvaluatedModel:
         model: a run folder, a .keras file, or the name of a shipped model.
 
     Raises:
-        DataError: as `open_task`, or if the data has emotions that the model does not know.
+        DataError: as `open_task`, or if the data has emotions that the model was not trained on.
         ModelError: if the model cannot be used.
     """
     file = str(model / MODEL if model.is_dir() else model)

@@ -82,7 +82,7 @@ def _exclude_unknown(
     for label, emotion in enumerate(dataset.emotions):
         unknown = dataset.labels[members] == label
         if emotion not in known and unknown.any():
-            left_out[f"the model does not know {emotion}"] = int(unknown.sum())
+            left_out[f"the model was not trained on {emotion}"] = int(unknown.sum())
             members = members[~unknown]
     if not len(members):
         raise DataError(

@@ -67,7 +67,7 @@ def load_labelled_data(
         slice_by: columns of a manifest to load as well.
 
     Raises:
-        DataError: if the data cannot be read, or its test images cannot be told apart from the
+        DataError: if the data cannot be read, or its test images cannot be distinguished from the
             images the model was trained on.
         ConfigError: if the config is not valid.
     """
@@ -213,7 +213,7 @@ def _split_as_in_training(
     if training.data.faces != config.faces:
         raise DataError(
             f"{source}: {metadata.name} was trained on this data with faces = "
-            f"'{training.data.faces}', and with other crops its test images cannot be told apart "
-            "from its training images; omit --faces for this data."
+            f"'{training.data.faces}', and with other crops its test images can no longer be "
+            "distinguished from its training images; omit --faces for this data."
         )
     return open_training_data(training, metadata, slice_by=slice_by)

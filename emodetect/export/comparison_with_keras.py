@@ -63,7 +63,7 @@ def compare_with_keras(
 ) -> Comparison:
     """Compare a file's predictions with Keras', face by face, and time it.
 
-    The latencies are measured in turn, so that other load on the machine slows both.
+    The latencies are measured alternately, so that other load on the machine slows both.
     """
     keras = EmotionRecognizer(artifact.path, detector="none", runtime="keras")
     expected = keras.classify_inputs(faces.images)

@@ -68,7 +68,7 @@ class Export:
 
     Attributes:
         path: the file, or the folder of a SavedModel.
-        sidecar: the JSON beside it: labels, input, output, and the comparison.
+        sidecar: the JSON next to it: labels, input, output, and the comparison.
         skipped: how many files of `representative` could not be read.
     """
 
@@ -206,7 +206,7 @@ def _written(kind: Format, network: Network, quantize: str, path: Path) -> Run:
 def _description(
     card: dict[str, Any], options: ExportOptions, folder: Path, comparison: Comparison
 ) -> dict[str, Any]:
-    """Return what the JSON beside an export says, given the folder of the exported files."""
+    """Return what the JSON next to an export says, given the folder of the exported files."""
     digests = {
         file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in files_in(folder)

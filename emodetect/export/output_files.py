@@ -59,7 +59,7 @@ def _is_saved_model(folder: Path) -> bool:
 
 @contextmanager
 def folder_beside(out: Path) -> Iterator[Path]:
-    """Create a temporary folder beside a path, so that moving a file there is one step."""
+    """Create a temporary folder next to a path, so that moving a file there is one step."""
     folder = Path(tempfile.mkdtemp(prefix=".emodetect-", dir=out.parent))
     try:
         yield folder
@@ -77,7 +77,7 @@ def move_into_place(folder: Path, out: Path) -> None:
 
 
 def sidecar_of(out: Path) -> Path:
-    """Return the path of the JSON beside an export."""
+    """Return the path of the JSON next to an export."""
     return out.with_name(out.name + SIDECAR_SUFFIX)
 
 

@@ -22,9 +22,9 @@ IMAGE_SUFFIXES = (
 
 VIDEO = "video, for `emodetect video`"
 RAW = "camera raw"
-OTHER_IMAGE = "image format that is not read"
+OTHER_IMAGE = "unsupported image format"
 DRAWING = "vector drawing"
-OTHER_FILE = "other (no photo or video)"
+OTHER_FILE = "other (neither a photo nor a video)"
 SYSTEM_FILE = "system (such as .DS_Store)"
 HIDDEN_FILE = "hidden (name begins with a dot)"
 LINKED_FOLDER = "link to a folder (not followed)"

@@ -53,13 +53,14 @@ def check_audit_folder(out: Path, sources: Sequence[str], *, force: bool) -> Non
         place = find_data(source, option="data audit").path
         if place and Path(os.path.realpath(out)).is_relative_to(os.path.realpath(place)):
             raise EmodetectError(
-                f"{out}: lies in {source}, which is audited; give another folder with --out."
+                f"{out}: is inside {source}, which is being audited; choose another folder with "
+                "--out."
             )
     check_output_folder(out, force=force)
     if (out / MANIFEST).exists() and not (out / FIGURES).is_file():
         raise EmodetectError(
-            f"{out}: contains a {MANIFEST} that no audit made ({FIGURES} is missing), which "
-            "--force does not replace; give another folder."
+            f"{out}: contains a {MANIFEST} that was not created by an audit ({FIGURES} is "
+            "missing), which --force does not replace; choose another folder."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,8 +35,8 @@ FLAGS = {
     ),
     "blank": ("Blank images", "Almost no contrast: below 6 of 255 grey levels."),
     "tiny": ("Tiny images", "The shorter side is below 24 pixels."),
-    "dark": ("Underexposed images", "Mean brightness below 30 of 255 grey levels."),
-    "bright": ("Overexposed images", "Mean brightness above 220 of 255 grey levels."),
+    "dark": ("Dark images", "Mean brightness below 30 of 255 grey levels."),
+    "bright": ("Bright images", "Mean brightness above 220 of 255 grey levels."),
     "blurred": (
         "Blurred images",
         "At 48 pixels, the variance of the Laplacian is below 0.125 of the variance of the image.",
@@ -82,6 +83,14 @@ class Section:
     total: int
     serious: bool = False
 
+    @property
+    def heading(self) -> str:
+        """The title; its first noun is singular if the count is 1."""
+        if self.count != 1:
+            return self.title
+        title = re.sub(r"\b(group|image|label)s\b", r"\1", self.title, count=1, flags=re.I)
+        return re.sub(r"\b(that (?:also )?(?:appear|contradict))\b", r"\1s", title)
+
 
 def found_sections(audit: Audit) -> list[Section]:
     """Return the findings, the most serious first, without those that found nothing."""
@@ -101,7 +110,7 @@ def _leak_sections(audit: Audit) -> Iterator[Section]:
     for of, into in (("test", "train"), ("test", "val"), ("val", "train")):
         exact = leaks(audit, same, of, into)
         nearly = leaks(audit, near, of, into) & ~exact
-        meaning = f"A model can memorise these images, so its results on {of} look too good."
+        meaning = f"A model can memorise these images, so its results on {of} are too optimistic."
         if into == "train":
             advice = f"drop_leaks removes their copies from the training images; {of} is unchanged."
         else:
@@ -223,8 +232,8 @@ def _suspicious_label_sections(audit: Audit) -> Iterator[Section]:
         section = _flag_section(
             audit,
             "label_doubtful",
-            f"Labels the model {audit.model} disagrees with, on images it "
-            + ("has not seen in training" if unseen else "may have seen in training"),
+            f"Labels with which model {audit.model} disagrees, on images "
+            + ("not used for its training" if unseen else "possibly used for its training"),
             "Confident learning (Northcutt et al. 2021) assigns these images to another class than "
             "their label. The model or the label may be wrong: look at them before you drop any. "
             + ("" if unseen else seen_note)

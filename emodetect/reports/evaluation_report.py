@@ -52,7 +52,7 @@ class EvaluationOptions:
         robustness: also evaluates corrupted copies; not for a matrix.
         explain: adds Grad-CAM heat maps of the worst mistakes, which loads TensorFlow; not for a
             matrix.
-        out: the folder of the report. If None, `evaluation-SPLIT` beside the model, or in the
+        out: the folder of the report. If None, `evaluation-SPLIT` next to the model, or in the
             current folder for a shipped model; `evaluation-across` for a matrix.
         force: allows writing into a folder that already contains files.
     """

@@ -89,7 +89,7 @@ class Guard:
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         origin = headers.get("origin")
         if origin is not None and not _is_of(origin, headers.get("host")):
-            return JSONResponse({"detail": "requests from pages of other sites are refused"}, 403)
+            return JSONResponse({"detail": "requests from other sites are refused"}, 403)
         if self.token is None or scope["path"] in self.open_paths:
             return None
         if not hmac.compare_digest(_given_token(headers), self.token.encode()):

@@ -148,7 +148,9 @@ class _Form:
             return  # an unrelated field of the form
         if not ours or not is_file:
             raise RefusedError(
-                400, f"expected every file in the field {FIELD!r}, with a plain file name"
+                400,
+                f"send each file in the form field {FIELD!r}, with a file name that contains no "
+                "path",
             )
         if len(self.uploads) == self.most:
             raise RefusedError(413, f"expected at most {self.most} images in a request; send fewer")

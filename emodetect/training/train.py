@@ -108,7 +108,7 @@ def _resume(run: Path, config: ExperimentConfig | None, draw: Draw | None) -> Tr
             "--config and --set, or start a new run."
         )
     if (run / "best_model.keras").is_file():
-        raise ConfigError(f"{run}: is finished; its model is {run / 'best_model.keras'}.")
+        raise ConfigError(f"{run}: already finished; the model is {run / 'best_model.keras'}.")
     _require_tensorboard(own)
     dataset = load_dataset(own.data, seed=own.seed)
     record = run / "checkpoints" / "dataset.json"
@@ -177,8 +177,7 @@ def _finish(
     )
     if temperature == progress.temperature != 1:
         logger.info(
-            "keeping the initial model's temperature, %.3f: the validation images are not "
-            "enough to fit one",
+            "too few validation images to fit a temperature; keeping the initial model's, %.3f",
             temperature,
         )
     summary = summarize(config, history, progress.best_epoch, result)

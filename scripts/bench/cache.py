@@ -204,7 +204,7 @@ def memory() -> Memory:
 
 
 def in_turns(first: Callable[[int], None], second: Callable[[int], None]) -> tuple[float, float]:
-    """Return the median images per second of two ways to read batches, measured in turn."""
+    """Return the median images per second of two ways to read batches, measured alternately."""
     speeds: tuple[list[float], list[float]] = ([], [])
     for turn in range(-1, TURNS):
         for way, speed in zip((first, second), speeds, strict=True):

@@ -18,7 +18,7 @@ from emodetect.cli.options.source import (
 from emodetect.cli.tables import new_table, print_table
 
 
-@click.command()
+@click.command(short_help="Find leaks, duplicates, conflicting labels and bad images.")
 @click.argument("sources", metavar=f"{DATA}...", nargs=-1, required=True)
 @folder_option("--out", help="Report folder. [default: audit-NAME in the current folder]")
 @click.option(
@@ -28,7 +28,7 @@ from emodetect.cli.tables import new_table, print_table
     "[default: yunet if it was fetched, else haar]",
 )
 @click.option(
-    "--model", metavar="FILE|NAME", help="Also report the labels that this model disagrees with."
+    "--model", metavar="FILE|NAME", help="Also report labels with which this model disagrees."
 )
 @click.option(
     "--unseen",
@@ -54,7 +54,7 @@ def audit(
     emodetect data audit faces
     emodetect data audit folder:data/fer2013 --out audit --model fer2013
     emodetect data audit ferplus:data/fer2013
-    emodetect data audit mine data/fer2013
+    emodetect data audit my_faces data/fer2013
 
     SOURCE is folder, manifest, fer2013_csv, ferplus, raf_db, affectnet, ckplus, tfrecord or
     synthetic; omit it where the path shows what it is. Writes audit.html (one file, pictures

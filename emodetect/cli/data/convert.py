@@ -16,7 +16,7 @@ from emodetect.cli.options.source import (
 )
 
 
-@click.command()
+@click.command(short_help="Write a data set in another layout.")
 @click.argument("source", metavar=DATA)
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
 @click.option(

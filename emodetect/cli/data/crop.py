@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command(short_help="Detect the faces in photos, and write the crops.")
 @click.argument("folder", metavar="DIR")
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path, file_okay=False))
 @click.option(

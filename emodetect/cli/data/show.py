@@ -43,7 +43,7 @@ def show(data: str | None, config_name: str | None, overrides: tuple[str, ...], 
     emodetect data show raf_db:RAF-DB --config mobilenetv2_fer2013 --out raf_db.png
     emodetect data show --config demo
 
-    The images are prepared as `train --data` would, with the same options.
+    The images are prepared as by `train --data`, and the options are the same.
     """
     if data is None and config_name is None:
         raise click.UsageError(
@@ -59,7 +59,7 @@ def show(data: str | None, config_name: str | None, overrides: tuple[str, ...], 
 
     config = chosen_config(config_name, overrides, data, option="data show")
     if config_name is None:
-        click.echo(f"preset: {DEFAULT_PRESET} (--config chooses another)", err=True)
+        click.echo(f"preset: {DEFAULT_PRESET} (change it with --config)", err=True)
     dataset = load_dataset(config.data, seed=config.seed)
     _print_counts(dataset)
     augment = partial(augment_images, config=config.augmentation, seed=config.seed)

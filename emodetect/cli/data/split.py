@@ -10,7 +10,7 @@ from emodetect.cli.options.files import FileWithSuffix
 from emodetect.cli.options.source import DATA, label_name_option, label_names, named_data
 
 
-@click.command()
+@click.command(short_help="Split images into train, val and test.")
 @click.argument("data", metavar=DATA)
 @click.option(
     "--out",
@@ -40,7 +40,7 @@ from emodetect.cli.options.source import DATA, label_name_option, label_names, n
     multiple=True,
     metavar="COLUMN",
     help="Column of the manifest PATH, such as person or video: images with the same value stay "
-    "in one split. May be repeated.",
+    "in one split. Repeatable.",
 )
 @label_name_option
 @click.option(

@@ -39,8 +39,9 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--faces",
         type=click.Choice(["whole", "detect"]),
         multiple=True,
-        help="Same as data.faces of the config for training: detect uses the photos of raf_db, and "
-        "of affectnet without its boxes. Give it once, or once per data set. [default: whole]",
+        help="Same as data.faces of the config for training: detect uses the original photos of "
+        "RAF-DB, and ignores AffectNet's boxes. Give it once, or once per data set. "
+        "[default: whole]",
     )(label_name_option(command))
 
 

@@ -100,7 +100,8 @@ def _emotion_of_folder(folder: Path) -> str | None:
     return folder_emotion(
         folder,
         numbers=AFFECTNET_EMOTIONS,
-        layout="training.csv, train_set/annotations, or class folders named 0 to 10 or by emotions",
+        layout="training.csv, train_set/annotations, or class folders named 0 to 10 or after "
+        "emotions",
     )
 
 

@@ -49,7 +49,7 @@ def read_ckplus(config: DataConfig) -> Listing:
 
 
 def _read_crops(root: Path, config: DataConfig) -> Listing:
-    layout = f"{FRAMES} and {LABELS}, or class folders named by emotions"
+    layout = f"{FRAMES} and {LABELS}, or class folders named after emotions"
     # No numbers: the copies in circulation do not agree on them.
     return list_class_folders(
         root, config, emotion=partial(folder_emotion, numbers={}, layout=layout)

@@ -61,7 +61,7 @@ def list_class_folders(
     top = _only_top(root, places)
     if any(place.folder.parent != root for place in places if place.folder != root):
         taken = (f"{place.folder}{f' ({place.split})' * bool(place.split)}" for place in places)
-        found.notes.append(f"{root}: took the class folders in {', '.join(taken)}")
+        found.notes.append(f"{root}: using the class folders in {', '.join(taken)}")
     label_names: dict[str, str] = {}
     for folder in above:
         for path in _direct_files(folder):

@@ -96,7 +96,8 @@ def missing_hint(path: Path, names: Sequence[str]) -> str:
     begins = "have no folder in common" if begin == "." else f"all begin with {begin!r}"
     return (
         f"{len(names):,} paths in {path} lead to no file; they {begins}. If the images are "
-        f'elsewhere, say where in a config: data.path_prefix = {{"{begin}" = "/their/folder/now"}}.'
+        f"elsewhere, give the new location in a config: "
+        f'data.path_prefix = {{"{begin}" = "/their/folder/now"}}.'
     )
 
 

@@ -41,7 +41,7 @@ def read_raf_db(config: DataConfig) -> Listing:
         emotion=partial(
             folder_emotion,
             numbers=RAF_DB_EMOTIONS,
-            layout=f"{LIST}, or class folders named 1 to 7 or by emotions",
+            layout=f"{LIST}, or class folders named 1 to 7 or after emotions",
         ),
     )
 

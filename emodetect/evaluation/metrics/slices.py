@@ -108,8 +108,8 @@ def _thirds(values: np.ndarray, words: tuple[str, str, str]) -> tuple[list[str],
     parts = np.digitize(values, limits, right=True)
     if np.bincount(parts, minlength=3).min() < FEW_IMAGES:
         few = len(values) < 3 * FEW_IMAGES
-        why = f"there are only {len(values):,} images" if few else "too many values are equal"
-        return [], parts, f"thirds need {FEW_IMAGES} images each, but {why}"
+        why = f"there are only {len(values):,} in total" if few else "too many values are equal"
+        return [], parts, f"each third needs at least {FEW_IMAGES} images, but {why}"
     names = list(words)
     for number in np.unique(parts):
         inside = values[parts == number]

@@ -44,7 +44,7 @@ class Format:
 
     Attributes:
         suffix: of the file; empty for a folder.
-        companions: suffixes of the files that are written beside it and belong to it.
+        companions: suffixes of the files that are written next to it and belong to it.
         quantizations: the precisions it is available in.
         needs: the modules that write and run it, each with the command that installs it.
         write: writes a network to a path, in one of the precisions.

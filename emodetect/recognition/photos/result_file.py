@@ -123,7 +123,7 @@ def open_photo_rows(
     # since nothing may be left to write where the disk is full.
     with path.open("ab", buffering=0) as file, locked(path, wait=False) as lock:
         if lock == "taken":
-            raise EmodetectError(f"{path}: another run is writing to it; name another file.")
+            raise EmodetectError(f"{path}: another run is writing to it; choose another file.")
         end = 0
         if resume and path.is_file():
             end = _read_held(path, form, emotions, held)
