@@ -48,10 +48,13 @@ _JUNK = frozenset(
         ".appledouble",
         ".ds_store",
         ".ipynb_checkpoints",
+        "$recycle.bin",
         "__macosx",
         "@eadir",
         "desktop.ini",
         "ehthumbs.db",
+        "lost+found",
+        "system volume information",
         "thumbs.db",
     ]
 )
