@@ -654,6 +654,35 @@ def test_another_column_than_usage_is_not_overlooked(tmp_path: Path) -> None:
         _list(path, "fer2013_csv")
 
 
+@pytest.mark.parametrize(
+    ("usages", "splits"),
+    [
+        (("training", "PUBLICTEST", "privatetest"), ["train", "val", "test"]),
+        (("train", "val", "test"), ["train", "val", "test"]),
+        (("Train", "Validation", "Testing"), ["train", "val", "test"]),
+        (("train", "Public Test", "Private Test"), ["train", "val", "test"]),
+        (("Train", "public_test", "Train"), ["train", "test", "train"]),
+        (("Train", "val", "val"), ["train", "val", "val"]),
+    ],
+)
+def test_usage_may_have_the_usual_names_of_splits(
+    tmp_path: Path, usages: tuple[str, ...], splits: list[str]
+) -> None:
+    """Copies of the csv that call the splits otherwise are read in full."""
+    rows = [f"3,{_pixels(n)},{usage}" for n, usage in enumerate(usages)]
+    path = _manifest(tmp_path / "fer.csv", "\n".join(["emotion,pixels,Usage", *rows]))
+    listing = _list(path, "fer2013_csv")
+    assert [sample.split for sample in listing.samples] == splits
+    assert listing.skipped == ()
+
+
+def test_usage_is_not_among_the_missing_columns(tmp_path: Path) -> None:
+    """It is optional, so only what must be there is asked for."""
+    path = _manifest(tmp_path / "fer.csv", f"label,pixels\n3,{_pixels(0)}\n")
+    with pytest.raises(DataError, match=r"expected the columns emotion, pixels; missing: emotion;"):
+        _list(path, "fer2013_csv")
+
+
 def test_icml_face_data_is_read(tmp_path: Path) -> None:
     """The full file of the challenge has spaces in its header and another order."""
     usages = ("Training", "PublicTest", "PrivateTest")
@@ -662,9 +691,20 @@ def test_icml_face_data_is_read(tmp_path: Path) -> None:
     assert _load(path, "fer2013_csv").splits.tolist() == ["train", "val", "test"]
 
 
-def test_test_csv_of_the_challenge_says_where_its_labels_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("pixels", "{}"),
+        ("id,pixels", "0,{}"),
+        ("pixels,Usage", "{},PublicTest"),
+        ("Id, Usage, Pixels", "0,PrivateTest,{}"),
+    ],
+)
+def test_test_csv_of_the_challenge_says_where_its_labels_are(
+    tmp_path: Path, header: str, row: str
+) -> None:
     """Pixels alone have no emotion; the error names the file that has them."""
-    path = _manifest(tmp_path / "test.csv", f"pixels\n{_pixels(0)}\n")
+    path = _manifest(tmp_path / "test.csv", f"{header}\n{row.format(_pixels(0))}\n")
     with pytest.raises(DataError, match=r"test\.csv: has pixels but no emotions.*icml_face_data"):
         _list(path, "fer2013_csv")
 
