@@ -310,7 +310,7 @@ UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "header only": (_write_bytes(HEADER.encode() + b"\n"), "no labelled image"),
     "header without newline": (_write_bytes(HEADER.encode()), "no labelled image"),
     "blank": (_write_bytes(b"\n\n\n"), "expected the columns"),
-    "picture": (_write_bytes(PNG), "expected a csv file in UTF-8"),
+    "picture": (_write_bytes(PNG), "is a photo; give the folder of class folders"),
     "utf-16": (_write_bytes((HEADER + "\n").encode("utf-16")), "expected a csv file in UTF-8"),
     "zeros": (_write_bytes(bytes(200_000)), "expected a csv file in UTF-8"),
     "one endless line": (_write_bytes(b"1 " * 100_000), "expected the columns"),
