@@ -98,12 +98,42 @@ def test_a_data_set_is_found_below_the_folders_of_a_download(
         ("Testing", "test"),
         ("test-set", "test"),
         ("testset", "test"),
+        ("PublicTest", "test"),
+        ("private_test", "test"),
+        ("fer_train", "train"),
+        ("FER2013-test", "test"),
     ],
 )
 def test_split_folders_have_many_names(tmp_path: Path, name: str, split: str) -> None:
     """Usual names of the splits are known in any case, with "set" or "images" behind them."""
     listing = _list(_touch(tmp_path, f"set/{name}/happy/1.png"))
     assert _rows(listing) == [(f"{name}/happy/1.png", "happy", split)]
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("Training", "PublicTest", "PrivateTest"), ["train", "val", "test"]),
+        (("train", "public_test", "private_test"), ["train", "val", "test"]),
+        (("fer_train", "fer_public_test", "fer_private_test"), ["train", "val", "test"]),
+        (("train", "publictest", "test"), ["train", "val", "test"]),
+        (("Training", "PublicTest"), ["train", "test"]),
+        (("Training", "PrivateTest"), ["train", "test"]),
+    ],
+)
+@pytest.mark.parametrize("layout", ["folder", "manifest"])
+def test_public_test_is_the_split_that_is_lacking(
+    tmp_path: Path, names: tuple[str, ...], splits: list[str], layout: str
+) -> None:
+    """PublicTest is validation beside a test split and the test split otherwise, as in the csv."""
+    _touch(tmp_path, *(f"{name}/happy/1.png" for name in names))
+    path = tmp_path
+    if layout == "manifest":
+        path = tmp_path / "list.csv"
+        rows = [f"{name}/happy/1.png,happy,{name}" for name in names]
+        path.write_text("\n".join(["path,label,split", *rows]))
+    split_of = {file.split("/")[0]: split for file, _, split in _rows(_list(path, layout))}
+    assert [split_of[name] for name in names] == splits
 
 
 def test_folders_between_a_split_and_its_classes_are_no_matter(tmp_path: Path) -> None:
@@ -168,8 +198,40 @@ def test_a_folder_beside_the_splits_matters_if_it_has_images(tmp_path: Path) -> 
     _touch(tmp_path, "train/happy/1.png", "notebooks/train.ipynb")
     assert len(_list(tmp_path).samples) == 1
     _touch(tmp_path, "notebooks/2.png")
-    with pytest.raises(DataError, match=r"found both: 'notebooks' is next to 'train'"):
+    with pytest.raises(
+        DataError, match=r"'notebooks' contains images next to 'train', but is not the name"
+    ):
         _list(tmp_path)
+
+
+def test_a_class_folder_beside_the_splits_is_an_error(tmp_path: Path) -> None:
+    """Whether the splits or the classes are meant is not guessed."""
+    _touch(tmp_path, "train/happy/1.png", "docs/readme.txt", "sad/1.png")
+    with pytest.raises(DataError, match=r"found both: 'sad' is next to 'train'"):
+        _list(tmp_path)
+
+
+@pytest.mark.parametrize("inside", ["", "train/"])
+def test_folders_without_images_beside_the_classes_are_ignored(
+    tmp_path: Path, said: pytest.LogCaptureFixture, inside: str
+) -> None:
+    """Empty folders and code are named and left out; with an image, the error says what to do."""
+    _touch(tmp_path, f"{inside}happy/1.png", f"{inside}models/model.py")
+    (tmp_path / inside / "logs").mkdir()
+    assert len(_list(tmp_path).samples) == 1
+    assert "ignored folders without images: logs, models" in said.text
+    _touch(tmp_path, f"{inside}models/2.png")
+    with pytest.raises(DataError, match=r"models: expected an emotion.*move it away"):
+        _list(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["lost+found", "$RECYCLE.BIN", "@eaDir", "System Volume Information"]
+)
+def test_folders_of_the_system_are_no_classes(tmp_path: Path, name: str) -> None:
+    """What systems put beside the classes is no matter, even with thumbnails in it."""
+    _touch(tmp_path, "happy/1.png", f"{name}/thumb.png")
+    assert _rows(_list(tmp_path)) == [("happy/1.png", "happy", None)]
 
 
 def test_a_link_in_a_circle_ends_the_search(tmp_path: Path) -> None:
@@ -592,6 +654,35 @@ def test_another_column_than_usage_is_not_overlooked(tmp_path: Path) -> None:
         _list(path, "fer2013_csv")
 
 
+@pytest.mark.parametrize(
+    ("usages", "splits"),
+    [
+        (("training", "PUBLICTEST", "privatetest"), ["train", "val", "test"]),
+        (("train", "val", "test"), ["train", "val", "test"]),
+        (("Train", "Validation", "Testing"), ["train", "val", "test"]),
+        (("train", "Public Test", "Private Test"), ["train", "val", "test"]),
+        (("Train", "public_test", "Train"), ["train", "test", "train"]),
+        (("Train", "val", "val"), ["train", "val", "val"]),
+    ],
+)
+def test_usage_may_have_the_usual_names_of_splits(
+    tmp_path: Path, usages: tuple[str, ...], splits: list[str]
+) -> None:
+    """Copies of the csv that call the splits otherwise are read in full."""
+    rows = [f"3,{_pixels(n)},{usage}" for n, usage in enumerate(usages)]
+    path = _manifest(tmp_path / "fer.csv", "\n".join(["emotion,pixels,Usage", *rows]))
+    listing = _list(path, "fer2013_csv")
+    assert [sample.split for sample in listing.samples] == splits
+    assert listing.skipped == ()
+
+
+def test_usage_is_not_among_the_missing_columns(tmp_path: Path) -> None:
+    """It is optional, so only what must be there is asked for."""
+    path = _manifest(tmp_path / "fer.csv", f"label,pixels\n3,{_pixels(0)}\n")
+    with pytest.raises(DataError, match=r"expected the columns emotion, pixels; missing: emotion;"):
+        _list(path, "fer2013_csv")
+
+
 def test_icml_face_data_is_read(tmp_path: Path) -> None:
     """The full file of the challenge has spaces in its header and another order."""
     usages = ("Training", "PublicTest", "PrivateTest")
@@ -600,9 +691,20 @@ def test_icml_face_data_is_read(tmp_path: Path) -> None:
     assert _load(path, "fer2013_csv").splits.tolist() == ["train", "val", "test"]
 
 
-def test_test_csv_of_the_challenge_says_where_its_labels_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("pixels", "{}"),
+        ("id,pixels", "0,{}"),
+        ("pixels,Usage", "{},PublicTest"),
+        ("Id, Usage, Pixels", "0,PrivateTest,{}"),
+    ],
+)
+def test_test_csv_of_the_challenge_says_where_its_labels_are(
+    tmp_path: Path, header: str, row: str
+) -> None:
     """Pixels alone have no emotion; the error names the file that has them."""
-    path = _manifest(tmp_path / "test.csv", f"pixels\n{_pixels(0)}\n")
+    path = _manifest(tmp_path / "test.csv", f"{header}\n{row.format(_pixels(0))}\n")
     with pytest.raises(DataError, match=r"test\.csv: has pixels but no emotions.*icml_face_data"):
         _list(path, "fer2013_csv")
 

@@ -245,7 +245,7 @@ def test_a_row_of_wrong_pixels_is_skipped_and_named(tmp_path: Path, case: str) -
         (f"-1,{_pixels(1)},Training", "'-1'"),
         (f"happy,{_pixels(1)},Training", "'happy'"),
         (f",{_pixels(1)},Training", "''"),
-        (f"3,{_pixels(1)},Validation", "PublicTest.*'Validation'"),
+        (f"3,{_pixels(1)},Holdout", "PublicTest.*'Holdout'"),
         (f"3,{_pixels(1)}", "expected 3 values, got 2"),
         (f"3,{_pixels(1)},Training,more", "expected 3 values, got 4"),
     ],
@@ -265,7 +265,7 @@ def test_a_row_of_wrong_labels_is_skipped_and_named(tmp_path: Path, row: str, sa
 def test_many_bad_rows_are_an_error(tmp_path: Path) -> None:
     """More bad rows than data.max_unreadable_fraction stop the run, labels and pixels together."""
     rows = _rows(40)
-    rows[3] = rows[3].replace("Training", "Validation")
+    rows[3] = rows[3].replace("Training", "Holdout")
     rows[4], rows[8] = _with_pixels("1 2 3"), _with_pixels("1 2 3")
     path = _csv(tmp_path / "fer2013.csv", rows)
     with pytest.raises(DataError, match=r"3 of 40.*max_unreadable_fraction.*fer2013\.csv:5"):
@@ -275,12 +275,12 @@ def test_many_bad_rows_are_an_error(tmp_path: Path) -> None:
 
 def test_a_file_of_bad_rows_alone_names_what_is_wrong(tmp_path: Path) -> None:
     """Where every row has the same fault, the error says which, and in which file."""
-    rows = [row.replace("Training", "train").replace("PublicTest", "test") for row in _rows(10)]
+    rows = [row.replace("Training", "A").replace("PublicTest", "B") for row in _rows(10)]
     path = _csv(tmp_path / "fer2013.csv", rows)
     with pytest.raises(DataError, match="no label can be used") as caught:
         _list(path)
     assert str(path) in str(caught.value)
-    assert "got 'test'" in str(caught.value)
+    assert "got 'B'" in str(caught.value)
 
 
 def test_a_bad_row_does_not_hide_that_a_class_is_missing(tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "header only": (_write_bytes(HEADER.encode() + b"\n"), "no labelled image"),
     "header without newline": (_write_bytes(HEADER.encode()), "no labelled image"),
     "blank": (_write_bytes(b"\n\n\n"), "expected the columns"),
-    "picture": (_write_bytes(PNG), "expected a csv file in UTF-8"),
+    "picture": (_write_bytes(PNG), "is a photo; give the folder of class folders"),
     "utf-16": (_write_bytes((HEADER + "\n").encode("utf-16")), "expected a csv file in UTF-8"),
     "zeros": (_write_bytes(bytes(200_000)), "expected a csv file in UTF-8"),
     "one endless line": (_write_bytes(b"1 " * 100_000), "expected the columns"),
@@ -561,18 +561,18 @@ def test_votes_of_another_usage_are_skipped_and_named(tmp_path: Path) -> None:
     """A Usage that the contest does not have costs its row, which is named."""
     folder = _plus(tmp_path)
     votes = tmp_path / "fer2013new.csv"
-    votes.write_text(votes.read_text().replace("Training,fer1.png", "train,fer1.png"))
+    votes.write_text(votes.read_text().replace("Training,fer1.png", "Other,fer1.png"))
     (skipped,) = _list(folder, "ferplus").skipped
     assert skipped.path == "fer2013new.csv:3"
-    assert "'train'" in skipped.reason
+    assert "'Other'" in skipped.reason
 
 
 def test_a_file_of_wrong_votes_alone_names_what_is_wrong(tmp_path: Path) -> None:
     """Where every row of votes has the same fault, the error says which."""
     folder = _plus(tmp_path)
     votes = tmp_path / "fer2013new.csv"
-    votes.write_text(votes.read_text().replace("Training,", "train,"))
-    with pytest.raises(DataError, match=r"invalid rows: 8.*fer2013new\.csv:2.*'train'"):
+    votes.write_text(votes.read_text().replace("Training,", "Other,"))
+    with pytest.raises(DataError, match=r"invalid rows: 8.*fer2013new\.csv:2.*'Other'"):
         _list(folder, "ferplus")
 
 
@@ -660,7 +660,7 @@ def test_a_csv_and_votes_that_do_not_belong_together_are_refused(tmp_path: Path)
     lines = path.read_text().splitlines(keepends=True)
     lines[4] = lines[4].replace("Training", "PublicTest")
     path.write_text("".join(lines))
-    with pytest.raises(DataError, match=r"fer2013\.csv:5.*PublicTest.*Training"):
+    with pytest.raises(DataError, match=r"fer2013\.csv:5.*PublicTest.*train"):
         _list(path, "ferplus")
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
 import shlex
+import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +19,8 @@ from click.testing import CliRunner, Result
 
 from emodetect.cli import app
 from emodetect.config import load_config
-from emodetect.data.named_data import find_data
+from emodetect.data.named_data import config_of, find_data
+from emodetect.data.readers.registry import list_samples
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import ConfigError, DataError, EmodetectError
 
@@ -166,7 +171,10 @@ def test_a_named_source_is_taken_at_its_word() -> None:
         ("01234567", ("affectnet:data", "folder:data")),
     ],
 )
-@pytest.mark.parametrize("top", ["data", "data/train", "data/Validation"])
+@pytest.mark.parametrize(
+    "top",
+    ["data", "data/train", "data/Validation", "data/DATASET/Train", "data/a/b/images/PublicTest"],
+)
 def test_numbered_class_folders_are_not_guessed(
     numbers: str, named: tuple[str, ...], top: str
 ) -> None:
@@ -176,6 +184,64 @@ def test_numbered_class_folders_are_not_guessed(
     message = _refusal("data")
     assert all(one in message for one in named)
     assert ("raf_db" in message) == ("raf_db:data" in named)
+
+
+def test_raf_db_with_lists_beside_it_is_not_called_a_list() -> None:
+    """The folders of RAF-DB as on Kaggle say what it may be, not the lists next to them."""
+    for number in "1234567":
+        Path("data/DATASET/train", number).mkdir(parents=True)
+    for name in ("train", "test"):
+        _file(f"data/{name}_labels.csv", "image,label\n")
+    message = _refusal("data")
+    assert "raf_db:data" in message
+    assert ".csv" not in message
+
+
+def _packed(suffix: str) -> bytes:
+    """Return the bytes of a file that contains others, such as a zip archive."""
+    data = io.BytesIO()
+    if suffix == "zip":
+        with zipfile.ZipFile(data, "w") as archive:
+            archive.writestr("train/happy/1.png", b"")
+    elif suffix == "xlsx":
+        with zipfile.ZipFile(data, "w") as archive:
+            archive.writestr("[Content_Types].xml", "<Types/>")
+            archive.writestr("xl/workbook.xml", "<workbook/>")
+    elif suffix == "tar":
+        with tarfile.open(fileobj=data, mode="w") as tar:
+            tar.addfile(tarfile.TarInfo("train"))
+    else:
+        data.write(gzip.compress(b"path,label\n"))
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (_packed("zip"), "is a zip archive; unpack it and give the folder"),
+        (_packed("tar"), "is a tar archive; unpack it and give the folder"),
+        (_packed("gz"), "is a gzip archive; unpack it"),
+        (_packed("xlsx"), "is an Excel workbook; save it as CSV"),
+        (bytes.fromhex("d0cf11e0a1b11ae1") + bytes(504), "is an Excel workbook; save it as CSV"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "is a photo; give the folder of class folders"),
+        (b"\0\0\0\x14ftypisom\0\0\0\0isom" + bytes(9), "is a video"),
+    ],
+    ids=("zip", "tar", "gz", "xlsx", "xls", "photo", "video"),
+)
+@pytest.mark.parametrize("source", ["", "folder:", "manifest:", "fer2013_csv:", "raf_db:"])
+def test_a_file_of_another_kind_is_named(data: bytes, said: str, source: str) -> None:
+    """Its bytes tell what it is, whatever its name, and the error never speaks of UTF-8."""
+    Path("data.csv").write_bytes(data)
+    with pytest.raises(DataError) as caught:
+        list_samples(config_of(f"{source}data.csv", option="--data"))
+    assert said in str(caught.value)
+    assert "UTF-8" not in str(caught.value)
+
+
+def test_text_is_no_video() -> None:
+    """The sync bytes of a video stream are letters, which a header may have at their places."""
+    _file("list.csv", "G" + "x" * 187 + "G,path,label\n")
+    assert str(find_data("list.csv", option="--data")) == "manifest:list.csv"
 
 
 def _both() -> None:
@@ -404,6 +470,37 @@ def test_without_data_the_usage_error_shows_an_example(words: tuple[str, ...], s
     result = _run(*words)
     assert result.exit_code == 2
     assert said in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["train faces", "train faces --dry-run", "evaluate --split all faces", "train 'my set'"],
+)
+def test_data_without_its_option_is_told_the_option(words: str) -> None:
+    """A path where none is taken is most likely the data."""
+    _faces("faces", 1)
+    _faces("my set", 1)
+    result = _run(*shlex.split(words))
+    assert result.exit_code == 2
+    given = "'my set'" if "my set" in words else "faces"
+    assert f"Did you mean: --data {given}?" in " ".join(result.stderr.split())
+
+
+def test_another_word_too_many_is_no_data() -> None:
+    """Only what is there can be meant."""
+    result = _run("train", "--config", "demo", "absent")
+    assert result.exit_code == 2
+    assert "absent" in result.stderr
+    assert "--data" not in result.stderr
+
+
+@pytest.mark.parametrize("source", ["folder", "manifest", "fer2013_csv", "raf_db", "tfrecord"])
+@pytest.mark.parametrize("words", ["train --dry-run --data", "evaluate --data", "data show"])
+def test_a_named_path_that_is_not_there_is_an_error(words: str, source: str) -> None:
+    """A slip in SOURCE:PATH ends the command at once, also where nothing would be trained."""
+    result = _run(*words.split(), f"{source}:absent")
+    assert isinstance(result.exception, DataError)
+    assert f"{source}:absent: no such file or folder" in str(result.exception)
 
 
 # --- the first thing anyone types

@@ -8,10 +8,12 @@ import click
 
 from emodetect.cli.options.files import folder_option
 from emodetect.cli.options.model import PIXEL_RANGES, foreign_options
-from emodetect.cli.options.source import DATA, faces_of_each, named_data
+from emodetect.cli.options.source import DATA, DataCommand, faces_of_each, named_data
 
 
-@click.command(short_help="Evaluate a model on labelled images, and write a report.")
+@click.command(
+    cls=DataCommand, short_help="Evaluate a model on labelled images, and write a report."
+)
 @click.option(
     "--model",
     "models",

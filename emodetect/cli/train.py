@@ -12,11 +12,11 @@ from emodetect.cli.options.experiment import (
     config_option,
     set_option,
 )
-from emodetect.cli.options.source import DATA
+from emodetect.cli.options.source import DATA, DataCommand
 from emodetect.machine.terminal_text import on_one_line
 
 
-@click.command()
+@click.command(cls=DataCommand)
 @click.option(
     "--data",
     metavar=DATA,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from emodetect.config import DataConfig
 from emodetect.data.listing import Sample
 from emodetect.emotions import bare_label, canonical_emotion, in_canonical_order
 from emodetect.errors import DataError
+
+# A split of FER2013 that is validation or test; see `public_test_split`.
+PUBLIC_TEST = "PublicTest"
 
 SPLIT_NAMES = {
     "train": "train",
@@ -19,6 +23,8 @@ SPLIT_NAMES = {
     "dev": "val",
     "test": "test",
     "testing": "test",
+    "publictest": PUBLIC_TEST,
+    "privatetest": "test",
 }
 
 # The emotions by the numbers that data sets give them.
@@ -81,8 +87,21 @@ def emotion_of(label: str, label_names: Mapping[str, str], *, where: str) -> str
 
 
 def split_named(name: str) -> str | None:
-    """Return the split that a name such as "train", "Validation" or "test_set" means, or None."""
-    return SPLIT_NAMES.get(bare_label(name))
+    """Return the split that a name such as "train", "Validation" or "test_set" means, or None.
+
+    The names of FER2013 are known too: "fer_train" is "train", and "public_test" is PUBLIC_TEST.
+    """
+    bare = re.sub(r"[\s_-]", "", bare_label(name))
+    return SPLIT_NAMES.get(re.sub(r"^fer(2013)?", "", bare))
+
+
+def public_test_split(splits: Collection[str | None]) -> str:
+    """Return the split that PUBLIC_TEST serves as beside the other `splits` of a data set.
+
+    The contest (Goodfellow et al. 2013) ranked entries by PublicTest while it ran and by
+    PrivateTest at the end, so PublicTest is validation; without another test split, it is that.
+    """
+    return "val" if "test" in splits else "test"
 
 
 def split_of(value: str, *, where: str) -> str | None:

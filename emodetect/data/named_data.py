@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from emodetect.config import DataConfig, validate_data
-from emodetect.data.labels import split_named
 from emodetect.data.readers.affectnet import LIST_FOLDERS, LISTS
 from emodetect.data.readers.ckplus import FRAMES, LABELS
 from emodetect.data.readers.ferplus import VOTES_FILE
 from emodetect.data.readers.raf_db import LIST
-from emodetect.data.readers.registry import READERS
+from emodetect.data.readers.registry import READERS, refuse_no_table
 from emodetect.data.readers.tfrecord import SUFFIX
 from emodetect.emotions import EMOTIONS, canonical_emotion
 from emodetect.errors import DataError
@@ -171,6 +170,16 @@ def _has_class_folders(root: Path) -> bool:
     return False
 
 
+def _numbered_folders(root: Path) -> set[str]:
+    """Return the names of the folders nearest to `root` that are named by a number."""
+    folders = [root]
+    for _ in range(DEEPEST_CLASS_FOLDER):
+        folders = [inner for folder in folders for inner in _subfolders(folder)]
+        if numbers := {folder.name for folder in folders if folder.name.isdigit()}:
+            return numbers
+    return set()
+
+
 def _is_emotion(label: str) -> bool:
     try:
         canonical_emotion(label)
@@ -193,9 +202,7 @@ def _subfolders(folder: Path) -> Iterator[Path]:
 def _why_unclear_folder(root: Path, found: Sequence[str]) -> str:
     if found:
         return f"contains the files of several sources; say which: {_choices(found, str(root))}."
-    tops = [root, *(top for top in _subfolders(root) if split_named(top.name))]
-    numbers = {folder.name for top in tops for folder in _subfolders(top) if folder.name.isdigit()}
-    if numbers:
+    if numbers := _numbered_folders(root):
         sources = [
             *(["raf_db"] if numbers <= set("1234567") else []),
             *(["affectnet"] if numbers <= {*"0123456789", "10"} else []),
@@ -226,6 +233,7 @@ def _in_file(path: Path) -> list[str]:
     """Return the sources that read a file: by its suffix, or by the columns of a CSV."""
     if SUFFIX in path.name.lower():
         return ["tfrecord"]
+    refuse_no_table(path)
     columns = {name.lower() for name in _columns(path)}
     return [
         source

@@ -5,6 +5,7 @@ A photo is found by the suffix of its name, and decoded by its first bytes.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections import Counter
@@ -48,10 +49,13 @@ _JUNK = frozenset(
         ".appledouble",
         ".ds_store",
         ".ipynb_checkpoints",
+        "$recycle.bin",
         "__macosx",
         "@eadir",
         "desktop.ini",
         "ehthumbs.db",
+        "lost+found",
+        "system volume information",
         "thumbs.db",
     ]
 )
@@ -81,6 +85,22 @@ _UNREAD_SIGNATURES = (
     (rb"8BPS|\xff\x0a|\0\0\0\x0cJXL |gimp xcf |\x76\x2f\x31\x01", OTHER_IMAGE),
     (rb"DDS |qoif|.{128}DICM", OTHER_IMAGE),
     (rb"\s*(?:<\?xml.*)?<svg|%!PS-Adobe-[0-9.]+ EPSF", DRAWING),
+)
+
+# What is given as a table or a folder by mistake, and what to do; spreadsheets are zip files too.
+_NO_TABLES = (
+    (
+        rb"PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|docProps/|xl/)",
+        "an Excel workbook; save it as CSV",
+    ),
+    (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook; save it as CSV"),
+    (rb"PK\x03\x04.{26}mimetypeapplication/vnd\.oasis", "an OpenDocument file; save it as CSV"),
+    (rb"PK(?:\x03\x04|\x05\x06)", "a zip archive; unpack it and give the folder"),
+    (rb"\x1f\x8b", "a gzip archive; unpack it and give what is in it"),
+    (rb"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it and give the folder"),
+    (rb"Rar!\x1a\x07", "a rar archive; unpack it and give the folder"),
+    (rb"BZh[1-9]|\xfd7zXZ\0", "a compressed file; unpack it and give what is in it"),
+    (rb".{257}ustar", "a tar archive; unpack it and give the folder"),
 )
 
 
@@ -131,20 +151,42 @@ def why_not_read(path: Path) -> str:
     return OTHER_FILE if kind is None else f"file without its suffix ({kind})"
 
 
+def why_no_table(path: Path) -> str | None:
+    """Say what a file is instead of a table, and what to do, by its first bytes; None for text."""
+    head = _head(path, 2 * HEAD_BYTES)
+    if _is_text(head):
+        return None
+    if what := _matching(head, _NO_TABLES):
+        return what
+    if image_format(head):
+        return "a photo; give the folder of class folders"
+    if unread_kind(head) == VIDEO:
+        return "a video; give a folder of class folders, or use `emodetect video`"
+    return None
+
+
 def count_in_words(kinds: Counter[str]) -> str:
     """Return counted kinds as "2 .cr2 (camera raw), 1 .mp4 (video, for `emodetect video`)"."""
     most_first = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{count:,} {kind}" for kind, count in most_first)
 
 
-def _head(path: Path) -> bytes:
+def _head(path: Path, size: int = HEAD_BYTES) -> bytes:
     try:
         if not os.path.isfile(path):  # noqa: PTH113  reading a pipe might never end
             return b""
         with path.open("rb") as file:
-            return file.read(HEAD_BYTES)
+            return file.read(size)
     except (OSError, ValueError):  # ValueError: a NUL in the path
         return b""
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # its last character may be cut
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in head
 
 
 def _brands(head: bytes) -> list[bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
@@ -20,17 +22,38 @@ label_name_option = click.option(
 def named_data(text: str, *, option: str, among: Collection[str] | None = None) -> str:
     """Return SOURCE:PATH for what the user gave; print it once on stderr if it was a PATH alone.
 
-    Args and raises as `find_data`.
+    Args as `find_data`. Raises DataError as it does, and for any path that does not exist.
     """
     from emodetect.data.named_data import find_data
+    from emodetect.errors import DataError
     from emodetect.machine.terminal_text import on_one_line
 
-    found = str(find_data(text, option=option, among=among))
+    data = find_data(text, option=option, among=among)
+    if data.path and not os.path.exists(data.path):  # noqa: PTH110  Path.exists raises for some names
+        raise DataError(f"{option}: {data}: no such file or folder: {data.path}.")
+    found = str(data)
     told = click.get_current_context().meta.setdefault(__name__, set())
     if found != text and found not in told:
         told.add(found)
         click.echo(f"data: {on_one_line(found)}", err=True)
     return found
+
+
+class DataCommand(click.Command):
+    """A command whose data is an option; whoever gives a path without it is told so."""
+
+    def parse_args(self, context: click.Context, words: list[str]) -> list[str]:
+        given = list(words)  # click empties its own
+        try:
+            return super().parse_args(context, words)
+        except click.NoSuchOption:
+            raise
+        except click.UsageError as error:
+            _, extra, _ = self.make_parser(context).parse_args(given)
+            if not (extra and os.path.exists(extra[0])):  # noqa: PTH110  as above
+                raise
+            hint = f" Did you mean: --data {shlex.quote(extra[0])}?"
+            raise click.UsageError(error.message + hint, context) from None
 
 
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:

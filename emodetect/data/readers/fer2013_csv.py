@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import FER2013_EMOTIONS
+from emodetect.data.labels import FER2013_EMOTIONS, PUBLIC_TEST, public_test_split, split_named
 from emodetect.data.listing import Listing, Sample, SkippedFile
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError, ImageError
@@ -20,13 +20,18 @@ from emodetect.machine.csv_files import delimiter_of, require_columns, spelt_as
 SIDE = 48
 COLUMNS = ("emotion", "pixels", "Usage")
 USAGES = ("Training", "PublicTest", "PrivateTest")
+# Columns that say nothing about the emotion, in lower case.
+_UNLABELLED = {"pixels", "usage", "id", "index", "image_id", "imageid"}
 # A row of 2,304 pixels has at most 9,300 bytes.
 LONGEST_ROW = 2**16
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of fer2013.csv without its pixels; it begins `offset` bytes into the file."""
+    """A row of fer2013.csv without its pixels; it begins `offset` bytes into the file.
+
+    The usage is as `usage_split` returns it.
+    """
 
     name: str
     offset: int
@@ -104,7 +109,7 @@ def labelled_rows(path: Path) -> Iterator[Row | SkippedFile]:
         columns, delimiter = _header(header)
         # pandas adds a column without a name.
         named = [name for name in columns if name and not name.startswith("Unnamed: ")]
-        if named == ["pixels"]:
+        if "pixels" in named and {name.lower() for name in named} <= _UNLABELLED:
             raise DataError(
                 f"{path}: has pixels but no emotions, as test.csv of the challenge. Its labels are "
                 "in icml_face_data.csv (or fer2013.csv), which has the same images with the Usage "
@@ -112,9 +117,9 @@ def labelled_rows(path: Path) -> Iterator[Row | SkippedFile]:
             )
         # Another column may say what is for testing.
         all_training = {*named} == {*COLUMNS[:2]}
-        require_columns(path, columns, COLUMNS[:2] if all_training else COLUMNS)
-        emotion = columns.index("emotion")
-        usage = None if all_training else columns.index("Usage")
+        require_columns(path, columns, COLUMNS[:2])
+        if not all_training:
+            require_columns(path, columns, COLUMNS)
         emotion = columns.index("emotion")
         usage = columns.index("Usage") if "Usage" in columns else None
         offset = len(header)
@@ -131,7 +136,7 @@ def labelled_rows(path: Path) -> Iterator[Row | SkippedFile]:
                 fields = _fields(line, delimiter)
                 if len(fields) != len(columns):
                     raise ValueError(f"expected {len(columns)} values, got {len(fields)}")
-                used = USAGES[0] if usage is None else checked_usage(fields[usage])
+                used = "train" if usage is None else usage_split(fields[usage])
                 yield Row(name, offset, _emotion(fields[emotion]), used)
             except ValueError as error:
                 yield SkippedFile(name, str(error))
@@ -165,18 +170,15 @@ def _emotion(value: str) -> str:
     return FER2013_EMOTIONS[int(value)]
 
 
-def checked_usage(value: str) -> str:
-    """Return a Usage. Raises ValueError for an unknown one."""
-    if value not in USAGES:
+def usage_split(value: str) -> str:
+    """Return the split that a Usage names, as `split_named`. Raises ValueError for other text."""
+    split = split_named(value)
+    if split is None:
         raise ValueError(f"expected the Usage {', '.join(USAGES)}, got {value!r}")
-    return value
+    return split
 
 
 def splits_of(usages: set[str], config: DataConfig) -> dict[str, str]:
-    """Return the split that each Usage serves as.
-
-    The contest (Goodfellow et al. 2013) ranked entries by PublicTest while it ran and by
-    PrivateTest at the end, so PublicTest is validation; without a PrivateTest it is the test split.
-    """
-    public = config.public_test or ("val" if "PrivateTest" in usages else "test")
-    return {"Training": "train", "PublicTest": public, "PrivateTest": "test"}
+    """Return the split that each of the splits of `usage_split` serves as."""
+    public = config.public_test or public_test_split(usages)
+    return {usage: public if usage == PUBLIC_TEST else usage for usage in usages}

@@ -11,10 +11,10 @@ from typing import NoReturn
 from emodetect.config import DataConfig
 from emodetect.data.listing import Listing, Sample, SkippedFile
 from emodetect.data.readers.fer2013_csv import (
-    checked_usage,
     labelled_rows,
     read_fer2013_csv,
     splits_of,
+    usage_split,
 )
 from emodetect.data.readers.folder import photos_below, read_folder
 from emodetect.data.readers.listing_builder import ListingBuilder
@@ -225,7 +225,7 @@ def _read_votes(row: Mapping[str, str]) -> _Votes:
     ranked = sorted((counts | others).items(), key=lambda item: -item[1])
     winner = ranked[0][0] if ranked[0][1] > ranked[1][1] else "tie"
     votes = tuple(counts[emotion] for emotion in EMOTIONS)
-    return _Votes(row["Image name"].strip(), checked_usage(row["Usage"].strip()), winner, votes)
+    return _Votes(row["Image name"].strip(), usage_split(row["Usage"].strip()), winner, votes)
 
 
 def _vote_count(value: str) -> int:

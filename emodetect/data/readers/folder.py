@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import SPLIT_NAMES, emotion_of, split_named
+from emodetect.data.labels import (
+    PUBLIC_TEST,
+    SPLIT_NAMES,
+    emotion_of,
+    public_test_split,
+    split_named,
+)
 from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS
@@ -63,6 +69,7 @@ def list_class_folders(
         taken = (f"{place.folder}{f' ({place.split})' * bool(place.split)}" for place in places)
         found.notes.append(f"{root}: using the class folders in {', '.join(taken)}")
     label_names: dict[str, str] = {}
+    ignored: list[Path] = []
     for folder in above:
         for path in _direct_files(folder):
             if has_image_suffix(path):
@@ -71,7 +78,13 @@ def list_class_folders(
                 found.left_out[kind] += 1
     for place in places:
         for folder in _folders(place.folder):
-            label = emotion(folder)
+            try:
+                label = emotion(folder)
+            except DataError as error:
+                if not _has_photos(folder):  # such as code
+                    ignored.append(folder)
+                    continue
+                raise DataError(f"{error} If {folder.name} is no class, move it away.") from None
             names = _image_names(top, folder, found)
             if label is None:
                 found.left_out[f"label that is not an emotion: {folder.name}"] += len(names)
@@ -85,6 +98,13 @@ def list_class_folders(
                     f"({READ_FORMATS}); add some or remove the folder."
                 )
             found.samples += [Sample(name, name, label, place.split) for name in names]
+    if ignored:
+        named = ", ".join(folder.name for folder in ignored[:LISTED_AT_MOST])
+        more = len(ignored) - LISTED_AT_MOST
+        found.notes.append(
+            f"{root}: ignored folders without images: {named}"
+            f"{f' and {more:,} more' if more > 0 else ''}"
+        )
     if not found.samples and not config.classes:
         raise DataError(
             f"{root}: no class folder found; expected folders named after emotions "
@@ -131,15 +151,11 @@ def _search(root: Path, emotion: Callable[[Path], str | None]) -> tuple[list[_Pl
             )
         above.append(place.folder)
         folders = _folders(place.folder)
-        splits = {folder: split for folder in folders if (split := split_named(folder.name))}
+        splits = _splits(folders)
         others = [folder for folder in folders if folder not in splits]
         has_classes = any(_is_class(folder, emotion) for folder in others)
-        if splits and (has_classes or any(map(_has_photos, others))):
-            raise DataError(
-                f"{place.folder}: expected either split folders ({', '.join(SPLIT_NAMES)}) or "
-                f"class folders, found both: {others[0].name!r} is next to "
-                f"{next(iter(splits)).name!r}. Move one of them away."
-            )
+        if splits:
+            _refuse_others(place.folder, next(iter(splits)), others, emotion)
         if has_classes:
             places.append(place)
             continue
@@ -160,6 +176,32 @@ def _search(root: Path, emotion: Callable[[Path], str | None]) -> tuple[list[_Pl
         if place.folder not in known and any(map(_has_photos, _folders(place.folder)))
     ]
     return places or in_splits[:1] or [_Place(root, root, None)], above
+
+
+def _splits(folders: Sequence[Path]) -> dict[Path, str]:
+    """Return the split of each of the folders side by side that is named after one."""
+    splits = {folder: split for folder in folders if (split := split_named(folder.name))}
+    public = public_test_split(splits.values())
+    return {folder: public if split == PUBLIC_TEST else split for folder, split in splits.items()}
+
+
+def _refuse_others(
+    parent: Path, split: Path, others: Sequence[Path], emotion: Callable[[Path], str | None]
+) -> None:
+    """Raise DataError for a class folder, or another folder of images, beside a split folder."""
+    names = ", ".join(SPLIT_NAMES)
+    for folder in others:
+        if _is_class(folder, emotion):
+            raise DataError(
+                f"{parent}: expected either split folders ({names}) or class folders, found both: "
+                f"{folder.name!r} is next to {split.name!r}. Move one of them away."
+            )
+    for folder in others:
+        if _has_photos(folder):
+            raise DataError(
+                f"{parent}: {folder.name!r} contains images next to {split.name!r}, but is not the "
+                f"name of a split ({names}). Rename it, or move it away."
+            )
 
 
 def _only_top(root: Path, places: Sequence[_Place]) -> Path:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import label_order
+from emodetect.data.labels import PUBLIC_TEST, label_order, public_test_split
 from emodetect.data.listing import Listing, Sample, SkippedFile
 from emodetect.errors import DataError
 
@@ -42,6 +43,15 @@ class ListingBuilder:
         self.left_out[f"emotion outside data.classes: {emotion}"] += images
         self._outside_classes += images
         return False
+
+    def settle_public_test(self, splits: Collection[str | None]) -> None:
+        """Make PUBLIC_TEST the validation or test split that it is beside the other `splits`."""
+        if PUBLIC_TEST in splits:
+            public = public_test_split(splits)
+            self.samples = [
+                replace(sample, split=public) if sample.split == PUBLIC_TEST else sample
+                for sample in self.samples
+            ]
 
     def listing(
         self,

@@ -69,6 +69,7 @@ def read_manifest(config: DataConfig) -> Listing:
             )
             found.samples.append(sample)
     moved.refuse_unused()
+    found.settle_public_test(splits.values())
     listing = found.listing(path.parent, where=path, groups=config.group, label_names=label_names)
     if weighed is not None:
         _refuse_unweighed(path, listing, weighed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 from emodetect.config import DataConfig
 from emodetect.data.cleaning import clean
@@ -17,6 +18,8 @@ from emodetect.data.readers.manifest import read_manifest
 from emodetect.data.readers.raf_db import read_raf_db
 from emodetect.data.readers.synthetic import read_synthetic
 from emodetect.data.readers.tfrecord import read_tfrecord
+from emodetect.errors import DataError
+from emodetect.images.formats import why_no_table
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +32,8 @@ def list_samples(config: DataConfig) -> Listing:
     Raises DataError for a missing file or folder, an unknown label, an empty class, or a
     `config.manifest` that does not match.
     """
+    if config.path is not None and config.source != "tfrecord":
+        refuse_no_table(config.path)
     read = READERS[config.source]
     listing = read(config)
     for note in listing.notes:
@@ -42,6 +47,12 @@ def list_samples(config: DataConfig) -> Listing:
         read(config.model_copy(update=every_class)) if config.classes else listing,
         config,
     )
+
+
+def refuse_no_table(path: Path) -> None:
+    """Raise DataError, which says what to do, for an archive, a workbook, a photo or a video."""
+    if what := why_no_table(path):
+        raise DataError(f"{path}: is {what}.")
 
 
 READERS: dict[str, Callable[[DataConfig], Listing]] = {

@@ -43,6 +43,7 @@ def read_tfrecord(config: DataConfig) -> Listing:
     path = config.data_path
     root = path if path.is_dir() else path.parent
     found = ListingBuilder(config)
+    splits: set[str | None] = set()
     for shard in _shards(path):
         for number, (offset, data) in enumerate(_records(shard), start=1):
             where = f"{shard}, record {number}"
@@ -55,9 +56,11 @@ def read_tfrecord(config: DataConfig) -> Listing:
                 )
             emotion = emotion_of(label, config.label_names, where=where)
             split = split_of(_text(features, SPLIT, where) or "", where=where)
+            splits.add(split)
             if found.wants(emotion):
                 name = f"{shard.name}:{number}"
                 found.samples.append(Sample(name, shard.name, emotion, split, offset))
+    found.settle_public_test(splits)
     return found.listing(root, where=path)
 
 
