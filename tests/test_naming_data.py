@@ -483,7 +483,7 @@ def test_data_without_its_option_is_told_the_option(words: str) -> None:
     result = _run(*shlex.split(words))
     assert result.exit_code == 2
     given = "'my set'" if "my set" in words else "faces"
-    assert f"Did you mean: --data {given}?" in " ".join(result.stderr.split())
+    assert f"did you mean: --data {given}?" in " ".join(result.stderr.split())
 
 
 def test_another_word_too_many_is_no_data() -> None:

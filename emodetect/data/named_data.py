@@ -19,7 +19,7 @@ from emodetect.data.readers.registry import READERS, refuse_no_table
 from emodetect.data.readers.tfrecord import SUFFIX
 from emodetect.emotions import EMOTIONS, canonical_emotion
 from emodetect.errors import DataError
-from emodetect.images.formats import has_image_suffix
+from emodetect.images.formats import has_image_suffix, why_no_table
 from emodetect.machine.csv_files import csv_rows, open_csv, spelt_as
 
 
@@ -78,7 +78,8 @@ def find_data(
     try:
         found = _in_folder(place) if place.is_dir() else _in_file(place)
     except DataError as error:  # not a CSV
-        got = name if _is_binary(place) else f"another file: {error}"
+        unknown = _is_binary(place) and not why_no_table(place)
+        got = name if unknown else f"another file: {error}"
         expected = f"expected a folder, a CSV or a {SUFFIX} file"
         raise DataError(f"{option}: {expected}, got {got.rstrip('.')}.") from None
     if len(found) != 1:

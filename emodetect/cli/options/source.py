@@ -52,8 +52,8 @@ class DataCommand(click.Command):
             _, extra, _ = self.make_parser(context).parse_args(given)
             if not (extra and os.path.exists(extra[0])):  # noqa: PTH110  as above
                 raise
-            hint = f" Did you mean: --data {shlex.quote(extra[0])}?"
-            raise click.UsageError(error.message + hint, context) from None
+            hint = f"; did you mean: --data {shlex.quote(extra[0])}?"
+            raise click.UsageError(error.message.rstrip(".") + hint, context) from None
 
 
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
