@@ -70,12 +70,7 @@ def list_class_folders(
         found.notes.append(f"{root}: using the class folders in {', '.join(taken)}")
     label_names: dict[str, str] = {}
     ignored: list[Path] = []
-    for folder in above:
-        for path in _direct_files(folder):
-            if has_image_suffix(path):
-                found.left_out["image next to the class folders, not in one"] += 1
-            elif (kind := why_not_read(path)) != OTHER_FILE:
-                found.left_out[kind] += 1
+    _count_files_beside(above, found)
     for place in places:
         for folder in _folders(place.folder):
             try:
@@ -111,6 +106,16 @@ def list_class_folders(
             f"({', '.join(EMOTIONS)}), or train and test folders with such folders inside."
         )
     return found.listing(top, where=root, label_names=label_names)
+
+
+def _count_files_beside(folders: Sequence[Path], found: ListingBuilder) -> None:
+    """Count the images and videos that lie next to the class folders, which nothing reads."""
+    for folder in folders:
+        for path in _direct_files(folder):
+            if has_image_suffix(path):
+                found.left_out["image next to the class folders, not in one"] += 1
+            elif (kind := why_not_read(path)) != OTHER_FILE:
+                found.left_out[kind] += 1
 
 
 @dataclass(frozen=True)
