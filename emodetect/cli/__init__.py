@@ -30,9 +30,8 @@ from emodetect.errors import EmodetectError
 STDERR = 2
 
 
-# What takes a file, by its suffix; everything else is a photo, or a folder of photos.
+# What takes a file that is no video, by its suffix; others are photos, or folders of photos.
 TAKES_FILE = {
-    **dict.fromkeys((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"), "video"),
     ".csv": "data show",
     ".tfrecord": "data show",
     ".toml": "train --config",
@@ -59,11 +58,13 @@ class _Commands(click.Group):
 
 def _taking(path: Path) -> str | None:
     """Return the command that takes a file or folder; None for a word that is neither."""
-    from emodetect.images.formats import has_image_suffix
+    from emodetect.images.formats import has_image_suffix, has_video_suffix
 
-    command = TAKES_FILE.get(path.suffix.lower(), "predict")
+    if has_video_suffix(path):
+        return "video"
     there = os.path.exists(path)  # noqa: PTH110  Path.exists raises for some names
-    return command if there or command == "video" or has_image_suffix(path) else None
+    command = TAKES_FILE.get(path.suffix.lower(), "predict")
+    return command if there or has_image_suffix(path) else None
 
 
 @click.group(

@@ -134,6 +134,11 @@ def unread_kind(head: bytes) -> str | None:
     return VIDEO if brands and brands[0] not in _AUDIO_BRANDS else None
 
 
+def has_video_suffix(path: Path) -> bool:
+    """Return whether a file is named like a video."""
+    return _KIND_OF_SUFFIX.get(path.suffix.lower()) == VIDEO
+
+
 def why_not_read(path: Path) -> str:
     """Say what a file is that has no image suffix, such as ".cr2 (camera raw)".
 
