@@ -13,7 +13,7 @@ from emodetect.machine.tensorflow_devices import use_tensorflow
 use_tensorflow()
 
 from emodetect.data.augmentation import augment_images  # noqa: E402
-from emodetect.data.batches import evaluation_batches, steps_per_epoch, training_batches  # noqa: E402
+from emodetect.data.batches import evaluation_batches, even_batches, training_batches  # noqa: E402
 
 OFF = {
     "flip": False,
@@ -109,18 +109,37 @@ def test_another_seed_gives_another_order_and_augmentation() -> None:
 
 def test_an_epoch_shows_no_image_twice() -> None:
     """Each epoch is a permutation of its own, and two epochs differ."""
-    steps = steps_per_epoch(30, 4)
-    assert steps == 7
-    numbers = _numbers(_batches(0, 2 * steps))
+    steps, size = even_batches(29, 7)
+    assert (steps, size) == (4, 7)
+    numbers = _numbers(_batches(0, 2 * steps, batch_size=7, members=np.arange(29)))
     first, second = numbers[:28], numbers[28:]
     assert len(set(first)) == 28
     assert len(set(second)) == 28
     assert first != second
 
 
+@pytest.mark.parametrize(
+    ("count", "batch_size"),
+    [(127, 64), (90, 64), (100, 64), (540, 64), (65, 64), (33, 32), (97, 8)],
+)
+def test_hardly_an_image_of_a_small_data_set_is_left_out_of_an_epoch(
+    count: int, batch_size: int
+) -> None:
+    """Batches are even, not larger than asked for, and leave out less than 4% of the images."""
+    steps, size = even_batches(count, batch_size)
+    assert batch_size / 2 <= size <= batch_size
+    assert 0.96 * count < steps * size <= count
+
+
+def test_a_large_data_set_has_batches_of_the_size_asked_for() -> None:
+    """With 14 of 28,558 images left out, the size stays as it is."""
+    assert even_batches(28_558, 64) == (446, 64)
+
+
 def test_every_image_is_seen_over_the_epochs() -> None:
     """Images that fill no whole batch are not the same ones in every epoch."""
-    assert set(_numbers(_batches(0, 7 * 12))) == set(range(30))
+    numbers = _numbers(_batches(0, 4 * 12, batch_size=7, members=np.arange(29)))
+    assert set(numbers) == set(range(29))
 
 
 def test_only_members_are_trained_on() -> None:
@@ -139,18 +158,18 @@ def test_targets_stay_with_their_images() -> None:
 
 def test_a_batch_larger_than_the_data_is_all_of_the_data() -> None:
     """Five images with a batch size of 64 make one batch of five."""
-    assert steps_per_epoch(5, 64) == 1
+    assert even_batches(5, 64) == (1, 5)
     (batch, _), *_ = _batches(0, 1, batch_size=64, members=np.arange(5))
     assert sorted(batch[:, 0, 0, 0].tolist()) == [0, 1, 2, 3, 4]
 
 
 def test_training_shapes_are_known_before_the_first_batch() -> None:
     """Batch size, image size and classes are static, which compiled training relies on."""
-    images, targets = _numbered(30, channels=3)
+    images, targets = _numbered(32, channels=3)
     data = training_batches(
         images,
         targets,
-        np.arange(30),
+        np.arange(32),
         batch_size=4,
         seed=0,
         first_step=0,

@@ -81,10 +81,10 @@ def test_an_image_weighs_as_its_target_does(mixing: dict[str, float]) -> None:
     weights = np.array([0.5, 1.0, 4.0], np.float32)
     augmentation = AugmentationConfig(**OFF, **mixing)
     batches = _batches(
-        _plain(32), targets, 4, augmentation=augmentation, class_weights=weights, batch_size=7
+        _plain(32), targets, 4, augmentation=augmentation, class_weights=weights, batch_size=8
     )
     for _, target, weight in batches:
-        assert weight.shape == (7,)
+        assert weight.shape == (8,)
         assert weight.dtype == np.float32
         assert weight == pytest.approx(target @ weights)
 

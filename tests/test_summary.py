@@ -13,7 +13,7 @@ from emodetect.machine.tensorflow_devices import use_tensorflow
 
 use_tensorflow()  # the package of summary imports Keras
 
-from emodetect.training.summary import ValidationResult, summarize  # noqa: E402
+from emodetect.training.advice.summary import ValidationResult, summarize  # noqa: E402
 
 THREE = ("happy", "sad", "surprise")
 

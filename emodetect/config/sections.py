@@ -160,9 +160,18 @@ class DataConfig(_Section):
     classes: tuple[str, ...] | None = Field(
         default=None, description="emotions to use; by default all that are found"
     )
-    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="only used if the source has no val split; by default 0.1, more if that is "
+        "fewer than 50 images, and at most 0.2",
+    )
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.1, description="only used if the source has no test split"
+    )
+    fold: tuple[int, int] | None = Field(
+        default=None,
+        description="[k, n]: validate on the k-th of n folds of train and val together; "
+        "training.folds sets it in the runs of its folds",
     )
     max_unreadable_fraction: Fraction = 0.05
     manifest: OptionalPath = Field(
@@ -223,10 +232,15 @@ class DataConfig(_Section):
             raise ValueError(f"faces: expected 'whole', because {self.source} contains face crops")
         if self.faces == "whole" and self.faces_per_image == "all":
             raise ValueError("faces_per_image: 'all' needs data.faces = 'detect'")
-        if self.validation_fraction + self.test_fraction >= 1:
+        if self.fold is not None and not 1 <= self.fold[0] <= self.fold[1] >= 2:
+            raise ValueError(f"fold: expected [k, n] with 1 <= k <= n, got {list(self.fold)}")
+        if self.fold is not None and self.validation_fraction is not None:
+            raise ValueError("validation_fraction: data.fold decides it; remove one of them")
+        fractions = (self.validation_fraction or 0) + self.test_fraction
+        if fractions >= 1:
             raise ValueError(
                 "validation_fraction and test_fraction must leave images to train on, "
-                f"but sum to {self.validation_fraction + self.test_fraction:g}"
+                f"but sum to {fractions:g}"
             )
         return self
 
@@ -331,8 +345,7 @@ class TrainingConfig(_Section):
     warmup_epochs: float | None = Field(
         default=None,
         ge=0,
-        description="linear warm-up of fine-tuning; by default 1, or a quarter of the epochs if "
-        "fewer than 4",
+        description="linear warm-up of fine-tuning; by default a tenth of its epochs",
     )
     weight_decay: float = Field(default=0.02, ge=0)
     label_smoothing: Fraction = 0.1
@@ -344,10 +357,16 @@ class TrainingConfig(_Section):
         ge=0,
         description="how strongly focal loss down-weights images that are already correct",
     )
-    ema_momentum: Fraction = Field(
-        default=0.999, description="moving average of the weights; 0 turns it off"
+    ema_momentum: Fraction | None = Field(
+        default=None,
+        description="moving average of the weights; 0 turns it off; by default it averages over "
+        "the last tenth of fine-tuning's steps, and at most 1,000",
     )
-    batch_norm_momentum: Fraction = 0.99
+    batch_norm_momentum: Fraction | None = Field(
+        default=None,
+        description="of batch norm's statistics; by default they span an epoch, and at most 100 "
+        "steps",
+    )
     freeze_batch_norm: bool = Field(
         default=False,
         description="freeze batch norm as initialised; useful with a pretrained model or few "
@@ -355,6 +374,13 @@ class TrainingConfig(_Section):
     )
     fine_tune_from: str = Field(
         default="all", description="first backbone layer to train, or 'all'"
+    )
+    folds: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="for few images: before the run, train that many runs, each validated on "
+        "another part of train and val together, and report mean and spread; 0 or 2 to 100",
     )
     early_stopping_patience: int = Field(default=6, ge=0, description="in epochs; 0 turns it off")
     monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
@@ -371,6 +397,8 @@ class TrainingConfig(_Section):
             self.imbalance != "focal"
         ):
             raise ValueError("focal_gamma: only for training.imbalance = 'focal'")
+        if self.folds == 1:
+            raise ValueError("folds: expected 0 or at least 2, got 1")
         if self.epochs and self.warmup >= self.epochs:
             raise ValueError(
                 f"warmup_epochs: expected less than epochs ({self.epochs}), got {self.warmup:g}"
@@ -380,7 +408,7 @@ class TrainingConfig(_Section):
     @property
     def warmup(self) -> float:
         """The number of warm-up epochs, with the default filled in."""
-        return min(1.0, self.epochs / 4) if self.warmup_epochs is None else self.warmup_epochs
+        return self.epochs / 10 if self.warmup_epochs is None else self.warmup_epochs
 
 
 class ExperimentConfig(_Section):
@@ -397,6 +425,8 @@ class ExperimentConfig(_Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        if self.training.folds and self.data.fold is not None:
+            raise ValueError("training.folds: sets data.fold in its runs; remove data.fold")
         random = self.model.weights == "none" and self.model.init is None
         if random and self.training.head_epochs:
             raise ValueError(

@@ -18,10 +18,21 @@ from emodetect.data.cache import StoredImages
 
 Images = np.ndarray | StoredImages
 
+# The images of an epoch that may be left out, because they fill no batch.
+LEFT_OUT = 0.02
 
-def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Return the number of full batches in `count` images; at least one."""
-    return max(1, count // batch_size)
+
+def even_batches(count: int, batch_size: int) -> tuple[int, int]:
+    """Return the number of batches in an epoch of `count` images, and their size.
+
+    Batches of `batch_size` would leave out half of 127 images with a size of 64. The size is the
+    largest, above half of `batch_size`, that leaves out at most 2%, or else the fewest images.
+    """
+    largest = min(batch_size, count)
+    sizes = range(largest, largest // 2, -1)
+    few = (size for size in sizes if count % size <= LEFT_OUT * count)
+    size = next(few, None) or min(sizes, key=lambda size: count % size)
+    return count // size, size
 
 
 def training_batches(
@@ -39,7 +50,7 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Return the augmented batches of steps `first_step` to `last_step` - 1.
 
-    Each epoch is a new permutation; it leaves out the images that do not fill a batch.
+    Each epoch is a new permutation, and leaves out the images that `even_batches` does.
 
     Args:
         images: (n, size, size, channels) uint8.
@@ -52,9 +63,9 @@ def training_batches(
         (batch, size, size, channels) float32 in 0-255, (batch, classes) float32, and with class
         weights (batch,) float32, the weight of each image's loss.
     """
-    batch_size = min(batch_size, len(members))
+    steps, batch_size = even_batches(len(members), batch_size)
     labels = targets[members].argmax(axis=1) if balanced else None
-    positions = _shuffled(members, labels, batch_size=batch_size, seed=seed)
+    positions = _shuffled(members, labels, steps=steps, batch_size=batch_size, seed=seed)
     load = _loader(images, targets, positions, batch_size=batch_size)
 
     def load_with_step(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -78,14 +89,13 @@ def training_batches(
 
 
 def _shuffled(
-    members: np.ndarray, labels: np.ndarray | None, *, batch_size: int, seed: int
+    members: np.ndarray, labels: np.ndarray | None, *, steps: int, batch_size: int, seed: int
 ) -> Callable[[int], np.ndarray]:
     """Return a function from a step to the positions of its images.
 
     Args:
         labels: of the members, to show each class equally often; None for all images once.
     """
-    steps = steps_per_epoch(len(members), batch_size)
     order: dict[int, np.ndarray] = {}  # of the current epoch only
 
     def positions(step: int) -> np.ndarray:

@@ -231,6 +231,7 @@ def _assigned_splits(
         test_fraction=config.test_fraction,
         seed=seed,
         groups=groups,
+        fold=config.fold,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 
 from emodetect.errors import DataError
 
@@ -17,10 +17,11 @@ def assign_splits(
     digests: np.ndarray,
     given: Sequence[str | None],
     *,
-    validation_fraction: float,
+    validation_fraction: float | None,
     test_fraction: float,
     seed: int,
     groups: np.ndarray | None = None,
+    fold: tuple[int, int] | None = None,
 ) -> np.ndarray:
     """Return "train", "val" or "test" for each image.
 
@@ -33,7 +34,10 @@ def assign_splits(
         labels: (n,) int class of each image.
         digests: (n,) hash of each image's pixels.
         given: the source's own split of each image, or None.
+        validation_fraction: of train and validation together; None for `usual_fraction`.
         groups: (n,) int; images with the same number stay in one split.
+        fold: (k, n): the k-th of n folds of train and validation together becomes the validation
+            split, whatever the source gives.
 
     Raises:
         DataError: for too few images to split, or an image without a split whose group has
@@ -43,10 +47,21 @@ def assign_splits(
     _follow_given(splits, given, digests, groups)
     if "test" not in splits:
         _carve(splits, "test", test_fraction, labels, digests, groups, seed)
-    if "val" not in splits:
-        # The fraction is that of train and validation together.
-        _carve(splits, "val", validation_fraction, labels, digests, groups, seed)
+    if fold is not None:
+        _fold(splits, fold, labels, digests, groups, seed)
+    elif "val" not in splits:
+        fraction = validation_fraction or usual_fraction(int(np.sum(splits == "train")))
+        _carve(splits, "val", fraction, labels, digests, groups, seed)
     return splits
+
+
+def usual_fraction(count: int) -> float:
+    """Return the fraction of `count` images to validate on, if the config gives none.
+
+    A tenth, or more for at least 50 images, but a fifth at most: with 10 images, the choice of the
+    epoch would be by chance.
+    """
+    return max(0.1, min(0.2, 50 / max(count, 1)))
 
 
 def connect(columns: Sequence[Sequence[str]]) -> np.ndarray:
@@ -122,6 +137,42 @@ def _carve(
         members = members[np.argsort(digests[members], kind="stable")]
         chosen = _draw_groups(labels[members], groups[members], name, fraction, seed)
     splits[members[chosen]] = name
+
+
+def _fold(
+    splits: np.ndarray,
+    fold: tuple[int, int],
+    labels: np.ndarray,
+    digests: np.ndarray,
+    groups: np.ndarray | None,
+    seed: int,
+) -> None:
+    """Make a fold of the training and validation images the validation split."""
+    number, count = fold
+    members = np.flatnonzero(splits != "test")
+    # Sorted by pixels, so that the order of the images does not matter.
+    members = members[np.argsort(digests[members], kind="stable")]
+    together = (digests if groups is None else groups)[members]
+    _, first, group = np.unique(together, return_index=True, return_inverse=True)
+    present = np.unique(labels[members], return_counts=True)[1]
+    if len(first) < count or present.min() < count:
+        raise DataError(
+            f"cannot make {count} folds of {len(first)} different images or groups, "
+            f"{present.min()} images of the rarest emotion: each fold needs one. Add images, or "
+            "change training.folds."
+        )
+    # Identical images count once, with the label of the first.
+    if groups is None:
+        folds = StratifiedKFold(count, shuffle=True, random_state=seed).split(
+            first, labels[members][first]
+        )
+        chosen = np.isin(group, [*folds][number - 1][1])
+    else:
+        folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(
+            members, labels[members], group
+        )
+        chosen = np.isin(np.arange(len(members)), [*folds][number - 1][1])
+    splits[members] = np.where(chosen, "val", "train")
 
 
 def _draw_images(

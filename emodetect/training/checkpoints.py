@@ -31,6 +31,8 @@ class Progress:
         stopping_best: the best score of the phase, for which EarlyStopping has `waited` epochs.
         seconds: the training time so far.
         temperature: of the model that the run started from.
+        plain_accuracy: of the last epoch's weights, as validated, on training images without
+            augmentation; None if not measured.
     """
 
     epoch: int = 0
@@ -41,6 +43,7 @@ class Progress:
     finished: bool = False
     seconds: float = 0.0
     temperature: float = 1.0
+    plain_accuracy: float | None = None
 
 
 def how_to_resume(run: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,7 +15,6 @@ from emodetect.config import ExperimentConfig
 from emodetect.data.batches import (
     balancing_weights,
     evaluation_batches,
-    steps_per_epoch,
     training_batches,
 )
 from emodetect.data.dataset import Dataset
@@ -23,6 +23,7 @@ from emodetect.training.checkpoints import BEST_NAME, Progress, SaveState, load_
 from emodetect.training.epoch_display import EpochDisplay
 from emodetect.training.phases import Phase, compile_model, uses_averaging
 from emodetect.training.run_folder import clear_disk_errors, truncate_history
+from emodetect.training.schedule import Schedule
 from emodetect.training.weight_averaging import (
     CALIBRATION_BATCH_SIZE,
     AveragedWeights,
@@ -30,12 +31,14 @@ from emodetect.training.weight_averaging import (
 )
 
 EVALUATION_BATCH = 256
+PLAIN_IMAGES = 1000
 
 
 def fit_phase(
     model: keras.Model,
     phase: Phase,
     config: ExperimentConfig,
+    schedule: Schedule,
     dataset: Dataset,
     run: Path,
     progress: Progress,
@@ -50,32 +53,32 @@ def fit_phase(
 
     Raises EmodetectError if the loss is no longer finite or a file cannot be written.
     """
-    count = len(dataset.indices("train"))
-    batch_size = min(config.training.batch_size, count)
-    steps = steps_per_epoch(count, batch_size)
-    compile_model(model, phase, config, steps)
+    compile_model(model, phase, config, schedule)
     if restore_from is not None:
         load_state(model, restore_from)
     truncate_history(run / "history.csv", progress.epoch)
     display = EpochDisplay(
         phase=phase.name,
         epochs=config.training.head_epochs + config.training.epochs,
-        steps=steps,
-        batch_size=batch_size,
+        steps=schedule.steps,
+        batch_size=schedule.batch_size,
     )
     # The weights must be the averaged ones before any other callback looks at the model.
-    callbacks = [*_averaging(phase, config, dataset), *_saving(phase, config, run, progress)]
-    callbacks.append(display)
+    callbacks = [
+        *_averaging(phase, schedule, config, dataset),
+        *_saving(phase, config, run, progress),
+    ]
+    callbacks += [MeasurePlainAccuracy(dataset, progress, config.seed, phase.last), display]
     if config.training.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(str(run / "tensorboard")))
-    first_step, last_step = progress.epoch * steps, phase.last * steps
+    first_step, last_step = progress.epoch * schedule.steps, phase.last * schedule.steps
     with clear_disk_errors(run), contextlib.closing(display):
         history = model.fit(
-            _batches(config, dataset, batch_size, config.seed, first_step, last_step),
+            _batches(config, dataset, schedule.batch_size, config.seed, first_step, last_step),
             validation_data=validation_batches(dataset),
             initial_epoch=progress.epoch,
             epochs=phase.last,
-            steps_per_epoch=steps,
+            steps_per_epoch=schedule.steps,
             callbacks=callbacks,
             shuffle=False,  # training_batches shuffles
             verbose=0,
@@ -93,6 +96,32 @@ def validation_batches(dataset: Dataset) -> tf.data.Dataset:
     return evaluation_batches(
         dataset.images, dataset.certain(), dataset.indices("val"), batch_size=EVALUATION_BATCH
     )
+
+
+class MeasurePlainAccuracy(keras.callbacks.Callback):
+    """Measures the validated weights on training images without augmentation, at the end of fit.
+
+    If they do much worse than the training accuracy, which is that of the weights being trained,
+    with their batch statistics, then averaging or batch norm lags behind.
+    """
+
+    def __init__(self, dataset: Dataset, progress: Progress, seed: int, last_epoch: int):
+        super().__init__()
+        members = dataset.indices("train")
+        chosen = np.random.default_rng(seed).permutation(members)[:PLAIN_IMAGES]
+        self.batches = evaluation_batches(
+            dataset.images, dataset.certain(), chosen, batch_size=EVALUATION_BATCH
+        )
+        self.progress, self.last_epoch = progress, last_epoch
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        # Not after fit, when Keras has put other weights into the model.
+        if self.model.stop_training or epoch + 1 == self.last_epoch:
+            correct = [
+                np.argmax(self.model(images, training=False), axis=1) == np.argmax(targets, axis=1)
+                for images, targets in self.batches
+            ]
+            self.progress.plain_accuracy = float(np.mean(np.concatenate(correct)))
 
 
 def _batches(
@@ -121,9 +150,9 @@ def _batches(
 
 
 def _averaging(
-    phase: Phase, config: ExperimentConfig, dataset: Dataset
+    phase: Phase, schedule: Schedule, config: ExperimentConfig, dataset: Dataset
 ) -> list[keras.callbacks.Callback]:
-    if not uses_averaging(phase, config):
+    if not uses_averaging(phase, schedule):
         return []
     last_step = calibration_batches(len(dataset.indices("train")))
     batches = _batches(config, dataset, CALIBRATION_BATCH_SIZE, config.seed + 1, 0, last_step)

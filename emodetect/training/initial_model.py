@@ -14,7 +14,7 @@ from emodetect.errors import ModelError
 from emodetect.model_file.artifact import has_metadata, read_artifact
 from emodetect.model_file.shipped_models import model_path
 from emodetect.training.models.keras_files import load_keras
-from emodetect.training.models.layers import BACKBONE, freeze_below, set_batch_norm_momentum
+from emodetect.training.models.layers import BACKBONE, freeze_below
 from emodetect.training.models.mobilenet import check_weights
 from emodetect.training.models.registry import build_model
 
@@ -57,7 +57,6 @@ def trainable_model(config: ExperimentConfig, class_count: int, *, weights: str)
         model = build_network(config, class_count, weights=weights)
     finally:
         keras.config.set_dtype_policy(policy)
-    set_batch_norm_momentum(model, config.training.batch_norm_momentum)
     freeze_below(model, config.training.fine_tune_from)
     return model
 

@@ -9,7 +9,13 @@ import keras
 
 from emodetect.config import ExperimentConfig, TrainingConfig
 from emodetect.machine.tensorflow_devices import gpu_count
-from emodetect.training.models.layers import BACKBONE, batch_norm_layers, freeze_below
+from emodetect.training.models.layers import (
+    BACKBONE,
+    batch_norm_layers,
+    freeze_below,
+    set_batch_norm_momentum,
+)
+from emodetect.training.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -27,36 +33,34 @@ def training_phases(config: ExperimentConfig) -> tuple[Phase, Phase]:
     return Phase("head", 0, head_epochs), Phase("fine-tuning", head_epochs, head_epochs + epochs)
 
 
-def compile_model(model: keras.Model, phase: Phase, config: ExperimentConfig, steps: int) -> None:
-    """Set which layers a phase trains, and its optimizer, learning rate and loss.
-
-    Args:
-        steps: per epoch.
-    """
+def compile_model(
+    model: keras.Model, phase: Phase, config: ExperimentConfig, schedule: Schedule
+) -> None:
+    """Set which layers a phase trains, and its optimizer, learning rate and loss."""
     training = config.training
+    set_batch_norm_momentum(model, schedule.batch_norm_momentum)
     head = phase.name == "head"
     if head:
         # A frozen backbone keeps its batch norm in inference mode: the statistics belong to the
         # pretrained weights and must not drift while the head is random.
         model.get_layer(BACKBONE).trainable = False
-        schedule: Any = training.head_learning_rate
+        learning_rate: Any = training.head_learning_rate
     else:
         freeze_below(model, training.fine_tune_from)
         if training.freeze_batch_norm:
             for layer in batch_norm_layers(model):
                 layer.trainable = False
-        warmup = int(training.warmup * steps)
-        schedule = keras.optimizers.schedules.CosineDecay(
+        learning_rate = keras.optimizers.schedules.CosineDecay(
             0.0,
-            decay_steps=training.epochs * steps - warmup,
+            decay_steps=schedule.fine_tuning_steps - schedule.warmup_steps,
             warmup_target=training.learning_rate,
-            warmup_steps=warmup,
+            warmup_steps=schedule.warmup_steps,
         )
     optimizer = keras.optimizers.AdamW(
-        schedule,
+        learning_rate,
         weight_decay=training.weight_decay,
-        use_ema=uses_averaging(phase, config),
-        ema_momentum=training.ema_momentum or 0.99,
+        use_ema=uses_averaging(phase, schedule),
+        ema_momentum=schedule.ema_momentum,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(
@@ -86,7 +90,7 @@ def loss_function(training: TrainingConfig) -> keras.losses.Loss:
     return keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing)
 
 
-def uses_averaging(phase: Phase, config: ExperimentConfig) -> bool:
+def uses_averaging(phase: Phase, schedule: Schedule) -> bool:
     """Return whether a phase validates and saves averaged weights."""
-    # The head's phase is too short for the averages to catch up.
-    return phase.name != "head" and config.training.ema_momentum > 0
+    # The head's phase is short, and fine-tuning changes its weights anyway.
+    return phase.name != "head" and schedule.ema_momentum > 0

@@ -24,7 +24,10 @@ from emodetect.machine.atomic_files import write_text
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.temperature import fit_temperature
+from emodetect.training.advice.small_data import small_data_warnings
+from emodetect.training.advice.summary import ValidationResult, summarize
 from emodetect.training.checkpoints import Progress, best_name, saved_state
+from emodetect.training.cross_validation import FoldResult, cross_validate, describe_folds
 from emodetect.training.fitting import fit_phase, validation_batches
 from emodetect.training.initial_model import build_network, check_initial_weights, initial_model
 from emodetect.training.models.litert_conversion import compile_to_litert
@@ -38,7 +41,7 @@ from emodetect.training.run_folder import (
     versions,
     write_run_record,
 )
-from emodetect.training.summary import ValidationResult, summarize
+from emodetect.training.schedule import run_schedule
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +51,8 @@ class TrainingResult:
     """The result of a finished run.
 
     `validation` contains the figures of the best epoch, whose weights are in the artifact;
-    `summary` explains them in lines of text and says what to try next.
+    `summary` explains them in lines of text and says what to try next; `folds` contains the figures
+    of cross-validation, with training.folds.
     """
 
     run: Path
@@ -58,6 +62,7 @@ class TrainingResult:
     validation: dict[str, float]
     summary: list[str]
     dataset: Dataset
+    folds: tuple[FoldResult, ...] = ()
 
 
 Draw = Callable[[Path, ExperimentConfig, Dataset], None]
@@ -75,6 +80,8 @@ def train(config: ExperimentConfig, *, draw: Draw | None = None) -> TrainingResu
     _require_tensorboard(config)
     check_initial_weights(config)
     dataset = load_dataset(config.data, seed=config.seed)
+    for line in small_data_warnings(dataset.counts(), config):
+        logger.warning(line)
     model, temperature = initial_model(config, dataset.emotions)
     # Only now, so that a mistake in config, data or weights leaves no run folder behind.
     with clear_disk_errors(run):
@@ -83,7 +90,10 @@ def train(config: ExperimentConfig, *, draw: Draw | None = None) -> TrainingResu
         require_new(run)
         with clear_disk_errors(run):
             write_text(run / "config.toml", config_toml(config))
-        return _train(config, run, dataset, model, draw, temperature)
+        folds = _cross_validate(config, draw)
+        if folds:  # whose runs have used up the random numbers of this model
+            model, temperature = initial_model(config, dataset.emotions)
+        return _train(config, run, dataset, model, draw, temperature, folds)
 
 
 def resume(
@@ -116,9 +126,20 @@ def _resume(run: Path, config: ExperimentConfig | None, draw: Draw | None) -> Tr
         raise ConfigError(
             f"{run}: the data has changed since the run was started; start a new run."
         )
+    folds = _cross_validate(own, draw)
     state, _ = saved_state(run / "checkpoints")
     model, temperature = initial_model(own, dataset.emotions, load_weights=state is None)
-    return _train(own, run, dataset, model, draw, temperature)
+    return _train(own, run, dataset, model, draw, temperature, folds)
+
+
+def _cross_validate(config: ExperimentConfig, draw: Draw | None) -> tuple[FoldResult, ...]:
+    def train_run(fold: ExperimentConfig) -> None:
+        if (fold.output / "config.toml").is_file():
+            resume(fold.output, fold, draw=draw)
+        else:
+            train(fold, draw=draw)
+
+    return cross_validate(config, train_run)
 
 
 def _identity(dataset: Dataset) -> dict[str, str]:
@@ -141,6 +162,7 @@ def _train(
     model: keras.Model,
     draw: Draw | None,
     temperature: float,
+    folds: tuple[FoldResult, ...],
 ) -> TrainingResult:
     checkpoints = run / "checkpoints"
     with clear_disk_errors(run):
@@ -150,20 +172,27 @@ def _train(
     state, progress = saved_state(checkpoints)
     if state is None:
         progress.temperature = temperature
+    schedule = run_schedule(config.training, len(dataset.indices("train")))
+    logger.info(schedule.describe())
     for phase in training_phases(config):
         if progress.epoch < phase.last and not progress.finished:
-            fit_phase(model, phase, config, dataset, run, progress, restore_from=state)
+            fit_phase(model, phase, config, schedule, dataset, run, progress, restore_from=state)
             state = None
     with clear_disk_errors(run):
         progress.finished = True
         write_text(checkpoints / "finished.json", json.dumps(asdict(progress)))
         for old_state in checkpoints.glob("epoch-*"):
             shutil.rmtree(old_state)
-        return _finish(config, run, dataset, progress, draw)
+        return _finish(config, run, dataset, progress, draw, folds)
 
 
 def _finish(
-    config: ExperimentConfig, run: Path, dataset: Dataset, progress: Progress, draw: Draw | None
+    config: ExperimentConfig,
+    run: Path,
+    dataset: Dataset,
+    progress: Progress,
+    draw: Draw | None,
+    folds: tuple[FoldResult, ...],
 ) -> TrainingResult:
     """Validate, summarise and save the best epoch's model."""
     history = read_history(run / "history.csv")
@@ -180,13 +209,17 @@ def _finish(
             "too few validation images to fit a temperature; keeping the initial model's, %.3f",
             temperature,
         )
-    summary = summarize(config, history, progress.best_epoch, result)
+    summary = summarize(config, history, progress.best_epoch, result, progress.plain_accuracy)
+    if folds:
+        summary.insert(0, describe_folds(folds))
     write_run_record(config, run, dataset, progress, validation, summary)
     if draw is not None:
         draw(run, config, dataset)
     # Last, because the artifact marks the run as finished.
     artifact = _save_artifact(config, run, dataset, best, validation, temperature)
-    return TrainingResult(run, config, artifact, progress.best_epoch, validation, summary, dataset)
+    return TrainingResult(
+        run, config, artifact, progress.best_epoch, validation, summary, dataset, folds
+    )
 
 
 def _validate(model: keras.Model, dataset: Dataset) -> ValidationResult:

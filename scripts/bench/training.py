@@ -33,13 +33,14 @@ import tensorflow as tf
 
 from emodetect.config import ExperimentConfig, load_config
 from emodetect.data.augmentation import augment
-from emodetect.data.batches import steps_per_epoch, training_batches
+from emodetect.data.batches import even_batches, training_batches
 from emodetect.data.cache import load_images
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.synthetic import draw_dataset
 from emodetect.emotions import EMOTIONS
 from emodetect.training.phases import Phase, compile_model
+from emodetect.training.schedule import run_schedule
 
 PRESET = "mobilenetv2_fer2013"
 WARM_UP_STEPS = 5
@@ -110,7 +111,7 @@ def run(config: ExperimentConfig, *, steps: int, blocks: int) -> None:
         augmentation=config.augmentation,
     )
     batches_from_memory = usual_batches(images, targets, config)
-    size = min(config.training.batch_size, len(members))
+    _, size = even_batches(len(members), config.training.batch_size)
     table += input_stages(dataset, images, config)
     for name, batches in (
         ("batches from files, no model", batches_from_files),
@@ -161,7 +162,7 @@ def input_stages(
 ) -> list[tuple[str, str, str]]:
     """Time reading a batch, from the cache and from memory, and augmenting one."""
     members = dataset.indices("train")
-    size = min(config.training.batch_size, len(members))
+    _, size = even_batches(len(members), config.training.batch_size)
     order = np.random.default_rng(config.seed).permutation(len(members))
     chosen = cycle(order[: len(order) // size * size].reshape(-1, size))
     batch = tf.constant(images[:size])
@@ -187,9 +188,9 @@ def trainable_model(config: ExperimentConfig, dataset: Dataset) -> keras.Model:
     model = initial_model.trainable_model(
         config, len(dataset.emotions), weights=config.model.weights or "none"
     )
-    steps = steps_per_epoch(len(dataset.indices("train")), config.training.batch_size)
+    schedule = run_schedule(config.training, len(dataset.indices("train")))
     phase = Phase("fine-tuning", 0, config.training.epochs)
-    compile_model(model, phase, config, steps)
+    compile_model(model, phase, config, schedule)
     model.make_train_function()
     return model
 
@@ -207,7 +208,7 @@ def usual_batches(
         tf.data.Dataset.from_tensor_slices((images, targets))
         .shuffle(len(images), seed=config.seed)
         .repeat()
-        .batch(min(config.training.batch_size, len(images)), drop_remainder=True)
+        .batch(even_batches(len(images), config.training.batch_size)[1], drop_remainder=True)
         .enumerate()
         .map(change, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)

@@ -22,10 +22,9 @@ from emodetect.cli.options.source import DATA, label_name_option, label_names, n
 @click.option(
     "--validation",
     type=float,
-    default=0.1,
-    show_default=True,
     metavar="FRACTION",
-    help="Fraction of validation images, if PATH has no val split.",
+    help="Fraction of validation images, if PATH has no val split; by default 0.1, more if that is "
+    "fewer than 50 images, and at most 0.2.",
 )
 @click.option(
     "--test",
@@ -53,7 +52,7 @@ from emodetect.cli.options.source import DATA, label_name_option, label_names, n
 def split(
     data: str,
     out: Path,
-    validation: float,
+    validation: float | None,
     test: float,
     group: tuple[str, ...],
     label_name: tuple[str, ...],

@@ -22,14 +22,15 @@ class SplitOptions:
     """How `write_splits` splits a data set.
 
     Attributes:
-        validation_fraction: fraction of validation images, if the data has no such split.
+        validation_fraction: fraction of validation images, if the data has no such split; None for
+            the one that `train` uses.
         test_fraction: fraction of test images, if the data has no such split.
         group: columns of an input manifest; images with the same value stay in one split.
         label_names: the emotions of labels by other names.
         seed: another seed draws different splits.
     """
 
-    validation_fraction: float = 0.1
+    validation_fraction: float | None = None
     test_fraction: float = 0.1
     group: Sequence[str] = ()
     label_names: Mapping[str, str] = field(default_factory=dict)

@@ -36,8 +36,8 @@ def freeze_below(model: keras.Model, first_trainable: str) -> None:
 def set_batch_norm_momentum(model: keras.Model, momentum: float) -> None:
     """Set the momentum of batch norm's moving averages.
 
-    Keras' MobileNetV2 has 0.999, a horizon of 1,000 steps: more than an epoch of a small data set,
-    so that early validation would use the statistics of long outdated weights.
+    Keras' MobileNetV2 has 0.999, a horizon of 1,000 steps: more than a small data set's whole run,
+    so that validation would use the statistics of long outdated weights.
     """
     for layer in batch_norm_layers(model):
         layer.momentum = momentum

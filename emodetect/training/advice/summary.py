@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from emodetect.config import ExperimentConfig
-from emodetect.training.fit_diagnosis import FinishedRun, diagnose
+from emodetect.training.advice.fit_diagnosis import FinishedRun, diagnose
+from emodetect.training.schedule import run_schedule
 
 # With fewer validation images, one standard error is 5 points or more.
 FEW_IMAGES = 100
@@ -54,22 +55,27 @@ def summarize(
     history: Sequence[dict[str, float]],
     best_epoch: int,
     validation: ValidationResult,
+    plain_accuracy: float | None = None,
 ) -> list[str]:
     """Return lines on the best epoch, the fit, the weakest emotions, and what to try next.
 
     Args:
         history: the figures of each epoch: accuracy, loss, val_accuracy, val_loss.
         best_epoch: its position in `history`.
+        plain_accuracy: of the last epoch's weights on training images without augmentation.
     """
     recalls = [recall for recall, _ in validation.recalls()]
     count = len(validation.labels)
     run = FinishedRun(
         config=config,
+        schedule=run_schedule(config.training, sum(validation.train_counts)),
         history=history,
         best_epoch=best_epoch,
         mean_recall=float(np.mean(recalls)),
         chance_recall=1 / len(recalls),
         chance_accuracy=np.bincount(validation.labels).max() / count,
+        val_images=count,
+        plain_accuracy=plain_accuracy,
     )
     by = " (lowest validation loss)" if config.training.monitor == "val_loss" else ""
     stopped = f"; early stopping after {len(history)} epochs" if run.stopped_early else ""

@@ -1,16 +1,22 @@
-"""Diagnose a finished run from its learning curves: overfitting, underfitting, too short."""
+"""Diagnose a finished run from what happened: overfitting, underfitting, too short, or a fault."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from emodetect.config import AugmentationConfig, ExperimentConfig
+from emodetect.training.schedule import Schedule
 
-# Averaged weights and batch norm lag behind at first, so that fewer epochs say nothing.
+# A curve of fewer epochs says nothing.
 FEW_EPOCHS = 3
+# With fewer steps, a network from ImageNet has barely left its first weights.
+FEW_STEPS = 100
+# An average over a run of fewer of its horizons still contains the first weights (exp(-2): 14%).
+FEW_HORIZONS = 2
 # A training accuracy this far above validation's is overfitting, whatever the loss does.
 LARGE_GAP = 0.1
 # A loss that rose by this share and stayed there did not rise by chance.
@@ -31,14 +37,20 @@ class FinishedRun:
         mean_recall: of the emotions in the validation set, at the best epoch.
         chance_recall: the mean recall of random guesses.
         chance_accuracy: the accuracy of always predicting the most common emotion.
+        val_images: the number of validation images.
+        plain_accuracy: of the last epoch's weights, as validated, on training images without
+            augmentation; None if not measured.
     """
 
     config: ExperimentConfig
+    schedule: Schedule
     history: Sequence[dict[str, float]]
     best_epoch: int
     mean_recall: float
     chance_recall: float
     chance_accuracy: float
+    val_images: int
+    plain_accuracy: float | None = None
 
     @property
     def train_accuracy(self) -> float:
@@ -54,6 +66,17 @@ class FinishedRun:
     def overfitting_gap(self) -> bool:
         """Whether training accuracy is far above validation accuracy."""
         return self.train_accuracy - self.val_accuracy > LARGE_GAP
+
+    @property
+    def guesses(self) -> bool:
+        """Whether the predictions on the validation images may be no better than chance."""
+        # Two standard errors, so that a few correct guesses in a few images are not learning.
+        error = 2 * math.sqrt(self.chance_accuracy * (1 - self.chance_accuracy) / self.val_images)
+        # Predictions that favour rare emotions may be less accurate than the most common one.
+        return (
+            self.val_accuracy <= self.chance_accuracy + max(0.02, error)
+            and self.mean_recall <= self.chance_recall + 0.05
+        )
 
     @property
     def planned_epochs(self) -> int:
@@ -78,15 +101,21 @@ class FinishedRun:
 def diagnose(run: FinishedRun) -> tuple[str, str]:
     """Return what the curves say, and what to try next ("" for nothing)."""
     figures = _figures(run)
-    # Predictions that favour rare emotions may be less accurate than the most common one.
-    accuracy_of_chance = run.val_accuracy <= run.chance_accuracy + 0.02
-    recall_of_chance = run.mean_recall <= run.chance_recall + 0.05
-    if accuracy_of_chance and recall_of_chance and not run.overfitting_gap:
+    if run.plain_accuracy is not None:
+        if run.plain_accuracy < run.history[-1]["accuracy"] - LARGE_GAP:
+            return _diagnose_lag(run, run.plain_accuracy)
+        if run.guesses and run.plain_accuracy > _low(run.chance_accuracy):
+            return (
+                f"validation stays at chance: {figures}; training images without augmentation "
+                f"{run.plain_accuracy:.3f}",
+                "checking that the validation images have the right labels and show the same kind "
+                "of faces as the training images (`emodetect data audit`, `emodetect data show`)",
+            )
+    if run.guesses and not run.overfitting_gap:
         return (
             f"nothing learnt yet: {figures}; always predicting the most common emotion gives "
             f"{run.chance_accuracy:.3f}",
-            "checking the images and labels with `emodetect data show`, another "
-            "training.learning_rate, or more epochs",
+            _learn_more(run),
         )
     if len(run.history) - run.first_epoch < FEW_EPOCHS:
         return f"too few epochs to judge the fit: {figures}", _longer(run)
@@ -98,6 +127,43 @@ def diagnose(run: FinishedRun) -> tuple[str, str]:
             _slower(run),
         )
     return _diagnose_levelled(run, figures)
+
+
+def _diagnose_lag(run: FinishedRun, plain_accuracy: float) -> tuple[str, str]:
+    """Return the diagnosis and advice if the validated weights are not those that were trained."""
+    training, schedule = run.config.training, run.schedule
+    fit = (
+        f"the validated weights lag behind: on training images without augmentation their accuracy "
+        f"is {plain_accuracy:.3f}, in training it was {run.history[-1]['accuracy']:.3f}"
+    )
+    # The head's phase averages nothing.
+    averaged = run.first_epoch < len(run.history) and schedule.ema_momentum > 0
+    trained = (len(run.history) - run.first_epoch) * schedule.steps
+    if averaged and (1 - schedule.ema_momentum) * trained < FEW_HORIZONS:
+        return (
+            f"{fit}; they are an average over {1 / (1 - schedule.ema_momentum):,.0f} steps, and "
+            f"fine-tuning had {trained:,}",
+            f"without training.ema_momentum (it was {schedule.ema_momentum:g}), so that the "
+            "average fits the run",
+        )
+    if training.batch_norm_momentum is not None and not training.freeze_batch_norm:
+        return (
+            f"{fit}, with the statistics of each batch",
+            "without training.batch_norm_momentum (it was "
+            f"{training.batch_norm_momentum:g}), so that batch norm's statistics follow the run",
+        )
+    return (
+        f"{fit}, with the statistics of each batch",
+        "--set training.freeze_batch_norm=true, or larger batches (they had "
+        f"{schedule.batch_size} images)",
+    )
+
+
+def _learn_more(run: FinishedRun) -> str:
+    check = "checking the images and labels with `emodetect data show`"
+    if run.schedule.fine_tuning_steps < FEW_STEPS:
+        return f"{_longer(run)}, because {run.schedule.fine_tuning_steps} steps are few; or {check}"
+    return f"{check}, another training.learning_rate, or more epochs"
 
 
 def _longer(run: FinishedRun) -> str:

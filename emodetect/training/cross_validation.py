@@ -1,0 +1,96 @@
+"""Cross-validation: a run for each fold, whose validation figures are reported together.
+
+The folds say how well this config does on data like these and how much that varies by chance; with
+few images, the one validation split of a run says neither. Each fold's best epoch is chosen by its
+own validation images, so the figures are slightly too high; the test split is in none of them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emodetect.config import ExperimentConfig
+from emodetect.machine.atomic_files import write_text
+from emodetect.model_file.artifact import read_artifact
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """The validation figures of a fold's run.
+
+    Attributes:
+        fold: its number, from 1.
+        images: the number of its validation images.
+        accuracy: of the best epoch on them, 0 to 1.
+        loss: of the same epoch, as trained (with label smoothing, if any).
+    """
+
+    fold: int
+    images: int
+    accuracy: float
+    loss: float
+
+
+def cross_validate(
+    config: ExperimentConfig, train_run: Callable[[ExperimentConfig], object]
+) -> tuple[FoldResult, ...]:
+    """Train the runs of all folds in `folds` of the run folder, and write its folds.csv.
+
+    Args:
+        train_run: trains a run, or continues an interrupted one.
+
+    Returns:
+        The results, of finished runs too; none if training.folds is 0.
+    """
+    count = config.training.folds
+    results = []
+    for number in range(1, count + 1):
+        fold = fold_config(config, number)
+        artifact = fold.output / "best_model.keras"
+        if not artifact.is_file():
+            logger.info("fold %d of %d: %s", number, count, fold.output)
+            train_run(fold)
+        metadata = read_artifact(artifact).metadata
+        images = sum(metadata.dataset["counts"]["val"].values())
+        metrics = metadata.metrics
+        results.append(FoldResult(number, images, metrics["val_accuracy"], metrics["val_loss"]))
+    if results:
+        _write(config.output / "folds.csv", results)
+        logger.info("%d folds are trained; now the final model", count)
+    return tuple(results)
+
+
+def fold_config(config: ExperimentConfig, number: int) -> ExperimentConfig:
+    """Return the config of a fold's run."""
+    folds = config.training.folds
+    data = config.data.model_copy(update={"fold": (number, folds), "validation_fraction": None})
+    training = config.training.model_copy(update={"folds": 0})
+    output = config.output / "folds" / str(number)
+    return config.model_copy(update={"data": data, "training": training, "output": output})
+
+
+def describe_folds(results: Sequence[FoldResult]) -> str:
+    """Return mean and spread of the folds' accuracy in a line of text."""
+    accuracies = 100 * np.array([result.accuracy for result in results])
+    return (
+        f"{len(results)} folds: validation accuracy {accuracies.mean():.1f}% on average, "
+        f"{accuracies.min():.1f}% to {accuracies.max():.1f}%, standard deviation "
+        f"{accuracies.std(ddof=1):.1f} points"
+    )
+
+
+def _write(path: Path, results: Sequence[FoldResult]) -> None:
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(asdict(results[0])), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(result) for result in results)
+    write_text(path, table.getvalue())
