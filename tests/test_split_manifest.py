@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -243,10 +242,9 @@ def test_splitting_needs_no_tensorflow(tmp_path: Path) -> None:
 
 def test_the_options_have_the_defaults_of_a_config() -> None:
     """`data split` draws what training on the same data would draw, unless told otherwise."""
-    split = data.commands["split"]
-    context = click.Context(split)
-    defaults = {option.name: option.get_default(context) for option in split.params}
-    assert defaults["validation"] == DataConfig.model_fields["validation_fraction"].default
+    defaults = {option.name: option.default for option in data.commands["split"].params}
+    usual = SplitOptions().validation_fraction
+    assert usual == DataConfig.model_fields["validation_fraction"].default
     assert defaults["test"] == DataConfig.model_fields["test_fraction"].default
     assert defaults["seed"] == ExperimentConfig.model_fields["seed"].default
 
