@@ -19,6 +19,8 @@ FEW_STEPS = 100
 FEW_HORIZONS = 2
 # A training accuracy this far above validation's is overfitting, whatever the loss does.
 LARGE_GAP = 0.1
+# A training loss so many times that of guesses is not that of a run that is still learning.
+DIVERGED = 2
 # A loss that rose by this share and stayed there did not rise by chance.
 LOSS_RISE = 0.05
 # An accuracy that rose by less in the last quarter of a run has levelled off.
@@ -38,8 +40,8 @@ class FinishedRun:
         chance_recall: the mean recall of random guesses.
         chance_accuracy: the accuracy of always predicting the most common emotion.
         val_images: the number of validation images.
-        plain_accuracy: of the last epoch's weights, as validated, on training images without
-            augmentation; None if not measured.
+        plain_accuracy: of the last epoch's weights, as validated, on `plain_images` training images
+            without augmentation; None if not measured.
     """
 
     config: ExperimentConfig
@@ -50,7 +52,8 @@ class FinishedRun:
     chance_recall: float
     chance_accuracy: float
     val_images: int
-    plain_accuracy: float | None = None
+    plain_accuracy: float | None
+    plain_images: int
 
     @property
     def train_accuracy(self) -> float:
@@ -68,15 +71,18 @@ class FinishedRun:
         return self.train_accuracy - self.val_accuracy > LARGE_GAP
 
     @property
-    def guesses(self) -> bool:
-        """Whether the predictions on the validation images may be no better than chance."""
-        # Two standard errors, so that a few correct guesses in a few images are not learning.
-        error = 2 * math.sqrt(self.chance_accuracy * (1 - self.chance_accuracy) / self.val_images)
+    def val_guesses(self) -> bool:
+        """Whether the best epoch's validation accuracy and recall may be those of chance."""
         # Predictions that favour rare emotions may be less accurate than the most common one.
-        return (
-            self.val_accuracy <= self.chance_accuracy + max(0.02, error)
-            and self.mean_recall <= self.chance_recall + 0.05
-        )
+        recall = _by_chance(self.mean_recall, self.chance_recall, self.val_images, least=0.05)
+        return recall and _by_chance(self.val_accuracy, self.chance_accuracy, self.val_images)
+
+    @property
+    def train_guesses(self) -> bool:
+        """Whether the training accuracy may be that of chance."""
+        if self.plain_accuracy is None:
+            return not self.overfitting_gap
+        return _by_chance(self.plain_accuracy, self.chance_accuracy, self.plain_images)
 
     @property
     def planned_epochs(self) -> int:
@@ -101,17 +107,26 @@ class FinishedRun:
 def diagnose(run: FinishedRun) -> tuple[str, str]:
     """Return what the curves say, and what to try next ("" for nothing)."""
     figures = _figures(run)
+    loss, loss_of_guesses = run.history[-1]["loss"], math.log(1 / run.chance_recall)
+    if loss > DIVERGED * loss_of_guesses:
+        return (
+            f"diverged: {figures}; the training loss is {loss:.3g}, that of guesses is "
+            f"{loss_of_guesses:.3g}",
+            _slower(run),
+        )
     if run.plain_accuracy is not None:
         if run.plain_accuracy < run.history[-1]["accuracy"] - LARGE_GAP:
             return _diagnose_lag(run, run.plain_accuracy)
-        if run.guesses and run.plain_accuracy > _low(run.chance_accuracy):
+        last = run.history[-1]["val_accuracy"]
+        learnt = run.plain_accuracy > _low(run.chance_accuracy)
+        if learnt and _by_chance(last, run.chance_accuracy, run.val_images):
             return (
                 f"validation stays at chance: {figures}; training images without augmentation "
                 f"{run.plain_accuracy:.3f}",
                 "checking that the validation images have the right labels and show the same kind "
                 "of faces as the training images (`emodetect data audit`, `emodetect data show`)",
             )
-    if run.guesses and not run.overfitting_gap:
+    if run.val_guesses and run.train_guesses:
         return (
             f"nothing learnt yet: {figures}; always predicting the most common emotion gives "
             f"{run.chance_accuracy:.3f}",
@@ -127,6 +142,11 @@ def diagnose(run: FinishedRun) -> tuple[str, str]:
             _slower(run),
         )
     return _diagnose_levelled(run, figures)
+
+
+def _by_chance(share: float, chance: float, count: int, *, least: float = 0.02) -> bool:
+    # Two standard errors, so that some correct guesses in a few images are not learning.
+    return share <= chance + max(least, 2 * math.sqrt(chance * (1 - chance) / count))
 
 
 def _diagnose_lag(run: FinishedRun, plain_accuracy: float) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from emodetect.config import ExperimentConfig
 from emodetect.training.advice.fit_diagnosis import FinishedRun, diagnose
+from emodetect.training.fitting import PLAIN_IMAGES
 from emodetect.training.schedule import run_schedule
 
 # With fewer validation images, one standard error is 5 points or more.
@@ -76,6 +77,7 @@ def summarize(
         chance_accuracy=np.bincount(validation.labels).max() / count,
         val_images=count,
         plain_accuracy=plain_accuracy,
+        plain_images=min(PLAIN_IMAGES, sum(validation.train_counts)),
     )
     by = " (lowest validation loss)" if config.training.monitor == "val_loss" else ""
     stopped = f"; early stopping after {len(history)} epochs" if run.stopped_early else ""

@@ -1,0 +1,149 @@
+"""training.folds: a run for each fold, mean and spread of their figures, one final model."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import LENET, SMALL
+
+from emodetect.config import ExperimentConfig, load_config
+from emodetect.data.dataset import load_dataset
+from emodetect.data.splits import assign_splits
+from emodetect.errors import ConfigError, DataError
+from emodetect.model_file.artifact import read_artifact
+
+
+def _assign(labels: np.ndarray, fold: tuple[int, int], **values: object) -> np.ndarray:
+    settings = {
+        "digests": np.array([f"{i:032d}" for i in range(len(labels))]),
+        "given": [None] * len(labels),
+        "groups": None,
+        **values,
+    }
+    return assign_splits(
+        labels,
+        settings["digests"],
+        settings["given"],
+        validation_fraction=None,
+        test_fraction=0.1,
+        seed=0,
+        groups=settings["groups"],
+        fold=fold,
+    )
+
+
+def test_every_image_is_validated_on_in_one_fold() -> None:
+    """The folds cover train and validation once, with equal shares; test is in none of them."""
+    labels = np.repeat([0, 1, 2], [100, 60, 20])
+    folds = [_assign(labels, (number, 4)) for number in (1, 2, 3, 4)]
+    tests = [fold == "test" for fold in folds]
+    assert all(np.array_equal(test, tests[0]) for test in tests)
+    validated = np.sum([fold == "val" for fold in folds], axis=0)
+    assert np.array_equal(validated, ~tests[0])
+    for fold in folds:
+        counts = np.bincount(labels[fold == "val"], minlength=3)
+        assert np.abs(counts - np.array([90, 54, 18]) / 4).max() <= 1
+
+
+def test_given_validation_images_join_the_folds() -> None:
+    """A validation split of the source is trained on in all folds but one."""
+    given = ["test"] * 10 + ["val"] * 20 + ["train"] * 60
+    labels = np.arange(90) % 2
+    folds = [_assign(labels, (number, 5), given=given) for number in range(1, 6)]
+    validated = np.sum([fold == "val" for fold in folds], axis=0)
+    assert validated.tolist() == [0] * 10 + [1] * 80
+
+
+@pytest.mark.parametrize("kind", ["digests", "groups"])
+def test_images_that_belong_together_stay_in_one_fold(kind: str) -> None:
+    """Identical images, and those of one person, are never on both sides."""
+    together = np.random.default_rng(0).integers(0, 40, 200)
+    values = np.array([f"{value:032d}" for value in together]) if kind == "digests" else together
+    for number in (1, 2, 3):
+        splits = _assign(np.arange(200) % 2, (number, 3), **{kind: values})
+        for value in np.unique(together):
+            assert len(set(splits[together == value])) == 1
+
+
+def test_too_few_images_for_the_folds_are_one_clear_error() -> None:
+    """An emotion with three images cannot be in five folds."""
+    with pytest.raises(DataError, match="5 folds"):
+        _assign(np.repeat([0, 1], [60, 4]), (1, 5))
+
+
+@pytest.mark.parametrize("change", ["training.folds=1", "data.fold=[4, 3]", "data.fold=[0, 3]"])
+def test_impossible_folds_are_refused(change: str) -> None:
+    """One fold, or the fourth of three, is a mistake in the config."""
+    with pytest.raises(ConfigError, match="fold"):
+        load_config(SMALL, [*LENET, change])
+
+
+@pytest.fixture(scope="module")
+def folded(
+    small_overrides: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> ExperimentConfig:
+    """A config with two folds."""
+    output = tmp_path_factory.mktemp("folds") / "run"
+    changes = [*small_overrides, *LENET, "training.epochs=1", "training.folds=2"]
+    return load_config(SMALL, [*changes, f"output={output}"])
+
+
+def test_a_run_with_folds_reports_mean_and_spread_and_ends_with_one_model(
+    folded: ExperimentConfig,
+) -> None:
+    """The figures are those of the folds' own models; the final model is that of a plain run."""
+    from emodetect.training.train import resume, train
+
+    class Killed(BaseException):
+        pass
+
+    # Killed after the first fold, and resumed.
+    runs = []
+
+    def kill(run: Path, *_: object) -> None:
+        runs.append(run)
+        if len(runs) == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(folded, draw=kill)
+    result = resume(folded.output)
+    assert runs == [folded.output / "folds" / number for number in ("1", "2")]
+    rows = list(csv.DictReader((folded.output / "folds.csv").read_text().splitlines()))
+    accuracies = []
+    for number, row in enumerate(rows, start=1):
+        metadata = read_artifact(
+            folded.output / "folds" / str(number) / "best_model.keras"
+        ).metadata
+        assert float(row["accuracy"]) == metadata.metrics["val_accuracy"]
+        assert metadata.config["data"]["fold"] == [number, 2]
+        accuracies.append(100 * float(row["accuracy"]))
+    assert len(accuracies) == len(result.folds) == 2
+    assert f"{np.mean(accuracies):.1f}% on average" in result.summary[0]
+    assert f"{np.std(accuracies, ddof=1):.1f} points" in result.summary[0]
+    assert json.loads((folded.output / "run.json").read_text())["summary"] == result.summary
+    plain = folded.model_copy(
+        update={
+            "training": folded.training.model_copy(update={"folds": 0}),
+            "output": folded.output.with_name("plain"),
+        }
+    )
+    train(plain)
+    compiled = [
+        read_artifact(config.output / "best_model.keras").compiled for config in (folded, plain)
+    ]
+    assert compiled[0] == compiled[1]
+
+
+def test_a_fold_is_validated_on_images_that_it_was_not_trained_on(
+    folded: ExperimentConfig,
+) -> None:
+    """Loading a fold's config gives its own splits, so that evaluate judges it by them."""
+    from emodetect.training.cross_validation import fold_config
+
+    first, second = (load_dataset(fold_config(folded, number).data, seed=0) for number in (1, 2))
+    assert set(first.indices("val").tolist()) == set(second.indices("train").tolist())

@@ -1,0 +1,84 @@
+"""Defaults that follow from the length of a run, and what a run says about it beforehand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from small import LENET, SMALL
+
+from emodetect.cli import app
+from emodetect.config import TrainingConfig
+from emodetect.data.splits import assign_splits
+from emodetect.data.synthetic import draw_dataset
+from emodetect.machine.tensorflow_devices import use_tensorflow
+
+use_tensorflow()  # the package of schedule imports Keras
+
+from emodetect.training.schedule import run_schedule  # noqa: E402
+
+
+@pytest.mark.parametrize("images", [20, 100, 300, 600, 3000, 28_000, 1_000_000])
+@pytest.mark.parametrize("epochs", [1, 3, 14, 200])
+def test_averages_and_warm_up_fit_into_the_run(images: int, epochs: int) -> None:
+    """Whatever the length of a run, it is many times as long as what it averages over."""
+    schedule = run_schedule(TrainingConfig(epochs=epochs), images)
+    averaged_steps = 1 / (1 - schedule.ema_momentum)
+    assert averaged_steps <= max(2, 0.1 * schedule.fine_tuning_steps) + 1e-6
+    assert averaged_steps <= 1000 + 1e-6
+    assert schedule.warmup_steps <= 0.1 * schedule.fine_tuning_steps
+    batch_norm_steps = 1 / (1 - schedule.batch_norm_momentum)
+    assert batch_norm_steps <= max(2, schedule.steps) + 1e-6
+    assert batch_norm_steps <= 100 + 1e-6
+
+
+def test_values_of_the_config_are_kept() -> None:
+    """A momentum or warm-up of the user's own replaces the default, also 0."""
+    given = TrainingConfig(ema_momentum=0.0, batch_norm_momentum=0.6, warmup_epochs=2.0)
+    schedule = run_schedule(given, 640)
+    assert (schedule.ema_momentum, schedule.batch_norm_momentum) == (0.0, 0.6)
+    assert schedule.warmup_steps == 2 * schedule.steps == 20
+
+
+@pytest.mark.parametrize(
+    ("count", "validation"), [(100, 20), (300, 50), (500, 50), (600, 60), (5000, 500)]
+)
+def test_a_small_data_set_validates_on_a_larger_share(count: int, validation: int) -> None:
+    """A tenth is for validation, or 50 images, but a fifth at most."""
+    labels = np.arange(count) % 2
+    digests = np.array([f"{i:032d}" for i in range(count)])
+    splits = assign_splits(
+        labels,
+        digests,
+        ["test", *[None] * (count - 1)],
+        validation_fraction=None,
+        test_fraction=0.1,
+        seed=0,
+    )
+    assert np.sum(splits == "val") == pytest.approx(validation, abs=1)
+
+
+def _dry_run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["train", "--dry-run", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_dry_run_says_what_the_run_will_do(tmp_path: Path) -> None:
+    """Batches, averaging, warm-up and validation images are shown, and so are few images."""
+    draw_dataset(tmp_path, counts={"faces": 30}, emotions=("happy", "sad"), seed=0, size=64)
+    draw_dataset(tmp_path, counts={"faces": 12}, emotions=("angry",), seed=0, size=64)
+    base = ["--config", SMALL, "--data", str(tmp_path / "faces")]
+    base += [f"--set={change}" for change in LENET]
+    shown = _dry_run(*base, "--set", "training.ema_momentum=0.75")
+    assert "about 53 images, 12 for validation" in shown
+    assert "4 batches of 13 an epoch" in shown
+    assert "averaged over 4 batches (ema_momentum 0.75)" in shown
+    assert "few training images: angry 9" in shown
+    assert "few validation images: 12" in shown
+    assert "training.folds=5" in shown
+    with_folds = _dry_run(*base, "--set", "training.folds=3")
+    assert "3 more runs" in with_folds
+    assert "training.folds=5" not in with_folds
