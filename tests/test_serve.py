@@ -37,9 +37,10 @@ from emodetect.cli import app as command_line
 from emodetect.data.synthetic import draw_film, draw_scene
 from emodetect.errors import EmodetectError, ModelError
 from emodetect.faces.detectors.haar import HaarDetector
+from emodetect.images import reading
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.runtime import MAX_BATCH
-from emodetect.serve import request_analysis, stream, uploads
+from emodetect.serve import stream, uploads
 from emodetect.serve.app import create_app
 from emodetect.serve.batching import BatchingRuntime
 from emodetect.serve.limits import FRAME_BYTES, Limits
@@ -185,10 +186,28 @@ def test_too_many_pixels_are_refused_before_decoding(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch, width: int, height: int
 ) -> None:
     """A small file that claims too many pixels never reaches a decoder."""
-    monkeypatch.setattr(request_analysis, "decode_image", None)
+    monkeypatch.setattr(reading, "decode_image", None)
     answer = client.post("/v1/analyze", content=png_header(width, height))
     assert answer.status_code == 422
     assert "too large" in answer.json()[0]["error"]
+
+
+def test_boxes_of_a_reduced_photo_are_in_its_own_pixels(client: httpx.Client) -> None:
+    """A JPEG beyond the limit is decoded reduced; its size and boxes are those of the whole."""
+    scene = draw_scene(["happy"], np.random.default_rng(0)).image
+    enlarged = cv2.resize(scene, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    (small,) = client.post("/v1/analyze", content=jpeg(scene)).json()
+    (large,) = client.post("/v1/analyze", content=jpeg(enlarged)).json()
+    assert (large["width"], large["height"], large["error"]) == (2560, 1920, None)
+    expected = 4 * np.array(small["faces"][0]["box"])
+    assert np.abs(large["faces"][0]["box"] - expected).max() < 80
+    (crop,) = client.post("/v1/classify", content=jpeg(enlarged)).json()
+    assert crop["faces"][0]["box"] == [0, 0, 2560, 1920]
+    with stream_of(client) as stream:
+        stream.send(jpeg(enlarged))
+        row = json.loads(stream.recv())
+    assert row["width"] == 2560
+    assert np.abs(row["faces"][0]["box"] - expected).max() < 80
 
 
 def test_cut_uploads_are_told(client: httpx.Client, photo: bytes) -> None:
