@@ -13,16 +13,25 @@ export function say(text, isBad = false) {
   if (byId("status").textContent !== text) byId("status").textContent = text;
 }
 
+// As `ask`; it also shows the form for the token where the server needs one, and hides it again.
+export async function askOrShowForm(path, options) {
+  try {
+    const body = await ask(path, options);
+    byId("ask").hidden = true;
+    return body;
+  } catch (error) {
+    if (error.status === 401) {
+      byId("ask").hidden = false;
+      byId("token").focus();
+    }
+    throw error;
+  }
+}
+
 export async function loadModel({ again = false } = {}) {
   if (model && !again) return;
   model = null;
-  try {
-    model = await ask("v1/model");
-  } catch (error) {
-    askForToken(error);
-    throw error;
-  }
-  byId("ask").hidden = true;
+  model = await askOrShowForm("v1/model");
   // Rendered by the server, which escapes any HTML in the card.
   byId("card").querySelector("div").innerHTML = model.card_html;
 }
@@ -43,20 +52,12 @@ export async function attempt(action) {
     if (isNewest()) await action(isNewest);
     if (isNewest()) afterToken = null;
   } catch (error) {
-    if (!isNewest()) return;
-    askForToken(error);
-    say(error.message, true);
+    if (isNewest()) say(error.message, true);
   }
 }
 
 export function repeatAfterToken(action) {
   afterToken = action;
-}
-
-function askForToken(error) {
-  if (error.status !== 401) return;
-  byId("ask").hidden = false;
-  byId("token").focus();
 }
 
 byId("ask").addEventListener("submit", (event) => {
@@ -68,9 +69,5 @@ byId("ask").addEventListener("submit", (event) => {
     return;
   }
   sessionStorage.setItem("token", token);
-  const action = afterToken ?? (() => say("Ready."));
-  attempt(async (isNewest) => {
-    await loadModel({ again: true });
-    await action(isNewest);
-  });
+  attempt(afterToken ?? (() => say("Ready.")));
 });

@@ -1,10 +1,9 @@
 // Photos: one after the other is analysed, and one at a time is shown.
 
-import { attempt, model, say } from "./attempts.js";
+import { askOrShowForm, attempt, model, say } from "./attempts.js";
 import { stopCamera } from "./camera.js";
 import { byId, element, inWords } from "./dom.js";
 import { show, showNone } from "./faces.js";
-import { ask } from "./requests.js";
 
 const MOST_TRIES = 5;  // of a photo, while the server's queue is full
 const THUMBNAIL_WIDTH = 240;
@@ -69,7 +68,7 @@ async function analyze(file) {
   if (!data.byteLength) return failed("the file is empty");
   for (let tries = 1; ; tries++) {
     try {
-      const [row] = await ask("v1/analyze", {
+      const [row] = await askOrShowForm("v1/analyze", {
         method: "POST",
         body: data,
         headers: { "Content-Type": file.type || "application/octet-stream" },
@@ -77,7 +76,7 @@ async function analyze(file) {
       return { ...row, path: file.name };
     } catch (error) {
       if (error.status === 401) throw error;
-      if (error.status !== 503 || tries === MOST_TRIES) return failed(error.message.replace(/\.$/, ""));
+      if (error.status !== 503 || tries === MOST_TRIES) return failed(error.message);
       await new Promise((done) => setTimeout(done, 1000 * error.waitS));
     }
   }
@@ -92,7 +91,7 @@ function summarize(done) {
     const failed = bad.length ? ` ${inWords(bad.length, "photo")} could not be analysed.` : "";
     say(`${inWords(done.length, "photo")}: ${faces.toLowerCase()}.${failed}`, bad.length > 0);
   } else if (bad.length) {
-    say(`${done[0].file.name}: ${bad[0].row.error}.`, true);
+    say(`${done[0].file.name}: ${bad[0].row.error.replace(/[^.?]$/, "$&.")}`, true);
   } else {
     say(`${faces}${done[0].row.faces.length ? "" : " found"}.`);
   }
@@ -168,6 +167,6 @@ function draw() {
   const hidden = row && row.error === null && !picture;
   byId("caption").textContent = file.name
     + (row?.error && photos.length > 1 ? `: ${row.error}` : "")
-    + (hidden ? ": this browser cannot show this kind of photo; the boxes are in its pixels." : "");
+    + (hidden ? ": this browser cannot show this kind of photo" : "");
   byId("caption").classList.toggle("bad", Boolean(row?.error));
 }
