@@ -60,7 +60,14 @@ function paint(picture, faces, whole) {
     pen.strokeRect(x, y, width, height);
     const room = pen.measureText(title(face)).width + size / 2;
     const left = Math.max(0, Math.min(x, view.width - room));
-    const top = Math.max(0, y - 1.4 * size);
+    // Above the box, or below it rather than on the face of somebody else.
+    const covers = (top) => faces.some(({ box }) => {
+      const [otherX, otherY, otherWidth, otherHeight] = box.map((value) => value * scale);
+      return left < otherX + otherWidth && otherX < left + room
+        && top < otherY + otherHeight && otherY < top + 1.4 * size;
+    });
+    const above = Math.max(0, y - 1.4 * size), below = Math.min(view.height - 1.4 * size, y + height);
+    const top = covers(above) && !covers(below) ? below : above;
     pen.fillStyle = "rgba(0, 0, 0, .75)";
     pen.fillRect(left, top, room, 1.4 * size);
     pen.fillStyle = "#fff";
