@@ -329,6 +329,20 @@ def test_each_route_can_be_tried_on_its_page(page: Page, address: str) -> None:
     expect(page.locator("pre").first).to_contain_text(f"{address}/v1/analyze")
 
 
+def test_the_page_of_the_api_sends_the_token(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the token in its field, a request and a stream get through; without it, they do not."""
+    monkeypatch.setenv("EMODETECT_TOKEN", TOKEN)
+    with started() as (_, address):
+        page.goto(f"{address}/docs")
+        answers = page.locator(".answer")
+        for given, said in (("", "401"), ("\u20acuro", "401"), (TOKEN, "200")):
+            page.fill("#token", given)
+            page.locator("form.try button").first.click()
+            expect(answers.first.locator("b")).to_contain_text(said)
+        page.locator("form.try button").last.click()
+        expect(answers.last).to_contain_text('"frame": 0')
+
+
 def test_a_phone_shows_all_of_it(browser: Browser, address: str, tmp_path: Path) -> None:
     """On a narrow screen nothing is cut off, and buttons are large enough to tap."""
     with browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True) as context:

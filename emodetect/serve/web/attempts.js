@@ -1,7 +1,7 @@
 // What the user starts: its messages, and its repetition once there is a token.
 
 import { byId } from "./dom.js";
-import { ask } from "./requests.js";
+import { ask, keepToken } from "./requests.js";
 
 export let model = null;
 let latest = 0;         // number of the newest attempt; results of older ones are not shown
@@ -64,10 +64,6 @@ byId("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   const token = byId("token").value.trim();
   byId("token").value = "";
-  if (!/^[ -~]+$/.test(token)) {  // cannot be sent in a header
-    say("Wrong token.", true);
-    return;
-  }
-  sessionStorage.setItem("token", token);
-  attempt(afterToken ?? (() => say("Ready.")));
+  if (keepToken(token)) attempt(afterToken ?? (() => say("Ready.")));
+  else say("Wrong token.", true);
 });

@@ -1,7 +1,7 @@
 // The page of the API: each route can be tried.
 
 import { byId, element } from "./dom.js";
-import { openStream, send, token } from "./requests.js";
+import { keepToken, openStream, send, token } from "./requests.js";
 
 async function sample() {
   return new File([await (await send("sample.jpg")).blob()], "sample.jpg", { type: "image/jpeg" });
@@ -64,4 +64,4 @@ for (const line of document.querySelectorAll("[data-curl]")) {
   line.textContent = line.textContent.replace(path, new URL(path.slice(1), location.href));
 }
 byId("token").value = token() ?? "";
-byId("token").addEventListener("input", (event) => sessionStorage.setItem("token", event.target.value.trim()));
+byId("token").addEventListener("input", (event) => keepToken(event.target.value.trim()));

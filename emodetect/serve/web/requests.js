@@ -2,6 +2,14 @@
 
 export const token = () => sessionStorage.getItem("token");
 
+// Returns whether a header can carry the token; only then it is kept, until the tab is closed.
+export function keepToken(given) {
+  const isToken = /^[ -~]+$/.test(given);
+  if (isToken) sessionStorage.setItem("token", given);
+  else sessionStorage.removeItem("token");
+  return isToken;
+}
+
 // Returns the response. Throws an Error with a `status`, or without one if there is no response.
 export async function send(path, options = {}) {
   const given = token();
