@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -130,6 +131,7 @@ def evaluate_model(
     metrics = {
         **(description or {}),
         "fingerprint": dataset.fingerprint,
+        "images_fingerprint": images_fingerprint(dataset),
         "skipped": [str(file) for file in dataset.skipped],
         "left_out": selection.left_out,
         "tta": tta,
@@ -141,3 +143,16 @@ def evaluate_model(
         "robustness": corrupted,
     }
     return Evaluation(predictions, metrics)
+
+
+def images_fingerprint(dataset: Dataset) -> str:
+    """Return a hash of the pixels and labels of a data set, whatever its splits and its order.
+
+    Unlike the fingerprint of the data set, it is the same for models that split the data otherwise.
+    """
+    names = (dataset.emotions[label] for label in dataset.labels)
+    lines = sorted(
+        hashlib.sha256(image.tobytes()).hexdigest() + name
+        for image, name in zip(dataset.images, names, strict=True)
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
