@@ -68,7 +68,7 @@ def _print(comparison: dict[str, Any]) -> None:
     for line in comparison["changed"]:
         click.echo(f"warning: {line}", err=True)
     print_table(_accuracy_table(comparison))
-    explain("points", "95% interval", "p", "McNemar's test")
+    explain("points", "95% interval", "gains", "losses", "p", "McNemar's test")
     if comparison["holm"]:
         explain("Holm's method")
     print_table(_recall_table(comparison))
@@ -85,11 +85,9 @@ def _accuracy_table(comparison: dict[str, Any]) -> Table:
     table = new_table(
         title=f"{comparison['images']:,} images, compared with {reference['name']}",
         text=("model",),
-        numbers=(
-            *("accuracy", "difference and its 95% interval"),
-            *("correct only here", "correct only in the first", "p"),
-        ),
+        numbers=("accuracy", "difference, 95% interval", "gains", "losses", "p"),
     )
+    table.columns[2].no_wrap = True
     table.add_row(reference["name"], percent(reference["figures"]["accuracy"]))
     for model, row in zip(models[1:], comparisons, strict=True):
         change = row["differences"]["accuracy"]

@@ -9,15 +9,13 @@ import click
 
 from emodetect.cli.tables import explain, new_table, print_table
 from emodetect.number_format import between, percent, points, points_apart
-from emodetect.reports.glossary import FIGURE_NAMES, MEANINGS, SHARES, figure_form
+from emodetect.reports.glossary import FIGURE_NAMES, SHARES, figure_form
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from emodetect.evaluation.cross_dataset import CrossDatasetResult
     from emodetect.evaluation.evaluate import Evaluation
-
-MATRIX_FIGURES = {key: FIGURE_NAMES[key] for key in SHARES}
 
 
 def print_result(result: Evaluation | list[CrossDatasetResult]) -> None:
@@ -32,13 +30,12 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
     print_table(_emotions_table(metrics))
     explain("precision", "recall", "F1", "macro average", "weighted average")
     print_table(_figures_table(metrics))
-    explain("95% interval", "bootstrap")
+    explain(*FIGURE_NAMES.values(), "95% interval", "bootstrap")
+    click.echo(f"({metrics['bootstrap']:,} bootstrap resamples)")
     if metrics["robustness"]:
         table = new_table(text=("corrupted copies",), numbers=("accuracy", "difference"))
         for name, row in metrics["robustness"].items():
-            table.add_row(
-                name, percent(row["accuracy"]), points(row["difference_points"] / 100)
-            )
+            table.add_row(name, percent(row["accuracy"]), points(row["difference_points"] / 100))
         print_table(table)
         explain("corrupted copies", "points")
     for way in metrics["slices"]:
@@ -56,13 +53,10 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
 
 
 def _figures_table(metrics: dict[str, Any]) -> Table:
-    """Return the metrics, each with what it means beside it."""
-    interval = f"95% interval ({metrics['bootstrap']:,} bootstrap resamples)"
-    table = new_table(text=("metric", "value", interval, "meaning"))
+    table = new_table(text=("metric",), numbers=("value", "95% interval"))
     for key, name in FIGURE_NAMES.items():
         form, limits = figure_form(key), metrics["intervals_95"].get(key)
-        shown = between(limits, form) if limits else ""
-        table.add_row(name, form(metrics[key]), shown, MEANINGS[name])
+        table.add_row(name, form(metrics[key]), between(limits, form) if limits else "")
     return table
 
 
@@ -109,8 +103,8 @@ def _print_matrix(results: Sequence[CrossDatasetResult]) -> None:
         row = [result for result in results if result.model == model]
         table.add_row(f"{model}\n(trained on {row[0].trained_on})", *map(_cell, row))
     print_table(table)
-    explain(*MATRIX_FIGURES.values())
-    click.echo("(in brackets: 95% intervals, from bootstrap resamples)")
+    explain(*(FIGURE_NAMES[key] for key in SHARES))
+    click.echo("  in brackets: 95% intervals, from bootstrap resamples")
     explain("95% interval", "bootstrap")
     if any(result.same_data for result in results):
         click.echo("* the model was trained on this data set")
@@ -122,7 +116,7 @@ def _print_matrix(results: Sequence[CrossDatasetResult]) -> None:
 
 def _cell(result: CrossDatasetResult) -> str:
     metrics = result.metrics
-    lines = [f"{name} {_figure(metrics, key)}" for key, name in MATRIX_FIGURES.items()]
+    lines = [f"{FIGURE_NAMES[key]} {_figure(metrics, key)}" for key in SHARES]
     lines[0] += " *" if result.same_data else ""
     available = sum(result.available.values())
     lines.append(f"{metrics['images']:,} of {available:,} images")

@@ -21,6 +21,7 @@ from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 logger = logging.getLogger(__name__)
+IMAGES_AT_ONCE = 1000  # read from the disk
 SEEN = (
     "The model was trained on most of these images, so it will do worse on new ones. Evaluate it "
     "on held-out images, such as its test split (--split test)."
@@ -150,9 +151,10 @@ def images_fingerprint(dataset: Dataset) -> str:
 
     Unlike the fingerprint of the data set, it is the same for models that split the data otherwise.
     """
-    names = (dataset.emotions[label] for label in dataset.labels)
-    lines = sorted(
-        hashlib.sha256(image.tobytes()).hexdigest() + name
-        for image, name in zip(dataset.images, names, strict=True)
-    )
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    lines = []
+    for start in range(0, len(dataset.labels), IMAGES_AT_ONCE):
+        part = slice(start, start + IMAGES_AT_ONCE)
+        for image, label in zip(dataset.images[part], dataset.labels[part], strict=True):
+            digest = hashlib.sha256(image.tobytes()).hexdigest()
+            lines.append(f"{digest} {dataset.emotions[label]}")
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()

@@ -62,7 +62,7 @@ def write_report_page(
     """Write the page; see `evaluation_files.write_report`."""
     heat = model.heat
     record = _run_record(model)
-    curves = _curves(model.run) if model.run and record else NO_RUN
+    curves = _curves(model.run, model.metadata) if model.run and record else NO_RUN
     write_page(
         "evaluation.html",
         path,
@@ -259,11 +259,15 @@ def _run_record(model: ReportedModel) -> dict[str, Any]:
     return record if own else {}
 
 
-def _curves(run: Path) -> Markup | str:
+def _curves(run: Path, metadata: Metadata) -> Markup | str:
     """Return the learning curves of a run folder, or why there are none."""
-    history = run / "history.csv"
+    history, training = run / "history.csv", metadata.config.get("training", {})
     try:
-        figure = learning_curves(history)
+        figure = learning_curves(
+            history,
+            head_epochs=int(training.get("head_epochs", 0)),
+            monitor=training.get("monitor", "val_accuracy"),
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"No learning curves: {history} is not a training history ({first_line(error)})."
     return to_svg(figure, name="curves", title="Accuracy and loss by epoch")

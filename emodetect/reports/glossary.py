@@ -35,7 +35,9 @@ MEANINGS = {
     "95% interval": "range of values that fit these images; fewer images, wider range",
     "bootstrap": "repeats the measurement on images drawn again from these, with repeats",
     "points": "percentage points; from 65.0% to 70.0% is +5.0 points",
-    "p": "chance of a difference this large if the models were equally accurate",
+    "p": "chance of a difference at least this large between models of equal accuracy",
+    "gains": "images that only this model gets right, not the first",
+    "losses": "images that only the first model gets right",
     "McNemar's test": "uses only the images that one of the two models gets right",
     "Holm's method": "raises p, as with several comparisons one may look real by chance",
     "temperature": "divides the network's outputs (logits) to make confidence match accuracy; "
@@ -44,6 +46,8 @@ MEANINGS = {
     "AUC": "area under the ROC curve; 1 is perfect, 0.5 is guessing",
     "AP": "average precision, the area under the curve; 1 is perfect, guessing gives the emotion's "
     "share of the images",
+    "val": "validation images, used in training to choose the best epoch",
+    "unseen": "not used to train the model, so its judgement is independent",
     "near-identical": "crops, or re-lit, recompressed or mirrored copies of one picture",
 }
 

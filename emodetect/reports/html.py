@@ -40,10 +40,11 @@ def render_page(template: str, **values: Any) -> str:
         "points": points,
         "decimal": decimal,
     }
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     environment.globals |= {
         "meanings": MEANINGS,
         "script": Markup(SCRIPT),
-        "script_source": f"'sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}'",
+        "script_source": f"'sha256-{digest}'",  # the page allows this script and no other
     }
     return environment.get_template(template).render(**values)
 
