@@ -83,7 +83,7 @@ def audit(
     figures = audit_to_folder(options, out, force=force)
     _print_findings(figures)
     for reason, count in figures["left_out"].items():
-        click.echo(f"excluded {count:,}: {reason}")
+        click.echo(f"left out {count:,}, {reason}")
     for name in (PAGE, MANIFEST, FIGURES):
         click.echo(on_one_line(str(out / name)))
 
