@@ -200,7 +200,7 @@ def test_no_difference_is_shown_with_its_p() -> None:
     p = mcnemar_p(12, 20)
     assert p == pytest.approx(0.215, abs=0.001)
     assert "first and other 1: no difference shown, p = 0.22." in sentence
-    assert "Accuracy of other 1: +4.0 points (95% interval -" in sentence
+    assert "Difference in accuracy: +4.0 points for other 1 (95% interval -" in sentence
 
 
 @pytest.mark.parametrize(
@@ -267,14 +267,17 @@ def _compare(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["compare", *map(str, arguments)])
 
 
-def test_compare_leaves_a_page_and_figures(reports: tuple[Path, Path], tmp_path: Path) -> None:
+def test_compare_leaves_a_page_and_figures(
+    reports: tuple[Path, Path], artifact: Path, tmp_path: Path
+) -> None:
     """Print, compare.json and a self-contained compare.html tell the same, with faces."""
     out = tmp_path / "out"
     result = _compare(*reports, "--out", out)
     assert result.exit_code == 0, result.exception
     told = json.loads((out / "compare.json").read_text(encoding="utf-8"))
     assert told["images"] == 12
-    assert [model["name"] for model in told["models"]] == list(map(str, reports))
+    assert [model["name"] for model in told["models"]] == [str(artifact.parent), str(reports[1])]
+    assert f"{artifact.parent}: report {reports[0]}, folder:" in result.stdout
     (row,) = told["comparisons"]
     right = [model["figures"]["accuracy"] * 12 for model in told["models"]]
     assert row["only_other_right"] - row["only_reference_right"] == pytest.approx(
@@ -426,16 +429,19 @@ def test_other_splits_of_the_same_images_are_no_change() -> None:
         assert "images or labels differ" in warning
 
 
-def test_the_verdict_and_the_words_are_printed(reports: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_verdict_and_the_words_are_printed(
+    reports: tuple[Path, Path], artifact: Path, tmp_path: Path
+) -> None:
     """Print, page and compare.json carry the same sentence; names stand where letters stood."""
     result = _compare(*reports, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.exception
     (sentence,) = json.loads((tmp_path / "out" / "compare.json").read_text())["verdict"]
-    assert all(str(report) in sentence for report in reports)
+    names = str(artifact.parent), str(reports[1])
+    assert all(name in sentence for name in names)
     assert sentence in result.stdout
     page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
     words = assert_self_contained(page).words
     assert sentence in words
-    assert f"Where {reports[0]} and {reports[1]} disagree" in words
+    assert f"Where {names[0]} and {names[1]} disagree" in words
     for word in ("McNemar's test: ", "95% interval: ", "recall: "):
         assert word in result.stdout

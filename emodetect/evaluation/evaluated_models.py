@@ -43,17 +43,24 @@ class EvaluatedModel:
     metrics: dict[str, Any]
 
     @property
-    def setting(self) -> str:
-        """The model of a report, the data and the settings of the evaluation, in words."""
+    def model(self) -> str:
+        """The model as the user named it, or its run folder; the name if that is unknown."""
+        model = self.metrics.get("model")
+        if not isinstance(model, str):
+            return self.name
+        return str(Path(model).parent) if Path(model).name == MODEL else model
+
+    def setting(self, shown_name: str) -> str:
+        """Return in words what the shown name does not say, the data and how it was evaluated."""
         data = self.metrics.get("data")
         if not isinstance(data, str):
             return "data unknown: no metrics.json"
         faces, tta = self.metrics.get("faces"), self.metrics.get("tta")
-        model = self.metrics.get("model")
-        named = model in (self.name, str(Path(self.name) / MODEL))
+        named = f"report {self.name}, " if shown_name != self.name else f"model {self.model}, "
         return (
-            ("" if named else f"model {model}, ")
-            + f"{'its own data' if data == OWN_DATA else data}, split {self.metrics.get('split')}"
+            ("" if self.model == self.name else named)
+            + f"{'its own data' if data == OWN_DATA else data.rstrip(':')}, "
+            + f"split {self.metrics.get('split')}"
             + (f", faces {faces}" if faces else "")
             + (f", test-time augmentation {tta}" if tta else "")
             + (", mostly training images" if self.metrics.get("seen") else "")
@@ -110,6 +117,12 @@ def evaluate_on(source: str, model: Path) -> EvaluatedModel:
     fingerprint = images_fingerprint(task.dataset)
     metrics = {**task.description, "tta": None, "images_fingerprint": fingerprint}
     return EvaluatedModel(name=str(model), predictions=predictions, metrics=metrics)
+
+
+def shown_names(models: Sequence[EvaluatedModel]) -> list[str]:
+    """Return the name of each model, or of its folder if several folders are of one model."""
+    names = [model.model for model in models]
+    return [model.model if names.count(model.model) == 1 else model.name for model in models]
 
 
 def changed_data(models: Sequence[EvaluatedModel]) -> list[str]:

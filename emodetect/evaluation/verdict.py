@@ -43,8 +43,8 @@ def _sentence(reference: str, row: dict[str, Any]) -> str:
     if row["mcnemar_p"] >= SIGNIFICANT:
         few = f"; only {lost + won} images separate them" if lost + won < FEWEST_IMAGES else ""
         return (
-            f"{pair}: no difference shown, {p}{few}. Accuracy of {other}: {points(difference)} "
-            f"(95% interval {points_between([low, high])})."
+            f"{pair}: no difference shown, {p}{few}. Difference in accuracy: {points(difference)} "
+            f"for {other} (95% interval {points_between([low, high])})."
         )
     better, worse = other, reference
     if difference < 0:

@@ -16,6 +16,7 @@ from emodetect.evaluation.evaluated_models import (
     evaluate_on,
     load_evaluated_model,
     open_images,
+    shown_names,
 )
 from emodetect.evaluation.verdict import verdict
 from emodetect.machine.output_folder import check_output_folder
@@ -79,7 +80,7 @@ def compare(
         load_evaluated_model(folder) if options.data is None else evaluate_on(options.data, folder)
         for folder in options.folders
     ]
-    names = [model.name for model in models]
+    names = shown_names(models)
     matched, left_out = match_images(
         names, [model.predictions for model in models], common=options.common
     )
@@ -88,7 +89,7 @@ def compare(
         **figures,
         "verdict": verdict(figures),
         "left_out": left_out,
-        "settings": [model.setting for model in models],
+        "settings": [model.setting(name) for model, name in zip(models, names, strict=True)],
         "changed": changed_data(models),
     }
     on_result(comparison)
