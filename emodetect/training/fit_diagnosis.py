@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emodetect.config import AugmentationConfig, ExperimentConfig
+from emodetect.number_format import decimal, percent
 
 # Averaged weights and batch norm lag behind at first, so that fewer epochs say nothing.
 FEW_EPOCHS = 3
@@ -84,7 +85,7 @@ def diagnose(run: FinishedRun) -> tuple[str, str]:
     if accuracy_of_chance and recall_of_chance and not run.overfitting_gap:
         return (
             f"nothing learnt yet: {figures}; always predicting the most common emotion gives "
-            f"{run.chance_accuracy:.3f}",
+            f"{percent(run.chance_accuracy)}",
             "checking the images and labels with `emodetect data show`, another "
             "training.learning_rate, or more epochs",
         )
@@ -135,8 +136,8 @@ def _diagnose_levelled(run: FinishedRun, figures: str) -> tuple[str, str]:
     risen = len(val_losses) - lowest > 2 and np.median(val_losses[after]) > highest
     if risen:
         figures += (
-            f"; the validation loss rose from {val_losses[lowest]:.3f} in epoch "
-            f"{run.first_epoch + lowest + 1} to {val_losses[-1]:.3f}"
+            f"; the validation loss rose from {decimal(val_losses[lowest])} in epoch "
+            f"{run.first_epoch + lowest + 1} to {decimal(val_losses[-1])}"
         )
         if np.median(losses[after]) > (1 + LOSS_RISE) * losses[lowest]:
             return f"unstable: {figures}, and the training loss rose too", _slower(run)
@@ -165,7 +166,10 @@ def _figures(run: FinishedRun) -> str:
         if on
     ]
     how = f" ({', '.join(changes)})" if changes else ""
-    return f"training accuracy {run.train_accuracy:.3f}{how}, validation {run.val_accuracy:.3f}"
+    return (
+        f"training accuracy {percent(run.train_accuracy)}{how}, validation "
+        f"{percent(run.val_accuracy)}"
+    )
 
 
 def _mixes(augmentation: AugmentationConfig) -> bool:
