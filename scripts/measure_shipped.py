@@ -25,7 +25,9 @@ from emodetect.evaluation.evaluate import evaluate_model
 from emodetect.evaluation.image_selection import select_images
 from emodetect.evaluation.labelled_data import open_source, open_training_data, training_config
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, shipped_models
+from emodetect.number_format import between, decimal, percent, points
 from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.reports.glossary import figure_form
 
 README = Path(__file__).parent.parent / "README.md"
 # The source of a model's own labels, and that of the other labels of the same test images.
@@ -161,7 +163,7 @@ def _classes(metrics: Metrics) -> str:
         [
             [
                 name,
-                *(f"{row[key]:.3f}" for key in ("precision", "recall", "f1-score")),
+                *(percent(row[key]) for key in ("precision", "recall", "f1-score")),
                 f"{row['support']:,.0f}",
             ]
             for name, row in metrics["per_class"].items()
@@ -182,19 +184,20 @@ def _confusion(metrics: Metrics) -> str:
 
 def _calibration(measured: Measured) -> str:
     return (
-        f"Temperature {measured.recognizer.metadata.temperature:.3f}, fitted on validation. "
-        "Expected calibration error on test (15 bins): "
-        f"{measured.test['expected_calibration_error']:.3f}."
+        f"Temperature {decimal(measured.recognizer.metadata.temperature)}, fitted on validation: "
+        "the network's outputs are divided by it to make confidence match accuracy. Expected "
+        "calibration error on test (ECE, the mean gap between confidence and accuracy in 15 bins): "
+        f"{decimal(measured.test['expected_calibration_error'])}."
     )
 
 
 def _robustness(metrics: Metrics) -> str:
     return _table(
-        ["validation images", "accuracy", "change in points"],
+        ["validation images", "accuracy", "difference"],
         [
             ["unchanged", _percent(metrics, "accuracy"), ""],
             *(
-                [name, _percent(row, "accuracy"), _points(row["difference_points"])]
+                [name, _percent(row, "accuracy"), points(row["difference_points"] / 100)]
                 for name, row in metrics["robustness"].items()
             ),
         ],
@@ -232,21 +235,13 @@ def _overview(all_measured: Mapping[str, Measured]) -> str:
     )
 
 
-def _points(difference: float) -> str:
-    rounded = round(difference, 1)
-    return f"{rounded:+.1f}" if rounded else "0.0"
-
-
 def _percent(metrics: Metrics, name: str) -> str:
-    return f"{metrics[name]:.1%}"
+    return percent(metrics[name])
 
 
 def _with_interval(metrics: Metrics, name: str) -> str:
-    value = metrics[name]
-    low, high = metrics["intervals_95"][name]
-    if "accuracy" in name:
-        return f"{value:.1%} ({low:.1%} to {high:.1%})"
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+    form = figure_form(name)
+    return f"{form(metrics[name])} ({between(metrics['intervals_95'][name], form)})"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

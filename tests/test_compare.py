@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from labelled import dataset_of
 from test_report import assert_self_contained
 
 from emodetect.cli import app
-from emodetect.data.dataset import number_crops
+from emodetect.data.dataset import Dataset, number_crops
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
 from emodetect.evaluation.comparison import (
@@ -23,8 +24,14 @@ from emodetect.evaluation.comparison import (
     mcnemar_p,
     only_right,
 )
-from emodetect.evaluation.evaluated_models import load_evaluated_model
+from emodetect.evaluation.evaluate import images_fingerprint
+from emodetect.evaluation.evaluated_models import (
+    EvaluatedModel,
+    changed_data,
+    load_evaluated_model,
+)
 from emodetect.evaluation.predictions import Predictions, write_predictions
+from emodetect.evaluation.verdict import verdict
 from emodetect.model_file.artifact import read_artifact
 from emodetect.reports.comparison_page import write_comparison
 
@@ -172,6 +179,67 @@ def test_other_labels_are_refused() -> None:
         match_images(["A", "B"], [_answers([0, 1, 0], [0] * 3), _answers([0, 1, 1], [0] * 3)])
 
 
+# --- the verdict
+
+
+def _verdict(*counts: tuple[int, int], images: int = 200) -> list[str]:
+    """Compare "first" with others that are right on (won, lost) images where it is not."""
+    labels = [0] * images
+    reference = [1] * 50 + [0] * (images - 50)
+    entries = [_answers(labels, reference)]
+    for won, lost in counts:
+        predicted = [0] * won + [1] * (50 - won) + [1] * lost + [0] * (images - 50 - lost)
+        entries.append(_answers(labels, predicted))
+    names = ["first", *(f"other {number}" for number in range(1, len(entries)))]
+    return verdict(compare_models(names, entries, resamples=100))
+
+
+def test_no_difference_is_shown_with_its_p() -> None:
+    """A difference that chance explains is not called one; the interval says what is possible."""
+    (sentence,) = _verdict((20, 12))
+    p = mcnemar_p(12, 20)
+    assert p == pytest.approx(0.215, abs=0.001)
+    assert "first and other 1: no difference shown, p = 0.22." in sentence
+    assert "Difference in accuracy: +4.0 points for other 1 (95% interval -" in sentence
+
+
+@pytest.mark.parametrize(
+    ("won", "lost", "expected"),
+    [
+        (30, 5, "other 1 is better than first by 12.5 points of accuracy (95% interval +"),
+        (5, 30, "first is better than other 1 by 12.5 points of accuracy (95% interval +"),
+    ],
+)
+def test_the_better_model_is_named(won: int, lost: int, expected: str) -> None:
+    """Whichever of the two is better, the sentence names it, the difference and p."""
+    (sentence,) = _verdict((won, lost))
+    assert sentence.startswith(expected)
+    assert sentence.endswith("p < 0.0001.")
+
+
+def test_models_that_do_not_differ_are_told() -> None:
+    """Equal predictions, and few images that separate two models, are said in so many words."""
+    assert "predict the same for every image" in _verdict((0, 0))[0]
+    assert "only 5 images separate them" in _verdict((5, 0))[0]
+    same = [
+        _answers([0, 0], [1, 0], (*EMOTIONS, "fear")),
+        _answers([0, 0], [2, 0], (*EMOTIONS, "fear")),
+    ]
+    (sentence,) = verdict(compare_models(["a", "b"], same, resamples=100))
+    assert "both are correct on the same images" in sentence
+
+
+def test_several_comparisons_name_their_correction() -> None:
+    """A p of 0.039 alone is 0.078 among two, which shows no difference; the last line says why."""
+    alone = _verdict((8, 1))
+    assert "is better" in alone[0]
+    assert alone[0].endswith("p = 0.039.")
+    first, second, correction = _verdict((8, 1), (8, 1))
+    assert "first and other 1: no difference shown, p = 0.078." in first
+    assert "other 2" in second
+    assert "corrected for 2 comparisons with first (Holm 1979)" in correction
+
+
 # --- through the command line
 
 
@@ -199,14 +267,17 @@ def _compare(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["compare", *map(str, arguments)])
 
 
-def test_compare_leaves_a_page_and_figures(reports: tuple[Path, Path], tmp_path: Path) -> None:
+def test_compare_leaves_a_page_and_figures(
+    reports: tuple[Path, Path], artifact: Path, tmp_path: Path
+) -> None:
     """Print, compare.json and a self-contained compare.html tell the same, with faces."""
     out = tmp_path / "out"
     result = _compare(*reports, "--out", out)
     assert result.exit_code == 0, result.exception
     told = json.loads((out / "compare.json").read_text(encoding="utf-8"))
     assert told["images"] == 12
-    assert [model["name"] for model in told["models"]] == list(map(str, reports))
+    assert [model["name"] for model in told["models"]] == [str(artifact.parent), str(reports[1])]
+    assert f"{artifact.parent}: report {reports[0]}, folder:" in result.stdout
     (row,) = told["comparisons"]
     right = [model["figures"]["accuracy"] * 12 for model in told["models"]]
     assert row["only_other_right"] - row["only_reference_right"] == pytest.approx(
@@ -238,7 +309,7 @@ def test_an_emotion_that_one_model_lacks_has_no_empty_row(tmp_path: Path) -> Non
     """In the disagreements it has a column, as the other answers it, and no row without numbers."""
     labels = [0, 1, 1]
     pair = [_answers(labels, [0, 1, 0]), _answers(labels, [2, 1, 2], (*EMOTIONS, "contempt"))]
-    told = {"left_out": [0, 0], "settings": ["faces", "faces"], "changed": []}
+    told = {"left_out": [0, 0], "settings": ["faces", "faces"], "changed": [], "verdict": []}
     comparison = {**compare_models(["A", "B"], pair, resamples=100), **told}
     page, _ = write_comparison(comparison, pair, tmp_path / "out", images="none")
     words = assert_self_contained(page.read_text(encoding="utf-8")).words
@@ -248,13 +319,13 @@ def test_an_emotion_that_one_model_lacks_has_no_empty_row(tmp_path: Path) -> Non
 def test_left_out_images_are_told_of_the_right_model(tmp_path: Path) -> None:
     """Where one of three has fewer images, the page names the two that lose some."""
     trio = [_answers([0, 1], [0, 1])] * 3
-    told = {"left_out": [3, 0, 5], "settings": ["faces"] * 3, "changed": []}
+    told = {"left_out": [3, 0, 5], "settings": ["faces"] * 3, "changed": [], "verdict": []}
     comparison = {**compare_models(["A", "B", "C"], trio, resamples=100), **told}
     page, _ = write_comparison(comparison, trio, tmp_path / "out", images="none")
     words = assert_self_contained(page.read_text(encoding="utf-8")).words
-    assert "A: 3 images" in words
-    assert "B: " not in words
-    assert "C: 5 images" in words
+    assert "A: faces; 3 images excluded" in words
+    assert "B: faces; " not in words
+    assert "C: faces; 5 images excluded" in words
 
 
 def test_pictures_of_data_that_changed_are_not_shown(
@@ -273,7 +344,7 @@ def test_pictures_of_data_that_changed_are_not_shown(
 def test_how_each_was_judged_is_told(reports: tuple[Path, Path], tmp_path: Path) -> None:
     """Print and page tell how each was judged, and that the data changed in between."""
     metrics = json.loads((reports[0] / "metrics.json").read_text(encoding="utf-8"))
-    metrics |= {"tta": "flip", "seen": True, "fingerprint": "of other images"}
+    metrics |= {"tta": "flip", "seen": True, "images_fingerprint": "of other images"}
     (reports[1] / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     result = _compare(*reports, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.exception
@@ -293,8 +364,8 @@ def test_other_images_by_the_same_names_are_told(
     """Data sets that number their images alike are paired with a warning; copies of one without."""
     metrics = json.loads((reports[0] / "metrics.json").read_text(encoding="utf-8"))
     metrics["data"] = "folder:copy"
-    for fingerprint, warned in ((metrics["fingerprint"], False), ("of other images", True)):
-        metrics["fingerprint"] = fingerprint
+    for fingerprint, warned in ((metrics["images_fingerprint"], False), ("of other images", True)):
+        metrics["images_fingerprint"] = fingerprint
         (reports[1] / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
         result = _compare(*reports, "--out", tmp_path / "out", "--force")
         assert result.exit_code == 0, result.exception
@@ -333,3 +404,44 @@ def test_folders_of_something_else_are_told(tmp_path: Path) -> None:
     assert isinstance(result.exception, DataError)
     assert "predictions.csv" in str(result.exception)
     assert _compare(tmp_path).exit_code == 2
+
+
+def test_other_splits_of_the_same_images_are_no_change() -> None:
+    """A run that split the data in training has the same images; other pixels are a change."""
+    labels = [0, 1, 0, 1]
+    whole = dataset_of(EMOTIONS, labels, [1, 2, 3, 4], fingerprint="of all")
+    splits = ["train", "test", "val", "test"]
+    split = dataset_of(EMOTIONS, labels, [1, 2, 3, 4], splits, fingerprint="of the run")
+    redrawn = dataset_of(EMOTIONS, labels, [1, 2, 3, 5], fingerprint="of others")
+    relabelled = dataset_of(EMOTIONS, [0, 1, 1, 1], [1, 2, 3, 4], fingerprint="of other labels")
+
+    def model(name: str, data: Dataset) -> EvaluatedModel:
+        metrics = {
+            "data": "folder:faces",
+            "fingerprint": data.fingerprint,
+            "images_fingerprint": images_fingerprint(data),
+        }
+        return EvaluatedModel(name=name, predictions=_answers([0], [0]), metrics=metrics)
+
+    assert changed_data([model("fer2013", whole), model("mine", split)]) == []
+    for other in (redrawn, relabelled):
+        (warning,) = changed_data([model("fer2013", whole), model("mine", other)])
+        assert "images or labels differ" in warning
+
+
+def test_the_verdict_and_the_words_are_printed(
+    reports: tuple[Path, Path], artifact: Path, tmp_path: Path
+) -> None:
+    """Print, page and compare.json carry the same sentence; names stand where letters stood."""
+    result = _compare(*reports, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.exception
+    (sentence,) = json.loads((tmp_path / "out" / "compare.json").read_text())["verdict"]
+    names = str(artifact.parent), str(reports[1])
+    assert all(name in sentence for name in names)
+    assert sentence in result.stdout
+    page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
+    words = assert_self_contained(page).words
+    assert sentence in words
+    assert f"Where {names[0]} and {names[1]} disagree" in words
+    for word in ("McNemar's test: ", "95% interval: ", "recall: "):
+        assert word in result.stdout

@@ -156,11 +156,11 @@ def test_the_mapping_of_the_labels_is_shown(matrix: tuple[Result, Path]) -> None
     ]
     cells = _cells(matrix[1])
     recall = [
-        f"{cells[model, 'ckplus'].metrics['per_class']['sad']['recall']:.3f}"
+        f"{cells[model, 'ckplus'].metrics['per_class']['sad']['recall']:.1%}"
         for model in ("fer2013", "ferplus")
     ]
     assert ["sadness", "sad", "3", *recall] in lines
-    answer = f"{cells['ferplus', 'ckplus'].metrics['per_class']['contempt']['recall']:.3f}"
+    answer = f"{cells['ferplus', 'ckplus'].metrics['per_class']['contempt']['recall']:.1%}"
     assert ["contempt", "contempt", "3", "excluded", answer] in lines
     assert ["-", "fear", "0", "-", "-"] in lines
     assert [line for line in lines if line[:3] == ["1", "surprise", "2"]]
@@ -176,7 +176,7 @@ def test_the_matrix_is_written_as_table_and_picture(matrix: tuple[Result, Path])
         assert (row["model"], row["tested_on"]) == (cell.model, cell.data)
         assert float(row["accuracy"]) == pytest.approx(cell.metrics["accuracy"])
         assert float(row["macro_f1"]) == pytest.approx(cell.metrics["macro_f1"])
-        assert f"accuracy {cell.metrics['accuracy']:.4f}" in result.stdout
+        assert f"accuracy {cell.metrics['accuracy']:.1%}" in result.stdout
     assert rows[1]["emotions"] == "angry happy sad"
     picture = cv2.imread(str(out / "matrix.png"))
     assert picture is not None

@@ -33,6 +33,7 @@ from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.reports.evaluation_files import write_report
 from emodetect.reports.evaluation_page import ReportedModel
+from emodetect.reports.glossary import MEANINGS
 from emodetect.reports.plots.one_vs_rest import precision_recall
 
 REPORT = {
@@ -386,7 +387,7 @@ def test_evaluate_counts_what_predict_answers(artifact: Path, faces: Path, tmp_p
     order = metrics["emotions"]
     for true, row in zip(order, metrics["confusion_matrix"], strict=True):
         assert row == [pairs.count((true, answer)) for answer in order]
-    assert f"accuracy {metrics['accuracy']:.4f}" in result.stdout
+    assert f"{metrics['accuracy']:.1%}" in result.stdout
     assert metrics["split"] == "all"
 
 
@@ -458,11 +459,17 @@ def test_evaluate_reports_what_it_was_asked_for(
     assert "tta flip" in result.stdout
     low, high = metrics["intervals_95"]["accuracy"]
     assert low <= metrics["accuracy"] <= high
-    assert f"accuracy {metrics['accuracy']:.4f} [{low:.4f}, {high:.4f}]" in result.stdout
+    rows = [line.replace("│", "").split() for line in result.stdout.splitlines()]
+    assert ["accuracy", f"{metrics['accuracy']:.1%}", f"{low:.1%}", "to", f"{high:.1%}"] in rows
     # Mirrored copies are the same two images to the mean of both.
     assert metrics["robustness"]["mirrored"]["accuracy"] == metrics["accuracy"]
     assert metrics["robustness"]["mirrored"]["difference_points"] == 0
     assert all(name in result.stdout for name in metrics["robustness"])
+    assert ["mirrored", f"{metrics['accuracy']:.1%}", "0.0", "points"] in [
+        line.replace("│", "").split() for line in result.stdout.splitlines()
+    ]
+    for word in ("recall", "log-loss", "calibration error (ECE)", "bootstrap", "points"):
+        assert f"  {word}: {MEANINGS[word]}" in result.stdout
 
 
 def test_evaluate_warns_of_a_model_that_answers_by_batch(

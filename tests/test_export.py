@@ -230,7 +230,7 @@ def test_the_table_tells_the_accuracy_on_labelled_images(
     ]
     result = run(*words, "--split", "train")
     assert result.exit_code == 0, result.output
-    for part in ("45 faces", "accuracy", "points lost", "0.00", "small.tflite"):
+    for part in ("45 faces", "accuracy", "difference", "0.0 points", "small.tflite"):
         assert part in result.output
     result = run(*words, "--force", "--output-format", "json")
     told = json.loads(result.stdout)

@@ -18,7 +18,7 @@ from PIL import Image, ImageCms, features
 
 from emodetect.errors import ImageError
 from emodetect.images.formats import has_image_suffix
-from emodetect.images.reading import check_pixels, decode_image, read_image
+from emodetect.images.reading import decode_bounded, decode_image, read_image
 
 RED, GREEN, BLUE, GREY = (200, 0, 0), (0, 180, 0), (0, 0, 190), (120, 120, 120)
 WHITE = (255, 255, 255)
@@ -217,7 +217,7 @@ def test_what_is_cut_short_or_garbage_is_an_error_of_one_line(name: str) -> None
         wrong = bytearray(data)
         for place in rng.integers(4, min(len(data), 300), 8):
             wrong[place] = rng.integers(256)
-        for read in (decode_image, lambda file: check_pixels(file, most=10**7)):
+        for read in (decode_image, lambda file: decode_bounded(file, most=10**7)):
             with contextlib.suppress(ImageError):
                 read(bytes(wrong))
 
@@ -283,10 +283,53 @@ def test_a_small_file_that_claims_too_many_pixels_is_refused(kind: str) -> None:
     """The header decides, before a decoder takes gigabytes; also with a limit of one's own."""
     data = claiming(kind, 15_000) if kind != "HEIC" else HEIC["ten_bits"]
     with pytest.raises(ImageError, match=r"too large|damaged AVIF"):
-        check_pixels(data, most=5_000)
+        decode_bounded(data, most=4_000)
     if kind != "HEIC":
         with pytest.raises(ImageError, match=r"too large|damaged AVIF"):
             decode_image(data)
+
+
+@pytest.mark.parametrize("before", [b"\0", b"\xff\xd0", b"\xff\0\xff\x01", b"\xff\xff"])
+def test_no_bytes_hide_the_size_of_a_jpeg(before: bytes) -> None:
+    """Bytes that libjpeg skips between two segments hide neither the size nor a missing end."""
+    data = claiming("JPEG", 15_000)
+    at = data.index(b"\xff\xc0")
+    data = data[:at] + before + data[at:]
+    with pytest.raises(ImageError, match="too large"):
+        decode_image(data)
+    with pytest.raises(ImageError, match="too large"):
+        decode_bounded(data, most=10**6)
+    with pytest.raises(ImageError, match="cut short"):
+        decode_image(FILES["a.jfif"][:2] + before + FILES["a.jfif"][2:-2])
+
+
+@pytest.mark.parametrize(("most", "side"), [(9_600, 120), (9_599, 60), (1_000, 30), (150, 15)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_large_jpeg_is_decoded_reduced(most: int, side: int, turned: bool) -> None:
+    """It has at most that many pixels, stands upright, and its whole size is known."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6 if turned else 1
+    data = encoded("JPEG", quality=95, subsampling=0, exif=exif)
+    image = decode_bounded(data, most=most)
+    rows, columns = image.pixels.shape[:2]
+    assert (image.width, image.height) == ((80, 120) if turned else (120, 80))
+    assert (rows if turned else columns) == side
+    upright = [BLUE, RED, GREY, GREEN] if turned else [RED, GREEN, BLUE, GREY]
+    assert_quarters(image.pixels, upright, off=12)
+    with pytest.raises(ImageError, match="cut short"):
+        decode_bounded(data[:-2], most=most)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "HEIC"])
+def test_what_decoders_hold_whole_may_be_twice_as_large(kind: str) -> None:
+    """Progressive JPEGs and HEIC are reduced too, but only up to twice the limit."""
+    data = encoded("JPEG", quality=95, progressive=True) if kind == "JPEG" else HEIC["turned"]
+    image = decode_bounded(data, most=4_800)
+    whole = (120, 80) if kind == "JPEG" else (80, 120)
+    assert (image.width, image.height) == whole
+    assert image.pixels.shape[:2] == (whole[1] // 2, whole[0] // 2)
+    with pytest.raises(ImageError, match=r"HEIC 9,598\), got"):
+        decode_bounded(data, most=4_799)
 
 
 def test_the_limit_does_not_depend_on_the_order_of_imports(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ PACKAGE = Path(emodetect.__file__).parent
 ROOMS = (
     "errors",
     "emotions",
+    "number_format",
     "machine",
     "images",
     "config",

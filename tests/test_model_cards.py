@@ -93,7 +93,7 @@ def test_show_prints_what_a_model_of_ones_own_tells(artifact: Path) -> None:
     # Of 40 drawn faces for each emotion a tenth is taken for validation.
     assert {"| train | 36 | 36 | 36 |", "| val | 4 | 4 | 4 |", "| test | 10 | 10 | 10 |"} < {*lines}
     assert f"Fingerprint: {metadata.dataset['fingerprint']}" in lines
-    assert f"- val_accuracy: {round(metadata.metrics['val_accuracy'], 4)}" in lines
+    assert f"- val_accuracy: {metadata.metrics['val_accuracy']:.1%}" in lines
     assert f"- keras: {metadata.versions['keras']}" in lines
 
 

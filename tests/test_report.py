@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import json
 import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from labelled import dataset_of
+from labelled import dataset_of, predictions_of
 
 from emodetect.cli import app
 from emodetect.data.dataset import Dataset
 from emodetect.data.listing import SkippedFile
+from emodetect.emotions import COLORS
 from emodetect.errors import ConfigError, DataError
 from emodetect.evaluation.evaluate import Evaluation, evaluate_model
 from emodetect.evaluation.grad_cam import HeatMaps
@@ -25,6 +29,8 @@ from emodetect.evaluation.metrics.intervals import wilson_interval
 from emodetect.evaluation.predictions import read_predictions, write_predictions
 from emodetect.model_file.metadata import Metadata
 from emodetect.reports.evaluation_page import ReportedModel, write_report_page
+from emodetect.reports.glossary import FIGURE_NAMES, MEANINGS
+from emodetect.reports.plots.learning_curves import learning_curves
 from emodetect.reports.plots.one_vs_rest import precision_recall, roc
 from emodetect.reports.plots.reliability import reliability
 
@@ -102,10 +108,14 @@ class _Tags(HTMLParser):
         self.ids: list[str] = []
         self.tags: list[str] = []
         self.words = ""
+        self.scripts: list[str] = []
+        self.policy = ""
         self.feed(page)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        if dict(attributes).get("http-equiv") == "Content-Security-Policy":
+            self.policy = str(dict(attributes)["content"])
         for name, value in attributes:
             if name in ("src", "href", "xlink:href", "srcset", "data", "action", "poster"):
                 self.loaded.append(str(value))
@@ -115,14 +125,20 @@ class _Tags(HTMLParser):
                 raise AssertionError(f"{name} runs code")
 
     def handle_data(self, data: str) -> None:
-        if self.tags and self.tags[-1] != "style":
+        if self.tags and self.tags[-1] == "script":
+            self.scripts.append(data)
+        elif self.tags and self.tags[-1] != "style":
             self.words += data
 
 
 def assert_self_contained(page: str) -> _Tags:
-    """Assert that a page loads nothing and runs nothing; return its tags."""
+    """Assert that a page loads nothing and runs only its own script; return its tags."""
     tags = _Tags(page)
-    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & set(tags.tags)
+    assert tags.tags.count("script") == 1
+    digest = base64.b64encode(hashlib.sha256(tags.scripts[0].encode()).digest()).decode()
+    assert tags.policy.startswith("default-src 'none';")
+    assert tags.policy.endswith(f"script-src 'sha256-{digest}'")
+    assert not {"link", "iframe", "object", "embed", "base", "form"} & set(tags.tags)
     assert all(place.startswith(("data:image/png;base64,", "#")) for place in tags.loaded)
     assert "@import" not in page
     assert "url(http" not in page
@@ -218,8 +234,6 @@ def test_heat_maps_stand_beside_the_mistakes(some: Dataset, tmp_path: Path) -> N
 
 def test_colour_images_keep_their_colours(tmp_path: Path) -> None:
     """Images of models that take RGB are shown in RGB, and large ones are made smaller."""
-    import base64
-
     import cv2
 
     images = np.zeros((2, 200, 200, 3), np.uint8)
@@ -252,6 +266,64 @@ def test_the_history_of_its_own_run_is_drawn(some: Dataset, tmp_path: Path) -> N
     page = _page(evaluation, tmp_path)
     assert "No learning curves" in page
     assert "a good fit" not in page
+
+
+def test_learning_curves_mark_the_best_epoch_and_the_phases(tmp_path: Path) -> None:
+    """A line stands at the epoch whose weights are kept, and each phase is named and bounded."""
+    history = tmp_path / "history.csv"
+    rows = [
+        (0.5, 1.0, 0.4, 1.2),
+        (0.6, 0.9, 0.61, 1.1),
+        (0.7, 0.8, 0.7, 0.8),
+        (0.8, 0.7, 0.69, 0.7),
+    ]
+    lines = [",".join(map(str, (number, *row))) for number, row in enumerate(rows)]
+    history.write_text("epoch,accuracy,loss,val_accuracy,val_loss\n" + "\n".join(lines) + "\n")
+    figure = learning_curves(history, head_epochs=2)
+    for axes in figure.axes:
+        marks = [line for line in axes.get_lines() if "best epoch" in str(line.get_label())]
+        assert [list(line.get_xdata()) for line in marks] == [[3, 3]]
+        assert [text.get_text() for text in axes.texts] == ["head", "fine-tuning"]
+        (shade,) = axes.patches
+        assert (shade.get_x(), shade.get_width()) == (0.5, 2)
+    (legend,) = figure.legends
+    told = [text.get_text() for text in legend.get_texts()]
+    assert told[-1] == "best epoch: 3 (validation accuracy 70.0%, loss 0.800)"
+    by_loss = learning_curves(history, monitor="val_loss").axes[0]
+    assert list(by_loss.get_lines()[-1].get_xdata()) == [4, 4]
+    assert [text.get_text() for text in by_loss.texts] == ["fine-tuning"]
+
+
+def test_technical_words_are_explained_on_the_page(some: Dataset, tmp_path: Path) -> None:
+    """What each metric means stands where it is first read, not in another document."""
+    words = assert_self_contained(_page(_evaluate(some), tmp_path)).words
+    for word, meaning in MEANINGS.items():
+        if word in FIGURE_NAMES.values() or word in ("recall", "precision", "F1", "AUC"):
+            assert meaning in words
+    assert "The network's outputs (logits) are divided by it" in words
+
+
+def test_a_gap_of_nothing_is_no_gap(tmp_path: Path) -> None:
+    """Where every subset has the same accuracy, no best and worst are made up."""
+    ages = np.array(["young"] * 40 + ["old"] * 40, object)
+    page = _page(_evaluate(_dataset([0, 1] * 40, [0, 1] * 40, traits={"age": ages})), tmp_path)
+    words = assert_self_contained(page).words
+    assert "No gap: all subsets have the same accuracy." in words
+    assert "0.0 points" not in words
+
+
+def test_long_names_and_many_classes_stay_in_the_plots() -> None:
+    """The legend of 24 curves stands beside them, and a long name is cut with a sign of it."""
+    names = tuple(f"class {number}: {'a very long name ' * 4}" for number in range(24))
+    labels = [number % 24 for number in range(96)]
+    draws = np.random.default_rng(0).dirichlet(np.ones(24), 96).tolist()
+    with mock.patch.dict(COLORS, dict.fromkeys(names, (0, 0, 0))):
+        figure = roc(predictions_of(labels, draws, names), {})
+    (axes,) = figure.axes
+    assert axes.get_legend() is None
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(texts) == 24
+    assert all(text.partition(" (AUC")[0].endswith("…") for text in texts)
 
 
 def test_a_page_of_thousands_of_images_stays_small(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import html
 import io
 import json
 import signal
@@ -37,13 +38,17 @@ from emodetect.cli import app as command_line
 from emodetect.data.synthetic import draw_film, draw_scene
 from emodetect.errors import EmodetectError, ModelError
 from emodetect.faces.detectors.haar import HaarDetector
+from emodetect.images import reading
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.runtime import MAX_BATCH
-from emodetect.serve import request_analysis, stream, uploads
+from emodetect.serve import stream, uploads
 from emodetect.serve.app import create_app
 from emodetect.serve.batching import BatchingRuntime
 from emodetect.serve.limits import FRAME_BYTES, Limits
+from emodetect.serve.schemas import ModelAnswer, PhotoRow
 from emodetect.serve.server import ServerOptions, open_socket
+from emodetect.serve.web.card_html import card_html
+from emodetect.serve.web.page_files import PAGE_FILES
 
 TOKEN = "sesame+/="
 
@@ -185,10 +190,28 @@ def test_too_many_pixels_are_refused_before_decoding(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch, width: int, height: int
 ) -> None:
     """A small file that claims too many pixels never reaches a decoder."""
-    monkeypatch.setattr(request_analysis, "decode_image", None)
+    monkeypatch.setattr(reading, "decode_image", None)
     answer = client.post("/v1/analyze", content=png_header(width, height))
     assert answer.status_code == 422
     assert "too large" in answer.json()[0]["error"]
+
+
+def test_boxes_of_a_reduced_photo_are_in_its_own_pixels(client: httpx.Client) -> None:
+    """A JPEG beyond the limit is decoded reduced; its size and boxes are those of the whole."""
+    scene = draw_scene(["happy"], np.random.default_rng(0)).image
+    enlarged = cv2.resize(scene, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    (small,) = client.post("/v1/analyze", content=jpeg(scene)).json()
+    (large,) = client.post("/v1/analyze", content=jpeg(enlarged)).json()
+    assert (large["width"], large["height"], large["error"]) == (2560, 1920, None)
+    expected = 4 * np.array(small["faces"][0]["box"])
+    assert np.abs(large["faces"][0]["box"] - expected).max() < 80
+    (crop,) = client.post("/v1/classify", content=jpeg(enlarged)).json()
+    assert crop["faces"][0]["box"] == [0, 0, 2560, 1920]
+    with stream_of(client) as stream:
+        stream.send(jpeg(enlarged))
+        row = json.loads(stream.recv())
+    assert row["width"] == 2560
+    assert np.abs(row["faces"][0]["box"] - expected).max() < 80
 
 
 def test_cut_uploads_are_told(client: httpx.Client, photo: bytes) -> None:
@@ -313,7 +336,7 @@ def test_a_token_guards_what_is_not_the_page(guarded: httpx.Client, photo: bytes
         for path in ("/v1/model", "/metrics", "/no/such/page"):
             assert guarded.get(path, headers=headers).status_code == 401
         assert guarded.post("/v1/analyze", content=photo, headers=headers).status_code == 401
-    for path in ("/", "/app.js", "/app.css", "/docs", "/openapi.json", "/healthz"):
+    for path in (*PAGE_FILES, "/docs", "/openapi.json", "/healthz"):
         assert guarded.get(path).status_code == 200
     right = {"Authorization": f"Bearer {TOKEN}"}
     assert guarded.get("/metrics", headers=right).status_code == 200
@@ -457,17 +480,83 @@ def test_the_model_tells_of_itself(client: httpx.Client) -> None:
     assert about["emotions"] == list(EmotionRecognizer().emotions)
     assert about["colors"]["sad"] == "#0072b2"
     assert about["card"].startswith("# fer2013")
+    assert "<h2>fer2013</h2>" in about["card_html"]
+    assert about["max_body_bytes"] == 3 * 2**20
+
+
+def test_every_route_has_examples_of_its_answers(client: httpx.Client, photo: bytes) -> None:
+    """The examples have the fields that answers really have, and the page of the API shows them."""
+    page = html.unescape(client.get("/docs").text)
+    routes = client.get("/openapi.json").json()["paths"]
+    for path, methods in routes.items():
+        for about in methods.values():
+            for answer in about["responses"].values():
+                for content in answer["content"].values():
+                    told = content["example"]
+                    shown = told if isinstance(told, str) else json.dumps(told, indent=2)
+                    assert shown in page
+        if "post" in methods:
+            sent = client.post(path, files=many(("photo.jpg", photo)))
+        else:
+            sent = client.get(path)
+        (about,) = methods.values()
+        (example,) = about["responses"]["200"]["content"].values()
+        if path != "/metrics":
+            assert fields_of(example["example"]) == fields_of(sent.json())
+    about = routes["/v1/analyze"]["post"]["responses"]
+    for row in about["200"]["content"]["application/json"]["example"]:
+        PhotoRow.model_validate(row)
+    assert {"400", "401", "408", "413", "422", "503"} <= set(about)
+    ModelAnswer.model_validate(
+        routes["/v1/model"]["get"]["responses"]["200"]["content"]["application/json"]["example"]
+    )
+
+
+def fields_of(answer: object) -> object:
+    """Return the keys of an answer, of the first one in a list."""
+    if isinstance(answer, list):
+        return fields_of(answer[0])
+    assert isinstance(answer, dict)
+    return list(answer), [fields_of(face) for face in answer.get("faces", [])]
+
+
+@pytest.mark.parametrize(
+    ("card", "unwanted"),
+    [
+        ("<script>alert(1)</script>", "<script"),
+        ("a <img src=x onerror=alert(1)> b", "<img"),
+        ("[a](javascript:alert(1))", "href"),
+        ("[a](data:text/html,<script>alert(1)</script>)", "href"),
+        ("![a](http://evil.example/a.png)", "<img"),
+        ('# a" onclick="alert(1)', 'onclick="'),
+        ("```html\n<script>\n```", "<script"),
+        ('[a](http://b "" onclick="alert(1)")', 'onclick="'),
+    ],
+)
+def test_a_card_holds_nothing_that_runs(card: str, unwanted: str) -> None:
+    """A card of anybody's model becomes text, tables and links, without scripts or pictures."""
+    assert unwanted not in card_html(card)
+
+
+def test_the_sample_shows_the_emotions_that_were_drawn(client: httpx.Client) -> None:
+    """The sample of the page is a photo in which the shipped model finds each drawn face."""
+    (row,) = client.post("/v1/analyze", content=client.get("/sample.jpg").content).json()
+    emotions = sorted(face["emotion"] for face in row["faces"])
+    assert emotions == ["happy", "neutral", "sad", "surprise"]
 
 
 def test_pages_load_nothing_from_elsewhere(client: httpx.Client) -> None:
     """The page and the API's description refer to no other site, and forbid it in the browser."""
     assert client.head("/healthz").status_code == 200
-    for path in ("/", "/app.css", "/app.js", "/docs"):
+    for path in (*PAGE_FILES, "/docs"):
         assert client.head(path).status_code == 200
         answer = client.get(path)
         assert answer.status_code == 200
-        assert "//" not in answer.text.replace("// ", "")
-        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        if path != "/sample.jpg":
+            assert "//" not in answer.text.replace("// ", "")
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+        assert "unsafe" not in policy
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
     docs, paths = client.get("/docs").text, client.get("/openapi.json").json()["paths"]
     assert {"/v1/analyze", "/v1/classify", "/v1/model", "/healthz", "/metrics"} <= set(paths)

@@ -87,8 +87,8 @@ LEVEL = _history(
 def test_curves_that_level_off_together_are_a_good_fit() -> None:
     """Training and validation that end close together, and flat, need no advice on the fit."""
     text = _summary(LEVEL)
-    assert "best epoch: 7 of 8, validation accuracy 0.801" in text
-    assert "a good fit: training accuracy 0.810 (augmented), validation 0.801" in text
+    assert "best epoch: 7 of 8, validation accuracy 80.1%" in text
+    assert "a good fit: training accuracy 81.0% (augmented), validation 80.1%" in text
     assert "try in a new run" not in text
 
 
@@ -116,7 +116,7 @@ def test_training_far_above_validation_is_overfitting(mixup: float) -> None:
         val_loss=[1.0, 0.9, 0.89, 0.891],
     )
     text = _summary(history, _config(4, augmentation={"mixup": mixup}))
-    assert "overfitting: training accuracy 0.950" in text
+    assert "overfitting: training accuracy 95.0%" in text
     assert ("augmentation.mixup=" in text) == (mixup == 0)
     assert ("lowered by mixup or cutmix" in text) == (mixup > 0)
 
@@ -228,8 +228,8 @@ def test_nothing_learnt_is_told_with_the_accuracy_of_guessing() -> None:
     )
     text = _summary(history, answers=constant)
     assert "nothing learnt yet" in text
-    assert "gives 0.500" in text
-    assert "sad (recall 0.00 on 50 images, most often confused with happy)" in text
+    assert "gives 50.0%" in text
+    assert "sad (recall 0.0% on 50 images, most often confused with happy)" in text
 
 
 def test_answers_in_favour_of_rare_emotions_are_not_nothing() -> None:
@@ -320,7 +320,7 @@ def test_the_best_epoch_of_another_monitor_is_called_so() -> None:
     history = [dict(row) for row in LEVEL]
     history[3]["val_accuracy"] = 0.9
     text = _summary(history, _config(8, training={"monitor": "val_loss"}))
-    assert "best epoch: 7 of 8 (lowest validation loss), validation accuracy 0.801" in text
+    assert "best epoch: 7 of 8 (lowest validation loss), validation accuracy 80.1%" in text
 
 
 @pytest.mark.parametrize(("right", "lowest", "highest"), [(10, 0.1, 0.3), (5, 0.25, 0.32)])
@@ -332,8 +332,8 @@ def test_few_validation_images_are_told_with_what_is_known(
     history = [{**row, "val_accuracy": right / 10} for row in LEVEL]
     text = _summary(history, answers=answers)
     assert "only 10 validation images" in text
-    margin = float(text.split("±")[1].split("\n")[0])
-    assert lowest < margin < highest
+    margin = float(text.split("±")[1].split(" points\n")[0])
+    assert lowest < margin / 100 < highest
     assert "validation images" not in _summary(LEVEL)
 
 
@@ -344,7 +344,7 @@ def test_augmentation_is_named_only_where_there_is_one() -> None:
         **dict.fromkeys(("rotation_degrees", "zoom", "translation", "brightness"), 0.0),
         **dict.fromkeys(("contrast", "erasing"), 0.0),
     }
-    assert "training accuracy 0.810, validation 0.801" in _summary(
+    assert "training accuracy 81.0%, validation 80.1%" in _summary(
         LEVEL, _config(8, augmentation=off)
     )
     balanced = _config(8, training={"imbalance": "balanced_sampling"})
@@ -355,8 +355,8 @@ def test_the_weakest_emotions_are_named_with_their_confusion() -> None:
     """The two lowest recalls are shown, lowest first, with what they are taken for."""
     text = _summary(LEVEL, answers=_answers((90, 40, 70), (10, 60, 30)))
     assert (
-        "weakest: sad (recall 0.40 on 100 images, most often confused with surprise); "
-        "surprise (recall 0.70 on 100 images, most often confused with happy)" in text
+        "weakest: sad (recall 40.0% on 100 images, most often confused with surprise); "
+        "surprise (recall 70.0% on 100 images, most often confused with happy)" in text
     )
 
 
@@ -386,7 +386,7 @@ def test_an_emotion_without_validation_images_is_named() -> None:
     text = _summary(LEVEL, answers=_answers((80, 0, 70), (20, 0, 30)))
     assert "no validation images: sad" in text
     assert (
-        "weakest: surprise (recall 0.70 on 100 images, most often confused with happy)\n"
+        "weakest: surprise (recall 70.0% on 100 images, most often confused with happy)\n"
         in f"{text}\n"
     )
 

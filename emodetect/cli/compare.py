@@ -9,7 +9,7 @@ import click
 
 from emodetect.cli.options.files import folder_option
 from emodetect.cli.options.source import DATA, named_data
-from emodetect.cli.tables import new_table, print_table
+from emodetect.cli.tables import explain, new_table, print_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,12 +40,13 @@ def compare(
     emodetect compare evaluation-test runs/mine/evaluation-test --out first-or-mine
     emodetect compare fer2013 runs/mine --data kept_apart
 
-    The first is the reference. Differences have 95% intervals from the paired bootstrap and are
-    tested with McNemar's test, corrected with Holm's method for several comparisons. A run without
-    a report is evaluated on its own test split.
+    The first is the reference. The last lines say which model is better, or that no difference is
+    shown. Differences have 95% intervals from the paired bootstrap and are tested with McNemar's
+    exact test, corrected with Holm's method for several comparisons. A run without a report is
+    evaluated on its own test split.
     """
-    if not 2 <= len(folders) <= 26:
-        raise click.UsageError(f"expected 2 to 26 runs or reports, got {len(folders)}.")
+    if len(folders) < 2:
+        raise click.UsageError(f"expected at least 2 runs or reports, got {len(folders)}.")
     from emodetect.reports.comparison_report import ComparisonOptions
     from emodetect.reports.comparison_report import compare as write_comparison
 
@@ -60,54 +61,53 @@ def compare(
 
 
 def _print(comparison: dict[str, Any]) -> None:
-    from emodetect.reports.comparison_page import LETTERS
-
     rows = zip(comparison["models"], comparison["settings"], comparison["left_out"], strict=True)
-    for letter, (model, setting, count) in zip(LETTERS, rows, strict=False):
+    for model, setting, count in rows:
         excluded = f"; {count:,} images excluded" if count else ""
-        click.echo(f"{letter}: {model['name']} ({setting}{excluded})")
+        click.echo(f"{model['name']}: {setting}{excluded}")
     for line in comparison["changed"]:
         click.echo(f"warning: {line}", err=True)
     print_table(_accuracy_table(comparison))
+    explain("points", "95% interval", "gains", "losses", "p", "McNemar's test")
+    if comparison["holm"]:
+        explain("Holm's method")
     print_table(_recall_table(comparison))
-    click.echo(
-        "(95% intervals from the paired bootstrap; p from McNemar's exact test"
-        + (", corrected with Holm's method)" if comparison["holm"] else ")")
-    )
+    explain("recall")
+    for sentence in comparison["verdict"]:
+        click.echo(sentence)
 
 
 def _accuracy_table(comparison: dict[str, Any]) -> Table:
-    from emodetect.reports.comparison_page import LETTERS
-    from emodetect.reports.number_format import p_value, percent, points
+    from emodetect.number_format import p_value, percent, points, points_between
 
     models, comparisons = comparison["models"], comparison["comparisons"]
-    other = "B" if len(models) == 2 else "other"
-    counts = ("only A correct", f"only {other} correct")
-    names = ("", "accuracy", "points", "95% interval", *counts, "p")
-    table = new_table(title=f"{comparison['images']:,} images, compared with A", numbers=names)
-    table.columns[names.index("95% interval")].no_wrap = True
-    table.add_row("A", percent(models[0]["figures"]["accuracy"]))
-    for letter, model, row in zip(LETTERS[1:], models[1:], comparisons, strict=False):
+    reference = models[0]
+    table = new_table(
+        title=f"{comparison['images']:,} images, compared with {reference['name']}",
+        text=("model",),
+        numbers=("accuracy", "difference, 95% interval", "gains", "losses", "p"),
+    )
+    table.columns[2].no_wrap = True
+    table.add_row(reference["name"], percent(reference["figures"]["accuracy"]))
+    for model, row in zip(models[1:], comparisons, strict=True):
         change = row["differences"]["accuracy"]
         table.add_row(
-            letter,
+            model["name"],
             percent(model["figures"]["accuracy"]),
-            points(change["difference"]),
-            " to ".join(map(points, change["interval_95"])),
-            f"{row['only_reference_right']:,}",
+            f"{points(change['difference'])}\n{points_between(change['interval_95'])}",
             f"{row['only_other_right']:,}",
+            f"{row['only_reference_right']:,}",
             p_value(row["mcnemar_p"]),
         )
     return table
 
 
 def _recall_table(comparison: dict[str, Any]) -> Table:
-    from emodetect.reports.comparison_page import LETTERS
-    from emodetect.reports.number_format import percent, points
+    from emodetect.number_format import percent, points
 
     comparisons = comparison["comparisons"]
-    names = ("images", *LETTERS[: len(comparison["models"])])
-    table = new_table(title="recall", text=("emotion",), numbers=names)
+    names = (model["name"] for model in comparison["models"])
+    table = new_table(title="recall", text=("emotion",), numbers=("images", *names))
     for emotion, first in comparisons[0]["recall"].items():
         others = (row["recall"][emotion]["other"] for row in comparisons)
         table.add_row(

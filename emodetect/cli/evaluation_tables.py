@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emodetect.cli.tables import new_table, print_table
-from emodetect.reports.number_format import FIGURE_NAMES
+from emodetect.cli.tables import explain, new_table, print_table
+from emodetect.number_format import between, percent, points, points_apart
+from emodetect.reports.glossary import FIGURE_NAMES, SHARES, figure_form
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from emodetect.evaluation.cross_dataset import CrossDatasetResult
     from emodetect.evaluation.evaluate import Evaluation
-
-FIGURES = {**FIGURE_NAMES, "expected_calibration_error": "ECE"}
-MATRIX_FIGURES = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "macro_f1": "macro F1"}
 
 
 def print_result(result: Evaluation | list[CrossDatasetResult]) -> None:
@@ -30,23 +28,19 @@ def print_result(result: Evaluation | list[CrossDatasetResult]) -> None:
 
 def _print_metrics(metrics: dict[str, Any]) -> None:
     print_table(_emotions_table(metrics))
-    figures = {key: f"{name} {metrics[key]:.4f}" for key, name in FIGURES.items()}
-    for key, (low, high) in metrics["intervals_95"].items():
-        figures[key] += f" [{low:.4f}, {high:.4f}]"
-    click.echo("\n".join(figures.values()))
-    click.echo(f"(95% intervals from {metrics['bootstrap']:,} bootstrap resamples)")
+    explain("precision", "recall", "F1", "macro average", "weighted average")
+    print_table(_figures_table(metrics))
+    explain(*FIGURE_NAMES.values(), "95% interval", "bootstrap")
+    click.echo(f"({metrics['bootstrap']:,} bootstrap resamples)")
     if metrics["robustness"]:
-        table = new_table(text=("corrupted copies",), numbers=("accuracy", "points"))
+        table = new_table(text=("corrupted copies",), numbers=("accuracy", "difference"))
         for name, row in metrics["robustness"].items():
-            table.add_row(name, f"{row['accuracy']:.4f}", f"{row['difference_points']:+.1f}")
+            table.add_row(name, percent(row["accuracy"]), points(row["difference_points"] / 100))
         print_table(table)
+        explain("corrupted copies", "points")
     for way in metrics["slices"]:
-        if gap := way["gap"]:
-            chance = "; may be due to chance" if gap["overlap"] else ""
-            click.echo(
-                f"accuracy gap by {way['by']}: {gap['points']:.1f} points (best: {gap['best']}; "
-                f"worst: {gap['worst']}{chance})"
-            )
+        if way["gap"]:
+            click.echo(_gap_line(way))
     if metrics["never_predicted"]:
         click.echo(f"never predicted: {', '.join(metrics['never_predicted'])}")
     if metrics["absent"]:
@@ -56,6 +50,32 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
     if metrics["skipped"]:
         click.echo(f"skipped {len(metrics['skipped'])} unreadable files, listed in metrics.json")
     _warn_of_batches(metrics)
+
+
+def _figures_table(metrics: dict[str, Any]) -> Table:
+    table = new_table(text=("metric",), numbers=("value", "95% interval"))
+    for key, name in FIGURE_NAMES.items():
+        form, limits = figure_form(key), metrics["intervals_95"].get(key)
+        table.add_row(name, form(metrics[key]), between(limits, form) if limits else "")
+    return table
+
+
+def _figure(metrics: dict[str, Any], key: str) -> str:
+    """Return a metric with its 95% interval in brackets."""
+    form = figure_form(key)
+    return f"{form(metrics[key])} ({between(metrics['intervals_95'][key], form)})"
+
+
+def _gap_line(way: dict[str, Any]) -> str:
+    """Return the accuracy gap of a way to slice the images in words; see `measure_slices`."""
+    gap = way["gap"]
+    apart = points_apart(gap["points"] / 100)
+    if apart == points_apart(0):
+        return f"no accuracy gap by {way['by']}: all subsets have the same accuracy"
+    chance = "; may be due to chance" if gap["overlap"] else ""
+    return (
+        f"accuracy gap by {way['by']}: {apart} (best: {gap['best']}; worst: {gap['worst']}{chance})"
+    )
 
 
 def _emotions_table(metrics: dict[str, Any]) -> Table:
@@ -70,8 +90,8 @@ def _emotions_table(metrics: dict[str, Any]) -> Table:
     for name, (precision, recall, f1, support) in class_rows(metrics):
         if name == "macro average":
             table.add_section()
-        shown = "-" if name in metrics["never_predicted"] else f"{precision:.3f}"
-        table.add_row(name, shown, f"{recall:.3f}", f"{f1:.3f}", f"{support:,}")
+        shown = "-" if name in metrics["never_predicted"] else percent(precision)
+        table.add_row(name, shown, percent(recall), percent(f1), f"{support:,}")
     return table
 
 
@@ -83,6 +103,9 @@ def _print_matrix(results: Sequence[CrossDatasetResult]) -> None:
         row = [result for result in results if result.model == model]
         table.add_row(f"{model}\n(trained on {row[0].trained_on})", *map(_cell, row))
     print_table(table)
+    explain(*(FIGURE_NAMES[key] for key in SHARES))
+    click.echo("  in brackets: 95% intervals, from bootstrap resamples")
+    explain("95% interval", "bootstrap")
     if any(result.same_data for result in results):
         click.echo("* the model was trained on this data set")
     for source in data:
@@ -93,10 +116,7 @@ def _print_matrix(results: Sequence[CrossDatasetResult]) -> None:
 
 def _cell(result: CrossDatasetResult) -> str:
     metrics = result.metrics
-    lines = []
-    for key, name in MATRIX_FIGURES.items():
-        low, high = metrics["intervals_95"][key]
-        lines.append(f"{name} {metrics[key]:.4f} [{low:.4f}, {high:.4f}]")
+    lines = [f"{FIGURE_NAMES[key]} {_figure(metrics, key)}" for key in SHARES]
     lines[0] += " *" if result.same_data else ""
     available = sum(result.available.values())
     lines.append(f"{metrics['images']:,} of {available:,} images")
@@ -136,7 +156,7 @@ def _print_labels(results: Sequence[CrossDatasetResult]) -> None:
 
 def _recall(result: CrossDatasetResult, emotion: str) -> str:
     if emotion in result.metrics["per_class"]:
-        return f"{result.metrics['per_class'][emotion]['recall']:.3f}"
+        return percent(result.metrics["per_class"][emotion]["recall"])
     return "excluded" if result.available.get(emotion) else "-"
 
 

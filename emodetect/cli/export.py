@@ -12,6 +12,7 @@ from emodetect.cli.options.numbers import Probability
 from emodetect.cli.options.source import DATA, named_data
 from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
 from emodetect.export.formats.registry import FORMAT_NAMES
+from emodetect.number_format import points
 
 if TYPE_CHECKING:
     from emodetect.export.comparison_with_keras import Comparison
@@ -118,10 +119,9 @@ def _print(comparison: Comparison, name: str) -> None:
         ("max. difference", "", f"{comparison.max_difference:.1e}"),
     ]
     if comparison.accuracy is not None and comparison.keras_accuracy is not None:
-        lost = 100 * (comparison.keras_accuracy - comparison.accuracy)
         rows += [
             ("accuracy", f"{comparison.keras_accuracy:.1%}", f"{comparison.accuracy:.1%}"),
-            ("points lost", "", f"{lost:.2f}"),
+            ("difference", "", points(comparison.accuracy - comparison.keras_accuracy)),
         ]
     for row in rows:
         table.add_row(*row)

@@ -75,7 +75,8 @@ def _limit(
     25,
     most=200,
     metavar="MILLIONS",
-    help="Maximum size of an image, checked before decoding.",
+    help="Maximum size of an image, checked before decoding. Larger JPEG and HEIC photos are "
+    "decoded reduced.",
 )
 @_limit(
     "--timeout",

@@ -49,6 +49,14 @@ def print_table(table: Table) -> None:
     Console(markup=False).print(table)
 
 
+def explain(*words: str) -> None:
+    """Print what technical words of a table mean, a line each; see `reports.glossary`."""
+    from emodetect.reports.glossary import MEANINGS
+
+    for word in words:
+        click.echo(f"  {word}: {MEANINGS[word]}")
+
+
 def print_json(result: Any) -> None:
     """Print a dataclass, or a list of them, as JSON."""
     import json

@@ -13,7 +13,7 @@ from emodetect.data.dataset import Dataset
 from emodetect.data.readers.registry import READERS
 from emodetect.errors import DataError
 from emodetect.evaluation.classify import predict_images
-from emodetect.evaluation.evaluate import open_task
+from emodetect.evaluation.evaluate import images_fingerprint, open_task
 from emodetect.evaluation.image_selection import select_images
 from emodetect.evaluation.labelled_data import (
     OWN_DATA,
@@ -43,14 +43,24 @@ class EvaluatedModel:
     metrics: dict[str, Any]
 
     @property
-    def setting(self) -> str:
-        """The data and the settings of the evaluation, in words."""
+    def model(self) -> str:
+        """The model as the user named it, or its run folder; the name if that is unknown."""
+        model = self.metrics.get("model")
+        if not isinstance(model, str):
+            return self.name
+        return str(Path(model).parent) if Path(model).name == MODEL else model
+
+    def setting(self, shown_name: str) -> str:
+        """Return in words what the shown name does not say, the data and how it was evaluated."""
         data = self.metrics.get("data")
         if not isinstance(data, str):
             return "data unknown: no metrics.json"
         faces, tta = self.metrics.get("faces"), self.metrics.get("tta")
+        named = f"report {self.name}, " if shown_name != self.name else f"model {self.model}, "
         return (
-            f"{'its own data' if data == OWN_DATA else data}, split {self.metrics.get('split')}"
+            ("" if self.model == self.name else named)
+            + f"{'its own data' if data == OWN_DATA else data.rstrip(':')}, "
+            + f"split {self.metrics.get('split')}"
             + (f", faces {faces}" if faces else "")
             + (f", test-time augmentation {tta}" if tta else "")
             + (", mostly training images" if self.metrics.get("seen") else "")
@@ -85,7 +95,7 @@ def load_evaluated_model(folder: Path) -> EvaluatedModel:
     predictions = predict_images(recognizer, dataset, select_images(dataset, "test").members)
     metrics = {
         **{"model": str(model), "data": OWN_DATA, "faces": None, "split": "test", "tta": None},
-        "fingerprint": dataset.fingerprint,
+        "images_fingerprint": images_fingerprint(dataset),
     }
     return EvaluatedModel(name=str(folder), predictions=predictions, metrics=metrics)
 
@@ -104,8 +114,15 @@ def evaluate_on(source: str, model: Path) -> EvaluatedModel:
     recognizer = EmotionRecognizer(model_path(file), detector="none")
     task = open_task(file, recognizer, source=source)
     predictions = predict_images(recognizer, task.dataset, task.selection.members)
-    metrics = {**task.description, "tta": None, "fingerprint": task.dataset.fingerprint}
+    fingerprint = images_fingerprint(task.dataset)
+    metrics = {**task.description, "tta": None, "images_fingerprint": fingerprint}
     return EvaluatedModel(name=str(model), predictions=predictions, metrics=metrics)
+
+
+def shown_names(models: Sequence[EvaluatedModel]) -> list[str]:
+    """Return the name of each model, or of its folder if several folders are of one model."""
+    names = [model.model for model in models]
+    return [model.model if names.count(model.model) == 1 else model.name for model in models]
 
 
 def changed_data(models: Sequence[EvaluatedModel]) -> list[str]:
@@ -114,16 +131,16 @@ def changed_data(models: Sequence[EvaluatedModel]) -> list[str]:
     first: dict[str, EvaluatedModel] = {}
     for model in models:
         metrics = model.metrics
-        if metrics.get("data", OWN_DATA) == OWN_DATA or "fingerprint" not in metrics:
+        if metrics.get("data", OWN_DATA) == OWN_DATA or "images_fingerprint" not in metrics:
             continue
         # The fingerprint depends on the size and colour of the model's input.
         known = first.setdefault(str([metrics.get(key) for key in ("faces", "input")]), model)
-        if metrics["fingerprint"] == known.metrics["fingerprint"]:
+        if metrics["images_fingerprint"] == known.metrics["images_fingerprint"]:
             continue
         if metrics["data"] == known.metrics["data"]:
             warnings.append(
-                f"{metrics['data']} was not the same for {known.name} and {model.name}: images, "
-                "labels or splits differ. Evaluate both again."
+                f"{metrics['data']} was not the same for {known.name} and {model.name}: images or "
+                "labels differ. Evaluate both again."
             )
         else:
             warnings.append(
@@ -139,7 +156,7 @@ def open_images(model: EvaluatedModel) -> Dataset:
 
     Raises EmodetectError if the model or the data have moved or changed.
     """
-    keys = ("model", "data", "faces", "fingerprint")
+    keys = ("model", "data", "faces", "images_fingerprint")
     try:
         file, data, faces, fingerprint = (model.metrics[key] for key in keys)
     except KeyError as error:
@@ -152,7 +169,7 @@ def open_images(model: EvaluatedModel) -> Dataset:
     else:
         config = training_config(metadata) if data == OWN_DATA else load_config(data)
         dataset = open_training_data(config, metadata)
-    if dataset.fingerprint != fingerprint:
+    if images_fingerprint(dataset) != fingerprint:
         raise DataError(
             f"{model.name}: {data} has changed since the evaluation (the fingerprints differ); "
             "run evaluate again."

@@ -5,13 +5,17 @@ Only of the formats that OpenCV decodes here, which Pillow would take longer to 
 
 from __future__ import annotations
 
-from collections import deque
+import re
 from collections.abc import Iterator
 from typing import Literal
 
 from emodetect.images import formats
 
 _END_OF_PNG = b"IEND"
+# As libjpeg finds a marker: after any other bytes, and not one of those that have no length.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+_JPEG_SCAN = 0xDA
+_PROGRESSIVE_FRAMES = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 # Start of frame: all of C0 to CF but tables (C4), extensions (C8) and arithmetic coding (CC).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -42,29 +46,44 @@ def is_cut_short(data: bytes, form: str) -> bool:
                 return position + 8 + length > len(data)
             position += 12 + length
         return True
-    # After the header segments: an EXIF thumbnail has an end marker too.
-    return form == formats.JPEG and data.find(b"\xff\xd9", _end_of(_jpeg_segments(data))) < 0
+    if form != formats.JPEG:
+        return False
+    last = max(_jpeg_segments(data), default=0)  # an EXIF thumbnail has an end marker too
+    return data.find(b"\xff\xd9", last) < 0
+
+
+def is_decoded_whole(data: bytes) -> bool:
+    """Return whether a decoder keeps the whole JPEG in memory, even to return a smaller copy.
+
+    It does so if the components of a pixel come one after another: in a progressive JPEG, or in
+    one whose first scan lacks some. It takes 2 bytes for each sample then.
+    """
+    components = 0
+    for at in _jpeg_segments(data):
+        if data[at + 1] in _PROGRESSIVE_FRAMES:
+            return True
+        if data[at + 1] in _JPEG_FRAMES:
+            (components,) = data[at + 9 : at + 10] or (0,)
+        elif data[at + 1] == _JPEG_SCAN:
+            return data[at + 4 : at + 5] != bytes([components])
+    return False
 
 
 def _jpeg_segments(data: bytes) -> Iterator[int]:
-    """Yield where each header segment of a JPEG begins, and at last where these end."""
+    """Yield where each segment of a JPEG begins, up to the first scan."""
     position = 2
-    yield position
-    while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
-        if data[position + 1] == 0xFF:  # padding
-            position += 1
-        else:
-            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-        yield position
-
-
-def _end_of(positions: Iterator[int]) -> int:
-    return deque(positions, maxlen=1)[0]
+    while found := _JPEG_MARKER.search(data, position):
+        at = found.start()
+        yield at
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if data[at + 1] == _JPEG_SCAN or length < 2:
+            return
+        position = at + 2 + length
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     for at in _jpeg_segments(data):
-        if at + 9 <= len(data) and data[at] == 0xFF and data[at + 1] in _JPEG_FRAMES:
+        if at + 9 <= len(data) and data[at + 1] in _JPEG_FRAMES:
             height, width = data[at + 5 : at + 7], data[at + 7 : at + 9]
             return int.from_bytes(width, "big"), int.from_bytes(height, "big")
     return None

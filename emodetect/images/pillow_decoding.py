@@ -53,8 +53,12 @@ def pixel_size(data: bytes, form: str) -> tuple[int, int]:
     return width, height
 
 
-def decode(data: bytes, form: str) -> np.ndarray:
+def decode(data: bytes, form: str, *, reduction: int = 1) -> np.ndarray:
     """Decode an image: upright, in sRGB, 8 bits per channel, on white where it is transparent.
+
+    Args:
+        reduction: divides the width and the height, of HEIC only. It is done before anything that
+            takes more memory.
 
     Returns:
         (height, width, 3) uint8 BGR; the first frame if it has several.
@@ -64,8 +68,11 @@ def decode(data: bytes, form: str) -> np.ndarray:
     """
     with _clear_errors(form):
         image = _opened(data, form)
-        # pi-heif has turned it upright, and says so in the EXIF data.
-        return _pixels_of(image.to_pillow() if form == formats.HEIC else image)
+        if form == formats.HEIC:
+            # pi-heif has turned it upright, and says so in the EXIF data.
+            image = image.to_pillow()
+            image = image.reduce(reduction) if reduction > 1 else image
+        return _pixels_of(image)
 
 
 def decode_transparent(data: bytes, form: str) -> np.ndarray | None:

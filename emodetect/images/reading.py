@@ -6,6 +6,7 @@ Images are BGR, as OpenCV decodes them.
 from __future__ import annotations
 
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from emodetect.errors import ImageError
 from emodetect.images.formats import (
     BMP,
     HEAD_BYTES,
+    HEIC,
     JPEG,
     PNG,
     READ_FORMATS,
@@ -23,14 +25,36 @@ from emodetect.images.formats import (
     image_format,
     unread_kind,
 )
-from emodetect.images.headers import is_cut_short, stated_size
+from emodetect.images.headers import is_cut_short, is_decoded_whole, stated_size
 from emodetect.images.pillow_decoding import TOO_LARGE, decode, decode_transparent, pixel_size
 
 EMPTY = "the file is empty"
+CUT_SHORT = "the image is cut short (its end is missing)"
 NO_IMAGE = f"not an image that can be decoded ({READ_FORMATS})"
 # Larger ones take gigabytes; a small file may claim any size.
 MOST_PIXELS = 200_000_000
 OPENCV_FORMATS = (JPEG, PNG, WEBP, BMP, TIFF)
+_REDUCED_FLAGS = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
+@dataclass(frozen=True)
+class BoundedImage:
+    """An image that was decoded within a limit, perhaps reduced.
+
+    Attributes:
+        pixels: (height, width, 3) uint8 BGR, upright.
+        width: of the whole image in pixels, upright.
+        height: of the whole image in pixels, upright.
+    """
+
+    pixels: np.ndarray
+    width: int
+    height: int
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -61,9 +85,13 @@ def decode_image(data: bytes) -> np.ndarray:
     16-bit images are reduced to 8 bits; transparent pixels are blended with white.
     """
     form = _format_of(data)
-    _check_size(data, form, most=MOST_PIXELS)
+    width, height = _size(data, form)
+    if width * height > MOST_PIXELS:
+        raise ImageError(
+            f"too large: expected at most {MOST_PIXELS:,} pixels, got {width:,} x {height:,}"
+        )
     if is_cut_short(data, form):
-        raise ImageError("the image is cut short (its end is missing)")
+        raise ImageError(CUT_SHORT)
     if form not in OPENCV_FORMATS:
         return decode(data, form)
     # With Pillow, because OpenCV ignores EXIF orientation, palettes and some formats here.
@@ -71,12 +99,51 @@ def decode_image(data: bytes) -> np.ndarray:
     return _decode_with_opencv(data) if image is None else image
 
 
-def check_pixels(data: bytes, *, most: int) -> None:
-    """Check the header of an image file without decoding the image.
+def decode_bounded(data: bytes, *, most: int) -> BoundedImage:
+    """Decode an image into at most `most` pixels, with memory in proportion to them.
 
-    Raises ImageError if the image has more than `most` pixels or no supported format.
+    A larger JPEG, up to MOST_PIXELS, is decoded to a half, a quarter or an eighth of its width and
+    height. A progressive JPEG and HEIC are held whole for a moment, with less than half the memory
+    per pixel that other formats may take, so they may have twice as many pixels. The header decides
+    before anything is decoded.
+
+    Raises ImageError for a larger image, and as `decode_image`.
     """
-    _check_size(data, _format_of(data), most=most)
+    form = _format_of(data)
+    width, height = _size(data, form)
+    if 0 in (width, height):
+        raise ImageError(f"damaged {form} file, whose header states no size")
+    reduction = _reduction(data, form, width, height, most)
+    if reduction == 1:
+        pixels = decode_image(data)
+        return BoundedImage(pixels, pixels.shape[1], pixels.shape[0])
+    if is_cut_short(data, form):
+        raise ImageError(CUT_SHORT)
+    if form == HEIC:
+        pixels = decode(data, form, reduction=reduction)
+    else:
+        pixels = _decode_with_opencv(data, reduction)
+    # OpenCV turns an image upright that its header states on its side.
+    if pixels.shape[:2] != (-(-height // reduction), -(-width // reduction)):
+        width, height = height, width
+    return BoundedImage(pixels, width, height)
+
+
+def _reduction(data: bytes, form: str, width: int, height: int, most: int) -> int:
+    """Return what divides an image's width and height, so that it has at most `most` pixels."""
+    bound = most
+    if form == HEIC or (form == JPEG and is_decoded_whole(data)):
+        bound = min(2 * most, MOST_PIXELS)
+    elif form == JPEG:
+        bound = MOST_PIXELS
+    if width * height <= bound:
+        for reduction in _REDUCED_FLAGS:
+            if -(-width // reduction) * -(-height // reduction) <= most:
+                return reduction
+    raise ImageError(
+        f"too large: expected at most {most:,} pixels (JPEG {MOST_PIXELS:,}, progressive JPEG and "
+        f"HEIC {min(2 * most, MOST_PIXELS):,}), got {width:,} x {height:,}; send a smaller copy"
+    )
 
 
 def _format_of(data: bytes) -> str:
@@ -90,18 +157,16 @@ def _format_of(data: bytes) -> str:
     return form
 
 
-def _check_size(data: bytes, form: str, *, most: int) -> None:
+def _size(data: bytes, form: str) -> tuple[int, int]:
+    """Return the width and height that the header states; 0 if it states none."""
     if form in OPENCV_FORMATS:
-        width, height = stated_size(data, form) or (0, 0)  # decoding says what is wrong
-    else:
-        width, height = pixel_size(data, form)
-    if width * height > most:
-        raise ImageError(f"too large: expected at most {most:,} pixels, got {width:,} x {height:,}")
+        return stated_size(data, form) or (0, 0)  # decoding says what is wrong
+    return pixel_size(data, form)
 
 
-def _decode_with_opencv(data: bytes) -> np.ndarray:
+def _decode_with_opencv(data: bytes, reduction: int = 1) -> np.ndarray:
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED_FLAGS[reduction])
     except cv2.error as error:
         raise ImageError(f"cannot be decoded: {error.err or error}") from None
     if image is None:

@@ -13,6 +13,7 @@ from emodetect.images.model_input import Color
 from emodetect.machine.terminal_text import on_one_line
 from emodetect.model_file.artifact import Artifact, read_artifact
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path, shipped_models
+from emodetect.number_format import decimal, percent
 
 # scripts/measure_shipped.py writes its tables between such comments.
 COMMENT = re.compile(r"<!--.*?-->\n?")
@@ -97,7 +98,10 @@ def _described(artifact: Artifact) -> Iterator[str]:
     yield f"- emotions, in output order: {', '.join(metadata.emotions)}"
     yield f"- input: {metadata.image_size} x {metadata.image_size} pixels, {metadata.color}"
     yield f"- margin: {metadata.margin:g} (enlargement of detected boxes, as a share of their side)"
-    yield f"- temperature: {metadata.temperature:g} (1 if none was fitted)"
+    yield (
+        f"- temperature: {metadata.temperature:g} (divides the network's outputs to make "
+        "confidence match accuracy; 1 if none was fitted)"
+    )
     if counts := metadata.dataset.get("counts"):
         yield from ("", "## Images", "")
         emotions = [emotion for emotion in EMOTIONS if emotion in metadata.emotions]
@@ -108,7 +112,10 @@ def _described(artifact: Artifact) -> Iterator[str]:
             yield f"| {on_one_line(split)} | {' | '.join(row)} |"
         yield ""
         yield f"Fingerprint: {on_one_line(metadata.dataset.get('fingerprint', 'none'))}"
-    figures = {name: f"{value:.4g}" for name, value in metadata.metrics.items()}
+    figures = {
+        name: (percent if "accuracy" in name else decimal)(value)
+        for name, value in metadata.metrics.items()
+    }
     for title, entries in (
         ("Metrics at the end of training, without temperature scaling", figures),
         ("Library versions", metadata.versions),

@@ -17,10 +17,11 @@ from emodetect.data.crops import read_sample
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import ImageError
 from emodetect.images.resizing import reduced
+from emodetect.number_format import percent
 
 SHOWN_AT_MOST = 24  # images or groups in a section
 SHOWN_OF_A_GROUP = 4
-SHOWN_SIDE = 96  # pixels
+SHOWN_SIDE = 160  # pixels; enough to enlarge
 
 # The title and the meaning of each flag.
 FLAGS = {
@@ -239,7 +240,7 @@ def _suspicious_label_sections(audit: Audit) -> Iterator[Section]:
             + ("" if unseen else seen_note)
             + "The most confident cases are shown.",
             rows,
-            [f"model: {doubts.suggested[row]} {doubts.confidence[row]:.0%}" for row in rows],
+            [f"model: {doubts.suggested[row]} {percent(doubts.confidence[row])}" for row in rows],
             flagged=flagged,
         )
         yield replace(section, key=f"doubtful-{'unseen' if unseen else 'seen'}")

@@ -13,11 +13,18 @@ from emodetect.emotions import in_canonical_order
 from emodetect.evaluation.comparison import only_right
 from emodetect.evaluation.predictions import Predictions, image_keys
 from emodetect.machine.output_folder import make_output_folder
+from emodetect.number_format import (
+    between,
+    p_value,
+    percent,
+    points,
+    points_between,
+    signed_decimal,
+)
+from emodetect.reports.glossary import FIGURE_NAMES, SHARES, figure_form
 from emodetect.reports.html import thumbnail, write_page
-from emodetect.reports.number_format import FIGURE_NAMES, p_value, percent, points
 from emodetect.reports.plots.style import emotion_color
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FACES = 12  # shown of the images that only one of two models classifies correctly
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
 
@@ -35,27 +42,26 @@ def write_comparison(
     make_output_folder(out)
     page, numbers = out / "compare.html", out / "compare.json"
     reference = entries[0]
+    names = [model["name"] for model in comparison["models"]]
+    compared = " and ".join(names) if len(names) == 2 else f"{len(names)} models"
     write_page(
         "comparison.html",
         page,
-        title=f"{len(entries)} models compared on {comparison['images']:,} images",
+        title=f"{compared} compared on {comparison['images']:,} images",
         comparison=comparison,
         date=f"{datetime.now():%Y-%m-%d %H:%M}",
-        letters=LETTERS,
-        figures={key: FIGURE_NAMES[key] for key in COMPARED},
+        names=names,
+        figures=[FIGURE_NAMES[key] for key in COMPARED],
         rows=[_row(comparison, number) for number in range(len(entries))],
         recalls=list(_recalls(comparison)),
         pairs=[
             {
                 **row,
-                "letter": letter,
                 **_matrix(row["disagreements"]),
                 "won": list(_faces(other, reference, images)),
                 "lost": list(_faces(reference, other, images)),
             }
-            for letter, row, other in zip(
-                LETTERS[1:], comparison["comparisons"], entries[1:], strict=False
-            )
+            for row, other in zip(comparison["comparisons"], entries[1:], strict=True)
         ],
         no_pictures=images if isinstance(images, str) else "",
     )
@@ -65,27 +71,40 @@ def write_comparison(
 
 def _row(comparison: dict[str, Any], number: int) -> dict[str, Any]:
     model = comparison["models"][number]
-    row: dict[str, Any] = {"name": model["name"], "letter": LETTERS[number], "cells": []}
-    row["setting"] = comparison["settings"][number]
     versus = comparison["comparisons"][number - 1] if number else None
-    row["p"] = p_value(versus["mcnemar_p"]) if versus else ""
-    row["won"] = versus["only_other_right"] if versus else None
-    row["lost"] = versus["only_reference_right"] if versus else None
+    row: dict[str, Any] = {
+        "name": model["name"],
+        "setting": comparison["settings"][number],
+        "left_out": comparison["left_out"][number],
+        "p": p_value(versus["mcnemar_p"]) if versus else "",
+        "won": versus["only_other_right"] if versus else None,
+        "lost": versus["only_reference_right"] if versus else None,
+        "cells": [],
+    }
     for key in COMPARED:
-        share = key != "log_loss"
-        form, step = (percent, points) if share else ("{:.3f}".format, "{:+.3f}".format)
-        low, high = model["intervals_95"][key]
-        cell = {"value": form(model["figures"][key]), "between": f"{form(low)} to {form(high)}"}
+        form = figure_form(key)
+        cell = {
+            "value": form(model["figures"][key]),
+            "between": between(model["intervals_95"][key], form),
+        }
         if versus:
-            change = versus["differences"][key]
-            least, most = change["interval_95"]
-            cell["change"] = step(change["difference"])
-            cell["change_between"] = f"{step(least)} to {step(most)}"
-            better = (most < 0 or least > 0) and (change["difference"] > 0) == share
-            worse = (most < 0 or least > 0) and not better
-            cell["kind"] = "good" if better else "bad" if worse else ""
+            cell |= _change(versus["differences"][key], share=key in SHARES)
         row["cells"].append(cell)
     return row
+
+
+def _change(change: dict[str, Any], *, share: bool) -> dict[str, str]:
+    """Return a difference in words, its interval, and whether it is "good", "bad" or neither."""
+    difference, (low, high) = change["difference"], change["interval_95"]
+    sure = high < 0 or low > 0
+    better = (difference > 0) == share  # a log-loss is better if it is lower
+    return {
+        "change": points(difference) if share else signed_decimal(difference),
+        "change_between": points_between([low, high])
+        if share
+        else between([low, high], signed_decimal),
+        "kind": "" if not sure else "good" if better else "bad",
+    }
 
 
 def _recalls(comparison: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -143,5 +162,5 @@ def _faces(
             "name": winner.paths[place].rpartition("/")[2],
             "true": winner.emotions[winner.labels[place]],
             "predicted": loser.emotions[int(loser.probabilities[place].argmax())],
-            "confidence": f"{loser.probabilities[place].max():.0%}",
+            "confidence": percent(loser.probabilities[place].max()),
         }

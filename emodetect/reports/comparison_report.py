@@ -16,7 +16,9 @@ from emodetect.evaluation.evaluated_models import (
     evaluate_on,
     load_evaluated_model,
     open_images,
+    shown_names,
 )
+from emodetect.evaluation.verdict import verdict
 from emodetect.machine.output_folder import check_output_folder
 from emodetect.reports.comparison_page import write_comparison
 
@@ -26,7 +28,7 @@ class ComparisonOptions:
     """What to compare, and where to write the report.
 
     Attributes:
-        folders: 2 to 26 report folders or run folders; the first is the reference. With `data`,
+        folders: at least 2 report folders or run folders; the first is the reference. With `data`,
             run folders, .keras files or names of shipped models.
         data: SOURCE:PATH or PATH of labelled images to evaluate all models on. If None, each
             report's own, or each run's test split.
@@ -47,9 +49,9 @@ class ComparisonReport:
     """A report that was written.
 
     Attributes:
-        comparison: the content of compare.json: see `compare_models`, and how many images are
-            "left_out" of each model, the "settings" of each evaluation in words, and warnings
-            about "changed" data.
+        comparison: the content of compare.json: see `compare_models`, and its "verdict" in
+            sentences, how many images are "left_out" of each model, the "settings" of each
+            evaluation in words, and warnings about "changed" data.
         files: what was written, the page first.
         no_pictures: why the page shows no images, or "".
     """
@@ -78,14 +80,16 @@ def compare(
         load_evaluated_model(folder) if options.data is None else evaluate_on(options.data, folder)
         for folder in options.folders
     ]
-    names = [model.name for model in models]
+    names = shown_names(models)
     matched, left_out = match_images(
         names, [model.predictions for model in models], common=options.common
     )
+    figures = compare_models(names, matched)
     comparison = {
-        **compare_models(names, matched),
+        **figures,
+        "verdict": verdict(figures),
         "left_out": left_out,
-        "settings": [model.setting for model in models],
+        "settings": [model.setting(name) for model, name in zip(models, names, strict=True)],
         "changed": changed_data(models),
     }
     on_result(comparison)

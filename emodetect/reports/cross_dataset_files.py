@@ -12,7 +12,7 @@ import numpy as np
 
 from emodetect.evaluation.cross_dataset import FIGURES, CrossDatasetResult
 from emodetect.machine.output_folder import make_output_folder
-from emodetect.reports.number_format import percent
+from emodetect.number_format import percent
 from emodetect.reports.plots.style import INK, new_figure, save_png, styled
 
 

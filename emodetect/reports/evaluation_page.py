@@ -22,8 +22,9 @@ from emodetect.evaluation.metrics.intervals import wilson_interval
 from emodetect.evaluation.metrics.slices import FEW_IMAGES
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.model_file.metadata import Metadata
+from emodetect.number_format import between, percent, points_apart
+from emodetect.reports.glossary import FIGURE_NAMES, MEANINGS, figure_form
 from emodetect.reports.html import THUMBNAIL_SIDE, thumbnail, write_page
-from emodetect.reports.number_format import FIGURE_NAMES, percent
 from emodetect.reports.plots.confusion_matrix import shares_of_truth
 from emodetect.reports.plots.learning_curves import learning_curves
 from emodetect.reports.plots.registry import PLOTS
@@ -61,7 +62,7 @@ def write_report_page(
     """Write the page; see `evaluation_files.write_report`."""
     heat = model.heat
     record = _run_record(model)
-    curves = _curves(model.run) if model.run and record else NO_RUN
+    curves = _curves(model.run, model.metadata) if model.run and record else NO_RUN
     write_page(
         "evaluation.html",
         path,
@@ -75,7 +76,7 @@ def write_report_page(
         confusion=list(_confusion(metrics)),
         plots=_plots(figures),
         few=FEW_IMAGES,
-        slices=metrics["slices"],
+        slices=[{**way, "gap_text": _gap_text(way["gap"])} for way in metrics["slices"]],
         mistakes=list(_mistakes(predictions, heat)),
         cells=None if isinstance(heat, str) else heat.cells,
         unexplained=heat if isinstance(heat, str) else "",
@@ -108,13 +109,14 @@ def _plots(figures: Mapping[str, Figure]) -> dict[str, list[Markup]]:
 def _cards(metrics: dict[str, Any]) -> Iterator[dict[str, str]]:
     intervals = metrics["intervals_95"]
     for key, name in FIGURE_NAMES.items():
-        form = percent if "accuracy" in key else "{:.3f}".format
-        between = ""
-        if key in intervals:
-            low, high = intervals[key]
-            between = f"{form(low)} to {form(high)}"
-        yield {"name": name, "value": form(metrics[key]), "between": between}
-    yield {"name": "images", "value": f"{metrics['images']:,}", "between": ""}
+        form = figure_form(key)
+        interval = between(intervals[key], form) if key in intervals else ""
+        yield {
+            "name": name,
+            "value": form(metrics[key]),
+            "between": interval,
+            "meaning": MEANINGS[name],
+        }
 
 
 def _summary(metrics: dict[str, Any]) -> Iterator[str]:
@@ -139,9 +141,19 @@ def _summary(metrics: dict[str, Any]) -> Iterator[str]:
         widest = max(gaps, key=lambda way: way["gap"]["points"])
         gap = widest["gap"]
         yield (
-            f"Widest accuracy gap: {gap['points']:.1f} points by {widest['by']}, between "
+            f"Widest accuracy gap: {points_apart(gap['points'] / 100)} by {widest['by']}, between "
             f"{gap['best']} (best) and {gap['worst']} (worst)."
         )
+
+
+def _gap_text(gap: dict[str, Any] | None) -> str:
+    if gap is None:
+        return f"No gap: fewer than two subsets have {FEW_IMAGES} images."
+    apart = points_apart(gap["points"] / 100)
+    if apart == points_apart(0):
+        return "No gap: all subsets have the same accuracy."
+    chance = " Their intervals overlap, so it may be due to chance." if gap["overlap"] else ""
+    return f"Gap: {apart}, from {gap['best']} (best) to {gap['worst']} (worst).{chance}"
 
 
 def _notes(metrics: dict[str, Any]) -> Iterator[str]:
@@ -161,7 +173,7 @@ def _notes(metrics: dict[str, Any]) -> Iterator[str]:
 def _classes(metrics: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name, row in metrics["per_class"].items():
         support = int(row["support"])
-        low, high = wilson_interval(round(row["recall"] * support), support)
+        interval = wilson_interval(round(row["recall"] * support), support)
         never = name in metrics["never_predicted"]
         yield {
             "name": name,
@@ -169,8 +181,8 @@ def _classes(metrics: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "precision": DASH if never else percent(row["precision"]),
             "recall": percent(row["recall"]),
             "share": round(100 * row["recall"], 1),
-            "between": f"{percent(low)} to {percent(high)}",
-            "f1": f"{row['f1-score']:.3f}",
+            "between": between(interval, percent),
+            "f1": percent(row["f1-score"]),
             "images": f"{support:,}",
             "mistaken_for": _mistaken_for(metrics, name) or DASH,
         }
@@ -191,7 +203,7 @@ def _confusion(metrics: dict[str, Any]) -> Iterator[dict[str, Any]]:
     rows = zip(metrics["emotions"], metrics["confusion_matrix"], shares, strict=True)
     for name, counts, row in rows:
         cells = [
-            {"count": f"{count:,}", "share": round(float(share), 3), "deep": share > 0.5}
+            {"count": f"{count:,}", "share": float(share)}
             for count, share in zip(counts, row, strict=True)
         ]
         yield {"name": name, "cells": cells, "absent": not sum(counts)}
@@ -228,7 +240,7 @@ def _face(predictions: ImagePredictions, place: int) -> dict[str, Any]:
         "heat": None,
         "true": names[predictions.labels[place]],
         "predicted": names[int(predictions.probabilities[place].argmax())],
-        "confidence": f"{predictions.probabilities[place].max():.0%}",
+        "confidence": percent(predictions.probabilities[place].max()),
         "path": predictions.paths[place],
         "name": predictions.paths[place].rpartition("/")[2],
     }
@@ -247,11 +259,15 @@ def _run_record(model: ReportedModel) -> dict[str, Any]:
     return record if own else {}
 
 
-def _curves(run: Path) -> Markup | str:
+def _curves(run: Path, metadata: Metadata) -> Markup | str:
     """Return the learning curves of a run folder, or why there are none."""
-    history = run / "history.csv"
+    history, training = run / "history.csv", metadata.config.get("training", {})
     try:
-        figure = learning_curves(history)
+        figure = learning_curves(
+            history,
+            head_epochs=int(training.get("head_epochs", 0)),
+            monitor=training.get("monitor", "val_accuracy"),
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"No learning curves: {history} is not a training history ({first_line(error)})."
     return to_svg(figure, name="curves", title="Accuracy and loss by epoch")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 import cv2
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from emodetect.errors import EmodetectError
 from emodetect.machine.atomic_files import write_text
-from emodetect.reports.number_format import percent
+from emodetect.number_format import decimal, percent, points
+from emodetect.reports.glossary import MEANINGS
 
 THUMBNAIL_SIDE = 96  # pixels
+SCRIPT = resources.files("emodetect.reports").joinpath("templates/report.js").read_text("utf-8")
 
 
 def render_page(template: str, **values: Any) -> str:
@@ -29,7 +34,18 @@ def render_page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"picture": picture, "percent": percent}
+    environment.filters |= {
+        "picture": picture,
+        "percent": percent,
+        "points": points,
+        "decimal": decimal,
+    }
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    environment.globals |= {
+        "meanings": MEANINGS,
+        "script": Markup(SCRIPT),
+        "script_source": f"'sha256-{digest}'",  # the page allows this script and no other
+    }
     return environment.get_template(template).render(**values)
 
 

@@ -16,6 +16,10 @@ def draw_run(run: Path, config: ExperimentConfig, dataset: Dataset) -> None:
     """Write curves.png and samples.png (augmented training images) to a run folder."""
     from emodetect.data.augmentation import augment_images  # here, because it loads TensorFlow
 
-    save_png(learning_curves(run / "history.csv"), run / "curves.png")
+    training = config.training
+    curves = learning_curves(
+        run / "history.csv", head_epochs=training.head_epochs, monitor=training.monitor
+    )
+    save_png(curves, run / "curves.png")
     augment = partial(augment_images, config=config.augmentation, seed=config.seed)
     contact_sheet(dataset, run / "samples.png", augment=augment)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from emodetect import __version__
@@ -22,6 +24,22 @@ from emodetect.serve.schemas import ABOUT
 from emodetect.serve.stream import Streams
 from emodetect.serve.uploads import UploadReader
 from emodetect.serve.web.page_files import PAGE_FILES, page_router
+
+
+class _Application(FastAPI):
+    """An application whose description has the examples as they are; FastAPI drops each null."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI description."""
+        api = super().openapi()
+        for route in router.routes:
+            if not isinstance(route, APIRoute) or not route.include_in_schema:
+                continue
+            (about,) = api["paths"][route.path].values()
+            for status, answer in route.responses.items():
+                for kind, content in answer["content"].items():
+                    about["responses"][str(status)]["content"][kind] |= content
+        return api
 
 
 def create_app(
@@ -50,7 +68,7 @@ def create_app(
         yield
         analysis.close()
 
-    app = FastAPI(
+    app = _Application(
         title="emodetect",
         version=__version__,
         description=ABOUT,

@@ -17,7 +17,8 @@ class Limits:
 
     Attributes:
         body_bytes: size of a request's body.
-        pixels: size of an image, read from its header before decoding. While an image with
+        pixels: size of an image, read from its header before decoding; larger JPEG and HEIC photos
+            are decoded reduced (see `images.reading.decode_bounded`). While an image with
             transparency is decoded, it takes about 20 bytes per pixel.
         images: number of images in a request.
         queue: number of unfinished images, over all requests.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from emodetect.errors import ImageError
 from emodetect.faces.boxes import Box
 from emodetect.faces.detectors.whole_image import WholeImage
-from emodetect.images.reading import check_pixels, decode_image
+from emodetect.images.reading import BoundedImage, decode_bounded
 from emodetect.machine.threads import usable_cores
 from emodetect.recognition.photos.analysis import PhotoResult
 from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker, Face
@@ -26,7 +26,12 @@ from emodetect.serve.uploads import Upload
 
 @dataclass(frozen=True)
 class _Found:
-    """An image and its faces, (n, size, size, channels) float32, not yet classified."""
+    """An image and its faces, not yet classified.
+
+    Attributes:
+        boxes: in pixels of the whole image.
+        inputs: (n, size, size, channels) float32.
+    """
 
     width: int
     height: int
@@ -116,14 +121,11 @@ class Analysis:
         self.taken_on -= 1
 
     def _find(self, data: bytes, recognizer: EmotionRecognizer) -> _Found:
-        image = self._decode(data)
-        boxes = recognizer.detect(image)
-        inputs = [recognizer.input_of(image, box) for box in boxes]
-        return _Found(image.shape[1], image.shape[0], boxes, np.array(inputs, np.float32))
-
-    def _decode(self, data: bytes) -> np.ndarray:
-        check_pixels(data, most=self.limits.pixels)
-        return decode_image(data)
+        image = decode_bounded(data, most=self.limits.pixels)
+        boxes = recognizer.detect(image.pixels)
+        inputs = [recognizer.input_of(image.pixels, box) for box in boxes]
+        whole = [_in_whole(box, image) for box in boxes]
+        return _Found(image.width, image.height, whole, np.array(inputs, np.float32))
 
     async def _result(
         self, name: str, finding: asyncio.Future[_Found], recognizer: EmotionRecognizer
@@ -143,8 +145,19 @@ class Analysis:
 
     def _track(self, tracker: EmotionTracker, data: bytes, time_s: float) -> PhotoResult:
         try:
-            image = self._decode(data)
+            image = decode_bounded(data, most=self.limits.pixels)
         except ImageError as error:
             return PhotoResult("", error=str(error))
-        faces = tuple(tracker.update(image, time_s))
-        return PhotoResult("", image.shape[1], image.shape[0], faces)
+        faces = tracker.update(image.pixels, time_s)
+        whole = tuple(replace(face, box=_in_whole(face.box, image)) for face in faces)
+        return PhotoResult("", image.width, image.height, whole)
+
+
+def _in_whole(box: Box, image: BoundedImage) -> Box:
+    """Return a box in the image's pixels, which may be reduced, in pixels of the whole image."""
+    rows, columns = image.pixels.shape[:2]
+    across, down = image.width / columns, image.height / rows
+    x, y, width, height = box
+    left, top = round(x * across), round(y * down)
+    right, bottom = round((x + width) * across), round((y + height) * down)
+    return left, top, right - left, bottom - top

@@ -18,14 +18,24 @@ from emodetect.model_file.shipped_models import shipped_models
 from emodetect.recognition.photos.analysis import PhotoResult
 from emodetect.recognition.photos.output_formats import photo_record
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.reports.html import render_page
 from emodetect.serve.prometheus import Metrics
 from emodetect.serve.request_analysis import Analysis
-from emodetect.serve.schemas import BODY, REFUSALS, ModelAnswer, PhotoRow
+from emodetect.serve.schemas import (
+    ANALYZE_ANSWERS,
+    BODY,
+    CLASSIFY_ANSWERS,
+    HEALTH_ANSWERS,
+    METRICS_ANSWERS,
+    MODEL_ANSWERS,
+    ModelAnswer,
+    PhotoRow,
+)
 from emodetect.serve.stream import Streams
 from emodetect.serve.uploads import Upload, UploadReader
+from emodetect.serve.web.api_page import api_page
+from emodetect.serve.web.card_html import card_html
+from emodetect.serve.web.page_files import PAGE_HEADERS
 
-DOCS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 DOCS, OPENAPI, HEALTH, METRICS = "/docs", "/openapi.json", "/healthz", "/metrics"
 ANALYZE, CLASSIFY, STREAM, MODEL = "/v1/analyze", "/v1/classify", "/v1/stream", "/v1/model"
 PATHS = (DOCS, OPENAPI, HEALTH, METRICS, ANALYZE, CLASSIFY, STREAM, MODEL)
@@ -46,13 +56,15 @@ class Services:
     reader: UploadReader
 
 
-@router.post(ANALYZE, response_model=list[PhotoRow], responses=REFUSALS, openapi_extra=BODY)
+@router.post(ANALYZE, response_model=list[PhotoRow], responses=ANALYZE_ANSWERS, openapi_extra=BODY)
 async def analyze(request: Request) -> Response:
     """Find the faces in photos and classify their emotions; returns a row per photo, in order."""
     return await _rows(request, _services(request).analysis.photos)
 
 
-@router.post(CLASSIFY, response_model=list[PhotoRow], responses=REFUSALS, openapi_extra=BODY)
+@router.post(
+    CLASSIFY, response_model=list[PhotoRow], responses=CLASSIFY_ANSWERS, openapi_extra=BODY
+)
 async def classify(request: Request) -> Response:
     """Classify the emotions of face crops: each image is one face."""
     return await _rows(request, _services(request).analysis.crops)
@@ -64,20 +76,20 @@ async def stream(socket: WebSocket) -> None:
     await _services(socket).streams.serve(socket)
 
 
-@router.get(MODEL, response_model=ModelAnswer)
+@router.get(MODEL, response_model=ModelAnswer, responses=MODEL_ANSWERS)
 async def model(request: Request) -> Response:
     """Describe the model."""
-    return JSONResponse(_about(_services(request).recognizer))
+    return JSONResponse(_about(_services(request)))
 
 
 @router.head(HEALTH, include_in_schema=False)
-@router.get(HEALTH)
+@router.get(HEALTH, responses=HEALTH_ANSWERS)
 async def healthz() -> dict[str, str]:
     """Report that the server is running."""
     return {"status": "ok"}
 
 
-@router.get(METRICS, response_class=Response)
+@router.get(METRICS, response_class=Response, responses=METRICS_ANSWERS)
 async def metrics_text(request: Request) -> Response:
     """Return metrics for Prometheus."""
     return Response(_services(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)
@@ -86,8 +98,7 @@ async def metrics_text(request: Request) -> Response:
 @router.api_route(DOCS, methods=["GET", "HEAD"], include_in_schema=False)
 async def docs(request: Request) -> Response:
     """Show the API's description as a page."""
-    page = render_page("api.html", title="emodetect API", api=request.app.openapi())
-    return HTMLResponse(page, headers={"Content-Security-Policy": DOCS_POLICY})
+    return HTMLResponse(api_page(request.app.openapi()), headers=PAGE_HEADERS)
 
 
 def _services(connection: HTTPConnection) -> Services:
@@ -107,9 +118,11 @@ async def _rows(
     return JSONResponse([photo_record(one) for one in results], 200 if readable else 422)
 
 
-def _about(recognizer: EmotionRecognizer) -> dict[str, Any]:
+def _about(services: Services) -> dict[str, Any]:
+    recognizer = services.recognizer
     metadata = recognizer.metadata
     shipped = {path: name for name, path in shipped_models().items()}
+    card = model_card(shipped.get(recognizer.path, str(recognizer.path)))
     return {
         "name": metadata.name,
         "emotions": list(recognizer.emotions),
@@ -118,5 +131,7 @@ def _about(recognizer: EmotionRecognizer) -> dict[str, Any]:
         "color": metadata.color,
         "detector": recognizer.detector_name,
         "version": __version__,
-        "card": model_card(shipped.get(recognizer.path, str(recognizer.path))),
+        "card": card,
+        "card_html": card_html(card),
+        "max_body_bytes": services.reader.limits.body_bytes,
     }

@@ -51,7 +51,8 @@ class PhotoRow(BaseModel):
 
 
 class ModelAnswer(BaseModel):
-    """The model: its emotions in output order, their colours, and its card in Markdown."""
+    """The model: its emotions in output order, their colours, its card in Markdown and HTML, and
+    the largest body that the server accepts."""
 
     name: str
     emotions: list[str]
@@ -61,6 +62,8 @@ class ModelAnswer(BaseModel):
     detector: str
     version: str
     card: str
+    card_html: str
+    max_body_bytes: int
 
 
 class Refusal(BaseModel):
@@ -69,11 +72,104 @@ class Refusal(BaseModel):
     detail: str
 
 
+def _answer(description: str, example: Any, kind: str = "application/json") -> dict[str, Any]:
+    return {"description": description, "content": {kind: {"example": example}}}
+
+
+def _refusal(description: str, detail: str) -> dict[str, Any]:
+    return {"model": Refusal, **_answer(description, {"detail": detail})}
+
+
+_SCORES = {
+    "angry": 0.004112,
+    "disgust": 0.000105,
+    "fear": 0.007021,
+    "happy": 0.960342,
+    "neutral": 0.021208,
+    "sad": 0.002117,
+    "surprise": 0.005095,
+}
+_FACE = {"box": [212, 96, 180, 180], "emotion": "happy", "confidence": 0.960342, "scores": _SCORES}
+_PHOTO = {"path": "photo.jpg", "width": 1280, "height": 853, "faces": [_FACE], "error": None}
+_BAD_PHOTO: dict[str, Any] = {
+    "path": "broken.jpg",
+    "width": None,
+    "height": None,
+    "faces": [],
+    "error": "the image is cut short (its end is missing)",
+}
+_CROP = {
+    "path": "face.jpg",
+    "width": 96,
+    "height": 96,
+    "faces": [{**_FACE, "box": [0, 0, 96, 96]}],
+    "error": None,
+}
+STREAM_EXAMPLE = {
+    "frame": 0,
+    "time_s": 0.0132,
+    "width": 640,
+    "height": 480,
+    "faces": [{"id": 1, **_FACE}],
+    "error": None,
+}
+
+TOKEN_REFUSAL: dict[int | str, dict[str, Any]] = {
+    401: _refusal(
+        "Missing or wrong token",
+        "expected the header Authorization: Bearer with this server's token",
+    ),
+}
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Refusal, "description": "No image in the body, or an invalid form"},
-    401: {"model": Refusal, "description": "Missing or wrong token"},
-    408: {"model": Refusal, "description": "The body arrived too slowly"},
-    413: {"model": Refusal, "description": "Too many bytes or images in one request"},
-    422: {"model": list[PhotoRow], "description": "None of the images could be read"},
-    503: {"model": Refusal, "description": "Overloaded; see Retry-After"},
+    **TOKEN_REFUSAL,
+    400: _refusal("No image in the body, or an invalid form", "the multipart form was cut short"),
+    408: _refusal("The body arrived too slowly", "the body did not arrive within 30 s"),
+    413: _refusal(
+        "Too many bytes or images in one request",
+        "expected at most 16 images in a request; send fewer",
+    ),
+    422: {
+        "model": list[PhotoRow],
+        **_answer("None of the images could be read", [_BAD_PHOTO]),
+    },
+    503: _refusal("Overloaded; see Retry-After", "the queue is full; try again later"),
+}
+ANALYZE_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: _answer("A row for each photo, in order", [_PHOTO, _BAD_PHOTO]),
+    **REFUSALS,
+}
+CLASSIFY_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: _answer("A row for each crop, in order", [_CROP]),
+    **REFUSALS,
+}
+MODEL_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: _answer(
+        "The model",
+        {
+            "name": "fer2013",
+            "emotions": list(_SCORES),
+            "colors": {"angry": "#d55e00", "happy": "#e69f00", "sad": "#0072b2"},
+            "image_size": 48,
+            "color": "gray",
+            "detector": "haar",
+            "version": "0.1.0",
+            "card": "# fer2013 ...",
+            "card_html": "<h2>fer2013</h2> ...",
+            "max_body_bytes": 33554432,
+        },
+    ),
+    **TOKEN_REFUSAL,
+}
+HEALTH_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: _answer("The server is running", {"status": "ok"}),
+}
+METRICS_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: _answer(
+        "Metrics in Prometheus' text format",
+        'emodetect_requests_total{path="/v1/analyze",status="200"} 3.0\n'
+        'emodetect_images_total{outcome="read"} 5.0\n'
+        "emodetect_faces_total 8.0\n",
+        "text/plain",
+    ),
+    **TOKEN_REFUSAL,
 }

@@ -98,7 +98,9 @@ class UploadReader:
 
     def _too_large(self) -> RefusedError:
         return RefusedError(
-            413, f"expected a body of at most {self.limits.body_bytes:,} bytes; send fewer images"
+            413,
+            f"expected a body of at most {self.limits.body_bytes:,} bytes; send fewer or smaller "
+            "images",
         )
 
 

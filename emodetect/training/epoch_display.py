@@ -9,6 +9,8 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from emodetect.number_format import decimal, percent
+
 
 class EpochDisplay(keras.callbacks.Callback):
     """Shows a progress bar for each epoch, then a line with its figures, on stderr."""
@@ -43,7 +45,10 @@ class EpochDisplay(keras.callbacks.Callback):
         self.bar.stop()
         self.bar.remove_task(self.task)
         seconds = time.monotonic() - self.started
-        figures = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
+        figures = "  ".join(
+            f"{name} {(percent if 'accuracy' in name else decimal)(value)}"
+            for name, value in (logs or {}).items()
+        )
         rate = self.steps * self.batch_size / self.trained_s
         left_s = seconds * (self.epochs - epoch - 1)
         self.console.print(

@@ -206,7 +206,8 @@ def _finish(
     )
     if temperature == progress.temperature != 1:
         logger.info(
-            "too few validation images to fit a temperature; keeping the initial model's, %.3f",
+            "too few validation images to fit a temperature, which makes confidence match "
+            "accuracy; keeping the initial model's, %.3f",
             temperature,
         )
     summary = summarize(config, history, progress.best_epoch, result, progress.plain_accuracy)

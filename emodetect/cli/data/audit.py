@@ -15,7 +15,7 @@ from emodetect.cli.options.source import (
     named_data,
     source_options,
 )
-from emodetect.cli.tables import new_table, print_table
+from emodetect.cli.tables import explain, new_table, print_table
 
 
 @click.command(short_help="Find leaks, duplicates, conflicting labels and bad images.")
@@ -129,3 +129,6 @@ def _print_findings(figures: dict[str, Any]) -> None:
     for name, count in rows.items():
         table.add_row(name, f"{count:,}")
     print_table(table)
+    explain("near-identical", "val")
+    if "model" in figures:
+        explain("unseen")

@@ -8,17 +8,18 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from emodetect.evaluation.predictions import ImagePredictions
-from emodetect.reports.plots.style import INK, new_figure, styled
+from emodetect.number_format import percent
+from emodetect.reports.plots.style import INK, new_figure, short_name, styled
 
 
 @styled()
 def confusion_matrix(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
     """Plot the confusion matrix twice: numbers of images, and shares of each true emotion."""
-    names = metrics["emotions"]
+    names = [short_name(name) for name in metrics["emotions"]]
     counts = np.array(metrics["confusion_matrix"])
     shares = shares_of_truth(metrics)
-    figure = new_figure(2.5 + 1.5 * len(names), 1.8 + 0.7 * len(names))
-    texts = (counts.astype(str), np.char.mod("%.2f", shares))
+    figure = new_figure(4 + 1.5 * len(names), 2.6 + 0.7 * len(names))
+    texts = (np.vectorize("{:,}".format)(counts), np.vectorize(percent)(shares))
     titles = ("number of images", "share of the true emotion")
     for axes, text, title in zip(figure.subplots(1, 2), texts, titles, strict=True):
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from emodetect.data.dataset import Dataset
 from emodetect.evaluation.predictions import ImagePredictions
-from emodetect.reports.plots.style import save_png, styled
+from emodetect.number_format import percent
+from emodetect.reports.plots.style import save_png, short_name, styled
 
 # Sizes in inches.
 CELL_WIDTH, CELL_HEIGHT, CAPTION, HEADING = 1.25, 1.6, 0.36, 0.3
@@ -27,7 +28,11 @@ def mistakes(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
         return figure
     names, labels = predictions.emotions, predictions.labels
     rows = zip(worst, predictions.predicted[worst], predictions.confidence[worst], strict=True)
-    titles = [f"{names[labels[i]]}\n→ {names[best]} {share:.0%}" for i, best, share in rows]
+    titles = [
+        f"{short_name(names[labels[i]], longest=18)}\n"
+        f"→ {short_name(names[best], longest=12)} {percent(share)}"
+        for i, best, share in rows
+    ]
     return _grid(
         predictions.images[worst],
         titles,
@@ -59,9 +64,10 @@ def contact_sheet(
     titles: list[str] = []
     done = 0
     for emotion, members in zip(dataset.emotions, chosen, strict=True):
-        kinds = [(dataset.images[members], emotion)]
+        kinds = [(dataset.images[members], short_name(emotion, longest=60))]
         if changed is not None:
-            kinds.append((changed[done : done + len(members)], f"{emotion}, augmented"))
+            augmented = f"{short_name(emotion, longest=40)}, augmented"
+            kinds.append((changed[done : done + len(members)], augmented))
         done += len(members)
         for images, title in kinds:
             missing = per_emotion - len(images)

@@ -14,13 +14,17 @@ from sklearn.metrics import (
 )
 
 from emodetect.evaluation.predictions import ImagePredictions
-from emodetect.reports.plots.style import GRID, emotion_color, new_figure, styled
+from emodetect.number_format import decimal
+from emodetect.reports.plots.style import GRID, emotion_color, new_figure, short_name, styled
+
+# A longer legend would cover the curves.
+MOST_INSIDE = 10
 
 
 @styled()
 def roc(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
     """Plot one-vs-rest ROC curves with their AUC, for the emotions in the data."""
-    figure = new_figure(5.4, 4.8)
+    figure = _new_figure(predictions)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], "--", color=GRID)
     for emotion, truth, scores in _one_against_the_rest(predictions):
@@ -29,7 +33,7 @@ def roc(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
             false_positives,
             true_positives,
             color=emotion_color(emotion),
-            label=f"{emotion} (AUC {roc_auc_score(truth, scores):.3f})",
+            label=f"{short_name(emotion)} (AUC {decimal(roc_auc_score(truth, scores))})",
         )
     axes.set_xlabel("false positive rate")
     axes.set_ylabel("true positive rate")
@@ -40,7 +44,7 @@ def roc(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
 @styled()
 def precision_recall(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
     """Plot one-vs-rest precision-recall curves with their average precision."""
-    figure = new_figure(5.4, 4.8)
+    figure = _new_figure(predictions)
     axes = figure.subplots()
     for emotion, truth, scores in _one_against_the_rest(predictions):
         precision, recall, _ = precision_recall_curve(truth, scores)
@@ -49,13 +53,18 @@ def precision_recall(predictions: ImagePredictions, metrics: dict[str, Any]) -> 
             precision,
             drawstyle="steps-post",
             color=emotion_color(emotion),
-            label=f"{emotion} (AP {average_precision_score(truth, scores):.3f})",
+            label=f"{short_name(emotion)} (AP {decimal(average_precision_score(truth, scores))})",
         )
     axes.set_xlabel("recall")
     axes.set_ylabel("precision")
     axes.set_ylim(0, 1.02)
     _finish_curves(axes, title="precision-recall")
     return figure
+
+
+def _new_figure(predictions: ImagePredictions) -> Figure:
+    count = len(predictions.emotions)
+    return new_figure(5.4, 4.8) if count <= MOST_INSIDE else new_figure(7.4, max(4.8, 0.17 * count))
 
 
 def _one_against_the_rest(
@@ -74,5 +83,8 @@ def _finish_curves(axes: Any, *, title: str) -> None:
     axes.set_xlim(-0.01, 1.01)
     axes.set_title(f"{title}, each emotion against the rest")
     axes.grid()
-    if axes.get_legend_handles_labels()[0]:
+    curves = len(axes.get_legend_handles_labels()[0])
+    if curves > MOST_INSIDE:
+        axes.figure.legend(loc="outside right upper", fontsize=7)
+    elif curves:
         axes.legend(loc="best", fontsize=9)  # the curves of a weak model leave no fixed corner free

@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from emodetect.evaluation.predictions import ImagePredictions
+from emodetect.number_format import decimal
 from emodetect.reports.plots.style import (
     BAR_COLOR,
     INK,
@@ -43,7 +44,7 @@ def reliability(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figur
     upper.set_xlim(0, 1)
     upper.set_ylim(0, 1)
     upper.set_ylabel("accuracy")
-    upper.set_title(f"expected calibration error {metrics['expected_calibration_error']:.3f}")
+    upper.set_title(f"calibration error (ECE) {decimal(metrics['expected_calibration_error'])}")
     upper.legend(loc="upper left")
     bars = lower.bar(middles, counts, widths, color=BAR_COLOR, edgecolor=PAPER)
     lower.bar_label(bars, [f"{count:,}" for count in counts], fontsize=8)

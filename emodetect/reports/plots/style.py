@@ -73,6 +73,11 @@ def emotion_color(emotion: str) -> str:
     return "#{:02x}{:02x}{:02x}".format(*COLORS[emotion])
 
 
+def short_name(name: str, *, longest: int = 24) -> str:
+    """Return a name that fits into a plot: whole, or cut and ended by "…"."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
+
 def save_png(figure: Figure, out: Path) -> None:
     """Write a figure as a PNG on white."""
     figure.savefig(out, dpi=DPI, facecolor=PAPER)

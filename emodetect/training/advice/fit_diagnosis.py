@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emodetect.config import AugmentationConfig, ExperimentConfig
+from emodetect.number_format import decimal, percent
 from emodetect.training.schedule import Schedule
 
 # A curve of fewer epochs says nothing.
@@ -110,8 +111,8 @@ def diagnose(run: FinishedRun) -> tuple[str, str]:
     loss, loss_of_guesses = run.history[-1]["loss"], math.log(1 / run.chance_recall)
     if loss > DIVERGED * loss_of_guesses:
         return (
-            f"diverged: {figures}; the training loss is {loss:.3g}, that of guesses is "
-            f"{loss_of_guesses:.3g}",
+            f"diverged: {figures}; the training loss is {decimal(loss)}, that of guesses is "
+            f"{decimal(loss_of_guesses)}",
             _slower(run),
         )
     if run.plain_accuracy is not None:
@@ -122,14 +123,14 @@ def diagnose(run: FinishedRun) -> tuple[str, str]:
         if learnt and _by_chance(last, run.chance_accuracy, run.val_images):
             return (
                 f"validation stays at chance: {figures}; training images without augmentation "
-                f"{run.plain_accuracy:.3f}",
+                f"{percent(run.plain_accuracy)}",
                 "checking that the validation images have the right labels and show the same kind "
                 "of faces as the training images (`emodetect data audit`, `emodetect data show`)",
             )
     if run.val_guesses and run.train_guesses:
         return (
             f"nothing learnt yet: {figures}; always predicting the most common emotion gives "
-            f"{run.chance_accuracy:.3f}",
+            f"{percent(run.chance_accuracy)}",
             _learn_more(run),
         )
     if len(run.history) - run.first_epoch < FEW_EPOCHS:
@@ -154,7 +155,7 @@ def _diagnose_lag(run: FinishedRun, plain_accuracy: float) -> tuple[str, str]:
     training, schedule = run.config.training, run.schedule
     fit = (
         f"the validated weights lag behind: on training images without augmentation their accuracy "
-        f"is {plain_accuracy:.3f}, in training it was {run.history[-1]['accuracy']:.3f}"
+        f"is {percent(plain_accuracy)}, in training it was {percent(run.history[-1]['accuracy'])}"
     )
     # The head's phase averages nothing.
     averaged = run.first_epoch < len(run.history) and schedule.ema_momentum > 0
@@ -221,8 +222,8 @@ def _diagnose_levelled(run: FinishedRun, figures: str) -> tuple[str, str]:
     risen = len(val_losses) - lowest > 2 and np.median(val_losses[after]) > highest
     if risen:
         figures += (
-            f"; the validation loss rose from {val_losses[lowest]:.3f} in epoch "
-            f"{run.first_epoch + lowest + 1} to {val_losses[-1]:.3f}"
+            f"; the validation loss rose from {decimal(val_losses[lowest])} in epoch "
+            f"{run.first_epoch + lowest + 1} to {decimal(val_losses[-1])}"
         )
         if np.median(losses[after]) > (1 + LOSS_RISE) * losses[lowest]:
             return f"unstable: {figures}, and the training loss rose too", _slower(run)
@@ -251,7 +252,10 @@ def _figures(run: FinishedRun) -> str:
         if on
     ]
     how = f" ({', '.join(changes)})" if changes else ""
-    return f"training accuracy {run.train_accuracy:.3f}{how}, validation {run.val_accuracy:.3f}"
+    return (
+        f"training accuracy {percent(run.train_accuracy)}{how}, validation "
+        f"{percent(run.val_accuracy)}"
+    )
 
 
 def _mixes(augmentation: AugmentationConfig) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emodetect.config import ExperimentConfig
+from emodetect.number_format import percent, points_apart
 from emodetect.training.advice.fit_diagnosis import FinishedRun, diagnose
 from emodetect.training.fitting import PLAIN_IMAGES
 from emodetect.training.schedule import run_schedule
@@ -83,7 +84,7 @@ def summarize(
     stopped = f"; early stopping after {len(history)} epochs" if run.stopped_early else ""
     lines = [
         f"best epoch: {best_epoch + 1} of {run.planned_epochs}{by}, validation accuracy "
-        f"{run.val_accuracy:.3f}{stopped}"
+        f"{percent(run.val_accuracy)}{stopped}"
     ]
     if count < FEW_IMAGES:
         # Agresti and Coull 1998: also valid if all predictions are correct, or none.
@@ -91,7 +92,7 @@ def summarize(
         error = 2 * math.sqrt(middle * (1 - middle) / (count + 4))
         lines.append(
             f"only {count} validation images: the 95% interval of the accuracy is about "
-            f"±{error:.2f}"
+            f"±{points_apart(error)}"
         )
     fit, advice = diagnose(run)
     advices = [advice, _advice_on_weakest(config, validation)]
@@ -114,7 +115,9 @@ def _weakest(validation: ValidationResult) -> list[str]:
         taken_for[label] = 0
         most = int(np.argmax(taken_for))
         confusion = f", most often confused with {emotions[most]}" if taken_for[most] else ""
-        parts.append(f"{emotions[label]} (recall {recall:.2f} on {mine.sum()} images{confusion})")
+        parts.append(
+            f"{emotions[label]} (recall {percent(recall)} on {mine.sum()} images{confusion})"
+        )
     lines = [f"weakest: {'; '.join(parts)}"]
     if min(recalls)[0] == 1:
         lines = ["weakest: none; every validation image was classified correctly"]

@@ -1,0 +1,55 @@
+"""State the outcome of a comparison of models in sentences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emodetect.number_format import p_value, points, points_apart, points_between
+
+SIGNIFICANT = 0.05
+# With fewer images that only one of two models gets right, the exact test stays above 0.05.
+FEWEST_IMAGES = 6
+
+
+def verdict(comparison: dict[str, Any]) -> list[str]:
+    """Return a sentence for each model but the first: whether it is better, worse, or neither.
+
+    Args:
+        comparison: see `compare_models`. With several comparisons, a last sentence names the
+            correction of the p-values.
+    """
+    reference = comparison["models"][0]["name"]
+    sentences = [_sentence(reference, row) for row in comparison["comparisons"]]
+    if comparison["holm"]:
+        sentences.append(
+            f"The p-values are corrected for {len(sentences)} comparisons with {reference} "
+            "(Holm 1979), the intervals are not; the other models were not compared with each "
+            "other."
+        )
+    return sentences
+
+
+def _sentence(reference: str, row: dict[str, Any]) -> str:
+    other, lost, won = row["name"], row["only_reference_right"], row["only_other_right"]
+    change = row["differences"]["accuracy"]
+    difference, (low, high) = change["difference"], change["interval_95"]
+    pair = f"{reference} and {other}"
+    if not row["disagreements"]:
+        return f"{pair}: no difference; they predict the same for every image."
+    if not lost + won:
+        return f"{pair}: no difference; both are correct on the same images."
+    p = p_value(row["mcnemar_p"])
+    p = f"p {p}" if p.startswith("<") else f"p = {p}"
+    if row["mcnemar_p"] >= SIGNIFICANT:
+        few = f"; only {lost + won} images separate them" if lost + won < FEWEST_IMAGES else ""
+        return (
+            f"{pair}: no difference shown, {p}{few}. Difference in accuracy: {points(difference)} "
+            f"for {other} (95% interval {points_between([low, high])})."
+        )
+    better, worse = other, reference
+    if difference < 0:
+        better, worse, low, high = reference, other, -high, -low
+    return (
+        f"{better} is better than {worse} by {points_apart(difference)} of accuracy "
+        f"(95% interval {points_between([low, high])}), {p}."
+    )

@@ -1,0 +1,57 @@
+"""How numbers are written for people: in text, tables, pages and plots.
+
+Shares are percentages with one decimal, differences of shares are percentage points, and other
+figures have three decimals. A value that rounds to 0 has no sign. Files for programs (JSON, CSV)
+keep shares as fractions from 0 to 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+
+def percent(share: float) -> str:
+    """Return a share (0-1) as a percentage, such as "69.4%"."""
+    return f"{100 * share:z.1f}%"
+
+
+def decimal(value: float) -> str:
+    """Return a figure that is not a share, such as a log-loss, with three decimals."""
+    return f"{value:z.3f}"
+
+
+def points(difference: float) -> str:
+    """Return a difference of shares (0-1) in percentage points, such as "+1.2 points"."""
+    return f"{_signed(100 * difference, 1)} points"
+
+
+def points_apart(difference: float) -> str:
+    """Return the size of a difference of shares (0-1) without its sign: "1.2 points"."""
+    return points(difference).lstrip("+-")
+
+
+def points_between(limits: Sequence[float]) -> str:
+    """Return the interval [low, high] of a difference of shares: "-0.8 to +3.2 points"."""
+    low, high = (_signed(100 * limit, 1) for limit in limits)
+    return f"{low} to {high} points"
+
+
+def signed_decimal(difference: float) -> str:
+    """Return a difference of figures that are not shares, such as "-0.012"."""
+    return _signed(difference, 3)
+
+
+def between(limits: Sequence[float], form: Callable[[float], str]) -> str:
+    """Return an interval [low, high], such as "80.0% to 87.4%"."""
+    return " to ".join(form(limit) for limit in limits)
+
+
+def p_value(p: float) -> str:
+    """Return a p-value with two significant digits, or "< 0.0001"."""
+    return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
+
+
+def _signed(value: float, decimals: int) -> str:
+    # A difference that rounds to 0 is neither a gain nor a loss.
+    text = f"{value:+z.{decimals}f}"
+    return text if float(text) else text.lstrip("+")

@@ -1,0 +1,22 @@
+"""A model's card as HTML for the page."""
+
+from __future__ import annotations
+
+from markdown_it import MarkdownIt
+
+# "js-default" escapes HTML and drops links to scripts; without pictures, nothing is loaded from
+# elsewhere. The card of a model may contain anything.
+_MARKDOWN = MarkdownIt("js-default").disable("image")
+
+
+def card_html(card: str) -> str:
+    """Return a card in Markdown as HTML that is safe to insert into the page.
+
+    Its headings are a level lower, because the page has one of its own.
+    """
+    tokens = _MARKDOWN.parse(card)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(6, int(token.tag[1:]) + 1)}"
+    html: str = _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {})
+    return html

@@ -1,0 +1,163 @@
+// A picture with its faces: drawn boxes, a button on each box, and a card for each face beside it.
+
+import { color } from "./attempts.js";
+import { byId, element, inWords, percent } from "./dom.js";
+
+const view = byId("view");
+const LONGEST_SIDE = 4096;  // of the canvas; telephones refuse larger ones
+const CARD_SIDE = 112;      // of the face on a card
+const AROUND = 0.15;        // of a face's box, on each side
+
+// Show a picture (null if the browser cannot) with the faces of its row. In a stream, faces have an id.
+export function show(picture, row) {
+  byId("empty").hidden = true;
+  byId("stage").hidden = false;
+  const faces = row.faces.map((face, index) => ({ ...face, number: face.id ?? index + 1 }));
+  const whole = { width: row.width ?? picture.width, height: row.height ?? picture.height };
+  paint(picture, faces, whole);
+  resize(byId("boxes"), faces.length, makeBox);
+  resize(byId("faces"), faces.length, makeCard);
+  faces.forEach((face, index) => {
+    placeBox(byId("boxes").children[index], face, whole);
+    fillCard(byId("faces").children[index], face, picture, whole);
+  });
+  byId("save").disabled = false;
+  light();
+}
+
+// Show where to drop a photo instead of a picture.
+export function showNone() {
+  byId("empty").hidden = false;
+  byId("stage").hidden = true;
+  byId("boxes").replaceChildren();
+  byId("faces").replaceChildren();
+  byId("save").disabled = true;
+}
+
+function title(face) {
+  return `${face.number}: ${face.emotion} ${percent(face.confidence)}`;
+}
+
+// The emotion whose colour a face has; that of an uncertain face is its best guess.
+function bestOf(face) {
+  return Object.entries(face.scores).reduce((best, one) => (one[1] > best[1] ? one : best))[0];
+}
+
+function paint(picture, faces, whole) {
+  const scale = Math.min(1, LONGEST_SIDE / Math.max(whole.width, whole.height));
+  view.width = Math.max(1, Math.round(whole.width * scale));
+  view.height = Math.max(1, Math.round(whole.height * scale));
+  byId("stage").style.width = `min(100%, 75vh * ${view.width / view.height})`;
+  const pen = view.getContext("2d");
+  if (picture) pen.drawImage(picture, 0, 0, view.width, view.height);
+  const size = Math.max(13, view.width / 36);
+  pen.font = `600 ${size}px system-ui, sans-serif`;
+  pen.textBaseline = "top";
+  for (const face of faces) {
+    const [x, y, width, height] = face.box.map((value) => value * scale);
+    pen.lineWidth = Math.max(2, view.width / 250);
+    pen.strokeStyle = color(bestOf(face));
+    pen.strokeRect(x, y, width, height);
+    const room = pen.measureText(title(face)).width + size / 2;
+    const left = Math.max(0, Math.min(x, view.width - room));
+    // Above the box, or below it rather than on the face of somebody else.
+    const covers = (top) => faces.some(({ box }) => {
+      const [otherX, otherY, otherWidth, otherHeight] = box.map((value) => value * scale);
+      return left < otherX + otherWidth && otherX < left + room
+        && top < otherY + otherHeight && otherY < top + 1.4 * size;
+    });
+    const above = Math.max(0, y - 1.4 * size), below = Math.min(view.height - 1.4 * size, y + height);
+    const top = covers(above) && !covers(below) ? below : above;
+    pen.fillStyle = "rgba(0, 0, 0, .75)";
+    pen.fillRect(left, top, room, 1.4 * size);
+    pen.fillStyle = "#fff";
+    pen.fillText(title(face), left + size / 4, top + size / 5);
+  }
+  const described = faces.map(title).join(", ");
+  view.setAttribute("aria-label", described ? `${inWords(faces.length, "face")}: ${described}` : "No face");
+}
+
+// Add or remove children at the end; the others keep the focus, also while the camera runs.
+function resize(parent, length, make) {
+  while (parent.children.length > length) parent.lastChild.remove();
+  while (parent.children.length < length) {
+    const child = make(parent);
+    child.dataset.face = parent.children.length - 1;
+  }
+}
+
+function makeBox(parent) {
+  const box = element("button", "", parent);
+  box.type = "button";
+  box.addEventListener("click", () => reveal(box, byId("faces")));
+  return box;
+}
+
+function placeBox(box, face, whole) {
+  const [x, y, width, height] = face.box;
+  box.style.left = `${100 * x / whole.width}%`;
+  box.style.top = `${100 * y / whole.height}%`;
+  box.style.width = `${100 * width / whole.width}%`;
+  box.style.height = `${100 * height / whole.height}%`;
+  box.setAttribute("aria-label", `Face ${title(face)}`);
+}
+
+function makeCard(parent) {
+  const card = element("li", "", parent);
+  const button = element("button", "", card);
+  button.type = "button";
+  button.addEventListener("click", () => reveal(button, byId("boxes")));
+  const portrait = element("canvas", "", button);
+  portrait.width = portrait.height = CARD_SIDE;
+  portrait.setAttribute("aria-hidden", "true");
+  element("b", "", button);
+  element("div", "", card);
+  return card;
+}
+
+function fillCard(card, face, picture, whole) {
+  card.querySelector("b").textContent = title(face);
+  const portrait = card.querySelector("canvas");
+  portrait.hidden = !picture;
+  if (picture) paintFace(portrait, face.box, picture, whole);
+  const bars = card.lastChild;
+  bars.replaceChildren();
+  for (const [emotion, score] of Object.entries(face.scores)) {
+    const bar = element("div", "", bars);
+    bar.className = "bar";
+    element("span", emotion, bar);
+    const length = element("i", "", element("span", "", bar));
+    length.style.width = percent(score);
+    length.style.background = color(emotion);
+    element("span", percent(score), bar);
+  }
+}
+
+function paintFace(canvas, [x, y, width, height], picture, whole) {
+  const scale = picture.width / whole.width, side = (1 + 2 * AROUND) * Math.max(width, height);
+  const left = x + (width - side) / 2, top = y + (height - side) / 2;
+  const pen = canvas.getContext("2d");
+  pen.clearRect(0, 0, CARD_SIDE, CARD_SIDE);
+  pen.drawImage(picture, left * scale, top * scale, side * scale, side * scale, 0, 0, CARD_SIDE, CARD_SIDE);
+}
+
+// --- a box and its card are highlighted together ---
+
+function light() {
+  const chosen = [document.querySelector("[data-face]:hover"), document.activeElement.closest("[data-face]")];
+  const lit = chosen.map((one) => one?.dataset.face);
+  for (const one of document.querySelectorAll("[data-face]")) {
+    one.classList.toggle("lit", lit.includes(one.dataset.face));
+  }
+}
+
+function reveal(button, parent) {
+  button.focus();  // not every browser focuses a button that is clicked
+  parent.children[button.closest("[data-face]").dataset.face].scrollIntoView({ block: "nearest" });
+}
+
+for (const parent of [byId("boxes"), byId("faces")]) {
+  for (const type of ["pointerover", "pointerleave", "focusin", "focusout"]) {
+    parent.addEventListener(type, light);
+  }
+}

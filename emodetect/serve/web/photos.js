@@ -1,0 +1,172 @@
+// Photos: one after the other is analysed, and one at a time is shown.
+
+import { askOrShowForm, attempt, model, say } from "./attempts.js";
+import { stopCamera } from "./camera.js";
+import { byId, element, inWords } from "./dom.js";
+import { show, showNone } from "./faces.js";
+
+const MOST_TRIES = 5;  // of a photo, while the server's queue is full
+const THUMBNAIL_WIDTH = 240;
+
+let photos = [];     // {file, row (once it is analysed), button}
+let shown = null;    // the one of them that is shown
+let picture = null;  // its pixels; null if this browser cannot decode it
+
+export const rows = () => photos.map((photo) => photo.row);
+
+export function take(files) {
+  if (!files.length) {
+    say("That is not a file. Drop or paste a picture, or choose photos.", true);
+    return;
+  }
+  stopCamera();
+  forgetPhotos();
+  const mine = photos = [...files].map((file) => ({ file, row: null, button: null }));
+  list();
+  choose(photos[0]);
+  attempt((isNewest) => analyzeAll(mine, isNewest));
+}
+
+export function forgetPhotos() {
+  photos = [];
+  shown = picture = null;
+  byId("photos").replaceChildren();
+  byId("photos").hidden = true;
+  byId("caption").textContent = "";
+  allowDownloads(false);
+  showNone();
+}
+
+// --- analysis ---
+
+async function analyzeAll(mine, isNewest) {
+  for (const [index, photo] of mine.entries()) {
+    if (photo.row) continue;  // from before the token was asked for
+    say(mine.length === 1 ? "Analysing …" : `Analysing photo ${index + 1} of ${mine.length} …`);
+    const row = await analyze(photo.file);
+    if (!isNewest()) return;
+    photo.row = row;
+    describe(photo);
+    if (photo === shown) draw();
+  }
+  allowDownloads(true);
+  summarize(mine);
+}
+
+// Returns the photo's row of results, which may be an error. Throws if the server needs a token.
+async function analyze(file) {
+  const failed = (error) => ({ path: file.name, width: null, height: null, faces: [], error });
+  if (file.size > model.max_body_bytes) {
+    return failed(`too large: expected at most ${megabytes(model.max_body_bytes)}, got ${megabytes(file.size)}`);
+  }
+  let data;
+  try {
+    data = await file.arrayBuffer();
+  } catch {
+    return failed("cannot be read; is it a folder, or was it changed or removed?");
+  }
+  if (!data.byteLength) return failed("the file is empty");
+  for (let tries = 1; ; tries++) {
+    try {
+      const [row] = await askOrShowForm("v1/analyze", {
+        method: "POST",
+        body: data,
+        headers: { "Content-Type": file.type || "application/octet-stream" },
+      });
+      return { ...row, path: file.name };
+    } catch (error) {
+      if (error.status === 401) throw error;
+      if (error.status !== 503 || tries === MOST_TRIES) return failed(error.message);
+      await new Promise((done) => setTimeout(done, 1000 * error.waitS));
+    }
+  }
+}
+
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+
+function summarize(done) {
+  const bad = done.filter(({ row }) => row.error !== null);
+  const faces = inWords(done.reduce((sum, { row }) => sum + row.faces.length, 0), "face");
+  if (done.length > 1) {
+    const failed = bad.length ? ` ${inWords(bad.length, "photo")} could not be analysed.` : "";
+    say(`${inWords(done.length, "photo")}: ${faces.toLowerCase()}.${failed}`, bad.length > 0);
+  } else if (bad.length) {
+    say(`${done[0].file.name}: ${bad[0].row.error.replace(/[^.?]$/, "$&.")}`, true);
+  } else {
+    say(`${faces}${done[0].row.faces.length ? "" : " found"}.`);
+  }
+}
+
+function allowDownloads(allowed) {
+  byId("csv").disabled = byId("json").disabled = !allowed;
+}
+
+// --- the list of photos, if there are several ---
+
+function list() {
+  byId("photos").hidden = photos.length < 2;
+  if (photos.length < 2) return;
+  for (const photo of photos) {
+    const button = photo.button = element("button", "", element("li", "", byId("photos")));
+    button.type = "button";
+    button.title = photo.file.name;
+    button.addEventListener("click", () => choose(photo));
+    for (const name of ["canvas", "span", "span"]) element(name, "", button);
+    button.children[1].textContent = photo.file.name;
+    button.children[2].textContent = "waiting";
+  }
+  paintThumbnails(photos);
+}
+
+// One after the other: a decoded photo may take 200 MB.
+async function paintThumbnails(mine) {
+  for (const { file, button } of mine) {
+    if (photos !== mine) return;
+    const small = await createImageBitmap(file, { resizeWidth: THUMBNAIL_WIDTH }).catch(() => null);
+    const canvas = button.children[0], pen = canvas.getContext("2d");
+    canvas.width = 160;
+    canvas.height = 90;
+    if (!small) continue;
+    const scale = Math.max(canvas.width / small.width, canvas.height / small.height);
+    const width = small.width * scale, height = small.height * scale;
+    pen.drawImage(small, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
+    small.close();
+  }
+}
+
+function describe({ row, button }) {
+  if (!button) return;
+  const said = button.children[2];
+  said.textContent = row.error ?? inWords(row.faces.length, "face").toLowerCase();
+  said.classList.toggle("bad", row.error !== null);
+  button.title = `${row.path}: ${said.textContent}`;
+}
+
+// --- the photo that is shown ---
+
+async function choose(photo) {
+  shown = photo;
+  for (const { button } of photos) button?.toggleAttribute("aria-current", false);
+  photo.button?.setAttribute("aria-current", "true");
+  const decoded = await createImageBitmap(photo.file).catch(() => null);
+  if (shown !== photo) {
+    decoded?.close();
+    return;
+  }
+  picture?.close();
+  picture = decoded;
+  draw();
+}
+
+// Before the photo is analysed, and if it could not be, it is shown as it is, if that is possible.
+function draw() {
+  const { file, row } = shown;
+  if (row && row.error === null) show(picture, row);
+  else if (picture) show(picture, { faces: [] });
+  else showNone();
+  const hidden = row && row.error === null && !picture;
+  byId("caption").textContent = file.name
+    + (row?.error && photos.length > 1 ? `: ${row.error}` : "")
+    + (hidden ? ": this browser cannot show this kind of photo" : "");
+  byId("caption").classList.toggle("bad", Boolean(row?.error));
+}

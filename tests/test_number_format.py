@@ -1,0 +1,49 @@
+"""Numbers in text: one way to write a share, a difference, a figure and a p-value."""
+
+from __future__ import annotations
+
+import pytest
+
+from emodetect.number_format import (
+    between,
+    decimal,
+    p_value,
+    percent,
+    points,
+    points_apart,
+    points_between,
+    signed_decimal,
+)
+
+
+def test_shares_are_percentages_and_figures_have_three_decimals() -> None:
+    """68.8% has no space and one decimal; an interval repeats the form of its figure."""
+    assert percent(0.6877) == "68.8%"
+    assert percent(1) == "100.0%"
+    assert decimal(0.46375) == "0.464"
+    assert between([0.8, 0.8743], percent) == "80.0% to 87.4%"
+
+
+def test_differences_name_their_unit_and_sign() -> None:
+    """A difference of shares is in points; a gap and an interval say so once."""
+    assert points(0.012) == "+1.2 points"
+    assert points(-0.0857) == "-8.6 points"
+    assert points_apart(-0.05) == "5.0 points"
+    assert points_between([-0.0083, 0.032]) == "-0.8 to +3.2 points"
+    assert signed_decimal(-0.0123) == "-0.012"
+
+
+@pytest.mark.parametrize("tiny", [0.0, -0.0, 0.0002, -0.0002])
+def test_what_rounds_to_nothing_has_no_sign(tiny: float) -> None:
+    """Neither -0.0 nor +0.0 is ever written."""
+    assert points(tiny) == "0.0 points"
+    assert points_apart(tiny) == "0.0 points"
+    assert points_between([tiny, 0.01]) == "0.0 to +1.0 points"
+    assert signed_decimal(tiny) == "0.000"
+    assert percent(min(tiny, 0)) == "0.0%"
+
+
+def test_p_values_have_two_digits() -> None:
+    """Large and small ones are as exact as one reads them; tiny ones are only bounded."""
+    assert [p_value(p) for p in (1.0, 0.1701, 0.00312)] == ["1", "0.17", "0.0031"]
+    assert p_value(0.00001) == "< 0.0001"

@@ -1,0 +1,127 @@
+"""Reports in a real browser: tables sort, pictures enlarge, nothing is cut off on a phone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from emodetect.reports.html import write_page
+
+CHROMIUM = shutil.which("chromium")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+
+TABLE = """{% extends "report_base.html" %}
+{% block report %}
+<div class="wide"><table class="sortable"><thead><tr><th>name</th><th>share</th><th>images</th>
+<th>p</th></tr></thead><tbody>
+{% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}
+</tbody></table></div>
+<div class="faces">{% for name in ("first", "second") %}
+<figure><img src="{{ image | picture }}" alt="{{ name }}">
+<figcaption title="folder/{{ name }}.png">{{ name }}<span class="path">{{ name }}.png</span>
+</figcaption></figure>{% endfor %}</div>
+{% endblock %}
+"""
+ROWS = (
+    ("class 10", "9.5% 8.0% to 11.0%", "1,234", "0.5"),
+    ("class 9", "—", "12", "< 0.0001"),
+    ("<b>class</b>", "68.8% 60.0% to 70.0%", "200", "0.17"),
+    ("class 1", "100.0% 99.0% to 100.0%", "0", ""),
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium."""
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    """A report on a phone; a script that its policy refuses fails the test."""
+    from jinja2 import ChoiceLoader, DictLoader, PackageLoader
+
+    import emodetect.reports.html as html
+
+    templates = ChoiceLoader([DictLoader({"t.html": TABLE}), PackageLoader("emodetect.reports")])
+    monkeypatch.setattr(html, "PackageLoader", lambda _: templates)
+    image = np.full((48, 48), 127, np.uint8)
+    write_page("t.html", tmp_path / "t.html", title="A report", rows=ROWS, image=image)
+    faults: list[str] = []
+    with browser.new_context(viewport={"width": 375, "height": 700}) as context:
+        one = context.new_page()
+        one.on("pageerror", lambda error: faults.append(str(error)))
+        one.on("console", lambda message: faults.append(message.text))
+        one.goto((tmp_path / "t.html").as_uri())
+        yield one
+    assert faults == []
+
+
+def _column(page: Page, number: int) -> list[str]:
+    return page.locator(f"tbody td:nth-child({number})").all_inner_texts()
+
+
+def test_numbers_sort_as_numbers_from_the_keyboard(page: Page) -> None:
+    """Enter on a header sorts from high to low, then from low to high, then not at all."""
+    page.get_by_role("button", name="share").focus()
+    page.keyboard.press("Enter")
+    header = page.locator("th", has_text="share")
+    expect(header).to_have_attribute("aria-sort", "descending")
+    assert [cell.partition("%")[0] for cell in _column(page, 2)] == ["100.0", "68.8", "9.5", "—"]
+    page.keyboard.press("Enter")
+    expect(header).to_have_attribute("aria-sort", "ascending")
+    assert [cell.partition("%")[0] for cell in _column(page, 2)] == ["9.5", "68.8", "100.0", "—"]
+    page.keyboard.press("Enter")
+    assert header.get_attribute("aria-sort") is None
+    assert _column(page, 1) == [row[0] for row in ROWS]
+
+
+def test_thousands_decimals_and_names_sort(page: Page) -> None:
+    """1,234 is more than 200, "< 0.0001" less than 0.17, and class 9 comes before class 10."""
+    page.get_by_role("button", name="images").click()
+    assert _column(page, 3) == ["1,234", "200", "12", "0"]
+    page.get_by_role("button", name="p", exact=True).click()
+    assert _column(page, 4) == ["0.5", "0.17", "< 0.0001", ""]
+    page.get_by_role("button", name="name").click()
+    assert _column(page, 1) == ["<b>class</b>", "class 1", "class 9", "class 10"]
+    assert page.locator("[aria-sort]").count() == 1
+
+
+def test_pictures_enlarge_by_click_and_by_keyboard(page: Page) -> None:
+    """A picture opens large with its whole path; arrows turn pages, Escape leads back to it."""
+    small = page.locator("figure img").first.bounding_box()
+    page.locator("figure button").first.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("folder/first.png")
+    large = dialog.locator("img").bounding_box()
+    assert small is not None
+    assert large is not None
+    assert large["width"] > 2 * small["width"]
+    page.keyboard.press("ArrowRight")
+    expect(dialog).to_contain_text("folder/second.png")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.locator("figure button").nth(1)).to_be_focused()
+    page.locator("figure button").first.click()
+    page.get_by_role("button", name="Close").click()
+    expect(dialog).to_be_hidden()
+
+
+def test_a_wide_table_scrolls_on_a_phone(page: Page) -> None:
+    """The table moves in its own box, which the keyboard reaches, and the page does not."""
+    page.evaluate("document.querySelector('td:nth-child(2)').textContent = 'x'.repeat(90)")
+    page.set_viewport_size({"width": 374, "height": 700})
+    box = page.locator(".wide")
+    expect(box).to_have_attribute("tabindex", "0")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 374
+    assert box.evaluate("box => box.scrollWidth > box.clientWidth")
