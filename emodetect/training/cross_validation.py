@@ -19,6 +19,7 @@ import numpy as np
 from emodetect.config import ExperimentConfig
 from emodetect.machine.atomic_files import write_text
 from emodetect.model_file.artifact import read_artifact
+from emodetect.number_format import between, percent, points_apart
 
 logger = logging.getLogger(__name__)
 
@@ -80,11 +81,11 @@ def fold_config(config: ExperimentConfig, number: int) -> ExperimentConfig:
 
 def describe_folds(results: Sequence[FoldResult]) -> str:
     """Return mean and spread of the folds' accuracy in a line of text."""
-    accuracies = 100 * np.array([result.accuracy for result in results])
+    accuracies = np.array([result.accuracy for result in results])
     return (
-        f"{len(results)} folds: validation accuracy {accuracies.mean():.1f}% on average, "
-        f"{accuracies.min():.1f}% to {accuracies.max():.1f}%, standard deviation "
-        f"{accuracies.std(ddof=1):.1f} points"
+        f"{len(results)} folds: validation accuracy {percent(accuracies.mean())} on average, "
+        f"{between((accuracies.min(), accuracies.max()), percent)}, standard deviation "
+        f"{points_apart(accuracies.std(ddof=1))}"
     )
 
 
