@@ -50,7 +50,7 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Return the augmented batches of steps `first_step` to `last_step` - 1.
 
-    Each epoch is a new permutation, and leaves out the images that `even_batches` does.
+    Each epoch is a new permutation; it leaves out the images that do not fill a batch.
 
     Args:
         images: (n, size, size, channels) uint8.
@@ -63,9 +63,9 @@ def training_batches(
         (batch, size, size, channels) float32 in 0-255, (batch, classes) float32, and with class
         weights (batch,) float32, the weight of each image's loss.
     """
-    steps, batch_size = even_batches(len(members), batch_size)
+    batch_size = min(batch_size, len(members))
     labels = targets[members].argmax(axis=1) if balanced else None
-    positions = _shuffled(members, labels, steps=steps, batch_size=batch_size, seed=seed)
+    positions = _shuffled(members, labels, batch_size=batch_size, seed=seed)
     load = _loader(images, targets, positions, batch_size=batch_size)
 
     def load_with_step(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -89,13 +89,14 @@ def training_batches(
 
 
 def _shuffled(
-    members: np.ndarray, labels: np.ndarray | None, *, steps: int, batch_size: int, seed: int
+    members: np.ndarray, labels: np.ndarray | None, *, batch_size: int, seed: int
 ) -> Callable[[int], np.ndarray]:
     """Return a function from a step to the positions of its images.
 
     Args:
         labels: of the members, to show each class equally often; None for all images once.
     """
+    steps = len(members) // batch_size
     order: dict[int, np.ndarray] = {}  # of the current epoch only
 
     def positions(step: int) -> np.ndarray:

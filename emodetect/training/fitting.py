@@ -14,6 +14,7 @@ import tensorflow as tf
 from emodetect.config import ExperimentConfig
 from emodetect.data.batches import (
     balancing_weights,
+    even_batches,
     evaluation_batches,
     training_batches,
 )
@@ -154,8 +155,10 @@ def _averaging(
 ) -> list[keras.callbacks.Callback]:
     if not uses_averaging(phase, schedule):
         return []
-    last_step = calibration_batches(len(dataset.indices("train")))
-    batches = _batches(config, dataset, CALIBRATION_BATCH_SIZE, config.seed + 1, 0, last_step)
+    count = len(dataset.indices("train"))
+    _, size = even_batches(count, CALIBRATION_BATCH_SIZE)
+    last_step = calibration_batches(count)
+    batches = _batches(config, dataset, size, config.seed + 1, 0, last_step)
     return [AveragedWeights(batches)]
 
 
