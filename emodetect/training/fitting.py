@@ -14,8 +14,8 @@ import tensorflow as tf
 from emodetect.config import ExperimentConfig
 from emodetect.data.batches import (
     balancing_weights,
-    even_batches,
     evaluation_batches,
+    even_batches,
     training_batches,
 )
 from emodetect.data.dataset import Dataset
