@@ -9,11 +9,10 @@ from textwrap import wrap
 
 import numpy as np
 
-from emodetect.emotions import COLORS
+from emodetect.emotions import hex_colors
 from emodetect.errors import VideoError
 from emodetect.recognition.recognizer import Face
 
-OTHER_COLOR = (60, 60, 60)
 # Rows of the plot: the faces seen longest.
 MAX_FACES = 6
 # Per line of the title.
@@ -54,10 +53,7 @@ class Timeline:
         shown = sorted(longest[:MAX_FACES])
         figure = Figure(figsize=(11, 1.2 + 1.7 * max(1, len(shown))), layout="constrained")
         axes = figure.subplots(max(1, len(shown)), 1, sharex=True, squeeze=False)[:, 0]
-        colors = [
-            tuple(value / 255 for value in COLORS.get(emotion, OTHER_COLOR))
-            for emotion in self.emotions
-        ]
+        colors = list(map(hex_colors(self.emotions).__getitem__, self.emotions))
         for axis, number in zip(axes, shown, strict=False):
             times, scores = _with_gaps(self.times[number], self.scores[number])
             axis.stackplot(times, scores.T, colors=colors, labels=self.emotions, linewidth=0)

@@ -17,7 +17,6 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from emodetect.emotions import COLORS
 
 INK, GRID, PAPER = "#222222", "#dddddd", "#ffffff"
 # Okabe and Ito 2008, like the colours of the emotions.
@@ -66,11 +65,6 @@ def styled() -> Iterator[None]:
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure; sizes in inches."""
     return Figure(figsize=(width, height), layout="constrained")
-
-
-def emotion_color(emotion: str) -> str:
-    """Return the colour of an emotion, the same in all output, as #rrggbb."""
-    return "#{:02x}{:02x}{:02x}".format(*COLORS[emotion])
 
 
 def short_name(name: str, *, longest: int = 24) -> str:
