@@ -208,3 +208,29 @@ def test_no_broken_package_is_a_traceback(
     assert "Traceback" not in done.stderr
     assert done.returncode == (0 if name in ("rich", "pydantic") else 1), done.stdout + done.stderr
     assert shutil.which("ffmpeg") is None or "ffmpeg" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("built_with_cuda", "driver", "words", "mend"),
+    [
+        (False, True, "no GPU support", ""),
+        (True, False, "no NVIDIA driver", ""),
+        (True, True, "misses CUDA's libraries", "[cuda]"),
+    ],
+)
+def test_a_gpu_that_tensorflow_does_not_find_has_a_reason(
+    built_with_cuda: bool, driver: bool, words: str, mend: str
+) -> None:
+    """Whether the build, the driver or CUDA is missing is said, and what can be mended."""
+    found = probes.gpu_finding(0, built_with_cuda=built_with_cuda, driver=driver)
+    assert found.status == "absent"
+    assert words in found.detail
+    assert mend in found.mend
+    assert bool(found.mend) == bool(mend)
+
+
+def test_several_gpus_come_with_the_setting_that_uses_them() -> None:
+    """Two GPUs are found, and the key that trains on both is named."""
+    found = probes.gpu_finding(2, built_with_cuda=True, driver=True)
+    assert found.status == "ok"
+    assert "training.devices = 'all'" in found.detail
