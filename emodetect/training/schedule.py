@@ -30,7 +30,7 @@ class Schedule:
         fine_tuning_steps: batches in all epochs of fine-tuning.
         warmup_steps: the first of them, in which the learning rate rises.
         ema_momentum: of the averaged weights, 0 to 1; 0 if they are not averaged.
-        batch_norm_momentum: of batch norm's statistics, 0 to 1.
+        batch_norm_momentum: of batch norm's statistics, 0 to 1; 1 if they are frozen.
     """
 
     devices: int
@@ -52,7 +52,9 @@ class Schedule:
             if self.ema_momentum
             else "weights not averaged",
             f"batch norm over {_horizon(self.batch_norm_momentum):,} "
-            f"(batch_norm_momentum {self.batch_norm_momentum:.4g})",
+            f"(batch_norm_momentum {self.batch_norm_momentum:.4g})"
+            if self.batch_norm_momentum < 1
+            else "batch norm frozen",
         ]
         return "; ".join(parts)
 
@@ -74,7 +76,9 @@ def run_schedule(training: TrainingConfig, image_count: int) -> Schedule:
     ema, batch_norm = training.ema_momentum, training.batch_norm_momentum
     if ema is None:
         ema = _momentum(AVERAGED_SHARE * total, most=MOST_AVERAGED_STEPS)
-    if batch_norm is None:
+    if training.freeze_batch_norm:
+        batch_norm = 1.0
+    elif batch_norm is None:
         batch_norm = _momentum(steps, most=MOST_BATCH_NORM_STEPS)
     return Schedule(
         devices, steps, batch_size, total, int(training.warmup * steps), ema, batch_norm
