@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,6 +121,19 @@ def test_a_package_of_the_wrong_version_is_named(monkeypatch: pytest.MonkeyPatch
     assert "not installed" in found["no-such-package"].detail
 
 
+def test_without_ffmpeg_the_extra_that_brings_one_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who cannot write annotated videos reads which, and the command that changes that."""
+    monkeypatch.setenv("PATH", os.devnull)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    (finding,) = checks._ffmpeg()
+    assert finding.status == "absent"
+    assert "cannot be written as .mp4, .webm" in finding.detail
+    assert "pip install" in finding.mend
+    assert "[video]" in finding.mend
+
+
 def test_a_missing_extra_is_missing_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     """What only some commands need does not fail the check, and gives its pip line."""
     version = importlib.metadata.version
@@ -207,4 +220,30 @@ def test_no_broken_package_is_a_traceback(
     done = run_python(code)
     assert "Traceback" not in done.stderr
     assert done.returncode == (0 if name in ("rich", "pydantic") else 1), done.stdout + done.stderr
-    assert shutil.which("ffmpeg") is None or "ffmpeg" in done.stdout
+    assert "writes .mp4, .webm, .gif, .avi" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("built_with_cuda", "driver", "words", "mend"),
+    [
+        (False, True, "no GPU support", ""),
+        (True, False, "no NVIDIA driver", ""),
+        (True, True, "misses CUDA's libraries", "[cuda]"),
+    ],
+)
+def test_a_gpu_that_tensorflow_does_not_find_has_a_reason(
+    built_with_cuda: bool, driver: bool, words: str, mend: str
+) -> None:
+    """Whether the build, the driver or CUDA is missing is said, and what can be mended."""
+    found = probes.gpu_finding(0, built_with_cuda=built_with_cuda, driver=driver)
+    assert found.status == "absent"
+    assert words in found.detail
+    assert mend in found.mend
+    assert bool(found.mend) == bool(mend)
+
+
+def test_several_gpus_come_with_the_setting_that_uses_them() -> None:
+    """Two GPUs are found, and the key that trains on both is named."""
+    found = probes.gpu_finding(2, built_with_cuda=True, driver=True)
+    assert found.status == "ok"
+    assert "training.devices = 'all'" in found.detail

@@ -372,7 +372,7 @@ def test_what_a_misnamed_video_is_is_told() -> None:
         (b"\x1aE\xdf\xa3" + bytes(50), "video"),
         (b"8BPS" + bytes(50), "unsupported image format"),
     ):
-        with pytest.raises(ImageError, match=f"not an image.*{said}"):
+        with pytest.raises(ImageError, match=f"(a|not an image.*) {said}"):
             decode_image(head)
 
 

@@ -8,6 +8,7 @@ import functools
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import struct
@@ -32,8 +33,10 @@ from emodetect.recognition.overlay import draw_faces
 from emodetect.recognition.recognizer import Face
 from emodetect.recognition.videos import capture
 from emodetect.recognition.videos.capture import Frame
-from emodetect.recognition.videos.recording import VideoWriter
+from emodetect.recognition.videos.recording import ffmpeg, sound
+from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.row_log import RowLog, drop_cut_row, read_rows
+from emodetect.recognition.videos.seen_faces import FaceTimes
 from emodetect.recognition.videos.timeline import Timeline
 
 EMOTIONS = ("happy", "sad", "surprise")
@@ -123,7 +126,7 @@ def test_a_name_with_a_colon_is_a_file(
     shutil.copy(film, "Talk: one.mp4")
     result = call("Talk: one.mp4", "--model", artifact, "--output", "Talk: drawn.mp4")
     assert result.exit_code == 0, result.stderr
-    assert "no sound" not in result.stderr or not shutil.which("ffmpeg")
+    assert "no sound" not in result.stderr
     assert len(frames_of(tmp_path / "Talk: drawn.mp4")) == FRAMES
 
 
@@ -270,7 +273,7 @@ def test_files_are_neither_lost_nor_mixed_up(film: Path, artifact: Path, tmp_pat
         ([film, "--log", log], "--force"),
         ([film, "--output", old], "--force"),
         ([film, "--output", film, "--force"], "overwrite the source"),
-        ([film, "--output", "x.mkv"], ".mp4 or .avi"),
+        ([film, "--output", "x.mkv"], ".mp4, .webm, .gif or .avi"),
         ([film, "--timeline", "x.jpg"], ".png"),
         ([film, "--log", "x.txt"], ".jsonl or .csv"),
         ([film, film], "given twice"),
@@ -391,7 +394,7 @@ def test_a_film_that_ends_early_is_told(
         monkeypatch,
         *("--model", artifact, "--every", every),
     )
-    (note,) = result.stderr.splitlines()[1:]
+    (note,) = result.stderr.splitlines()
     assert f"{times_s[-1]:.1f} s of 10.4 s" in note
     assert "truncated" in note
 
@@ -427,29 +430,28 @@ def test_a_file_of_sound_alone_is_named(artifact: Path, tmp_path: Path) -> None:
         assert "contains no video, only sound" in f"{result.exception} {result.stderr}"
 
 
-@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg")
 def test_the_copy_keeps_the_sound(film: Path, artifact: Path, tmp_path: Path) -> None:
-    """With ffmpeg the copy has its source's sound, also of an address, and where an .mp4 cannot
-    hold the sound as it is; a source without sound gives none.
+    """The copy has its source's sound, also of an address, and where its format cannot hold the
+    sound as it is; a source without sound gives none.
     """
+    program = next(ffmpeg.installed_ffmpegs())
     loud, pcm, output = (tmp_path / name for name in ("loud.mp4", "pcm.mov", "out.mp4"))
     tone = ["-f", "lavfi", "-i", "sine=duration=2", "-c:v", "copy", "-shortest"]
     for path, codec in ((loud, "aac"), (pcm, "pcm_s16le")):
         made = ["-c:a", codec, "-movflags", "+faststart", path]
-        subprocess.run(["ffmpeg", "-v", "error", "-i", film, *tone, *made], check=True)
+        subprocess.run([program, "-v", "error", "-i", film, *tone, *made], check=True)
     with served(tmp_path) as address:
         for source, streams in (
-            (loud, ["video", "audio"]),
-            (pcm, ["video", "audio"]),
-            (f"{address}/loud.mp4", ["video", "audio"]),
-            (film, ["video"]),
+            (loud, ["h264", "aac"]),
+            (pcm, ["h264", "aac"]),
+            (f"{address}/loud.mp4", ["h264", "aac"]),
+            (film, ["h264"]),
         ):
             result = call(source, "--model", artifact, "--output", output, "--force")
             assert result.exit_code == 0
             assert "no sound" not in result.stderr
-            shown = ["-v", "error", "-show_entries", "stream=codec_type", "-of", "csv=p=0"]
-            done = subprocess.run(["ffprobe", *shown, output], capture_output=True, text=True)
-            assert done.stdout.split() == streams
+            done = subprocess.run([program, "-i", output], capture_output=True, text=True)
+            assert re.findall(r"(?:Video|Audio): (\w+)", done.stderr) == streams
             assert len(frames_of(output)) == FRAMES
 
 
@@ -470,23 +472,130 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def test_without_ffmpeg_the_copy_is_silent_and_says_so(
+def test_without_an_encoder_nothing_is_begun(
     film: Path, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without ffmpeg, or with one that fails, the copy is there, with a note that it is mute."""
-    broken = tmp_path / "bin" / "ffmpeg"
-    broken.parent.mkdir()
-    broken.write_text("#!/bin/sh\necho cannot >&2\nexit 1\n")
-    broken.chmod(0o755)
+    """Without ffmpeg a copy is refused before the run, with the line that installs one."""
     monkeypatch.setenv("PATH", os.devnull)
-    for reason in ("ffmpeg is not installed", "cannot"):
-        output = tmp_path / "out.mp4"
-        result = call(film, "--model", artifact, "--output", output, "--force")
-        assert result.exit_code == 0
-        assert reason in result.stderr
-        assert len(frames_of(output)) == FRAMES
-        monkeypatch.setenv("PATH", f"{broken.parent}:/bin:/usr/bin")
-    assert {path.name for path in tmp_path.iterdir()} == {"bin", "out.mp4"}
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    log = tmp_path / "rows.csv"
+    for output in (tmp_path / "out.mp4", tmp_path / "out.webm", tmp_path / "out.gif"):
+        result = call(film, "--model", artifact, "--log", log, "--output", output)
+        assert isinstance(result.exception, VideoError)
+        assert str(result.exception).startswith(f"{output}: expected ffmpeg")
+        assert str(result.exception).endswith("pip install 'emodetect[video]'")
+    assert list(tmp_path.iterdir()) == []
+    assert call(film, "--model", artifact, "--log", log).exit_code == 0
+
+
+def test_sound_that_cannot_be_added_is_told(
+    film: Path, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy whose sound fails is there, with a note that it is mute."""
+    monkeypatch.setattr(sound, "FFMPEG_TIMEOUT_S", 0)
+    output = tmp_path / "out.mp4"
+    result = call(film, "--model", artifact, "--output", output)
+    assert result.exit_code == 0
+    assert f"{output} has no sound: ffmpeg: " in result.stderr
+    assert len(frames_of(output)) == FRAMES
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_the_files_written_are_named(film: Path, artifact: Path, tmp_path: Path) -> None:
+    """The last line of a video names its files; that of a finished job says that it is."""
+    log, output, timeline = (tmp_path / name for name in ("rows.csv", "out.mp4", "time.png"))
+    words = [film, "--model", artifact, "--log", log]
+    result = call(*words, "--output", output, "--timeline", timeline)
+    assert result.stderr.endswith(f"; wrote {log}, {output}, {timeline}\n")
+    assert result.stdout == ""
+    again = call(*words, "--resume")
+    assert again.stderr == f"{film}: already finished; all {FRAMES} frames are in the log\n"
+    redrawn = call(*words, "--resume", "--output", output)
+    assert redrawn.stderr.endswith(
+        f"already finished; all 30 frames are in the log; wrote {output}\n"
+    )
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:11]))
+    assert "20 frames in" in (told := call(*words, "--resume").stderr)
+    assert "after 10 that were in the log" in told
+
+
+def test_what_was_seen_is_summed_up(film: Path, artifact: Path, tmp_path: Path) -> None:
+    """Without a file to write, stdout says which faces were seen, how long and with what."""
+    result = call(film, "--model", artifact)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    title, *table = result.stdout.splitlines()
+    assert title == f"{film}: 1.2 s, 1 face"
+    assert re.search(r"│ 1 +│ (happy|sad|surprise) \d+%.* │ 1\.2 s \(100%\) │", "\n".join(table))
+    blank = tmp_path / "blank.mp4"
+    with VideoWriter(blank, fps=FPS) as writer:
+        for index in range(5):
+            writer.write(Frame(index, index / FPS, np.full((200, 320, 3), 127, np.uint8)))
+    assert call(blank, "--model", artifact).stdout == f"{blank}: 0.2 s, no face found\n"
+    untracked = call(film, "--model", artifact, "--no-tracking").stdout
+    assert "faces found" in untracked
+    assert "any" in untracked
+
+
+def test_times_and_shares_are_those_of_the_frames() -> None:
+    """A face is visible, with an emotion, from a frame until the next, however far that is."""
+    times, scores = FaceTimes(), dict.fromkeys(EMOTIONS, 1 / 3)
+
+    def face(number: int | None, emotion: str) -> Face:
+        return Face((0, 0, 9, 9), emotion, 1 / 3, scores, number)
+
+    times.add(0.0, [face(1, "sad"), face(2, "happy")])
+    times.add(1.0, [face(2, "sad")])
+    times.add(4.0, [])
+    times.add(4.5, [face(1, "sad")])
+    seen = times.total(frame_s=9.0)
+    assert seen.seconds == 5.0
+    assert [one.id for one in seen.faces] == [2, 1]
+    assert [one.visible_s for one in seen.faces] == [4.0, 1.5]
+    assert [one.shares for one in seen.faces] == [{"sad": 0.75, "happy": 0.25}, {"sad": 1.0}]
+    alone = FaceTimes()
+    alone.add(0.0, [face(None, "sad"), face(None, "happy")])
+    (both,) = alone.total(frame_s=0.04).faces
+    assert both.visible_s == 0.04
+    assert both.shares == {"sad": 0.5, "happy": 0.5}
+
+
+def test_a_video_that_cannot_be_opened_leaves_no_log(
+    film: Path, artifact: Path, tmp_path: Path
+) -> None:
+    """A mistyped name does not stand in the way of the next run, nor empty an older log."""
+    for name in ("rows.csv", "rows.jsonl"):
+        log = tmp_path / name
+        assert call(tmp_path / "tolk.mp4", "--model", artifact, "--log", log).exit_code == 1
+        assert not log.exists()
+        assert call(film, "--model", artifact, "--log", log).exit_code == 0
+        before = log.read_bytes()
+        wrong = call(tmp_path / "tolk.mp4", "--model", artifact, "--log", log, "--force")
+        assert wrong.exit_code == 1
+        assert log.read_bytes() == before
+
+
+def test_a_photo_is_sent_to_predict_and_a_video_to_video(
+    film: Path, artifact: Path, tmp_path: Path
+) -> None:
+    """Who gives the one command what the other takes is told so, whatever the file is called."""
+    photo = tmp_path / "group.jpg"
+    cv2.imwrite(str(photo), frames_of(film)[0])
+    for name in ("unnamed", "group.mp4"):
+        shutil.copy(photo, tmp_path / name)
+    (tmp_path / "broken.jpg").write_text("no photo")
+    for name in ("group.jpg", "unnamed", "group.mp4", "broken.jpg"):
+        result = call(tmp_path / name, "--model", artifact)
+        assert result.exit_code == 1
+        assert f"a photo, not a video; use `emodetect predict {tmp_path / name}`" in result.stderr
+    (tmp_path / "old.wmv").write_bytes(b"of no known kind")
+    for name in (film, shutil.copy(film, tmp_path / "film.jpg"), tmp_path / "old.wmv"):
+        result = CliRunner().invoke(app, ["predict", str(name), "--model", str(artifact)])
+        assert result.exit_code == 1
+        assert "a video, not a photo; use `emodetect video`" in result.stdout
+    moving = tmp_path / "moving.gif"
+    assert call(film, "--model", artifact, "--output", moving).exit_code == 0
+    assert "1 face" in call(moving, "--model", artifact).stdout
 
 
 def test_a_cut_row_of_a_csv_takes_its_frame_along(tmp_path: Path) -> None:

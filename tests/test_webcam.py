@@ -31,12 +31,12 @@ from emodetect.recognition.recognizer import EmotionRecognizer, Face
 from emodetect.recognition.videos import (
     capture,
     pipeline,
-    recording,
     webcam_session,
 )
 from emodetect.recognition.videos import (
     webcam as webcam_module,
 )
+from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.webcam import LiveOptions
 
 FPS, FRAMES, SHIFT = 12.5, 12, 3
@@ -110,6 +110,7 @@ def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """A window that shows each frame once, without notices over it."""
     monkeypatch.setattr(webcam_module, "HEARTBEAT_S", 60.0)
     monkeypatch.setattr(webcam_session, "NOTICE_S", 0.0)
+    monkeypatch.setattr(webcam_session, "HINT_S", 0.0)
 
 
 def write_video(path: Path, images: Iterable[np.ndarray], *, code: str = "mp4v") -> None:
@@ -253,7 +254,7 @@ def test_files_of_the_user_are_kept(film: Path, artifact: Path, tmp_path: Path) 
         (["--log", rows], "--force"),
         (["--log", old], ".jsonl or .csv"),
         (["--output", copy, "--force"], "the source"),
-        (["--output", tmp_path / "film.mkv"], ".mp4 or .avi"),
+        (["--output", tmp_path / "film.mkv"], ".mp4, .webm, .gif or .avi"),
         (["--output", tmp_path / "no" / "film.mp4"], "does not exist"),
         (["--log", folder], "a folder"),
     ):
@@ -344,10 +345,12 @@ def test_a_camera_pulled_out_keeps_what_it_gave(
 
 def test_a_camera_s_video_plays_at_its_speed(scene: np.ndarray, tmp_path: Path) -> None:
     """A video recorded from a slow machine lasts as long as what it shows."""
-    with recording.VideoWriter(tmp_path / "out.mp4", fps=10) as writer:
+    with VideoWriter(tmp_path / "out.mp4", fps=10) as writer:
         for index, time_s in enumerate((0.0, 0.31, 1.02)):
             writer.write(capture.Frame(index, time_s, scene))
-    assert len(read_video(tmp_path / "out.mp4")) == 11
+    with capture.open_source(source=str(tmp_path / "out.mp4")) as source:
+        times_s = [frame.time_s for frame in capture.read_frames(source)]
+    assert times_s == pytest.approx([0.0, 0.31, 1.02], abs=1e-3)
 
 
 def test_a_full_disk_is_told_in_time(
@@ -555,6 +558,58 @@ def test_notices_leave_the_rate_readable() -> None:
     assert letters.any()
     assert np.array_equal(noted[letters], picture[letters])
     assert not np.array_equal(noted, picture)
+
+
+class FakeClock:
+    """Stands in for the module time: sleeping takes no time, but moves the clock."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def test_a_file_plays_at_its_speed(
+    scene: np.ndarray, recognizer: EmotionRecognizer, monkeypatch: pytest.MonkeyPatch, steady: None
+) -> None:
+    """A window shows the frames of a file at their times, and does not hurry after a pause."""
+    clock, shown_s = FakeClock(), []
+    monkeypatch.setattr(webcam_session, "time", clock)
+    window = FakeWindow("     q")
+
+    def show(image: np.ndarray) -> None:
+        shown_s.append(clock.now_s - 100.0)
+        if len(shown_s) == 3:
+            clock.sleep(5.0)  # the user drags the window
+
+    monkeypatch.setattr(window, "show", show)
+    webcam_module.run_live(fake_source([scene] * 9), recognizer, window=window)
+    step_s = 1 / FPS
+    after_s = 2 * step_s + 5
+    expected = [0, step_s, 2 * step_s, after_s, after_s + step_s, after_s + 2 * step_s]
+    assert shown_s == pytest.approx(expected)
+
+
+def test_the_first_seconds_name_the_key_for_help(
+    scene: np.ndarray, recognizer: EmotionRecognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The window says at first that h is help, files do not, and later it is gone."""
+    monkeypatch.setattr(webcam_module, "HEARTBEAT_S", 60.0)
+    clock = FakeClock()
+    monkeypatch.setattr(webcam_session, "time", clock)
+    texts: list[tuple[str, ...]] = []
+    monkeypatch.setattr(webcam_session, "draw_text", lambda image, *lines: texts.append(lines))
+    seconds = round(webcam_session.HINT_S + 2)
+    keys = " " * seconds * round(FPS) + "q"
+    webcam_module.run_live(fake_source([scene] * len(keys)), recognizer, window=FakeWindow(keys))
+    hinted = [any("h for help" in line for line in lines) for lines in texts]
+    assert hinted[1]
+    assert not any(hinted[-FRAMES:])
+    assert not any("help" in line for lines in texts[::2][:1] for line in lines)
 
 
 def test_panel_help_and_detector_keys(

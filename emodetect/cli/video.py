@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from emodetect.cli.options.files import file_option, force_option
 from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
 from emodetect.cli.options.tracking import tracking_options
+from emodetect.cli.tables import new_table, print_table
+
+if TYPE_CHECKING:
+    from emodetect.recognition.videos.seen_faces import SeenFace
+    from emodetect.recognition.videos.video_files import VideoResult
+
+# Rows of the summary, and emotions in each.
+SHOWN_FACES = 10
+SHOWN_EMOTIONS = 3
 
 
 @click.command(short_help="Recognise the emotions of faces in video files.")
@@ -18,8 +27,8 @@ from emodetect.cli.options.tracking import tracking_options
 @file_option(
     "--output",
     metavar="FILE|DIR",
-    help="Write a copy with boxes and labels to this .mp4 or .avi file; for several videos, give a "
-    "folder.",
+    help="Write a copy with boxes and labels to this .mp4, .webm, .gif or .avi file; for several "
+    "videos, give a folder.",
 )
 @file_option(
     "--log", help="Write the results to this .jsonl or .csv file, one file for all videos."
@@ -47,17 +56,22 @@ from emodetect.cli.options.tracking import tracking_options
 )
 @force_option
 def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
-    """Recognise the emotions of the faces in video files, frame by frame.
+    """Recognise the emotions of the faces in video files, frame by frame. Prints which faces were
+    seen, for how long and with which emotions, unless an option below writes the results to files.
 
     \b
+    emodetect video talk.mp4
     emodetect video talk.mp4 --log talk.csv --timeline talk.png
     emodetect video talk.mp4 --output drawn.mp4 --privacy
     emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl --output drawn/
     emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl --output drawn/ --resume
 
-    Faces are tracked: each keeps its ID, and its scores are smoothed over time. Copies keep their
-    sound if ffmpeg is installed. --resume continues after the frames in the log. Copies are
-    written again from the log (with --privacy, the frames are analysed again). Faces get new IDs.
+    Faces are tracked: each keeps its ID, and its scores are smoothed over time. --resume continues
+    after the frames in the log. Copies are written again from the log (with --privacy, the frames
+    are analysed again). Faces get new IDs.
+
+    Copies need ffmpeg (or pip install 'emodetect[video]'). They keep the sound. An .mp4 is H.264
+    and a .webm VP9; both play in browsers. A .gif has at most 15 frames/s and 640 pixels a side.
 
     Each row of a .jsonl is a frame: {"video": "talk.mp4", "frame": 0, "time_s": 0.0, "faces":
     [{"id": 1, "box": [x, y, width, height], "emotion": "happy", "confidence": 0.9, "scores":
@@ -75,11 +89,47 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
     if options.privacy and options.every > 1:
         raise click.UsageError("--privacy needs the faces of every frame; omit --every.")
     failed, stopped = False, None
+    summed_up = options.output is options.log is options.timeline is None
     for result in analyze_videos(options, recognizer.open()):
-        for line in result.lines():
+        lines = result.lines()
+        if summed_up and result.seen is not None:
+            _print_seen(result)
+            if result.error is None and result.signal is None:
+                del lines[0]  # only how fast that was
+        for line in lines:
             click.echo(line, err=True)
         failed, stopped = failed or result.error is not None, result.signal
     if stopped is not None:
         sys.exit(128 + stopped)
     if failed:
         sys.exit(1)
+
+
+def _print_seen(result: VideoResult) -> None:
+    """Print which faces a video shows, for how long and with which emotions, on stdout."""
+    from emodetect.machine.terminal_text import on_one_line
+
+    assert result.seen is not None
+    seconds, faces = result.seen.seconds, result.seen.faces
+    tracked = [face for face in faces if face.id is not None]
+    found = "faces found" if faces else "no face found"
+    if tracked:
+        found = f"{len(tracked):,} face{'s' * (len(tracked) != 1)}"
+    click.echo(f"{on_one_line(result.source)}: {seconds:.1f} s, {found}")
+    if not faces:
+        return
+    table = new_table(text=["face", "emotion"], numbers=["visible"])
+    for face in faces[:SHOWN_FACES]:
+        visible = f"{face.visible_s:.1f} s ({face.visible_s / seconds:.0%})"
+        table.add_row("any" if face.id is None else str(face.id), _emotions(face), visible)
+    print_table(table)
+    if rest := faces[SHOWN_FACES:]:
+        click.echo(f"{len(rest):,} more, each visible for at most {rest[0].visible_s:.1f} s")
+
+
+def _emotions(face: SeenFace) -> str:
+    shares = list(face.shares.items())
+    named = [f"{emotion} {share:.0%}" for emotion, share in shares[:SHOWN_EMOTIONS]]
+    if rest := sum(share for _, share in shares[SHOWN_EMOTIONS:]):
+        named.append(f"others {rest:.0%}")
+    return ", ".join(named)

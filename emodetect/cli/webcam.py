@@ -58,7 +58,8 @@ class Resolution(click.ParamType):
 )
 @click.option("--no-display", is_flag=True, help="Do not open a window.")
 @file_option(
-    "--output", help="Write the frames with boxes and labels to this .mp4 or .avi file; no sound."
+    "--output",
+    help="Write the frames with boxes and labels to this .mp4, .webm, .gif or .avi file; no sound.",
 )
 @file_option("--log", help="Write the results of each frame to this .jsonl or .csv file.")
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
@@ -73,7 +74,8 @@ def webcam(recognizer: RecognizerChoice, list_only: bool, no_display: bool, **ch
 
     For a camera or stream, the newest frame is always shown. Frames that cannot be processed in
     time are dropped. If the connection is lost, emodetect tries to reconnect for a minute. Every
-    frame of a file is analysed, however long that takes.
+    frame of a file is analysed, however long that takes; in a window, a file plays at its own speed
+    or slower.
 
     \b
     emodetect webcam

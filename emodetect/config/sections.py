@@ -421,6 +421,10 @@ class TrainingConfig(_Section):
     early_stopping_patience: int = Field(default=6, ge=0, description="in epochs; 0 turns it off")
     monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
     mixed_precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    devices: int | Literal["all"] = Field(
+        default=1,
+        description="GPUs to train on: a number, or 'all'; each gets an equal share of every batch",
+    )
     tensorboard: bool = False
 
     @model_validator(mode="after")
@@ -433,6 +437,13 @@ class TrainingConfig(_Section):
             self.imbalance != "focal"
         ):
             raise ValueError("focal_gamma: only for training.imbalance = 'focal'")
+        if self.devices != "all" and self.devices < 1:
+            raise ValueError(f"devices: expected at least 1, or 'all', got {self.devices}")
+        if self.devices != "all" and self.batch_size % self.devices:
+            raise ValueError(
+                f"batch_size: expected a multiple of devices ({self.devices}), got "
+                f"{self.batch_size}"
+            )
         if self.folds == 1:
             raise ValueError("folds: expected 0 or at least 2, got 1")
         if self.epochs and self.warmup >= self.epochs:

@@ -22,14 +22,18 @@ Images = np.ndarray | StoredImages
 LEFT_OUT = 0.02
 
 
-def even_batches(count: int, batch_size: int) -> tuple[int, int]:
+def even_batches(count: int, batch_size: int, *, multiple_of: int = 1) -> tuple[int, int]:
     """Return the number of batches in an epoch of `count` images, and their size.
 
     Batches of `batch_size` would leave out half of 127 images with a size of 64. The size is the
     largest, above half of `batch_size`, that leaves out at most 2%, or else the fewest images.
+
+    Args:
+        multiple_of: what the size must be divisible by; at most `count` and `batch_size`.
     """
     largest = min(batch_size, count)
-    sizes = range(largest, largest // 2, -1)
+    sizes = [size for size in range(largest, largest // 2, -1) if size % multiple_of == 0]
+    sizes = sizes or [largest // multiple_of * multiple_of]
     few = (size for size in sizes if count % size <= LEFT_OUT * count)
     size = next(few, None) or min(sizes, key=lambda size: count % size)
     return count // size, size

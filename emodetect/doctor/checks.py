@@ -136,20 +136,24 @@ def _extras() -> Iterator[Finding]:
 
 
 def _ffmpeg() -> Iterator[Finding]:
-    path = shutil.which("ffmpeg")
-    if path:
-        yield ok("ffmpeg", path)
-        return
-    install = {
-        "Linux": "sudo apt install ffmpeg",
-        "Darwin": "brew install ffmpeg",
-        "Windows": "winget install ffmpeg",
-    }
-    yield absent(
-        "ffmpeg",
-        "not found; annotated videos will have no sound",
-        install.get(platform.system(), "install ffmpeg"),
+    from emodetect.recognition.videos.recording.ffmpeg import (
+        FORMATS,
+        encoders,
+        installed_ffmpegs,
     )
+
+    programs = list(installed_ffmpegs())
+    found = set().union(*map(encoders, programs))
+    missing = [suffix for suffix, form in FORMATS.items() if form.encoder not in found]
+    if missing:
+        yield absent(
+            "ffmpeg",
+            f"{', '.join(programs) or 'not found'}; annotated videos cannot be written as "
+            f"{', '.join(missing)}",
+            f"{PIP} install {install_source('video')}",
+        )
+    else:
+        yield ok("ffmpeg", f"{', '.join(programs)}; writes {', '.join(FORMATS)}")
 
 
 def _cache() -> Iterator[Finding]:

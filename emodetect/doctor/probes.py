@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,11 +19,10 @@ from pathlib import Path
 
 from emodetect.doctor.checks import unexpected
 from emodetect.doctor.finding import Finding, absent, broken, ok
-from emodetect.doctor.pip_commands import PIP, reinstall_command
+from emodetect.doctor.pip_commands import PIP, install_source, reinstall_command
 from emodetect.errors import EmodetectError, first_line
 
 REINSTALL_OPENCV = f"{PIP} install --force-reinstall 'opencv-python<5'"
-CUDA = f"with an NVIDIA card: {PIP} install 'tensorflow[and-cuda]'"
 # The module to import for each package; the other probes load the remaining packages.
 PACKAGES = {
     "jinja2": "jinja2",
@@ -129,14 +129,30 @@ def tensorflow() -> Iterator[Finding]:
     backend = keras.backend.backend()
     ignored = f"; KERAS_BACKEND={own} is ignored" if own not in (None, "tensorflow") else ""
     yield ok("TensorFlow", f"{tf.__version__}; Keras {keras.__version__} on {backend}{ignored}")
-    if gpus := gpu_count():
-        yield ok("GPU", f"{gpus} found by TensorFlow")
-    else:
-        yield absent(
-            "GPU",
-            "none found by TensorFlow; training uses the CPU (inference always does)",
-            CUDA if sys.platform == "linux" else "",
-        )
+    yield gpu_finding(
+        gpu_count(), built_with_cuda=tf.test.is_built_with_cuda(), driver=_nvidia_driver()
+    )
+
+
+def gpu_finding(count: int, *, built_with_cuda: bool, driver: bool) -> Finding:
+    """Return what TensorFlow finds to train on, and if it is no GPU, why not."""
+    if count:
+        how = "; training.devices = 'all' uses all of them" if count > 1 else ""
+        return ok("GPU", f"{count} found by TensorFlow{how}")
+    otherwise = "training uses the CPU (inference always does)"
+    if not built_with_cuda:
+        return absent("GPU", f"TensorFlow has no GPU support on this system; {otherwise}", "")
+    if not driver:
+        return absent("GPU", f"no NVIDIA driver found; {otherwise}", "")
+    return absent(
+        "GPU",
+        f"there is an NVIDIA driver, but TensorFlow misses CUDA's libraries; {otherwise}",
+        f"{PIP} install {install_source('cuda')}",
+    )
+
+
+def _nvidia_driver() -> bool:
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
 
 
 def _yunet() -> Finding:

@@ -134,6 +134,12 @@ def unread_kind(head: bytes) -> str | None:
     return VIDEO if brands and brands[0] not in _AUDIO_BRANDS else None
 
 
+def is_photo(path: Path) -> bool:
+    """Return whether a file is a photo by its first bytes or, if it is no known file, its name."""
+    head = _head(path)
+    return image_format(head) is not None or (unread_kind(head) is None and has_image_suffix(path))
+
+
 def has_video_suffix(path: Path) -> bool:
     """Return whether a file is named like a video."""
     return _KIND_OF_SUFFIX.get(path.suffix.lower()) == VIDEO

@@ -21,7 +21,9 @@ from emodetect.images.formats import (
     PNG,
     READ_FORMATS,
     TIFF,
+    VIDEO,
     WEBP,
+    has_video_suffix,
     image_format,
     unread_kind,
 )
@@ -31,6 +33,7 @@ from emodetect.images.pillow_decoding import TOO_LARGE, decode, decode_transpare
 EMPTY = "the file is empty"
 CUT_SHORT = "the image is cut short (its end is missing)"
 NO_IMAGE = f"not an image that can be decoded ({READ_FORMATS})"
+A_VIDEO = "a video, not a photo; use `emodetect video`"
 # Larger ones take gigabytes; a small file may claim any size.
 MOST_PIXELS = 200_000_000
 OPENCV_FORMATS = (JPEG, PNG, WEBP, BMP, TIFF)
@@ -76,6 +79,8 @@ def read_image(path: str | Path) -> np.ndarray:
         raise ImageError("no file can have this name") from None
     except MemoryError:
         raise ImageError(TOO_LARGE) from None
+    if data and has_video_suffix(path) and image_format(data[:HEAD_BYTES]) is None:
+        raise ImageError(A_VIDEO)
     return decode_image(data)
 
 
@@ -153,6 +158,8 @@ def _format_of(data: bytes) -> str:
     form = image_format(head)
     if form is None:
         kind = unread_kind(head)
+        if kind == VIDEO:
+            raise ImageError(A_VIDEO)
         raise ImageError(NO_IMAGE + (f"; by its content: {kind}" if kind else ""))
     return form
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from typing import Literal
 
-from emodetect.errors import EmodetectError
+from emodetect.errors import ConfigError, EmodetectError
 from emodetect.machine.quiet_libraries import quiet_stderr
 
 
@@ -34,6 +37,45 @@ def use_tensorflow() -> None:
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     with quiet_stderr():  # the import logs before it reads the log level above
         importlib.import_module("tensorflow")
+
+
+def training_devices(devices: int | Literal["all"]) -> list[str]:
+    """Return the names of the devices to train on: GPUs, or without any, TensorFlow's CPUs.
+
+    Args:
+        devices: how many, or "all" GPUs.
+
+    Raises ConfigError if TensorFlow has fewer.
+    """
+    import tensorflow as tf
+
+    kind = "GPU" if gpu_count() else "CPU"
+    names = [device.name for device in tf.config.list_logical_devices(kind)]
+    if devices == "all":
+        return names
+    if devices > len(names):
+        raise ConfigError(
+            f"training.devices: expected at most {len(names)}, because TensorFlow has "
+            f"{len(names)} {kind}{'s' if len(names) > 1 else ''}, got {devices}; "
+            "`emodetect doctor` says which GPUs it finds, and what is missing."
+        )
+    return names[:devices]
+
+
+@contextlib.contextmanager
+def mirrored(devices: list[str]) -> Iterator[None]:
+    """Let what Keras builds and trains within use several devices, each on a share of the batch.
+
+    By `tf.distribute.MirroredStrategy`: gradients are summed over the devices; batch norm uses the
+    statistics of each device's share, and its moving averages are their mean.
+    """
+    import tensorflow as tf
+
+    if len(devices) == 1 or tf.distribute.has_strategy():
+        yield
+    else:
+        with tf.distribute.MirroredStrategy(devices).scope():
+            yield
 
 
 def gpu_count() -> int:

@@ -76,7 +76,7 @@ def fit_phase(
     with clear_disk_errors(run), contextlib.closing(display):
         history = model.fit(
             _batches(config, dataset, schedule.batch_size, config.seed, first_step, last_step),
-            validation_data=validation_batches(dataset),
+            validation_data=validation_batches(dataset, devices=schedule.devices),
             initial_epoch=progress.epoch,
             epochs=phase.last,
             steps_per_epoch=schedule.steps,
@@ -92,11 +92,17 @@ def fit_phase(
     progress.epoch = phase.last
 
 
-def validation_batches(dataset: Dataset) -> tf.data.Dataset:
-    """Return batches of the validation images and their targets."""
-    return evaluation_batches(
-        dataset.images, dataset.certain(), dataset.indices("val"), batch_size=EVALUATION_BATCH
-    )
+def validation_batches(dataset: Dataset, *, devices: int = 1) -> tf.data.Dataset:
+    """Return batches of the validation images and their targets.
+
+    Args:
+        devices: that share a batch; at most half as many as images. Keras needs a first batch that
+            divides equally, and no device may be left without an image.
+    """
+    members = dataset.indices("val")
+    largest = min(EVALUATION_BATCH, len(members)) // devices * devices
+    size = largest if len(members) % largest in (0, *range(devices, largest)) else largest - devices
+    return evaluation_batches(dataset.images, dataset.certain(), members, batch_size=size)
 
 
 class MeasurePlainAccuracy(keras.callbacks.Callback):

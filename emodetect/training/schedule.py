@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from emodetect.config import TrainingConfig
 from emodetect.data.batches import even_batches
+from emodetect.errors import ConfigError
+from emodetect.machine.tensorflow_devices import training_devices
 
 # Of fine-tuning's steps. The learning rate decays to 0, so the last tenth barely moves the weights.
 AVERAGED_SHARE = 0.1
@@ -22,14 +24,16 @@ class Schedule:
     """The numbers that follow from a config and the number of training images.
 
     Attributes:
+        devices: that share each batch.
         steps: batches in an epoch.
         batch_size: images in a batch, the same in each; training.batch_size or less.
         fine_tuning_steps: batches in all epochs of fine-tuning.
         warmup_steps: the first of them, in which the learning rate rises.
         ema_momentum: of the averaged weights, 0 to 1; 0 if they are not averaged.
-        batch_norm_momentum: of batch norm's statistics, 0 to 1.
+        batch_norm_momentum: of batch norm's statistics, 0 to 1; 1 if they are frozen.
     """
 
+    devices: int
     steps: int
     batch_size: int
     fine_tuning_steps: int
@@ -40,28 +44,45 @@ class Schedule:
     def describe(self) -> str:
         """Return the schedule in a line of text."""
         parts = [
-            f"{self.steps:,} batches of {self.batch_size} an epoch",
+            f"{self.steps:,} batches of {self.batch_size} an epoch"
+            + (f", each shared by {self.devices} devices" if self.devices > 1 else ""),
             f"{self.fine_tuning_steps:,} in fine-tuning, {self.warmup_steps:,} of them warm-up",
             f"weights averaged over {_horizon(self.ema_momentum):,} batches "
             f"(ema_momentum {self.ema_momentum:.4g})"
             if self.ema_momentum
             else "weights not averaged",
             f"batch norm over {_horizon(self.batch_norm_momentum):,} "
-            f"(batch_norm_momentum {self.batch_norm_momentum:.4g})",
+            f"(batch_norm_momentum {self.batch_norm_momentum:.4g})"
+            if self.batch_norm_momentum < 1
+            else "batch norm frozen",
         ]
         return "; ".join(parts)
 
 
 def run_schedule(training: TrainingConfig, image_count: int) -> Schedule:
-    """Return the schedule of a run on `image_count` training images."""
-    steps, batch_size = even_batches(image_count, training.batch_size)
+    """Return the schedule of a run on `image_count` training images.
+
+    Raises ConfigError if there are fewer devices than training.devices, or a batch cannot be shared
+    equally among them.
+    """
+    devices = len(training_devices(training.devices))
+    if training.batch_size % devices:  # with "all", only known here
+        raise ConfigError(
+            f"training.batch_size: expected a multiple of the {devices} devices, got "
+            f"{training.batch_size}."
+        )
+    steps, batch_size = even_batches(image_count, training.batch_size, multiple_of=devices)
     total = training.epochs * steps
     ema, batch_norm = training.ema_momentum, training.batch_norm_momentum
     if ema is None:
         ema = _momentum(AVERAGED_SHARE * total, most=MOST_AVERAGED_STEPS)
-    if batch_norm is None:
+    if training.freeze_batch_norm:
+        batch_norm = 1.0
+    elif batch_norm is None:
         batch_norm = _momentum(steps, most=MOST_BATCH_NORM_STEPS)
-    return Schedule(steps, batch_size, total, int(training.warmup * steps), ema, batch_norm)
+    return Schedule(
+        devices, steps, batch_size, total, int(training.warmup * steps), ema, batch_norm
+    )
 
 
 def _momentum(steps: float, *, most: int) -> float:

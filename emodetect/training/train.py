@@ -21,6 +21,7 @@ from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_c
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.errors import ConfigError
 from emodetect.machine.atomic_files import write_text
+from emodetect.machine.tensorflow_devices import mirrored, training_devices
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.temperature import fit_temperature
@@ -75,6 +76,11 @@ def train(config: ExperimentConfig, *, draw: Draw | None = None) -> TrainingResu
     Raises ConfigError if that folder is not empty, DataError and ModelError for unusable data and
     weights, and EmodetectError if the loss is no longer finite.
     """
+    with mirrored(training_devices(config.training.devices)):
+        return _start(config, draw)
+
+
+def _start(config: ExperimentConfig, draw: Draw | None) -> TrainingResult:
     run = config.output
     require_new(run)
     _require_tensorboard(config)
@@ -82,6 +88,13 @@ def train(config: ExperimentConfig, *, draw: Draw | None = None) -> TrainingResu
     dataset = load_dataset(config.data, seed=config.seed)
     for line in small_data_warnings(dataset.counts(), config):
         logger.warning(line)
+    schedule = run_schedule(config.training, len(dataset.indices("train")))
+    images = min(len(dataset.indices(split)) for split in ("train", "val"))
+    if images < 2 * schedule.devices > 2:
+        raise ConfigError(
+            f"training.devices: expected at most {images // 2}, because each needs two training "
+            f"and two validation images, got {schedule.devices}."
+        )
     model, temperature = initial_model(config, dataset.emotions)
     # Only now, so that a mistake in config, data or weights leaves no run folder behind.
     with clear_disk_errors(run):
@@ -119,6 +132,11 @@ def _resume(run: Path, config: ExperimentConfig | None, draw: Draw | None) -> Tr
         )
     if (run / "best_model.keras").is_file():
         raise ConfigError(f"{run}: already finished; the model is {run / 'best_model.keras'}.")
+    with mirrored(training_devices(own.training.devices)):
+        return _continue(run, own, draw)
+
+
+def _continue(run: Path, own: ExperimentConfig, draw: Draw | None) -> TrainingResult:
     _require_tensorboard(own)
     dataset = load_dataset(own.data, seed=own.seed)
     record = run / "checkpoints" / "dataset.json"

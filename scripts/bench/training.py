@@ -2,6 +2,7 @@
 
 \b
     python scripts/bench/training.py --data data/fer2013
+    python scripts/bench/training.py --data data/fer2013 --devices 2
 
 Both train the model of the preset mobilenetv2_fer2013 in its fine-tuning phase, with the same
 augmentation. One gets its batches as `emodetect train` does (reader, disk cache,
@@ -11,6 +12,10 @@ ratios of neighbouring blocks.
 
 Also times each stage alone. Recently read files are in the system's file cache, so the first
 decoding after a restart may be slower than printed here.
+
+With --devices, compares instead one device with several that share each batch (training.devices),
+in the same way. Without GPUs, TensorFlow's logical CPUs stand for them; they share the same cores,
+so that the ratio shows what sharing costs, not what it gains.
 """
 
 from __future__ import annotations
@@ -39,6 +44,7 @@ from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.synthetic import draw_dataset
 from emodetect.emotions import EMOTIONS
+from emodetect.machine.tensorflow_devices import gpu_count, mirrored, training_devices
 from emodetect.training.phases import Phase, compile_model
 from emodetect.training.schedule import run_schedule
 
@@ -75,7 +81,8 @@ class Comparison:
 @click.option(
     "--blocks", default=30, show_default=True, type=click.IntRange(1), help="Pairs of blocks."
 )
-def main(data: Path | None, weights: str, steps: int, blocks: int) -> None:
+@click.option("--devices", type=click.IntRange(2), help="Compare this many devices with one.")
+def main(data: Path | None, weights: str, steps: int, blocks: int, devices: int | None) -> None:
     with tempfile.TemporaryDirectory(prefix="emodetect-bench-") as folder:
         if data is None:
             data = Path(folder) / "faces"
@@ -89,7 +96,10 @@ def main(data: Path | None, weights: str, steps: int, blocks: int) -> None:
                 "training.head_epochs=0",
             ],
         )
-        run(config, steps=steps, blocks=blocks)
+        if devices is None:
+            run(config, steps=steps, blocks=blocks)
+        else:
+            run_devices(config, devices, steps=steps, blocks=blocks)
 
 
 def run(config: ExperimentConfig, *, steps: int, blocks: int) -> None:
@@ -99,19 +109,19 @@ def run(config: ExperimentConfig, *, steps: int, blocks: int) -> None:
     members = dataset.indices("train")
     images, targets = dataset.images[members], dataset.targets[members]
     model = trainable_model(config, dataset)
+    _, size = even_batches(len(members), config.training.batch_size)
 
     batches_from_files = training_batches(
         dataset.images,
         dataset.targets,
         members,
-        batch_size=config.training.batch_size,
+        batch_size=size,
         seed=config.seed,
         first_step=0,
         last_step=2**40,
         augmentation=config.augmentation,
     )
     batches_from_memory = usual_batches(images, targets, config)
-    _, size = even_batches(len(members), config.training.batch_size)
     table += input_stages(dataset, images, config)
     for name, batches in (
         ("batches from files, no model", batches_from_files),
@@ -181,6 +191,44 @@ def input_stages(
             ("augment", lambda: change(tf.constant(next(steps), tf.int64)).numpy()),
         )
     ]
+
+
+def run_devices(config: ExperimentConfig, devices: int, *, steps: int, blocks: int) -> None:
+    """Train in turn on one device and on several, and print the speeds and their ratio."""
+    if not gpu_count():
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        logical = [tf.config.LogicalDeviceConfiguration()] * devices
+        tf.config.set_logical_device_configuration(cpu, logical)
+    dataset = load_dataset(config.data, seed=config.seed)
+    members = dataset.indices("train")
+    _, size = even_batches(len(members), config.training.batch_size, multiple_of=devices)
+    batches = training_batches(
+        dataset.images,
+        dataset.targets,
+        members,
+        batch_size=size,
+        seed=config.seed,
+        first_step=0,
+        last_step=2**40,
+        augmentation=config.augmentation,
+    )
+    seconds: dict[int, list[float]] = {1: [], devices: []}
+    models = {}
+    for count in seconds:
+        with mirrored(training_devices(count)):
+            models[count] = trainable_model(config, dataset)
+    for pair in range(blocks + 1):
+        for count in seconds if pair % 2 == 0 else reversed(seconds):
+            started = time.perf_counter()
+            models[count].fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+            if pair:  # the first is for warming up
+                seconds[count].append(time.perf_counter() - started)
+    print(f"{len(members):,} training images, batches of {size}, {blocks} pairs of {steps} steps")
+    for count, times in seconds.items():
+        name = "1 device" if count == 1 else f"{count} devices"
+        print(f"{name:<30}{steps * size / statistics.median(times):>12,.0f} images/s")
+    ratios = [one / several for one, several in zip(*seconds.values(), strict=True)]
+    print(f"{devices} devices / 1: {statistics.median(ratios):.2f} (median of the pairs)")
 
 
 def trainable_model(config: ExperimentConfig, dataset: Dataset) -> keras.Model:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shlex
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ import cv2
 import numpy as np
 
 from emodetect.errors import SourceError
+from emodetect.images.formats import is_photo
 from emodetect.machine.quiet_libraries import quiet_stderr
 
 SEARCHED_BYTES = 2**22  # at either end of a file, for its list of tracks
@@ -292,6 +294,13 @@ def _open_file_or_url(source: str) -> cv2.VideoCapture:
         raise SourceError(f"{source}: the file is empty.")
     # FFmpeg would take "Talk: one.mp4" for a URL.
     capture = cv2.VideoCapture(str(path.absolute()))
+    if is_photo(path):
+        # Animations are read like videos.
+        if not (capture.grab() and capture.grab()):
+            raise SourceError(
+                f"{source}: a photo, not a video; use `emodetect predict {shlex.quote(source)}`."
+            )
+        capture = cv2.VideoCapture(str(path.absolute()))
     if not capture.isOpened():
         if _is_only_sound(path):
             raise SourceError(f"{source}: contains no video, only sound.")

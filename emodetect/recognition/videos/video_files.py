@@ -22,34 +22,59 @@ from emodetect.recognition.videos.pipeline import (
     analyze_frames,
     frame_analysis,
 )
-from emodetect.recognition.videos.recording import UnwritableVideoError, VideoWriter, add_sound
+from emodetect.recognition.videos.recording.encoder import UnwritableVideoError
+from emodetect.recognition.videos.recording.sound import add_sound
+from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.row_log import RowLog, read_rows
+from emodetect.recognition.videos.seen_faces import FaceTimes, SeenFaces
 from emodetect.recognition.videos.timeline import Timeline
 from emodetect.recognition.videos.video_plan import VideoJob, VideoOptions, plan_videos
 
 
 @dataclass(frozen=True)
 class VideoResult:
-    """A finished video: frames analysed, seconds, notes for the user.
+    """A finished video.
 
-    `error` says why it could not be read to its end; `signal` is the one that stopped the run.
+    Attributes:
+        frames: number of frames analysed in this run.
+        known: number of frames whose rows were in the log before.
+        seconds: duration of the run.
+        seen: the faces of all these frames; None if no frame could be read.
+        files: the files that were written.
+        notes: notes for the user.
+        error: why the video could not be read to its end.
+        signal: the one that stopped the run.
     """
 
     source: str
     frames: int
+    known: int
     seconds: float
+    seen: SeenFaces | None
+    files: tuple[Path, ...]
     notes: tuple[str, ...]
     error: str | None
     signal: int | None
 
     def lines(self) -> list[str]:
-        """Return the lines to print: the speed or the error, then the notes."""
-        rate = self.frames / max(self.seconds, 1e-9)
-        counted = "1 frame" if self.frames == 1 else f"{self.frames} frames"
-        done = f"{stopped_by(self.signal)}{counted} in {self.seconds:.1f} s ({rate:.0f} frames/s)"
+        """Return the lines to print: what was done, the files written or the error, the notes."""
         name = on_one_line(self.source)
-        begin = f"error: {on_one_line(self.error)}" if self.error else f"{name}: {done}"
+        begin = f"error: {on_one_line(self.error)}" if self.error else f"{name}: {self._done()}"
+        if self.files:
+            begin += f"; wrote {on_one_line(', '.join(map(str, self.files)))}"
         return [begin, *(f"{name}: {note}" for note in self.notes)]
+
+    def _done(self) -> str:
+        if self.known and not self.frames and self.signal is None:
+            return f"already finished; all {_counted(self.known)} are in the log"
+        rate = self.frames / max(self.seconds, 1e-9)
+        speed = f"{_counted(self.frames)} in {self.seconds:.1f} s ({rate:.0f} frames/s)"
+        resumed = f" after {self.known:,} that were in the log" if self.known else ""
+        return f"{stopped_by(self.signal)}{speed}{resumed}"
+
+
+def _counted(frames: int) -> str:
+    return f"{frames:,} frame{'s' * (frames != 1)}"
 
 
 def analyze_videos(options: VideoOptions, recognizer: EmotionRecognizer) -> Iterator[VideoResult]:
@@ -64,14 +89,28 @@ def analyze_videos(options: VideoOptions, recognizer: EmotionRecognizer) -> Iter
     jobs = plan_videos(options, recognizer.emotions)
     with ExitStack() as stack:
         signals = stack.enter_context(noted_signals())
-        rows = None
-        if options.log is not None:
-            log = RowLog(options.log, recognizer.emotions, append=options.resume)
-            rows = stack.enter_context(log)
+        rows = _Rows(options, recognizer.emotions, stack)
         for job in jobs:
             yield _Video(job, recognizer, options, rows).process(signals)
             if signals:
                 return
+
+
+class _Rows:
+    """The log of a run, created with its first row: a run that has none leaves no file."""
+
+    def __init__(self, options: VideoOptions, emotions: Sequence[str], stack: ExitStack) -> None:
+        self.path, self.append = options.log, options.resume
+        self.emotions, self.stack = emotions, stack
+        self.log: RowLog | None = None
+
+    def write(self, video: str, frame: Frame, faces: Sequence[Face]) -> None:
+        if self.path is None:
+            return
+        if self.log is None:
+            log = RowLog(self.path, self.emotions, append=self.append)
+            self.log = self.stack.enter_context(log)
+        self.log.write(video, frame, faces)
 
 
 def _known_rows(
@@ -102,16 +141,17 @@ class _Video:
         job: VideoJob,
         recognizer: EmotionRecognizer,
         options: VideoOptions,
-        rows: RowLog | None,
+        rows: _Rows,
     ) -> None:
         self.job, self.rows = job, rows
         self.every, self.privacy = options.every, options.privacy
         self.analyze = frame_analysis(recognizer, options.tracking, first_id=job.first_id)
         self.first_new = job.known * self.every
         self.known: Iterator[tuple[int, list[Face]]] = iter(())
-        if rows is not None:
-            self.known = _known_rows(rows.path, job, recognizer.emotions)
+        if job.known and options.log is not None:
+            self.known = _known_rows(options.log, job, recognizer.emotions)
         self.timeline = Timeline(recognizer.emotions)
+        self.times, self.frame_s = FaceTimes(), 0.0
         self.writer: VideoWriter | None = None
         self.faces: list[Face] = []
         self.read = self.done = 0
@@ -125,10 +165,18 @@ class _Video:
                 notes += self._read(source, signals)
         except (SourceError, UnwritableVideoError) as raised:
             error = str(raised)
-        notes += self._complete()
-        seconds = time.monotonic() - started
-        stopped = signals[0] if signals else None
-        return VideoResult(self.job.source, self.done, seconds, tuple(notes), error, stopped)
+        files, more = self._complete()
+        return VideoResult(
+            source=self.job.source,
+            frames=self.done,
+            known=min(self.job.known, -(-self.read // self.every)),
+            seconds=time.monotonic() - started,
+            seen=self.times.total(frame_s=self.frame_s) if self.read else None,
+            files=tuple(files),
+            notes=(*notes, *more),
+            error=error,
+            signal=signals[0] if signals else None,
+        )
 
     def _read(self, source: Source, signals: Sequence[int]) -> list[str]:
         """Process each frame; return a note if the end is missing."""
@@ -139,6 +187,7 @@ class _Video:
             )
         # A copy has all frames; those between two analysed ones get the previous faces.
         step = self.every if self.job.output is None else 1
+        self.frame_s = self.every / source.fps
         with ExitStack() as stack:
             if self.job.output is not None:
                 self.writer = stack.enter_context(VideoWriter(self.job.output, fps=source.fps))
@@ -160,25 +209,31 @@ class _Video:
         """Add a frame's faces to the timeline, the log and the copy."""
         self.read = frame.index + 1
         if frame.index % self.every == 0:
+            self.times.add(frame.time_s, faces)
             if self.job.timeline is not None:
                 self.timeline.add(frame.time_s, faces)
             if frame.index >= self.first_new:
                 self.done += 1
-                if self.rows is not None:
-                    self.rows.write(self.job.source, frame, faces)
+                self.rows.write(self.job.source, frame, faces)
         if self.writer is not None:
             image = blur_faces(frame.image, faces) if self.privacy else frame.image
             self.writer.write(Frame(frame.index, frame.time_s, draw_faces(image, faces)))
 
-    def _complete(self) -> list[str]:
-        """Add the sound to the copy and plot the timeline; return a note if sound is missing."""
-        notes = []
-        if self.writer is not None and self.writer.written:
-            seconds = self.writer.written / self.writer.fps
-            notes = add_sound(self.writer.path, self.job.source, seconds=seconds)
+    def _complete(self) -> tuple[list[Path], list[str]]:
+        """Add the sound to the copy and plot the timeline.
+
+        Returns the files written for this video, and a note if the sound is missing.
+        """
+        files, notes = [], []
+        if self.rows.path is not None and self.done:
+            files.append(self.rows.path)
+        if self.writer is not None and self.writer.complete:
+            notes = add_sound(self.writer.path, self.job.source, seconds=self.writer.length_s)
+            files.append(self.writer.path)
         if self.job.timeline is not None and self.read:
             self.timeline.draw(self.job.timeline, title=Path(self.job.source).name)
-        return notes
+            files.append(self.job.timeline)
+        return files, notes
 
 
 def _frames(

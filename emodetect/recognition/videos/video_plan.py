@@ -9,7 +9,8 @@ from pathlib import Path
 from emodetect.errors import VideoError
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.machine.terminal_text import on_one_line
-from emodetect.recognition.videos.recording import CODECS, check_files, check_suffix
+from emodetect.recognition.videos.recording.ffmpeg import FORMATS, ffmpeg_for
+from emodetect.recognition.videos.recording.output_files import check_files, check_suffix
 from emodetect.recognition.videos.row_log import (
     LOG_SUFFIXES,
     check_beginning,
@@ -26,7 +27,8 @@ class VideoOptions:
         videos: video files.
         tracking: how faces are tracked; None detects them in each frame independently.
         every: analyse only frames 0, every, 2 * every...
-        output: an .mp4 or .avi file for the annotated copy; a folder for several videos.
+        output: a file for the annotated copy, with a suffix in FORMATS; a folder for several
+            videos.
         log: a .jsonl or .csv file for the rows of all videos.
         timeline: a .png file for the emotions over time; a folder for several videos.
         privacy: blur faces in the annotated copies.
@@ -50,7 +52,7 @@ class VideoJob:
     """A video file and what to write for it.
 
     Attributes:
-        output: an .mp4 or .avi file for the annotated copy.
+        output: a file for the annotated copy.
         timeline: a .png file for the plot of the emotions over time.
         known: number of analysed frames whose rows are already in the log.
         first_id: ID of the next new face; the lower ones are in the log.
@@ -71,7 +73,8 @@ def plan_videos(options: VideoOptions, emotions: Sequence[str]) -> list[VideoJob
 
     Raises:
         VideoError: if a path cannot be written to, already exists (without `force` or `resume`),
-            or would get the results of two videos; and if a log cannot be resumed.
+            or would get the results of two videos; if there is no ffmpeg for the copies; and if a
+            log cannot be resumed.
     """
     videos, log = options.videos, options.log
     if repeated := sorted({video for video in videos if videos.count(video) > 1}):
@@ -91,6 +94,8 @@ def plan_videos(options: VideoOptions, emotions: Sequence[str]) -> list[VideoJob
     for job in jobs:
         files = [path for path in (job.output, job.timeline, log) if path is not None]
         check_files(files, source=job.source, force=options.force or options.resume)
+        if job.output is not None:
+            ffmpeg_for(job.output)
     written = [path for job in jobs for path in (job.output, job.timeline) if path is not None]
     for path in written:
         if written.count(path) > 1:
@@ -102,11 +107,11 @@ def _check_names(options: VideoOptions) -> None:
     """Raise VideoError for a path of the wrong kind; create the folders for several videos."""
     check_suffix(options.log, LOG_SUFFIXES)
     if len(options.videos) == 1:
-        check_suffix(options.output, CODECS)
+        check_suffix(options.output, FORMATS)
         check_suffix(options.timeline, (".png",))
         return
     for folder in filter(None, (options.output, options.timeline)):
-        if folder.suffix.lower() in (*CODECS, ".png") or folder.is_file():
+        if folder.suffix.lower() in (*FORMATS, ".png") or folder.is_file():
             raise VideoError(f"{folder}: expected a folder for the files of several videos.")
         folder.mkdir(parents=True, exist_ok=True)
 

@@ -19,7 +19,9 @@ from emodetect.recognition.videos.pipeline import (
     analyze_frames,
     frame_analysis,
 )
-from emodetect.recognition.videos.recording import CODECS, VideoWriter, check_files, check_suffix
+from emodetect.recognition.videos.recording.ffmpeg import FORMATS, ffmpeg_for
+from emodetect.recognition.videos.recording.output_files import check_files, check_suffix
+from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.row_log import LOG_SUFFIXES, RowLog
 from emodetect.recognition.videos.webcam_session import Session
 from emodetect.recognition.videos.window import Window, open_window
@@ -31,7 +33,8 @@ class LiveOptions:
 
     Attributes:
         tracking: how faces are tracked; None detects them in each frame independently.
-        output: an .mp4 or .avi file for the frames with boxes, labels and frame rate drawn.
+        output: a video file, with a suffix in FORMATS, for the frames with boxes, labels and frame
+            rate drawn.
         log: a .jsonl or .csv file; each frame's rows are on disk before the next frame.
         max_frames: stop after this many frames.
         privacy: start with faces blurred in everything that is shown and written.
@@ -77,7 +80,7 @@ class Summary:
     def __str__(self) -> str:
         count = "1 frame" if self.frames == 1 else f"{self.frames} frames"
         rate = self.frames / max(self.seconds, 1e-9)
-        files = "".join(f"; wrote {path}" for path in self.files)
+        files = f"; wrote {', '.join(map(str, self.files))}" if self.files else ""
         stopped = stopped_by(self.signal)
         return f"{stopped}{count} in {self.seconds:.1f} s ({rate:.1f} frames/s){files}"
 
@@ -96,10 +99,12 @@ def run_webcam(
     Raises:
         VideoError: if the source, the display or an output file does not work.
     """
-    check_suffix(options.output, CODECS)
+    check_suffix(options.output, FORMATS)
     check_suffix(options.log, LOG_SUFFIXES)
     files = [path for path in (options.output, options.log) if path is not None]
     check_files(files, source=options.source, force=options.force)
+    if options.output is not None:
+        ffmpeg_for(options.output)
     with open_source(
         camera=options.camera,
         source=options.source,
@@ -146,6 +151,8 @@ def run_live(
         for item in _frames(source, recognizer, options, session, stack, shown=window is not None):
             if item is not None:
                 frame, faces = item
+                if session.wait_for(frame.time_s, window, signals):
+                    break
                 if options.log is not None:
                     rows = rows or files.enter_context(RowLog(options.log, recognizer.emotions))
                     rows.write(source.name, frame, faces)

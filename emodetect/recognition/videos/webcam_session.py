@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from emodetect.recognition.overlay import (
 )
 from emodetect.recognition.recognizer import EmotionRecognizer, Face
 from emodetect.recognition.videos.capture import Frame, Source
-from emodetect.recognition.videos.recording import VideoWriter
+from emodetect.recognition.videos.pipeline import HEARTBEAT_S
+from emodetect.recognition.videos.recording.ffmpeg import ffmpeg_for
+from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.window import Window, save_image
 
 HELP = (
@@ -30,6 +33,9 @@ HELP = (
 )
 KEYS_IN_LINE = 4
 NOTICE_S = 3.0
+HINT, HINT_S = "press h for help", 5.0
+# A file that falls behind by more than this, after a pause or a slow frame, does not catch up.
+LATEST_S = 0.25
 
 
 class Session:
@@ -55,6 +61,7 @@ class Session:
         self.recording: VideoWriter | None = None
         self.notice, self.notice_until_s = "", 0.0
         self.lost = ""
+        self.started_s: float | None = None
         self.frame_times: deque[float] = deque(maxlen=30)
 
     def announce(self, text: str) -> None:
@@ -67,8 +74,26 @@ class Session:
         self.lost = "" if self.lost else text
         self.notify(text)
 
+    def wait_for(self, time_s: float, window: Window | None, signals: Sequence[int]) -> bool:
+        """Wait until the frame at this time of a file is to be shown; return whether to stop.
+
+        A frame that is too late for the speed of the file, or of a live source, is shown at once.
+        """
+        if window is None or self.source.live:
+            return False
+        now_s = time.monotonic()
+        if self.started_s is None or now_s - self.started_s - time_s > LATEST_S:
+            self.started_s = now_s - time_s
+        while (left_s := self.started_s + time_s - time.monotonic()) > 0 and not signals:
+            time.sleep(min(left_s, HEARTBEAT_S))
+            if left_s > HEARTBEAT_S and self.show_last(window, signals):
+                return True
+        return False
+
     def draw(self, frame: Frame, faces: Sequence[Face]) -> np.ndarray:
         """Return the frame with everything drawn over it, for the window and for files."""
+        if self.frame is None:
+            self.notice, self.notice_until_s = HINT, time.monotonic() + HINT_S
         self.frame, self.faces = frame, faces
         self.frame_times.append(time.monotonic())
         return self._draw_again()
@@ -89,15 +114,17 @@ class Session:
             try:
                 self.recording.write(drawn)
             except VideoError as error:
-                self.recording = None
+                with suppress(VideoError):  # it is announced
+                    self.stop_recording()
                 self.announce(str(error))
 
     def stop_recording(self) -> None:
         """Complete the recording, if one is running."""
         recording, self.recording = self.recording, None
-        if recording is not None and recording.written:
-            recording.__exit__(None, None, None)
-            self.announce(f"recorded {recording.path}")
+        if recording is not None:
+            recording.close()
+            if recording.complete:
+                self.announce(f"recorded {recording.path}")
 
     def show_last(self, window: Window, signals: Sequence[int]) -> bool:
         """Show the last frame, handle the user's key, and return whether to stop.
@@ -165,6 +192,7 @@ class Session:
         path = Path.cwd() / f"recording-{_now()}.mp4"
         if path.exists():
             raise VideoError(f"{path} already exists")
+        ffmpeg_for(path)
         self.recording = VideoWriter(path, fps=self.source.fps)
 
     def _next_detector(self) -> None:

@@ -1,0 +1,1 @@
+"""Writing videos: formats, encoding with ffmpeg, sound."""

@@ -1,0 +1,54 @@
+"""Check the files that are to be written, before any work starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from emodetect.errors import VideoError
+
+# Bytes. File systems allow 255; the name of an unfinished file is a little longer.
+LONGEST_NAME = 240
+
+
+def check_suffix(path: Path | None, suffixes: Iterable[str]) -> None:
+    """Raise VideoError if the name of a file has none of these suffixes; None is allowed."""
+    if path is not None and path.suffix.lower() not in suffixes:
+        *others, last = suffixes
+        expected = f"{', '.join(others)} or {last}" if others else last
+        raise VideoError(f"{path}: expected a file name ending in {expected}.")
+
+
+def check_files(paths: Sequence[Path], *, source: str | None, force: bool) -> None:
+    """Raise VideoError if a file cannot be written, or would overwrite one without `force`."""
+    for path in paths:
+        if [other.absolute() for other in paths].count(path.absolute()) > 1:
+            raise VideoError(f"{path}: two results would be written to this file; use two names.")
+        if len(os.fsencode(path.name)) > LONGEST_NAME:
+            raise VideoError(f"{path}: the file name is too long; choose a shorter one.")
+        if not path.parent.is_dir():
+            raise VideoError(f"{path}: the folder {path.parent} does not exist; create it first.")
+        if path.is_dir():
+            raise VideoError(f"{path}: expected a file, got a folder.")
+        if path.exists():
+            if source is not None and _is_same_file(path, source):
+                raise VideoError(f"{path}: would overwrite the source; choose another name.")
+            if not force:
+                raise VideoError(
+                    f"{path}: already exists; choose another name, or overwrite it with --force."
+                )
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise VideoError(f"{path}: permission denied; choose another folder.")
+
+
+def unfinished(path: Path) -> Path:
+    """Return where a file is written before it is complete; the next run replaces a leftover."""
+    return path.with_name(f".{path.stem}.unfinished{path.suffix}")
+
+
+def _is_same_file(path: Path, source: str) -> bool:
+    try:
+        return path.samefile(source)
+    except OSError:  # a URL, or not a file
+        return False

@@ -1,0 +1,43 @@
+"""Give a copy of a video the sound of the original."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from emodetect.errors import first_line
+from emodetect.recognition.videos.capture import URL_TIMEOUT_MS
+from emodetect.recognition.videos.recording.ffmpeg import FORMATS, ffmpeg_for
+from emodetect.recognition.videos.recording.output_files import unfinished
+
+FFMPEG_TIMEOUT_S = 600
+
+
+def add_sound(video: Path, source: str, *, seconds: float) -> list[str]:
+    """Add the sound of the source to a video of this length, in the usual codec of its format.
+
+    Returns a note for the user if that fails; a source without sound is not a failure.
+    """
+    form = FORMATS[video.suffix.lower()]
+    if not form.has_sound:
+        return []
+    with_sound = unfinished(video)
+    original = ["-i", str(Path(source).absolute())]
+    if "://" in source:
+        original = ["-rw_timeout", str(1000 * URL_TIMEOUT_MS), "-i", source]
+    command = [ffmpeg_for(video), "-nostdin", "-v", "error", "-y", "-i", str(video.absolute())]
+    # An interrupted copy is shorter than its source.
+    command += [*original, *("-map", "0:v:0", "-map", "1:a?"), "-t", f"{seconds:.3f}"]
+    command += ["-c:v", "copy", *form.final_options, str(with_sound.absolute())]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=FFMPEG_TIMEOUT_S)
+        if done.returncode == 0:
+            with_sound.replace(video)
+            return []
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        reason = lines[0] if lines else f"exit status {done.returncode}"
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = first_line(error)
+    finally:
+        with_sound.unlink(missing_ok=True)
+    return [f"{video} has no sound: ffmpeg: {reason}"]
