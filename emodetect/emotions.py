@@ -9,7 +9,7 @@ from __future__ import annotations
 import colorsys
 import difflib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from emodetect.errors import DataError
 
@@ -136,6 +136,18 @@ def are_labels(names: Sequence[object]) -> bool:
     except DataError:
         return False
     return len(names) > 1 and usual == {*names} and len(usual) == len(names)
+
+
+def known_labels(names: Iterable[str], known: Collection[str], *, where: str) -> list[str]:
+    """Return the usual form of names of emotions, or of other labels that are `known`.
+
+    Raises DataError for a name that is neither, naming `where` it is.
+    """
+    found = []
+    for name in names:
+        usual = plain_label(name, where=where)
+        found.append(usual if usual in known else canonical_emotion(name, where=where))
+    return found
 
 
 def misspelt_emotion(label: str) -> str:

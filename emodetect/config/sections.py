@@ -59,8 +59,8 @@ class SyntheticConfig(_Section):
 
 # What to do with labels that are not emotions.
 OWN_LABELS = (
-    'To use labels of your own, set data.labels = "own" (train and data show: '
-    "--set data.labels=own; data split, audit and convert: --own-labels)"
+    "To use labels of your own, add --set data.labels=own (data split, audit and convert: "
+    "--own-labels)."
 )
 
 # Keys that only some sources use: for others they would be accepted and ignored.

@@ -9,7 +9,13 @@ from pathlib import Path
 
 from emodetect.config import OWN_LABELS, DataConfig
 from emodetect.data.listing import Sample
-from emodetect.emotions import bare_label, canonical_emotion, in_canonical_order, misspelt_emotion, plain_label
+from emodetect.emotions import (
+    bare_label,
+    canonical_emotion,
+    in_canonical_order,
+    misspelt_emotion,
+    plain_label,
+)
 from emodetect.errors import DataError
 
 # A split of FER2013 that is validation or test; see `public_test_split`.
@@ -69,11 +75,16 @@ _NUMBERS = (
 
 
 class UnknownLabelError(DataError):
-    """A label that is not an emotion. `problem` is the message without what to do about it."""
+    """A label that cannot be used.
 
-    def __init__(self, problem: str, advice: str) -> None:
+    Attributes:
+        problem: the message without what to do about it.
+        is_number: whether the label is a number, which means something else in each data set.
+    """
+
+    def __init__(self, problem: str, advice: str, *, label: str) -> None:
         super().__init__(f"{problem} {advice}")
-        self.problem = problem
+        self.problem, self.is_number = problem, label.strip().isdecimal()
 
 
 def emotion_of(label: str, config: DataConfig, *, where: str) -> str:
@@ -95,9 +106,9 @@ def emotion_of(label: str, config: DataConfig, *, where: str) -> str:
         numbers = f"{_NUMBERS} " if label.strip().isdecimal() else ""
         raise UnknownLabelError(
             str(error),
-            f"{numbers}{OWN_LABELS}; or say which emotions they are: in a config, "
-            f"{_label_names(label, 'happy')}; with data split, audit and convert, "
-            f"--label-name {label}=happy.",
+            f"{numbers}{OWN_LABELS} If {label!r} is an emotion by another name, say which: "
+            f"{_label_names(label, 'EMOTION')} in a config, or --label-name {label}=EMOTION.",
+            label=label,
         ) from None
 
 
@@ -106,14 +117,16 @@ def _own_label(label: str, where: str) -> str:
         name = plain_label(label, where=where)
     except DataError as error:
         raise UnknownLabelError(
-            str(error), f"Rename it, or in a config: {_label_names(label, 'another name')}."
+            str(error),
+            f"Rename it: {_label_names(label, 'NEW NAME')} in a config does, too.",
+            label=label,
         ) from None
     if near := misspelt_emotion(name):
         raise UnknownLabelError(
             f"{where}: {name!r} looks like a misspelt {near!r}.",
-            f"If it is, rename it. To keep it as a label of its own: in a config, "
-            f"{_label_names(label, name)}; with data split, audit and convert, "
-            f"--label-name {name}={name}.",
+            f"If it is, rename it. To keep it as a label of its own, say so: "
+            f"{_label_names(label, name)} in a config, or --label-name {name}={name}.",
+            label=label,
         )
     return name
 

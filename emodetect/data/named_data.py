@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from emodetect.config import DataConfig, validate_data
-from emodetect.data.readers.affectnet import LIST_FOLDERS, LISTS
 from emodetect.data.labels import split_named
+from emodetect.data.readers.affectnet import LIST_FOLDERS, LISTS
 from emodetect.data.readers.ckplus import FRAMES, LABELS
 from emodetect.data.readers.ferplus import VOTES_FILE
 from emodetect.data.readers.folder import has_direct_photos

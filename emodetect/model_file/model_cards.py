@@ -105,7 +105,8 @@ def _described(artifact: Artifact) -> Iterator[str]:
     if counts := metadata.dataset.get("counts"):
         yield from ("", "## Images", "")
         emotions = in_canonical_order(metadata.emotions)
-        yield f"| | {' | '.join(name.replace('|', r'\|') for name in emotions)} |"
+        columns = [emotion.replace("|", "\\|") for emotion in emotions]
+        yield f"| | {' | '.join(columns)} |"
         yield "| --- " * (len(emotions) + 1) + "|"
         for split, count in counts.items():
             row = (f"{count.get(emotion, 0):,}" for emotion in emotions)

@@ -14,6 +14,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from emodetect.emotions import hex_colors
 from emodetect.errors import first_line
 from emodetect.evaluation.evaluate import SEEN
 from emodetect.evaluation.grad_cam import HeatMaps, overlay

@@ -7,7 +7,13 @@ from pathlib import Path
 import click
 
 from emodetect.cli.options.files import FileWithSuffix
-from emodetect.cli.options.source import DATA, label_name_option, label_names, named_data
+from emodetect.cli.options.source import (
+    DATA,
+    label_name_option,
+    label_names,
+    named_data,
+    own_labels_option,
+)
 
 
 @click.command(short_help="Split images into train, val and test.")
@@ -42,6 +48,7 @@ from emodetect.cli.options.source import DATA, label_name_option, label_names, n
     "in one split. Repeatable.",
 )
 @label_name_option
+@own_labels_option
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**31 - 1),
@@ -56,6 +63,7 @@ def split(
     test: float,
     group: tuple[str, ...],
     label_name: tuple[str, ...],
+    own_labels: bool,
     seed: int,
 ) -> None:
     """Split the images of PATH into train, val and test, and write them to a manifest.
@@ -78,7 +86,14 @@ def split(
             f"expected a manifest with these columns, but {data} is a folder",
             param_hint="--group",
         )
-    options = SplitOptions(validation, test, group, label_names(label_name), seed)
+    options = SplitOptions(
+        validation_fraction=validation,
+        test_fraction=test,
+        group=group,
+        label_names=label_names(label_name),
+        own_labels=own_labels,
+        seed=seed,
+    )
     dataset = write_splits(data, out, options)
     counts = ", ".join(
         f"{sum(of_split.values()):,} {name}" for name, of_split in dataset.counts().items()

@@ -35,8 +35,8 @@ SHARD_NAME = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})$")
 def read_tfrecord(config: DataConfig) -> Listing:
     """List the images of a .tfrecord file, or of all in a folder.
 
-    `emotion` may be any name of an emotion, or a label of one's own; `split` is optional. The images are decoded when they
-    are needed.
+    `emotion` may be any name of an emotion, or a label of one's own; `split` is optional. The
+    images are decoded when they are needed.
 
     Raises DataError for a missing shard, a damaged or compressed file, or missing features.
     """

@@ -34,6 +34,7 @@ def photo_record(result: PhotoResult) -> dict[str, Any]:
 
 def as_table(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Iterator[str]:
     """Yield a line for each face."""
+    longest = max(8, *map(len, emotions))
     for result in results:
         path = on_one_line(result.path)
         lines = []
@@ -44,7 +45,7 @@ def as_table(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Itera
             lines.append(f"{path}  no face {dropped if result.unsure else 'found'}")
         for face in result.faces:
             x, y, width, height = face.box
-            lines.append(f"{path}  {_verdict(face)}  at {x},{y} {width}x{height}")
+            lines.append(f"{path}  {_verdict(face, longest)}  at {x},{y} {width}x{height}")
         yield "\n".join(lines)
 
 
@@ -87,8 +88,8 @@ def csv_columns(emotions: tuple[str, ...]) -> list[str]:
     return ["path", "width", "height", *FACE_COLUMNS, *emotions, "error"]
 
 
-def _verdict(face: Face) -> str:
+def _verdict(face: Face, longest: int) -> str:
     if face.emotion != UNCERTAIN:
-        return f"{face.emotion:<8} {face.confidence:>6.1%}"
+        return f"{face.emotion:<{longest}} {face.confidence:>6.1%}"
     guesses = ", ".join(f"{emotion} {score:.1%}" for emotion, score in face.guesses)
     return f"{UNCERTAIN}: {guesses}"

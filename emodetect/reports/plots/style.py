@@ -17,7 +17,6 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-
 INK, GRID, PAPER = "#222222", "#dddddd", "#ffffff"
 # Okabe and Ito 2008, like the colours of the emotions.
 TRAIN_COLOR, VALIDATION_COLOR = "#0072b2", "#d55e00"
