@@ -155,7 +155,7 @@ def _load_task(
         emotions = [name for name in chosen if name in there]
         if not emotions:
             raise DataError(
-                f"--classes: {source.name} has no images of {', '.join(wanted)}, only of "
+                f"--classes: {source.name} has no images of {', '.join(chosen)}, only of "
                 f"{', '.join(there)}."
             )
     try:
