@@ -119,8 +119,8 @@ def plain_label(label: str, *, where: str = "") -> str:
         wrong = f"a name of 1 to {LONGEST_LABEL} characters"
     elif not printable or "/" in name or "\\" in name:
         wrong = "a name without slashes, line breaks and control characters"
-    elif name.startswith((".", "=", "+", "-", "@")):
-        wrong = "a name that does not begin with . (a hidden folder) or = + - @ (a formula)"
+    elif name.startswith((".", "_", "=", "+", "-", "@")):
+        wrong = "a name that begins with none of . _ (hidden) and = + - @ (a formula)"
     elif name.lower() in RESERVED:
         wrong = "another name, because emodetect's own tables use this one"
     if wrong:

@@ -165,10 +165,7 @@ def _in_folder(root: Path) -> list[str]:
         )
         if there
     ]
-    # What numbers mean depends on the source.
-    if not found and not _numbered_folders(root) and _has_own_class_folders(root):
-        return ["folder"]
-    return found
+    return found or (["folder"] if _has_own_class_folders(root) else [])
 
 
 def _has_class_folders(root: Path) -> bool:
@@ -181,12 +178,19 @@ def _has_class_folders(root: Path) -> bool:
 
 
 def _has_own_class_folders(root: Path) -> bool:
-    """Return whether folders of images lie side by side that are not splits."""
+    """Return whether folders of images lie side by side that are not splits.
+
+    What numbers mean depends on the source, so they do not count.
+    """
     folders = [root]
     for _ in range(DEEPEST_CLASS_FOLDER):
         inner = {folder: list(_subfolders(folder)) for folder in folders}
         for side_by_side in inner.values():
-            others = [one for one in side_by_side if split_named(one.name) is None]
+            others = [
+                one
+                for one in side_by_side
+                if split_named(one.name) is None and not one.name.isdigit()
+            ]
             if len(list(islice(filter(has_direct_photos, others), 2))) == 2:
                 return True
         folders = [one for side_by_side in inner.values() for one in side_by_side]
@@ -233,7 +237,7 @@ def _why_unclear_folder(root: Path, found: Sequence[str]) -> str:
         return (
             "its class folders are numbers, which mean other emotions in each data set; say which: "
             f"{_choices([*sources, 'folder'], str(root))} (folder needs a name for each number: "
-            "data.label_names, or --label-name 3=happy)."
+            'data.label_names, or --label-name 3=happy; or data.labels = "own").'
         )
     if _is_emotion(root.resolve().name):
         return f"is a class folder itself; name the folder that contains it: {root.parent}."

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
@@ -73,7 +74,16 @@ def short_name(name: str, *, longest: int = 24) -> str:
 
 def save_png(figure: Figure, out: Path) -> None:
     """Write a figure as a PNG on white."""
-    figure.savefig(out, dpi=DPI, facecolor=PAPER)
+    with _any_letters():
+        figure.savefig(out, dpi=DPI, facecolor=PAPER)
+
+
+@contextmanager
+def _any_letters() -> Iterator[None]:
+    """Let letters that the font lacks be drawn as boxes, without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        yield
 
 
 def to_svg(figure: Figure, *, name: str, title: str) -> Markup:
@@ -84,7 +94,7 @@ def to_svg(figure: Figure, *, name: str, title: str) -> Markup:
         title: the description for screen readers.
     """
     file = io.StringIO()
-    with styled():
+    with styled(), _any_letters():
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
     box = re.search(r'viewBox="[^"]*"', text)
