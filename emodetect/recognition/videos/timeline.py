@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from textwrap import wrap
 
@@ -28,6 +29,7 @@ class Timeline:
     """
 
     def __init__(self, emotions: Sequence[str]) -> None:
+        import_module("matplotlib.figure")  # if it is missing, before a long video is analysed
         self.emotions = tuple(emotions)
         self.times: dict[int, list[float]] = {}
         self.scores: dict[int, list[np.ndarray]] = {}
