@@ -168,7 +168,7 @@ def test_sources_with_fixed_labels_have_no_others() -> None:
 
 def test_other_layouts_and_manifests_keep_the_labels(data: Path, tmp_path: Path) -> None:
     """Split and converted, the data has the same labels; fer2013.csv cannot hold them."""
-    words = (("split", data, "--out", tmp_path / "a.csv"),)
+    words = (("split", data, "--output", tmp_path / "a.csv"),)
     words += tuple(("convert", data, tmp_path / to, "--to", to) for to in ("folder", "tfrecord"))
     for command in words:
         refused = run("data", *command)
@@ -205,7 +205,7 @@ def test_evaluation_reports_labels_of_ones_own(model: Path, data: Path, tmp_path
     """A path alone is enough; every file has the labels as they are, the page escaped."""
     out = tmp_path / "report"
     words = ("evaluate", "--model", model, "--data", data, "--split", "all", "--no-explain")
-    done = run(*words, "--out", out)
+    done = run(*words, "--output", out)
     assert done.exit_code == 0, done.exception
     metrics = json.loads((out / "metrics.json").read_text("utf-8"))
     assert list(metrics["per_class"]) == list(NAMES)
@@ -217,7 +217,7 @@ def test_evaluation_reports_labels_of_ones_own(model: Path, data: Path, tmp_path
     chosen = run(*words, "--classes", f'bored,"{ODD.replace(chr(34), chr(34) * 2)}"', "--force")
     assert chosen.exit_code == 0, chosen.exception
     assert "emotion outside --classes" in chosen.output
-    compared = run("compare", out, out, "--out", tmp_path / "compared")
+    compared = run("compare", out, out, "--output", tmp_path / "compared")
     assert compared.exit_code == 0, compared.exception
 
 
@@ -239,7 +239,7 @@ def test_a_matrix_leaves_out_what_a_model_does_not_know(
     """Models of two vocabularies are each evaluated on the labels that they have."""
     done = run(
         *("evaluate", "--model", model, "--model", artifact, "--data", data, "--split", "all"),
-        *("--out", tmp_path / "matrix"),
+        *("--output", tmp_path / "matrix"),
     )
     assert done.exit_code == 0, done.exception
     assert "excluded 12: the model was not trained on bored" in done.output

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from emodetect.cli.options.files import FileWithSuffix
+from emodetect.cli.options.files import FileWithSuffix, force_option, output_option
 from emodetect.cli.options.source import (
     DATA,
+    DataCommand,
     label_name_option,
     label_names,
     named_data,
@@ -16,14 +17,18 @@ from emodetect.cli.options.source import (
 )
 
 
-@click.command(short_help="Split images into train, val and test.")
+@click.command(
+    cls=DataCommand,
+    short_help="Split images into train, val and test.",
+    expects="labelled images, such as: emodetect data split faces --output faces.csv "
+    "(a folder of folders named after emotions, or a manifest)",
+)
 @click.argument("data", metavar=DATA)
-@click.option(
-    "--out",
+@output_option(
     type=FileWithSuffix(".csv"),
     required=True,
     metavar="FILE.csv",
-    help="Manifest to write; must not exist yet.",
+    help="Manifest to write.",
 )
 @click.option(
     "--validation",
@@ -56,6 +61,7 @@ from emodetect.cli.options.source import (
     show_default=True,
     help="Random seed of the split.",
 )
+@force_option
 def split(
     data: str,
     out: Path,
@@ -65,12 +71,13 @@ def split(
     label_name: tuple[str, ...],
     own_labels: bool,
     seed: int,
+    force: bool,
 ) -> None:
     """Split the images of PATH into train, val and test, and write them to a manifest.
 
     \b
-    emodetect data split faces --out faces.csv
-    emodetect data split people.csv --out splits.csv --group person --group video
+    emodetect data split faces --output faces.csv
+    emodetect data split people.csv --output splits.csv --group person --group video
     emodetect train --data splits.csv
 
     PATH is a folder of class folders, or a manifest: a CSV file with the columns path and label,
@@ -93,6 +100,7 @@ def split(
         label_names=label_names(label_name),
         own_labels=own_labels,
         seed=seed,
+        force=force,
     )
     dataset = write_splits(data, out, options)
     counts = ", ".join(
