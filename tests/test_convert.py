@@ -244,7 +244,7 @@ def test_labels_by_other_names_are_converted(tmp_path: Path) -> None:
     arguments = ["data", "convert", f"folder:{root}", out, "--to", "folder"]
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, DataError)
-    assert "--label-name 3=happy" in str(result.exception)
+    assert "--label-name 3=EMOTION" in str(result.exception)
     assert CliRunner().invoke(app, [*arguments, "--label-name", "3=sad"]).exit_code == 0
     assert len(list((tmp_path / "out/sad").iterdir())) == 2
     for command, *more in (("convert", out, "--to", "folder"), ("audit", "--output", out + "2")):
