@@ -15,10 +15,12 @@ from emodetect.machine.progress import track
 from emodetect.machine.terminal_text import on_one_line
 from emodetect.recognition.overlay import blur_faces, draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer, Face
+from emodetect.recognition.sightings import Seen, complete_frames
 from emodetect.recognition.videos.capture import Frame, Source, open_source
 from emodetect.recognition.videos.pipeline import (
     HEARTBEAT_S,
     Analyze,
+    Analyzed,
     analyze_frames,
     frame_analysis,
 )
@@ -131,7 +133,7 @@ class _Video:
     """A video in progress: where the faces of its frames come from, and where they go.
 
     Attributes:
-        faces: the faces of the last analysed frame.
+        seen: what is seen in the last analysed frame.
         read: number of frames read, including those between two analysed ones.
         done: number of frames analysed that were not in the log.
     """
@@ -153,7 +155,7 @@ class _Video:
         self.timeline = Timeline(recognizer.emotions)
         self.times, self.frame_s = FaceTimes(), 0.0
         self.writer: VideoWriter | None = None
-        self.faces: list[Face] = []
+        self.seen = Seen(())
         self.read = self.done = 0
 
     def process(self, signals: Sequence[int]) -> VideoResult:
@@ -191,23 +193,23 @@ class _Video:
         with ExitStack() as stack:
             if self.job.output is not None:
                 self.writer = stack.enter_context(VideoWriter(self.job.output, fps=source.fps))
-            for frame, faces in _frames(source, self._faces_of, step, stack, signals):
-                self._add(frame, faces)
+            for frame, seen in _frames(source, self._look, step, stack, signals):
+                self._add(frame, seen)
                 if signals:
                     return []
         missing = None if signals else source.missing_end(self.read + step - 1)
         return [] if missing is None else [missing]
 
-    def _faces_of(self, frame: Frame) -> list[Face]:
+    def _look(self, frame: Frame) -> Seen:
         if frame.index % self.every == 0:
             # A log written without blurring lacks faces that appeared between two scans.
             known = frame.index < self.first_new and not self.privacy
-            self.faces = next(self.known)[1] if known else self.analyze(frame)
-        return self.faces
+            self.seen = Seen.known(next(self.known)[1]) if known else self.analyze(frame)
+        return self.seen
 
-    def _add(self, frame: Frame, faces: list[Face]) -> None:
+    def _add(self, frame: Frame, seen: Seen) -> None:
         """Add a frame's faces to the timeline, the log and the copy."""
-        self.read = frame.index + 1
+        self.read, faces = frame.index + 1, seen.faces
         if frame.index % self.every == 0:
             self.times.add(frame.time_s, faces)
             if self.job.timeline is not None:
@@ -216,7 +218,7 @@ class _Video:
                 self.done += 1
                 self.rows.write(self.job.source, frame, faces)
         if self.writer is not None:
-            image = blur_faces(frame.image, faces) if self.privacy else frame.image
+            image = blur_faces(frame.image, seen.everything) if self.privacy else frame.image
             self.writer.write(Frame(frame.index, frame.time_s, draw_faces(image, faces)))
 
     def _complete(self) -> tuple[list[Path], list[str]]:
@@ -238,11 +240,17 @@ class _Video:
 
 def _frames(
     source: Source, analyze: Analyze, step: int, stack: ExitStack, signals: Sequence[int]
-) -> Iterator[tuple[Frame, list[Face]]]:
-    """Yield frames with their faces and show a bar; stop at a signal, even if no frame arrives."""
+) -> Iterator[Analyzed]:
+    """Yield frames with their faces and show a bar.
+
+    A signal ends the frames, even if none arrives. Those that are held back are then left out, so
+    that a resumed run analyses them again.
+    """
     analyzed = stack.enter_context(
         closing(analyze_frames(source, analyze, every=step, heartbeat_s=HEARTBEAT_S))
     )
     heard = takewhile(lambda item: item is not None or not signals, analyzed)
     items = (item for item in heard if item is not None)
-    return track(items, description=Path(source.name).name, total=-(-source.frame_count // step))
+    total = -(-source.frame_count // step)
+    shown = track(items, description=Path(source.name).name, total=total)
+    return complete_frames(shown, signals=signals)
