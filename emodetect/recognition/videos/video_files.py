@@ -41,7 +41,8 @@ class VideoResult:
         frames: number of frames analysed in this run.
         known: number of frames whose rows were in the log before.
         seconds: duration of the run.
-        seen: the faces of all these frames; None if no frame could be read.
+        seen: the faces of all these frames that are visible for VideoOptions.min_seconds; None if
+            no frame could be read.
         files: the files that were written.
         notes: notes for the user.
         error: why the video could not be read to its end.
@@ -147,6 +148,7 @@ class _Video:
     ) -> None:
         self.job, self.rows = job, rows
         self.every, self.privacy = options.every, options.privacy
+        self.min_seconds = options.min_seconds
         self.analyze = frame_analysis(recognizer, options.tracking, first_id=job.first_id)
         self.first_new = job.known * self.every
         self.known: Iterator[tuple[int, list[Face]]] = iter(())
@@ -167,13 +169,16 @@ class _Video:
                 notes += self._read(source, signals)
         except (SourceError, UnwritableVideoError) as raised:
             error = str(raised)
-        files, more = self._complete()
+        seen = None
+        if self.read:
+            seen = self.times.total(frame_s=self.frame_s, min_seconds=self.min_seconds)
+        files, more = self._complete(seen)
         return VideoResult(
             source=self.job.source,
             frames=self.done,
             known=min(self.job.known, -(-self.read // self.every)),
             seconds=time.monotonic() - started,
-            seen=self.times.total(frame_s=self.frame_s) if self.read else None,
+            seen=seen,
             files=tuple(files),
             notes=(*notes, *more),
             error=error,
@@ -221,7 +226,7 @@ class _Video:
             image = blur_faces(frame.image, seen.everything) if self.privacy else frame.image
             self.writer.write(Frame(frame.index, frame.time_s, draw_faces(image, faces)))
 
-    def _complete(self) -> tuple[list[Path], list[str]]:
+    def _complete(self, seen: SeenFaces | None) -> tuple[list[Path], list[str]]:
         """Add the sound to the copy and plot the timeline.
 
         Returns the files written for this video, and a note if the sound is missing.
@@ -232,8 +237,9 @@ class _Video:
         if self.writer is not None and self.writer.complete:
             notes = add_sound(self.writer.path, self.job.source, seconds=self.writer.length_s)
             files.append(self.writer.path)
-        if self.job.timeline is not None and self.read:
-            self.timeline.draw(self.job.timeline, title=Path(self.job.source).name)
+        if self.job.timeline is not None and seen is not None:
+            title = Path(self.job.source).name
+            self.timeline.draw(self.job.timeline, title=title, left_out=seen.left_out)
             files.append(self.job.timeline)
         return files, notes
 
