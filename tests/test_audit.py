@@ -326,7 +326,7 @@ def test_a_report_is_not_overwritten(clean: Path, tmp_path: Path) -> None:
     """A folder with files stays as it is without --force, and is checked before the work."""
     out = tmp_path / "out"
     save(out / "mine.png", face(1))
-    arguments = ["data", "audit", f"folder:{clean}", "--out", str(out), "--detector", "none"]
+    arguments = ["data", "audit", f"folder:{clean}", "--output", str(out), "--detector", "none"]
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, EmodetectError)
     assert [file.name for file in out.iterdir()] == ["mine.png"]
@@ -361,7 +361,7 @@ def test_a_report_is_not_written_among_the_images(
     """A report inside a source would be taken for a class folder; also where none is named."""
     monkeypatch.chdir(clean)
     arguments = ["data", "audit", "folder:.", "--detector", "none"]
-    for out in ([], ["--out", "train/audit"]):
+    for out in ([], ["--output", "train/audit"]):
         result = CliRunner().invoke(app, [*arguments, *out])
         assert isinstance(result.exception, EmodetectError)
         assert "is inside folder:." in str(result.exception)

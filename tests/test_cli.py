@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from running import run_emodetect, run_python
 
 from emodetect import __version__
@@ -98,3 +99,112 @@ def test_log_lines_come_once() -> None:
     done = run_python(program)
     assert done.returncode == 0, done.stderr
     assert done.stderr == "took 3 images\n"
+
+
+def groups(group: click.Group = app, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the words of every group of commands."""
+    yield words
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from groups(command, (*words, name))
+
+
+@pytest.mark.parametrize("words", list(groups()), ids=" ".join)
+@pytest.mark.parametrize("width", [80, 60])
+def test_no_description_is_cut_off(words: tuple[str, ...], width: int) -> None:
+    """The list of commands ends no line in "...", also on a narrow terminal."""
+    result = CliRunner().invoke(app, [*words, "--help"], terminal_width=width)
+    assert result.exit_code == 0
+    listed = result.stdout.partition("Commands:")[2]
+    assert listed
+    assert "..." not in listed
+    assert all(len(line) <= width for line in listed.splitlines())
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=lambda item: str(item))
+def test_one_name_for_one_thing(name: str, command: click.Command) -> None:
+    """Where results go is --output, and the form they are printed or listed in is --format."""
+    names = {one for option in command.params for one in option.opts}
+    assert not names & {"--out", "--output-format"}
+    help = CliRunner().invoke(app, [*name.split(), "--help"]).stdout
+    assert "--out " not in help
+    assert "--output-format" not in help
+    for option in command.params:
+        if "--format" in option.opts:
+            assert {"table", "json"} <= set(option.type.choices)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", "--out", "a.html"],
+        ["compare", "a", "b", "--out", "a.html"],
+        ["data", "audit", "a", "--out=a.html"],
+        ["data", "show", "a", "--out", "a.html"],
+        ["data", "split", "a", "--out", "a.html"],
+        ["config", "write", "demo", "--out", "a.html"],
+        ["demo", "--out", "a.html"],
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_the_old_name_of_output_still_works(words: list[str]) -> None:
+    """--out reaches --output, which refuses this value, and a line says what it is called now."""
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert "Invalid value for '--output': expected a" in result.stderr
+    assert result.stderr.startswith("note: --out is now --output; ")
+    assert result.stdout == ""
+    both = CliRunner().invoke(app, [*words, "--output", "b"])
+    assert "give only --output" in both.stderr
+
+
+def test_the_old_names_of_export_still_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--format FORMAT, --output-format and --out export as before, with a note for each."""
+    monkeypatch.chdir(tmp_path)
+    words = ["export", "--format", "onnx", "--out", "a.tflite", "--output-format", "json"]
+    for given in (words, ["export", *words[3:], *words[1:3]]):
+        result = CliRunner().invoke(app, given)
+        assert "expected a file named *.onnx for onnx, got a.tflite" in str(result.exception)
+        notes = [line.partition(";")[0] for line in result.stderr.splitlines()]
+        assert sorted(notes) == [
+            "note: --format is now --to",
+            "note: --out is now --output",
+            "note: --output-format is now --format",
+        ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate"],
+        ["evaluate", "--model", "ferplus"],
+        ["compare", "fer2013", "ferplus"],
+        ["data", "audit"],
+        ["data", "show"],
+        ["data", "split"],
+        ["data", "convert"],
+        ["train"],
+    ],
+    ids=" ".join,
+)
+def test_whoever_gives_no_data_is_asked_for_it(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line asks for labelled images and says what they look like."""
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, words)
+    said = result.stderr if result.exit_code == 2 else str(result.exception)
+    line = said.strip().splitlines()[-1]
+    assert "faces" in line
+    assert "a folder of folders named after emotions" in line
+    assert "cannot be read" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_compare_without_anything_says_what_it_compares() -> None:
+    """`compare` alone asks for runs or reports."""
+    result = CliRunner().invoke(app, ["compare"])
+    assert result.exit_code == 2
+    assert "expected at least 2 run or report folders" in result.stderr

@@ -251,7 +251,7 @@ def reports(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     draw_dataset(tmp_path, counts={"faces": 4}, emotions=emotions, seed=9, size=64)
     data = f"folder:{tmp_path / 'faces'}"
     folders = tmp_path / "first", tmp_path / "second"
-    words = ["evaluate", "--model", str(artifact), "--data", data, "--no-explain", "--out"]
+    words = ["evaluate", "--model", str(artifact), "--data", data, "--no-explain", "--output"]
     result = CliRunner().invoke(app, [*words, str(folders[0])])
     assert result.exit_code == 0, result.exception
     from emodetect.evaluation.predictions import read_predictions
@@ -272,7 +272,7 @@ def test_compare_leaves_a_page_and_figures(
 ) -> None:
     """Print, compare.json and a self-contained compare.html tell the same, with faces."""
     out = tmp_path / "out"
-    result = _compare(*reports, "--out", out)
+    result = _compare(*reports, "--output", out)
     assert result.exit_code == 0, result.exception
     told = json.loads((out / "compare.json").read_text(encoding="utf-8"))
     assert told["images"] == 12
@@ -287,10 +287,10 @@ def test_compare_leaves_a_page_and_figures(
     tags = assert_self_contained(page)
     assert tags.tags.count("img") == row["only_other_right"] + row["only_reference_right"] > 0
     assert f"{100 * told['models'][1]['figures']['accuracy']:.1f}%" in result.stdout
-    again = _compare(*reports, "--out", out)
+    again = _compare(*reports, "--output", out)
     assert isinstance(again.exception, EmodetectError)
     assert "--force" in str(again.exception)
-    assert _compare(*reports, "--out", out, "--force").exit_code == 0
+    assert _compare(*reports, "--output", out, "--force").exit_code == 0
 
 
 def test_compare_goes_without_pictures_where_the_data_moved(
@@ -298,7 +298,7 @@ def test_compare_goes_without_pictures_where_the_data_moved(
 ) -> None:
     """The figures need only the reports; that the faces are gone is said and no failure."""
     (tmp_path / "faces").rename(tmp_path / "elsewhere")
-    result = _compare(*reports, "--out", tmp_path / "out")
+    result = _compare(*reports, "--output", tmp_path / "out")
     assert result.exit_code == 0, result.exception
     assert "no pictures" in result.stderr
     page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
@@ -334,7 +334,7 @@ def test_pictures_of_data_that_changed_are_not_shown(
     """Another face under the name of one that was judged is not shown in its place."""
     first, second = sorted((tmp_path / "faces").glob("*/*.png"))[:2]
     first.write_bytes(second.read_bytes())
-    result = _compare(*reports, "--out", tmp_path / "out")
+    result = _compare(*reports, "--output", tmp_path / "out")
     assert result.exit_code == 0, result.exception
     assert "has changed since" in result.stderr
     page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
@@ -346,7 +346,7 @@ def test_how_each_was_judged_is_told(reports: tuple[Path, Path], tmp_path: Path)
     metrics = json.loads((reports[0] / "metrics.json").read_text(encoding="utf-8"))
     metrics |= {"tta": "flip", "seen": True, "images_fingerprint": "of other images"}
     (reports[1] / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-    result = _compare(*reports, "--out", tmp_path / "out")
+    result = _compare(*reports, "--output", tmp_path / "out")
     assert result.exit_code == 0, result.exception
     page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
     words = assert_self_contained(page).words
@@ -367,14 +367,14 @@ def test_other_images_by_the_same_names_are_told(
     for fingerprint, warned in ((metrics["images_fingerprint"], False), ("of other images", True)):
         metrics["images_fingerprint"] = fingerprint
         (reports[1] / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-        result = _compare(*reports, "--out", tmp_path / "out", "--force")
+        result = _compare(*reports, "--output", tmp_path / "out", "--force")
         assert result.exit_code == 0, result.exception
         assert ("folder:copy" in result.stderr and "are not the same" in result.stderr) is warned
 
 
 def test_compare_takes_a_run(artifact: Path, tmp_path: Path) -> None:
     """A run folder without a report is evaluated on its own test split."""
-    result = _compare(artifact.parent, artifact.parent, "--out", tmp_path / "out")
+    result = _compare(artifact.parent, artifact.parent, "--output", tmp_path / "out")
     assert result.exit_code == 0, result.exception
     told = json.loads((tmp_path / "out" / "compare.json").read_text(encoding="utf-8"))
     assert told["images"] == 30
@@ -400,7 +400,7 @@ def test_damaged_predictions_are_told(
 
 def test_folders_of_something_else_are_told(tmp_path: Path) -> None:
     """A folder that is neither run nor report, and a single one, end in one clear error."""
-    result = _compare(tmp_path, tmp_path, "--out", tmp_path / "out")
+    result = _compare(tmp_path, tmp_path, "--output", tmp_path / "out")
     assert isinstance(result.exception, DataError)
     assert "predictions.csv" in str(result.exception)
     assert _compare(tmp_path).exit_code == 2
@@ -433,7 +433,7 @@ def test_the_verdict_and_the_words_are_printed(
     reports: tuple[Path, Path], artifact: Path, tmp_path: Path
 ) -> None:
     """Print, page and compare.json carry the same sentence; names stand where letters stood."""
-    result = _compare(*reports, "--out", tmp_path / "out")
+    result = _compare(*reports, "--output", tmp_path / "out")
     assert result.exit_code == 0, result.exception
     (sentence,) = json.loads((tmp_path / "out" / "compare.json").read_text())["verdict"]
     names = str(artifact.parent), str(reports[1])

@@ -396,6 +396,17 @@ def test_config_list_prints_each_preset_with_its_first_line() -> None:
         assert preset_text(name).splitlines()[0].lstrip("# ") in line
 
 
+def test_presets_start_from_what_users_have() -> None:
+    """No preset starts from a run or a manifest of this repository; those of its models do."""
+    for name in preset_names():
+        config = load_config(name)
+        assert config.model.init in (None, "shipped")
+        assert config.data.source != "manifest"
+    steps = sorted((Path(__file__).parents[1] / "scripts" / "shipped_models").glob("*.toml"))
+    assert [step.stem for step in steps] == ["fer2013", "ferplus", "step1", "step2"]
+    assert all(load_config(str(step)).data.source == "manifest" for step in steps)
+
+
 def test_config_write_copies_a_preset_that_loads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -409,20 +420,23 @@ def test_config_write_copies_a_preset_that_loads(
 
 
 def test_config_write_replaces_nothing(tmp_path: Path) -> None:
-    """`config write` refuses a file that is there, and leaves it as it was."""
+    """`config write` leaves a file that is there as it was, and replaces it with --force."""
     there = tmp_path / "mine.toml"
     there.write_text("seed = 1\n", encoding="utf-8")
-    result = CliRunner().invoke(app, ["config", "write", "demo", "--out", str(there)])
-    assert isinstance(result.exception, ConfigError)
+    result = CliRunner().invoke(app, ["config", "write", "demo", "--output", str(there)])
+    assert isinstance(result.exception, EmodetectError)
     assert "mine.toml" in str(result.exception)
     assert there.read_text(encoding="utf-8") == "seed = 1\n"
+    words = ["config", "write", "demo", "--output", str(there), "--force"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert there.read_text(encoding="utf-8") == preset_text("demo")
 
 
 def test_config_write_into_a_missing_folder_is_told(tmp_path: Path) -> None:
-    """`config write --out` below a folder that is not there names the path."""
+    """`config write --output` below a folder that is not there names the path."""
     out = tmp_path / "none" / "demo.toml"
-    result = CliRunner().invoke(app, ["config", "write", "demo", "--out", str(out)])
-    assert isinstance(result.exception, ConfigError)
+    result = CliRunner().invoke(app, ["config", "write", "demo", "--output", str(out)])
+    assert isinstance(result.exception, EmodetectError)
     assert str(out) in str(result.exception)
 
 

@@ -247,7 +247,7 @@ def test_labels_by_other_names_are_converted(tmp_path: Path) -> None:
     assert "--label-name 3=happy" in str(result.exception)
     assert CliRunner().invoke(app, [*arguments, "--label-name", "3=sad"]).exit_code == 0
     assert len(list((tmp_path / "out/sad").iterdir())) == 2
-    for command, *more in (("convert", out, "--to", "folder"), ("audit", "--out", out + "2")):
+    for command, *more in (("convert", out, "--to", "folder"), ("audit", "--output", out + "2")):
         arguments = ["data", command, f"ckplus:{root}", *more, "--label-name", "3=sad"]
         result = CliRunner().invoke(app, arguments)
         assert "label_names: only for the source folder" in str(result.exception)
@@ -302,3 +302,10 @@ def test_every_layout_can_be_chosen() -> None:
 
     (option,) = (one for one in convert_command.params if one.name == "layout")
     assert set(option.type.choices) == set(LAYOUTS)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("layout", "name"), [("folder", "a.csv"), ("tfrecord", "a.tfrecord")])
+def test_a_folder_is_not_named_like_a_file(tmp_path: Path, layout: str, name: str) -> None:
+    """The layouts of several files make no folder that looks like a file of another layout."""
+    with pytest.raises(EmodetectError, match=f"expected a folder for the layout {layout}"):
+        convert(source(tmp_path), tmp_path / name, layout=layout)

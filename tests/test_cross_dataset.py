@@ -80,7 +80,7 @@ def matrix(sets: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
         patch.setenv("COLUMNS", "200")
         result = _evaluate(
-            *("--model", "fer2013", "--model", "ferplus", "--out", out),
+            *("--model", "fer2013", "--model", "ferplus", "--output", out),
             *("--data", f"raf_db:{sets / 'RAF-DB'}", "--data", f"ckplus:{sets / 'CK+48'}"),
         )
     assert result.exit_code == 0, result.exception
@@ -128,7 +128,7 @@ def test_a_disk_that_fills_up_takes_no_figures_along(
     monkeypatch.setattr("emodetect.reports.evaluation_report.write_report", full)
     models = ("--model", "fer2013", "--model", "ferplus") if several else ("--no-explain",)
     data = f"raf_db:{sets / 'RAF-DB'}"
-    result = _evaluate(*models, "--data", data, "--out", tmp_path / "out")
+    result = _evaluate(*models, "--data", data, "--output", tmp_path / "out")
     assert isinstance(result.exception, OSError)
     assert "accuracy" in result.stdout
 
@@ -187,7 +187,7 @@ def test_a_pair_has_the_figures_of_an_evaluation_of_its_own(
     matrix: tuple[Result, Path], sets: Path, tmp_path: Path
 ) -> None:
     """With one model and one data set the report is the usual one, and the figures are the same."""
-    words = ("--data", f"ckplus:{sets / 'CK+48'}", "--out", tmp_path / "one")
+    words = ("--data", f"ckplus:{sets / 'CK+48'}", "--output", tmp_path / "one")
     result = _evaluate(*words)
     assert isinstance(result.exception, DataError)  # as ever, contempt is refused here
     assert "contempt" in str(result.exception)
@@ -202,7 +202,7 @@ def test_a_pair_has_the_figures_of_an_evaluation_of_its_own(
 def test_a_matrix_is_not_replaced(sets: Path, tmp_path: Path) -> None:
     """A folder with files is refused before anything is read, and left as it was."""
     (tmp_path / "matrix.json").write_text("mine", encoding="utf-8")
-    words = ("--data", "ckplus:nowhere", "--data", "raf_db:nowhere", "--out", tmp_path)
+    words = ("--data", "ckplus:nowhere", "--data", "raf_db:nowhere", "--output", tmp_path)
     result = _evaluate(*words)
     assert isinstance(result.exception, EmodetectError)
     assert "--force" in str(result.exception)
@@ -307,7 +307,7 @@ def test_each_data_set_has_its_own_framing(sets: Path, tmp_path: Path) -> None:
     (photos / "happy" / "a.png").write_bytes(cv2.imencode(".png", scene.image)[1].tobytes())
     result = _evaluate(
         *("--data", f"ckplus:{sets / 'CK+48'}", "--faces", "whole"),
-        *("--data", f"folder:{photos}", "--faces", "detect", "--out", out),
+        *("--data", f"folder:{photos}", "--faces", "detect", "--output", out),
     )
     assert result.exit_code == 0, result.exception
     found = {pair[1]: cell.faces for pair, cell in _cells(out).items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -371,7 +372,7 @@ def _evaluate(artifact: Path, *arguments: object) -> Result:
 
 def test_evaluate_counts_what_predict_answers(artifact: Path, faces: Path, tmp_path: Path) -> None:
     """The accuracy in metrics.json is the share of files that `predict` names rightly."""
-    result = _evaluate(artifact, "--data", f"folder:{faces}", "--out", tmp_path / "report")
+    result = _evaluate(artifact, "--data", f"folder:{faces}", "--output", tmp_path / "report")
     assert result.exit_code == 0
     _assert_report(tmp_path / "report")
     metrics = json.loads((tmp_path / "report" / "metrics.json").read_text(encoding="utf-8"))
@@ -396,7 +397,7 @@ def test_evaluate_replaces_no_report(artifact: Path, faces: Path, tmp_path: Path
     report = tmp_path / "report"
     report.mkdir()
     (report / "metrics.json").write_text("mine", encoding="utf-8")
-    words = ("--data", f"folder:{faces}", "--out", report)
+    words = ("--data", f"folder:{faces}", "--output", report)
     result = _evaluate(artifact, *words)
     assert isinstance(result.exception, EmodetectError)
     assert "--force" in str(result.exception)
@@ -409,7 +410,7 @@ def test_evaluate_replaces_no_report(artifact: Path, faces: Path, tmp_path: Path
 def test_evaluate_takes_a_subset_of_classes(artifact: Path, faces: Path, tmp_path: Path) -> None:
     """--classes judges on these emotions alone, by any of their names, and counts the rest."""
     out = tmp_path / "report"
-    words = ("--data", f"folder:{faces}", "--classes", "Happiness,sad", "--out", out)
+    words = ("--data", f"folder:{faces}", "--classes", "Happiness,sad", "--output", out)
     assert _evaluate(artifact, *words).exit_code == 0
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["images"] == 8
@@ -429,7 +430,7 @@ def test_evaluate_leaves_out_what_was_trained_on(
         cv2.imwrite(str(copy), pixels)
     trained = f"folder:{tmp_path / 'trained'}"
     out = tmp_path / "report"
-    words = ("--data", f"folder:{faces}", "--exclude-duplicates-of", trained, "--out", out)
+    words = ("--data", f"folder:{faces}", "--exclude-duplicates-of", trained, "--output", out)
     result = _evaluate(artifact, *words)
     assert result.exit_code == 0, result.exception
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
@@ -444,7 +445,7 @@ def test_evaluate_reports_what_it_was_asked_for(
 ) -> None:
     """Flip and altered copies stand in print and in metrics.json, null if not asked."""
     plain, full = tmp_path / "plain", tmp_path / "full"
-    words = ("--data", f"folder:{faces}", "--out")
+    words = ("--data", f"folder:{faces}", "--output")
     result = _evaluate(artifact, *words, plain)
     assert result.exit_code == 0
     metrics = json.loads((plain / "metrics.json").read_text(encoding="utf-8"))
@@ -476,7 +477,7 @@ def test_evaluate_warns_of_a_model_that_answers_by_batch(
     artifact: Path, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sound model raises no warning; one that answers by its batch raises one line on stderr."""
-    words = ("--data", f"folder:{faces}", "--out")
+    words = ("--data", f"folder:{faces}", "--output")
     result = _evaluate(artifact, *words, tmp_path / "sound")
     assert "warning" not in result.stderr
     stored = (tmp_path / "sound" / "metrics.json").read_text(encoding="utf-8")
@@ -496,7 +497,7 @@ def test_evaluate_warns_of_a_model_that_answers_by_batch(
 def test_evaluate_takes_one_class_alone(artifact: Path, faces: Path, tmp_path: Path) -> None:
     """--classes happy measures how many happy faces are found."""
     out = tmp_path / "report"
-    words = ("--data", f"folder:{faces}", "--classes", "happy", "--out", out)
+    words = ("--data", f"folder:{faces}", "--classes", "happy", "--output", out)
     assert _evaluate(artifact, *words).exit_code == 0
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["images"] == 4
@@ -510,7 +511,7 @@ def test_skipped_files_are_named_in_the_report(artifact: Path, faces: Path, tmp_
         (faces / "happy" / f"more_{number}.png").write_bytes(source.read_bytes())
     broken = faces / "happy" / "happy_00001.png"
     broken.write_text("no image", encoding="utf-8")
-    result = _evaluate(artifact, "--data", f"folder:{faces}", "--out", tmp_path / "report")
+    result = _evaluate(artifact, "--data", f"folder:{faces}", "--output", tmp_path / "report")
     assert result.exit_code == 0
     metrics = json.loads((tmp_path / "report" / "metrics.json").read_text(encoding="utf-8"))
     (skipped,) = metrics["skipped"]
@@ -548,7 +549,7 @@ def test_data_that_cannot_be_judged_on_is_told(
 ) -> None:
     """Wrong names of data, classes, splits and configs end in one clear error."""
     named = [word.format(faces=faces) for word in words]
-    result = _evaluate(artifact, *named, "--out", tmp_path / "report")
+    result = _evaluate(artifact, *named, "--output", tmp_path / "report")
     assert isinstance(result.exception, EmodetectError)
     assert said in str(result.exception)
     assert not (tmp_path / "report").exists()
@@ -575,10 +576,10 @@ def test_options_of_other_values_are_usage_errors(
 def test_a_report_that_cannot_be_written_is_told(
     artifact: Path, faces: Path, tmp_path: Path
 ) -> None:
-    """An --out below a file ends in one error that names the place."""
+    """An --output below a file ends in one error that names the place."""
     (tmp_path / "file").write_text("", encoding="utf-8")
     out = tmp_path / "file" / "report"
-    result = _evaluate(artifact, "--data", f"folder:{faces}", "--out", out)
+    result = _evaluate(artifact, "--data", f"folder:{faces}", "--output", out)
     assert isinstance(result.exception, EmodetectError)
     assert str(tmp_path / "file") in str(result.exception)
 
@@ -628,3 +629,17 @@ def test_test_images_that_were_trained_on_are_refused(
             caplog.clear()
             assert open_task("mine", own, source=source, split=split).description["seen"]
             assert "trained on most of these" in caplog.text
+
+
+def test_a_run_folder_gets_its_report_as_its_model_does(
+    artifact: Path, faces: Path, tmp_path: Path
+) -> None:
+    """`evaluate --model RUN` evaluates the model of the run and reports into its folder."""
+    run = tmp_path / "mine"
+    run.mkdir()
+    shutil.copy(artifact, run)
+    result = _evaluate(run, "--data", f"folder:{faces}", "--no-explain", "--bootstrap", 100)
+    assert result.exit_code == 0, result.exception
+    metrics = json.loads((run / "evaluation-all" / "metrics.json").read_text())
+    assert metrics["model"] == str(run)
+    assert metrics["images"] == 12

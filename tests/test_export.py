@@ -221,18 +221,18 @@ def test_the_table_tells_the_accuracy_on_labelled_images(
     words = [
         "--model",
         model,
-        "--format",
+        "--to",
         "tflite",
         "--data",
         f"folder:{faces.parent}",
-        "--out",
+        "--output",
         out,
     ]
     result = run(*words, "--split", "train")
     assert result.exit_code == 0, result.output
     for part in ("45 faces", "accuracy", "difference", "0.0 points", "small.tflite"):
         assert part in result.output
-    result = run(*words, "--force", "--output-format", "json")
+    result = run(*words, "--force", "--format", "json")
     told = json.loads(result.stdout)
     assert told["comparison"]["accuracy"] == told["comparison"]["keras_accuracy"]
 
@@ -287,29 +287,29 @@ def test_a_saved_model_is_replaced_as_a_whole(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--format", "onnx", "--quantize", "int8"], "onnx supports none, float16, got 'int8'"),
-        (["--format", "saved_model", "--quantize", "float16"], "saved_model supports none, got"),
-        (["--format", "tflite", "--quantize", "int8"], "--representative DIR"),
-        (["--format", "tflite", "--representative", "."], "needs --quantize int8, got none"),
+        (["--to", "onnx", "--quantize", "int8"], "onnx supports none, float16, got 'int8'"),
+        (["--to", "saved_model", "--quantize", "float16"], "saved_model supports none, got"),
+        (["--to", "tflite", "--quantize", "int8"], "--representative DIR"),
+        (["--to", "tflite", "--representative", "."], "needs --quantize int8, got none"),
         (
-            ["--format", "tflite", "--quantize", "int8", "--representative", "."],
+            ["--to", "tflite", "--quantize", "int8", "--representative", "."],
             "expected at least 20 images of faces, ideally a few hundred, found 0",
         ),
-        (["--format", "tflite", "--out", "a.onnx"], r"expected a file named \*.tflite"),
-        (["--format", "saved_model", "--out", "a.onnx"], "expected the name of a folder"),
-        (["--format", "tflite", "--out", "there.tflite"], "already exists"),
-        (["--format", "tflite", "--out", "sidecar.tflite"], "sidecar.tflite.json: already exists"),
-        (["--format", "openvino", "--out", "there.xml"], "there.bin: already exists"),
-        (["--format", "tflite", "--out", "there.tflite/a.tflite"], "there.tflite is not a folder"),
-        (["--format", "tflite", "--out", f"{'a' * 250}.tflite"], "File name too long"),
-        (["--format", "tflite", "--out", f"{'a' * 246}.tflite"], "File name too long"),
-        (["--format", "tflite", "--out", "folder.tflite", "--force"], "folder with other contents"),
-        (["--format", "saved_model", "--out", "faces", "--force"], "folder with other contents"),
-        (["--format", "saved_model", "--out", "mixed", "--force"], "folder with other contents"),
-        (["--format", "saved_model", "--out", "link", "--force"], "is a link to a folder"),
-        (["--format", "saved_model", "--out", ".", "--force"], "expected the name of a folder"),
-        (["--format", "tflite", "--model", "nothing"], "expected the path of a .keras file"),
-        (["--format", "tflite", "--data", "nonsense"], "nonsense: no such file or folder"),
+        (["--to", "tflite", "--output", "a.onnx"], r"expected a file named \*.tflite"),
+        (["--to", "saved_model", "--output", "a.onnx"], "expected the name of a folder"),
+        (["--to", "tflite", "--output", "there.tflite"], "already exists"),
+        (["--to", "tflite", "--output", "sidecar.tflite"], "sidecar.tflite.json: already exists"),
+        (["--to", "openvino", "--output", "there.xml"], "there.bin: already exists"),
+        (["--to", "tflite", "--output", "there.tflite/a.tflite"], "there.tflite is not a folder"),
+        (["--to", "tflite", "--output", f"{'a' * 250}.tflite"], "File name too long"),
+        (["--to", "tflite", "--output", f"{'a' * 246}.tflite"], "File name too long"),
+        (["--to", "tflite", "--output", "folder.tflite", "--force"], "folder with other contents"),
+        (["--to", "saved_model", "--output", "faces", "--force"], "folder with other contents"),
+        (["--to", "saved_model", "--output", "mixed", "--force"], "folder with other contents"),
+        (["--to", "saved_model", "--output", "link", "--force"], "is a link to a folder"),
+        (["--to", "saved_model", "--output", ".", "--force"], "expected the name of a folder"),
+        (["--to", "tflite", "--model", "nothing"], "expected the path of a .keras file"),
+        (["--to", "tflite", "--data", "nonsense"], "nonsense: no such file or folder"),
     ],
 )
 def test_what_cannot_be_had_is_refused_in_one_line(
@@ -337,11 +337,11 @@ def test_what_cannot_be_had_is_refused_in_one_line(
 @pytest.mark.parametrize(
     "words",
     [
-        ["--format", "coreml"],
+        ["--to", "coreml"],
         [],
-        ["--format", "tflite", "--representative", "nowhere"],
-        ["--format", "tflite", "--split", "test"],
-        ["--format", "tflite", "--least-agreement", "90"],
+        ["--to", "tflite", "--representative", "nowhere"],
+        ["--to", "tflite", "--split", "test"],
+        ["--to", "tflite", "--least-agreement", "90"],
     ],
 )
 def test_wrong_usage_is_exit_status_2(words: list[str]) -> None:
@@ -374,7 +374,7 @@ def test_a_temperature_needs_a_softmax_to_go_into() -> None:
 
 
 def test_the_command_names_every_format() -> None:
-    """--format and --quantize offer exactly what is available."""
+    """--to and --quantize offer exactly what is available."""
     (option,) = (one for one in command.params if one.name == "format")
     assert tuple(option.type.choices) == FORMAT_NAMES
     found = {name for one in FORMAT_NAMES for name in format_named(one).quantizations}

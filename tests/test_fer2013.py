@@ -357,7 +357,7 @@ def test_evaluate_takes_a_csv(
     rows = [_row(n, emotions[n % 3], "PublicTest" if n < 6 else "PrivateTest") for n in range(15)]
     path = _csv(tmp_path / "fer2013.csv", rows)
     words = ["evaluate", "--model", str(artifact), "--data", f"fer2013_csv:{path}"]
-    result = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "report")])
+    result = CliRunner().invoke(app, [*words, "--output", str(tmp_path / "report")])
     assert result.exit_code == 0, result.exception
     metrics = json.loads((tmp_path / "report" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["images"] == 9

@@ -144,7 +144,15 @@ def test_a_report_shows_heat_beside_the_worst_mistakes(
             copy = faces / folder / f"not_{file.name}"
             copy.write_bytes(file.read_bytes())
     out = tmp_path / "report"
-    words = ["evaluate", "--model", str(artifact), "--data", f"folder:{faces}", "--out", str(out)]
+    words = [
+        "evaluate",
+        "--model",
+        str(artifact),
+        "--data",
+        f"folder:{faces}",
+        "--output",
+        str(out),
+    ]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.exception
     page = (out / "report.html").read_text(encoding="utf-8")
@@ -162,7 +170,15 @@ def test_a_report_is_written_where_tensorflow_is_missing(
 
     monkeypatch.setattr("emodetect.recognition.runtimes.keras.use_tensorflow", missing)
     out = tmp_path / "report"
-    words = ["evaluate", "--model", str(artifact), "--data", f"folder:{faces}", "--out", str(out)]
+    words = [
+        "evaluate",
+        "--model",
+        str(artifact),
+        "--data",
+        f"folder:{faces}",
+        "--output",
+        str(out),
+    ]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.exception
     assert "needs TensorFlow" in result.stderr

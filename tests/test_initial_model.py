@@ -179,7 +179,7 @@ def test_files_that_are_no_artifacts_are_refused(
     """A missing, foreign, damaged or tampered file is one clear error that names it."""
     with pytest.raises(ModelError, match=r"no\.keras: expected the path of a \.keras file"):
         initial_artifact(str(tmp_path / "no.keras"))
-    with pytest.raises(ModelError, match="no such model file"):
+    with pytest.raises(ModelError, match=r"expected a run folder with best_model\.keras"):
         initial_artifact(str(tmp_path))
     foreign = tmp_path / "foreign.keras"
     donor.save(foreign)

@@ -108,7 +108,7 @@ def in_history(epoch: int, act: Callable[[], Any]) -> None:
     usual = CSVLogger.on_epoch_end
 
     def half(logger: Any, number: int, logs: dict[str, float] | None = None) -> None:
-        if number == epoch:
+        if number == epoch + 1:  # counted from 1 in the file
             logger.csv_file.write(f"{number},0.3")
             logger.csv_file.flush()
             act()
@@ -445,7 +445,7 @@ def test_two_processes_make_the_same_cache(
     places = [Place(undisturbed.forks, tmp_path / name, tmp_path / "cache") for name in "ab"]
     processes = []
     for place in places:
-        words = ["data", "show", *place.config, "--out", str(place.run.with_suffix(".png"))]
+        words = ["data", "show", *place.config, "--output", str(place.run.with_suffix(".png"))]
         processes.append(fork(place.forks, words, place.run.with_suffix(".log"), (meet,)))
     for place, process in zip(places, processes, strict=True):
         process.join()

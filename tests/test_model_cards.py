@@ -15,6 +15,9 @@ from emodetect.errors import ModelError
 from emodetect.model_file import shipped_models
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path
+from emodetect.number_format import percent
+from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.training.initial_model import initial_artifact
 
 
 def call(*words: object) -> Result:
@@ -90,10 +93,10 @@ def test_show_prints_what_a_model_of_ones_own_tells(artifact: Path) -> None:
     assert "- emotions, in output order: happy, sad, surprise" in lines
     assert "- input: 32 x 32 pixels, gray" in lines
     assert "| | happy | sad | surprise |" in lines
-    # Of 40 drawn faces for each emotion a tenth is taken for validation.
-    assert {"| train | 36 | 36 | 36 |", "| val | 4 | 4 | 4 |", "| test | 10 | 10 | 10 |"} < {*lines}
+    # Of 40 drawn faces for each emotion, few as they are, a fifth is taken for validation.
+    assert {"| train | 32 | 32 | 32 |", "| val | 8 | 8 | 8 |", "| test | 10 | 10 | 10 |"} < {*lines}
     assert f"Fingerprint: {metadata.dataset['fingerprint']}" in lines
-    assert f"- val_accuracy: {metadata.metrics['val_accuracy']:.1%}" in lines
+    assert f"- validation accuracy: {metadata.metrics['val_accuracy']:.1%}" in lines
     assert f"- keras: {metadata.versions['keras']}" in lines
 
 
@@ -126,3 +129,45 @@ def test_an_unknown_model_is_answered_with_the_nearest(installed: Path) -> None:
 def test_a_format_for_a_card_is_refused() -> None:
     """--format, which is for the list, is not taken and ignored."""
     assert call("--format", "json", "show", DEFAULT_MODEL).exit_code == 2
+
+
+def test_a_run_folder_stands_for_its_model(artifact: Path, tmp_path: Path) -> None:
+    """Whatever takes a model takes the folder of its run, from the command line and Python."""
+    run = artifact.parent
+    assert model_path(run) == model_path(str(run)) == artifact
+    assert call("show", str(run)).stdout == call("show", str(artifact)).stdout
+    assert EmotionRecognizer(run).path == artifact
+    assert initial_artifact(str(run)) == artifact
+
+
+def test_a_folder_without_a_model_says_what_it_contains(tmp_path: Path) -> None:
+    """A folder of something else is one line that names what is there, models first."""
+    for name in "abcdef":
+        (tmp_path / f"{name}.png").touch()
+    (tmp_path / "old.keras").touch()
+    with pytest.raises(ModelError) as told:
+        model_path(tmp_path)
+    assert str(told.value) == (
+        f"{tmp_path}: expected a run folder with best_model.keras; this folder contains old.keras, "
+        "a.png, b.png, c.png, d.png and 2 more."
+    )
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match="this folder is empty"):
+        EmotionRecognizer(tmp_path / "empty")
+
+
+def test_a_run_that_is_not_finished_says_how_to_finish_it(tmp_path: Path) -> None:
+    """Before best_model.keras is there, the line is about training, not about files."""
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "config.toml").touch()
+    with pytest.raises(ModelError, match=f"emodetect train --resume {tmp_path}"):
+        model_path(tmp_path)
+
+
+def test_a_card_says_which_figures_are_of_training(artifact: Path) -> None:
+    """Training and validation figures stand under their own names."""
+    lines = call("show", str(artifact)).stdout.splitlines()
+    metrics = read_artifact(artifact).metadata.metrics
+    assert f"- training accuracy: {percent(metrics['accuracy'])}" in lines
+    assert f"- validation accuracy: {percent(metrics['val_accuracy'])}" in lines
+    assert not any(line.startswith("- accuracy") for line in lines)

@@ -303,15 +303,15 @@ def test_what_cannot_be_told_is_said_with_what_to_write(
     "words",
     [
         "train --dry-run --data {}",
-        "data show {} --out sheet.png",
+        "data show {} --output sheet.png",
         "data audit {} --detector none",
-        "data split {} --out split.csv --test 0.2",
+        "data split {} --output split.csv --test 0.2",
         "data convert {} out --to folder",
         "evaluate --data {} --no-explain --bootstrap 100",
         "evaluate --data {} --exclude-duplicates-of {} --no-explain",
         "evaluate --data {} --model fer2013 --model ferplus --bootstrap 100",
         "compare fer2013 ferplus --data {}",
-        "export --format tflite --data {} --split val",
+        "export --to tflite --data {} --split val",
     ],
 )
 def test_every_command_takes_a_path_alone_and_says_what_it_is(
@@ -335,7 +335,7 @@ def test_reports_do_not_depend_on_how_the_data_was_named() -> None:
     """Reports on `faces` and on `folder:faces` can be compared: they are of the same data."""
     _faces("faces")
     for name, out in (("faces", "a"), ("folder:faces", "b")):
-        words = ("evaluate", "--data", name, "--no-explain", "--bootstrap", 100, "--out", out)
+        words = ("evaluate", "--data", name, "--no-explain", "--bootstrap", 100, "--output", out)
         assert _run(*words).exit_code == 0
         assert json.loads(Path(out, "metrics.json").read_text())["data"] == "folder:faces"
     result = _run("compare", "a", "b")
@@ -354,17 +354,17 @@ def test_compare_evaluates_models_on_the_data_it_is_given(artifact: Path) -> Non
     assert told["settings"] == ["folder:faces, split all"] * 2
     assert told["comparisons"][0]["differences"]["accuracy"]["difference"] == 0
     assert "no pictures" not in result.stderr
-    result = _run("compare", "comparison", artifact, "--data", "faces", "--out", "again")
+    result = _run("compare", "comparison", artifact, "--data", "faces", "--output", "again")
     assert "best_model.keras" in str(result.exception)
 
 
 def test_an_audit_of_a_path_alone_cleans_that_data() -> None:
     """The manifest of an audit fits a config whose data has the same source and path."""
     _faces("faces")
-    assert _run("data", "audit", "faces", "--detector", "none", "--out", "audit").exit_code == 0
+    assert _run("data", "audit", "faces", "--detector", "none", "--output", "audit").exit_code == 0
     words = ("train", "--data", "faces", "--set", "data.manifest=audit/manifest.csv", "--dry-run")
     assert _run(*words).exit_code == 0
-    result = _run("data", "audit", "faces", "--detector", "none", "--out", "faces/report")
+    result = _run("data", "audit", "faces", "--detector", "none", "--output", "faces/report")
     assert "is inside" in str(result.exception)
 
 
@@ -391,8 +391,8 @@ def test_split_takes_folders_with_labels_of_any_name() -> None:
             picture = np.random.default_rng([number, int(label)]).integers(0, 256, (32, 32))
             cv2.imwrite(str(path), picture)
     names = ("--label-name", "1=happy", "--label-name", "2=sad")
-    assert _run("data", "split", "in", "--out", "a.csv", *names).exit_code == 0
-    result = _run("data", "split", "ferplus:in", "--out", "b.csv")
+    assert _run("data", "split", "in", "--output", "a.csv", *names).exit_code == 0
+    result = _run("data", "split", "ferplus:in", "--output", "b.csv")
     assert "folder:PATH or manifest:PATH" in str(result.exception)
 
 
@@ -411,7 +411,7 @@ def test_training_on_a_path_alone_uses_the_fine_tuning_preset() -> None:
     assert os.path.join("runs", "fine_tuning") in line  # noqa: PTH118
     result = _run("train", "--data", "faces", "--set", "output=mine", "--dry-run")
     assert "run folder: mine" in result.stderr
-    assert "fine_tuning" in _run("data", "show", "faces", "--out", "sheet.png").stderr
+    assert "fine_tuning" in _run("data", "show", "faces", "--output", "sheet.png").stderr
 
 
 def test_set_wins_over_data_and_data_over_the_config() -> None:
@@ -564,3 +564,40 @@ def test_errors_of_naming_are_one_line_for_users() -> None:
     result = _run("evaluate", "--data", "num")
     assert isinstance(result.exception, EmodetectError)
     assert "say which" in str(result.exception)
+
+
+def test_the_contact_sheet_is_replaced_only_by_force() -> None:
+    """`data show` leaves an earlier samples.png alone, and says so before the work."""
+    _faces("faces")
+    Path("samples.png").write_text("mine")
+    result = _run("data", "show", "faces")
+    assert isinstance(result.exception, EmodetectError)
+    assert "samples.png: already exists" in str(result.exception)
+    assert "--force" in str(result.exception)
+    assert Path("samples.png").read_text() == "mine"
+    assert result.stdout == ""
+    assert _run("data", "show", "faces", "--force").exit_code == 0
+    assert Path("samples.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_dry_run_refuses_what_training_would() -> None:
+    """One emotion, or one that has only test images, is the same error with --dry-run."""
+    _faces("split/train")
+    _faces("split/test")
+    Path("one").mkdir()
+    Path("split/train/sad").rename("one/sad")
+    for data, told in (("one", "at least two emotions"), ("split", "no image of 'sad' is left")):
+        errors = [
+            str(_run("train", "--data", data, *more).exception) for more in ((), ("--dry-run",))
+        ]
+        assert told in errors[0]
+        assert errors[0] == errors[1]
+
+
+def test_the_run_folder_is_named_as_other_outputs_are() -> None:
+    """`train --output` is the run folder; --resume has one already."""
+    _faces("faces")
+    result = _run("train", "--data", "faces", "--output", "runs/mine", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert 'output = "runs/mine"' in result.stdout
+    assert _run("train", "--resume", "runs/mine", "--output", "runs/new").exit_code == 2

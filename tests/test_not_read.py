@@ -251,7 +251,7 @@ def test_what_was_taken_is_told_where_too_little_is_left(
     faces(tmp_path / "in", ".jfif", first=1, count=1)
     write(tmp_path / "in", {f"happy/{number}.cr2": b"" for number in range(12)})
     for command in (
-        ["data", "show", "--out", str(tmp_path / "sheet.png")],
+        ["data", "show", "--output", str(tmp_path / "sheet.png")],
         ["train", "--set", f"output={tmp_path / 'run'}"],
     ):
         words = [*command, "--config", "fine_tuning", "--set", f"data.path={tmp_path / 'in'}"]
@@ -269,7 +269,15 @@ def test_an_audit_names_what_it_did_not_read(tmp_path: Path) -> None:
     faces(tmp_path / "in", ".jpg")
     write(tmp_path / "in", {"happy/a.nef": b"", "sad/b.mov": b""})
     out = tmp_path / "audit"
-    words = ["data", "audit", f"folder:{tmp_path / 'in'}", "--detector", "none", "--out", str(out)]
+    words = [
+        "data",
+        "audit",
+        f"folder:{tmp_path / 'in'}",
+        "--detector",
+        "none",
+        "--output",
+        str(out),
+    ]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.exception
     for kind in (".nef (camera raw)", ".mov (video"):

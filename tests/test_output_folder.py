@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from emodetect.cli import app
 from emodetect.errors import EmodetectError
-from emodetect.machine.output_folder import check_output_folder
+from emodetect.machine.output_folder import check_output_file, check_output_folder
 
 
 def test_a_folder_that_can_be_made_is_taken(
@@ -48,9 +48,33 @@ def test_a_folder_that_cannot_be_written_is_told(
     ids=["evaluate", "matrix", "audit", "compare"],
 )
 def test_a_folder_below_a_file_is_told_before_the_work(words: list[str], tmp_path: Path) -> None:
-    """The fault of --out comes before that of data which is not there, and thus before the work."""
+    """The fault of --output comes before that of missing data, and thus before the work."""
     file = tmp_path / "file"
     file.write_text("")
-    result = CliRunner().invoke(app, [*words, "--out", str(file / "below" / "out")])
+    result = CliRunner().invoke(app, [*words, "--output", str(file / "below" / "out")])
     assert isinstance(result.exception, EmodetectError)
     assert f"{file} is not a folder" in str(result.exception)
+
+
+def test_a_file_is_replaced_only_by_force(tmp_path: Path) -> None:
+    """What exists is refused with the way out; a missing folder and a folder are named."""
+    file = tmp_path / "a.png"
+    check_output_file(file, force=False)
+    file.write_text("mine")
+    check_output_file(file, force=True)
+    with pytest.raises(EmodetectError, match=r"a.png: already exists; .*--force"):
+        check_output_file(file, force=False)
+    with pytest.raises(EmodetectError, match="no does not exist"):
+        check_output_file(tmp_path / "no" / "a.png", force=True)
+    with pytest.raises(EmodetectError, match="is a folder"):
+        check_output_file(tmp_path, force=True)
+
+
+@pytest.mark.parametrize(
+    "words", [["evaluate"], ["compare", "a", "b"], ["data", "audit", "a"], ["demo"], ["train"]]
+)
+def test_a_folder_is_not_named_like_a_file(words: list[str], tmp_path: Path) -> None:
+    """--output report.html makes no folder of that name."""
+    result = CliRunner().invoke(app, [*words, "--output", str(tmp_path / "report.html")])
+    assert result.exit_code == 2
+    assert "expected a folder, got the name of a file" in result.stderr

@@ -125,7 +125,7 @@ def test_raf_db_photos_are_audited_and_converted(tmp_path: Path) -> None:
         photo.write_bytes(cv2.imencode(".jpg", scene.image)[1].tobytes())
     audit, photos = tmp_path / "audit", tmp_path / "photos"
     for command in (
-        ["audit", f"raf_db:{root}", "--out", str(audit), "--detector", "none"],
+        ["audit", f"raf_db:{root}", "--output", str(audit), "--detector", "none"],
         ["convert", f"raf_db:{root}", str(photos), "--to", "folder"],
     ):
         result = CliRunner().invoke(app, ["data", *command, "--faces", "detect"])

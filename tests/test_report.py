@@ -252,7 +252,7 @@ def test_the_history_of_its_own_run_is_drawn(some: Dataset, tmp_path: Path) -> N
     evaluation = _evaluate(some)
     history, record = tmp_path / "history.csv", tmp_path / "run.json"
     history.write_text(
-        "epoch,accuracy,loss,val_accuracy,val_loss\n0,0.5,1,0.4,1.2\n1,0.6,0.9,0.5,1.1\n"
+        "epoch,accuracy,loss,val_accuracy,val_loss\n1,0.5,1,0.4,1.2\n2,0.6,0.9,0.5,1.1\n"
     )
     told = {"summary": ["a good fit & more"], "dataset": {"fingerprint": "of mine"}}
     record.write_text(json.dumps(told))
@@ -260,7 +260,7 @@ def test_the_history_of_its_own_run_is_drawn(some: Dataset, tmp_path: Path) -> N
     assert "Accuracy and loss by epoch" in page
     assert "a good fit &amp; more" in page
     assert_self_contained(page)
-    history.write_text("epoch,price\n0,3\n")
+    history.write_text("epoch,price\n1,3\n")
     assert "is not a training history" in _page(evaluation, tmp_path)
     record.write_text(json.dumps({**told, "dataset": {"fingerprint": "of another"}}))
     page = _page(evaluation, tmp_path)
@@ -277,7 +277,7 @@ def test_learning_curves_mark_the_best_epoch_and_the_phases(tmp_path: Path) -> N
         (0.7, 0.8, 0.7, 0.8),
         (0.8, 0.7, 0.69, 0.7),
     ]
-    lines = [",".join(map(str, (number, *row))) for number, row in enumerate(rows)]
+    lines = [",".join(map(str, (number, *row))) for number, row in enumerate(rows, 1)]
     history.write_text("epoch,accuracy,loss,val_accuracy,val_loss\n" + "\n".join(lines) + "\n")
     figure = learning_curves(history, head_epochs=2)
     for axes in figure.axes:
@@ -493,7 +493,7 @@ def people(faces: Path, tmp_path: Path) -> Path:
 
 
 def _run(artifact: Path, out: Path, *arguments: str) -> Result:
-    words = ["evaluate", "--model", str(artifact), "--out", str(out), "--no-explain", *arguments]
+    words = ["evaluate", "--model", str(artifact), "--output", str(out), "--no-explain", *arguments]
     return CliRunner().invoke(app, words)
 
 

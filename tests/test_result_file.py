@@ -149,9 +149,9 @@ def test_a_file_of_something_else_is_not_resumed(
 
 
 def test_a_file_of_the_other_format_is_not_resumed(drawn: Path, tmp_path: Path) -> None:
-    """Rows of csv are not continued as jsonl."""
-    file = tmp_path / "rows.csv"
-    _invoke(drawn / "b.png", "--output", file)
+    """Rows of csv are not continued as jsonl, whatever the name of the file."""
+    file = tmp_path / "rows"
+    _invoke(drawn / "b.png", "--output", file, "--format", "csv")
     result = _invoke(drawn, "--output", file, "--format", "jsonl", "--resume")
     assert isinstance(result.exception, EmodetectError)
 
@@ -181,6 +181,9 @@ def test_a_full_disk_is_told(drawn: Path) -> None:
         (("--output", "rows.txt"), "jsonl or csv"),
         (("--output", "rows"), "jsonl or csv"),
         (("--output", "rows.csv", "--format", "table"), "jsonl or csv"),
+        (("--output", "rows.jsonl", "--format", "csv"), "ending in .csv with --format csv"),
+        (("--output", "rows.csv", "--format", "jsonl"), "ending in .jsonl with --format jsonl"),
+        (("--output", "rows.json", "--format", "jsonl"), "ending in .jsonl with --format jsonl"),
         (("--output", "photo.jpg", "--format", "csv"), "image"),
         (("--output", "rows.csv", "--force", "--resume"), "one of them"),
         (("-0",), "standard input"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -206,8 +207,26 @@ def test_bench_compares_what_is_installed(artifact: Path, monkeypatch: pytest.Mo
     assert found["versions"]["keras"]
     table = CliRunner().invoke(bench, [*words, "table"], catch_exceptions=False).stdout
     for extra in EXTRAS:
-        assert f"pip install 'emodetect[{extra}]'" in table
+        assert f"pip install 'emodetect[{extra}]'" in " ".join(table.split())
     assert "litert" in table
+    wide = replace(
+        comparison,
+        runtimes=tuple(
+            replace(
+                one, runtime="onnxruntime", start_ms=12345, latency_ms=123.45,
+                latency_p95_ms=123.45, faces_per_second=12345,
+            )
+            for one in comparison.runtimes
+        ),
+    )  # fmt: skip
+    monkeypatch.setattr(runtime_benchmark, "compare_runtimes", lambda model, *, threads: wide)
+    runner = CliRunner(env={"COLUMNS": "80"})
+    table = runner.invoke(bench, [*words, "table"], catch_exceptions=False).stdout
+    rows = [line for line in table.splitlines() if line[:1] in "┏┃┡│└"]
+    assert len(rows) == 7  # no row or header is broken within a word
+    assert "agreement" in table
+    assert "12,345" in table
+    assert all(len(line) <= 80 for line in table.splitlines())
 
 
 def test_the_option_names_every_runtime() -> None:

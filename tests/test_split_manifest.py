@@ -128,7 +128,7 @@ def test_the_splits_are_those_that_training_would_draw(tmp_path: Path) -> None:
 def test_the_shares_are_those_asked_for(tmp_path: Path) -> None:
     """--validation and --test are shares of all images."""
     root = _folder(tmp_path / "faces", {"happy": 40, "sad": 40})
-    result = _invoke(root, "--out", tmp_path / "s.csv", "--test", 0.5, "--validation", 0.2)
+    result = _invoke(root, "--output", tmp_path / "s.csv", "--test", 0.5, "--validation", 0.2)
     assert result.exit_code == 0
     assert result.stdout == f"{tmp_path / 's.csv'}: 32 train, 8 val, 40 test\n"
     splits = [row["split"] for row in _read(tmp_path / "s.csv")]
@@ -162,7 +162,7 @@ def test_left_out_pictures_are_counted_and_named(
     for number in range(12):
         (root / "happy" / f"{number:03d}.png").write_text("no", encoding="utf-8")
     with caplog.at_level(logging.INFO, logger="emodetect"):
-        result = _invoke(root, "--out", tmp_path / "s.csv")
+        result = _invoke(root, "--output", tmp_path / "s.csv")
     assert result.exit_code == 0
     assert result.stdout.endswith("; 12 unreadable, skipped\n")
     assert f"skipped {root / 'happy' / '000.png'}" in caplog.text
@@ -235,7 +235,7 @@ def test_splitting_needs_no_tensorflow(tmp_path: Path) -> None:
     """`data split` runs where TensorFlow, Keras and matplotlib cannot be imported."""
     root = _folder(tmp_path / "faces", {"happy": 20, "sad": 20})
     missing = ("tensorflow", "keras", "matplotlib")
-    done = run_without(missing, "data", "split", root, "--out", tmp_path / "s.csv")
+    done = run_without(missing, "data", "split", root, "--output", tmp_path / "s.csv")
     assert done.returncode == 0, done.stderr
     assert len(_read(tmp_path / "s.csv")) == 40
 
@@ -466,7 +466,7 @@ def test_an_unknown_group_is_told(tmp_path: Path) -> None:
 def test_a_group_of_a_folder_is_refused(tmp_path: Path) -> None:
     """Folders have no columns, so --group with one is a usage error and not ignored."""
     root = _folder(tmp_path / "faces", {"happy": 20, "sad": 20})
-    result = _invoke(root, "--out", tmp_path / "s.csv", "--group", "person")
+    result = _invoke(root, "--output", tmp_path / "s.csv", "--group", "person")
     assert result.exit_code == 2
     assert "--group" in result.stderr
     assert "is a folder" in result.stderr
@@ -474,9 +474,9 @@ def test_a_group_of_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
-    """--out faces.xlsx would be no spreadsheet, so it is a usage error."""
+    """--output faces.xlsx would be no spreadsheet, so it is a usage error."""
     root = _folder(tmp_path / "faces", {"happy": 20, "sad": 20})
-    assert _invoke(root, "--out", tmp_path / "s.xlsx").exit_code == 2
+    assert _invoke(root, "--output", tmp_path / "s.xlsx").exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -538,9 +538,24 @@ def test_labels_by_other_names_are_named_to_the_command(tmp_path: Path) -> None:
     """`data split --label-name` reads labels that are no emotions' names."""
     rows = [{**row, "label": "01"[row["label"] == "sad"]} for row in _people(40)]
     manifest = _write(tmp_path / "numbers.csv", rows)
-    refused = _invoke(manifest, "--out", tmp_path / "out.csv")
+    refused = _invoke(manifest, "--output", tmp_path / "out.csv")
     assert "--label-name 0=happy" in str(refused.exception)
     names = ("--label-name", "0=happy", "--label-name", "1=sad")
-    done = _invoke(manifest, "--out", tmp_path / "out.csv", *names)
+    done = _invoke(manifest, "--output", tmp_path / "out.csv", *names)
     assert done.exit_code == 0, done.output
     assert {row["label"] for row in _read(tmp_path / "out.csv")} == {"happy", "sad"}
+
+
+def test_a_manifest_is_replaced_only_by_force(tmp_path: Path) -> None:
+    """--force replaces an earlier manifest, but never the one that is being split."""
+    manifest, out = _write(tmp_path / "people.csv", _people(40)), tmp_path / "out.csv"
+    out.write_text("mine")
+    refused = _invoke(manifest, "--output", out)
+    assert "already exists; choose another file, or add --force" in str(refused.exception)
+    assert out.read_text() == "mine"
+    assert _invoke(manifest, "--output", out, "--force").exit_code == 0
+    assert len(_read(out)) == 40
+    before = manifest.read_bytes()
+    refused = _invoke(manifest, "--output", manifest, "--force")
+    assert "is the data to be split" in str(refused.exception)
+    assert manifest.read_bytes() == before

@@ -400,3 +400,12 @@ def test_no_emotion_is_called_weak_where_all_answers_are_right() -> None:
         train_counts=(60, 60),
     )
     assert "weakest: none" in _summary(LEVEL, answers=answers)
+
+
+def test_no_more_epochs_are_advised_after_a_perfect_validation() -> None:
+    """A short run without a mistake on validation says so, and needs nothing else tried."""
+    history = _history([0.97, 1.0], [1.0, 1.0], [0.15, 0.01], [0.01, 0.005])
+    text = _summary(history, answers=_answers((100, 100, 100), (0, 0, 0)))
+    assert "no validation image is misclassified: training accuracy 97.0%" in text
+    assert "too few epochs" not in text
+    assert "try in a new run" not in text

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from emodetect.data.synthetic import Scene, draw_dataset, draw_face, draw_scene
+from emodetect.data.synthetic.geometry import GEOMETRIES, vary_geometry
 from emodetect.emotions import EMOTIONS
 
 Box = tuple[int, int, int, int]
@@ -209,3 +210,24 @@ def test_dataset_depends_on_the_seed_alone(tmp_path: Path) -> None:
     name = Path("train") / "happy" / "happy_00001.png"
     assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert (tmp_path / "a" / name).read_bytes() != (tmp_path / "c" / name).read_bytes()
+
+
+def test_weak_expressions_look_like_neutral_ones() -> None:
+    """`weakest` draws faces between neutral and the full expression, and strong ones as before."""
+    smiles = {
+        weakest: [
+            vary_geometry("happy", np.random.default_rng(seed), weakest=weakest).mouth_smile
+            for seed in range(200)
+        ]
+        for weakest in (0.0, 0.85)
+    }
+    full = GEOMETRIES["happy"][0].mouth_smile
+    assert min(smiles[0.85]) > 0.6 * full
+    assert min(smiles[0.0]) < 0.2 * full
+    assert max(smiles[0.0]) > 0.9 * full
+    faces = [
+        draw_face("happy", np.random.default_rng(3), **{"weakest": weakest} if weakest else {})
+        for weakest in (None, 0.85, 0.1)
+    ]
+    assert np.array_equal(faces[0], faces[1])
+    assert not np.array_equal(faces[0], faces[2])

@@ -24,7 +24,7 @@ def test_run_folder_is_complete(artifact: Path, small_config: ExperimentConfig) 
     run = artifact.parent
     assert load_config(str(run / "config.toml")) == small_config
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
-    assert [int(row["epoch"]) for row in rows] == list(range(small_config.training.epochs))
+    assert [int(row["epoch"]) for row in rows] == list(range(1, small_config.training.epochs + 1))
     record = json.loads((run / "run.json").read_text())
     assert record["dataset"]["counts"]["test"] == {"happy": 10, "sad": 10, "surprise": 10}
     assert record["dataset"]["skipped"] == []
@@ -36,10 +36,13 @@ def test_best_epoch_is_what_the_artifact_holds(artifact: Path) -> None:
     """The figures of the record are those of the best validation epoch."""
     run = artifact.parent
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
-    best = max(float(row["val_accuracy"]) for row in rows)
+    best = max(rows, key=lambda row: float(row["val_accuracy"]))
     record = json.loads((run / "run.json").read_text())
-    assert record["validation"]["val_accuracy"] == best
-    assert read_artifact(artifact).metadata.metrics["val_accuracy"] == best
+    assert str(record["best_epoch"]) == best["epoch"]
+    for split, prefix in (("training", ""), ("validation", "val_")):
+        assert record[split] == {name: float(best[prefix + name]) for name in ("accuracy", "loss")}
+    metrics = read_artifact(artifact).metadata.metrics
+    assert metrics["val_accuracy"] == float(best["val_accuracy"])
 
 
 def test_artifact_is_plain_keras_and_agrees_with_its_compiled_form(artifact: Path) -> None:
@@ -185,7 +188,7 @@ def test_two_phases_train_head_then_backbone(
     result = train(config)
     assert len(validated) == 1
     rows = list(csv.DictReader((tmp_path / "run" / "history.csv").read_text().splitlines()))
-    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert [row["epoch"] for row in rows] == ["1", "2"]
     assert result.best_epoch in (0, 1)
     assert read_artifact(result.artifact).metadata.emotions == ("happy", "sad", "surprise")
 

@@ -31,7 +31,8 @@ class AuditOptions:
         faces: `data.faces` of each source. None, or an empty sequence for all: images are face
             crops; the model sees them as it was trained.
         detector: see `face_check.open_search`.
-        model: a .keras file or the name of a shipped model to compare the labels with.
+        model: a run folder, a .keras file or the name of a shipped model, to compare the labels
+            with.
         unseen: states that the model was trained on none of these images.
         label_names: the emotions of labels by other names, for the sources that take them.
     """

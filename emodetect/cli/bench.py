@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from emodetect.evaluation.runtime_benchmark import Comparison
 
 
-@click.command()
+@click.command(short_help="Compare the installed runtimes: speed and agreement.")
 @model_options
 @click.option(
     "--threads",
@@ -34,7 +34,7 @@ def bench(
 
     \b
     emodetect bench
-    emodetect bench --model runs/mine/best_model.keras --threads 1
+    emodetect bench --model runs/mine --threads 1
 
     Measured on synthetic, already cropped faces. Times are medians unless marked p95. "start" is
     paid once per process: imports, loading the model and the first face.
@@ -49,8 +49,9 @@ def bench(
 
 
 def _print(comparison: Comparison) -> None:
-    times = ("start, ms", "1 face, ms", "p95, ms", "64, faces/s")
-    table = new_table(text=("runtime",), numbers=(*times, "max. diff.", "agreement"))
+    # In two lines, so that the table fits 80 columns.
+    times = ("start,\nms", "1 face,\nms", "p95,\nms", "64 faces,\nfaces/s")
+    table = new_table(text=("runtime",), numbers=(*times, "max.\ndiff.", "agreement"))
     table.columns[0].no_wrap = True
     for one in comparison.runtimes:
         table.add_row(
@@ -63,15 +64,14 @@ def _print(comparison: Comparison) -> None:
             "-" if one.same_emotion is None else f"{one.same_emotion:.1%}",
         )
     print_table(table)
-    click.echo(
-        "max. diff.: largest difference in a probability from Keras; agreement: faces with the "
-        f"same emotion as Keras; measured on {comparison.faces} synthetic faces"
-    )
     machine = comparison.machine
-    click.echo(
-        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, "
-        f"Python {machine['python']}"
-    )
-    click.echo(", ".join(f"{name} {version}" for name, version in comparison.versions.items()))
-    for line in comparison.not_installed:
-        click.echo(line)
+    for line in (
+        "max. diff.: largest difference in a probability from Keras",
+        "agreement: faces with the same emotion as Keras",
+        f"measured on {comparison.faces} synthetic faces",
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python "
+        f"{machine['python']}",
+        ", ".join(f"{name} {version}" for name, version in comparison.versions.items()),
+        *comparison.not_installed,
+    ):
+        click.echo(click.wrap_text(line, width=80))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emodetect.cli.options.files import folder_option
+from emodetect.cli.options.files import FOLDER, output_option
 from emodetect.cli.options.source import DATA, named_data
 from emodetect.cli.tables import explain, new_table, print_table
 
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Compare models on the same images.")
-@click.argument(
-    "folders", nargs=-1, required=True, metavar="RUN_OR_REPORT...", type=click.Path(path_type=Path)
-)
+@click.argument("folders", nargs=-1, metavar="RUN_OR_REPORT...", type=click.Path(path_type=Path))
 @click.option(
     "--data",
     metavar=DATA,
@@ -28,7 +26,13 @@ if TYPE_CHECKING:
 @click.option(
     "--common", is_flag=True, help="If the images differ, compare on those that all models have."
 )
-@folder_option("--out", default="comparison", help="Folder for compare.html and compare.json.")
+@output_option(
+    type=FOLDER,
+    metavar="DIR",
+    default="comparison",
+    show_default=True,
+    help="Folder for compare.html and compare.json.",
+)
 @click.option("--force", is_flag=True, help="Write into a folder that already contains files.")
 def compare(
     folders: tuple[Path, ...], data: str | None, common: bool, out: Path, force: bool
@@ -37,7 +41,7 @@ def compare(
 
     \b
     emodetect compare runs/first runs/second
-    emodetect compare evaluation-test runs/mine/evaluation-test --out first-or-mine
+    emodetect compare evaluation-test runs/mine/evaluation-test --output first-or-mine
     emodetect compare fer2013 runs/mine --data kept_apart
 
     The first is the reference. The last lines say which model is better, or that no difference is
@@ -46,7 +50,10 @@ def compare(
     evaluated on its own test split.
     """
     if len(folders) < 2:
-        raise click.UsageError(f"expected at least 2 runs or reports, got {len(folders)}.")
+        raise click.UsageError(
+            f"expected at least 2 run or report folders, got {len(folders)}, such as: emodetect "
+            "compare runs/first runs/second; with --data, models too."
+        )
     from emodetect.reports.comparison_report import ComparisonOptions
     from emodetect.reports.comparison_report import compare as write_comparison
 

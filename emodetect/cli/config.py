@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
+from emodetect.cli.options.files import FileWithSuffix, force_option, output_option
 
-@click.group()
+
+@click.group(short_help="List and copy the presets for training.")
 def config() -> None:
     """List and copy the presets that come with emodetect."""
 
 
-@config.command("list")
+@config.command("list", short_help="List the presets.")
 def list_presets() -> None:
     """List the presets, with a short description of each."""
     from emodetect.config import preset_names, preset_text
@@ -25,23 +27,24 @@ def list_presets() -> None:
 
 @config.command(short_help="Copy a preset to a file, to edit and train with.")
 @click.argument("name")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+@output_option(
+    type=FileWithSuffix(".toml"),
+    metavar="FILE.toml",
     help="File to write. [default: NAME.toml]",
 )
-def write(name: str, out: Path | None) -> None:
+@force_option
+def write(name: str, out: Path | None, force: bool) -> None:
     """Copy the preset NAME to a file, to edit and use with `train --config`."""
     from emodetect.config import preset_text
     from emodetect.errors import ConfigError
+    from emodetect.machine.atomic_files import write_text
+    from emodetect.machine.output_folder import check_output_file
 
     text = preset_text(name)
     out = out or Path(f"{name}.toml")
+    check_output_file(out, force=force)
     try:
-        with out.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise ConfigError(f"{out}: already exists; choose another file with --out.") from None
+        write_text(out, text)
     except OSError as error:
         raise ConfigError(f"{out}: cannot be written: {error.strerror}.") from None
     click.echo(str(out))

@@ -7,17 +7,19 @@ from pathlib import Path
 
 import click
 
-from emodetect.cli.options.files import folder_option
+from emodetect.cli.options.files import FOLDER, force_option, output_option
+from emodetect.errors import EmodetectError
 
 SCENE_EMOTIONS = ("happy", "surprise", "sad", "angry")
 
 
 @click.command(short_help="Train, evaluate and run a model on drawn faces.")
-@folder_option(
-    "--out", default="emodetect-demo", help="Output folder; an earlier demo in it is replaced."
+@output_option(
+    type=FOLDER, metavar="DIR", default="emodetect-demo", show_default=True, help="Output folder."
 )
+@force_option
 @click.pass_context
-def demo(context: click.Context, out: Path) -> None:
+def demo(context: click.Context, out: Path, force: bool) -> None:
     """Draw faces, train a model on them, evaluate it, and classify the faces of a drawn scene.
 
     Fine-tunes the shipped model on drawn faces. Needs no data, download or camera, and takes a
@@ -34,11 +36,16 @@ def demo(context: click.Context, out: Path) -> None:
 
     run, report, scene_file = out / "run", out / "report", out / "scene.png"
     marker = out / ".emodetect-demo"
+    check_output_folder(out, force=force)
     if marker.is_file():
         shutil.rmtree(out)
-    check_output_folder(out, force=False)
+    elif out.is_dir() and any(out.iterdir()):
+        raise EmodetectError(
+            f"{out}: contains files that are not from a demo, which --force does not replace; "
+            "choose another folder."
+        )
     out.mkdir(parents=True, exist_ok=True)
-    marker.write_text("Created by emodetect demo, which replaces this folder.\n", encoding="utf-8")
+    marker.write_text("Created by emodetect demo; demo --force replaces it.\n", encoding="utf-8")
     scene = draw_scene(SCENE_EMOTIONS, np.random.default_rng(7), width=800, height=500)
     scene_file.write_bytes(cv2.imencode(".png", scene.image)[1].tobytes())
     model = run / "best_model.keras"
@@ -46,9 +53,9 @@ def demo(context: click.Context, out: Path) -> None:
     click.secho("1/3  training on drawn faces", bold=True)
     context.invoke(train, config_name="demo", overrides=(f"output={run}",))
     click.secho("2/3  evaluating on drawn faces not used in training", bold=True)
-    context.invoke(evaluate, models=(str(model),), out=report)
+    context.invoke(evaluate, models=(str(run),), out=report)
     click.secho("3/3  recognising the emotions in a drawn scene", bold=True)
-    context.invoke(predict, images=(scene_file,), model=str(model), annotate=out / "annotated")
+    context.invoke(predict, images=(scene_file,), model=str(run), annotate=out / "annotated")
     left_to_right = sorted(scene.faces, key=lambda face: face.box)
     click.echo(f"drawn, left to right: {', '.join(face.emotion for face in left_to_right)}")
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import click
 
-from emodetect.cli.options.files import folder_option
-from emodetect.cli.options.model import PIXEL_RANGES, foreign_options
+from emodetect.cli.options.files import FOLDER, output_option
+from emodetect.cli.options.model import MODEL, PIXEL_RANGES, foreign_options
 from emodetect.cli.options.source import DATA, DataCommand, faces_of_each, named_data
 
 
@@ -17,9 +17,10 @@ from emodetect.cli.options.source import DATA, DataCommand, faces_of_each, named
 @click.option(
     "--model",
     "models",
-    metavar="FILE|NAME",
+    metavar=MODEL,
     multiple=True,
-    help="A .keras file, or the name of a shipped model. Repeatable. [default: the shipped one]",
+    help="A run folder, a .keras file, or the name of a shipped model. Repeatable. [default: the "
+    "shipped one]",
 )
 @foreign_options
 @click.option(
@@ -79,8 +80,9 @@ from emodetect.cli.options.source import DATA, DataCommand, faces_of_each, named
     is_flag=True,
     help="Omit the heat maps of the worst mistakes, which need TensorFlow.",
 )
-@folder_option(
-    "--out",
+@output_option(
+    type=FOLDER,
+    metavar="DIR",
     help="Folder for the report. [default: evaluation-SPLIT next to the model; in the current "
     "folder, evaluation-SPLIT for a shipped model, evaluation-across for several models or data "
     "sets]",
@@ -104,7 +106,7 @@ def evaluate(
     emodetect evaluate --data fer2013.csv
     emodetect evaluate --data photos --faces detect --split all
     emodetect evaluate --data people.csv --slice-by age --slice-by gender
-    emodetect evaluate --model runs/demo/best_model.keras
+    emodetect evaluate --model runs/demo
     emodetect evaluate --model fer2013 --model ferplus --data raf_db:RAF-DB --data ckplus:CK+
 
     Several models or data sets give a matrix of every model on every data set. There, images of

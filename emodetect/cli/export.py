@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from emodetect.cli.options.files import RenamedOption, note_renaming, output_option
 from emodetect.cli.options.model import model_options, usable_model
 from emodetect.cli.options.numbers import Probability
 from emodetect.cli.options.source import DATA, named_data
@@ -20,9 +22,32 @@ if TYPE_CHECKING:
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 
 
+class _ExportTo(click.Option):
+    """--to, which used to be --format: an export format given there still counts."""
+
+    def __init__(self, *names: Any, **settings: Any) -> None:
+        super().__init__(*names, is_eager=True, **settings)  # before --format
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
+        assert isinstance(opts, dict)
+        if self.name not in opts and opts.get("output_format") in FORMAT_NAMES:
+            note_renaming("--format", "--to")
+            opts[self.name] = opts.pop("output_format")
+        return super().handle_parse_result(ctx, opts, args)
+
+
 @click.command(short_help="Export a model for use without emodetect.")
 @model_options
-@click.option("--format", type=click.Choice(FORMAT_NAMES), required=True, help="Export format.")
+@click.option(
+    "--to",
+    "format",
+    cls=_ExportTo,
+    type=click.Choice(FORMAT_NAMES),
+    required=True,
+    help="Export format.",
+)
 @click.option(
     "--quantize",
     type=click.Choice(QUANTIZATIONS),
@@ -55,14 +80,13 @@ QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
     help="Minimum share of faces with the same prediction as the model; below it, nothing is "
     "written. [default: 0.99; float16 0.98, dynamic and int8 0.9]",
 )
-@click.option(
-    "--out",
+@output_option(
     type=click.Path(path_type=Path),
     help="Output file, or folder for saved_model. [default: MODEL-PRECISION.SUFFIX or "
     "MODEL-saved_model in the current folder]",
 )
 @click.option("--force", is_flag=True, help="Replace existing files.")
-@table_or_json("--output-format", help="Format of the comparison.")
+@table_or_json(cls=RenamedOption, old="--output-format", help="Output format of the comparison.")
 def export(
     model: str | None,
     labels: str | None,
@@ -73,10 +97,10 @@ def export(
     """Export a model for use without emodetect, and compare it with the original.
 
     \b
-    emodetect export --format tflite --quantize float16
-    emodetect export --format tflite --quantize int8 --representative data/fer2013/train
-    emodetect export --format onnx --model runs/mine/best_model.keras --data faces
-    emodetect export --format openvino --out served/emotions.xml
+    emodetect export --to tflite --quantize float16
+    emodetect export --to tflite --quantize int8 --representative data/fer2013/train
+    emodetect export --to onnx --model runs/mine --data faces
+    emodetect export --to openvino --output served/emotions.xml
 
     The file takes raw face crops (0-255, the model's own size) and returns calibrated
     probabilities. A JSON next to it describes its labels, input and output. Nothing is written if

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from emodetect.cli.options.model import MODEL
 from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
 
 
@@ -43,8 +44,8 @@ def models(context: click.Context, output_format: str) -> None:
     click.echo("* default, used without --model")
 
 
-@models.command()
-@click.argument("model", metavar="NAME|FILE")
+@models.command(short_help="Print a model's card.")
+@click.argument("model", metavar=MODEL)
 def show(model: str) -> None:
     """Print a model's card.
 
@@ -52,14 +53,14 @@ def show(model: str) -> None:
 
     \b
     emodetect models show ferplus
-    emodetect models show runs/mine/best_model.keras
+    emodetect models show runs/mine
     """
     from emodetect.model_file.model_cards import model_card
 
     click.echo(model_card(model), nl=False)
 
 
-@models.command()
+@models.command(short_help="Download the YuNet face detector.")
 @click.argument("name", type=click.Choice(["yunet"]))
 def fetch(name: str) -> None:
     """Download the YuNet face detector (230 KB, MIT licence).

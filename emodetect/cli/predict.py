@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from emodetect.recognition.photos.analysis import Explainer
     from emodetect.recognition.photos.predict import PredictCounts, PredictOptions
 
+FORMATS = ("table", "json", "jsonl", "csv")
 ROW_FORMATS = ("jsonl", "csv")
 
 
@@ -39,7 +40,7 @@ ROW_FORMATS = ("jsonl", "csv")
 @click.option(
     "--format",
     "output_format",
-    type=click.Choice(["table", "json", "jsonl", "csv"]),
+    type=click.Choice(FORMATS),
     help="jsonl writes one object per photo, as soon as it is ready; csv one row per face.  "
     "[default: the suffix of --output, else table]",
 )
@@ -118,6 +119,11 @@ def _usable_format(chosen: str | None, output: Path | None) -> str:
         raise click.UsageError(
             f"--output: expected jsonl or csv, got {form or 'a name without a suffix'}. End FILE "
             "with .jsonl or .csv, or add --format."
+        )
+    suffix = output.suffix.lower().removeprefix(".")
+    if suffix in FORMATS and suffix != form:
+        raise click.UsageError(
+            f"--output: expected a name ending in .{form} with --format {form}, got {output}."
         )
     from emodetect.images.formats import has_image_suffix
 

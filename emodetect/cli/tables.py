@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def table_or_json(name: str = "--format", *, help: str) -> Decorator:
+def table_or_json(*, help: str, **settings: Any) -> Decorator:
     """Return the option for the format; the command gets its value as `output_format`."""
     return click.option(
-        name,
+        "--format",
         "output_format",
         type=click.Choice(["table", "json"]),
         default="table",
         show_default=True,
         help=help,
+        **settings,
     )
 
 

@@ -12,11 +12,12 @@ from emodetect.cli.options.experiment import (
     config_option,
     set_option,
 )
-from emodetect.cli.options.source import DATA, DataCommand
+from emodetect.cli.options.files import FOLDER
+from emodetect.cli.options.source import DATA, FORMS_OF_DATA, DataCommand
 from emodetect.machine.terminal_text import on_one_line
 
 
-@click.command(cls=DataCommand)
+@click.command(cls=DataCommand, short_help="Train a model on labelled images.")
 @click.option(
     "--data",
     metavar=DATA,
@@ -25,6 +26,12 @@ from emodetect.machine.terminal_text import on_one_line
 )
 @config_option
 @set_option
+@click.option(
+    "--output",
+    metavar="DIR",
+    type=FOLDER,
+    help="Run folder to create. [default: output of the config]",
+)
 @click.option(
     "--resume",
     "resume_run",
@@ -37,6 +44,7 @@ def train(
     data: str | None,
     config_name: str | None,
     overrides: tuple[str, ...],
+    output: Path | None,
     resume_run: Path | None,
     dry_run: bool,
 ) -> None:
@@ -44,7 +52,7 @@ def train(
 
     \b
     emodetect train --data faces
-    emodetect train --data faces --set output=runs/mine --set training.epochs=3
+    emodetect train --data faces --output runs/mine --set training.epochs=3
     emodetect train --data fer2013.csv --config mobilenetv2_fer2013
     emodetect train --resume runs/mobilenetv2_fer2013
 
@@ -53,15 +61,16 @@ def train(
     over the config. A run can be interrupted at any moment: --resume continues it, and it ends
     with the same weights.
     """
-    _check_combination(data, config_name, overrides, resume_run, dry_run=dry_run)
+    _check_combination(data, config_name, overrides, output, resume_run, dry_run=dry_run)
     config = None
     if data is not None or config_name is not None:
         config = chosen_config(config_name, overrides, data, option="--data")
+        if output is not None:
+            config = config.model_copy(update={"output": output})
         if config_name is None:
             click.echo(
                 f"preset: {DEFAULT_PRESET} (change it with --config); "
-                f"run folder: {on_one_line(str(config.output))} "
-                "(change it with --set output=FOLDER)",
+                f"run folder: {on_one_line(str(config.output))} (change it with --output)",
                 err=True,
             )
     if dry_run:
@@ -87,13 +96,14 @@ def train(
     for line in result.summary:
         click.echo(line)
     click.echo(f"model: {result.artifact}")
-    click.echo(f"next:  emodetect evaluate --model {result.artifact}")
+    click.echo(f"next:  emodetect evaluate --model {result.run}")
 
 
 def _check_combination(
     data: str | None,
     config_name: str | None,
     overrides: tuple[str, ...],
+    output: Path | None,
     resume_run: Path | None,
     *,
     dry_run: bool,
@@ -102,11 +112,13 @@ def _check_combination(
         if resume_run is None:
             raise click.UsageError(
                 "expected --data, --config or --resume, such as: emodetect train --data faces "
-                "(a folder of folders named after emotions)."
+                f"({FORMS_OF_DATA})."
             )
         if overrides:
             raise click.UsageError("--set changes a config; it needs --config or --data.")
         if dry_run:
             raise click.UsageError("--dry-run needs --config or --data.")
+    if output is not None and resume_run is not None:
+        raise click.UsageError("--resume continues in its run folder; omit --output.")
     if data is not None and resume_run is not None:
         raise click.UsageError("--resume continues with the data of its run; omit --data.")

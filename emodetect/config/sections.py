@@ -31,11 +31,18 @@ OptionalPath = Annotated[Path | None, BeforeValidator(_refuse_empty)]
 
 
 class SyntheticConfig(_Section):
-    """How many faces the `synthetic` source draws, and how large."""
+    """How many faces the `synthetic` source draws, how large, and how clear."""
 
     train_per_class: int = Field(default=200, ge=2)
     test_per_class: int = Field(default=50, ge=1)
     size: int = Field(default=64, ge=32, le=512, description="side of a drawn face in pixels")
+    weakest: float = Field(
+        default=0.85,
+        ge=0,
+        le=1,
+        description="lowest strength of an expression: 1 is a full one, near 0 nobody can tell it "
+        "from neutral",
+    )
 
 
 # Keys that only some sources use: for others they would be accepted and ignored.

@@ -143,11 +143,30 @@ def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
     weights = dataset.targets[dataset.indices("train")].sum(axis=0)
     for (emotion, count), weight in zip(dataset.counts()["train"].items(), weights, strict=True):
         if count == 0 or weight == 0:
-            raise DataError(
-                f"no {'image' if count == 0 else 'weight'} of {emotion!r} is left to train on; add "
-                "some, or exclude the emotion with data.classes."
-            )
+            raise _none_left("image" if count == 0 else "weight", emotion)
     return dataset
+
+
+def require_trainable(config: DataConfig, listing: Listing) -> None:
+    """Raise DataError if the listed images are of fewer than two emotions, or one has none."""
+    if len(listing.emotions) < 2:
+        raise DataError(
+            f"{config.path}: expected images of at least two emotions, "
+            f"found {', '.join(listing.emotions) or 'none'}."
+        )
+    trained_on = {sample.emotion for sample in listing.samples if sample.split in (None, "train")}
+    if not trained_on:
+        raise DataError("no image is left to train on; give some the split train, or none.")
+    for emotion in listing.emotions:
+        if emotion not in trained_on:
+            raise _none_left("image", emotion)
+
+
+def _none_left(what: str, emotion: str) -> DataError:
+    return DataError(
+        f"no {what} of {emotion!r} is left to train on; add some, or exclude the emotion with "
+        "data.classes."
+    )
 
 
 def load_for_evaluation(config: DataConfig) -> Dataset:
@@ -160,11 +179,8 @@ def load_for_evaluation(config: DataConfig) -> Dataset:
 
 def _load(config: DataConfig, *, seed: int | None) -> Dataset:
     listing = list_samples(config)
-    if seed is not None and len(listing.emotions) < 2:
-        raise DataError(
-            f"{config.path}: expected images of at least two emotions, "
-            f"found {', '.join(listing.emotions) or 'none'}."
-        )
+    if seed is not None:
+        require_trainable(config, listing)
     told = _log_listing(config, listing)
     cached = load_images(listing.root, listing.samples, config)
     skipped = (*listing.skipped, *cached.skipped)

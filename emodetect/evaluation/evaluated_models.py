@@ -23,10 +23,8 @@ from emodetect.evaluation.labelled_data import (
 )
 from emodetect.evaluation.predictions import PREDICTIONS_FILE, Predictions, read_predictions
 from emodetect.model_file.artifact import read_artifact
-from emodetect.model_file.shipped_models import model_path
+from emodetect.model_file.shipped_models import RUN_MODEL, contents_of, model_path, shipped_models
 from emodetect.recognition.recognizer import EmotionRecognizer
-
-MODEL = "best_model.keras"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +46,7 @@ class EvaluatedModel:
         model = self.metrics.get("model")
         if not isinstance(model, str):
             return self.name
-        return str(Path(model).parent) if Path(model).name == MODEL else model
+        return _run_of(model)
 
     def setting(self, shown_name: str) -> str:
         """Return in words what the shown name does not say, the data and how it was evaluated."""
@@ -58,7 +56,7 @@ class EvaluatedModel:
         faces, tta = self.metrics.get("faces"), self.metrics.get("tta")
         named = f"report {self.name}, " if shown_name != self.name else f"model {self.model}, "
         return (
-            ("" if self.model == self.name else named)
+            ("" if self.model == _run_of(self.name) else named)
             + f"{'its own data' if data == OWN_DATA else data.rstrip(':')}, "
             + f"split {self.metrics.get('split')}"
             + (f", faces {faces}" if faces else "")
@@ -79,12 +77,9 @@ def load_evaluated_model(folder: Path) -> EvaluatedModel:
     """
     if (folder / PREDICTIONS_FILE).is_file():
         return _from_report(folder, str(folder))
-    model, report = folder / MODEL, folder / "evaluation-test"
+    model, report = folder / RUN_MODEL, folder / "evaluation-test"
     if not model.is_file():
-        raise DataError(
-            f"{folder}: expected a report folder (with {PREDICTIONS_FILE}) or a run folder (with "
-            f"{MODEL}); if the report is from an earlier version, run evaluate again."
-        )
+        raise _no_predictions(folder)
     file = report / PREDICTIONS_FILE
     if file.is_file() and file.stat().st_mtime >= model.stat().st_mtime:
         found = _from_report(report, str(folder))
@@ -100,6 +95,24 @@ def load_evaluated_model(folder: Path) -> EvaluatedModel:
     return EvaluatedModel(name=str(folder), predictions=predictions, metrics=metrics)
 
 
+def _run_of(model: str) -> str:
+    """Return the run folder of a model in one; other models and folders as they are."""
+    return str(Path(model).parent) if Path(model).name == RUN_MODEL else model
+
+
+def _no_predictions(folder: Path) -> DataError:
+    if str(folder) in shipped_models() or folder.is_file():
+        return DataError(
+            f"{folder}: models are compared on labelled images; give them with --data, such as: "
+            "--data faces (a folder of folders named after emotions)."
+        )
+    found = f"; this folder {contents_of(folder)}" if folder.is_dir() else ""
+    return DataError(
+        f"{folder}: expected a report folder (with {PREDICTIONS_FILE}) or a run folder (with "
+        f"{RUN_MODEL}){found}."
+    )
+
+
 def evaluate_on(source: str, model: Path) -> EvaluatedModel:
     """Evaluate a model on labelled images given as SOURCE:PATH or PATH: its test split, or all.
 
@@ -110,8 +123,8 @@ def evaluate_on(source: str, model: Path) -> EvaluatedModel:
         DataError: as `open_task`, or if the data has emotions that the model was not trained on.
         ModelError: if the model cannot be used.
     """
-    file = str(model / MODEL if model.is_dir() else model)
-    recognizer = EmotionRecognizer(model_path(file), detector="none")
+    file = str(model_path(model) if model.is_dir() else model)
+    recognizer = EmotionRecognizer(file, detector="none")
     task = open_task(file, recognizer, source=source)
     predictions = predict_images(recognizer, task.dataset, task.selection.members)
     fingerprint = images_fingerprint(task.dataset)

@@ -181,13 +181,24 @@ def open_training_data(
 
 
 def training_config(metadata: Metadata) -> ExperimentConfig:
-    """Return the training config stored in a model. Raises ConfigError if there is none."""
+    """Return the training config stored in a model.
+
+    Raises ConfigError if there is none, and DataError if its data does not exist.
+    """
     if not metadata.config:
         raise ConfigError(
             f"{metadata.name}: the model contains no training config; give the data with "
             "--data PATH or --config FILE."
         )
-    return validate_config(metadata.config, origin=metadata.name)
+    config = validate_config(metadata.config, origin=metadata.name)
+    for path in (config.data.path, config.data.votes, config.data.manifest):
+        if path is not None and not path.exists():
+            raise DataError(
+                "expected labelled images, such as: --data faces (a folder of folders named after "
+                f"emotions, a CSV, or SOURCE:PATH). What {metadata.name} was trained on, "
+                f"{path}, does not exist here."
+            )
+    return config
 
 
 def was_trained_on(config: DataConfig, metadata: Metadata) -> bool:

@@ -129,7 +129,7 @@ def _format(options: ExportOptions) -> Format:
     """Return the chosen format. Raises if it is not available as asked, or not installed."""
     name, quantize = options.format, options.quantize
     if name not in FORMAT_NAMES:
-        raise EmodetectError(f"--format: expected one of {', '.join(FORMAT_NAMES)}, got {name!r}.")
+        raise EmodetectError(f"--to: expected one of {', '.join(FORMAT_NAMES)}, got {name!r}.")
     kind = format_named(name)
     if quantize not in kind.quantizations:
         raise EmodetectError(

@@ -31,10 +31,12 @@ def check_out(out: Path, name: str, *, force: bool) -> None:
     """
     kind = format_named(name)
     if kind.suffix and out.suffix != kind.suffix:
-        raise EmodetectError(f"--out: expected a file named *{kind.suffix} for {name}, got {out}.")
+        raise EmodetectError(
+            f"--output: expected a file named *{kind.suffix} for {name}, got {out}."
+        )
     suffixes = {format_named(other).suffix for other in FORMAT_NAMES} - {""}
     if not kind.suffix and (out.name in ("", "..") or out.suffix in suffixes):
-        raise EmodetectError(f"--out: expected the name of a folder for {name}, got {out}.")
+        raise EmodetectError(f"--output: expected the name of a folder for {name}, got {out}.")
     for path in (out, *map(out.with_suffix, kind.companions), sidecar_of(out)):
         try:
             there = path.lstat()
@@ -43,12 +45,16 @@ def check_out(out: Path, name: str, *, force: bool) -> None:
         except OSError as error:
             raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
         if stat.S_ISLNK(there.st_mode) and path.is_dir():
-            raise EmodetectError(f"{path}: is a link to a folder; give the folder itself as --out.")
+            raise EmodetectError(
+                f"{path}: is a link to a folder; give the folder itself as --output."
+            )
         if stat.S_ISDIR(there.st_mode) and (kind.suffix or path != out or not _is_saved_model(out)):
-            raise EmodetectError(f"{path}: is a folder with other contents; choose another --out.")
+            raise EmodetectError(
+                f"{path}: is a folder with other contents; choose another --output."
+            )
         if not force:
             raise EmodetectError(
-                f"{path}: already exists; choose another --out, or add --force to replace it."
+                f"{path}: already exists; choose another --output, or add --force to replace it."
             )
 
 

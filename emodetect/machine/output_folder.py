@@ -1,4 +1,4 @@
-"""Output folders: checked before the work starts, and created."""
+"""Output files and folders: checked before the work starts, and created."""
 
 from __future__ import annotations
 
@@ -6,6 +6,23 @@ import os
 from pathlib import Path
 
 from emodetect.errors import EmodetectError
+
+
+def check_output_file(path: Path, *, force: bool) -> None:
+    """Raise EmodetectError if a file cannot be written; call it before the work.
+
+    It must not exist unless `force` is set, and its folder must be writable.
+    """
+    if not path.parent.is_dir():
+        raise EmodetectError(f"{path}: the folder {path.parent} does not exist; create it first.")
+    if path.is_dir():
+        raise EmodetectError(f"{path}: is a folder; choose another file.")
+    if os.path.lexists(path) and not force:
+        raise EmodetectError(
+            f"{path}: already exists; choose another file, or add --force to replace it."
+        )
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise EmodetectError(f"{path}: permission denied; choose another file.")
 
 
 def check_output_folder(folder: Path, *, force: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,7 +113,7 @@ def _described(artifact: Artifact) -> Iterator[str]:
         yield ""
         yield f"Fingerprint: {on_one_line(metadata.dataset.get('fingerprint', 'none'))}"
     figures = {
-        name: (percent if "accuracy" in name else decimal)(value)
+        _metric_name(name, metadata.metrics): (percent if "accuracy" in name else decimal)(value)
         for name, value in metadata.metrics.items()
     }
     for title, entries in (
@@ -123,3 +123,10 @@ def _described(artifact: Artifact) -> Iterator[str]:
         if entries:
             yield from ("", f"## {title}", "")
             yield from (f"- {on_one_line(k)}: {on_one_line(v)}" for k, v in entries.items())
+
+
+def _metric_name(name: str, among: Collection[str]) -> str:
+    """Return a metric's name with the images it was measured on, where Keras' name says it."""
+    if name.startswith("val_"):
+        return f"validation {name.removeprefix('val_')}"
+    return f"training {name}" if f"val_{name}" in among else name

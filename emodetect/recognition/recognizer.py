@@ -60,7 +60,8 @@ class EmotionRecognizer:
     """Finds faces and recognises their emotions.
 
     Args:
-        model: path of a model file, name of a shipped model, or None for the default model.
+        model: run folder, path of a model file, name of a shipped model, or None for the default
+            model.
         detector: "haar", "yunet", the path of a YuNet model (.onnx), or "none" to treat each
             image as one face.
         threads: threads of the classifier; the number of cores, at most 4, if None.

@@ -54,7 +54,7 @@ def check_audit_folder(out: Path, sources: Sequence[str], *, force: bool) -> Non
         if place and Path(os.path.realpath(out)).is_relative_to(os.path.realpath(place)):
             raise EmodetectError(
                 f"{out}: is inside {source}, which is being audited; choose another folder with "
-                "--out."
+                "--output."
             )
     check_output_folder(out, force=force)
     if (out / MANIFEST).exists() and not (out / FIGURES).is_file():

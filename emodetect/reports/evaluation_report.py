@@ -35,7 +35,7 @@ class EvaluationOptions:
     """What to evaluate, on which images, and what to report.
 
     Attributes:
-        models: files, or names of shipped models; several give a matrix.
+        models: files, run folders, or names of shipped models; several give a matrix.
         labels: for a Keras file that emodetect did not create, its emotions in the order of its
             outputs.
         pixel_range: for such a file, the values of a black and a white pixel in its training.
@@ -125,7 +125,7 @@ def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> Evaluation
         slice_by=options.slice_by,
     )
     # Not of the recognizer's file: a foreign model is compiled into the cache.
-    run = None if name in shipped_models() else Path(name).parent
+    run = None if name in shipped_models() else model_path(name).parent
     out = options.out
     if out is None:
         out = (run or Path()) / f"evaluation-{task.description['split']}"

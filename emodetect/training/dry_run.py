@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from emodetect.config import DataConfig, ExperimentConfig, config_toml
+from emodetect.data.dataset import require_trainable
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.splits import usual_fraction
 from emodetect.emotions import EMOTIONS
@@ -87,6 +88,7 @@ def _describe_data(config: DataConfig) -> tuple[tuple[str, ...], str, Counts | N
     if config.path is None or not config.path.exists():
         return emotions, f"{config.path}: not found; its emotions are unknown", None
     listing = list_samples(config)
+    require_trainable(config, listing)
     counts = Counter(sample.split for sample in listing.samples)
     splits = ", ".join(f"{split or 'no split'} {count:,}" for split, count in counts.items())
     if set(counts) == {None}:

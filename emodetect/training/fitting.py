@@ -105,6 +105,13 @@ def validation_batches(dataset: Dataset, *, devices: int = 1) -> tf.data.Dataset
     return evaluation_batches(dataset.images, dataset.certain(), members, batch_size=size)
 
 
+class HistoryFile(keras.callbacks.CSVLogger):
+    """Writes the figures of each epoch to a CSV, counting epochs from 1 as everything else does."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        super().on_epoch_end(epoch + 1, logs)
+
+
 class MeasurePlainAccuracy(keras.callbacks.Callback):
     """Measures the validated weights on training images without augmentation, at the end of fit.
 
@@ -193,7 +200,7 @@ def _saving(
     return [
         checkpoint,
         stopping,
-        keras.callbacks.CSVLogger(str(run / "history.csv"), append=True),
+        HistoryFile(str(run / "history.csv"), append=True),
         keras.callbacks.TerminateOnNaN(),
         SaveState(checkpoints, phase, progress, stopping, checkpoint, started),
     ]

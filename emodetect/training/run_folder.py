@@ -31,7 +31,7 @@ def require_new(run: Path) -> None:
     if run.exists() and (not run.is_dir() or set(run.iterdir()) - set(_abandoned(run))):
         raise ConfigError(
             f"{run}: already exists; continue it with --resume {run}, or choose another folder "
-            "with --set output=FOLDER."
+            "with --output FOLDER."
         )
 
 
@@ -66,15 +66,19 @@ def write_run_record(
     run: Path,
     dataset: Dataset,
     progress: Progress,
-    validation: dict[str, float],
+    figures: dict[str, float],
     summary: list[str],
 ) -> None:
-    """Write run.json: the data, versions and results of a run."""
+    """Write run.json: the data, versions and results of a run.
+
+    Args:
+        figures: those of the best epoch, by Keras' names; see `figures_by_split`.
+    """
     record = {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(progress.seconds, 1),
         "best_epoch": progress.best_epoch + 1,
-        "validation": validation,
+        **figures_by_split(figures),
         "summary": summary,
         "seed": config.seed,
         "versions": versions(),
@@ -98,6 +102,23 @@ def versions() -> dict[str, str]:
     }
 
 
+def figures_by_split(figures: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Return the figures of an epoch as {"training": {...}, "validation": {...}}.
+
+    Args:
+        figures: by Keras' names: accuracy, loss (of training), val_accuracy, val_loss.
+    """
+    validation = {
+        name.removeprefix("val_"): value
+        for name, value in figures.items()
+        if name.startswith("val_")
+    }
+    return {
+        "training": {name: figures[name] for name in validation},
+        "validation": validation,
+    }
+
+
 def read_history(path: Path) -> list[dict[str, float]]:
     """Return the figures of each epoch of a run's history.csv."""
     with path.open(newline="", encoding="utf-8") as file:
@@ -107,16 +128,12 @@ def read_history(path: Path) -> list[dict[str, float]]:
         ]
 
 
-def truncate_history(path: Path, epoch: int) -> None:
-    """Drop the rows from `epoch` on, which a resumed run writes again, and an incomplete one."""
+def truncate_history(path: Path, epochs: int) -> None:
+    """Keep the first `epochs` rows; a resumed run writes the others again, or an incomplete one."""
     if path.is_file():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines[1:] if line.endswith("\n") and _epoch_of(line) < epoch]
-        write_text(path, "".join(lines[:1] + kept) if kept else "")
-
-
-def _epoch_of(line: str) -> int:
-    return int(line.split(",", 1)[0])
+        header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
+        kept = [row for row in rows[:epochs] if row.endswith("\n")]
+        write_text(path, "".join([header, *kept]) if kept else "")
 
 
 @contextlib.contextmanager

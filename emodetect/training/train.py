@@ -35,6 +35,7 @@ from emodetect.training.models.litert_conversion import compile_to_litert
 from emodetect.training.phases import training_phases
 from emodetect.training.run_folder import (
     clear_disk_errors,
+    figures_by_split,
     only_process,
     read_history,
     remove_abandoned,
@@ -51,7 +52,8 @@ logger = logging.getLogger(__name__)
 class TrainingResult:
     """The result of a finished run.
 
-    `validation` contains the figures of the best epoch, whose weights are in the artifact;
+    `training` and `validation` contain accuracy and loss of the best epoch, counted from 0, whose
+    weights are in the artifact; those of training are means over the epoch, on augmented images.
     `summary` explains them in lines of text and says what to try next; `folds` contains the figures
     of cross-validation, with training.folds.
     """
@@ -60,6 +62,7 @@ class TrainingResult:
     config: ExperimentConfig
     artifact: Path
     best_epoch: int
+    training: dict[str, float]
     validation: dict[str, float]
     summary: list[str]
     dataset: Dataset
@@ -214,7 +217,7 @@ def _finish(
 ) -> TrainingResult:
     """Validate, summarise and save the best epoch's model."""
     history = read_history(run / "history.csv")
-    validation = history[progress.best_epoch]
+    figures = history[progress.best_epoch]
     # A new model: without the optimizer and mixed precision's dtype policy.
     best = build_network(config, len(dataset.emotions))
     best.load_weights(run / "checkpoints" / best_name(progress.best_epoch))
@@ -231,13 +234,22 @@ def _finish(
     summary = summarize(config, history, progress.best_epoch, result, progress.plain_accuracy)
     if folds:
         summary.insert(0, describe_folds(folds))
-    write_run_record(config, run, dataset, progress, validation, summary)
+    write_run_record(config, run, dataset, progress, figures, summary)
     if draw is not None:
         draw(run, config, dataset)
     # Last, because the artifact marks the run as finished.
-    artifact = _save_artifact(config, run, dataset, best, validation, temperature)
+    artifact = _save_artifact(config, run, dataset, best, figures, temperature)
+    by_split = figures_by_split(figures)
     return TrainingResult(
-        run, config, artifact, progress.best_epoch, validation, summary, dataset, folds
+        run=run,
+        config=config,
+        artifact=artifact,
+        best_epoch=progress.best_epoch,
+        training=by_split["training"],
+        validation=by_split["validation"],
+        summary=summary,
+        dataset=dataset,
+        folds=folds,
     )
 
 
@@ -256,7 +268,7 @@ def _save_artifact(
     run: Path,
     dataset: Dataset,
     model: keras.Model,
-    validation: dict[str, float],
+    figures: dict[str, float],
     temperature: float,
 ) -> Path:
     plain = run / "checkpoints" / "plain.keras"
@@ -270,7 +282,7 @@ def _save_artifact(
         temperature=temperature,
         config=config.model_dump(mode="json", exclude_none=True),
         dataset=dataset.identity(),
-        metrics=validation,
+        metrics=figures,
         versions=versions(),
     )
     complete = run / "checkpoints" / "best_model.keras"

@@ -40,7 +40,7 @@ def main(counts: tuple[int, ...], detector: str) -> None:
             folder = Path(scratch) / "faces"
             draw(folder, count)
             out = Path(scratch) / "out"
-            words = ("data", "audit", f"folder:{folder}", "--out", out, "--detector", detector)
+            words = ("data", "audit", f"folder:{folder}", "--output", out, "--detector", detector)
             done = run_process([sys.executable, "-m", "emodetect", *words])
             figures = json.loads((out / "audit.json").read_text())
         memory = done.peak_bytes / 1e6

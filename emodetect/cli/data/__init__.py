@@ -11,7 +11,7 @@ from emodetect.cli.data.show import show
 from emodetect.cli.data.split import split
 
 
-@click.group()
+@click.group(short_help="Inspect and prepare data sets.")
 def data() -> None:
     """Inspect and prepare data sets."""
 

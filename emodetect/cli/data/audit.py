@@ -7,9 +7,12 @@ from typing import Any, Literal
 
 import click
 
-from emodetect.cli.options.files import folder_option
+from emodetect.cli.options.files import FOLDER, output_option
+from emodetect.cli.options.model import MODEL
 from emodetect.cli.options.source import (
     DATA,
+    FORMS_OF_DATA,
+    DataCommand,
     faces_of_each,
     label_names,
     named_data,
@@ -18,18 +21,22 @@ from emodetect.cli.options.source import (
 from emodetect.cli.tables import explain, new_table, print_table
 
 
-@click.command(short_help="Find leaks, duplicates, conflicting labels and bad images.")
+@click.command(
+    cls=DataCommand,
+    short_help="Find leaks, duplicates, wrong labels and bad images.",
+    expects=f"labelled images, such as: emodetect data audit faces ({FORMS_OF_DATA})",
+)
 @click.argument("sources", metavar=f"{DATA}...", nargs=-1, required=True)
-@folder_option("--out", help="Report folder. [default: audit-NAME in the current folder]")
+@output_option(
+    type=FOLDER, metavar="DIR", help="Report folder. [default: audit-NAME in the current folder]"
+)
 @click.option(
     "--detector",
     metavar="NAME|FILE",
     help="Face detector: yunet, the path of its .onnx file, haar (weak on face crops), or none. "
     "[default: yunet if it was fetched, else haar]",
 )
-@click.option(
-    "--model", metavar="FILE|NAME", help="Also report labels with which this model disagrees."
-)
+@click.option("--model", metavar=MODEL, help="Also report labels with which this model disagrees.")
 @click.option(
     "--unseen",
     is_flag=True,
@@ -52,7 +59,7 @@ def audit(
 
     \b
     emodetect data audit faces
-    emodetect data audit folder:data/fer2013 --out audit --model fer2013
+    emodetect data audit folder:data/fer2013 --output audit --model fer2013
     emodetect data audit ferplus:data/fer2013
     emodetect data audit my_faces data/fer2013
 

@@ -9,6 +9,8 @@ import click
 
 from emodetect.cli.options.source import (
     DATA,
+    FORMS_OF_DATA,
+    DataCommand,
     faces_of_each,
     label_names,
     named_data,
@@ -16,9 +18,14 @@ from emodetect.cli.options.source import (
 )
 
 
-@click.command(short_help="Write a data set in another layout.")
+@click.command(
+    cls=DataCommand,
+    short_help="Write a data set in another layout.",
+    expects=f"labelled images and where to write them, such as: emodetect data convert faces "
+    f"faces.csv --to fer2013_csv ({FORMS_OF_DATA})",
+)
 @click.argument("source", metavar=DATA)
-@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("out", metavar="OUTPUT", type=click.Path(path_type=Path))
 @click.option(
     "--to",
     "layout",
@@ -49,16 +56,16 @@ def convert(
     label_name: tuple[str, ...],
     force: bool,
 ) -> None:
-    """Write the images of a data set to OUT in another layout, with their labels and splits.
+    """Write the images of a data set to OUTPUT in another layout, with their labels and splits.
 
     \b
     emodetect data convert fer2013.csv data/fer2013 --to folder
     emodetect data convert data/fer2013 fer2013.csv --to fer2013_csv
     emodetect data convert raf_db:RAF-DB shards --to tfrecord --shard-size 10000
 
-    OUT is written completely or not at all. With --faces detect, OUT holds whole photos, in which
-    training then detects the faces. Unreadable images are reported and skipped; the exit status
-    is then 1.
+    OUTPUT is written completely or not at all. With --faces detect, it holds whole photos, in
+    which training then detects the faces. Unreadable images are reported and skipped; the exit
+    status is then 1.
     """
     from emodetect.data.named_data import config_of
     from emodetect.data.writers.convert import ConversionOptions

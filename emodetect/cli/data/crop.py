@@ -6,10 +6,16 @@ from pathlib import Path
 
 import click
 
+from emodetect.cli.options.source import DataCommand
 
-@click.command(short_help="Detect the faces in photos, and write the crops.")
+
+@click.command(
+    cls=DataCommand,
+    short_help="Detect the faces in photos, and write the crops.",
+    expects="a folder of photos and one for the crops, such as: emodetect data crop photos crops",
+)
 @click.argument("folder", metavar="DIR")
-@click.argument("out", metavar="OUT", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("out", metavar="OUTPUT", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--faces-per-image",
     type=click.Choice(["largest", "all"]),
@@ -25,16 +31,16 @@ import click
     metavar="M",
     help="Enlarge each detected box by this fraction of its side; 0 to 10.",
 )
-@click.option("--force", is_flag=True, help="Replace the crops of an earlier run in OUT.")
+@click.option("--force", is_flag=True, help="Replace the crops of an earlier run in OUTPUT.")
 def crop(folder: str, out: Path, faces_per_image: str, margin: float, force: bool) -> None:
-    """Detect the faces in all images below DIR, as predict does, and write the crops to OUT.
+    """Detect the faces in all images below DIR, as predict does, and write the crops to OUTPUT.
 
     \b
     emodetect data crop photos crops
     emodetect data crop photos crops --faces-per-image all --margin 0.2
 
-    Subfolders are kept: face 1 of DIR/train/happy/a.jpg becomes OUT/train/happy/a.jpg_1.png, so
-    you can train on OUT (with the same data.margin). OUT/faces.csv lists every face, and every
+    Subfolders are kept: face 1 of DIR/train/happy/a.jpg becomes OUTPUT/train/happy/a.jpg_1.png, so
+    you can train on OUTPUT (with the same data.margin). Its faces.csv lists every face, and every
     image without one. Faces from one photo may end up in different splits; to avoid that, train
     on the photos themselves with data.faces = "detect".
 

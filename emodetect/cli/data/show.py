@@ -14,20 +14,19 @@ from emodetect.cli.options.experiment import (
     config_option,
     set_option,
 )
-from emodetect.cli.options.files import FileWithSuffix
-from emodetect.cli.options.source import DATA
+from emodetect.cli.options.files import FileWithSuffix, force_option, output_option
+from emodetect.cli.options.source import DATA, FORMS_OF_DATA
 from emodetect.cli.tables import new_table, print_table
 
 if TYPE_CHECKING:
     from emodetect.data.dataset import Dataset
 
 
-@click.command()
+@click.command(short_help="Count images per emotion and split, and draw a sample.")
 @click.argument("data", metavar=DATA, required=False)
 @config_option
 @set_option
-@click.option(
-    "--out",
+@output_option(
     type=FileWithSuffix(".png"),
     metavar="FILE.png",
     default="samples.png",
@@ -35,24 +34,29 @@ if TYPE_CHECKING:
     help="Contact sheet to write: labelled images before and after augmentation. Mixup and "
     "CutMix are not shown, because they mix labels too.",
 )
-def show(data: str | None, config_name: str | None, overrides: tuple[str, ...], out: Path) -> None:
+@force_option
+def show(
+    data: str | None, config_name: str | None, overrides: tuple[str, ...], out: Path, force: bool
+) -> None:
     """Count the images per emotion and split, and draw a contact sheet.
 
     \b
     emodetect data show faces
-    emodetect data show raf_db:RAF-DB --config mobilenetv2_fer2013 --out raf_db.png
+    emodetect data show raf_db:RAF-DB --config mobilenetv2_fer2013 --output raf_db.png
     emodetect data show --config demo
 
     The images are prepared as by `train --data`, and the options are the same.
     """
     if data is None and config_name is None:
         raise click.UsageError(
-            "expected data or --config, such as: emodetect data show faces (a folder of folders "
-            "named after emotions)."
+            f"expected labelled images or --config, such as: emodetect data show faces "
+            f"({FORMS_OF_DATA})."
         )
     from emodetect.data.dataset import load_dataset
+    from emodetect.machine.output_folder import check_output_file
     from emodetect.machine.tensorflow_devices import use_tensorflow
 
+    check_output_file(out, force=force)
     use_tensorflow()
     from emodetect.data.augmentation import augment_images
     from emodetect.reports.plots.image_grids import contact_sheet

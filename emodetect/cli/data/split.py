@@ -6,18 +6,28 @@ from pathlib import Path
 
 import click
 
-from emodetect.cli.options.files import FileWithSuffix
-from emodetect.cli.options.source import DATA, label_name_option, label_names, named_data
+from emodetect.cli.options.files import FileWithSuffix, force_option, output_option
+from emodetect.cli.options.source import (
+    DATA,
+    DataCommand,
+    label_name_option,
+    label_names,
+    named_data,
+)
 
 
-@click.command(short_help="Split images into train, val and test.")
+@click.command(
+    cls=DataCommand,
+    short_help="Split images into train, val and test.",
+    expects="labelled images, such as: emodetect data split faces --output faces.csv "
+    "(a folder of folders named after emotions, or a manifest)",
+)
 @click.argument("data", metavar=DATA)
-@click.option(
-    "--out",
+@output_option(
     type=FileWithSuffix(".csv"),
     required=True,
     metavar="FILE.csv",
-    help="Manifest to write; must not exist yet.",
+    help="Manifest to write.",
 )
 @click.option(
     "--validation",
@@ -49,6 +59,7 @@ from emodetect.cli.options.source import DATA, label_name_option, label_names, n
     show_default=True,
     help="Random seed of the split.",
 )
+@force_option
 def split(
     data: str,
     out: Path,
@@ -57,12 +68,13 @@ def split(
     group: tuple[str, ...],
     label_name: tuple[str, ...],
     seed: int,
+    force: bool,
 ) -> None:
     """Split the images of PATH into train, val and test, and write them to a manifest.
 
     \b
-    emodetect data split faces --out faces.csv
-    emodetect data split people.csv --out splits.csv --group person --group video
+    emodetect data split faces --output faces.csv
+    emodetect data split people.csv --output splits.csv --group person --group video
     emodetect train --data splits.csv
 
     PATH is a folder of class folders, or a manifest: a CSV file with the columns path and label,
@@ -78,7 +90,7 @@ def split(
             f"expected a manifest with these columns, but {data} is a folder",
             param_hint="--group",
         )
-    options = SplitOptions(validation, test, group, label_names(label_name), seed)
+    options = SplitOptions(validation, test, group, label_names(label_name), seed, force)
     dataset = write_splits(data, out, options)
     counts = ", ".join(
         f"{sum(of_split.values()):,} {name}" for name, of_split in dataset.counts().items()

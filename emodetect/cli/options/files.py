@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+# A folder of this name would be taken for a file of this kind.
+FILE_SUFFIXES = (".csv", ".html", ".jpg", ".json", ".jsonl", ".keras", ".mp4", ".png", ".toml")
 
 
 class FileWithSuffix(click.Path):
@@ -28,6 +32,63 @@ class FileWithSuffix(click.Path):
         return path
 
 
+class RenamedOption(click.Option):
+    """An option whose old name still works: unlisted, and with a note on stderr.
+
+    Args:
+        old: the old name, such as "--out".
+    """
+
+    def __init__(self, *names: Any, old: str, **settings: Any) -> None:
+        super().__init__(*names, **settings)
+        self.old = old
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        super().add_to_parser(parser, ctx)
+        parser.add_option(obj=self, opts=[self.old], dest=self.old, nargs=self.nargs)
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
+        if self.old in opts:
+            if self.name in opts:
+                raise click.UsageError(
+                    f"{self.old} is the old name of {self.opts[0]}; give only {self.opts[0]}.", ctx
+                )
+            note_renaming(self.old, self.opts[0])
+            opts = {**opts, str(self.name): opts[self.old]}
+        return super().handle_parse_result(ctx, opts, args)
+
+
+def note_renaming(old: str, new: str) -> None:
+    """Say on stderr what an option is called now."""
+    click.echo(f"note: {old} is now {new}; the old name works until the next release", err=True)
+
+
+class Folder(click.Path):
+    """The path of a folder to write to, which must not look like that of a file."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, file_okay=False)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> Path:
+        """Return the path. Raises click.BadParameter for the name of a file."""
+        path = Path(str(super().convert(value, param, context)))
+        if path.suffix.lower() in FILE_SUFFIXES and not path.is_dir():
+            self.fail(f"expected a folder, got the name of a file: {path}", param, context)
+        return path
+
+
+FOLDER = Folder()
+
+
+def output_option(**settings: Any) -> Decorator:
+    """Return --output, which used to be --out; the command gets its value as `out`."""
+    return click.option("--output", "out", cls=RenamedOption, old="--out", **settings)
+
+
 force_option = click.option("--force", is_flag=True, help="Overwrite existing output.")
 
 
@@ -39,8 +100,7 @@ def file_option(name: str, *, help: str, metavar: str = "FILE", dir_okay: bool =
 
 def folder_option(name: str, *, help: str, default: str | None = None) -> Decorator:
     """Return an option for a folder to write to; the command gets a Path or None."""
-    path = click.Path(path_type=Path, file_okay=False)
     shown = default is not None
     return click.option(
-        name, type=path, metavar="DIR", default=default, show_default=shown, help=help
+        name, type=FOLDER, metavar="DIR", default=default, show_default=shown, help=help
     )

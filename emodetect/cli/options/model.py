@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+MODEL = "RUN|FILE|NAME"
 PIXEL_RANGES = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
 # Same as recognition.runtimes.registry.RUNTIMES, which would slow down --help.
 RUNTIME_NAMES = ("litert", "keras", "onnxruntime", "openvino")
@@ -44,8 +45,9 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --model, --labels and --pixels."""
     return click.option(
         "--model",
-        metavar="FILE|NAME",
-        help="A .keras file or the name of a shipped model. [default: the shipped model]",
+        metavar=MODEL,
+        help="A run folder, a .keras file, or the name of a shipped model. [default: the shipped "
+        "one]",
     )(foreign_options(command))
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import click
 
 DATA = "[SOURCE:]PATH"
+FORMS_OF_DATA = "a folder of folders named after emotions, a CSV, or SOURCE:PATH"
 
 label_name_option = click.option(
     "--label-name",
@@ -36,7 +37,15 @@ def named_data(text: str, *, option: str, among: Collection[str] | None = None) 
 
 
 class DataCommand(click.Command):
-    """A command whose data is an option; whoever gives a path without it is told so."""
+    """A command that takes data; whoever gives none, or gives it as something else, is told how.
+
+    Args:
+        expects: what its arguments are, with an example, for whoever omits one.
+    """
+
+    def __init__(self, *names: Any, expects: str = "", **settings: Any) -> None:
+        super().__init__(*names, **settings)
+        self.expects = expects
 
     def parse_args(self, context: click.Context, words: list[str]) -> list[str]:
         given = list(words)  # click empties its own
@@ -44,9 +53,15 @@ class DataCommand(click.Command):
             return super().parse_args(context, words)
         except click.NoSuchOption:
             raise
+        except click.MissingParameter as error:
+            if not isinstance(error.param, click.Argument):
+                raise
+            raise click.UsageError(f"expected {self.expects}.", context) from None
         except click.UsageError as error:
             _, extra, _ = self.make_parser(context).parse_args(given)
-            if not (extra and os.path.exists(extra[0])):  # noqa: PTH110  as above
+            takes_data = any("--data" in option.opts for option in self.params)
+            there = extra and os.path.exists(extra[0])  # noqa: PTH110  as above
+            if not (takes_data and there):
                 raise
             hint = f"; did you mean: --data {shlex.quote(extra[0])}?"
             raise click.UsageError(error.message.rstrip(".") + hint, context) from None

@@ -17,7 +17,7 @@ def read_synthetic(config: DataConfig) -> Listing:
     """List drawn faces, drawing them to the cache folder first if they are not there."""
     drawn = config.synthetic
     emotions = config.classes or EMOTIONS
-    key = f"v1 {drawn.train_per_class} {drawn.test_per_class} {drawn.size} {emotions}"
+    key = f"v2 {drawn.model_dump()} {emotions}"
     name = "synthetic-" + hashlib.sha256(key.encode()).hexdigest()[:16]
     folder = cache_root(config.cache_dir) / name
     if not folder.is_dir():
@@ -28,5 +28,6 @@ def read_synthetic(config: DataConfig) -> Listing:
                 emotions=emotions,
                 seed=0,
                 size=drawn.size,
+                weakest=drawn.weakest,
             )
     return read_folder(config.model_copy(update={"path": folder}))

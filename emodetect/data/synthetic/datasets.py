@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from emodetect.data.synthetic.faces import draw_face
-from emodetect.data.synthetic.geometry import check_emotions
+from emodetect.data.synthetic.geometry import WEAKEST, check_emotions
 
 
 def draw_dataset(
@@ -21,6 +21,7 @@ def draw_dataset(
     emotions: Sequence[str],
     seed: int,
     size: int = 64,
+    weakest: float = WEAKEST,
 ) -> None:
     """Write a data set of class folders: `directory/<split>/<emotion>/<emotion>_<nnnnn>.png`.
 
@@ -29,6 +30,7 @@ def draw_dataset(
     Args:
         counts: images per emotion in each split, such as {"train": 200, "test": 50}.
         size: side of the pictures in pixels.
+        weakest: as in `draw_face`.
 
     Raises:
         ValueError: for an unknown emotion or a negative count, before anything is written.
@@ -44,5 +46,6 @@ def draw_dataset(
             stream = [seed, zlib.crc32(split.encode()), zlib.crc32(emotion.encode())]
             rng = np.random.default_rng(stream)
             for index in range(count):
-                encoded: Any = cv2.imencode(".png", draw_face(emotion, rng, size=size))[1]
+                face = draw_face(emotion, rng, size=size, weakest=weakest)
+                encoded: Any = cv2.imencode(".png", face)[1]
                 (folder / f"{emotion}_{index:05d}.png").write_bytes(encoded.tobytes())

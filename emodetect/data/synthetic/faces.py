@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from emodetect.data.synthetic.geometry import check_emotions
+from emodetect.data.synthetic.geometry import WEAKEST, check_emotions
 from emodetect.data.synthetic.pen import Image, Pen
 from emodetect.data.synthetic.person import draw_person
 
@@ -16,10 +16,15 @@ FRAME_SCALE, FRAME_DROP = 0.834, 0.010
 SUPERSAMPLED_FACE = 192
 
 
-def draw_face(emotion: str, rng: np.random.Generator, *, size: int = 96) -> Image:
+def draw_face(
+    emotion: str, rng: np.random.Generator, *, size: int = 96, weakest: float = WEAKEST
+) -> Image:
     """Draw one face, framed as a face detector would crop it, with a little jitter.
 
     The same state of `rng` gives the same picture.
+
+    Args:
+        weakest: the lowest strength of the expression; 1 is a full one, 0 is neutral.
 
     Returns:
         (size, size, 3) uint8 BGR.
@@ -33,7 +38,9 @@ def draw_face(emotion: str, rng: np.random.Generator, *, size: int = 96) -> Imag
     scale = max(2, math.ceil(SUPERSAMPLED_FACE / size))
     pixels = size * scale
     canvas = draw_background(pixels, pixels, 1, rng)
-    draw_person(pen_for(canvas, _jittered_box(pixels, rng), 6.0, rng), emotion, rng)
+    draw_person(
+        pen_for(canvas, _jittered_box(pixels, rng), 6.0, rng), emotion, rng, weakest=weakest
+    )
     return develop(canvas, size, size, rng.uniform(0.004, 0.011) * size, rng)
 
 

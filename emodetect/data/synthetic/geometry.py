@@ -31,6 +31,9 @@ class FaceGeometry:
     cheek_fold: float = 0.15
 
 
+# The strengths of expressions that are easy to recognise.
+WEAKEST, STRONGEST = 0.85, 1.15
+
 NEUTRAL = FaceGeometry()
 # Some emotions have several looks, of which a face gets one at random.
 # fmt: off
@@ -101,11 +104,17 @@ def check_emotions(emotions: Sequence[str]) -> None:
             raise ValueError(f"expected an emotion ({', '.join(EMOTIONS)}), got {emotion!r}")
 
 
-def vary_geometry(emotion: str, rng: np.random.Generator) -> FaceGeometry:
-    """Return one person's version of an emotion: stronger or weaker, with small variations."""
+def vary_geometry(
+    emotion: str, rng: np.random.Generator, *, weakest: float = WEAKEST
+) -> FaceGeometry:
+    """Return one person's version of an emotion: stronger or weaker, with small variations.
+
+    Args:
+        weakest: the lowest strength of the expression; 1 is that of `GEOMETRIES`, 0 is neutral.
+    """
     looks = GEOMETRIES[emotion]
     look = looks[int(rng.integers(len(looks)))]
-    strength = rng.uniform(0.85, 1.15)
+    strength = rng.uniform(weakest, STRONGEST)
     varied: dict[str, float] = {}
     for field in fields(FaceGeometry):
         resting, full = getattr(NEUTRAL, field.name), getattr(look, field.name)

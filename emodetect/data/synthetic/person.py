@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from emodetect.data.synthetic.geometry import FaceGeometry, vary_geometry
+from emodetect.data.synthetic.geometry import WEAKEST, FaceGeometry, vary_geometry
 from emodetect.data.synthetic.pen import BLACK, WHITE, Colour, Pen, Points, mix, oval
 
 SKINS: tuple[Colour, ...] = (
@@ -20,9 +20,11 @@ HAIRS: tuple[Colour, ...] = (
 )  # fmt: skip
 
 
-def draw_person(pen: Pen, emotion: str, rng: np.random.Generator) -> None:
-    """Draw a person who shows an emotion on the pen's canvas."""
-    geometry = vary_geometry(emotion, rng)
+def draw_person(
+    pen: Pen, emotion: str, rng: np.random.Generator, *, weakest: float = WEAKEST
+) -> None:
+    """Draw a person who shows an emotion on the pen's canvas; see `vary_geometry`."""
+    geometry = vary_geometry(emotion, rng, weakest=weakest)
     tone = rng.uniform(0.0, len(SKINS) - 1.001)
     skin = mix(SKINS[int(tone)], SKINS[int(tone) + 1], tone % 1.0)
     hair = mix(HAIRS[int(rng.integers(len(HAIRS)))], BLACK, rng.uniform(0.0, 0.3))

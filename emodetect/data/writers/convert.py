@@ -117,6 +117,10 @@ def _check_out(out: Path, layout: str, *, force: bool) -> None:
     is_file = layout == "fer2013_csv"
     if is_file and out.suffix.lower() != ".csv":
         raise EmodetectError(f"{out}: expected a name ending in .csv.")
+    if not is_file and out.suffix.lower() in (".csv", ".tfrecord") and not out.is_dir():
+        raise EmodetectError(
+            f"{out}: expected a folder for the layout {layout}, got the name of a file."
+        )
     if not out.exists() or (out.is_dir() and not is_file and not any(out.iterdir())):
         return
     if is_file == out.is_dir():

@@ -28,6 +28,7 @@ class SplitOptions:
         group: columns of an input manifest; images with the same value stay in one split.
         label_names: the emotions of labels by other names.
         seed: another seed draws different splits.
+        force: replace the manifest if it exists.
     """
 
     validation_fraction: float | None = None
@@ -35,6 +36,7 @@ class SplitOptions:
     group: Sequence[str] = ()
     label_names: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
+    force: bool = False
 
 
 def write_splits(data: str | Path, out: Path, options: SplitOptions | None = None) -> Dataset:
@@ -54,7 +56,8 @@ def write_splits(data: str | Path, out: Path, options: SplitOptions | None = Non
 
     Raises:
         ConfigError: for fractions that leave nothing to train on, or a `group` of a folder.
-        DataError: for data that cannot be read or split, or an `out` that exists.
+        DataError: for data that cannot be read or split, or an `out` that exists (without
+            `force`) or is the data itself.
     """
     options = options or SplitOptions()
     named = find_data(data, option="data split", among=("folder", "manifest"))
@@ -72,7 +75,10 @@ def write_splits(data: str | Path, out: Path, options: SplitOptions | None = Non
         origin="data split",
     )
     if out.exists():
-        raise DataError(f"{out}: already exists; choose another file, or remove it.")
+        if out.samefile(path):
+            raise DataError(f"{out}: is the data to be split; choose another file.")
+        if not options.force:
+            raise _exists(out)
     dataset = load_dataset(config, seed=options.seed)
     names = dataset.paths.tolist()
     others: list[str] = []
@@ -86,15 +92,19 @@ def write_splits(data: str | Path, out: Path, options: SplitOptions | None = Non
             names, dataset.labels, dataset.splits, values, strict=True
         )
     ]
-    _write_csv(out, [[*COLUMNS, *others], *rows])
+    _write_csv(out, [[*COLUMNS, *others], *rows], force=options.force)
     return dataset
 
 
-def _write_csv(out: Path, rows: Iterable[Sequence[str]]) -> None:
-    """Write a new CSV file. Raises DataError if it exists or cannot be written."""
+def _exists(out: Path) -> DataError:
+    return DataError(f"{out}: already exists; choose another file, or add --force to replace it.")
+
+
+def _write_csv(out: Path, rows: Iterable[Sequence[str]], *, force: bool) -> None:
+    """Write a CSV file. Raises DataError if it exists (without `force`) or cannot be written."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with out.open("x", newline="", encoding="utf-8") as file:
+        with out.open("w" if force else "x", newline="", encoding="utf-8") as file:
             try:
                 csv.writer(file, lineterminator="\n").writerows(rows)
                 file.flush()
@@ -102,7 +112,7 @@ def _write_csv(out: Path, rows: Iterable[Sequence[str]]) -> None:
                 out.unlink()  # an incomplete file would look complete
                 raise
     except FileExistsError:
-        raise DataError(f"{out}: already exists; choose another file, or remove it.") from None
+        raise _exists(out) from None
     except OSError as error:
         raise DataError(f"{out}: cannot be written: {error.strerror}.") from None
 

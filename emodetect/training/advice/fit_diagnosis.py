@@ -133,6 +133,8 @@ def diagnose(run: FinishedRun) -> tuple[str, str]:
             f"{percent(run.chance_accuracy)}",
             _learn_more(run),
         )
+    if run.val_accuracy == 1:
+        return f"no validation image is misclassified: {figures}", ""
     if len(run.history) - run.first_epoch < FEW_EPOCHS:
         return f"too few epochs to judge the fit: {figures}", _longer(run)
     if _still_improves(run):
