@@ -151,6 +151,33 @@ def test_a_new_face_is_no_face_before_it_is_seen_again() -> None:
     assert {number for found in shown for number, _ in found} == {1}
 
 
+def test_small_faces_side_by_side_are_found_from_the_first_frame_on() -> None:
+    """In a wide picture, two people are found without waiting for a search of all sizes."""
+    film = draw_film(
+        ["happy", "surprise"], np.random.default_rng(5), frames=4, width=1800, height=400
+    )
+    tracker = FaceTracker(HaarDetector())
+    found = [tracker.update(scene.image, index / FPS) for index, scene in enumerate(film)]
+    assert [len(faces) for faces in found] == [2] * 4
+
+
+def test_another_scene_is_a_cut_and_a_brighter_lamp_is_none() -> None:
+    """Films that follow each other have faces of their own; light that changes slowly has not."""
+    tracker, numbers = FaceTracker(HaarDetector()), []
+    frames = []
+    for seed in (1, 2, 3):
+        film = draw_film(["happy"], np.random.default_rng(seed), frames=8)
+        frames += [scene.image for scene in film]
+    for index, image in enumerate(frames):
+        numbers += [number for number, _ in update(tracker, image, index / FPS)]
+    assert sorted(set(numbers)) == [1, 2, 3]
+    tracker, numbers = FaceTracker(HaarDetector()), []
+    for index in range(20):
+        brighter = cv2.convertScaleAbs(frames[0], alpha=1 + 0.02 * index)
+        numbers += [number for number, _ in update(tracker, brighter, index / FPS)]
+    assert set(numbers) == {1}
+
+
 def test_a_part_of_a_face_is_no_face() -> None:
     """A box inside a face, such as its mouth, does not become a face of its own."""
     face, mouth = (20, 20, 150, 150), (70, 110, 50, 50)
