@@ -42,9 +42,9 @@ def update(tracker: FaceTracker, image: np.ndarray, time_s: float) -> list[tuple
 
 def confirm(tracker: FaceTracker, image: np.ndarray, *, start_s: float = 0.0) -> float:
     """Show the tracker a scene until its faces are confirmed; return the time of the last frame."""
-    for frame in range(3):
+    for frame in range(4):
         tracker.update(image, start_s + frame / FPS)
-    return start_s + 2 / FPS
+    return start_s + 3 / FPS
 
 
 def squares(*boxes: Box) -> np.ndarray:
@@ -67,7 +67,7 @@ def test_faces_of_a_film_keep_their_numbers() -> None:
             for face in scene.faces:
                 track, box = max(found, key=lambda item: iou(item[1], face.box))
                 assert iou(box, face.box) >= 0.5
-                if index >= 2:
+                if index >= 3:
                     assert track.id is not None
                     numbers[face.emotion].add(track.id)
         assert sorted(numbers.values(), key=min) == [{1}, {2}]
@@ -141,13 +141,13 @@ def test_a_new_face_is_found_by_the_next_scan() -> None:
 
 
 def test_a_new_face_is_no_face_before_it_is_seen_again() -> None:
-    """What is found in one frame only is never a face; a face is one from its third frame on."""
+    """What is found in one frame only is never a face; a face is one from its fourth frame on."""
     tracker = FaceTracker(BrightSquares(), TrackingOptions(scan_interval_s=0))
     one, two = squares((20, 50, 60, 60)), squares((20, 50, 60, 60), (250, 50, 60, 60))
-    shown = [update(tracker, image, index / FPS) for index, image in enumerate([one] * 3)]
-    assert [len(found) for found in shown] == [0, 0, 1]
+    shown = [update(tracker, image, index / FPS) for index, image in enumerate([one] * 4)]
+    assert [len(found) for found in shown] == [0, 0, 0, 1]
     frames = [two, *[one] * 6]
-    shown = [update(tracker, image, (3 + index) / FPS) for index, image in enumerate(frames)]
+    shown = [update(tracker, image, (4 + index) / FPS) for index, image in enumerate(frames)]
     assert {number for found in shown for number, _ in found} == {1}
 
 
@@ -278,7 +278,7 @@ def test_smoothing_has_its_time_constant(recognizer: EmotionRecognizer) -> None:
         recognizer.answers = [(1, 0, 0), *[(0, 1, 0)] * frames]
         tracker = EmotionTracker(recognizer, TrackingOptions(score_smoothing_s=0.4))
         for index in range(frames + 1):
-            faces = tracker.update(squares(), index * step_s)
+            faces = tracker.look(squares(), index * step_s).everything
         assert faces[0].scores["sad"] == pytest.approx(1 - np.exp(-1), abs=1e-4)
 
 

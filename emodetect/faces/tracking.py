@@ -22,10 +22,10 @@ from emodetect.images.resizing import reduced
 # scan. At 40 the cascade loses some faces; at 56 it keeps them, with boxes as accurate as at full
 # size.
 FACE_SIDE = 56
-# The same for a new face, which must be as clear as a face in a photo, in this many frames. With
-# it, 4 of 29 things that a search at full size took for faces remain, instead of 21; and of the
-# faces, 131 of 134, as before.
-NEW_FACE_SIDE, NEW_FACE_SIGHTINGS = 72, 3
+# The same for a new face, which must be as clear as a face in a photo, in this many frames. 4 of 29
+# things that a search at full size took for faces pass this, of the faces 131 of 134. The ordinary
+# search near the last position would find 21 and 131 again.
+NEW_FACE_SIDE, NEW_FACE_SIGHTINGS = 72, 4
 # The searched region, in sides of the face: a face may move half a side between two frames.
 REGION = 2.0
 # Time between scans while a face is lost, or there is none.
