@@ -527,7 +527,9 @@ def test_every_route_has_examples_of_its_answers(client: httpx.Client, photo: by
         if path != "/metrics":
             assert fields_of(example["example"]) == fields_of(sent.json())
     (parameter,) = routes["/v1/analyze"]["post"]["parameters"]
-    assert (parameter["name"], parameter["description"] in page) == ("preview", True)
+    assert parameter["name"] == "preview"
+    assert parameter["description"] in page
+    assert "curl -F files=@a.heic '/v1/analyze?preview=true'" in page
     about = routes["/v1/analyze"]["post"]["responses"]
     for row in about["200"]["content"]["application/json"]["example"]:
         PhotoRow.model_validate(row)

@@ -58,8 +58,8 @@ class AnalyzedRow(PhotoRow):
 
     preview: str | None = Field(
         None,
-        description="only with preview=true: a JPEG in base64, or null if the photo could not be "
-        "read",
+        description="only with preview=true: null if the photo could not be read, or else a JPEG "
+        "in base64",
         examples=["/9j/4AAQSkZJRgABAQAAAQABAAD ..."],
     )
 

@@ -29,9 +29,9 @@ export function take(files) {
   attempt(analyzeAll);
 }
 
-// Analyse the photos that were not yet when the user began something else.
+// Finish the analysis that something else, such as starting the camera, has interrupted.
 export async function resume(isNewest) {
-  if (photos.some(({ row }) => !row)) await analyzeAll(isNewest);
+  if (photos.length) await analyzeAll(isNewest);
 }
 
 export function forgetPhotos() {
