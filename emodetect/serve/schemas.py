@@ -58,8 +58,7 @@ class AnalyzedRow(PhotoRow):
 
     preview: str | None = Field(
         None,
-        description="only with preview=true: null if the photo could not be read, or else a JPEG "
-        "in base64",
+        description="only with preview=true: null for an error, or else a JPEG in base64",
         examples=["/9j/4AAQSkZJRgABAQAAAQABAAD ..."],
     )
 
