@@ -17,15 +17,28 @@ def run_emodetect(*words: object, **options: Any) -> subprocess.CompletedProcess
     return _run("-m", "emodetect", *words, **options)
 
 
+# Python as if modules were not installed; the finders find everything else, and all metadata.
+WITHOUT = """
+import sys
+
+class Without:
+    def __init__(self, finder): self.finder = finder
+    def __getattr__(self, name): return getattr(self.finder, name)
+    def find_spec(self, name, path=None, target=None):
+        missing = name.partition(".")[0] in {modules!r}
+        return None if missing else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = map(Without, sys.meta_path)
+from emodetect.cli import main
+main()
+"""
+
+
 def run_without(
     modules: tuple[str, ...], *words: object, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line where these modules cannot be imported."""
-    code = (
-        f"import sys; sys.modules.update(dict.fromkeys({modules!r}))\n"
-        "from emodetect.cli import main; main()"
-    )
-    return run_python(code, *words, **options)
+    return run_python(WITHOUT.replace("{modules!r}", repr(modules)), *words, **options)
 
 
 def _run(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:

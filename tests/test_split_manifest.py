@@ -539,7 +539,7 @@ def test_labels_by_other_names_are_named_to_the_command(tmp_path: Path) -> None:
     rows = [{**row, "label": "01"[row["label"] == "sad"]} for row in _people(40)]
     manifest = _write(tmp_path / "numbers.csv", rows)
     refused = _invoke(manifest, "--output", tmp_path / "out.csv")
-    assert "--label-name 0=happy" in str(refused.exception)
+    assert "--label-name 0=EMOTION" in str(refused.exception)
     names = ("--label-name", "0=happy", "--label-name", "1=sad")
     done = _invoke(manifest, "--output", tmp_path / "out.csv", *names)
     assert done.exit_code == 0, done.output

@@ -35,6 +35,7 @@ class AuditOptions:
             with.
         unseen: states that the model was trained on none of these images.
         label_names: the emotions of labels by other names, for the sources that take them.
+        own_labels: their labels need not be emotions, as with `data.labels` "own".
     """
 
     sources: Sequence[str]
@@ -43,6 +44,7 @@ class AuditOptions:
     model: str | Path | None = None
     unseen: bool = False
     label_names: Mapping[str, str] = field(default_factory=dict)
+    own_labels: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,9 @@ def audit_sources(options: AuditOptions) -> Audit:
     search = open_search(options.detector)
     faces = options.faces or [None] * len(options.sources)
     sources = tuple(str(find_data(source, option="data audit")) for source in options.sources)
-    images = list_images(sources, faces=faces, label_names=options.label_names)
+    images = list_images(
+        sources, faces=faces, label_names=options.label_names, own_labels=options.own_labels
+    )
     unseen = None
     if recognizer is not None:  # before the long work, because it may be refused
         paths = [config.path for config in images.configs if config.path is not None]

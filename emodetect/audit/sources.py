@@ -48,6 +48,7 @@ def list_images(
     *,
     faces: Sequence[Literal["whole", "detect"] | None],
     label_names: Mapping[str, str],
+    own_labels: bool,
 ) -> SourceImages:
     """List the images of each SOURCE:PATH.
 
@@ -57,7 +58,7 @@ def list_images(
         DataError: for a source that is missing, empty or has unknown labels.
         ConfigError: for faces or label names that a source does not take.
     """
-    configs = _configs(sources, faces, label_names)
+    configs = _configs(sources, faces, label_names, own_labels=own_labels)
     pictures: list[Picture] = []
     winners: list[str] = []
     votes: list[tuple[int, ...]] = []
@@ -96,6 +97,8 @@ def _configs(
     sources: Sequence[str],
     faces: Sequence[Literal["whole", "detect"] | None],
     label_names: Mapping[str, str],
+    *,
+    own_labels: bool,
 ) -> list[DataConfig]:
     accepting = SOURCES_OF_KEY["label_names"]
     accepts = [find_data(source, option="data audit").source in accepting for source in sources]
@@ -105,7 +108,8 @@ def _configs(
             option="data audit",
             faces=how,
             # If no source accepts them, they are refused rather than ignored.
-            label_names=label_names if own or not any(accepts) else None,
+            label_names=label_names if accepting_one or not any(accepts) else None,
+            own_labels=own_labels and (accepting_one or not any(accepts)),
         )
-        for source, how, own in zip(sources, faces, accepts, strict=True)
+        for source, how, accepting_one in zip(sources, faces, accepts, strict=True)
     ]

@@ -39,6 +39,15 @@ TAKES_FILE = {
 }
 SHOWN_FILES = 3
 
+# What `pip install` calls the modules that a slim installation, as in the Dockerfile, may lack.
+PACKAGES = {
+    "tensorflow": "tensorflow keras",
+    "keras": "tensorflow keras",
+    "matplotlib": "matplotlib",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+}
+
 
 class _Commands(click.Group):
     """The commands; whoever begins with a file is told which of them takes it."""
@@ -85,7 +94,10 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Run the command line; user errors end with a one-line message and exit status 1."""
+    """Run the command line; user errors end with a one-line message and exit status 1.
+
+    So does a library that is not installed and that only some commands need.
+    """
     _open_closed_streams()
     logger = logging.getLogger("emodetect")
     logger.addHandler(logging.StreamHandler())  # plain lines on stderr
@@ -97,6 +109,14 @@ def main() -> None:
         app()
     except EmodetectError as error:
         _fail(str(error))
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in PACKAGES:
+            raise
+        _fail(
+            f"this needs {missing}, which is not installed. Install it: pip install "
+            f"{PACKAGES[missing]}"
+        )
     except OSError as error:  # a disk, folder or permission problem that no module handled
         place = f"{error.filename}: " if error.filename else ""
         _fail(f"{place}{error.strerror or error}")

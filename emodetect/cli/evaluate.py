@@ -8,7 +8,7 @@ import click
 
 from emodetect.cli.options.files import FOLDER, output_option
 from emodetect.cli.options.model import MODEL, PIXEL_RANGES, foreign_options
-from emodetect.cli.options.source import DATA, DataCommand, faces_of_each, named_data
+from emodetect.cli.options.source import DATA, DataCommand, faces_of_each, named_data, names_in
 
 
 @click.command(
@@ -134,11 +134,11 @@ def evaluate(
 
     options = EvaluationOptions(
         models=models or (DEFAULT_MODEL,),
-        labels=None if labels is None else tuple(labels.split(",")),
+        labels=None if labels is None else names_in(labels),
         pixel_range=PIXEL_RANGES[pixels or "0..255"],
         data=data,
         faces=faces_of_each(faces, data) if data else (),
-        emotions=None if classes is None else tuple(classes.split(",")),
+        emotions=None if classes is None else names_in(classes),
         explain=not no_explain,
         **chosen,
     )

@@ -127,6 +127,7 @@ def _cell(result: CrossDatasetResult) -> str:
 def _print_labels(results: Sequence[CrossDatasetResult]) -> None:
     """Print the emotion of each label of one data set, and each model's recall of it."""
     from emodetect.emotions import in_canonical_order
+    from emodetect.machine.csv_files import csv_line
 
     first = results[0]
     table = new_table(
@@ -150,7 +151,7 @@ def _print_labels(results: Sequence[CrossDatasetResult]) -> None:
         common = set.intersection(*map(set, emotions))
         click.echo(
             "The models are evaluated on different emotions here; --classes "
-            f"{','.join(in_canonical_order(common))} compares them on the same ones."
+            f"{csv_line([*in_canonical_order(common)])} compares them on the same ones."
         )
 
 

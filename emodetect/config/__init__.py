@@ -8,6 +8,7 @@ from emodetect.config.loading import (
     preset_text,
 )
 from emodetect.config.sections import (
+    OWN_LABELS,
     SOURCES_OF_KEY,
     AugmentationConfig,
     CleaningConfig,
@@ -20,6 +21,7 @@ from emodetect.config.sections import (
 from emodetect.config.validation import validate_config, validate_data
 
 __all__ = [
+    "OWN_LABELS",
     "SOURCES_OF_KEY",
     "AugmentationConfig",
     "CleaningConfig",

@@ -8,9 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from emodetect.emotions import canonical_emotion
+from emodetect.emotions import canonical_emotion, plain_label
 from emodetect.errors import DataError
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -30,6 +38,17 @@ Section = TypeVar("Section", bound=_Section)
 OptionalPath = Annotated[Path | None, BeforeValidator(_refuse_empty)]
 
 
+def _known_label(name: str, values: ValidationInfo) -> str:
+    """Return the usual form of a label, as data.labels allows it."""
+    try:
+        if values.data.get("labels") == "own":
+            return plain_label(name)
+        return canonical_emotion(name)
+    except DataError as error:
+        hint = "" if values.data.get("labels") == "own" else f" {OWN_LABELS}"
+        raise ValueError(f"{error}{hint}") from None
+
+
 class SyntheticConfig(_Section):
     """How many faces the `synthetic` source draws, how large, and how clear."""
 
@@ -45,8 +64,15 @@ class SyntheticConfig(_Section):
     )
 
 
+# What to do with labels that are not emotions.
+OWN_LABELS = (
+    "To use labels of your own, add --set data.labels=own (data split, audit and convert: "
+    "--own-labels)."
+)
+
 # Keys that only some sources use: for others they would be accepted and ignored.
 SOURCES_OF_KEY = {
+    "labels": ("folder", "manifest", "tfrecord"),
     "votes": ("ferplus",),
     "soft_labels": ("ferplus", "manifest"),
     "public_test": ("fer2013_csv", "ferplus"),
@@ -127,8 +153,15 @@ class DataConfig(_Section):
         description="fer2013_csv and ferplus: the split of PublicTest; by default val if there is "
         "a PrivateTest, else test",
     )
+    labels: Literal["emotions", "own"] = Field(
+        default="emotions",
+        description="folder, manifest and tfrecord: what the labels are; own: any names, which "
+        "are used as they are",
+    )
     label_names: dict[str, str] = Field(
-        default={}, description='emotions that other labels stand for, such as {"3" = "happy"}'
+        default={},
+        description='emotions that other labels stand for, such as {"3" = "happy"}; with '
+        "data.labels = 'own', any names",
     )
     path_prefix: dict[str, str] = Field(
         default={},
@@ -165,7 +198,8 @@ class DataConfig(_Section):
     )
     color: Literal["gray", "rgb"] = "gray"
     classes: tuple[str, ...] | None = Field(
-        default=None, description="emotions to use; by default all that are found"
+        default=None,
+        description="emotions, or labels of your own, to use; by default all that are found",
     )
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
@@ -192,11 +226,8 @@ class DataConfig(_Section):
 
     @field_validator("label_names")
     @classmethod
-    def _known_emotions(cls, names: dict[str, str]) -> dict[str, str]:
-        try:
-            return {label: canonical_emotion(name) for label, name in names.items()}
-        except DataError as error:
-            raise ValueError(str(error)) from None
+    def _known_emotions(cls, names: dict[str, str], values: ValidationInfo) -> dict[str, str]:
+        return {label: _known_label(name, values) for label, name in names.items()}
 
     @field_validator("path_prefix")
     @classmethod
@@ -207,13 +238,12 @@ class DataConfig(_Section):
 
     @field_validator("classes")
     @classmethod
-    def _canonical_classes(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    def _canonical_classes(
+        cls, classes: tuple[str, ...] | None, values: ValidationInfo
+    ) -> tuple[str, ...] | None:
         if classes is None:
             return None
-        try:
-            names = tuple(canonical_emotion(name) for name in classes)
-        except DataError as error:
-            raise ValueError(str(error)) from None
+        names = tuple(_known_label(name, values) for name in classes)
         if len(set(names)) != len(names):
             raise ValueError("expected each emotion once")
         if len(names) < 2:
@@ -231,10 +261,16 @@ class DataConfig(_Section):
         if self.manifest is None and self.cleaning != CleaningConfig():
             raise ValueError("cleaning: needs data.manifest, which `emodetect data audit` writes")
         for key, sources in SOURCES_OF_KEY.items():
-            if getattr(self, key) and self.source not in sources:
+            default = type(self).model_fields[key].default
+            if getattr(self, key) != default and self.source not in sources:
                 raise ValueError(
                     f"{key}: only for the source {' or '.join(sources)}, not for {self.source}"
                 )
+        if self.soft_labels and self.labels == "own" and self.classes is None:
+            raise ValueError(
+                "soft_labels: with data.labels = 'own', list in data.classes which columns have "
+                "weights"
+            )
         if self.faces == "detect" and self.source in ("fer2013_csv", "ferplus"):
             raise ValueError(f"faces: expected 'whole', because {self.source} contains face crops")
         if self.faces == "whole" and self.faces_per_image == "all":

@@ -17,7 +17,6 @@ from emodetect.data.listing import Listing, Sample, SkippedFile, skipped_lines
 from emodetect.data.readers.manifest import missing_hint
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.splits import assign_splits, connect
-from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
 from emodetect.images.formats import count_in_words
 
@@ -191,7 +190,7 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
     emotions = listing.emotions
     samples = [listing.samples[row] for row in cached.rows]
     labels = np.array([emotions.index(sample.emotion) for sample in samples], np.int64)
-    targets = _targets(samples, labels, emotions, soft=config.soft_labels)
+    targets = _targets(samples, labels, listing, soft=config.soft_labels)
     groups = None if seed is None else _groups(config, listing.groups, samples, cached)
     label_names = listing.label_names
     names = np.array([sample.name for sample in samples], object)
@@ -295,12 +294,12 @@ def _refuse_unusable(
 
 
 def _targets(
-    samples: list[Sample], labels: np.ndarray, emotions: tuple[str, ...], *, soft: bool
+    samples: list[Sample], labels: np.ndarray, listing: Listing, *, soft: bool
 ) -> np.ndarray:
     if not soft:
-        certain: np.ndarray = np.eye(len(emotions), dtype=np.float32)[labels]
+        certain: np.ndarray = np.eye(len(listing.emotions), dtype=np.float32)[labels]
         return certain
-    columns = [EMOTIONS.index(emotion) for emotion in emotions]
+    columns = [listing.voted.index(emotion) for emotion in listing.emotions]
     # In double precision, because the weights of a manifest may be of any size.
     votes = np.array([sample.votes for sample in samples], np.float64)[:, columns]
     largest = votes.max(axis=1, keepdims=True)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from emodetect.config import DataConfig
+from emodetect.config import OWN_LABELS, DataConfig
 from emodetect.data.listing import Sample
-from emodetect.emotions import bare_label, canonical_emotion, in_canonical_order
+from emodetect.emotions import (
+    bare_label,
+    canonical_emotion,
+    in_canonical_order,
+    misspelt_emotion,
+    plain_label,
+)
 from emodetect.errors import DataError
 
 # A split of FER2013 that is validation or test; see `public_test_split`.
@@ -67,23 +74,67 @@ _NUMBERS = (
 )
 
 
-def emotion_of(label: str, label_names: Mapping[str, str], *, where: str) -> str:
-    """Return the emotion of a source's label; `label_names` takes precedence.
+class UnknownLabelError(DataError):
+    """A label that cannot be used.
 
-    Raises DataError for a label that is neither in `label_names` nor a known alias. A number means
-    another emotion in each data set, so it is not guessed.
+    Attributes:
+        problem: the message without what to do about it.
+        is_number: whether the label is a number, which means something else in each data set.
     """
-    if label in label_names:
-        return label_names[label]
+
+    def __init__(self, problem: str, advice: str, *, label: str) -> None:
+        super().__init__(f"{problem} {advice}")
+        self.problem, self.is_number = problem, label.strip().isdecimal()
+
+
+def emotion_of(label: str, config: DataConfig, *, where: str) -> str:
+    """Return the emotion of a source's label, or with `data.labels` "own" the label itself.
+
+    What `data.label_names` says takes precedence.
+
+    Raises UnknownLabelError for a label that is neither in `data.label_names` nor a known alias,
+    and with labels of one's own for what looks like a misspelt emotion. A number means another
+    emotion in each data set, so it is not guessed.
+    """
+    if label in config.label_names:
+        return config.label_names[label]
+    if config.labels == "own":
+        return _own_label(label, where)
     try:
         return canonical_emotion(label, where=where)
     except DataError as error:
-        numbers = f" {_NUMBERS}" if label.strip().isdecimal() else ""
-        raise DataError(
-            f"{error}{numbers} To use other labels, say which emotions they are: in a config, "
-            f'data.label_names = {{"{label}" = "happy"}}; with data split, audit and convert, '
-            f"--label-name {label}=happy."
+        numbers = f"{_NUMBERS} " if label.strip().isdecimal() else ""
+        raise UnknownLabelError(
+            str(error),
+            f"{numbers}{OWN_LABELS} If {label!r} is an emotion by another name, say which: "
+            f"{_label_names(label, 'EMOTION')} in a config, or --label-name {label}=EMOTION.",
+            label=label,
         ) from None
+
+
+def _own_label(label: str, where: str) -> str:
+    try:
+        name = plain_label(label, where=where)
+    except DataError as error:
+        raise UnknownLabelError(
+            str(error),
+            f"Rename it: {_label_names(label, 'NEW NAME')} in a config does, too.",
+            label=label,
+        ) from None
+    if near := misspelt_emotion(name):
+        raise UnknownLabelError(
+            f"{where}: {name!r} looks like a misspelt {near!r}.",
+            f"If it is, rename it. To keep it as a label of its own, say so: "
+            f"{_label_names(label, name)} in a config, or --label-name {name}={name}.",
+            label=label,
+        )
+    return name
+
+
+def _label_names(label: str, name: str) -> str:
+    # JSON's strings are TOML's, too.
+    text = [json.dumps(one, ensure_ascii=False) for one in (label, name)]
+    return f"data.label_names = {{{' = '.join(text)}}}"
 
 
 def split_named(name: str) -> str | None:
@@ -138,6 +189,7 @@ def label_order(samples: Sequence[Sample], config: DataConfig, *, where: str) ->
     Raises DataError if there are no images, or none of a class in data.classes.
     """
     found = in_canonical_order({sample.emotion for sample in samples})
+    _refuse_same_but_case(found, where)
     emotions = config.classes or found
     missing = [emotion for emotion in emotions if emotion not in found]
     if missing:
@@ -148,3 +200,14 @@ def label_order(samples: Sequence[Sample], config: DataConfig, *, where: str) ->
     if not samples:
         raise DataError(f"{where}: no labelled images found.")
     return emotions
+
+
+def _refuse_same_but_case(labels: Sequence[str], where: str) -> None:
+    """Raise DataError for labels that would be one folder on some systems, and probably are one."""
+    spelt: dict[str, str] = {}
+    for label in labels:
+        if (other := spelt.setdefault(label.casefold(), label)) != label:
+            raise DataError(
+                f"{where}: the labels {other!r} and {label!r} differ only in case. Spell them "
+                f"alike, or in a config: {_label_names(other, label)}."
+            )

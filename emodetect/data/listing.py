@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from emodetect.emotions import EMOTIONS
 from emodetect.faces.boxes import Box
 
 # How many unusable images are named; the rest are only counted.
@@ -24,7 +25,8 @@ class Sample:
         offset: where its row begins in a file of many images, in bytes.
         groups: its values of the listing's groups; images with the same value stay in one split.
         traits: its values of the columns that results are broken down by.
-        votes: how many people chose each of EMOTIONS, or other weights; None for a plain label.
+        votes: how many people chose each emotion of the listing's `voted`, or other weights; None
+            for a plain label.
         box: its face, if the source gives one; None for the whole image.
         digest: the `crops.pixel_digest` that its pixels must have; None if it is not known.
     """
@@ -72,6 +74,7 @@ class Listing:
         groups: what the samples' groups are, such as "person".
         label_names: the emotion of each of the source's own labels.
         notes: what the reader took for what, a line each, to be logged.
+        voted: what the samples' votes are for, in their order.
     """
 
     root: Path
@@ -82,3 +85,4 @@ class Listing:
     groups: tuple[str, ...] = ()
     label_names: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    voted: tuple[str, ...] = EMOTIONS

@@ -7,13 +7,16 @@ import io
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from emodetect.config import DataConfig, validate_data
+from emodetect.data.labels import split_named
 from emodetect.data.readers.affectnet import LIST_FOLDERS, LISTS
 from emodetect.data.readers.ckplus import FRAMES, LABELS
 from emodetect.data.readers.ferplus import VOTES_FILE
+from emodetect.data.readers.folder import has_direct_photos
 from emodetect.data.readers.raf_db import LIST
 from emodetect.data.readers.registry import READERS, refuse_no_table
 from emodetect.data.readers.tfrecord import SUFFIX
@@ -95,6 +98,7 @@ def config_of(
     faces: Literal["whole", "detect"] | None = None,
     label_names: Mapping[str, str] | None = None,
     classes: Sequence[str] | None = None,
+    own_labels: bool = False,
 ) -> DataConfig:
     """Return the config of SOURCE:PATH, or PATH, with these settings.
 
@@ -105,6 +109,7 @@ def config_of(
         "source": data.source,
         "path": data.path,
         "faces": faces,
+        "labels": "own" if own_labels else None,
         "label_names": dict(label_names or {}),
         "classes": list(classes or ()),
     }
@@ -145,7 +150,7 @@ def _missing(name: str, possible: Sequence[str]) -> str:
 def _in_folder(root: Path) -> list[str]:
     """Return the sources whose files a folder contains."""
     below = set(_subfolders(root))
-    return [
+    found = [
         source
         for source, there in (
             ("folder", _has_class_folders(root)),
@@ -160,6 +165,7 @@ def _in_folder(root: Path) -> list[str]:
         )
         if there
     ]
+    return found or (["folder"] if _has_own_class_folders(root) else [])
 
 
 def _has_class_folders(root: Path) -> bool:
@@ -168,6 +174,26 @@ def _has_class_folders(root: Path) -> bool:
         folders = [inner for folder in folders for inner in _subfolders(folder)]
         if any(_is_emotion(folder.name) for folder in folders):
             return True
+    return False
+
+
+def _has_own_class_folders(root: Path) -> bool:
+    """Return whether folders of images lie side by side that are not splits.
+
+    What numbers mean depends on the source, so they do not count.
+    """
+    folders = [root]
+    for _ in range(DEEPEST_CLASS_FOLDER):
+        inner = {folder: list(_subfolders(folder)) for folder in folders}
+        for side_by_side in inner.values():
+            others = [
+                one
+                for one in side_by_side
+                if split_named(one.name) is None and not one.name.isdigit()
+            ]
+            if len(list(islice(filter(has_direct_photos, others), 2))) == 2:
+                return True
+        folders = [one for side_by_side in inner.values() for one in side_by_side]
     return False
 
 
@@ -211,7 +237,7 @@ def _why_unclear_folder(root: Path, found: Sequence[str]) -> str:
         return (
             "its class folders are numbers, which mean other emotions in each data set; say which: "
             f"{_choices([*sources, 'folder'], str(root))} (folder needs a name for each number: "
-            "data.label_names, or --label-name 3=happy)."
+            'data.label_names, or --label-name 3=happy; or data.labels = "own").'
         )
     if _is_emotion(root.resolve().name):
         return f"is a class folder itself; name the folder that contains it: {root.parent}."

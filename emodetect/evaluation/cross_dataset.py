@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from emodetect.data.named_data import find_data
-from emodetect.emotions import canonical_emotion, in_canonical_order
+from emodetect.emotions import in_canonical_order, known_labels
 from emodetect.errors import DataError
 from emodetect.evaluation.classify import Tta
 from emodetect.evaluation.evaluate import evaluate_model
@@ -115,13 +115,12 @@ def evaluate_across(
     Raises:
         DataError: if a data set cannot be read, or no image is left for a model.
     """
-    wanted = [canonical_emotion(name, where="--classes") for name in emotions] if emotions else None
     sources = [
         replace(source, name=str(find_data(source.name, option="--data"))) for source in sources
     ]
     # Everything is loaded first, so that an error in the last data set shows up at once.
     tasks = [
-        _load_task(model, source, split, wanted, exclude_duplicates_of)
+        _load_task(model, source, split, emotions, exclude_duplicates_of)
         for model in models
         for source in sources
     ]
@@ -152,10 +151,11 @@ def _load_task(
     emotions = None
     if wanted is not None:
         there = loaded.dataset.emotions
-        emotions = [name for name in wanted if name in there]
+        chosen = known_labels(wanted, (*metadata.emotions, *there), where="--classes")
+        emotions = [name for name in chosen if name in there]
         if not emotions:
             raise DataError(
-                f"--classes: {source.name} has no images of {', '.join(wanted)}, only of "
+                f"--classes: {source.name} has no images of {', '.join(chosen)}, only of "
                 f"{', '.join(there)}."
             )
     try:

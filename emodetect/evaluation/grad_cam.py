@@ -20,7 +20,7 @@ from emodetect.model_file.artifact import read_artifact
 from emodetect.recognition.overlay import draw_scores
 from emodetect.recognition.recognizer import Face
 from emodetect.recognition.runtimes.keras import KerasRuntime
-from emodetect.recognition.runtimes.runtime import MAX_BATCH
+from emodetect.recognition.runtimes.runtime import MAX_BATCH, PIP_LINES
 
 # Of the pictures that --explain writes, in pixels.
 SIDE = 288
@@ -67,8 +67,8 @@ class GradCam:
             self.model = KerasRuntime(artifact, threads=1).model
         except ImportError as error:
             raise EmodetectError(
-                f"Grad-CAM needs TensorFlow, which cannot be imported here ({first_line(error)}): "
-                "pip install tensorflow."
+                f"Grad-CAM needs TensorFlow, which cannot be imported here ({first_line(error)}). "
+                f"Install it: {PIP_LINES['keras']}"
             ) from None
         self._layer = _last_map(self.model, model)
         self.cells: tuple[int, int] = tuple(self._layer.output.shape[1:3])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emodetect.data.dataset import Dataset
-from emodetect.emotions import canonical_emotion
+from emodetect.emotions import known_labels
 from emodetect.errors import DataError
 
 
@@ -93,7 +93,7 @@ def _exclude_unknown(
 
 
 def _labels(dataset: Dataset, emotions: Sequence[str]) -> list[int]:
-    wanted = [canonical_emotion(name, where="--classes") for name in emotions]
+    wanted = known_labels(emotions, dataset.emotions, where="--classes")
     if len(set(wanted)) != len(wanted):
         raise DataError(f"--classes: expected each emotion once, got {','.join(emotions)}.")
     if absent := [name for name in wanted if name not in dataset.emotions]:

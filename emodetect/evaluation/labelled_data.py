@@ -16,7 +16,9 @@ from emodetect.config import (
     validate_data,
 )
 from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
+from emodetect.data.labels import UnknownLabelError
 from emodetect.data.named_data import find_data
+from emodetect.emotions import ALIASES, EMOTIONS
 from emodetect.errors import ConfigError, DataError
 from emodetect.model_file.metadata import Metadata
 
@@ -26,7 +28,7 @@ OWN_DATA = "the model's own"  # in metrics.json: the data that the model was tra
 # May hold whole photos, whose faces are then framed as in training.
 SOURCES_OF_PHOTOS = ("folder", "manifest", "raf_db", "affectnet", "ckplus")
 # Keys of the training config that also hold for new data of the same source.
-INHERITED = ("label_names", "votes", "public_test")
+INHERITED = ("labels", "label_names", "votes", "public_test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,7 @@ def load_labelled_data(
     """
     if source:
         config = source_config(source, metadata, faces=faces, slice_by=slice_by)
-        dataset = load_for_evaluation(config)
+        dataset = _load(config, metadata)
         same_data = was_trained_on(config, metadata)
         if same_data and split != "all" and "test" not in dataset.splits:
             dataset = _split_as_in_training(source, config, metadata, slice_by=slice_by)
@@ -120,9 +122,8 @@ def open_source(
     Raises:
         DataError: as `find_data`, or if the data cannot be read.
     """
-    return load_for_evaluation(
-        source_config(source, metadata, faces=faces, slice_by=slice_by, option=option)
-    )
+    config = source_config(source, metadata, faces=faces, slice_by=slice_by, option=option)
+    return _load(config, metadata)
 
 
 def source_config(
@@ -144,6 +145,8 @@ def source_config(
     for key, sources in SOURCES_OF_KEY.items():
         if data.source in sources and key in INHERITED and key in trained:
             values[key] = trained[key]
+    if data.source in SOURCES_OF_KEY["labels"] and not set(metadata.emotions) <= set(EMOTIONS):
+        values["labels"] = "own"  # also of a model trained elsewhere
     if slice_by:
         values["slice_by"] = list(slice_by)
     if data.path:
@@ -210,6 +213,23 @@ def was_trained_on(config: DataConfig, metadata: Metadata) -> bool:
         and (path is None) == (config.path is None)
         and (config.path is None or Path(path).resolve() == config.path.resolve())
     )
+
+
+def _load(config: DataConfig, metadata: Metadata) -> Dataset:
+    """Load a data set; labels of which a model of emotions knows nothing are kept as they are.
+
+    Such images may be left out, or count as what the model was not trained on.
+    """
+    try:
+        return load_for_evaluation(config)
+    except UnknownLabelError as error:
+        if error.is_number or config.labels == "own":
+            raise DataError(
+                f"{error.problem} The model {metadata.name} was trained on "
+                f"{', '.join(metadata.emotions)}; evaluate it on images with these labels."
+            ) from None
+    kept = {"labels": "own", "label_names": {**ALIASES, **config.label_names}}
+    return _load(config.model_copy(update=kept), metadata)
 
 
 def _input_settings(metadata: Metadata) -> dict[str, Any]:

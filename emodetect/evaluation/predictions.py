@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from emodetect.data.dataset import Dataset
-from emodetect.emotions import EMOTIONS
+from emodetect.emotions import are_labels
 from emodetect.errors import DataError, EmodetectError
 from emodetect.machine.csv_files import csv_line, open_csv, printable
 
@@ -90,8 +90,7 @@ def read_predictions(path: Path) -> Predictions:
     with open_csv(path) as file:
         rows = list(csv.reader(file))
     emotions = tuple(rows[0][len(COLUMNS) :]) if rows else ()
-    known = len(emotions) > 1 and set(emotions) <= set(EMOTIONS)
-    if not known or rows[0][: len(COLUMNS)] != COLUMNS:
+    if not are_labels(emotions) or rows[0][: len(COLUMNS)] != COLUMNS:
         raise DataError(f"{path}: expected a predictions file of evaluate; run evaluate again.")
     try:
         columns = list(zip(*rows[1:], strict=True))

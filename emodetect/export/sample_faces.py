@@ -10,6 +10,7 @@ import numpy as np
 
 from emodetect.data.named_data import find_data
 from emodetect.data.synthetic import draw_face
+from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError, ImageError
 from emodetect.evaluation.classify import labels_among
 from emodetect.evaluation.image_selection import select_images
@@ -41,11 +42,12 @@ class Faces:
 
 
 def drawn_faces(metadata: Metadata) -> Faces:
-    """Return drawn faces of a model's emotions.
+    """Return drawn faces of a model's emotions; of all EMOTIONS for labels of one's own.
 
     Noise would not do: networks are so confident about it that differences disappear.
     """
-    rng, emotions = np.random.default_rng(0), metadata.emotions
+    rng = np.random.default_rng(0)
+    emotions = [name for name in metadata.emotions if name in EMOTIONS] or EMOTIONS
     drawn = [
         _input(draw_face(emotions[number % len(emotions)], rng), metadata)
         for number in range(DRAWN_FACES)

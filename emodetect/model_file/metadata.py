@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from reprlib import repr as brief
 from typing import Any
 
-from emodetect.emotions import EMOTIONS
+from emodetect.emotions import are_labels
 from emodetect.images.model_input import Color
 
 
@@ -46,11 +46,9 @@ def parse_metadata(content: dict[str, Any]) -> Metadata:
     """
     values = {item.name: content[item.name] for item in fields(Metadata)}
     metadata = Metadata(**{**values, "emotions": tuple(values["emotions"])})
-    known = set(metadata.emotions) <= set(EMOTIONS)
-    distinct = len(set(metadata.emotions))
-    if not known or distinct != len(metadata.emotions) or distinct < 2:
+    if not are_labels(metadata.emotions):
         raise ValueError(
-            f"expected two or more different emotions, got {brief(values['emotions'])}"
+            f"expected two or more different emotions or labels, got {brief(values['emotions'])}"
         )
     if metadata.color not in ("gray", "rgb"):
         raise ValueError(f"expected the colour mode gray or rgb, got {brief(metadata.color)}")

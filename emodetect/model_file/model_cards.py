@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from emodetect.emotions import EMOTIONS
+from emodetect.emotions import in_canonical_order
 from emodetect.errors import ModelError
 from emodetect.images.model_input import Color
 from emodetect.machine.terminal_text import on_one_line
@@ -104,8 +104,9 @@ def _described(artifact: Artifact) -> Iterator[str]:
     )
     if counts := metadata.dataset.get("counts"):
         yield from ("", "## Images", "")
-        emotions = [emotion for emotion in EMOTIONS if emotion in metadata.emotions]
-        yield f"| | {' | '.join(emotions)} |"
+        emotions = in_canonical_order(metadata.emotions)
+        columns = [emotion.replace("|", "\\|") for emotion in emotions]
+        yield f"| | {' | '.join(columns)} |"
         yield "| --- " * (len(emotions) + 1) + "|"
         for split, count in counts.items():
             row = (f"{count.get(emotion, 0):,}" for emotion in emotions)

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from emodetect.emotions import COLORS, EMOTIONS
-from emodetect.recognition.recognizer import UNCERTAIN, Face
+from emodetect.emotions import EMOTIONS, UNCERTAIN, emotion_colors
+from emodetect.recognition.drawn_text import put_text, text_size
+from emodetect.recognition.recognizer import Face
 
-FONT = cv2.FONT_HERSHEY_SIMPLEX
 # Pixels per side to which a face is reduced to make it unrecognisable.
 BLURRED_SIDE = 6
 UNCERTAIN_COLOR = (60, 60, 60)  # RGB 0-255, darker than neutral's grey
+MOST_KEYS = 9  # of a keyboard that save a correction
 
 
 def draw_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
@@ -29,7 +30,7 @@ def draw_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     thick = max(1, round(scale * 2))
     for face in faces:
         x, y, width, height = face.box
-        color = COLORS.get(face.emotion, UNCERTAIN_COLOR)[::-1]
+        color = emotion_colors(face.scores).get(face.emotion, UNCERTAIN_COLOR)[::-1]
         cv2.rectangle(drawn, (x, y), (x + width, y + height), color, max(2, thick))
         _label(drawn, _verdict(face), (x, y), scale, thick, color)
     return drawn
@@ -47,24 +48,32 @@ def draw_text(image: np.ndarray, *lines: str) -> None:
         bottom -= _label(image, text, (0, bottom), scale, thick, (40, 40, 40))
 
 
+def correction_keys(emotions: Sequence[str]) -> dict[str, str]:
+    """Return the label that each key saves a correction as in `webcam`.
+
+    All EMOTIONS, whichever of them the model knows; for labels of one's own, the first of those.
+    """
+    labels = EMOTIONS if set(emotions) <= set(EMOTIONS) else emotions[:MOST_KEYS]
+    return {str(number): label for number, label in enumerate(labels, start=1)}
+
+
 def draw_panel(image: np.ndarray, face: Face) -> None:
     """Draw a bar for each emotion's score in the top left corner of a uint8 BGR image.
 
     Each emotion is preceded by the key that saves a correction in `webcam`.
     """
-    labels = {
-        emotion: f"{EMOTIONS.index(emotion) + 1} {emotion}" if emotion in EMOTIONS else emotion
-        for emotion in face.scores
-    }
+    key_of = {label: key for key, label in correction_keys(tuple(face.scores)).items()}
+    labels = {emotion: f"{key_of.get(emotion, '')} {emotion}".strip() for emotion in face.scores}
     scale = max(0.4, min(image.shape[:2]) / 1100)
-    _bars(image, face.scores, labels, widest="8 contempt ", scale=scale)
+    _bars(image, face.scores, labels, least="8 contempt ", scale=scale)
 
 
 def draw_scores(face: Face, *, width: int, height: int) -> np.ndarray:
     """Return a uint8 BGR image with a bar and a percentage for each score, on white."""
     drawn = np.full((height, width, 3), 255, np.uint8)
     labels = {emotion: f"{emotion} {score:.0%}" for emotion, score in face.scores.items()}
-    _bars(drawn, face.scores, labels, widest="contempt 100% ", scale=height / 380)
+    scale = height / max(380, 34 * len(labels) + 20)
+    _bars(drawn, face.scores, labels, least="contempt 100% ", scale=scale)
     return drawn
 
 
@@ -73,23 +82,34 @@ def _bars(
     scores: Mapping[str, float],
     labels: Mapping[str, str],
     *,
-    widest: str,
+    least: str,
     scale: float,
 ) -> None:
+    """Draw bars; they begin right of the labels, and at least right of the text `least`."""
     line, thick = round(34 * scale), max(1, round(scale * 1.5))
-    label_width = cv2.getTextSize(widest, FONT, scale, thick)[0][0]
-    bar_width = round(label_width * 0.9)
+    bar_width = round(0.9 * text_size(least, scale, thick)[0][0])
+    room = max(round(0.7 * image.shape[1]), 2 * bar_width) - bar_width
+    texts = {emotion: _fitting(labels[emotion], room, scale, thick) for emotion in scores}
+    label_width = max(text_size(text, scale, thick)[0][0] for text in (least, *texts.values()))
     height, width = len(scores) * line + line // 2, label_width + bar_width + line // 2
     corner = image[:height, :width]
     corner[:] = cv2.addWeighted(corner, 0.35, np.full_like(corner, 255), 0.65, 0)
+    colors = emotion_colors(scores)
     for row, (emotion, score) in enumerate(scores.items()):
         bottom = (row + 1) * line
-        place = (line // 4, bottom)
-        cv2.putText(image, labels[emotion], place, FONT, scale, (0, 0, 0), thick, cv2.LINE_AA)
+        put_text(image, texts[emotion], (line // 4, bottom), scale, (0, 0, 0), thick)
         top_left = (label_width, bottom - round(line * 0.6))
         bottom_right = (label_width + max(1, round(bar_width * score)), bottom)
-        color = COLORS.get(emotion, UNCERTAIN_COLOR)[::-1]
-        cv2.rectangle(image, top_left, bottom_right, color, cv2.FILLED)
+        cv2.rectangle(image, top_left, bottom_right, colors[emotion][::-1], cv2.FILLED)
+
+
+def _fitting(text: str, room: int, scale: float, thick: int) -> str:
+    """Return a text with a space after it, cut in the middle if it is wider than `room`."""
+    shown, length = f"{text} ", len(text)
+    while text_size(shown, scale, thick)[0][0] > room and length > 4:
+        length -= 1
+        shown = f"{text[: length - length // 2]}..{text[-(length // 2) :]} "
+    return shown
 
 
 def blur_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
@@ -124,7 +144,7 @@ def _label(
     color: tuple[int, ...],
 ) -> int:
     """Draw text on a filled strip above `corner`, inside the image; return the strip's height."""
-    (width, height), base = cv2.getTextSize(text, FONT, scale, thick)
+    (width, height), base = text_size(text, scale, thick)
     strip = height + base + 4
     if not text:
         return strip
@@ -135,5 +155,5 @@ def _label(
     blue, green, red = color
     # Luma (ITU-R BT.601): white text on sky blue or orange is hard to read.
     ink = (0, 0, 0) if 0.114 * blue + 0.587 * green + 0.299 * red > 140 else (255, 255, 255)
-    cv2.putText(image, text, place, FONT, scale, ink, thick, cv2.LINE_AA)
+    put_text(image, text, place, scale, ink, thick)
     return strip

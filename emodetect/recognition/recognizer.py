@@ -11,6 +11,7 @@ from typing import Any, Self, overload
 
 import numpy as np
 
+from emodetect.emotions import UNCERTAIN
 from emodetect.errors import EmodetectError, ModelError
 from emodetect.faces.boxes import Box
 from emodetect.faces.detectors.registry import Detector, open_detector
@@ -27,9 +28,6 @@ from emodetect.recognition.runtimes.runtime import MAX_BATCH, Runtime
 from emodetect.recognition.runtimes.shared import SharedRuntime
 from emodetect.recognition.sightings import Seen, Sighting, complete_frames
 from emodetect.recognition.smoothing import SmoothedScores, smooth
-
-# Replaces the emotion if none is probable enough.
-UNCERTAIN = "uncertain"
 
 
 @dataclass(frozen=True)

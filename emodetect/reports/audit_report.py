@@ -14,7 +14,7 @@ from emodetect.audit.audit import Audit, AuditOptions, audit_sources
 from emodetect.audit.findings import manifest_rows, summary
 from emodetect.data.cleaning import write_audit_rows
 from emodetect.data.named_data import find_data
-from emodetect.emotions import COLORS
+from emodetect.emotions import hex_colors
 from emodetect.errors import EmodetectError
 from emodetect.machine.atomic_files import atomic_write, write_text
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
@@ -88,7 +88,7 @@ def write_audit(audit: Audit, out: Path, *, force: bool = False) -> dict[str, An
             sections=found_sections(audit),
             unreadable=list(figures["unreadable"]["first"].items())[:NAMED_AT_MOST],
             config_lines=_config_lines(audit, out),
-            colors={name: "#" + bytes(color).hex() for name, color in COLORS.items()},
+            colors=hex_colors(audit.emotions),
         )
         write_text(out / FIGURES, json.dumps(figures, indent=1) + "\n")
     except OSError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emodetect.data.dataset import Dataset
-from emodetect.emotions import in_canonical_order
+from emodetect.emotions import hex_colors, in_canonical_order
 from emodetect.evaluation.comparison import only_right
 from emodetect.evaluation.predictions import Predictions, image_keys
 from emodetect.machine.output_folder import make_output_folder
@@ -23,7 +23,6 @@ from emodetect.number_format import (
 )
 from emodetect.reports.glossary import FIGURE_NAMES, SHARES, figure_form
 from emodetect.reports.html import thumbnail, write_page
-from emodetect.reports.plots.style import emotion_color
 
 FACES = 12  # shown of the images that only one of two models classifies correctly
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
@@ -53,7 +52,7 @@ def write_comparison(
         names=names,
         figures=[FIGURE_NAMES[key] for key in COMPARED],
         rows=[_row(comparison, number) for number in range(len(entries))],
-        recalls=list(_recalls(comparison)),
+        recalls=list(_recalls(comparison, hex_colors(reference.emotions))),
         pairs=[
             {
                 **row,
@@ -107,12 +106,12 @@ def _change(change: dict[str, Any], *, share: bool) -> dict[str, str]:
     }
 
 
-def _recalls(comparison: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _recalls(comparison: dict[str, Any], colors: dict[str, str]) -> Iterator[dict[str, Any]]:
     comparisons = comparison["comparisons"]
     for emotion, first in comparisons[0]["recall"].items():
         yield {
             "emotion": emotion,
-            "color": emotion_color(emotion),
+            "color": colors[emotion],
             "images": first["images"],
             "reference": percent(first["reference"]),
             "others": [

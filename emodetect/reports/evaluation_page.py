@@ -14,6 +14,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from emodetect.emotions import hex_colors
 from emodetect.errors import first_line
 from emodetect.evaluation.evaluate import SEEN
 from emodetect.evaluation.grad_cam import HeatMaps, overlay
@@ -28,7 +29,7 @@ from emodetect.reports.html import THUMBNAIL_SIDE, thumbnail, write_page
 from emodetect.reports.plots.confusion_matrix import shares_of_truth
 from emodetect.reports.plots.learning_curves import learning_curves
 from emodetect.reports.plots.registry import PLOTS
-from emodetect.reports.plots.style import emotion_color, to_svg
+from emodetect.reports.plots.style import to_svg
 
 EXAMPLES = 6  # of each emotion, correct and incorrect
 NAMED_AT_MOST = 200
@@ -171,13 +172,14 @@ def _notes(metrics: dict[str, Any]) -> Iterator[str]:
 
 
 def _classes(metrics: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    colors = hex_colors(metrics["emotions"])
     for name, row in metrics["per_class"].items():
         support = int(row["support"])
         interval = wilson_interval(round(row["recall"] * support), support)
         never = name in metrics["never_predicted"]
         yield {
             "name": name,
-            "color": emotion_color(name),
+            "color": colors[name],
             "precision": DASH if never else percent(row["precision"]),
             "recall": percent(row["recall"]),
             "share": round(100 * row["recall"], 1),
@@ -222,6 +224,7 @@ def _mistakes(predictions: ImagePredictions, heat: HeatMaps | str) -> Iterator[d
 def _examples(predictions: ImagePredictions) -> Iterator[dict[str, Any]]:
     """Yield random faces of each emotion, classified correctly and incorrectly (fixed seed)."""
     generator = np.random.default_rng(0)
+    colors = hex_colors(predictions.emotions)
     correct = predictions.labels == predictions.predicted
     for label, emotion in enumerate(predictions.emotions):
         drawn = {}
@@ -230,7 +233,7 @@ def _examples(predictions: ImagePredictions) -> Iterator[dict[str, Any]]:
             chosen = generator.choice(members, min(EXAMPLES, len(members)), replace=False)
             drawn[kind] = [_face(predictions, int(place)) for place in np.sort(chosen)]
         if drawn["correct"] or drawn["incorrect"]:
-            yield {"emotion": emotion, "color": emotion_color(emotion), **drawn}
+            yield {"emotion": emotion, "color": colors[emotion], **drawn}
 
 
 def _face(predictions: ImagePredictions, place: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import HTTPConnection
 
 from emodetect import __version__
-from emodetect.emotions import COLORS
+from emodetect.emotions import hex_colors
 from emodetect.model_file.model_cards import model_card
 from emodetect.model_file.shipped_models import shipped_models
 from emodetect.recognition.photos.output_formats import photo_record
@@ -142,7 +142,7 @@ def _about(services: Services) -> dict[str, Any]:
     return {
         "name": metadata.name,
         "emotions": list(recognizer.emotions),
-        "colors": {name: f"#{bytes(COLORS[name]).hex()}" for name in recognizer.emotions},
+        "colors": hex_colors(recognizer.emotions),
         "image_size": metadata.image_size,
         "color": metadata.color,
         "detector": recognizer.detector_name,

@@ -53,6 +53,7 @@ def audit(
     unseen: bool,
     faces: tuple[Literal["whole", "detect"], ...],
     label_name: tuple[str, ...],
+    own_labels: bool,
     force: bool,
 ) -> None:
     """Find leaks, duplicates, conflicting labels and bad images before you train on them.
@@ -85,6 +86,7 @@ def audit(
         model=model,
         unseen=unseen,
         label_names=label_names(label_name),
+        own_labels=own_labels,
     )
     out = out or _default_folder(sources[0])
     figures = audit_to_folder(options, out, force=force)

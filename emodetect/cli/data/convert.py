@@ -14,6 +14,7 @@ from emodetect.cli.options.source import (
     faces_of_each,
     label_names,
     named_data,
+    names_in,
     source_options,
 )
 
@@ -54,6 +55,7 @@ def convert(
     classes: str | None,
     faces: tuple[Literal["whole", "detect"], ...],
     label_name: tuple[str, ...],
+    own_labels: bool,
     force: bool,
 ) -> None:
     """Write the images of a data set to OUTPUT in another layout, with their labels and splits.
@@ -77,7 +79,8 @@ def convert(
         option="data convert",
         faces=faces_of_each(faces, [source])[0],
         label_names=label_names(label_name),
-        classes=classes.split(",") if classes else None,
+        classes=names_in(classes) if classes else None,
+        own_labels=own_labels,
     )
     done = convert_data(config, ConversionOptions(out, layout, shard_size, force))
     for line in done.describe(out):

@@ -13,6 +13,7 @@ from emodetect.cli.options.source import (
     label_name_option,
     label_names,
     named_data,
+    own_labels_option,
 )
 
 
@@ -52,6 +53,7 @@ from emodetect.cli.options.source import (
     "in one split. Repeatable.",
 )
 @label_name_option
+@own_labels_option
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**31 - 1),
@@ -67,6 +69,7 @@ def split(
     test: float,
     group: tuple[str, ...],
     label_name: tuple[str, ...],
+    own_labels: bool,
     seed: int,
     force: bool,
 ) -> None:
@@ -90,7 +93,15 @@ def split(
             f"expected a manifest with these columns, but {data} is a folder",
             param_hint="--group",
         )
-    options = SplitOptions(validation, test, group, label_names(label_name), seed, force)
+    options = SplitOptions(
+        validation_fraction=validation,
+        test_fraction=test,
+        group=group,
+        label_names=label_names(label_name),
+        own_labels=own_labels,
+        seed=seed,
+        force=force,
+    )
     dataset = write_splits(data, out, options)
     counts = ", ".join(
         f"{sum(of_split.values()):,} {name}" for name, of_split in dataset.counts().items()

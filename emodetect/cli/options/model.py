@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from emodetect.cli.options.source import names_in
+
 MODEL = "RUN|FILE|NAME"
 PIXEL_RANGES = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
 # Same as recognition.runtimes.registry.RUNTIMES, which would slow down --help.
@@ -33,8 +35,8 @@ def foreign_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--labels",
             metavar="A,B,...",
-            help="Emotions in the order of the outputs, for a Keras file that emodetect did not "
-            "create.",
+            help="Emotions, or labels of your own, in the order of the outputs, for a Keras file "
+            "that emodetect did not create.",
         ),
     ):
         command = option(command)
@@ -63,5 +65,5 @@ def usable_model(model: str | None, labels: str | None, pixels: str | None) -> P
     from emodetect.training.models.import_keras import import_keras_model
 
     return import_keras_model(
-        path, labels=labels.split(","), pixel_range=PIXEL_RANGES[pixels or "0..255"]
+        path, labels=names_in(labels), pixel_range=PIXEL_RANGES[pixels or "0..255"]
     )

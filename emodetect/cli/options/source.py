@@ -18,6 +18,11 @@ label_name_option = click.option(
     metavar="LABEL=EMOTION",
     help="Emotion for a label with another name, such as 3=happy. Repeatable.",
 )
+own_labels_option = click.option(
+    "--own-labels",
+    is_flag=True,
+    help='Labels of your own instead of emotions, as data.labels = "own" in a config.',
+)
 
 
 def named_data(text: str, *, option: str, among: Collection[str] | None = None) -> str:
@@ -68,7 +73,7 @@ class DataCommand(click.Command):
 
 
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --label-name and --faces, the counterparts of a config's data section."""
+    """Add --label-name, --own-labels and --faces, as a config's data section has them."""
     return click.option(
         "--faces",
         type=click.Choice(["whole", "detect"]),
@@ -76,7 +81,7 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Same as data.faces of the config for training: detect uses the original photos of "
         "RAF-DB, and ignores AffectNet's boxes. Give it once, or once per data set. "
         "[default: whole]",
-    )(label_name_option(command))
+    )(label_name_option(own_labels_option(command)))
 
 
 def faces_of_each(
@@ -90,6 +95,13 @@ def faces_of_each(
             f"--faces: expected one value, or {len(sources)} (one per data set), got {len(faces)}."
         )
     return faces
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the names in A,B,...; one that contains a comma is in double quotes."""
+    import csv
+
+    return tuple(next(csv.reader([text], skipinitialspace=True), [""]))
 
 
 def label_names(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -45,26 +45,42 @@ def read_folder(config: DataConfig) -> Listing:
     return list_class_folders(
         root,
         config,
-        emotion=lambda folder: emotion_of(folder.name, config.label_names, where=str(folder)),
+        emotion=lambda folder: emotion_of(folder.name, config, where=str(folder)),
+        is_class=None if config.labels == "emotions" else has_direct_photos,
     )
 
 
 def list_class_folders(
-    root: Path, config: DataConfig, *, emotion: Callable[[Path], str | None]
+    root: Path,
+    config: DataConfig,
+    *,
+    emotion: Callable[[Path], str | None],
+    is_class: Callable[[Path], bool] | None = None,
 ) -> Listing:
     """List the images in the class folders of the data set at or below `root`.
 
     Args:
         emotion: returns the emotion of a class folder; None if it is left out, and counted.
             Raises DataError for other folders.
+        is_class: returns whether a folder shows that those beside it are class folders; by
+            default, those of which `emotion` returns something.
 
     Raises:
         DataError: if no class folders are found, those of several data sets, or a folder of
             unknown name among them.
     """
     found = ListingBuilder(config)
-    places, above = _search(root, emotion)
-    top = _only_top(root, places)
+
+    def has_emotion(folder: Path) -> bool:
+        try:
+            emotion(folder)
+        except DataError:
+            return False
+        return True
+
+    places, above = _search(root, is_class or has_emotion)
+    hint = " A class folder of your own labels has images directly in it." if is_class else ""
+    top = _only_top(root, places, hint)
     if any(place.folder.parent != root for place in places if place.folder != root):
         taken = (f"{place.folder}{f' ({place.split})' * bool(place.split)}" for place in places)
         found.notes.append(f"{root}: using the class folders in {', '.join(taken)}")
@@ -73,13 +89,18 @@ def list_class_folders(
     _count_files_beside(above, found)
     for place in places:
         for folder in _folders(place.folder):
+            # Such as code. A label of one's own is told by its images alone.
+            if is_class and not _has_photos(folder):
+                ignored.append(folder)
+                continue
             try:
                 label = emotion(folder)
             except DataError as error:
-                if not _has_photos(folder):  # such as code
+                if not _has_photos(folder):
                     ignored.append(folder)
                     continue
-                raise DataError(f"{error} If {folder.name} is no class, move it away.") from None
+                error.args = (f"{error} If {folder.name} is no class, move it away.",)
+                raise
             names = _image_names(top, folder, found)
             if label is None:
                 found.left_out[f"label that is not an emotion: {folder.name}"] += len(names)
@@ -102,8 +123,9 @@ def list_class_folders(
         )
     if not found.samples and not config.classes:
         raise DataError(
-            f"{root}: no class folder found; expected folders named after emotions "
-            f"({', '.join(EMOTIONS)}), or train and test folders with such folders inside."
+            f"{root}: no class folder found; expected folders "
+            + (f"named after emotions ({', '.join(EMOTIONS)})" if is_class is None else "of images")
+            + ", or train and test folders with such folders inside."
         )
     return found.listing(top, where=root, label_names=label_names)
 
@@ -132,7 +154,7 @@ class _Place:
     split: str | None
 
 
-def _search(root: Path, emotion: Callable[[Path], str | None]) -> tuple[list[_Place], list[Path]]:
+def _search(root: Path, is_class: Callable[[Path], bool]) -> tuple[list[_Place], list[Path]]:
     """Return the folders of class folders at or below `root`, and all folders above the classes.
 
     A place where class folders were expected is returned, too, so that its folders are named in
@@ -158,9 +180,9 @@ def _search(root: Path, emotion: Callable[[Path], str | None]) -> tuple[list[_Pl
         folders = _folders(place.folder)
         splits = _splits(folders)
         others = [folder for folder in folders if folder not in splits]
-        has_classes = any(_is_class(folder, emotion) for folder in others)
+        has_classes = any(map(is_class, others))
         if splits:
-            _refuse_others(place.folder, next(iter(splits)), others, emotion)
+            _refuse_others(place.folder, next(iter(splits)), others, is_class)
         if has_classes:
             places.append(place)
             continue
@@ -191,12 +213,12 @@ def _splits(folders: Sequence[Path]) -> dict[Path, str]:
 
 
 def _refuse_others(
-    parent: Path, split: Path, others: Sequence[Path], emotion: Callable[[Path], str | None]
+    parent: Path, split: Path, others: Sequence[Path], is_class: Callable[[Path], bool]
 ) -> None:
     """Raise DataError for a class folder, or another folder of images, beside a split folder."""
     names = ", ".join(SPLIT_NAMES)
     for folder in others:
-        if _is_class(folder, emotion):
+        if is_class(folder):
             raise DataError(
                 f"{parent}: expected either split folders ({names}) or class folders, found both: "
                 f"{folder.name!r} is next to {split.name!r}. Move one of them away."
@@ -209,8 +231,10 @@ def _refuse_others(
             )
 
 
-def _only_top(root: Path, places: Sequence[_Place]) -> Path:
-    """Return the folder of the data set. Raises DataError if the places are not one data set."""
+def _only_top(root: Path, places: Sequence[_Place], hint: str) -> Path:
+    """Return the folder of the data set.
+
+    Raises DataError, which ends with the hint, if the places are not one data set."""
     tops = list(dict.fromkeys(place.top for place in places))
     splits = [place.split for place in places]
     if len(tops) == 1 and len(splits) == len(set(splits)):
@@ -221,20 +245,17 @@ def _only_top(root: Path, places: Sequence[_Place]) -> Path:
     raise DataError(
         f"{root}: found {len(candidates):,} folders of class folders that could be meant: {named}"
         f"{f' and {more:,} more' if more > 0 else ''}. Set data.path to one of them, or list the "
-        "images in a manifest."
+        f"images in a manifest.{hint}"
     )
-
-
-def _is_class(folder: Path, emotion: Callable[[Path], str | None]) -> bool:
-    try:
-        emotion(folder)
-    except DataError:
-        return False
-    return True
 
 
 def _has_photos(folder: Path) -> bool:
     return any(map(is_photo, files_below(folder)))
+
+
+def has_direct_photos(folder: Path) -> bool:
+    """Return whether images lie in a folder itself."""
+    return any(map(has_image_suffix, _direct_files(folder)))
 
 
 def _image_names(root: Path, folder: Path, found: ListingBuilder) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from emodetect.config import DataConfig
 from emodetect.data.labels import PUBLIC_TEST, label_order, public_test_split
 from emodetect.data.listing import Listing, Sample, SkippedFile
+from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
 
 
@@ -60,6 +61,7 @@ class ListingBuilder:
         where: Path | str,
         label_names: Mapping[str, str] | None = None,
         groups: tuple[str, ...] = (),
+        voted: tuple[str, ...] = EMOTIONS,
     ) -> Listing:
         """Return what was found.
 
@@ -85,5 +87,6 @@ class ListingBuilder:
             tuple(self.skipped),
             groups=groups,
             label_names=dict(label_names or {}),
+            voted=voted,
             notes=(*self.notes, *([f"labels: {', '.join(renamed)}"] if renamed else [])),
         )

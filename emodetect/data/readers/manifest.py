@@ -12,7 +12,7 @@ from emodetect.config import DataConfig
 from emodetect.data.labels import emotion_of, split_of
 from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.listing_builder import ListingBuilder
-from emodetect.emotions import EMOTIONS, canonical_emotion
+from emodetect.emotions import EMOTIONS, canonical_emotion, plain_label
 from emodetect.errors import DataError
 from emodetect.machine.csv_files import Table, open_table
 
@@ -37,7 +37,7 @@ def read_manifest(config: DataConfig) -> Listing:
         position = {name: number for number, name in enumerate(table.columns)}
         groups = [position[name] for name in config.group]
         traits = [position[name] for name in config.slice_by]
-        weighed = _weight_columns(path, table.columns) if config.soft_labels else None
+        weighed = _weight_columns(path, table.columns, config) if config.soft_labels else None
         for values in table:
             if len(values) != len(table.columns):
                 raise DataError(
@@ -52,7 +52,7 @@ def read_manifest(config: DataConfig) -> Listing:
             label = values[position["label"]].strip()
             if label not in label_names:
                 where = f"{path}, line {table.line}"
-                label_names[label] = emotion_of(label, config.label_names, where=where)
+                label_names[label] = emotion_of(label, config, where=where)
             split = values[position["split"]] if "split" in position else ""
             if split not in splits:
                 splits[split] = split_of(split, where=f"{path}, line {table.line}")
@@ -65,12 +65,18 @@ def read_manifest(config: DataConfig) -> Listing:
                 splits[split],
                 groups=tuple([values[column].strip() for column in groups]),
                 traits=tuple([values[column].strip() for column in traits]),
-                votes=None if weighed is None else _weights(path, table, values, weighed),
+                votes=None if weighed is None else _weights(path, table, values, weighed, config),
             )
             found.samples.append(sample)
     moved.refuse_unused()
     found.settle_public_test(splits.values())
-    listing = found.listing(path.parent, where=path, groups=config.group, label_names=label_names)
+    listing = found.listing(
+        path.parent,
+        where=path,
+        groups=config.group,
+        label_names=label_names,
+        voted=_weighed_labels(config),
+    )
     if weighed is not None:
         _refuse_unweighed(path, listing, weighed)
     return listing
@@ -151,13 +157,21 @@ def relative_path(place: Path, folder: Path) -> Path:
         return Path(real)
 
 
-def _weight_columns(path: Path, columns: Sequence[str]) -> dict[str, int]:
+def _weighed_labels(config: DataConfig) -> tuple[str, ...]:
+    """Return the emotions or labels that columns of weights may be named after."""
+    return EMOTIONS if config.labels == "emotions" else config.classes or ()
+
+
+def _weight_columns(path: Path, columns: Sequence[str], config: DataConfig) -> dict[str, int]:
     """Return the position of the column that holds the weight of each emotion."""
     found: dict[str, int] = {}
+    known = _weighed_labels(config)
     for position, name in enumerate(columns):
         try:
-            emotion = canonical_emotion(name)
+            emotion = (canonical_emotion if known is EMOTIONS else plain_label)(name)
         except DataError:
+            continue
+        if emotion not in known:
             continue
         if emotion in found:
             raise DataError(
@@ -169,10 +183,14 @@ def _weight_columns(path: Path, columns: Sequence[str]) -> dict[str, int]:
 
 
 def _weights(
-    path: Path, table: Table, values: Sequence[str], columns: Mapping[str, int]
+    path: Path,
+    table: Table,
+    values: Sequence[str],
+    columns: Mapping[str, int],
+    config: DataConfig,
 ) -> tuple[float, ...]:
     weights = []
-    for emotion in EMOTIONS:
+    for emotion in _weighed_labels(config):
         text = values[columns[emotion]] if emotion in columns else "0"
         try:
             # Where semicolons separate the values, spreadsheets write 0.5 as 0,5.
@@ -194,7 +212,7 @@ def _refuse_unweighed(path: Path, listing: Listing, columns: Mapping[str, int]) 
             f"{path}: data.soft_labels needs a column of weights for each emotion; missing: "
             f"{', '.join(absent)}."
         )
-    used = [EMOTIONS.index(emotion) for emotion in listing.emotions]
+    used = [listing.voted.index(emotion) for emotion in listing.emotions]
     for sample in listing.samples:
         assert sample.votes is not None  # read_manifest sets them all
         if not sum(sample.votes[position] for position in used):

@@ -35,8 +35,8 @@ SHARD_NAME = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})$")
 def read_tfrecord(config: DataConfig) -> Listing:
     """List the images of a .tfrecord file, or of all in a folder.
 
-    `emotion` may be any name of an emotion; `split` is optional. The images are decoded when they
-    are needed.
+    `emotion` may be any name of an emotion, or a label of one's own; `split` is optional. The
+    images are decoded when they are needed.
 
     Raises DataError for a missing shard, a damaged or compressed file, or missing features.
     """
@@ -54,7 +54,7 @@ def read_tfrecord(config: DataConfig) -> Listing:
                     f"{where}: expected the features {IMAGE} and {EMOTION}, got "
                     f"{', '.join(sorted(features)) or 'none'}."
                 )
-            emotion = emotion_of(label, config.label_names, where=where)
+            emotion = emotion_of(label, config, where=where)
             split = split_of(_text(features, SPLIT, where) or "", where=where)
             splits.add(split)
             if found.wants(emotion):

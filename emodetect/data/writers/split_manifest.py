@@ -27,6 +27,7 @@ class SplitOptions:
         test_fraction: fraction of test images, if the data has no such split.
         group: columns of an input manifest; images with the same value stay in one split.
         label_names: the emotions of labels by other names.
+        own_labels: the labels need not be emotions, as with `data.labels` "own".
         seed: another seed draws different splits.
         force: replace the manifest if it exists.
     """
@@ -35,6 +36,7 @@ class SplitOptions:
     test_fraction: float = 0.1
     group: Sequence[str] = ()
     label_names: Mapping[str, str] = field(default_factory=dict)
+    own_labels: bool = False
     seed: int = 0
     force: bool = False
 
@@ -67,6 +69,7 @@ def write_splits(data: str | Path, out: Path, options: SplitOptions | None = Non
             "source": named.source,
             "path": named.path,
             "group": list(options.group),
+            "labels": "own" if options.own_labels else "emotions",
             "label_names": dict(options.label_names),
             "validation_fraction": options.validation_fraction,
             "test_fraction": options.test_fraction,

@@ -26,7 +26,6 @@ def compute_metrics(predictions: ImagePredictions) -> dict[str, Any]:
         labels,
         predicted,
         labels=present,
-        target_names=[names[label] for label in present],
         output_dict=True,
         zero_division=0,
     )
@@ -43,7 +42,7 @@ def compute_metrics(predictions: ImagePredictions) -> dict[str, Any]:
         "reliability_bins": [asdict(row) for row in reliability_bins(confidence, correct)],
         "macro_average": report["macro avg"],
         "weighted_average": report["weighted avg"],
-        "per_class": {names[label]: report[names[label]] for label in present},
+        "per_class": {names[label]: report[str(label)] for label in present},
         "absent": [name for label, name in enumerate(names) if label not in present],
         "never_predicted": [
             name for label, name in enumerate(names) if label not in ever_predicted

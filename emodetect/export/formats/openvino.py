@@ -26,8 +26,9 @@ def write_openvino(network: Network, quantize: str, path: Path) -> None:
         model = openvino.Core().read_model(flatbuffer)
         model.input().set_names({INPUT})
         model.output().set_names({OUTPUT})
-        # OpenVINO's own tools look for labels there, separated by spaces.
-        model.set_rt_info(" ".join(network.card["labels"]), ["model_info", "labels"])
+        # OpenVINO's own tools look for labels there, separated by spaces; in a label, they write _.
+        labels = (label.replace(" ", "_") for label in network.card["labels"])
+        model.set_rt_info(" ".join(labels), ["model_info", "labels"])
         model.set_rt_info(json.dumps(network.card), ["model_info", "emodetect"])
         openvino.save_model(model, path, compress_to_fp16=quantize == "float16")
 

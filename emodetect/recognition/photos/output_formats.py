@@ -13,11 +13,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from emodetect.emotions import UNCERTAIN
 from emodetect.machine.csv_files import csv_line, printable
 from emodetect.machine.terminal_text import on_one_line
 from emodetect.recognition.face_rows import FACE_COLUMNS, csv_face, face_record
 from emodetect.recognition.photos.analysis import PhotoResult
-from emodetect.recognition.recognizer import UNCERTAIN, Face
+from emodetect.recognition.recognizer import Face
 
 
 def photo_record(result: PhotoResult) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def photo_record(result: PhotoResult) -> dict[str, Any]:
 
 def as_table(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Iterator[str]:
     """Yield a line for each face."""
+    longest = max(8, *map(len, emotions))
     for result in results:
         path = on_one_line(result.path)
         lines = []
@@ -43,7 +45,7 @@ def as_table(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Itera
             lines.append(f"{path}  no face {dropped if result.unsure else 'found'}")
         for face in result.faces:
             x, y, width, height = face.box
-            lines.append(f"{path}  {_verdict(face)}  at {x},{y} {width}x{height}")
+            lines.append(f"{path}  {_verdict(face, longest)}  at {x},{y} {width}x{height}")
         yield "\n".join(lines)
 
 
@@ -86,8 +88,8 @@ def csv_columns(emotions: tuple[str, ...]) -> list[str]:
     return ["path", "width", "height", *FACE_COLUMNS, *emotions, "error"]
 
 
-def _verdict(face: Face) -> str:
+def _verdict(face: Face, longest: int) -> str:
     if face.emotion != UNCERTAIN:
-        return f"{face.emotion:<8} {face.confidence:>6.1%}"
+        return f"{face.emotion:<{longest}} {face.confidence:>6.1%}"
     guesses = ", ".join(f"{emotion} {score:.1%}" for emotion, score in face.guesses)
     return f"{UNCERTAIN}: {guesses}"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Sequence
+from importlib import import_module
 from pathlib import Path
 from textwrap import wrap
 
 import numpy as np
 
-from emodetect.emotions import COLORS
+from emodetect.emotions import hex_colors
 from emodetect.errors import VideoError
 from emodetect.recognition.recognizer import Face
 
-OTHER_COLOR = (60, 60, 60)
 # Rows of the plot: the faces seen longest.
 MAX_FACES = 6
 # Per line of the title.
@@ -29,6 +29,7 @@ class Timeline:
     """
 
     def __init__(self, emotions: Sequence[str]) -> None:
+        import_module("matplotlib.figure")  # if it is missing, before a long video is analysed
         self.emotions = tuple(emotions)
         self.times: dict[int, list[float]] = {}
         self.scores: dict[int, list[np.ndarray]] = {}
@@ -59,10 +60,7 @@ class Timeline:
         shown = sorted(longest[:MAX_FACES])
         figure = Figure(figsize=(11, 1.2 + 1.7 * max(1, len(shown))), layout="constrained")
         axes = figure.subplots(max(1, len(shown)), 1, sharex=True, squeeze=False)[:, 0]
-        colors = [
-            tuple(value / 255 for value in COLORS.get(emotion, OTHER_COLOR))
-            for emotion in self.emotions
-        ]
+        colors = list(map(hex_colors(self.emotions).__getitem__, self.emotions))
         for axis, number in zip(axes, shown, strict=False):
             times, scores = _with_gaps(self.times[number], self.scores[number])
             axis.stackplot(times, scores.T, colors=colors, labels=self.emotions, linewidth=0)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from emodetect.emotions import EMOTIONS
 from emodetect.errors import EmodetectError, VideoError
 from emodetect.faces.detectors.registry import installed_detectors, open_detector
-from emodetect.recognition.overlay import blur_faces, draw_faces, draw_panel, draw_text
+from emodetect.recognition.overlay import (
+    blur_faces,
+    correction_keys,
+    draw_faces,
+    draw_panel,
+    draw_text,
+)
 from emodetect.recognition.recognizer import EmotionRecognizer, Face
 from emodetect.recognition.sightings import Seen
 from emodetect.recognition.videos.capture import Frame, Source
@@ -23,14 +28,11 @@ from emodetect.recognition.videos.recording.ffmpeg import ffmpeg_for
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.window import Window, save_image
 
-CORRECTIONS = [f"{number} {emotion}" for number, emotion in enumerate(EMOTIONS, start=1)]
 HELP = (
     "q quit   s snapshot   r record   space pause   h help",
     "d next detector   b blur faces   p scores panel",
-    "1-8 save the largest face as a correction:",
-    "   ".join(CORRECTIONS[:4]),
-    "   ".join(CORRECTIONS[4:]),
 )
+KEYS_IN_LINE = 4
 NOTICE_S = 3.0
 HINT, HINT_S = "press h for help", 5.0
 # A file that falls behind by more than this, after a pause or a slow frame, does not catch up.
@@ -52,6 +54,7 @@ class Session:
         self.recognizer, self.source, self.notify = recognizer, source, notify
         self.privacy, self.corrections = privacy, corrections
         self.panel, self.help = False, False
+        self.corrections_by_key = correction_keys(recognizer.emotions)
         self.detector = recognizer.detector_name
         self.frame: Frame | None = None
         self.seen = Seen(())
@@ -159,7 +162,7 @@ class Session:
         if self.recording is not None:
             lines.append(f"recording {self.recording.path.name}")
         if self.help:
-            lines += HELP
+            lines += [*HELP, *_correction_lines(self.corrections_by_key)]
         if not lines:
             window.show(self.shown)
             return
@@ -183,8 +186,8 @@ class Session:
                 self.panel = not self.panel
             elif key == "h":
                 self.help = not self.help
-            elif key in tuple("12345678"):
-                self._correct(EMOTIONS[int(key) - 1])
+            elif key in self.corrections_by_key:
+                self._correct(self.corrections_by_key[key])
         except (OSError, EmodetectError) as error:
             self.announce(f"failed: {error}")
         if key in ("b", "p") and self.frame is not None:
@@ -219,6 +222,17 @@ class Session:
             folder = self.corrections / emotion
             folder.mkdir(parents=True, exist_ok=True)
             self.announce(f"saved {save_image(crop, folder, _now())}")
+
+
+def _correction_lines(corrections: Mapping[str, str]) -> list[str]:
+    named = [f"{key} {label}" for key, label in corrections.items()]
+    return [
+        f"1-{len(named)} save the largest face as a correction:",
+        *(
+            "   ".join(named[start : start + KEYS_IN_LINE])
+            for start in range(0, len(named), KEYS_IN_LINE)
+        ),
+    ]
 
 
 def _largest(faces: Sequence[Face]) -> Face:

@@ -13,9 +13,10 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from emodetect.emotions import hex_colors
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.number_format import decimal
-from emodetect.reports.plots.style import GRID, emotion_color, new_figure, short_name, styled
+from emodetect.reports.plots.style import GRID, new_figure, short_name, styled
 
 # A longer legend would cover the curves.
 MOST_INSIDE = 10
@@ -26,13 +27,14 @@ def roc(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
     """Plot one-vs-rest ROC curves with their AUC, for the emotions in the data."""
     figure = _new_figure(predictions)
     axes = figure.subplots()
+    colors = hex_colors(predictions.emotions)
     axes.plot([0, 1], [0, 1], "--", color=GRID)
     for emotion, truth, scores in _one_against_the_rest(predictions):
         false_positives, true_positives, _ = roc_curve(truth, scores)
         axes.plot(
             false_positives,
             true_positives,
-            color=emotion_color(emotion),
+            color=colors[emotion],
             label=f"{short_name(emotion)} (AUC {decimal(roc_auc_score(truth, scores))})",
         )
     axes.set_xlabel("false positive rate")
@@ -46,13 +48,14 @@ def precision_recall(predictions: ImagePredictions, metrics: dict[str, Any]) -> 
     """Plot one-vs-rest precision-recall curves with their average precision."""
     figure = _new_figure(predictions)
     axes = figure.subplots()
+    colors = hex_colors(predictions.emotions)
     for emotion, truth, scores in _one_against_the_rest(predictions):
         precision, recall, _ = precision_recall_curve(truth, scores)
         axes.plot(
             recall,
             precision,
             drawstyle="steps-post",
-            color=emotion_color(emotion),
+            color=colors[emotion],
             label=f"{short_name(emotion)} (AP {decimal(average_precision_score(truth, scores))})",
         )
     axes.set_xlabel("recall")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
@@ -16,8 +17,6 @@ from typing import Any
 import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
-
-from emodetect.emotions import COLORS
 
 INK, GRID, PAPER = "#222222", "#dddddd", "#ffffff"
 # Okabe and Ito 2008, like the colours of the emotions.
@@ -68,11 +67,6 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def emotion_color(emotion: str) -> str:
-    """Return the colour of an emotion, the same in all output, as #rrggbb."""
-    return "#{:02x}{:02x}{:02x}".format(*COLORS[emotion])
-
-
 def short_name(name: str, *, longest: int = 24) -> str:
     """Return a name that fits into a plot: whole, or cut and ended by "…"."""
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
@@ -80,7 +74,16 @@ def short_name(name: str, *, longest: int = 24) -> str:
 
 def save_png(figure: Figure, out: Path) -> None:
     """Write a figure as a PNG on white."""
-    figure.savefig(out, dpi=DPI, facecolor=PAPER)
+    with _any_letters():
+        figure.savefig(out, dpi=DPI, facecolor=PAPER)
+
+
+@contextmanager
+def _any_letters() -> Iterator[None]:
+    """Let letters that the font lacks be drawn as boxes, without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        yield
 
 
 def to_svg(figure: Figure, *, name: str, title: str) -> Markup:
@@ -91,7 +94,7 @@ def to_svg(figure: Figure, *, name: str, title: str) -> Markup:
         title: the description for screen readers.
     """
     file = io.StringIO()
-    with styled():
+    with styled(), _any_letters():
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
     box = re.search(r'viewBox="[^"]*"', text)

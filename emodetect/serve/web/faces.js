@@ -1,6 +1,6 @@
 // A picture with its faces: drawn boxes, a button on each box, and a card for each face beside it.
 
-import { color } from "./attempts.js";
+import { color, model } from "./attempts.js";
 import { byId, element, inWords, percent } from "./dom.js";
 
 const view = byId("view");
@@ -123,7 +123,8 @@ function fillCard(card, face, picture, whole) {
   if (picture) paintFace(portrait, face.box, picture, whole);
   const bars = card.lastChild;
   bars.replaceChildren();
-  for (const [emotion, score] of Object.entries(face.scores)) {
+  for (const emotion of model.emotions) {  // Object.entries would move numbers to the front
+    const score = face.scores[emotion];
     const bar = element("div", "", bars);
     bar.className = "bar";
     element("span", emotion, bar);

@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from emodetect.emotions import canonical_emotion
-from emodetect.errors import ModelError, first_line
+from emodetect.emotions import canonical_emotion, misspelt_emotion, plain_label
+from emodetect.errors import DataError, ModelError, first_line
 from emodetect.images.model_input import Color
 from emodetect.machine.cache_folder import cache_root
 from emodetect.model_file.artifact import has_metadata, write_artifact
@@ -28,14 +28,14 @@ def import_keras_model(
     Args:
         path: a .keras file whose input is (batch, side, side, 1 or 3) and whose output is
             (batch, classes), probabilities or logits.
-        labels: the emotions in the order of the outputs.
+        labels: the emotions, or labels of one's own, in the order of the outputs.
         pixel_range: the values of a black and a white pixel that the model was trained on.
 
     Raises:
         ModelError: if the file is not such a model, contains code, or already has labels.
-        DataError: if a label is not an emotion.
+        DataError: if a label cannot be used, or looks like a misspelt emotion.
     """
-    emotions = tuple(canonical_emotion(label, where="--labels") for label in labels)
+    emotions = _output_names(labels)
     if len(set(emotions)) != len(emotions):
         raise ModelError(f"--labels: an emotion is given twice in {','.join(labels)}.")
     if has_metadata(path):
@@ -58,6 +58,18 @@ def import_keras_model(
     imported.parent.mkdir(parents=True, exist_ok=True)
     _write(imported, _from_pixels(model, low, high), metadata, origin=path)
     return imported
+
+
+def _output_names(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the emotions that labels mean, or else the labels themselves."""
+    try:
+        return tuple(canonical_emotion(label) for label in labels)
+    except DataError:
+        names = tuple(plain_label(label, where="--labels") for label in labels)
+    for name in names:
+        if near := misspelt_emotion(name):
+            raise DataError(f"--labels: {name!r} looks like a misspelt {near!r}; correct it.")
+    return names
 
 
 def _input_of(model: keras.Model, path: Path) -> tuple[int, Color]:

@@ -1,0 +1,362 @@
+"""Labels of the user's own, from the folders to every output."""
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from serving import serving
+from small import LENET, SMALL
+
+from emodetect.audit.audit import AuditOptions
+from emodetect.cli import app
+from emodetect.config import DataConfig, load_config, validate_data
+from emodetect.data.dataset import load_dataset, load_for_evaluation
+from emodetect.data.named_data import find_data
+from emodetect.data.synthetic import draw_face, draw_scene
+from emodetect.emotions import hex_colors
+from emodetect.errors import ConfigError, DataError, ModelError
+from emodetect.export.export import ExportOptions, export_model
+from emodetect.model_file.artifact import read_artifact
+from emodetect.model_file.metadata import parse_metadata
+from emodetect.recognition.drawn_text import put_text, text_size
+from emodetect.recognition.overlay import correction_keys, draw_faces, draw_panel
+from emodetect.recognition.recognizer import EmotionRecognizer, Face
+from emodetect.reports.audit_report import audit_to_folder
+from emodetect.serve.app import create_app
+
+# An emotion, words, and what a file, a page, a table or a plot could trip over.
+ODD = 'müde, $x$ |"sehr" <img src=x>'
+LABELS = {"happy": "happy", "bored": "neutral", ODD: "sad"}
+NAMES = ("happy", "bored", ODD)
+
+
+def draw(folder: Path, labels: dict[str, str], count: int = 12) -> Path:
+    """Write class folders of drawn faces."""
+    rng = np.random.default_rng(0)
+    for label, emotion in labels.items():
+        (folder / label).mkdir(parents=True)
+        for number in range(count):
+            encoded: Any = cv2.imencode(".png", draw_face(emotion, rng, size=32))[1]
+            (folder / label / f"{number}.png").write_bytes(encoded.tobytes())
+    return folder
+
+
+def run(*words: object) -> Result:
+    """Run the command line."""
+    return CliRunner().invoke(app, list(map(str, words)))
+
+
+def own(folder: Path, **others: Any) -> DataConfig:
+    """Return the config of a folder of labels of one's own."""
+    return validate_data({"path": str(folder), "labels": "own", **others}, origin="test")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders of an emotion and of two labels that are none."""
+    return draw(tmp_path_factory.mktemp("own") / "faces", LABELS)
+
+
+@pytest.fixture(scope="module")
+def model(
+    data: Path, small_overrides: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A model of these labels."""
+    from emodetect.training.train import train
+
+    output = tmp_path_factory.mktemp("runs") / "mine"
+    drawn = ("data.classes", "data.synthetic")
+    kept = [line for line in small_overrides if not line.startswith(drawn)]
+    overrides = [*kept, *LENET, "data.labels=own", f"output={output}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(output.parent / "cache"))
+        yield train(load_config(SMALL, overrides, data=f"folder:{data}")).artifact
+
+
+@pytest.fixture
+def recognizer(model: Path) -> EmotionRecognizer:
+    """The model, open."""
+    return EmotionRecognizer(model, detector="none")
+
+
+# Reading
+
+
+def test_the_error_says_how_to_use_labels_of_ones_own(tmp_path: Path) -> None:
+    """bored/ and yawning/ are refused with the option that takes them, which then does."""
+    faces = draw(tmp_path / "faces", {"bored": "sad", "yawning": "surprise"})
+    refused = run("train", "--dry-run", "--data", faces)
+    assert "faces/bored: expected an emotion" in str(refused.exception)
+    assert "--set data.labels=own" in str(refused.exception)
+    assert '"happy"' not in str(refused.exception)
+    done = run("train", "--dry-run", "--data", faces, "--set", "data.labels=own")
+    assert "2 emotions: bored, yawning" in done.output
+
+
+def test_classes_and_label_names_may_be_ones_own(tmp_path: Path) -> None:
+    """data.classes chooses among them in its order, and data.label_names renames them."""
+    faces = draw(tmp_path / "faces", {"bored": "sad", "Happy": "happy", "tired": "neutral"}, 2)
+    config = own(faces, classes=["sleepy", "happy"], label_names={"tired": "sleepy"})
+    dataset = load_for_evaluation(config)
+    assert dataset.emotions == ("sleepy", "happy")
+    assert len(dataset.labels) == 4
+    with pytest.raises(ConfigError, match=r"data\.labels=own"):
+        validate_data({"path": "x", "classes": ["bored", "happy"]}, origin="test")
+
+
+def test_a_misspelt_emotion_is_asked_about_and_can_be_kept(tmp_path: Path) -> None:
+    """The error says how to keep the name on purpose, and that works."""
+    faces = draw(tmp_path / "faces", {"hapy": "happy", "bored": "sad"}, 2)
+    with pytest.raises(DataError, match="'hapy' looks like a misspelt 'happy'") as refused:
+        load_for_evaluation(own(faces))
+    assert 'data.label_names = {"hapy" = "hapy"}' in str(refused.value)
+    kept = load_for_evaluation(own(faces, label_names={"hapy": "hapy"}))
+    assert kept.emotions == ("bored", "hapy")
+    assert load_for_evaluation(own(faces, label_names={"hapy": "happy"})).emotions == (
+        "happy",
+        "bored",
+    )
+
+
+def test_labels_that_differ_in_case_are_asked_about(tmp_path: Path) -> None:
+    """train/Bored and test/bored are hardly two classes."""
+    draw(tmp_path / "train", {"Bored": "sad", "tired": "neutral"}, 2)
+    draw(tmp_path / "test", {"bored": "sad", "tired": "neutral"}, 2)
+    with pytest.raises(DataError, match="'Bored' and 'bored' differ only in case"):
+        load_for_evaluation(own(tmp_path))
+    joined = load_for_evaluation(own(tmp_path, label_names={"Bored": "bored"}))
+    assert joined.emotions == ("bored", "tired")
+
+
+def test_class_folders_are_found_below_others(tmp_path: Path) -> None:
+    """A download may nest them, split them, and hold folders without images."""
+    for split in ("train", "val"):
+        draw(tmp_path / "archive" / split, {"bored": "sad", "tired": "neutral"}, 2)
+    (tmp_path / "archive" / "train" / "code").mkdir()
+    dataset = load_for_evaluation(own(tmp_path))
+    assert dataset.emotions == ("bored", "tired")
+    assert sorted(set(dataset.splits.tolist())) == ["train", "val"]
+    assert find_data(tmp_path, option="--data").source == "folder"
+
+
+def test_a_manifest_may_weigh_labels_of_ones_own(tmp_path: Path) -> None:
+    """With data.classes, columns of weights are soft labels as those of emotions are."""
+    draw(tmp_path, {"bored": "sad", "tired": "neutral"}, 10)
+    rows = [f"{name}/{n}.png,{name},3,1" for name in ("bored", "tired") for n in range(10)]
+    (tmp_path / "list.csv").write_text("path,label,tired,bored\n" + "\n".join(rows))
+    values = {"source": "manifest", "soft_labels": True, "classes": ["bored", "tired"]}
+    dataset = load_dataset(own(tmp_path / "list.csv", **values), seed=0)
+    np.testing.assert_allclose(dataset.targets[0], [0.25, 0.75])
+    with pytest.raises(ConfigError, match=r"list in data\.classes which columns"):
+        own(tmp_path / "list.csv", **{**values, "classes": None})
+
+
+def test_sources_with_fixed_labels_have_no_others() -> None:
+    """RAF-DB's numbers mean emotions, whatever a config says."""
+    with pytest.raises(ConfigError, match="labels: only for the source folder or manifest"):
+        own(Path("x"), source="raf_db")
+
+
+def test_other_layouts_and_manifests_keep_the_labels(data: Path, tmp_path: Path) -> None:
+    """Split and converted, the data has the same labels; fer2013.csv cannot hold them."""
+    words = (("split", data, "--output", tmp_path / "a.csv"),)
+    words += tuple(("convert", data, tmp_path / to, "--to", to) for to in ("folder", "tfrecord"))
+    for command in words:
+        refused = run("data", *command)
+        assert "--own-labels" in str(refused.exception)
+        assert run("data", *command, "--own-labels").exit_code == 0
+    for source, path in (("manifest", "a.csv"), ("folder", "folder"), ("tfrecord", "tfrecord")):
+        dataset = load_for_evaluation(own(tmp_path / path, source=source))
+        assert dataset.emotions == NAMES
+    refused = run("data", "convert", data, tmp_path / "f.csv", "--to", "fer2013_csv")
+    assert isinstance(refused.exception, DataError)
+
+
+# The model and its figures
+
+
+def test_a_model_has_the_labels_of_its_data(model: Path) -> None:
+    """Emotions first, others by name; the card shows them in Markdown that stays a table."""
+    assert read_artifact(model).metadata.emotions == NAMES
+    card = run("models", "show", model).output
+    assert f"| | happy | bored | {ODD.replace('|', chr(92) + '|')} |" in card
+
+
+def test_metadata_with_unsafe_labels_is_refused(model: Path) -> None:
+    """A model file cannot make predict write outside the folder that the user names."""
+    with zipfile.ZipFile(model) as archive:
+        content = json.loads(archive.read("emodetect.json"))
+    parse_metadata(content)
+    for emotions in (["happy", "../../x"], ["happy", "=1+1"], ["happy", "happy"], ["happy"]):
+        with pytest.raises(ValueError, match="different emotions or labels"):
+            parse_metadata({**content, "emotions": emotions})
+
+
+def test_evaluation_reports_labels_of_ones_own(model: Path, data: Path, tmp_path: Path) -> None:
+    """A path alone is enough; every file has the labels as they are, the page escaped."""
+    out = tmp_path / "report"
+    words = ("evaluate", "--model", model, "--data", data, "--split", "all", "--no-explain")
+    done = run(*words, "--output", out)
+    assert done.exit_code == 0, done.exception
+    metrics = json.loads((out / "metrics.json").read_text("utf-8"))
+    assert list(metrics["per_class"]) == list(NAMES)
+    with (out / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        assert next(csv.reader(file))[4:] == list(NAMES)
+    page = (out / "report.html").read_text("utf-8")
+    assert "<img src=x>" not in page
+    assert all(color in page for color in hex_colors(NAMES).values())
+    chosen = run(*words, "--classes", f'bored,"{ODD.replace(chr(34), chr(34) * 2)}"', "--force")
+    assert chosen.exit_code == 0, chosen.exception
+    assert "emotion outside --classes" in chosen.output
+    compared = run("compare", out, out, "--output", tmp_path / "compared")
+    assert compared.exit_code == 0, compared.exception
+
+
+def test_another_vocabulary_is_one_clear_line(model: Path, artifact: Path, data: Path) -> None:
+    """A model and data of other labels: the error names both, and says how to leave them out."""
+    refused = run("evaluate", "--model", artifact, "--data", data, "--split", "all")
+    message = str(refused.exception)
+    assert isinstance(refused.exception, DataError)
+    assert f"not trained on: bored, {ODD}." in message
+    assert "trained on happy, sad, surprise" in message
+    assert "\n" not in message
+    compared = run("compare", model, artifact, "--data", data)
+    assert "not trained on: bored" in str(compared.exception)
+
+
+def test_a_matrix_leaves_out_what_a_model_does_not_know(
+    model: Path, artifact: Path, data: Path, tmp_path: Path
+) -> None:
+    """Models of two vocabularies are each evaluated on the labels that they have."""
+    done = run(
+        *("evaluate", "--model", model, "--model", artifact, "--data", data, "--split", "all"),
+        *("--output", tmp_path / "matrix"),
+    )
+    assert done.exit_code == 0, done.exception
+    assert "excluded 12: the model was not trained on bored" in done.output
+
+
+def test_an_audit_takes_labels_of_ones_own(data: Path, tmp_path: Path) -> None:
+    """The page counts them, in their colours."""
+    options = AuditOptions(sources=(f"folder:{data}",), detector="none", own_labels=True)
+    figures = audit_to_folder(options, tmp_path / "audit")
+    assert figures["classes"]["no split"] == dict.fromkeys(NAMES, 12)
+    page = (tmp_path / "audit" / "audit.html").read_text("utf-8")
+    assert "<img src=x>" not in page
+    assert all(color in page for color in hex_colors(NAMES).values())
+
+
+# Using the model
+
+
+def test_predict_writes_labels_as_they_are(model: Path, data: Path, tmp_path: Path) -> None:
+    """As columns, as keys, and as folders of crops."""
+    photo = next((data / "bored").iterdir())
+    words = ("predict", photo, "--model", model, "--detector", "none")
+    rows = list(csv.DictReader(run(*words, "--format", "csv").stdout.splitlines()))
+    assert [name for name in rows[0] if name in NAMES] == list(NAMES)
+    (record,) = json.loads(run(*words, "--format", "json").stdout)
+    assert list(record["faces"][0]["scores"]) == list(NAMES)
+    assert run(*words, "--save-crops", tmp_path / "crops").exit_code == 0
+    assert {path.name for path in (tmp_path / "crops").iterdir()} <= {*NAMES}
+
+
+def test_an_overlay_has_the_colour_of_the_label() -> None:
+    """Box and bar of a label have its colour; long and foreign names are drawn, not refused."""
+    scores = dict(zip(NAMES, (0.1, 0.2, 0.7), strict=True))
+    face = Face((100, 150, 80, 80), ODD, 0.7, scores, 1)
+    drawn = draw_faces(np.zeros((300, 400, 3), np.uint8), [face])
+    assert "#" + bytes(drawn[230, 140][::-1]).hex() == hex_colors(NAMES)[ODD]
+    panel = np.full((300, 400, 3), 90, np.uint8)
+    draw_panel(panel, face)
+    colors = {"#" + bytes(pixel[::-1]).hex() for pixel in panel.reshape(-1, 3)}
+    assert {*hex_colors(NAMES).values()} <= colors
+
+
+def test_letters_beyond_ascii_are_drawn() -> None:
+    """OpenCV draws ü as two question marks; a font draws it, also half outside the image."""
+
+    def drawn(text: str, place: tuple[int, int] = (5, 30)) -> np.ndarray:
+        image = np.zeros((40, 200, 3), np.uint8)
+        put_text(image, text, place, 0.8, (0, 255, 0), 1)
+        return image
+
+    assert (drawn("müde") != drawn("m??de")).any()
+    assert drawn("müde")[:, :, 1].max() > 200
+    assert drawn("müde", (-20, 8)).any()
+    assert text_size("müde", 0.8, 1)[0][0] < text_size("m??de" * 2, 0.8, 1)[0][0]
+
+
+def test_a_video_is_drawn_and_logged(model: Path, tmp_path: Path) -> None:
+    """Log and timeline have the labels."""
+    image = draw_scene(["happy"], np.random.default_rng(0), width=320, height=240).image
+    writer = cv2.VideoWriter(
+        str(tmp_path / "a.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (320, 240)
+    )
+    for _ in range(4):
+        writer.write(image)
+    writer.release()
+    log, plot = tmp_path / "log.csv", tmp_path / "plot.png"
+    words = ("video", tmp_path / "a.avi", "--model", model, "--log", log, "--timeline", plot)
+    done = run(*words)
+    assert done.exit_code == 0, done.exception
+    with log.open(encoding="utf-8", newline="") as file:
+        assert next(csv.reader(file))[-3:] == list(NAMES)
+    assert plot.is_file()
+
+
+def test_corrections_are_the_labels_of_the_model() -> None:
+    """Keys save corrections of a model's own labels; for emotions, of all eight."""
+    assert correction_keys(NAMES) == {"1": "happy", "2": "bored", "3": ODD}
+    assert correction_keys(("happy", "sad"))["8"] == "contempt"
+    assert len(correction_keys([f"label {number}" for number in range(20)])) == 9
+
+
+def test_an_export_carries_the_labels(model: Path, tmp_path: Path) -> None:
+    """labels.txt in the file has a line for each."""
+    options = ExportOptions(format="tflite", out=tmp_path / "a.tflite")
+    path = export_model(model, options).path
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("labels.txt").decode().splitlines() == list(NAMES)
+
+
+def test_openvino_finds_a_label_for_each_output(model: Path, tmp_path: Path) -> None:
+    """Its tools split the labels at spaces, so that those in a label are written as _."""
+    path = export_model(model, ExportOptions(format="openvino", out=tmp_path / "a.xml")).path
+    import openvino
+
+    info = openvino.Core().read_model(path).get_rt_info(["model_info", "labels"])
+    text = info if isinstance(info, str) else info.astype(str)
+    assert text.split(" ") == ["happy", "bored", ODD.replace(" ", "_")]
+
+
+def test_the_server_names_and_colours_the_labels(recognizer: EmotionRecognizer) -> None:
+    """The page gets its colours from here; the card's HTML is escaped."""
+    with serving(create_app(recognizer)) as client:
+        about = client.get("/v1/model").json()
+    assert about["emotions"] == list(NAMES)
+    assert about["colors"] == hex_colors(NAMES)
+    assert "<img" not in about["card_html"]
+
+
+def test_a_keras_file_from_elsewhere_may_have_any_labels(tmp_path: Path) -> None:
+    """--labels takes labels of one's own; a misspelt emotion among them is asked about."""
+    from emodetect.training.models.import_keras import import_keras_model
+
+    missing = tmp_path / "none.keras"
+    for labels, error, match in (
+        (["bored", "tired"], ModelError, "none.keras"),
+        (["bored", "hapy"], DataError, "'hapy' looks like a misspelt 'happy'"),
+        (["bored", "a/b"], DataError, "without slashes"),
+    ):
+        with pytest.raises(error, match=match):
+            import_keras_model(missing, labels=labels)
