@@ -165,6 +165,29 @@ def test_photos_of_telephones_and_browsers_are_read(client: httpx.Client) -> Non
         assert (row["width"], row["height"], row["error"]) == (80, 120, None)
 
 
+def test_a_preview_is_upright_and_small(client: httpx.Client, photo: bytes) -> None:
+    """On request, one photo's row has a JPEG of it; results are otherwise the same."""
+    wide = jpeg(np.full((600, 1600, 3), 127, np.uint8))
+    for data, size in ((HEIC["turned"], (80, 120)), (photo, (640, 480)), (wide, (1280, 480))):
+        (row,) = client.post("/v1/analyze?preview=true", content=data).json()
+        preview = Image.open(io.BytesIO(base64.b64decode(row.pop("preview"))))
+        assert (preview.format, preview.size) == ("JPEG", size)
+        assert [row] == client.post("/v1/analyze?preview=false", content=data).json()
+    answer = client.post("/v1/analyze?preview=true", content=b"text")
+    assert (answer.status_code, answer.json()[0]["preview"]) == (422, None)
+
+
+def test_requests_for_previews_are_bounded(client: httpx.Client, photo: bytes) -> None:
+    """Several images with previews, and another value of the parameter, are refused clearly."""
+    two = many(("a", photo), ("b", photo))
+    for value, files, said in (
+        ("true", two, "expected one image with preview=true, got 2; send each alone"),
+        ("large", two[:1], "preview: expected true or false, got 'large'"),
+    ):
+        answer = client.post(f"/v1/analyze?preview={value}", files=files)
+        assert (answer.status_code, answer.json()) == (400, {"detail": said})
+
+
 def test_crops_are_a_face_each(client: httpx.Client, photo: bytes) -> None:
     """/v1/classify treats each image as one face, without face detection."""
     blank = jpeg(np.full((50, 40, 3), 127, np.uint8))
@@ -503,6 +526,10 @@ def test_every_route_has_examples_of_its_answers(client: httpx.Client, photo: by
         (example,) = about["responses"]["200"]["content"].values()
         if path != "/metrics":
             assert fields_of(example["example"]) == fields_of(sent.json())
+    (parameter,) = routes["/v1/analyze"]["post"]["parameters"]
+    assert parameter["name"] == "preview"
+    assert parameter["description"] in page
+    assert "curl -F files=@a.heic '/v1/analyze?preview=true'" in page
     about = routes["/v1/analyze"]["post"]["responses"]
     for row in about["200"]["content"]["application/json"]["example"]:
         PhotoRow.model_validate(row)

@@ -15,7 +15,17 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect, sync_playwright
+from heic import HEIC
+from PIL import Image
+from playwright.sync_api import (
+    Browser,
+    Locator,
+    Page,
+    Route,
+    WebSocketRoute,
+    expect,
+    sync_playwright,
+)
 from serving import started
 
 from emodetect.cli import app as command_line
@@ -82,6 +92,12 @@ def photo(path: Path, *emotions: str) -> Path:
     return path
 
 
+def drawn_on(canvas: Locator) -> np.ndarray:
+    """Return what a canvas shows, BGR."""
+    data = canvas.evaluate("(one) => one.toDataURL().split(',')[1]")
+    return cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+
+
 def test_a_photo_is_boxed_and_saved(page: Page, address: str, tmp_path: Path) -> None:
     """With the keyboard alone, a photo gets boxes and bars, and can be saved."""
     page.on("filechooser", lambda _: None)  # registers the listener before Enter
@@ -107,21 +123,66 @@ def test_a_photo_is_boxed_and_saved(page: Page, address: str, tmp_path: Path) ->
     assert 0.005 < changed.mean() < 0.2  # boxes and labels, on the photo
 
 
-def test_a_photo_that_the_browser_cannot_show_is_analysed(
+def test_a_photo_that_the_browser_cannot_show_has_a_preview(
     page: Page, address: str, tmp_path: Path
 ) -> None:
-    """Its faces are listed and boxed without the picture, and the page says why."""
+    """A photo stored on its side in such a format is shown upright, and its boxes and cards fit."""
+    scene = draw_scene(("happy", "sad"), np.random.default_rng(0), width=1600, height=1200).image
+    image = Image.fromarray(np.rot90(scene)[..., ::-1])
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    image.save(tmp_path / "scene.tiff", exif=exif)
     page.goto(address)
     chosen = page.locator("#file").get_attribute("accept")
     assert {".heic", ".avif", ".jp2"} <= set(chosen.split(","))
-    page.set_input_files("#file", photo(tmp_path / "earlier.png"))
-    expect(page.locator("#status")).to_have_text("No face found.")
-    page.set_input_files("#file", photo(tmp_path / "scene.ppm", "happy", "sad"))
+    page.set_input_files("#file", tmp_path / "scene.tiff")
     expect(page.locator("#status")).to_have_text("2 faces.")
-    expect(page.locator("#caption")).to_contain_text("this browser cannot show this kind of photo")
-    expect(page.locator("#faces li")).to_have_count(2)
-    height, width = cv2.imread(str(tmp_path / "scene.ppm")).shape[:2]
-    assert page.evaluate("[view.width, view.height]") == [width, height]
+    expect(page.locator("#caption")).to_contain_text("a preview from the server, because this")
+    view = drawn_on(page.locator("#view"))
+    assert view.shape == (960, 1280, 3)
+    small = cv2.resize(scene, (1280, 960), interpolation=cv2.INTER_AREA)
+    assert np.median(np.abs(view.astype(int) - small).max(axis=2)) < 6  # but for boxes and labels
+    with page.expect_download() as download:
+        page.click("#json")
+    (row,) = json.loads(download.value.path().read_text(encoding="utf-8"))
+    assert (row["width"], row["height"], "preview" in row) == (1600, 1200, False)
+    for index, face in enumerate(row["faces"]):
+        x, y, width, height = face["box"]
+        style = page.locator("#boxes button").nth(index).evaluate("(one) => one.style.left")
+        assert float(style.removesuffix("%")) == pytest.approx(100 * x / 1600, abs=0.01)
+        inner = drawn_on(page.locator("#faces canvas").nth(index))[13:-13, 13:-13]
+        expected = cv2.resize(
+            scene[y : y + height, x : x + width], inner.shape[1::-1], interpolation=cv2.INTER_AREA
+        )
+        assert np.abs(inner.astype(int) - expected).mean() < 12
+
+
+def test_photos_of_an_iphone_have_thumbnails(page: Page, address: str, tmp_path: Path) -> None:
+    """Only HEIC photos ask the server for a preview; it is upright, large and as a thumbnail."""
+    (tmp_path / "one.heic").write_bytes(HEIC["turned"])
+    (tmp_path / "cut.heic").write_bytes(HEIC["turned"][:-100])
+    files = [photo(tmp_path / "grey.png"), tmp_path / "one.heic", tmp_path / "cut.heic"]
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(one.url.partition("/v1/analyze")[2]))
+    page.goto(address)
+    page.set_input_files("#file", files)
+    expect(page.locator("#status")).to_contain_text("1 photo could not be analysed.")
+    assert [one for one in asked if one] == ["?preview=true"] * 2
+    tiles = page.locator("#photos button")
+    tiles.nth(1).click()
+    expect(page.locator("#caption")).to_contain_text("one.heic: a preview from the server")
+    # Blue, red, grey and green once it is upright.
+    quarters = [[(200, 0, 0), (0, 0, 200)], [(128, 128, 128), (0, 200, 0)]]
+    for canvas in (page.locator("#view"), tiles.nth(1).locator("canvas")):
+        shown = drawn_on(canvas)
+        rows, columns = shown.shape[:2]
+        for down in range(2):
+            for across in range(2):
+                middle = shown[rows * (1 + 2 * down) // 4, columns * (1 + 2 * across) // 4]
+                assert np.abs(middle.astype(int) - quarters[down][across]).max() < 40
+    assert page.evaluate("[view.width, view.height]") == [80, 120]
+    tiles.nth(2).click()
+    expect(page.locator("#view")).to_be_hidden()
 
 
 def test_nothing_old_stays_under_an_error(page: Page, address: str, tmp_path: Path) -> None:
@@ -147,14 +208,6 @@ def test_nothing_old_stays_under_an_error(page: Page, address: str, tmp_path: Pa
         expect(page.locator("#faces li")).to_have_count(0)
         expect(page.locator("#boxes button")).to_have_count(0)
         expect(page.locator("#save")).to_be_disabled()
-    page.set_input_files("#file", photo(tmp_path / "scene.png", "happy", "sad"))
-    expect(page.locator("#faces li")).to_have_count(2)
-    page.evaluate(
-        "() => { MediaDevices.prototype.getUserMedia = () => Promise.reject(new Error('none')); }"
-    )
-    page.click("#camera")
-    expect(page.locator("#status")).to_have_text("No camera: none.")
-    expect(page.locator("#view")).to_be_hidden()
 
 
 def test_a_box_and_its_card_are_highlighted_together(
@@ -188,9 +241,7 @@ def test_a_box_and_its_card_are_highlighted_together(
     ).json()[0]
     x, y, width, height = row["faces"][0]["box"]
     face = cv2.imread(str(tmp_path / "scene.png"))[y : y + height, x : x + width]
-    data = cards.nth(0).locator("canvas").evaluate("(one) => one.toDataURL().split(',')[1]")
-    shown = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
-    inner = shown[13:-13, 13:-13]
+    inner = drawn_on(cards.nth(0).locator("canvas"))[13:-13, 13:-13]
     expected = cv2.resize(face, inner.shape[1::-1], interpolation=cv2.INTER_AREA)
     assert np.abs(inner.astype(int) - expected).mean() < 12
 
@@ -433,6 +484,39 @@ def test_no_camera_stays_on_by_itself(page: Page, address: str) -> None:
     page.click("#camera")
     expect(page.locator("#status")).to_have_text("The camera is off.")
     assert not page.evaluate("window.opened.some((one) => one.active)")
+
+
+def test_a_refused_camera_leaves_the_photos(page: Page, address: str, tmp_path: Path) -> None:
+    """Photos stay, and are analysed to the end, until a camera has started."""
+    page.add_init_script(
+        "const ask = MediaDevices.prototype.getUserMedia;"
+        "MediaDevices.prototype.getUserMedia = function (...options) {"
+        "  return new Promise((open, refuse) => {"
+        "    window.refuse = () => refuse(new Error('none'));"
+        "    window.grant = () => open(ask.apply(this, options)); }); };"
+    )
+    page.goto(address)
+    held: list[Route] = []
+    page.route("**/v1/analyze", lambda route: held.append(route))
+    page.set_input_files("#file", [photo(tmp_path / f"{name}.png", "happy") for name in "ab"])
+    while not held:
+        page.wait_for_timeout(50)
+    page.click("#camera")
+    expect(page.locator("#status")).to_have_text("Waiting for the camera …")
+    expect(page.locator("#photos button")).to_have_count(2)
+    page.unroute("**/v1/analyze")  # lets the held one go on
+    page.evaluate("refuse()")
+    expect(page.locator("#status")).to_have_text("No camera: none.")
+    for tile in page.locator("#photos button").all():
+        expect(tile).to_contain_text("1 face")
+    expect(page.locator("#faces li")).to_have_count(1)
+    expect(page.locator("#csv")).to_be_enabled()
+    page.click("#camera")
+    expect(page.locator("#status")).to_have_text("Waiting for the camera …")
+    page.evaluate("grant()")
+    expect(page.locator("#photos")).to_be_hidden()
+    expect(page.locator("#csv")).to_be_disabled()
+    expect(page.locator("#speed")).to_contain_text("ms per frame")
 
 
 def test_an_older_photos_answer_is_not_shown(page: Page, address: str, tmp_path: Path) -> None:

@@ -34,6 +34,19 @@ class BrightSquares:
         return [box for box in self.detect(patch) if 0.9 < box[2] / side < 1.1]
 
 
+def update(tracker: FaceTracker, image: np.ndarray, time_s: float) -> list[tuple[int, Box]]:
+    """The numbers and boxes of a frame's confirmed faces."""
+    found = tracker.update(image, time_s)
+    return [(track.id, box) for track, box in found if track.id is not None]
+
+
+def confirm(tracker: FaceTracker, image: np.ndarray, *, start_s: float = 0.0) -> float:
+    """Show the tracker a scene until its faces are confirmed; return the time of the last frame."""
+    for frame in range(4):
+        tracker.update(image, start_s + frame / FPS)
+    return start_s + 3 / FPS
+
+
 def squares(*boxes: Box) -> np.ndarray:
     """A dark picture with bright squares, (200, 400, 3)."""
     image = np.zeros((200, 400, 3), np.uint8)
@@ -52,17 +65,20 @@ def test_faces_of_a_film_keep_their_numbers() -> None:
             found = tracker.update(scene.image, index / FPS)
             assert len(found) == 2
             for face in scene.faces:
-                number, box = max(found, key=lambda item: iou(item[1], face.box))
+                track, box = max(found, key=lambda item: iou(item[1], face.box))
                 assert iou(box, face.box) >= 0.5
-                numbers[face.emotion].add(number)
+                if index >= 3:
+                    assert track.id is not None
+                    numbers[face.emotion].add(track.id)
         assert sorted(numbers.values(), key=min) == [{1}, {2}]
 
 
 def test_a_fast_face_keeps_its_number() -> None:
     """A face that leaves the searched region between two frames is found by a scan."""
     tracker = FaceTracker(BrightSquares())
-    tracker.update(squares((20, 50, 60, 60)), 0)
-    found = [tracker.update(squares((x, 50, 60, 60)), x / 500) for x in (78, 136, 194)]
+    last_s = confirm(tracker, squares((20, 50, 60, 60)))
+    places = [(x, last_s + x / 500) for x in (78, 136, 194)]
+    found = [update(tracker, squares((x, 50, 60, 60)), time_s) for x, time_s in places]
     assert [number for ((number, _),) in found] == [1, 1, 1]
     assert iou(found[-1][0][1], (194, 50, 60, 60)) > 0.5
 
@@ -70,21 +86,22 @@ def test_a_fast_face_keeps_its_number() -> None:
 def test_two_faces_side_by_side_are_not_exchanged() -> None:
     """Where either of two faces could be either of two before, the nearest overall pairs hold."""
     tracker = FaceTracker(BrightSquares())
-    tracker.update(squares((20, 50, 60, 60), (100, 50, 60, 60)), 0)
+    last_s = confirm(tracker, squares((20, 50, 60, 60), (100, 50, 60, 60)))
     # Both jump out of the region searched, so that only the scan's pairs tell who is who.
-    found = dict(tracker.update(squares((58, 50, 60, 60), (138, 50, 60, 60)), 0.2))
+    found = dict(update(tracker, squares((58, 50, 60, 60), (138, 50, 60, 60)), last_s + 0.2))
     assert found[1][0] < found[2][0]
-    assert tracker.next_id == 3
+    assert found.keys() == {1, 2}
 
 
 def test_a_lost_face_stays_for_a_moment_and_comes_back_as_another() -> None:
     """A face not found keeps its place for `keep_s`; who comes later gets a new number."""
     tracker = FaceTracker(BrightSquares(), TrackingOptions(keep_s=0.4))
     box = (20, 50, 60, 60)
-    tracker.update(squares(box), 0)
-    assert [number for number, _ in tracker.update(squares(), 0.3)] == [1]
-    assert tracker.update(squares(), 0.5) == []
-    assert [number for number, _ in tracker.update(squares(box), 0.7)] == [2]
+    last_s = confirm(tracker, squares(box))
+    assert [number for number, _ in update(tracker, squares(), last_s + 0.3)] == [1]
+    assert update(tracker, squares(), last_s + 0.5) == []
+    last_s = confirm(tracker, squares(box), start_s=last_s + 0.7)
+    assert [number for number, _ in update(tracker, squares(box), last_s + 0.04)] == [2]
 
 
 def test_a_cut_to_another_scene_makes_new_faces() -> None:
@@ -93,8 +110,10 @@ def test_a_cut_to_another_scene_makes_new_faces() -> None:
     light = np.full_like(dark, 100)
     light[50:110, 20:80] = 255
     tracker = FaceTracker(BrightSquares())
-    for image, time_s, expected in ((dark, 0, 1), (light, 0.04, 2)):
-        ((number, found),) = tracker.update(image, time_s)
+    last_s = -1 / FPS
+    for image, expected in ((dark, 1), (light, 2)):
+        last_s = confirm(tracker, image, start_s=last_s + 1 / FPS) + 1 / FPS
+        ((number, found),) = update(tracker, image, last_s)
         assert number == expected
         assert iou(found, box) > 0.9
 
@@ -106,8 +125,9 @@ def test_frames_far_apart_are_no_cut() -> None:
     light[50:110, 20:80] = 255
     tracker = FaceTracker(BrightSquares())
     frames = (dark, light, squares(), dark)
-    found = [tracker.update(image, 2.0 * index) for index, image in enumerate(frames)]
-    assert [[number for number, _ in faces] for faces in found] == [[1]] * 4
+    found = [update(tracker, image, 2.0 * index) for index, image in enumerate(frames)]
+    # The first frame's face is confirmed by the second, which says that frames are far apart.
+    assert [[number for number, _ in faces] for faces in found[1:]] == [[1]] * 3
     assert iou(found[-1][0][1], box) > 0.9
 
 
@@ -115,9 +135,66 @@ def test_a_new_face_is_found_by_the_next_scan() -> None:
     """While one face is followed, another one is found after the interval, not before."""
     tracker = FaceTracker(BrightSquares(), TrackingOptions(scan_interval_s=0.5))
     one, two = squares((20, 50, 60, 60)), squares((20, 50, 60, 60), (250, 50, 60, 60))
-    tracker.update(one, 0)
-    assert len(tracker.update(two, 0.25)) == 1
-    assert len(tracker.update(two, 0.5)) == 2
+    last_s = confirm(tracker, one)
+    assert len(tracker.update(two, last_s + 0.25)) == 1
+    assert len(tracker.update(two, last_s + 0.5)) == 2
+
+
+def test_a_new_face_is_no_face_before_it_is_seen_again() -> None:
+    """What is found in one frame only is never a face; a face is one from its fourth frame on."""
+    tracker = FaceTracker(BrightSquares(), TrackingOptions(scan_interval_s=0))
+    one, two = squares((20, 50, 60, 60)), squares((20, 50, 60, 60), (250, 50, 60, 60))
+    shown = [update(tracker, image, index / FPS) for index, image in enumerate([one] * 4)]
+    assert [len(found) for found in shown] == [0, 0, 0, 1]
+    frames = [two, *[one] * 6]
+    shown = [update(tracker, image, (4 + index) / FPS) for index, image in enumerate(frames)]
+    assert {number for found in shown for number, _ in found} == {1}
+
+
+def test_small_faces_side_by_side_are_found_from_the_first_frame_on() -> None:
+    """In a wide picture, two people are found without waiting for a search of all sizes."""
+    film = draw_film(
+        ["happy", "surprise"], np.random.default_rng(5), frames=4, width=1800, height=400
+    )
+    tracker = FaceTracker(HaarDetector())
+    found = [tracker.update(scene.image, index / FPS) for index, scene in enumerate(film)]
+    assert [len(faces) for faces in found] == [2] * 4
+
+
+def test_another_scene_is_a_cut_and_a_brighter_lamp_is_none() -> None:
+    """Films that follow each other have faces of their own; light that changes slowly has not."""
+    tracker, numbers = FaceTracker(HaarDetector()), []
+    frames = []
+    for seed in (1, 2, 3):
+        film = draw_film(["happy"], np.random.default_rng(seed), frames=8)
+        frames += [scene.image for scene in film]
+    for index, image in enumerate(frames):
+        numbers += [number for number, _ in update(tracker, image, index / FPS)]
+    assert sorted(set(numbers)) == [1, 2, 3]
+    tracker, numbers = FaceTracker(HaarDetector()), []
+    for index in range(20):
+        brighter = cv2.convertScaleAbs(frames[0], alpha=1 + 0.02 * index)
+        numbers += [number for number, _ in update(tracker, brighter, index / FPS)]
+    assert set(numbers) == {1}
+
+
+def test_a_part_of_a_face_is_no_face() -> None:
+    """A box inside a face, such as its mouth, does not become a face of its own."""
+    face, mouth = (20, 20, 150, 150), (70, 110, 50, 50)
+
+    class WithMouth(BrightSquares):
+        def detect(self, image: np.ndarray) -> list[Box]:
+            return [face, mouth]
+
+        scan = detect
+
+        def locate(self, patch: np.ndarray, side: float) -> list[Box]:
+            return [(0, 0, patch.shape[1], patch.shape[0])]
+
+    tracker = FaceTracker(WithMouth(), TrackingOptions(scan_interval_s=0))
+    for index in range(10):
+        found = tracker.update(squares(face), index / FPS)
+    assert len(found) == 1
 
 
 def test_with_no_interval_every_frame_is_scanned() -> None:
@@ -152,8 +229,9 @@ def test_frames_may_change_their_size() -> None:
 def test_whole_images_are_one_face() -> None:
     """With the detector `none` each frame is the same one face."""
     tracker = FaceTracker(WholeImage())
-    image = squares()
-    assert tracker.update(image, 0) == tracker.update(image, 1) == [(1, (0, 0, 400, 200))]
+    last_s = confirm(tracker, squares())
+    for later_s in (0.04, 1.0):
+        assert update(tracker, squares(), last_s + later_s) == [(1, (0, 0, 400, 200))]
 
 
 def test_boxes_over_one_face_are_one() -> None:
@@ -200,7 +278,7 @@ def test_smoothing_has_its_time_constant(recognizer: EmotionRecognizer) -> None:
         recognizer.answers = [(1, 0, 0), *[(0, 1, 0)] * frames]
         tracker = EmotionTracker(recognizer, TrackingOptions(score_smoothing_s=0.4))
         for index in range(frames + 1):
-            faces = tracker.update(squares(), index * step_s)
+            faces = tracker.look(squares(), index * step_s).everything
         assert faces[0].scores["sad"] == pytest.approx(1 - np.exp(-1), abs=1e-4)
 
 

@@ -553,11 +553,44 @@ def test_times_and_shares_are_those_of_the_frames() -> None:
     assert [one.id for one in seen.faces] == [2, 1]
     assert [one.visible_s for one in seen.faces] == [4.0, 1.5]
     assert [one.shares for one in seen.faces] == [{"sad": 0.75, "happy": 0.25}, {"sad": 1.0}]
+    short = times.total(frame_s=9.0, min_seconds=2.0)
+    assert [one.id for one in short.faces] == [2]
+    assert short.left_out == {1}
     alone = FaceTimes()
     alone.add(0.0, [face(None, "sad"), face(None, "happy")])
     (both,) = alone.total(frame_s=0.04).faces
     assert both.visible_s == 0.04
     assert both.shares == {"sad": 0.5, "happy": 0.5}
+
+
+def test_faces_that_are_seen_shortly_can_be_left_out(
+    film: Path, artifact: Path, tmp_path: Path
+) -> None:
+    """--min-seconds leaves them out of the summary and the timeline, and says how many."""
+    whole = call(film, "--model", artifact).stdout
+    assert "less than --min-seconds" not in whole
+    shown = call(film, "--model", artifact, "--min-seconds", 60).stdout
+    assert "1 face\n" in shown
+    assert "1 visible for less than --min-seconds" in shown
+    log = tmp_path / "rows.csv"
+    options = ("--log", log, "--min-seconds", 60, "--timeline", tmp_path / "time.png")
+    assert call(film, "--model", artifact, *options).exit_code == 0
+    assert all(len(faces) == 1 for _, _, _, faces in rows_of(log))
+    untracked = call(film, "--model", artifact, "--min-seconds", 1, "--no-tracking")
+    assert untracked.exit_code == 2
+    assert "--min-seconds needs tracked faces" in untracked.stderr
+
+
+@pytest.mark.parametrize("tracking", [[], ["--no-tracking"]])
+def test_rows_of_the_first_sightings_are_written(
+    tracking: list[str], film: Path, artifact: Path, tmp_path: Path
+) -> None:
+    """A face is in the log from the first frame on, in which it was not confirmed yet."""
+    log = tmp_path / "rows.jsonl"
+    assert call(film, "--model", artifact, "--log", log, *tracking).exit_code == 0
+    rows = rows_of(log)
+    assert [frame for _, frame, _, _ in rows] == list(range(len(rows)))
+    assert all(len(faces) == 1 for _, _, _, faces in rows)
 
 
 def test_a_video_that_cannot_be_opened_leaves_no_log(

@@ -443,7 +443,8 @@ def test_corrections_are_data_to_train_on(
 ) -> None:
     """Keys 1 to 8 save the largest face's crop in its emotion's folder, as `train` reads it."""
     folder = tmp_path / "corrections"
-    _, told = press_keys("4464", scene, recognizer, corrections=folder)
+    # A new face is shown from the fourth frame on.
+    _, told = press_keys("   4464", scene, recognizer, corrections=folder)
     assert len(told) == 4
     counts = {place.name: len(list(place.glob("*.png"))) for place in folder.iterdir()}
     assert counts == {"happy": 3, "sad": 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,6 +48,14 @@ SHOWN_EMOTIONS = 3
     metavar="N",
     help="Analyse only every Nth frame.",
 )
+@click.option(
+    "--min-seconds",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Leave faces visible for less out of the timeline and of what is printed, not of the log.",
+)
 @tracking_options(
     blurs="Blur faces in the copies. A face that is not detected is not blurred; --no-tracking "
     "detects smaller ones."
@@ -88,6 +97,8 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
         raise click.UsageError("--privacy requires --output, whose faces it blurs.")
     if options.privacy and options.every > 1:
         raise click.UsageError("--privacy needs the faces of every frame; omit --every.")
+    if options.min_seconds and options.tracking is None:
+        raise click.UsageError("--min-seconds needs tracked faces; omit --no-tracking.")
     failed, stopped = False, None
     summed_up = options.output is options.log is options.timeline is None
     for result in analyze_videos(options, recognizer.open()):
@@ -112,12 +123,17 @@ def _print_seen(result: VideoResult) -> None:
     assert result.seen is not None
     seconds, faces = result.seen.seconds, result.seen.faces
     tracked = [face for face in faces if face.id is not None]
-    found = "faces found" if faces else "no face found"
-    if tracked:
-        found = f"{len(tracked):,} face{'s' * (len(tracked) != 1)}"
+    found = "faces found" if faces or result.seen.left_out else "no face found"
+    if total := len(tracked) + len(result.seen.left_out):
+        found = f"{total:,} face{'s' * (total != 1)}"
     click.echo(f"{on_one_line(result.source)}: {seconds:.1f} s, {found}")
-    if not faces:
-        return
+    if faces:
+        _print_faces(faces, seconds)
+    if short := len(result.seen.left_out):
+        click.echo(f"{short:,} visible for less than --min-seconds")
+
+
+def _print_faces(faces: Sequence[SeenFace], seconds: float) -> None:
     table = new_table(text=["face", "emotion"], numbers=["visible"])
     for face in faces[:SHOWN_FACES]:
         visible = f"{face.visible_s:.1f} s ({face.visible_s / seconds:.0%})"

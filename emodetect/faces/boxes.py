@@ -8,9 +8,8 @@ from math import hypot
 Box = tuple[int, int, int, int]
 """x, y, width, height in pixels; x and y are the top left corner."""
 
-# Two boxes are the same face above this IoU, or if this share of the smaller is inside the larger.
-SAME_FACE_IOU = 0.4
-SAME_FACE_INSIDE = 0.8
+# Two boxes are of the same face if more than this share of the smaller is inside the larger.
+SAME_FACE_SHARE = 0.6
 
 
 def overlap(a: Box, b: Box) -> int:
@@ -24,6 +23,11 @@ def iou(a: Box, b: Box) -> float:
     """Return the intersection over union of two boxes, 0 to 1."""
     shared = overlap(a, b)
     return shared / max(1, a[2] * a[3] + b[2] * b[3] - shared)
+
+
+def same_face(a: Box, b: Box) -> bool:
+    """Return whether two boxes are of one face, or one is of a part of it, such as its mouth."""
+    return overlap(a, b) > SAME_FACE_SHARE * min(a[2] * a[3], b[2] * b[3])
 
 
 def distance(a: Box, b: Box) -> float:
@@ -46,10 +50,6 @@ def merge(boxes: Sequence[Box]) -> list[Box]:
     """Return the boxes, largest first, without those of the same face as a larger one."""
     kept: list[Box] = []
     for box in sorted(boxes, key=lambda box: (-box[2] * box[3], box)):
-        area = max(1, box[2] * box[3])
-        if not any(
-            iou(box, larger) > SAME_FACE_IOU or overlap(box, larger) / area > SAME_FACE_INSIDE
-            for larger in kept
-        ):
+        if not any(same_face(box, larger) for larger in kept):
             kept.append(box)
     return kept

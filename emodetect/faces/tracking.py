@@ -1,8 +1,8 @@
-"""Track faces through a video: search near each last position, and scan the frame at times.
+"""Find the faces of a video: near each last position, and by scanning the frame at times.
 
-A scan looks at a much reduced frame; a hit becomes a face once the detector confirms it close up.
-Detections are assigned to faces at minimum total cost (Kuhn 1955); the cost of a pair is 1 - IoU
-plus the distance between the centres in sides.
+The first frame of a scene is searched like a photo. Later scans look at a reduced frame, in which
+faces of the sizes that are known can still be found. A hit becomes a face once the detector finds
+it close up, in several frames.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from emodetect.faces.boxes import SAME_FACE_IOU, Box, clip, distance, iou
+from emodetect.faces.boxes import Box, clip
+from emodetect.faces.cuts import CutFinder
 from emodetect.faces.detectors.registry import Detector
+from emodetect.faces.tracks import CONFIRMING_S, MAX_COST, Track, Tracks, cost_of
 from emodetect.images.resizing import reduced
 
-# Side to which a face is reduced for the search near its last position. At 40 the cascade loses
-# some faces; at 56 it keeps them, with boxes as accurate as at full size.
+# Side to which a face is reduced for the search near its last position, and at least left in a
+# scan. At 40 the cascade loses some faces; at 56 it keeps them, with boxes as accurate as at full
+# size.
 FACE_SIDE = 56
+# The same for a new face, which must be as clear as a face in a photo, in this many frames. 4 of 29
+# things that a search at full size took for faces pass this, of the faces 131 of 134. The ordinary
+# search near the last position would find 21 and 131 again.
+NEW_FACE_SIDE, NEW_FACE_SIGHTINGS = 72, 4
 # The searched region, in sides of the face: a face may move half a side between two frames.
 REGION = 2.0
-# Costs above this are not a match: no overlap, and centres one side apart.
-MAX_COST = 2.0
-# A face whose side is this many times larger or smaller is another face.
-MAX_SIZE_RATIO = 1.8
-# Mean difference of two frames' thumbnails (0-255) that indicates a cut to another scene; frames
-# further apart than LONGEST_CUT_S can differ this much without a cut.
-CUT_DIFFERENCE = 32.0
-LONGEST_CUT_S = 0.2
-THUMBNAIL = (32, 18)
-# Time between full scans while a face is lost, or there is none.
+# Time between scans while a face is lost, or there is none.
 SEARCH_INTERVAL_S = 0.1
+# While there is no face, the frame is searched at full size again after this time at most; the time
+# doubles from SEARCH_INTERVAL_S with each search.
+LONGEST_FULL_INTERVAL_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -57,23 +57,6 @@ class TrackingOptions:
     hysteresis: float = 0.1
 
 
-@dataclass
-class Track:
-    """A tracked face.
-
-    Attributes:
-        id: from 1, never reused.
-        box: where it was last found.
-        shown: moving average of its boxes over time.
-        seen_s: when it was last found.
-    """
-
-    id: int
-    box: Box
-    shown: np.ndarray
-    seen_s: float
-
-
 class FaceTracker:
     """Finds the faces in the frames of a video; each keeps its ID. Not thread-safe."""
 
@@ -82,56 +65,55 @@ class FaceTracker:
     ) -> None:
         self.detector = detector
         self.options = options or TrackingOptions()
-        self.tracks: list[Track] = []
-        self.next_id = first_id
-        self.scanned_s = -np.inf
-        self.last_s = -np.inf
-        self.thumbnail: np.ndarray | None = None
+        self.tracks = Tracks(sightings=NEW_FACE_SIGHTINGS, first_id=first_id)
+        self.cuts = CutFinder()
+        self._expect_anything()
 
-    def update(self, image: np.ndarray, time_s: float) -> list[tuple[int, Box]]:
-        """Return the IDs and boxes of the faces in a frame, longest tracked first.
+    def _expect_anything(self) -> None:
+        """Search the next frame at full size, because nothing is known about it."""
+        self.scanned_s = self.searched_s = -np.inf
+        self.full_interval_s = SEARCH_INTERVAL_S
+
+    def update(self, image: np.ndarray, time_s: float) -> list[tuple[Track, Box]]:
+        """Return the faces of a frame with their boxes, longest tracked first.
+
+        Among them are unconfirmed ones, whose `id` is None; `tracks` says what became of those of
+        previous frames.
 
         Args:
             image: (height, width, 3) uint8 BGR; its size may differ from the previous frame's.
             time_s: time of the frame, later than that of the previous frame.
         """
-        elapsed_s, self.last_s = time_s - self.last_s, time_s
-        if self._is_cut(image) and elapsed_s <= LONGEST_CUT_S:
-            self.tracks, self.scanned_s = [], -np.inf
-        lost = [track for track in self.tracks if not self._follow(track, image, track.box, time_s)]
+        self.tracks.begin(time_s)
+        if self.cuts.is_cut(image, self.tracks.elapsed_s):
+            self.tracks.clear()
+            self._expect_anything()
+        lost = [track for track in self.tracks.known if not self._follow(track, image, track.box)]
+        confirmed = [track for track in self.tracks.known if track.id is not None]
         wait_s = self.options.scan_interval_s
-        if lost or not self.tracks:
+        if not confirmed or set(lost) & set(confirmed):
             wait_s = min(wait_s, SEARCH_INTERVAL_S)
         # 1e-6 s: frames at equal steps must not miss a scan due to rounding.
         if time_s - self.scanned_s >= wait_s - 1e-6:
             self.scanned_s = time_s
-            self._match(self._scan(image), image, time_s)
-        # If frames are further apart than that, a single miss must not end a track.
-        keep_s = max(self.options.keep_s, 1.5 * elapsed_s)
-        self.tracks = [
-            track for track in self._without_doubles() if time_s - track.seen_s <= keep_s
-        ]
+            self._match(self._scan(image, time_s), image)
+        self.tracks.end(self.options.keep_s)
         height, width = image.shape[:2]
-        keep = kept_share(elapsed_s, self.options.box_smoothing_s)
+        keep = kept_share(self.tracks.elapsed_s, self.options.box_smoothing_s)
         found = []
-        for track in self.tracks:
+        for track in self.tracks.known:
             track.shown = keep * track.shown + (1 - keep) * np.asarray(track.box)
-            found.append((track.id, clip(track.shown.tolist(), width, height)))
+            found.append((track, clip(track.shown.tolist(), width, height)))
         return found
 
-    def _is_cut(self, image: np.ndarray) -> bool:
-        small = cv2.resize(image, THUMBNAIL, interpolation=cv2.INTER_LINEAR).astype(np.int16)
-        before, self.thumbnail = self.thumbnail, small
-        return before is not None and float(np.abs(small - before).mean()) > CUT_DIFFERENCE
-
-    def _follow(self, track: Track, image: np.ndarray, box: Box, time_s: float) -> bool:
+    def _follow(self, track: Track, image: np.ndarray, box: Box) -> bool:
         """Move a face to where it is found near a box; return whether it was found."""
-        found = self._near(image, box)
+        found = self._near(image, box, is_new=track.id is None)
         if found is not None:
-            track.box, track.seen_s = found, time_s
+            self.tracks.see(track, found)
         return found is not None
 
-    def _near(self, image: np.ndarray, box: Box) -> Box | None:
+    def _near(self, image: np.ndarray, box: Box, *, is_new: bool = False) -> Box | None:
         """Return the face that the detector finds near a box, the one that matches it best."""
         height, width = image.shape[:2]
         x, y, w, h = box
@@ -139,46 +121,66 @@ class FaceTracker:
         region = clip((x - w * grow, y - h * grow, w * REGION, h * REGION), width, height)
         left, top, patch_width, patch_height = region
         patch = image[top : top + patch_height, left : left + patch_width]
-        scale = max(1.0, (w + h) / 2 / FACE_SIDE)
+        scale = max(1.0, (w + h) / 2 / (NEW_FACE_SIDE if is_new else FACE_SIDE))
         small = reduced(patch, scale)
+        if is_new:
+            hits = self.detector.detect(small)
+        else:
+            hits = self.detector.locate(small, (w + h) / 2 / scale)
         boxes = [
             clip((left + a, top + b, c, d), width, height)
-            for a, b, c, d in _enlarged(
-                self.detector.locate(small, (w + h) / 2 / scale), small, patch
-            )
+            for a, b, c, d in _enlarged(hits, small, patch)
         ]
-        likely = [(cost, found) for found in boxes if (cost := _cost(box, found)) < MAX_COST]
+        likely = [(cost, found) for found in boxes if (cost := cost_of(box, found)) < MAX_COST]
         return min(likely)[1] if likely else None
 
-    def _scan(self, image: np.ndarray) -> list[Box]:
+    def _scan(self, image: np.ndarray, time_s: float) -> list[Box]:
+        """Return candidate faces in the whole frame."""
+        known = [(track.box[2] + track.box[3]) / 2 for track in self.tracks.known]
+        if not known and time_s - self.searched_s >= self.full_interval_s - 1e-6:
+            if self.searched_s > -np.inf:
+                self.full_interval_s = min(2 * self.full_interval_s, LONGEST_FULL_INTERVAL_S)
+            self.searched_s = time_s
+            return self.detector.detect(image)
         height, width = image.shape[:2]
-        small = reduced(image, max(height, width) / self.options.scan_side)
+        scale = max(height, width) / self.options.scan_side
+        small = reduced(image, max(1.0, min([scale, *(side / FACE_SIDE for side in known)])))
         return [
             clip(box, width, height) for box in _enlarged(self.detector.scan(small), small, image)
         ]
 
-    def _match(self, boxes: Sequence[Box], image: np.ndarray, time_s: float) -> None:
-        """Assign the boxes of a scan to known faces; confirmed others become new faces."""
-        pairs = _assign([track.box for track in self.tracks], boxes)
-        for row, column in pairs:
-            track = self.tracks[row]
-            if track.seen_s < time_s:  # not found near its last position
-                self._follow(track, image, boxes[column], time_s)
-        for column in set(range(len(boxes))) - {column for _, column in pairs}:
-            found = self._near(image, boxes[column])
-            if found is not None and not any(
-                iou(found, track.box) > SAME_FACE_IOU for track in self.tracks
-            ):
-                self.tracks.append(Track(self.next_id, found, np.array(found, float), time_s))
-                self.next_id += 1
+    def _match(self, boxes: Sequence[Box], image: np.ndarray) -> None:
+        """Assign the boxes of a scan to known faces; others found close up become new faces."""
+        pairs = self.tracks.match(boxes)
+        for track, box in pairs:
+            if track.seen_s < self.tracks.time_s:  # not found near its last position
+                self._follow(track, image, box)
+        for box in boxes:
+            new = box not in [box for _, box in pairs]
+            found = self._near(image, box) if new else None
+            if found is not None and not self.tracks.is_known(found):
+                self.tracks.add(found)
 
-    def _without_doubles(self) -> list[Track]:
-        """Return the faces without those that now overlap an older one."""
-        kept: list[Track] = []
-        for track in self.tracks:
-            if not any(iou(track.box, older.box) > SAME_FACE_IOU for older in kept):
-                kept.append(track)
-        return kept
+
+class FrameByFrame:
+    """Finds the faces of each frame as in a photo: without IDs. Not thread-safe."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+        self.tracks = Tracks(sightings=2)
+
+    def update(self, image: np.ndarray, time_s: float) -> list[tuple[Track, Box]]:
+        """Return the faces of a frame with their boxes, largest first; see `FaceTracker.update`."""
+        self.tracks.begin(time_s)
+        boxes = self.detector.detect(image)
+        found = {box: track for track, box in self.tracks.match(boxes)}
+        for box, track in found.items():
+            self.tracks.see(track, box)
+        for box in boxes:
+            if box not in found:
+                found[box] = self.tracks.add(box)
+        self.tracks.end(CONFIRMING_S)
+        return [(found[box], box) for box in boxes]
 
 
 def _enlarged(
@@ -192,30 +194,3 @@ def _enlarged(
 def kept_share(elapsed_s: float, constant_s: float) -> float:
     """Return the weight of the previous value of an exponential moving average after a time."""
     return float(np.exp(-elapsed_s / constant_s)) if constant_s > 0 else 0.0
-
-
-def _cost(a: Box, b: Box) -> float:
-    """Return the cost of matching two boxes; infinite if their sizes differ too much."""
-    ratio = (a[2] * a[3]) / (b[2] * b[3])
-    if not MAX_SIZE_RATIO**-2 < ratio < MAX_SIZE_RATIO**2:
-        return np.inf
-    return 1 - iou(a, b) + distance(a, b)
-
-
-def _assign(tracked: Sequence[Box], found: Sequence[Box]) -> list[tuple[int, int]]:
-    """Return the pairs (tracked, found) of minimum total cost, without those above MAX_COST."""
-    costs = np.array([[_cost(a, b) for b in found] for a in tracked]).reshape(
-        len(tracked), len(found)
-    )
-    possible = costs < MAX_COST
-    if (possible.sum(axis=0) <= 1).all() and (possible.sum(axis=1) <= 1).all():
-        return [(int(row), int(column)) for row, column in np.argwhere(possible)]
-    # Imported here because it takes half a second, and faces are rarely this close together.
-    from scipy.optimize import linear_sum_assignment
-
-    rows, columns = linear_sum_assignment(np.where(possible, costs, 1e3))
-    return [
-        (int(row), int(column))
-        for row, column in zip(rows, columns, strict=True)
-        if possible[row, column]
-    ]

@@ -17,7 +17,7 @@ from emodetect.faces.boxes import Box
 from emodetect.faces.detectors.registry import Detector, open_detector
 from emodetect.faces.detectors.shared import SharedDetector
 from emodetect.faces.framing import crop_face
-from emodetect.faces.tracking import FaceTracker, TrackingOptions, kept_share
+from emodetect.faces.tracking import FaceTracker, FrameByFrame, TrackingOptions, kept_share
 from emodetect.images.conversion import AnyImage, ChannelOrder, Images, to_bgr
 from emodetect.images.model_input import check_image, to_input
 from emodetect.model_file.artifact import read_artifact
@@ -26,6 +26,7 @@ from emodetect.model_file.temperature import at_temperature
 from emodetect.recognition.runtimes.registry import open_runtime
 from emodetect.recognition.runtimes.runtime import MAX_BATCH, Runtime
 from emodetect.recognition.runtimes.shared import SharedRuntime
+from emodetect.recognition.sightings import Seen, Sighting, complete_frames
 from emodetect.recognition.smoothing import SmoothedScores, smooth
 
 
@@ -234,6 +235,9 @@ class EmotionRecognizer:
     ) -> Iterator[list[Face]]:
         """Yield the faces of each frame of a video, with ids and smoothed scores.
 
+        A new face is a face once it is found in a second frame; the few frames up to there are held
+        back. For a camera, whose results must not wait, see `EmotionTracker`.
+
         Args:
             frames: an image each, in order; see `analyze`.
             fps: frames per second, needed to smooth scores and boxes over time; above 0.
@@ -246,9 +250,13 @@ class EmotionRecognizer:
                 f"frames: expected images one after the other, got {type(frames).__name__}; for a "
                 "video file, run `emodetect video`, or read its frames with cv2.VideoCapture."
             )
-        tracker = EmotionTracker(self, options)
-        for index, image in enumerate(frames):
-            yield tracker.update(to_bgr(image, color=color), index / fps)
+        tracker = EmotionTracker(self, options or TrackingOptions())
+        analyzed = (
+            (index, tracker.look(to_bgr(image, color=color), index / fps))
+            for index, image in enumerate(frames)
+        )
+        for _, seen in complete_frames(analyzed):
+            yield seen.faces
 
     def face(self, box: Box, scores: np.ndarray, *, best: int, id: int | None = None) -> Face:
         """Return a face with (emotions,) probabilities and the emotion at index `best`."""
@@ -283,6 +291,11 @@ class EmotionTracker:
 
     A face's scores are an exponential moving average over time. Its emotion changes only when
     another one leads by `options.hysteresis`. Not thread-safe.
+
+    Args:
+        options: how faces are tracked.
+        first_id: ID of the first new face.
+        tracked: find the faces of each frame independently if False: no IDs, no smoothing.
     """
 
     def __init__(
@@ -291,15 +304,27 @@ class EmotionTracker:
         options: TrackingOptions | None = None,
         *,
         first_id: int = 1,
+        tracked: bool = True,
     ) -> None:
-        self.recognizer = recognizer
-        self.options = options or TrackingOptions()
-        self.faces = FaceTracker(recognizer.detector, self.options, first_id=first_id)
+        self.recognizer, self.tracked = recognizer, tracked
+        self.faces: FaceTracker | FrameByFrame
+        if tracked:
+            self.options = options or TrackingOptions()
+            self.faces = FaceTracker(recognizer.detector, self.options, first_id=first_id)
+        else:
+            self.options = TrackingOptions(score_smoothing_s=0.0, hysteresis=0.0)
+            self.faces = FrameByFrame(recognizer.detector)
         self.smoothed: dict[int, SmoothedScores] = {}
         self.last_s = -np.inf
 
     def update(self, image: np.ndarray, time_s: float) -> list[Face]:
-        """Return the faces of a (height, width, 3) uint8 BGR frame, longest tracked first.
+        """Return the confirmed faces of a frame; see `look`."""
+        return self.look(image, time_s).faces
+
+    def look(self, image: np.ndarray, time_s: float) -> Seen:
+        """Return what is seen in a (height, width, 3) uint8 BGR frame.
+
+        Faces are sorted, longest tracked first; without tracking, largest first.
 
         Args:
             time_s: time of the frame, later than that of the previous frame.
@@ -313,9 +338,13 @@ class EmotionTracker:
         found = self.faces.update(image, time_s)
         rows = self.recognizer.classify([self.recognizer.crop(image, box) for _, box in found])
         before, self.smoothed = self.smoothed, {}
-        faces = []
-        for (number, box), row in zip(found, rows, strict=True):
-            now = smooth(before.get(number), row, keep=keep, hysteresis=self.options.hysteresis)
-            self.smoothed[number] = now
-            faces.append(self.recognizer.face(box, now.average, best=now.shown, id=number))
-        return faces
+        sightings = []
+        for (track, box), row in zip(found, rows, strict=True):
+            now = smooth(before.get(track.key), row, keep=keep, hysteresis=self.options.hysteresis)
+            self.smoothed[track.key] = now
+            number = (track.id or track.key) if self.tracked else None
+            face = self.recognizer.face(box, now.average, best=now.shown, id=number)
+            sightings.append(Sighting(face, None if track.id else track.key))
+        tracks = self.faces.tracks
+        ids = tracks.confirmed if self.tracked else dict.fromkeys(tracks.confirmed)
+        return Seen(tuple(sightings), ids, tracks.dropped)

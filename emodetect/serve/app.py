@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -86,6 +87,7 @@ def create_app(
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app.add_middleware(CountedRequests, metrics=metrics, paths=(*PATHS, *PAGE_FILES))
     app.add_exception_handler(RefusedError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_parameter)
     app.add_exception_handler(EmodetectError, _fail)
     return app
 
@@ -93,6 +95,13 @@ def create_app(
 async def _refuse(_: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)
     return JSONResponse({"detail": error.reason}, error.status, error.headers)
+
+
+async def _refuse_parameter(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    wrong = error.errors()[0]
+    name, given = wrong["loc"][-1], wrong["input"]
+    return JSONResponse({"detail": f"{name}: expected true or false, got {given!r}"}, 400)
 
 
 async def _fail(_: Request, error: Exception) -> Response:

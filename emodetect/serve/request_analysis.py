@@ -16,12 +16,30 @@ from emodetect.errors import ImageError
 from emodetect.faces.boxes import Box
 from emodetect.faces.detectors.whole_image import WholeImage
 from emodetect.images.reading import BoundedImage, decode_bounded
+from emodetect.images.resizing import reduced
 from emodetect.machine.threads import usable_cores
 from emodetect.recognition.photos.analysis import PhotoResult
 from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker, Face
 from emodetect.serve.batching import BatchingRuntime
 from emodetect.serve.limits import Limits, RefusedError
 from emodetect.serve.uploads import Upload
+
+# The width or height of a preview in pixels, whichever is larger: a few hundred kilobytes.
+PREVIEW_SIDE = 1280
+PREVIEW_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class AnalyzedImage:
+    """An image's result.
+
+    Attributes:
+        preview: a JPEG of the image, upright and of at most PREVIEW_SIDE pixels a side; None if it
+            was not asked for, or if the image could not be read.
+    """
+
+    result: PhotoResult
+    preview: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -31,12 +49,14 @@ class _Found:
     Attributes:
         boxes: in pixels of the whole image.
         inputs: (n, size, size, channels) float32.
+        preview: see `AnalyzedImage`.
     """
 
     width: int
     height: int
     boxes: list[Box]
     inputs: np.ndarray
+    preview: bytes | None
 
 
 class Analysis:
@@ -67,11 +87,23 @@ class Analysis:
         self.pool.shutdown()
         self.model.close()
 
-    async def photos(self, uploads: Sequence[Upload]) -> list[PhotoResult]:
+    async def photos(self, uploads: Sequence[Upload]) -> list[AnalyzedImage]:
         """Return the faces in photos, in order. Raises as `crops`."""
         return await self._analyze(uploads, self.recognizer)
 
-    async def crops(self, uploads: Sequence[Upload]) -> list[PhotoResult]:
+    async def previewed_photo(self, uploads: Sequence[Upload]) -> list[AnalyzedImage]:
+        """Return the faces in one photo, with a preview of it.
+
+        Raises RefusedError for several photos, whose previews together would take too much memory
+        until a slow client has read them; and as `crops`.
+        """
+        if len(uploads) > 1:
+            raise RefusedError(
+                400, f"expected one image with preview=true, got {len(uploads)}; send each alone"
+            )
+        return await self._analyze(uploads, self.recognizer, preview=True)
+
+    async def crops(self, uploads: Sequence[Upload]) -> list[AnalyzedImage]:
         """Return the emotions of images that are one face each, in order.
 
         Raises RefusedError if the queue is full, or if the analysis takes too long.
@@ -92,13 +124,15 @@ class Analysis:
         )
 
     async def _analyze(
-        self, uploads: Sequence[Upload], recognizer: EmotionRecognizer
-    ) -> list[PhotoResult]:
+        self, uploads: Sequence[Upload], recognizer: EmotionRecognizer, *, preview: bool = False
+    ) -> list[AnalyzedImage]:
         if self.taken_on + len(uploads) > self.limits.queue:
             raise RefusedError(503, "the queue is full; try again later")
         self.taken_on += len(uploads)
         loop = asyncio.get_running_loop()
-        found = [self.pool.submit(self._find, upload.data, recognizer) for upload in uploads]
+        found = [
+            self.pool.submit(self._find, upload.data, recognizer, preview) for upload in uploads
+        ]
         try:
             async with asyncio.timeout(self.limits.seconds):
                 return await asyncio.gather(
@@ -120,20 +154,26 @@ class Analysis:
     def _forget_one(self) -> None:
         self.taken_on -= 1
 
-    def _find(self, data: bytes, recognizer: EmotionRecognizer) -> _Found:
+    def _find(self, data: bytes, recognizer: EmotionRecognizer, preview: bool) -> _Found:
         image = decode_bounded(data, most=self.limits.pixels)
         boxes = recognizer.detect(image.pixels)
         inputs = [recognizer.input_of(image.pixels, box) for box in boxes]
         whole = [_in_whole(box, image) for box in boxes]
-        return _Found(image.width, image.height, whole, np.array(inputs, np.float32))
+        return _Found(
+            image.width,
+            image.height,
+            whole,
+            np.array(inputs, np.float32),
+            _preview(image.pixels) if preview else None,
+        )
 
     async def _result(
         self, name: str, finding: asyncio.Future[_Found], recognizer: EmotionRecognizer
-    ) -> PhotoResult:
+    ) -> AnalyzedImage:
         try:
             found = await finding
         except ImageError as error:
-            return PhotoResult(name, error=str(error))
+            return AnalyzedImage(PhotoResult(name, error=str(error)))
         faces: tuple[Face, ...] = ()
         if found.boxes:
             outputs = await asyncio.wrap_future(self.model.submit(found.inputs))
@@ -141,7 +181,7 @@ class Analysis:
                 recognizer.face(box, row, best=int(np.argmax(row)))
                 for box, row in zip(found.boxes, recognizer.probabilities(outputs), strict=True)
             )
-        return PhotoResult(name, found.width, found.height, faces)
+        return AnalyzedImage(PhotoResult(name, found.width, found.height, faces), found.preview)
 
     def _track(self, tracker: EmotionTracker, data: bytes, time_s: float) -> PhotoResult:
         try:
@@ -151,6 +191,12 @@ class Analysis:
         faces = tracker.update(image.pixels, time_s)
         whole = tuple(replace(face, box=_in_whole(face.box, image)) for face in faces)
         return PhotoResult("", image.width, image.height, whole)
+
+
+def _preview(pixels: np.ndarray) -> bytes:
+    """Return a JPEG of an image, (height, width, 3) uint8 BGR, reduced to PREVIEW_SIDE."""
+    small = reduced(pixels, max(pixels.shape[:2]) / PREVIEW_SIDE)
+    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, PREVIEW_QUALITY])[1].tobytes()
 
 
 def _in_whole(box: Box, image: BoundedImage) -> Box:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response, WebSocket
+from fastapi import APIRouter, Query, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import HTTPConnection
@@ -15,11 +16,10 @@ from emodetect import __version__
 from emodetect.emotions import hex_colors
 from emodetect.model_file.model_cards import model_card
 from emodetect.model_file.shipped_models import shipped_models
-from emodetect.recognition.photos.analysis import PhotoResult
 from emodetect.recognition.photos.output_formats import photo_record
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.serve.prometheus import Metrics
-from emodetect.serve.request_analysis import Analysis
+from emodetect.serve.request_analysis import Analysis, AnalyzedImage
 from emodetect.serve.schemas import (
     ANALYZE_ANSWERS,
     BODY,
@@ -27,6 +27,8 @@ from emodetect.serve.schemas import (
     HEALTH_ANSWERS,
     METRICS_ANSWERS,
     MODEL_ANSWERS,
+    PREVIEW,
+    AnalyzedRow,
     ModelAnswer,
     PhotoRow,
 )
@@ -56,10 +58,17 @@ class Services:
     reader: UploadReader
 
 
-@router.post(ANALYZE, response_model=list[PhotoRow], responses=ANALYZE_ANSWERS, openapi_extra=BODY)
-async def analyze(request: Request) -> Response:
+@router.post(
+    ANALYZE, response_model=list[AnalyzedRow], responses=ANALYZE_ANSWERS, openapi_extra=BODY
+)
+async def analyze(
+    request: Request, preview: Annotated[bool, Query(description=PREVIEW, examples=[True])] = False
+) -> Response:
     """Find the faces in photos and classify their emotions; returns a row per photo, in order."""
-    return await _rows(request, _services(request).analysis.photos)
+    analysis = _services(request).analysis
+    if not preview:
+        return await _rows(request, analysis.photos)
+    return await _rows(request, analysis.previewed_photo, _with_preview)
 
 
 @router.post(
@@ -107,15 +116,22 @@ def _services(connection: HTTPConnection) -> Services:
 
 
 async def _rows(
-    request: Request, analyze: Callable[[Sequence[Upload]], Awaitable[list[PhotoResult]]]
+    request: Request,
+    analyze: Callable[[Sequence[Upload]], Awaitable[list[AnalyzedImage]]],
+    row_of: Callable[[AnalyzedImage], dict[str, Any]] = lambda one: photo_record(one.result),
 ) -> Response:
     services = _services(request)
     async with services.reader.read(request) as uploads:
-        results = await analyze(uploads)
-    for result in results:
-        services.metrics.count(result)
-    readable = any(result.error is None for result in results)
-    return JSONResponse([photo_record(one) for one in results], 200 if readable else 422)
+        images = await analyze(uploads)
+    for image in images:
+        services.metrics.count(image.result)
+    readable = any(image.result.error is None for image in images)
+    return JSONResponse([row_of(image) for image in images], 200 if readable else 422)
+
+
+def _with_preview(image: AnalyzedImage) -> dict[str, Any]:
+    preview = None if image.preview is None else b64encode(image.preview).decode()
+    return {**photo_record(image.result), "preview": preview}
 
 
 def _about(services: Services) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from emodetect.serve.uploads import FIELD
 
@@ -12,6 +12,9 @@ ABOUT = """Finds faces in images and classifies their emotion: the label describ
 not what the person feels. Images are processed in memory and not stored. If the server has a token,
 everything under /v1 and /metrics needs the header Authorization: Bearer TOKEN. An overloaded server
 responds with status 503 and Retry-After."""
+PREVIEW = """With preview=true, the row also has a preview: the photo as a JPEG in base64, upright
+and of at most 1280 pixels a side, for browsers that cannot show HEIC or TIFF. Such a request takes
+one image."""
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -48,6 +51,16 @@ class PhotoRow(BaseModel):
     height: int | None
     faces: list[FaceRow]
     error: str | None
+
+
+class AnalyzedRow(PhotoRow):
+    """A photo: as PhotoRow, and a preview if it was asked for."""
+
+    preview: str | None = Field(
+        None,
+        description="only with preview=true: null for an error, or else a JPEG in base64",
+        examples=["/9j/4AAQSkZJRgABAQAAAQABAAD ..."],
+    )
 
 
 class ModelAnswer(BaseModel):
@@ -122,7 +135,10 @@ TOKEN_REFUSAL: dict[int | str, dict[str, Any]] = {
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
     **TOKEN_REFUSAL,
-    400: _refusal("No image in the body, or an invalid form", "the multipart form was cut short"),
+    400: _refusal(
+        "No image in the body, or an invalid form or query parameter",
+        "the multipart form was cut short",
+    ),
     408: _refusal("The body arrived too slowly", "the body did not arrive within 30 s"),
     413: _refusal(
         "Too many bytes or images in one request",

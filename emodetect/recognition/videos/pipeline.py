@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Generator
 
 from emodetect.faces.tracking import TrackingOptions
-from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker, Face
+from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
+from emodetect.recognition.sightings import Seen
 from emodetect.recognition.videos.capture import Frame, Source, read_frames
 from emodetect.recognition.videos.dropping_queue import BoundedQueue, EndOfItems
 
-Analyze = Callable[[Frame], list[Face]]
-Analyzed = tuple[Frame, list[Face]]
+Analyze = Callable[[Frame], Seen]
+Analyzed = tuple[Frame, Seen]
 
 # Frames of a file that wait between two threads: enough to even out their speeds.
 WAITING = 4
@@ -31,10 +32,9 @@ def frame_analysis(
         tracking: how faces are tracked; None detects them in each frame independently.
         first_id: ID of the first new face.
     """
-    if tracking is None:
-        return lambda frame: recognizer.analyze(frame.image)
-    tracker = EmotionTracker(recognizer, tracking, first_id=first_id)
-    return lambda frame: tracker.update(frame.image, frame.time_s)
+    tracked = tracking is not None
+    tracker = EmotionTracker(recognizer, tracking, first_id=first_id, tracked=tracked)
+    return lambda frame: tracker.look(frame.image, frame.time_s)
 
 
 def analyze_frames(

@@ -28,10 +28,17 @@ class SeenFace:
 
 @dataclass(frozen=True)
 class SeenFaces:
-    """The faces of a video, longest visible first, and the length of the video in seconds."""
+    """The faces of a video.
+
+    Attributes:
+        seconds: the length of the video.
+        faces: longest visible first.
+        left_out: IDs of the faces that were visible for less than was asked for.
+    """
 
     seconds: float
     faces: tuple[SeenFace, ...]
+    left_out: frozenset[int] = frozenset()
 
 
 class FaceTimes:
@@ -52,22 +59,27 @@ class FaceTimes:
         self.last_step_s = time_s - self.time_s
         self.time_s, self.faces = time_s, faces
 
-    def total(self, *, frame_s: float) -> SeenFaces:
+    def total(self, *, frame_s: float, min_seconds: float = 0.0) -> SeenFaces:
         """Return the faces so far.
 
         Args:
+            min_seconds: leave out faces with an ID that were visible for less.
             frame_s: how long an only frame counts, in seconds; the last of several counts as long
                 as the one before it.
         """
         last_s = self.last_step_s or frame_s
         self._count(last_s)
-        faces = []
+        faces, left_out = [], set()
         for number, visible_s in _largest_first(self.visible_s).items():
+            # 1e-6 s: the sum of the frames' times must not miss it due to rounding.
+            if number is not None and visible_s < min_seconds - 1e-6:
+                left_out.add(number)
+                continue
             emotions_s = _largest_first(self.emotions_s[number])
             whole_s = sum(emotions_s.values())
             shares = {emotion: part_s / whole_s for emotion, part_s in emotions_s.items()}
             faces.append(SeenFace(number, visible_s, shares))
-        return SeenFaces(self.time_s + last_s, tuple(faces))
+        return SeenFaces(self.time_s + last_s, tuple(faces), frozenset(left_out))
 
     def _count(self, seconds: float) -> None:
         for number in {face.id for face in self.faces}:

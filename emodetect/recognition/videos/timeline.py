@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from pathlib import Path
 from textwrap import wrap
@@ -44,14 +44,19 @@ class Timeline:
             row = np.array([face.scores[emotion] for emotion in self.emotions], np.float32)
             self.scores.setdefault(number, []).append(row)
 
-    def draw(self, path: Path, *, title: str) -> None:
+    def draw(self, path: Path, *, title: str, left_out: Collection[int] = ()) -> None:
         """Plot the probabilities of the faces seen longest as stacked areas, a row per face.
+
+        Args:
+            left_out: IDs of faces that get no row.
 
         Raises VideoError if the file cannot be written.
         """
         from matplotlib.figure import Figure
 
-        longest = sorted(self.times, key=lambda number: -len(self.times[number]))
+        longest = sorted(
+            set(self.times) - set(left_out), key=lambda number: (-len(self.times[number]), number)
+        )
         shown = sorted(longest[:MAX_FACES])
         figure = Figure(figsize=(11, 1.2 + 1.7 * max(1, len(shown))), layout="constrained")
         axes = figure.subplots(max(1, len(shown)), 1, sharex=True, squeeze=False)[:, 0]
@@ -61,11 +66,13 @@ class Timeline:
             axis.stackplot(times, scores.T, colors=colors, labels=self.emotions, linewidth=0)
             axis.set_ylabel(f"face {number}")
         if not shown:
-            axes[0].text(0.5, 0.5, "no face found", ha="center", transform=axes[0].transAxes)
+            text = "no face found" if not self.times else "no face is visible for so long"
+            axes[0].text(0.5, 0.5, text, ha="center", transform=axes[0].transAxes)
         for axis in axes:
             axis.set(ylim=(0, 1), xlim=(0, max(self.end_s, 1e-3)), yticks=(0, 0.5, 1))
         axes[-1].set_xlabel("time (s)")
-        more = f" ({len(shown)} of {len(longest)} faces)" if len(longest) > len(shown) else ""
+        total = len(self.times)
+        more = f" ({len(shown)} of {total} faces, seen longest)" if total > len(shown) else ""
         # No TeX: a file name can contain dollar signs.
         whole_title = f"{title}: probability of each emotion{more}"
         figure.suptitle("\n".join(wrap(whole_title, TITLE_LETTERS)), parse_math=False)

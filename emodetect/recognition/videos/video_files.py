@@ -15,10 +15,12 @@ from emodetect.machine.progress import track
 from emodetect.machine.terminal_text import on_one_line
 from emodetect.recognition.overlay import blur_faces, draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer, Face
+from emodetect.recognition.sightings import Seen, complete_frames
 from emodetect.recognition.videos.capture import Frame, Source, open_source
 from emodetect.recognition.videos.pipeline import (
     HEARTBEAT_S,
     Analyze,
+    Analyzed,
     analyze_frames,
     frame_analysis,
 )
@@ -39,7 +41,8 @@ class VideoResult:
         frames: number of frames analysed in this run.
         known: number of frames whose rows were in the log before.
         seconds: duration of the run.
-        seen: the faces of all these frames; None if no frame could be read.
+        seen: the faces of all these frames that are visible for VideoOptions.min_seconds; None if
+            no frame could be read.
         files: the files that were written.
         notes: notes for the user.
         error: why the video could not be read to its end.
@@ -131,7 +134,7 @@ class _Video:
     """A video in progress: where the faces of its frames come from, and where they go.
 
     Attributes:
-        faces: the faces of the last analysed frame.
+        seen: what is seen in the last analysed frame.
         read: number of frames read, including those between two analysed ones.
         done: number of frames analysed that were not in the log.
     """
@@ -145,6 +148,7 @@ class _Video:
     ) -> None:
         self.job, self.rows = job, rows
         self.every, self.privacy = options.every, options.privacy
+        self.min_seconds = options.min_seconds
         self.analyze = frame_analysis(recognizer, options.tracking, first_id=job.first_id)
         self.first_new = job.known * self.every
         self.known: Iterator[tuple[int, list[Face]]] = iter(())
@@ -153,7 +157,7 @@ class _Video:
         self.timeline = Timeline(recognizer.emotions)
         self.times, self.frame_s = FaceTimes(), 0.0
         self.writer: VideoWriter | None = None
-        self.faces: list[Face] = []
+        self.seen = Seen(())
         self.read = self.done = 0
 
     def process(self, signals: Sequence[int]) -> VideoResult:
@@ -165,13 +169,16 @@ class _Video:
                 notes += self._read(source, signals)
         except (SourceError, UnwritableVideoError) as raised:
             error = str(raised)
-        files, more = self._complete()
+        seen = None
+        if self.read:
+            seen = self.times.total(frame_s=self.frame_s, min_seconds=self.min_seconds)
+        files, more = self._complete(seen)
         return VideoResult(
             source=self.job.source,
             frames=self.done,
             known=min(self.job.known, -(-self.read // self.every)),
             seconds=time.monotonic() - started,
-            seen=self.times.total(frame_s=self.frame_s) if self.read else None,
+            seen=seen,
             files=tuple(files),
             notes=(*notes, *more),
             error=error,
@@ -191,23 +198,23 @@ class _Video:
         with ExitStack() as stack:
             if self.job.output is not None:
                 self.writer = stack.enter_context(VideoWriter(self.job.output, fps=source.fps))
-            for frame, faces in _frames(source, self._faces_of, step, stack, signals):
-                self._add(frame, faces)
+            for frame, seen in _frames(source, self._look, step, stack, signals):
+                self._add(frame, seen)
                 if signals:
                     return []
         missing = None if signals else source.missing_end(self.read + step - 1)
         return [] if missing is None else [missing]
 
-    def _faces_of(self, frame: Frame) -> list[Face]:
+    def _look(self, frame: Frame) -> Seen:
         if frame.index % self.every == 0:
             # A log written without blurring lacks faces that appeared between two scans.
             known = frame.index < self.first_new and not self.privacy
-            self.faces = next(self.known)[1] if known else self.analyze(frame)
-        return self.faces
+            self.seen = Seen.known(next(self.known)[1]) if known else self.analyze(frame)
+        return self.seen
 
-    def _add(self, frame: Frame, faces: list[Face]) -> None:
+    def _add(self, frame: Frame, seen: Seen) -> None:
         """Add a frame's faces to the timeline, the log and the copy."""
-        self.read = frame.index + 1
+        self.read, faces = frame.index + 1, seen.faces
         if frame.index % self.every == 0:
             self.times.add(frame.time_s, faces)
             if self.job.timeline is not None:
@@ -216,10 +223,10 @@ class _Video:
                 self.done += 1
                 self.rows.write(self.job.source, frame, faces)
         if self.writer is not None:
-            image = blur_faces(frame.image, faces) if self.privacy else frame.image
+            image = blur_faces(frame.image, seen.everything) if self.privacy else frame.image
             self.writer.write(Frame(frame.index, frame.time_s, draw_faces(image, faces)))
 
-    def _complete(self) -> tuple[list[Path], list[str]]:
+    def _complete(self, seen: SeenFaces | None) -> tuple[list[Path], list[str]]:
         """Add the sound to the copy and plot the timeline.
 
         Returns the files written for this video, and a note if the sound is missing.
@@ -230,19 +237,26 @@ class _Video:
         if self.writer is not None and self.writer.complete:
             notes = add_sound(self.writer.path, self.job.source, seconds=self.writer.length_s)
             files.append(self.writer.path)
-        if self.job.timeline is not None and self.read:
-            self.timeline.draw(self.job.timeline, title=Path(self.job.source).name)
+        if self.job.timeline is not None and seen is not None:
+            title = Path(self.job.source).name
+            self.timeline.draw(self.job.timeline, title=title, left_out=seen.left_out)
             files.append(self.job.timeline)
         return files, notes
 
 
 def _frames(
     source: Source, analyze: Analyze, step: int, stack: ExitStack, signals: Sequence[int]
-) -> Iterator[tuple[Frame, list[Face]]]:
-    """Yield frames with their faces and show a bar; stop at a signal, even if no frame arrives."""
+) -> Iterator[Analyzed]:
+    """Yield frames with their faces and show a bar.
+
+    A signal ends the frames, even if none arrives. Those that are held back are then left out, so
+    that a resumed run analyses them again.
+    """
     analyzed = stack.enter_context(
         closing(analyze_frames(source, analyze, every=step, heartbeat_s=HEARTBEAT_S))
     )
     heard = takewhile(lambda item: item is not None or not signals, analyzed)
     items = (item for item in heard if item is not None)
-    return track(items, description=Path(source.name).name, total=-(-source.frame_count // step))
+    total = -(-source.frame_count // step)
+    shown = track(items, description=Path(source.name).name, total=total)
+    return complete_frames(shown, signals=signals)

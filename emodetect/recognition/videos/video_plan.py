@@ -31,6 +31,7 @@ class VideoOptions:
             videos.
         log: a .jsonl or .csv file for the rows of all videos.
         timeline: a .png file for the emotions over time; a folder for several videos.
+        min_seconds: leave faces visible for less out of the timeline and of `VideoResult.seen`.
         privacy: blur faces in the annotated copies.
         resume: continue after the rows that `log` already contains.
         force: overwrite existing files.
@@ -42,6 +43,7 @@ class VideoOptions:
     output: Path | None = None
     log: Path | None = None
     timeline: Path | None = None
+    min_seconds: float = 0.0
     privacy: bool = False
     resume: bool = False
     force: bool = False

@@ -12,6 +12,7 @@ from emodetect.faces.tracking import TrackingOptions
 from emodetect.machine.interrupts import noted_signals, stopped_by
 from emodetect.machine.progress import track
 from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.sightings import HeldFrames, Seen
 from emodetect.recognition.videos.capture import Frame, Size, Source, open_source
 from emodetect.recognition.videos.pipeline import (
     HEARTBEAT_S,
@@ -35,7 +36,8 @@ class LiveOptions:
         tracking: how faces are tracked; None detects them in each frame independently.
         output: a video file, with a suffix in FORMATS, for the frames with boxes, labels and frame
             rate drawn.
-        log: a .jsonl or .csv file; each frame's rows are on disk before the next frame.
+        log: a .jsonl or .csv file; each frame's rows are on disk before the next frame, or, while a
+            new face is being confirmed, a few frames later.
         max_frames: stop after this many frames.
         privacy: start with faces blurred in everything that is shown and written.
         corrections: folder for the crops saved by the keys 1 to 8, in one folder per emotion,
@@ -145,23 +147,13 @@ def run_live(
         privacy, corrections = options.privacy, options.corrections
         session = Session(recognizer, source, notify, privacy=privacy, corrections=corrections)
         stack.callback(session.stop_recording)
-        writer = rows = None
-        if options.output is not None:
-            writer = files.enter_context(VideoWriter(options.output, fps=source.fps))
+        output = files.enter_context(_Output(source, options, session, shown=window is not None))
         for item in _frames(source, recognizer, options, session, stack, shown=window is not None):
             if item is not None:
-                frame, faces = item
-                if session.wait_for(frame.time_s, window, signals):
+                if session.wait_for(item[0].time_s, window, signals):
                     break
-                if options.log is not None:
-                    rows = rows or files.enter_context(RowLog(options.log, recognizer.emotions))
-                    rows.write(source.name, frame, faces)
+                output.add(*item)
                 done += 1
-                if writer is not None or window is not None:
-                    drawn = Frame(frame.index, frame.time_s, session.draw(frame, faces))
-                    if writer is not None:
-                        writer.write(drawn)
-                    session.record(drawn)
             if signals or done == options.max_frames:
                 break
             if window is not None and session.show_last(window, signals):
@@ -171,6 +163,60 @@ def run_live(
                 notify(f"{source.name}: {missing}.")
     written = tuple(path for path in (options.output, options.log) if path is not None)
     return Summary(done, time.monotonic() - started, written, signals[0] if signals else None)
+
+
+class _Output:
+    """The pictures and the files of a run.
+
+    The rows of a frame are written once its new faces are confirmed or dropped. So is its picture,
+    unless someone is watching: then it is shown, and written, at once.
+    """
+
+    def __init__(
+        self, source: Source, options: LiveOptions, session: Session, *, shown: bool
+    ) -> None:
+        self.source, self.options, self.session = source, options, session
+        self.at_once = shown or source.live
+        self.shown = shown
+        self.held: HeldFrames[Frame] = HeldFrames()
+        self.stack = ExitStack()
+        self.writer: VideoWriter | None = None
+        self.rows: RowLog | None = None
+
+    def __enter__(self) -> _Output:
+        if self.options.output is not None:
+            writer = VideoWriter(self.options.output, fps=self.source.fps)
+            self.writer = self.stack.enter_context(writer)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self.stack:
+            for frame, seen in self.held.finish():
+                self._write(frame, seen)
+
+    def add(self, frame: Frame, seen: Seen) -> None:
+        """Add a frame and what is seen in it."""
+        if self.at_once:
+            self._draw(frame, seen)
+        for complete, resolved in self.held.add(frame, seen):
+            self._write(complete, resolved)
+
+    def _write(self, frame: Frame, seen: Seen) -> None:
+        if self.options.log is not None:
+            if self.rows is None:
+                log = RowLog(self.options.log, self.session.recognizer.emotions)
+                self.rows = self.stack.enter_context(log)
+            self.rows.write(self.source.name, frame, seen.faces)
+        if not self.at_once:
+            self._draw(frame, seen)
+
+    def _draw(self, frame: Frame, seen: Seen) -> None:
+        if self.writer is None and not self.shown:
+            return
+        drawn = Frame(frame.index, frame.time_s, self.session.draw(frame, seen))
+        if self.writer is not None:
+            self.writer.write(drawn)
+        self.session.record(drawn)
 
 
 def _frames(

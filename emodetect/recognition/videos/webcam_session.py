@@ -21,6 +21,7 @@ from emodetect.recognition.overlay import (
     draw_text,
 )
 from emodetect.recognition.recognizer import EmotionRecognizer, Face
+from emodetect.recognition.sightings import Seen
 from emodetect.recognition.videos.capture import Frame, Source
 from emodetect.recognition.videos.pipeline import HEARTBEAT_S
 from emodetect.recognition.videos.recording.ffmpeg import ffmpeg_for
@@ -56,7 +57,7 @@ class Session:
         self.corrections_by_key = correction_keys(recognizer.emotions)
         self.detector = recognizer.detector_name
         self.frame: Frame | None = None
-        self.faces: Sequence[Face] = ()
+        self.seen = Seen(())
         self.shown: np.ndarray | None = None
         self.recording: VideoWriter | None = None
         self.notice, self.notice_until_s = "", 0.0
@@ -74,6 +75,11 @@ class Session:
         self.lost = "" if self.lost else text
         self.notify(text)
 
+    @property
+    def faces(self) -> list[Face]:
+        """The faces of the last frame."""
+        return self.seen.faces
+
     def wait_for(self, time_s: float, window: Window | None, signals: Sequence[int]) -> bool:
         """Wait until the frame at this time of a file is to be shown; return whether to stop.
 
@@ -90,18 +96,20 @@ class Session:
                 return True
         return False
 
-    def draw(self, frame: Frame, faces: Sequence[Face]) -> np.ndarray:
+    def draw(self, frame: Frame, seen: Seen) -> np.ndarray:
         """Return the frame with everything drawn over it, for the window and for files."""
         if self.frame is None:
             self.notice, self.notice_until_s = HINT, time.monotonic() + HINT_S
-        self.frame, self.faces = frame, faces
+        self.frame, self.seen = frame, seen
         self.frame_times.append(time.monotonic())
         return self._draw_again()
 
     def _draw_again(self) -> np.ndarray:
         assert self.frame is not None
         image = self.frame.image
-        drawn = draw_faces(blur_faces(image, self.faces) if self.privacy else image, self.faces)
+        drawn = draw_faces(
+            blur_faces(image, self.seen.everything) if self.privacy else image, self.faces
+        )
         if self.panel and self.faces:
             draw_panel(drawn, _largest(self.faces))
         draw_text(drawn, f"{_rate(self.frame_times):.1f} FPS")

@@ -4,7 +4,7 @@ import { attempt, model } from "./attempts.js";
 import { isOn, startCamera, stopCamera } from "./camera.js";
 import { byId } from "./dom.js";
 import { asCsv, asJson, save } from "./downloads.js";
-import { forgetPhotos, rows, take } from "./photos.js";
+import { forgetPhotos, resume, rows, take } from "./photos.js";
 import { send } from "./requests.js";
 
 byId("file").addEventListener("change", (event) => {
@@ -34,8 +34,14 @@ byId("camera").addEventListener("click", () => {
     stopCamera();
     return;
   }
-  forgetPhotos();
-  attempt(startCamera);
+  attempt(async (isNewest) => {
+    try {
+      await startCamera(isNewest, forgetPhotos);
+    } catch (error) {
+      if (isNewest()) await resume(isNewest);
+      throw error;
+    }
+  });
 });
 byId("save").addEventListener("click", () => byId("view").toBlob((blob) => save(blob, "png")));
 byId("csv").addEventListener("click", () => {

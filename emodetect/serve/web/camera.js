@@ -15,7 +15,9 @@ let history = [];   // {time in ms, id, scores} of the first face
 
 export const isOn = () => camera !== null;
 
-export async function startCamera(isNewest) {
+// Throws if there is no camera; calls `started` once there is one.
+export async function startCamera(isNewest, started) {
+  say("Waiting for the camera …");
   if (!navigator.mediaDevices) {
     throw new Error("Browsers allow the camera only on https pages and on localhost. Photos work here.");
   }
@@ -35,6 +37,7 @@ export async function startCamera(isNewest) {
   video.srcObject = camera;
   await video.play();
   if (camera !== opened) return;
+  started();
   byId("camera").textContent = "Stop camera";
   byId("minute").hidden = false;
   history = [];

@@ -8,7 +8,7 @@ const LONGEST_SIDE = 4096;  // of the canvas; telephones refuse larger ones
 const CARD_SIDE = 112;      // of the face on a card
 const AROUND = 0.15;        // of a face's box, on each side
 
-// Show a picture (null if the browser cannot) with the faces of its row. In a stream, faces have an id.
+// Show a picture (perhaps reduced; null if the browser cannot) with the faces of its row. In a stream, faces have an id.
 export function show(picture, row) {
   byId("empty").hidden = true;
   byId("stage").hidden = false;
@@ -44,7 +44,8 @@ function bestOf(face) {
 }
 
 function paint(picture, faces, whole) {
-  const scale = Math.min(1, LONGEST_SIDE / Math.max(whole.width, whole.height));
+  const side = Math.min(LONGEST_SIDE, Math.max(picture?.width ?? whole.width, picture?.height ?? whole.height));
+  const scale = Math.min(1, side / Math.max(whole.width, whole.height));
   view.width = Math.max(1, Math.round(whole.width * scale));
   view.height = Math.max(1, Math.round(whole.height * scale));
   byId("stage").style.width = `min(100%, 75vh * ${view.width / view.height})`;

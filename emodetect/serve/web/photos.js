@@ -8,7 +8,8 @@ import { show, showNone } from "./faces.js";
 const MOST_TRIES = 5;  // of a photo, while the server's queue is full
 const THUMBNAIL_WIDTH = 240;
 
-let photos = [];     // {file, row (once it is analysed), button}
+// {file, button, row (once it is analysed), canShow (promise: can this browser?), preview (if it cannot)}
+let photos = [];
 let shown = null;    // the one of them that is shown
 let picture = null;  // its pixels; null if this browser cannot decode it
 
@@ -21,10 +22,16 @@ export function take(files) {
   }
   stopCamera();
   forgetPhotos();
-  const mine = photos = [...files].map((file) => ({ file, row: null, button: null }));
+  photos = [...files].map((file) => ({ file, button: null, row: null, canShow: null, preview: null }));
   list();
+  paintThumbnails(photos);
   choose(photos[0]);
-  attempt((isNewest) => analyzeAll(mine, isNewest));
+  attempt(analyzeAll);
+}
+
+// Finish the analysis that something else, such as starting the camera, has interrupted.
+export async function resume(isNewest) {
+  if (photos.length) await analyzeAll(isNewest);
 }
 
 export function forgetPhotos() {
@@ -39,22 +46,27 @@ export function forgetPhotos() {
 
 // --- analysis ---
 
-async function analyzeAll(mine, isNewest) {
-  for (const [index, photo] of mine.entries()) {
-    if (photo.row) continue;  // from before the token was asked for
-    say(mine.length === 1 ? "Analysing …" : `Analysing photo ${index + 1} of ${mine.length} …`);
-    const row = await analyze(photo.file);
+async function analyzeAll(isNewest) {
+  for (const [index, photo] of photos.entries()) {
+    if (photo.row) continue;  // from before the token or the camera was asked for
+    say(photos.length === 1 ? "Analysing …" : `Analysing photo ${index + 1} of ${photos.length} …`);
+    const { preview, ...row } = await analyze(photo);
     if (!isNewest()) return;
     photo.row = row;
     describe(photo);
-    if (photo === shown) draw();
+    if (preview) {
+      photo.preview = new Blob([Uint8Array.from(atob(preview), (one) => one.charCodeAt(0))]);
+      await paintThumbnail(photo);
+    }
+    if (photo === shown) await (preview ? choose(photo) : draw());
+    if (!isNewest()) return;
   }
   allowDownloads(true);
-  summarize(mine);
+  summarize(photos);
 }
 
 // Returns the photo's row of results, which may be an error. Throws if the server needs a token.
-async function analyze(file) {
+async function analyze({ file, canShow }) {
   const failed = (error) => ({ path: file.name, width: null, height: null, faces: [], error });
   if (file.size > model.max_body_bytes) {
     return failed(`too large: expected at most ${megabytes(model.max_body_bytes)}, got ${megabytes(file.size)}`);
@@ -66,9 +78,10 @@ async function analyze(file) {
     return failed("cannot be read; is it a folder, or was it changed or removed?");
   }
   if (!data.byteLength) return failed("the file is empty");
+  const path = await canShow ? "v1/analyze" : "v1/analyze?preview=true";
   for (let tries = 1; ; tries++) {
     try {
-      const [row] = await askOrShowForm("v1/analyze", {
+      const [row] = await askOrShowForm(path, {
         method: "POST",
         body: data,
         headers: { "Content-Type": file.type || "application/octet-stream" },
@@ -115,23 +128,31 @@ function list() {
     button.children[1].textContent = photo.file.name;
     button.children[2].textContent = "waiting";
   }
-  paintThumbnails(photos);
 }
 
 // One after the other: a decoded photo may take 200 MB.
-async function paintThumbnails(mine) {
-  for (const { file, button } of mine) {
-    if (photos !== mine) return;
-    const small = await createImageBitmap(file, { resizeWidth: THUMBNAIL_WIDTH }).catch(() => null);
-    const canvas = button.children[0], pen = canvas.getContext("2d");
+function paintThumbnails(mine) {
+  let before = Promise.resolve();
+  for (const photo of mine) {
+    before = photo.canShow = before.then(() => photos === mine && paintThumbnail(photo));
+  }
+}
+
+// Returns whether this browser can decode the photo.
+async function paintThumbnail(photo) {
+  const small = await createImageBitmap(source(photo), { resizeWidth: THUMBNAIL_WIDTH }).catch(() => null);
+  if (photo.button) {
+    const canvas = photo.button.children[0], pen = canvas.getContext("2d");
     canvas.width = 160;
     canvas.height = 90;
-    if (!small) continue;
-    const scale = Math.max(canvas.width / small.width, canvas.height / small.height);
-    const width = small.width * scale, height = small.height * scale;
-    pen.drawImage(small, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
-    small.close();
+    if (small) {
+      const scale = Math.max(canvas.width / small.width, canvas.height / small.height);
+      const width = small.width * scale, height = small.height * scale;
+      pen.drawImage(small, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
+    }
   }
+  small?.close();
+  return small !== null;
 }
 
 function describe({ row, button }) {
@@ -144,12 +165,15 @@ function describe({ row, button }) {
 
 // --- the photo that is shown ---
 
+const source = ({ file, preview }) => preview ?? file;
+
 async function choose(photo) {
   shown = photo;
   for (const { button } of photos) button?.toggleAttribute("aria-current", false);
   photo.button?.setAttribute("aria-current", "true");
-  const decoded = await createImageBitmap(photo.file).catch(() => null);
-  if (shown !== photo) {
+  const chosen = source(photo);
+  const decoded = await createImageBitmap(chosen).catch(() => null);
+  if (shown !== photo || source(photo) !== chosen) {
     decoded?.close();
     return;
   }
@@ -160,13 +184,14 @@ async function choose(photo) {
 
 // Before the photo is analysed, and if it could not be, it is shown as it is, if that is possible.
 function draw() {
-  const { file, row } = shown;
+  const { file, row, preview } = shown;
   if (row && row.error === null) show(picture, row);
   else if (picture) show(picture, { faces: [] });
   else showNone();
   const hidden = row && row.error === null && !picture;
+  const origin = preview && picture ? "a preview from the server, because " : "";
   byId("caption").textContent = file.name
     + (row?.error && photos.length > 1 ? `: ${row.error}` : "")
-    + (hidden ? ": this browser cannot show this kind of photo" : "");
+    + (preview || hidden ? `: ${origin}this browser cannot show this kind of photo` : "");
   byId("caption").classList.toggle("bad", Boolean(row?.error));
 }
