@@ -14,7 +14,7 @@ from emodetect.data.synthetic import draw_film
 from emodetect.faces.boxes import Box, clip, iou, merge
 from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.faces.detectors.whole_image import WholeImage
-from emodetect.faces.tracking import FaceTracker, TrackingOptions
+from emodetect.faces.tracking import FaceTracker, FrameByFrame, TrackingOptions
 from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 
 FPS = 25.0
@@ -34,7 +34,9 @@ class BrightSquares:
         return [box for box in self.detect(patch) if 0.9 < box[2] / side < 1.1]
 
 
-def update(tracker: FaceTracker, image: np.ndarray, time_s: float) -> list[tuple[int, Box]]:
+def update(
+    tracker: FaceTracker | FrameByFrame, image: np.ndarray, time_s: float
+) -> list[tuple[int, Box]]:
     """The numbers and boxes of a frame's confirmed faces."""
     found = tracker.update(image, time_s)
     return [(track.id, box) for track, box in found if track.id is not None]
@@ -149,6 +151,38 @@ def test_a_new_face_is_no_face_before_it_is_seen_again() -> None:
     frames = [two, *[one] * 6]
     shown = [update(tracker, image, (4 + index) / FPS) for index, image in enumerate(frames)]
     assert {number for found in shown for number, _ in found} == {1}
+
+
+def test_without_tracking_a_new_face_must_be_seen_again_too() -> None:
+    """A hit of one frame is no face, and a face that a single frame misses is one."""
+    tracker = FrameByFrame(BrightSquares())
+    face, light = (20, 50, 60, 60), (250, 50, 60, 60)
+    frames = [(face, light), (), (face,), (face,)]
+    shown = [
+        [box for _, box in update(tracker, squares(*boxes), index / FPS)]
+        for index, boxes in enumerate(frames)
+    ]
+    assert shown == [[], [], [face], [face]]
+
+
+def test_a_mouth_seen_before_its_face_gives_way_to_it() -> None:
+    """Where a part of a face was taken for one, the whole face takes its place."""
+    face, mouth = (100, 20, 150, 150), (150, 110, 50, 50)
+
+    class MouthFirst(BrightSquares):
+        def detect(self, image: np.ndarray) -> list[Box]:
+            found = super().detect(image)
+            return [box for box in found if box[2] > 100] or found
+
+        scan = detect
+
+    tracker = FaceTracker(MouthFirst(), TrackingOptions(scan_interval_s=0))
+    last_s = confirm(tracker, squares(mouth))
+    assert update(tracker, squares(mouth), last_s + 1 / FPS) == [(1, mouth)]
+    last_s = confirm(tracker, squares(face), start_s=last_s + 2 / FPS)
+    ((number, box),) = update(tracker, squares(face), last_s + 1 / FPS)
+    assert number == 2
+    assert iou(box, face) > 0.9
 
 
 def test_small_faces_side_by_side_are_found_from_the_first_frame_on() -> None:

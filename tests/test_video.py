@@ -24,11 +24,15 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from matplotlib.figure import Figure
 
 from emodetect.cli import app
 from emodetect.cli.video import video
 from emodetect.data.synthetic import draw_film
 from emodetect.errors import VideoError
+from emodetect.faces.boxes import Box
+from emodetect.faces.detectors.haar import HaarDetector
+from emodetect.faces.detectors.registry import DETECTORS
 from emodetect.recognition.overlay import draw_faces
 from emodetect.recognition.recognizer import Face
 from emodetect.recognition.videos import capture
@@ -192,6 +196,29 @@ def test_resuming_keeps_the_rows_of_other_videos(
     rows = rows_of(log)
     assert {face.id for row in rows[:10] for face in row[3]} == {1}
     assert {face.id for row in rows[10:] for face in row[3]} == {2}
+
+
+def test_a_resumed_run_knows_the_faces_of_the_interrupted_one(
+    film: Path, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A face that can only be followed, not found anew, is in all rows after an interrupt too."""
+    first = frames_of(film)[0]
+
+    class FirstFrameOnly(HaarDetector):
+        def detect(self, image: np.ndarray) -> list[Box]:
+            later = image.shape == first.shape and not np.array_equal(image, first)
+            return [] if later else super().detect(image)
+
+        def scan(self, image: np.ndarray) -> list[Box]:
+            return []
+
+    monkeypatch.setitem(DETECTORS, "haar", FirstFrameOnly)
+    log = tmp_path / "rows.jsonl"
+    words = [film, "--model", artifact, "--log", log]
+    assert call(*words).exit_code == 0
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:20]))
+    assert call(*words, "--resume").exit_code == 0
+    assert [len(row[3]) for row in rows_of(log)] == [1] * FRAMES
 
 
 def test_a_resumed_copy_is_blurred_where_the_log_has_no_face(
@@ -710,6 +737,24 @@ def test_a_timeline_shows_the_faces_seen_longest(tmp_path: Path) -> None:
     assert many.shape[0] > 3 * none.shape[0]
     with pytest.raises(VideoError, match="cannot be written"):
         timeline.draw(tmp_path / "no" / "folder.png", title="")
+
+
+def test_a_timeline_says_how_many_faces_it_leaves_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many faces, and with --min-seconds, the number of those without a row is in the title."""
+    titles: list[str] = []
+    monkeypatch.setattr(Figure, "suptitle", lambda self, text, **_: titles.append(text))
+    scores = dict(zip(EMOTIONS, (0.5, 0.3, 0.2), strict=True))
+    timeline = Timeline(EMOTIONS)
+    for index in range(20):
+        numbers = range(1, 10) if index == 0 else range(1, 3)
+        faces = [Face((0, 0, 9, 9), "happy", 0.5, scores, number) for number in numbers]
+        timeline.add(index * 0.04, faces)
+    timeline.draw(tmp_path / "time.png", title="talk")
+    timeline.draw(tmp_path / "time.png", title="talk", left_out=range(3, 10))
+    assert "3 more not shown" in titles[0]
+    assert "7 more not shown" in titles[1]
 
 
 def test_a_timeline_s_title_is_whole(tmp_path: Path) -> None:

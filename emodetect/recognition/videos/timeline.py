@@ -71,8 +71,8 @@ class Timeline:
         for axis in axes:
             axis.set(ylim=(0, 1), xlim=(0, max(self.end_s, 1e-3)), yticks=(0, 0.5, 1))
         axes[-1].set_xlabel("time (s)")
-        total = len(self.times)
-        more = f" ({len(shown)} of {total} faces, seen longest)" if total > len(shown) else ""
+        hidden = len(self.times) - len(shown)
+        more = f" (longest visible; {hidden:,} more not shown)" if hidden else ""
         # No TeX: a file name can contain dollar signs.
         whole_title = f"{title}: probability of each emotion{more}"
         figure.suptitle("\n".join(wrap(whole_title, TITLE_LETTERS)), parse_math=False)

@@ -32,6 +32,10 @@ from emodetect.recognition.videos.seen_faces import FaceTimes, SeenFaces
 from emodetect.recognition.videos.timeline import Timeline
 from emodetect.recognition.videos.video_plan import VideoJob, VideoOptions, plan_videos
 
+# A resumed run analyses this many frames of the log again, so that it knows the faces as the
+# interrupted one did: one that turns away is only found because it is known.
+LEAD_IN_FRAMES = 25
+
 
 @dataclass(frozen=True)
 class VideoResult:
@@ -209,7 +213,10 @@ class _Video:
         if frame.index % self.every == 0:
             # A log written without blurring lacks faces that appeared between two scans.
             known = frame.index < self.first_new and not self.privacy
-            self.seen = Seen.known(next(self.known)[1]) if known else self.analyze(frame)
+            if not known or frame.index >= self.first_new - LEAD_IN_FRAMES * self.every:
+                self.seen = self.analyze(frame)
+            if known:
+                self.seen = Seen.known(next(self.known)[1])
         return self.seen
 
     def _add(self, frame: Frame, seen: Seen) -> None:
