@@ -4,9 +4,10 @@
     python scripts/fine_tuning.py data/fer2013 --weights FILE --kind camera
 
 Splits the images of FER2013's test split that do not also appear in train into halves. 300 images
-of one half train two models for the same number of epochs, one from the shipped model and one from
-ImageNet weights. Both, and the unchanged shipped model, are evaluated on the other half. Repeats
-this for three seeds, each with its own halves. A fifth of the 300 images is for validation.
+of one half train two models, one from the shipped model (preset fine_tuning) and one from ImageNet
+weights (preset mobilenetv2_fer2013). Both, and the unchanged shipped model, are evaluated on the
+other half. Repeats this for three seeds, each with its own halves. A fifth of the 300 images is for
+validation.
 
 The shipped model was trained on faces like these. `--kind` alters all of them in the same way, as
 faces of another kind: `camera` (dark, blurred, noisy, compressed) or `framing` (a tighter, tilted
@@ -32,7 +33,6 @@ from emodetect.config import (
     DataConfig,
     ExperimentConfig,
     ModelConfig,
-    TrainingConfig,
     load_config,
     validate_data,
 )
@@ -127,9 +127,8 @@ def _config(manifest: Path, model: ModelConfig, run: Path, *, seed: int) -> Expe
     data = DataConfig(source="manifest", path=manifest, validation_fraction=0.2)
     training = preset.training
     if model.init is None:
-        # A new head on features of other objects needs the larger default learning rate.
-        larger = TrainingConfig.model_fields["learning_rate"].default
-        training = training.model_copy(update={"learning_rate": larger})
+        # Frozen batch norm and a low learning rate suit a trained model only.
+        training = load_config("mobilenetv2_fer2013").training
     return preset.model_copy(
         update={"data": data, "model": model, "training": training, "output": run, "seed": seed}
     )

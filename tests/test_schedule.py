@@ -73,7 +73,7 @@ def test_a_dry_run_says_what_the_run_will_do(tmp_path: Path) -> None:
     base = ["--config", SMALL, "--data", str(tmp_path / "faces")]
     base += [f"--set={change}" for change in LENET]
     shown = _dry_run(*base, "--set", "training.ema_momentum=0.75")
-    assert "about 53 images, 12 for validation" in shown
+    assert "about: 53 images, 12 for validation" in shown
     assert "4 batches of 13 an epoch" in shown
     assert "averaged over 4 batches (ema_momentum 0.75)" in shown
     assert "few training images: angry 9" in shown

@@ -598,7 +598,7 @@ def test_faces_that_are_seen_shortly_can_be_left_out(
     assert "less than --min-seconds" not in whole
     shown = call(film, "--model", artifact, "--min-seconds", 60).stdout
     assert "1 face\n" in shown
-    assert "1 visible for less than --min-seconds" in shown
+    assert "1 face visible for less than --min-seconds" in shown
     log = tmp_path / "rows.csv"
     options = ("--log", log, "--min-seconds", 60, "--timeline", tmp_path / "time.png")
     assert call(film, "--model", artifact, *options).exit_code == 0

@@ -130,7 +130,7 @@ def _print_seen(result: VideoResult) -> None:
     if faces:
         _print_faces(faces, seconds)
     if short := len(result.seen.left_out):
-        click.echo(f"{short:,} visible for less than --min-seconds")
+        click.echo(f"{short:,} face{'s' * (short != 1)} visible for less than --min-seconds")
 
 
 def _print_faces(faces: Sequence[SeenFace], seconds: float) -> None:

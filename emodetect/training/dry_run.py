@@ -45,7 +45,7 @@ def describe_run(config: ExperimentConfig) -> str:
 def _describe_training(config: ExperimentConfig, counts: Counts) -> list[str]:
     train, validation = (sum(counts[split].values()) for split in ("train", "val"))
     lines = [
-        f"training: about {train:,} images, {validation:,} for validation; "
+        f"training, about: {train:,} images, {validation:,} for validation; "
         f"{run_schedule(config.training, train).describe()}"
     ]
     if folds := config.training.folds:
