@@ -157,7 +157,9 @@ def _choices(key: str, text: str) -> Choices:
     for place, value in enumerate(values):
         if value == "":
             raise ConfigError(f"--search {key}={text}: there is no value between two commas.")
-        if any(value == other and type(value) is type(other) for other in values[:place]):
+        # True equals 1 in Python.
+        same = [one == value and isinstance(one, bool) == isinstance(value, bool) for one in values]
+        if any(same[:place]):
             raise ConfigError(f"--search {key}={text}: {value} is given twice; remove one.")
     if len(values) < 2:
         raise ConfigError(
@@ -189,11 +191,12 @@ def check_space(config: ExperimentConfig, space: SearchSpace) -> None:
     for key in (one.key for one in space):
         if key == "output":
             raise ConfigError("--search output: each trial has its own run folder; remove it.")
-        if key == "seed" or (key.startswith("data.") and key not in DATA_KEYS):
+        if key == "seed":
+            raise ConfigError("--search seed: the best of several seeds is chance; remove it.")
+        if key.startswith("data.") and key not in DATA_KEYS:
             raise ConfigError(
-                f"--search {key}: trials with other validation images or luck cannot be compared. "
-                f"Of data, expected {', '.join(DATA_KEYS)}; to change this key for all trials, "
-                "use --set."
+                f"--search {key}: trials with other images cannot be compared; of data, expected "
+                f"{', '.join(DATA_KEYS)}. To change {key} for all trials, use --set."
             )
         if key == "training.folds":
             raise ConfigError("--search training.folds: it does not change the model; remove it.")
