@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import warnings
@@ -16,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from emodetect.errors import EmodetectError, first_line
 from emodetect.machine.locks import locked
+from emodetect.machine.output_folder import make_output_folder
 
 OWN_DATABASE = "study.db"
 SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
@@ -28,30 +30,32 @@ def open_storage(name: str | None, folder: Path) -> BaseStorage:
 
     Args:
         name: a database URL, or the path of a journal file; None for SQLite in `folder`.
-        folder: of the study; it exists.
+        folder: of the study; created for its own SQLite file.
 
     Raises EmodetectError if it cannot be opened.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if name is None:
-        name = f"sqlite:///{folder.absolute() / OWN_DATABASE}"
-    if "://" in name:
-        return _open_database(name, folder)
-    return _open_journal(Path(name))
+        make_output_folder(folder)
+        with locked(folder, wait=True):  # or two processes would create the tables
+            return _open_database(f"sqlite:///{folder.absolute() / OWN_DATABASE}")
+    return _open_database(name) if "://" in name else _open_journal(Path(name))
 
 
-def _open_database(url: str, folder: Path) -> BaseStorage:
+def _open_database(url: str) -> BaseStorage:
     def connect() -> BaseStorage:
         wait = {"timeout": SQLITE_WAIT_S} if url.startswith("sqlite") else {}
         return get_storage(RDBStorage(url, engine_kwargs={"connect_args": wait}))
 
     try:
         shown = make_url(url).render_as_string(hide_password=True)
-        with locked(folder, wait=True):
-            return _in_two_tries(connect)
+        return _in_two_tries(connect)
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, ValueError) as error:
         if isinstance(error, ImportError):
-            reason = "the driver of this database is not installed; install it with pip"
+            reason = (
+                "the driver of this database is not installed; install it with pip, such as "
+                "psycopg2-binary for PostgreSQL"
+            )
         else:
             reason = first_line(error)
         raise EmodetectError(
@@ -81,7 +85,7 @@ def _open_journal(path: Path) -> BaseStorage:
         backend = JournalFileBackend(str(path.absolute()), lock_obj=lock)
         lock.acquire()
         try:
-            _remove_torn_line(path)
+            _check_lines(path)
         finally:
             lock.release()
         with warnings.catch_warnings():
@@ -96,9 +100,14 @@ def _open_journal(path: Path) -> BaseStorage:
         raise EmodetectError(f"--storage: {path}: expected a journal file of Optuna.") from None
 
 
-def _remove_torn_line(path: Path) -> None:
-    """Remove an incomplete last line, of a full disk or power cut; Optuna would append to it."""
-    with path.open("r+b") as file:
-        content = file.read()
-        if content and not content.endswith(b"\n") and content.startswith(b"{"):
-            os.truncate(path, content.rfind(b"\n") + 1)
+def _check_lines(path: Path) -> None:
+    """Remove an incomplete last line, of a full disk or power cut; Optuna would append to it.
+
+    Raises ValueError, KeyError or TypeError if the first line is not of a journal.
+    """
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if content and (whole or not content.startswith(b"{")):
+        json.loads(content.partition(b"\n")[0])["op_code"]
+    if whole != content:
+        os.truncate(path, len(whole))

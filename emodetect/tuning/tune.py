@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -15,11 +16,10 @@ from emodetect.config import flatten
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.errors import ConfigError, EmodetectError, first_line
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
-from emodetect.training.advice.small_data import small_data_warnings
 from emodetect.tuning.options import TuningOptions
 from emodetect.tuning.results import TuningResult, write_results
 from emodetect.tuning.search_space import DATA_KEYS, SearchSpace, check_space, parse_search
-from emodetect.tuning.storage import open_storage
+from emodetect.tuning.storage import OWN_DATABASE, open_storage
 from emodetect.tuning.trials import PROCESSES, SharedTrials, announced
 from emodetect.tuning.work import Work
 
@@ -49,17 +49,13 @@ def tune(options: TuningOptions) -> TuningResult:
             "training.folds: expected 0, because trials are single runs; for cross-validation of "
             "the best config, train it with folds."
         )
-    if not (options.output / PROCESSES).is_dir():
-        check_output_folder(options.output, force=False)
+    _check_folder(options.output)
     dataset = load_dataset(options.config.data, seed=options.config.seed)
     _check_splits(dataset, space)
-    for line in small_data_warnings(dataset.counts(), options.config):
-        logger.warning(line)
-    make_output_folder(options.output)
     try:
-        with announced(options.output) as process, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return _tune(options, space, dataset, process)
+            return _tune(options, space, dataset)
     except (SQLAlchemyError, OptunaError) as error:
         raise EmodetectError(
             f"--storage: cannot be used any longer: {first_line(error)}; run the same command "
@@ -67,9 +63,7 @@ def tune(options: TuningOptions) -> TuningResult:
         ) from None
 
 
-def _tune(
-    options: TuningOptions, space: SearchSpace, dataset: Dataset, process: str
-) -> TuningResult:
+def _tune(options: TuningOptions, space: SearchSpace, dataset: Dataset) -> TuningResult:
     storage = open_storage(options.storage, options.output)
     study = optuna.create_study(
         storage=storage,
@@ -79,9 +73,20 @@ def _tune(
         load_if_exists=True,
     )
     _check_definition(study, options, space, dataset)
-    trials = SharedTrials(study, storage, options.output, process)
-    Work(options, space, trials).run()
+    make_output_folder(options.output)
+    with announced(options.output) as process:
+        trials = SharedTrials(study, storage, options.output, process)
+        Work(options, space, trials).run()
     return write_results(options, study, space, trials.all())
+
+
+def _check_folder(folder: Path) -> None:
+    if not any((folder / name).exists() for name in (PROCESSES, OWN_DATABASE)):
+        if folder.is_dir() and any(folder.iterdir()):
+            raise ConfigError(
+                f"{folder}: already contains files, but no study; choose another --output."
+            )
+        check_output_folder(folder, force=False)
 
 
 def _check_splits(dataset: Dataset, space: SearchSpace) -> None:
