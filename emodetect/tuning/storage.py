@@ -52,10 +52,8 @@ def _open_database(url: str) -> BaseStorage:
         return _in_two_tries(connect)
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, ValueError) as error:
         if isinstance(error, ImportError):
-            reason = (
-                "the driver of this database is not installed; install it with pip, such as "
-                "psycopg2-binary for PostgreSQL"
-            )
+            missing = getattr(error.__context__, "name", None) or getattr(error, "name", None)
+            reason = f"it needs the Python package {missing}, which is not installed"
         else:
             reason = first_line(error)
         raise EmodetectError(

@@ -22,6 +22,7 @@ from emodetect.evaluation.metrics.intervals import figures_of
 from emodetect.evaluation.predictions import write_predictions
 from emodetect.machine.atomic_files import atomic_write
 from emodetect.machine.locks import locked
+from emodetect.machine.tensorflow_devices import use_tensorflow
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.tuning.options import TuningOptions
 from emodetect.tuning.search_space import (
@@ -112,8 +113,6 @@ class Work:
 
     def _end(self, trial: Trial) -> bool:
         """Return False if another process has taken the trial over."""
-        from tensorflow.errors import ResourceExhaustedError  # of a GPU's memory
-
         params = self._draw(trial)
         number = origin(self._stored(trial))
         if any(o.params == params and origin(o) < number for o in self.trials.all()):
@@ -133,7 +132,7 @@ class Work:
             value = values_so_far[max(values_so_far)]
             ended = self.trials.finish(trial, TrialState.PRUNED, value)
             self._report(number, f"stopped early at {self.options.shown(value)}")
-        except (DivergedError, ResourceExhaustedError, MemoryError) as error:
+        except (DivergedError, MemoryError) as error:
             ended = self.trials.fail(trial, first_line(error))
             self._report(number, f"failed: {first_line(error)}")
         else:
@@ -148,8 +147,13 @@ class Work:
         return {one.key: one.draw(trial) for one in self.space}
 
     def _train(self, trial: Trial, number: int, config: ExperimentConfig) -> float:
-        """Train or continue the run of a trial, and return the objective of its model."""
+        """Train or continue the run of a trial, and return the objective of its model.
+
+        Raises DivergedError and MemoryError for values that cannot be trained with.
+        """
+        use_tensorflow()  # here, because a search that is refused need not wait for it
         from keras.utils import clear_session
+        from tensorflow.errors import ResourceExhaustedError
 
         from emodetect.reports.run_plots import draw_run
         from emodetect.training.train import resume, train
@@ -166,16 +170,19 @@ class Work:
                 raise _StoppedEarlyError
 
         clear_session()  # or the graphs of all trials would stay in memory
-        with _without_notes():
-            if not (run / "config.toml").is_file():
-                train(config, draw=draw_run, on_epoch=on_epoch)
-            else:
-                _check_own(run, config)
-                with locked(run, wait=True):
-                    pass  # a process that was silent for long may still be in it
-                if not (run / "best_model.keras").is_file():
-                    resume(run, draw=draw_run, on_epoch=on_epoch)
-            figures = _validate(run, config)
+        try:
+            with _without_notes():
+                if not (run / "config.toml").is_file():
+                    train(config, draw=draw_run, on_epoch=on_epoch)
+                else:
+                    _check_own(run, config)
+                    with locked(run, wait=True):
+                        pass  # a process that was silent for long may still be in it
+                    if not (run / "best_model.keras").is_file():
+                        resume(run, draw=draw_run, on_epoch=on_epoch)
+                figures = _validate(run, config)
+        except ResourceExhaustedError:
+            raise MemoryError("the GPU has too little memory for these values") from None
         for name in ("accuracy", "log_loss"):
             trial.set_user_attr(name, figures[name])
         return figures[self.options.objective]
