@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,8 +96,10 @@ def tune(
     for text in search:
         if (key := text.partition("=")[0].strip()) in keys:
             raise click.UsageError(f"{key} is given to both --set and --search; choose one.")
-    import optuna  # noqa: F401  before the data is read, for whoever has not installed it
-
+    # Before a folder is made, for whoever has not installed them.
+    for library in ("optuna", "tensorflow", "keras"):
+        if find_spec(library) is None:
+            raise ModuleNotFoundError(name=library)
     from emodetect.tuning.options import TuningOptions
     from emodetect.tuning.tune import tune as run_study
 
@@ -129,27 +132,29 @@ def tune(
 def _print_trials(trials: Sequence[TrialResult]) -> None:
     from emodetect.number_format import decimal, percent
 
-    keys = list(dict.fromkeys(key for one in trials for key in one.values))
-    short = [key.rpartition(".")[2] for key in keys]
-    names = keys if len(set(short)) < len(keys) else short
     table = new_table(
         title="the trials, best first",
-        text=("trial", "state"),
-        numbers=("accuracy", "log-loss", "epochs", *names),
+        text=("trial", "state", "values"),
+        numbers=("accuracy", "log-loss", "epochs"),
     )
     for one in trials[:SHOWN_TRIALS]:
+        values = [f"{key.rpartition('.')[2]} {_short(value)}" for key, value in one.values.items()]
         table.add_row(
             str(one.number),
             one.state,
+            ", ".join(values),
             "" if one.accuracy is None else percent(one.accuracy),
             "" if one.log_loss is None else decimal(one.log_loss),
             str(one.epochs),
-            *(_short(one.values.get(key, "")) for key in keys),
         )
+    for column in (0, 1, 3, 4, 5):
+        table.columns[column].no_wrap = True
     print_table(table)
     if len(trials) > SHOWN_TRIALS:
         click.echo(f"and {len(trials) - SHOWN_TRIALS} more, in trials.csv")
 
 
 def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    from emodetect.tuning.search_space import value_text
+
+    return f"{value:.3g}" if isinstance(value, float) else value_text(value)

@@ -21,7 +21,7 @@ from emodetect.reports.plots.style import (
     styled,
 )
 from emodetect.tuning.options import TuningOptions
-from emodetect.tuning.search_space import Range, SearchSpace
+from emodetect.tuning.search_space import Range, SearchSpace, value_text
 
 if TYPE_CHECKING:
     from emodetect.tuning.results import TrialResult
@@ -95,8 +95,8 @@ def draw_values(
             if searched.log:
                 axes.set_xscale("log")
         else:
-            texts = [str(value) for value in searched.values.values()]
-            values = [texts.index(str(value)) for value in values]
+            texts = list(searched.values)
+            values = [texts.index(value_text(value)) for value in values]
             axes.set_xticks(range(len(texts)), [short_name(text, longest=10) for text in texts])
             axes.set_xlim(-0.5, len(texts) - 0.5)
         for state in ("finished", "stopped early"):

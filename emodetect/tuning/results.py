@@ -23,7 +23,7 @@ from emodetect.number_format import signed_decimal
 from emodetect.reports.plots.style import save_png
 from emodetect.tuning.options import TuningOptions
 from emodetect.tuning.plots import draw_progress, draw_values
-from emodetect.tuning.search_space import SearchSpace, trial_config
+from emodetect.tuning.search_space import SearchSpace, trial_config, value_text
 from emodetect.tuning.trials import ERROR, origin
 from emodetect.tuning.work import VALIDATION_FILE
 
@@ -155,7 +155,7 @@ def _write_table(path: Path, space: SearchSpace, results: Sequence[TrialResult])
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["trial", "state", "accuracy", "log_loss", "epochs", *keys, "run", "error"])
     for one in results:
-        values = [one.values.get(key, "") for key in keys]
+        values = [value_text(one.values.get(key, "")) for key in keys]
         run = "" if one.run is None else one.run.relative_to(path.parent).as_posix()
         figures = ["" if value is None else value for value in (one.accuracy, one.log_loss)]
         writer.writerow([one.number, one.state, *figures, one.epochs, *values, run, one.error])

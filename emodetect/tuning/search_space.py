@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import tomllib
@@ -165,7 +166,12 @@ def _choices(key: str, text: str) -> Choices:
         raise ConfigError(
             f"--search {key}={text}: {EXPECTED}, got one value; for one, use --set {key}={text}."
         )
-    return Choices(key, {str(value): value for value in values})
+    return Choices(key, {value_text(value): value for value in values})
+
+
+def value_text(value: Any) -> str:
+    """Return a value as it is written in TOML, but text without quotes."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _parsed(text: str) -> Any:

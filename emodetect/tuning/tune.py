@@ -67,7 +67,8 @@ def _tune(options: TuningOptions, space: SearchSpace, dataset: Dataset) -> Tunin
     storage = open_storage(options.storage, options.output)
     study = optuna.create_study(
         storage=storage,
-        study_name=options.output.resolve().name,
+        # A folder may be renamed; a shared storage may hold other studies.
+        study_name="tuning" if options.storage is None else options.output.resolve().name,
         direction="minimize" if options.minimizes else "maximize",
         pruner=_pruner(options, space),
         load_if_exists=True,
