@@ -85,7 +85,7 @@ def draw_values(
     columns = min(COLUMNS, len(space))
     rows = -(-len(space) // columns)
     figure = new_figure(3.4 * columns + 0.6, 3.2 * rows + 0.5)
-    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
+    panels = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
     shown = [one for one in results if one.value is not None]
     for axes, searched in zip(panels, space, strict=False):
         key = searched.key
@@ -107,7 +107,7 @@ def draw_values(
         axes.set_title(f"{name}{share}", fontsize=10)
         axes.set_xlabel(key if section else "")
         _finish(axes, options)
-    for axes in list(panels):
+    for axes in panels[len(space) :]:
         axes.set_visible(False)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)

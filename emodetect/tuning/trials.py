@@ -34,6 +34,7 @@ PROCESS, HOST = "process", "host"
 HEARTBEAT = "heartbeat"
 RELEASED = "released"  # its process ended in order, by Ctrl-C or an error
 ATTEMPTS = "attempts"  # processes that were killed in a row without finishing an epoch
+EPOCHS_BEFORE = "epochs_before"  # that its predecessors have finished
 ERROR = "error"  # why it failed; a failed trial without it does not count
 
 PROCESSES = ".processes"
@@ -132,7 +133,7 @@ class SharedTrials:
         attempts = 1
         if RELEASED in dead.user_attrs:
             attempts = 0
-        elif progress == dead.user_attrs.get("epochs_before", 0):
+        elif progress == dead.user_attrs.get(EPOCHS_BEFORE, 0):
             attempts = 1 + int(dead.user_attrs.get(ATTEMPTS, 0))
         if attempts >= MOST_ATTEMPTS:
             self.fail(dead, f"{MOST_ATTEMPTS} processes in a row were killed while training it")
@@ -147,7 +148,7 @@ class SharedTrials:
                 ORIGIN: origin(dead),
                 CONTINUES: dead.number,
                 ATTEMPTS: attempts,
-                "epochs_before": progress,
+                EPOCHS_BEFORE: progress,
             },
         )
         trial = Trial(self.study, self.storage.create_new_trial(self._study_id, template))
