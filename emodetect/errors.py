@@ -13,6 +13,10 @@ class DataError(EmodetectError):
     """A data set that cannot be read as requested."""
 
 
+class DivergedError(EmodetectError):
+    """A training whose loss became NaN or infinite."""
+
+
 class ImageError(EmodetectError):
     """An image that cannot be decoded; the caller decides whether to continue with others."""
 

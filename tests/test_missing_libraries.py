@@ -13,6 +13,7 @@ from running import run_without
     [
         ("train", "--config", "demo"),
         ("train", "--resume", "{faces}"),
+        ("tune", "--config", "demo", "--search", "model.dropout=0..0.5", "--output", "runs"),
         ("export", "--to", "tflite"),
         ("predict", "{photo}", "--explain", "why"),
         ("predict", "{photo}", "--runtime", "keras"),

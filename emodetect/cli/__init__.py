@@ -23,6 +23,7 @@ from emodetect.cli.models import models
 from emodetect.cli.predict import predict
 from emodetect.cli.serve import serve
 from emodetect.cli.train import train
+from emodetect.cli.tune import tune
 from emodetect.cli.video import video
 from emodetect.cli.webcam import webcam
 from emodetect.errors import EmodetectError
@@ -46,6 +47,7 @@ PACKAGES = {
     "matplotlib": "matplotlib",
     "scipy": "scipy",
     "sklearn": "scikit-learn",
+    "optuna": "'emodetect[tune]'",
 }
 
 
@@ -86,7 +88,7 @@ def app() -> None:
 
 
 COMMANDS = (
-    *(train, evaluate, compare, predict, webcam, video, export, serve),
+    *(train, tune, evaluate, compare, predict, webcam, video, export, serve),
     *(models, bench, data, config, demo, doctor),
 )
 for command in COMMANDS:

@@ -18,7 +18,7 @@ from emodetect.config.sections import (
     SyntheticConfig,
     TrainingConfig,
 )
-from emodetect.config.validation import validate_config, validate_data
+from emodetect.config.validation import flatten, number_type, validate_config, validate_data
 
 __all__ = [
     "OWN_LABELS",
@@ -32,7 +32,9 @@ __all__ = [
     "TrainingConfig",
     "changed_keys",
     "config_toml",
+    "flatten",
     "load_config",
+    "number_type",
     "preset_names",
     "preset_text",
     "validate_config",

@@ -7,7 +7,8 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, time
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -102,6 +103,26 @@ def _section_at(location: Sequence[str]) -> type[BaseModel] | None:
             return None
         section = annotation
     return section
+
+
+def number_type(key: str) -> type[int] | type[float] | None:
+    """Return the type of a dotted key that takes numbers; None for other and unknown keys."""
+    *sections, name = key.split(".")
+    section = _section_at(sections)
+    if section is None or name not in section.model_fields:
+        return None
+    types = list(_alternatives(section.model_fields[name].annotation))
+    return float if float in types else int if int in types else None
+
+
+def _alternatives(annotation: Any) -> Iterable[Any]:
+    if get_origin(annotation) is Annotated:
+        yield from _alternatives(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, UnionType):
+        for one in get_args(annotation):
+            yield from _alternatives(one)
+    else:
+        yield annotation
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

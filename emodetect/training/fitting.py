@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from emodetect.data.batches import (
     training_batches,
 )
 from emodetect.data.dataset import Dataset
-from emodetect.errors import EmodetectError
+from emodetect.errors import DivergedError
 from emodetect.training.checkpoints import BEST_NAME, Progress, SaveState, load_state
 from emodetect.training.epoch_display import EpochDisplay
 from emodetect.training.phases import Phase, compile_model, uses_averaging
@@ -34,6 +35,10 @@ from emodetect.training.weight_averaging import (
 EVALUATION_BATCH = 256
 PLAIN_IMAGES = 1000
 
+OnEpoch = Callable[[int, dict[str, float]], None]
+"""Called after each epoch of the run with its number, from 0, and its figures: accuracy, loss,
+val_accuracy, val_loss. What it raises ends the training; the run can be resumed."""
+
 
 def fit_phase(
     model: keras.Model,
@@ -45,14 +50,17 @@ def fit_phase(
     progress: Progress,
     *,
     restore_from: Path | None,
+    on_epoch: OnEpoch | None,
 ) -> None:
     """Train a phase from `progress.epoch` on, and update `progress`.
 
     Args:
         run: the run folder, for checkpoints and history.csv.
         restore_from: the folder of a saved state to continue from.
+        on_epoch: see `OnEpoch`.
 
-    Raises EmodetectError if the loss is no longer finite or a file cannot be written.
+    Raises DivergedError if the loss is no longer finite, EmodetectError if a file cannot be
+    written.
     """
     compile_model(model, phase, config, schedule)
     if restore_from is not None:
@@ -72,6 +80,8 @@ def fit_phase(
     callbacks += [MeasurePlainAccuracy(dataset, progress, config.seed, phase.last), display]
     if config.training.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(str(run / "tensorboard")))
+    if on_epoch is not None:
+        callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=on_epoch))
     first_step, last_step = progress.epoch * schedule.steps, phase.last * schedule.steps
     with clear_disk_errors(run), contextlib.closing(display):
         history = model.fit(
@@ -85,7 +95,7 @@ def fit_phase(
             verbose=0,
         )
     if not np.isfinite(history.history["loss"][-1]):
-        raise EmodetectError(
+        raise DivergedError(
             f"{run}: the loss became NaN or infinite; lower training.learning_rate or raise "
             "training.warmup_epochs."
         )

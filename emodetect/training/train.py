@@ -29,7 +29,7 @@ from emodetect.training.advice.small_data import small_data_warnings
 from emodetect.training.advice.summary import ValidationResult, summarize
 from emodetect.training.checkpoints import Progress, best_name, saved_state
 from emodetect.training.cross_validation import FoldResult, cross_validate, describe_folds
-from emodetect.training.fitting import fit_phase, validation_batches
+from emodetect.training.fitting import OnEpoch, fit_phase, validation_batches
 from emodetect.training.initial_model import build_network, check_initial_weights, initial_model
 from emodetect.training.models.litert_conversion import compile_to_litert
 from emodetect.training.phases import training_phases
@@ -73,17 +73,27 @@ Draw = Callable[[Path, ExperimentConfig, Dataset], None]
 """Draws a run's plots into its folder; called before the artifact is saved."""
 
 
-def train(config: ExperimentConfig, *, draw: Draw | None = None) -> TrainingResult:
+@dataclass(frozen=True)
+class _Hooks:
+    """What callers want to be called for; see `Draw` and `OnEpoch`."""
+
+    draw: Draw | None
+    on_epoch: OnEpoch | None
+
+
+def train(
+    config: ExperimentConfig, *, draw: Draw | None = None, on_epoch: OnEpoch | None = None
+) -> TrainingResult:
     """Train a new model into the run folder `config.output`.
 
     Raises ConfigError if that folder is not empty, DataError and ModelError for unusable data and
-    weights, and EmodetectError if the loss is no longer finite.
+    weights, and DivergedError if the loss is no longer finite.
     """
     with mirrored(training_devices(config.training.devices)):
-        return _start(config, draw)
+        return _start(config, _Hooks(draw, on_epoch))
 
 
-def _start(config: ExperimentConfig, draw: Draw | None) -> TrainingResult:
+def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     run = config.output
     require_new(run)
     _require_tensorboard(config)
@@ -106,14 +116,18 @@ def _start(config: ExperimentConfig, draw: Draw | None) -> TrainingResult:
         require_new(run)
         with clear_disk_errors(run):
             write_text(run / "config.toml", config_toml(config))
-        folds = _cross_validate(config, draw)
+        folds = _cross_validate(config, hooks.draw)
         if folds:  # whose runs have used up the random numbers of this model
             model, temperature = initial_model(config, dataset.emotions)
-        return _train(config, run, dataset, model, draw, temperature, folds)
+        return _train(config, run, dataset, model, hooks, temperature, folds)
 
 
 def resume(
-    run: Path, config: ExperimentConfig | None = None, *, draw: Draw | None = None
+    run: Path,
+    config: ExperimentConfig | None = None,
+    *,
+    draw: Draw | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> TrainingResult:
     """Continue an interrupted run; the result is the same as without the interruption.
 
@@ -123,10 +137,10 @@ def resume(
     if not (run / "config.toml").is_file():
         raise ConfigError(f"{run}: expected a run folder with a config.toml to resume.")
     with only_process(run):
-        return _resume(run, config, draw)
+        return _resume(run, config, _Hooks(draw, on_epoch))
 
 
-def _resume(run: Path, config: ExperimentConfig | None, draw: Draw | None) -> TrainingResult:
+def _resume(run: Path, config: ExperimentConfig | None, hooks: _Hooks) -> TrainingResult:
     own = load_config(str(run / "config.toml"))
     if config is not None and (changed := changed_keys(own, config)):
         raise ConfigError(
@@ -136,10 +150,10 @@ def _resume(run: Path, config: ExperimentConfig | None, draw: Draw | None) -> Tr
     if (run / "best_model.keras").is_file():
         raise ConfigError(f"{run}: already finished; the model is {run / 'best_model.keras'}.")
     with mirrored(training_devices(own.training.devices)):
-        return _continue(run, own, draw)
+        return _continue(run, own, hooks)
 
 
-def _continue(run: Path, own: ExperimentConfig, draw: Draw | None) -> TrainingResult:
+def _continue(run: Path, own: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     _require_tensorboard(own)
     dataset = load_dataset(own.data, seed=own.seed)
     record = run / "checkpoints" / "dataset.json"
@@ -147,10 +161,10 @@ def _continue(run: Path, own: ExperimentConfig, draw: Draw | None) -> TrainingRe
         raise ConfigError(
             f"{run}: the data has changed since the run was started; start a new run."
         )
-    folds = _cross_validate(own, draw)
+    folds = _cross_validate(own, hooks.draw)
     state, _ = saved_state(run / "checkpoints")
     model, temperature = initial_model(own, dataset.emotions, load_weights=state is None)
-    return _train(own, run, dataset, model, draw, temperature, folds)
+    return _train(own, run, dataset, model, hooks, temperature, folds)
 
 
 def _cross_validate(config: ExperimentConfig, draw: Draw | None) -> tuple[FoldResult, ...]:
@@ -181,7 +195,7 @@ def _train(
     run: Path,
     dataset: Dataset,
     model: keras.Model,
-    draw: Draw | None,
+    hooks: _Hooks,
     temperature: float,
     folds: tuple[FoldResult, ...],
 ) -> TrainingResult:
@@ -197,14 +211,18 @@ def _train(
     logger.info(schedule.describe())
     for phase in training_phases(config):
         if progress.epoch < phase.last and not progress.finished:
-            fit_phase(model, phase, config, schedule, dataset, run, progress, restore_from=state)
+            fit_phase(
+                *(model, phase, config, schedule, dataset, run, progress),
+                restore_from=state,
+                on_epoch=hooks.on_epoch,
+            )
             state = None
     with clear_disk_errors(run):
         progress.finished = True
         write_text(checkpoints / "finished.json", json.dumps(asdict(progress)))
         for old_state in checkpoints.glob("epoch-*"):
             shutil.rmtree(old_state)
-        return _finish(config, run, dataset, progress, draw, folds)
+        return _finish(config, run, dataset, progress, hooks.draw, folds)
 
 
 def _finish(

@@ -75,7 +75,7 @@ def short_name(name: str, *, longest: int = 24) -> str:
 def save_png(figure: Figure, out: Path) -> None:
     """Write a figure as a PNG on white."""
     with _any_letters():
-        figure.savefig(out, dpi=DPI, facecolor=PAPER)
+        figure.savefig(out, format="png", dpi=DPI, facecolor=PAPER)
 
 
 @contextmanager

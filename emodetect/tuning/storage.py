@@ -1,0 +1,111 @@
+"""Open the storage of a study: SQLite, another database, or a journal file."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from emodetect.errors import EmodetectError, first_line
+from emodetect.machine.locks import locked
+from emodetect.machine.output_folder import make_output_folder
+
+OWN_DATABASE = "study.db"
+SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
+SQLITE_WAIT_S = 60  # for other processes that write
+SECONDS_BETWEEN_TRIES = 1.0
+
+
+def open_storage(name: str | None, folder: Path) -> BaseStorage:
+    """Open a storage, and create it if it does not exist.
+
+    Args:
+        name: a database URL, or the path of a journal file; None for SQLite in `folder`.
+        folder: of the study; created for its own SQLite file.
+
+    Raises EmodetectError if it cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if name is None:
+        make_output_folder(folder)
+        with locked(folder, wait=True):  # or two processes would create the tables
+            return _open_database(f"sqlite:///{folder.absolute() / OWN_DATABASE}")
+    return _open_database(name) if "://" in name else _open_journal(Path(name))
+
+
+def _open_database(url: str) -> BaseStorage:
+    def connect() -> BaseStorage:
+        wait = {"timeout": SQLITE_WAIT_S} if url.startswith("sqlite") else {}
+        return get_storage(RDBStorage(url, engine_kwargs={"connect_args": wait}))
+
+    try:
+        shown = make_url(url).render_as_string(hide_password=True)
+        return _in_two_tries(connect)
+    except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, ValueError) as error:
+        if isinstance(error, ImportError):
+            missing = getattr(error.__context__, "name", None) or getattr(error, "name", None)
+            reason = f"it needs the Python package {missing}, which is not installed"
+        else:
+            reason = first_line(error)
+        raise EmodetectError(
+            f"--storage: {shown if 'shown' in locals() else 'the URL'} cannot be opened: {reason}."
+        ) from None
+
+
+def _in_two_tries(connect: Callable[[], BaseStorage]) -> BaseStorage:
+    # Another machine may create the same tables at this moment.
+    try:
+        return connect()
+    except (SQLAlchemyError, optuna.exceptions.OptunaError):
+        time.sleep(SECONDS_BETWEEN_TRIES)
+        return connect()
+
+
+def _open_journal(path: Path) -> BaseStorage:
+    if path.suffix.lower() in SQLITE_SUFFIXES:
+        raise EmodetectError(
+            f"--storage: expected a URL or a journal file, got the name of a database: {path}; "
+            f"for SQLite, write sqlite:///{path}."
+        )
+    try:
+        # With the lock by a symbolic link, Optuna's default, a process killed while it held it
+        # would block all others for ever if the path is relative.
+        lock = JournalFileOpenLock(str(path.absolute()))
+        backend = JournalFileBackend(str(path.absolute()), lock_obj=lock)
+        lock.acquire()
+        try:
+            _check_lines(path)
+        finally:
+            lock.release()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return JournalStorage(backend)
+    except OSError as error:
+        raise EmodetectError(
+            f"--storage: {path}: cannot be opened: {error.strerror}; expected a URL such as "
+            "postgresql://HOST/DATABASE, or the path of a journal file."
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise EmodetectError(f"--storage: {path}: expected a journal file of Optuna.") from None
+
+
+def _check_lines(path: Path) -> None:
+    """Remove an incomplete last line, of a full disk or power cut; Optuna would append to it.
+
+    Raises ValueError, KeyError or TypeError if the first line is not of a journal.
+    """
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if content and (whole or not content.startswith(b"{")):
+        json.loads(content.partition(b"\n")[0])["op_code"]
+    if whole != content:
+        os.truncate(path, len(whole))

@@ -1,0 +1,134 @@
+"""Tune a config: a study of many trainings, which can be killed, continued and shared."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning, OptunaError
+from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from sqlalchemy.exc import SQLAlchemyError
+
+from emodetect.config import flatten
+from emodetect.data.dataset import Dataset, load_dataset
+from emodetect.errors import ConfigError, EmodetectError, first_line
+from emodetect.machine.output_folder import check_output_folder, make_output_folder
+from emodetect.tuning.options import TuningOptions
+from emodetect.tuning.results import TuningResult, write_results
+from emodetect.tuning.search_space import DATA_KEYS, SearchSpace, check_space, parse_search
+from emodetect.tuning.storage import OWN_DATABASE, open_storage
+from emodetect.tuning.trials import PROCESSES, SharedTrials, announced
+from emodetect.tuning.work import Work
+
+logger = logging.getLogger(__name__)
+
+# Keys of which the same epoch is another share of the run.
+LENGTH_KEYS = ("training.epochs", "training.head_epochs")
+# Keys that are part of the loss, so that val_loss cannot be compared.
+LOSS_KEYS = ("training.label_smoothing", "training.imbalance", "training.focal_gamma", "model.l2")
+# Finished trials with which others are compared; with fewer, none is stopped early.
+LEAST_FINISHED = 5
+DEFINITION = "definition"
+
+
+def tune(options: TuningOptions) -> TuningResult:
+    """Train until the study has as many trials as wanted, and write its results.
+
+    An existing study is continued, and so are trials whose process has ended.
+
+    Raises ConfigError for a search that does not fit the config, or not the study in the folder,
+    and as `train` if a trial meets an error that is not due to its values.
+    """
+    space = parse_search(options.search)
+    check_space(options.config, space)
+    if options.config.training.folds:
+        raise ConfigError(
+            "training.folds: expected 0, because trials are single runs; for cross-validation of "
+            "the best config, train it with folds."
+        )
+    _check_folder(options.output)
+    dataset = load_dataset(options.config.data, seed=options.config.seed)
+    _check_splits(dataset, space)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return _tune(options, space, dataset)
+    except (SQLAlchemyError, OptunaError) as error:
+        raise EmodetectError(
+            f"--storage: cannot be used any longer: {first_line(error)}; run the same command "
+            "again to continue."
+        ) from None
+
+
+def _tune(options: TuningOptions, space: SearchSpace, dataset: Dataset) -> TuningResult:
+    storage = open_storage(options.storage, options.output)
+    study = optuna.create_study(
+        storage=storage,
+        # A folder may be renamed; a shared storage may hold other studies.
+        study_name="tuning" if options.storage is None else options.output.resolve().name,
+        direction="minimize" if options.minimizes else "maximize",
+        pruner=_pruner(options, space),
+        load_if_exists=True,
+    )
+    _check_definition(study, options, space, dataset)
+    make_output_folder(options.output)
+    with announced(options.output) as process:
+        trials = SharedTrials(study, storage, options.output, process)
+        Work(options, space, trials).run()
+    return write_results(options, study, space, trials.all())
+
+
+def _check_folder(folder: Path) -> None:
+    if not any((folder / name).exists() for name in (PROCESSES, OWN_DATABASE)):
+        if folder.is_dir() and any(folder.iterdir()):
+            raise ConfigError(
+                f"{folder}: already contains files, but no study; choose another --output."
+            )
+        check_output_folder(folder, force=False)
+
+
+def _check_splits(dataset: Dataset, space: SearchSpace) -> None:
+    searched = [one.key for one in space if one.key in DATA_KEYS]
+    if searched and "val" in dataset.carved:
+        raise ConfigError(
+            f"--search {searched[0]}: the source has no val split, and other crops would be "
+            "validated with each value. Assign the splits first, with emodetect data split."
+        )
+
+
+def _pruner(options: TuningOptions, space: SearchSpace) -> BasePruner:
+    """Return what stops unpromising trials: those below the median of others at the same epoch."""
+    searched = {one.key for one in space}
+    incomparable = LENGTH_KEYS + (LOSS_KEYS if options.minimizes else ())
+    if keys := sorted(searched & set(incomparable)):
+        logger.info("no trial is stopped early: with other %s, epochs differ", " and ".join(keys))
+        return NopPruner()
+    training = options.config.training
+    first = training.head_epochs + max(1, training.epochs // 5)
+    return MedianPruner(n_startup_trials=LEAST_FINISHED, n_warmup_steps=first)
+
+
+def _check_definition(
+    study: optuna.Study, options: TuningOptions, space: SearchSpace, dataset: Dataset
+) -> None:
+    """Raise ConfigError if the study was started with another search, config or data."""
+    config = dict(flatten(options.config.model_dump(mode="json")))
+    for key in ("output", "data.cache_dir"):
+        config.pop(key, None)
+    ours: dict[str, Any] = {
+        **config,
+        **{f"--search {one.key}": str(one) for one in space},
+        "--objective": options.objective,
+        "the images": dataset.fingerprint,
+    }
+    stored = study.user_attrs.get(DEFINITION)
+    if stored is None:
+        study.set_user_attr(DEFINITION, ours)
+    elif changed := sorted(key for key in {*stored, *ours} if stored.get(key) != ours.get(key)):
+        raise ConfigError(
+            f"{options.output}: this study was started with other values of {', '.join(changed)}; "
+            "give the same to continue it, or choose another --output."
+        )

@@ -1,0 +1,515 @@
+"""Studies of many trainings: what is searched, who trains what, and what comes out."""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from click.testing import CliRunner
+from labelled import predictions_of
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from running import run_emodetect, run_without
+from small import LENET, SMALL
+
+from emodetect.cli import app
+from emodetect.config import load_config
+from emodetect.errors import ConfigError, EmodetectError
+from emodetect.evaluation.predictions import write_predictions
+from emodetect.tuning import trials as trials_module
+from emodetect.tuning import work as work_module
+from emodetect.tuning.options import TuningOptions
+from emodetect.tuning.results import TrialResult, compare_best
+from emodetect.tuning.search_space import check_space, parse_search, trial_config
+from emodetect.tuning.storage import open_storage
+from emodetect.tuning.trials import SharedTrials, announced, counted, origin
+from emodetect.tuning.tune import tune
+from emodetect.tuning.work import Work
+
+CONFIG = load_config(SMALL, [*LENET, "training.epochs=5"])
+RATE = "training.learning_rate=1e-4..1e-2"
+
+
+# What is searched.
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("training.lr=1..2", "training.lr: unknown key"),
+        ("training.learning_rate=0..1", "expected more than 0, got 0"),
+        ("model.dropout=0.1..1", "model.dropout: expected less than 1, got 1"),
+        ("training.epochs=1..2.5", "training.epochs: expected an integer, got 2.5"),
+        ("augmentation.flip=0..1", "augmentation.flip: expected a boolean, got 0"),
+        ("model.name=lenet5,vgg", "'lenet5', got \"vgg\""),
+        ("model.name=1..2", "model.name: expected 'mobilenet_v2'"),
+        ("training.epochs=5..5", "the range is empty"),
+        ("training.epochs=5..2", "the range is empty"),
+        ("training.learning_rate=a..b", "expected two numbers"),
+        ("training.learning_rate=0.1..inf", "expected two numbers"),
+        ("training.epochs=3", "--set training.epochs=3"),
+        ("augmentation.mixup=0.2,0.20", "given twice"),
+        ("augmentation.mixup=0,0.0", "given twice"),
+        ("augmentation.mixup=0,,0.2", "no value between two commas"),
+        ("augmentation.mixup", "expected KEY=LOW..HIGH or KEY=VALUE,VALUE"),
+        ("=1..2", "expected KEY=LOW..HIGH or KEY=VALUE,VALUE"),
+        ("output=a,b", "own run folder"),
+        ("seed=1..9", "chance"),
+        ('data.classes=["happy", "sad"],["sad", "angry"]', "other images cannot be compared"),
+        ("training.folds=0,5", "does not change the model"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_like_a_config(text: str, words: str) -> None:
+    """Both ends of a range and all choices are checked, with the key and what was expected."""
+    with pytest.raises(ConfigError) as error:
+        check_space(CONFIG, parse_search([text]))
+    assert words in str(error.value)
+    assert "--search" in str(error.value)
+
+
+def test_values_are_checked_together() -> None:
+    """Values that are valid alone, but not in one config, are refused before any training."""
+    alone = parse_search(["training.warmup_epochs=1..4"])
+    check_space(CONFIG, alone)
+    together = parse_search(["training.epochs=2..8", "training.warmup_epochs=1..4"])
+    with pytest.raises(ConfigError, match="warmup_epochs: expected less than epochs"):
+        check_space(CONFIG, together)
+    check_space(CONFIG, parse_search(["training.epochs=20..30", "training.warmup_epochs=5..9"]))
+
+
+def test_a_key_is_searched_once() -> None:
+    """A key given twice to --search, or also to --set, is refused."""
+    with pytest.raises(ConfigError, match="given twice"):
+        parse_search([RATE, "training.learning_rate=1e-3,1e-2"])
+    words = ["tune", "--config", "demo", "--search", RATE, "--set", "training.learning_rate=1e-3"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert "--set and --search" in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "log"),
+    [
+        ("training.learning_rate=1e-3..5e-3", True),  # a rate
+        ("training.weight_decay=0.001..0.1", True),
+        ("training.weight_decay=0.01..0.1", False),  # a factor of 10, not more
+        ("model.dropout=0..0.5", False),  # 0 has no logarithm
+        ("training.batch_size=8..128", True),
+    ],
+)
+def test_rates_and_wide_ranges_are_searched_on_a_log_scale(text: str, log: bool) -> None:
+    """A factor matters there, not a difference."""
+    (searched,) = parse_search([text])
+    assert searched.distribution.log is log
+
+
+def test_a_trial_gets_values_of_the_type_of_the_key() -> None:
+    """Integers stay integers, a range from 0 to 1 of a number has fractions, arrays stay arrays."""
+    space = parse_search(
+        ["training.epochs=5..9", "augmentation.erasing=0..1", "model.dense=[64],[128, 64]"]
+    )
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for _ in range(20):
+        trial = study.ask()
+        params = {one.key: one.draw(trial) for one in space}
+        config = trial_config(CONFIG, space, params)
+        assert isinstance(config.training.epochs, int)
+        assert 0 < config.augmentation.erasing < 1
+        assert config.model.dense in ((64,), (128, 64))
+
+
+# Who trains what. A stub trains; the storage and the claims are real.
+
+
+class KilledError(BaseException):
+    """What stands for SIGKILL: no code of ours may handle it."""
+
+
+@pytest.fixture
+def dying(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
+    """Return a function: from as many writes to the storage on, every further one kills."""
+    usual = JournalFileBackend.append_logs
+    left: list[int | None] = [None]
+
+    def append(backend: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
+        if left[0] is not None:
+            if left[0] <= 0:
+                raise KilledError
+            left[0] -= 1
+        usual(backend, logs)
+
+    monkeypatch.setattr(JournalFileBackend, "append_logs", append)
+
+    def set_left(writes: int | None) -> None:
+        left[0] = writes
+
+    return set_left
+
+
+def stub_training(monkeypatch: pytest.MonkeyPatch, trained: list[int]) -> None:
+    """Let a training be two reported epochs, and note that it has ended."""
+
+    def train(work: Work, trial: Any, number: int, config: Any) -> float:
+        for epoch in range(2):
+            if epoch not in work._stored(trial).intermediate_values:
+                trial.report(0.5, epoch)
+        trained.append(number)
+        return float(config.training.learning_rate)
+
+    monkeypatch.setattr(Work, "_train", train)
+    monkeypatch.setattr(work_module, "SECONDS_BETWEEN_LOOKS", 0.01)
+
+
+def options_of(folder: Path, **others: Any) -> TuningOptions:
+    """Return the options of a small study with a journal file."""
+    values = {"config": CONFIG, "search": (RATE,), "output": folder, "trials": 3, **others}
+    return TuningOptions(**values)
+
+
+def open_study(options: TuningOptions, process: str) -> SharedTrials:
+    """Open the study's storage as a process of its own does."""
+    storage = open_storage(str(options.output / "journal.log"), options.output)
+    study = optuna.create_study(
+        storage=storage, study_name="study", direction="maximize", load_if_exists=True
+    )
+    return SharedTrials(study, storage, options.output, process)
+
+
+def work_on(options: TuningOptions) -> list[optuna.trial.FrozenTrial]:
+    """Work on a study until it is complete, as one process, and return its trials."""
+    with announced(options.output) as process:
+        trials = open_study(options, process)
+        Work(options, parse_search(options.search), trials).run()
+        return trials.all()
+
+
+def test_a_kill_at_any_write_loses_and_doubles_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dying: Callable[[int | None], None]
+) -> None:
+    """Killed before each write of a study in turn, then twice in a row, it ends with 3 trials."""
+    trained: list[int] = []
+    stub_training(monkeypatch, trained)
+    for writes in range(1, 60):
+        folder = tmp_path / str(writes)
+        folder.mkdir()
+        options = options_of(folder)
+        killed = False
+        for allowed in (writes, writes // 2):
+            dying(allowed)
+            try:
+                work_on(options)
+            except KilledError:
+                killed = True
+        dying(None)
+        trained.clear()
+        known = work_on(options)
+        assert [trial.state for trial in known] == [TrialState.COMPLETE] * 3
+        assert len({trial.params["training.learning_rate"] for trial in known}) == 3
+        assert len({origin(trial) for trial in known}) == 3
+        if not killed:
+            assert writes > 12  # all writes have been tried
+            return
+    pytest.fail("the study has more writes than expected")
+
+
+def test_of_two_successors_only_the_first_counts(tmp_path: Path) -> None:
+    """Two processes that find the same dead trial at the same moment do not both continue it."""
+    options = options_of(tmp_path)
+    dead = open_study(options, "dead").begin(3, {}, {})
+    assert dead is not None
+    first, second = open_study(options, "first"), open_study(options, "second")
+    (seen,) = first.all()
+    (also_seen,) = second.all()
+    assert first.adopt(seen) is not None
+    assert second.adopt(also_seen) is None
+    (left,) = second.all()
+    assert origin(left) == dead.number
+    assert left.user_attrs["process"] == "first"
+
+
+def test_a_process_that_was_only_silent_does_not_count_twice(tmp_path: Path) -> None:
+    """A trial taken over cannot be finished by its first process, and not be taken if finished."""
+    options = options_of(tmp_path)
+    silent = open_study(options, "silent")
+    other = open_study(options, "other")
+    taken, finished = silent.begin(3, {}, {}), silent.begin(3, {}, {})
+    assert taken is not None
+    assert finished is not None
+    before = other.all()
+    assert silent.finish(finished, TrialState.COMPLETE, 0.5)
+    assert other.adopt(before[1]) is None
+    adopted = other.adopt(before[0])
+    assert adopted is not None
+    assert not silent.finish(taken, TrialState.COMPLETE, 0.5)
+    assert other.finish(adopted, TrialState.COMPLETE, 0.6)
+    assert [trial.value for trial in silent.all()] == [0.6, 0.5]
+
+
+def test_a_process_on_another_machine_is_dead_without_a_heartbeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no lock can be seen, a trial is left alone as long as its heartbeat changes."""
+    options = options_of(tmp_path)
+    elsewhere = open_study(options, "elsewhere")
+    monkeypatch.setattr(trials_module, "HEARTBEAT_S", 0.02)
+    monkeypatch.setattr(trials_module, "STALE_S", 1.0)
+    here = open_study(options, "here")
+    trial = elsewhere.begin(3, {}, {})
+    assert trial is not None
+    with elsewhere.beating(trial):
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            assert not here.is_dead(here.all()[0])
+            time.sleep(0.1)
+    here.is_dead(here.all()[0])
+    time.sleep(1.1)
+    assert here.is_dead(here.all()[0])
+
+
+def test_a_trial_that_kills_every_process_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that no memory holds must not occupy the study for ever."""
+    stub_training(monkeypatch, [])
+    options = options_of(tmp_path)
+    assert open_study(options, "0").begin(3, {}, {}) is not None
+    for process in range(1, trials_module.MOST_ATTEMPTS + 1):
+        trials = open_study(options, str(process))
+        (dead,) = trials.all()
+        trials.adopt(dead)
+    (given_up,) = open_study(options, "last").all()
+    assert given_up.state is TrialState.FAIL
+    assert "killed" in given_up.user_attrs["error"]
+
+
+def test_a_finite_space_is_searched_without_repetition(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With four combinations there are four trials, however many are asked for."""
+    stub_training(monkeypatch, [])
+    search = ("augmentation.mixup=0,0.2", "training.epochs=5..6")
+    known = work_on(options_of(tmp_path, search=search, trials=40))
+    assert len(known) == 4
+    assert len({tuple(sorted(trial.params.items())) for trial in known}) == 4
+
+
+def test_a_torn_line_does_not_spoil_a_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut in the middle of a write leaves a study that goes on."""
+    stub_training(monkeypatch, [])
+    options = options_of(tmp_path)
+    work_on(options)
+    with (tmp_path / "journal.log").open("ab") as file:
+        file.write(b'{"op_code":4,"wor')
+    assert len(work_on(options_of(tmp_path, trials=5))) == 5
+
+
+@pytest.mark.parametrize(
+    ("storage", "words"),
+    [
+        ("postgresql://me:secret@127.0.0.1:1/faces", "me:***@127.0.0.1"),
+        ("sqlite:////nowhere/study.db", "unable to open database file"),
+        ("nonsense://host/name", "cannot be opened"),
+        ("/nowhere/journal.log", "No such file or directory"),
+        ("study.db", "sqlite:///study.db"),
+        ("{other}", "expected a journal file of Optuna"),
+    ],
+)
+def test_a_storage_that_cannot_be_opened_is_one_line(
+    storage: str, words: str, tmp_path: Path
+) -> None:
+    """It names the storage, without its password, and no folder is left behind."""
+    other = tmp_path / "notes.txt"
+    other.write_text("mine\n")
+    folder = tmp_path / "study"
+    with pytest.raises(EmodetectError) as error:
+        open_storage(storage.format(other=other), folder)
+    assert words in str(error.value)
+    assert "secret" not in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not folder.exists()
+    assert other.read_text() == "mine\n"
+
+
+# What comes out.
+
+
+def result_of(folder: Path, number: int, right: list[bool]) -> TrialResult:
+    """Return a finished trial whose model is right on some images, and is half sure."""
+    run = folder / str(number)
+    run.mkdir()
+    rows = [[0.7, 0.3] if one else [0.3, 0.7] for one in right]
+    predictions = predictions_of([0] * len(right), rows, ("happy", "sad"))
+    write_predictions(predictions, run / "validation.csv")
+    accuracy = sum(right) / len(right)
+    return TrialResult(number, "finished", accuracy, accuracy, 0.5, 2, {}, run, "", (accuracy,))
+
+
+def test_the_summary_says_whether_the_best_is_better_by_more_than_chance(tmp_path: Path) -> None:
+    """By McNemar's test on the same validation images: 40 images more are, two are not."""
+    best = result_of(tmp_path, 4, [True] * 90 + [False] * 10)
+    close = result_of(tmp_path, 1, [True] * 88 + [False] * 12)
+    far = result_of(tmp_path, 2, [True] * 50 + [False] * 50)
+    options = options_of(tmp_path)
+    assert "no difference shown" in compare_best(options, [best, close])[0]
+    assert "trial 4 is better than trial 2" in compare_best(options, [best, far])[0]
+    lines = compare_best(options, [best, close, far])
+    assert "Of 2 other finished trials, 1 are not shown to be worse" in lines[1]
+
+
+@pytest.fixture(scope="module")
+def words(small_overrides: list[str]) -> list[str]:
+    """The command of a study that takes seconds for each trial."""
+    overrides = [*small_overrides, *LENET, "training.early_stopping_patience=0"]
+    sets = [word for override in overrides for word in ("--set", override)]
+    search = ["--search", RATE, "--search", "augmentation.mixup=0,0.2,0.4"]
+    return ["tune", "--config", SMALL, *sets, *search]
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of a study's trials.csv."""
+    with (folder / "trials.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def start(words: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a command line in a process of its own."""
+    with log.open("ab") as file:
+        command = [sys.executable, "-m", "emodetect", *words]
+        return subprocess.Popen(command, stdout=file, stderr=file)
+
+
+def test_two_processes_share_a_study_and_are_killed(tmp_path: Path, words: list[str]) -> None:
+    """With two processes killed at random moments, every trial is there once, none is doubled."""
+    folder, log = tmp_path / "tuned", tmp_path / "log"
+    command = [*words, "--trials", "4", "--output", str(folder)]
+    processes = [start(command, log) for _ in range(2)]
+    while not (folder / "trials").is_dir():
+        assert processes[0].poll() is None, log.read_text()
+        time.sleep(0.1)
+    for process in processes:
+        time.sleep(random.Random().uniform(0, 4))
+        process.kill()
+        process.wait()
+    processes = [start(command, log) for _ in range(2)]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0], log.read_text()
+    rows = rows_of(folder)
+    assert len(rows) == 4
+    assert {row["state"] for row in rows} <= {"finished", "stopped early"}
+    assert len({row["training.learning_rate"] for row in rows}) == 4
+    for row in rows:
+        history = (folder / row["run"] / "history.csv").read_text().splitlines()
+        assert len(history) == 1 + int(row["epochs"])
+
+
+def test_a_study_ends_with_a_config_to_train(tmp_path: Path, words: list[str]) -> None:
+    """best.toml trains the best trial's model again; plots, table and a caution come with it."""
+    folder = tmp_path / "tuned"
+    done = run_emodetect(*words, "--trials", "2", "--output", folder)
+    assert done.returncode == 0, done.stderr
+    best = rows_of(folder)[0]
+    config = load_config(str(folder / "best.toml"))
+    assert config.training.learning_rate == float(best["training.learning_rate"])
+    assert config.output == folder / "best"
+    for name in ("progress.png", "values.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+    assert "optimistic" in done.stdout
+    assert "test split" in done.stdout
+    assert "2 of 2 trials done" in done.stderr
+    assert "WARNING" not in done.stderr
+    again = run_emodetect("train", "--config", folder / "best.toml")
+    assert again.returncode == 0, again.stderr
+    folder = folder.rename(tmp_path / "renamed")
+    other = CliRunner().invoke(app, [*words, "--output", str(folder), "--set", "model.l2=0.1"])
+    assert "started with other values of model.l2" in str(other.exception)
+    longer = run_emodetect(*words, "--trials", "3", "--output", folder)
+    assert longer.returncode == 0, longer.stderr
+    assert len(rows_of(folder)) == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is POSIX")
+def test_ctrl_c_leaves_a_study_that_goes_on(tmp_path: Path, words: list[str]) -> None:
+    """It says how to continue, and the trial at hand is continued, not lost."""
+    folder, log = tmp_path / "tuned", tmp_path / "log"
+    command = [*words, "--trials", "2", "--output", str(folder)]
+    process = start(command, log)
+    while not (folder / "trials" / "0000" / "history.csv").is_file():
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert "run the same command again" in log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert run_emodetect(*command).returncode == 0
+    assert [row["state"] for row in rows_of(folder)] == ["finished"] * 2
+
+
+def test_unpromising_trials_stop_early_and_a_diverged_one_is_a_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_overrides: list[str]
+) -> None:
+    """A trial below the median is cut short; one with NaN is listed with the reason."""
+    from emodetect.errors import DivergedError
+    from emodetect.training import train as training
+
+    accuracies = iter([0.5, 0.6, 0.7, 0.6, 0.5, 0.1])
+    calls: list[int] = []
+
+    def train(config: Any, *, draw: Any, on_epoch: Any) -> None:
+        if len(calls) == 6:
+            raise DivergedError("the loss became NaN or infinite")
+        accuracy = next(accuracies)
+        calls.append(0)
+        for epoch in range(5):
+            calls[-1] = epoch
+            on_epoch(epoch, {"val_accuracy": accuracy, "val_loss": 1 - accuracy})
+
+    figures = {"accuracy": 0.6, "log_loss": 0.4}
+    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(work_module, "_validate", lambda run, config: figures)
+    config = load_config(SMALL, [*small_overrides, *LENET, "training.epochs=5"])
+    result = tune(options_of(tmp_path / "tuned", config=config, trials=7))
+    assert calls == [4, 4, 4, 4, 4, 1]
+    states = [one.state for one in result.trials]
+    assert states == ["finished"] * 5 + ["stopped early", "failed"]
+    assert "NaN" in result.trials[-1].error
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, words: list[str]) -> None:
+    """A study does not mix with files that are not its own."""
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="no study"):
+        tune(options_of(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_without_optuna_the_pip_line_is_shown(tmp_path: Path) -> None:
+    """Optuna is an extra, and the error says which."""
+    words = ("tune", "--config", "demo", "--search", RATE)
+    done = run_without(("optuna",), *words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "pip install 'emodetect[tune]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_trials_that_others_withdrew_do_not_count() -> None:
+    """A failed trial without a reason was withdrawn or continued."""
+    states = (TrialState.COMPLETE, TrialState.FAIL)
+    values = (0.5, None)
+    known = [
+        optuna.trial.create_trial(state=state, value=value)
+        for state, value in zip(states, values, strict=True)
+    ]
+    for number, trial in enumerate(known):
+        trial.number = number
+    assert [trial.number for trial in counted(known)] == [0]
