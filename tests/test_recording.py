@@ -27,6 +27,7 @@ VARIABLE_S = (*(n / 10 for n in range(10)), *(1 + n / 40 for n in range(40)), 2.
 PLAY = """([kind, data, at]) => new Promise((done, failed) => {
     const bytes = Uint8Array.from(atob(data), one => one.charCodeAt(0));
     const film = document.createElement(kind);
+    const started = performance.now();
     const result = () => {
         const canvas = document.createElement("canvas");
         canvas.width = film.videoWidth || film.naturalWidth;
@@ -34,6 +35,11 @@ PLAY = """([kind, data, at]) => new Promise((done, failed) => {
         const pen = canvas.getContext("2d");
         pen.drawImage(film, 0, 0);
         const pixels = pen.getImageData(canvas.width / 2, canvas.height / 2, 32, 32).data;
+        // "seeked" may come before the frame can be drawn; a canvas that got none is transparent.
+        if (pixels[3] === 0 && performance.now() - started < 5000) {
+            requestAnimationFrame(result);
+            return;
+        }
         const mean = part => pixels.filter((_, n) => n % 4 === part).reduce((a, b) => a + b) / 1024;
         const size = [canvas.width, canvas.height];
         done({seconds: film.duration, size, rgb: [0, 1, 2].map(mean)});
