@@ -29,7 +29,7 @@ TASKS_PER_WORKER = 2
 # With the list that it came in, and alone: its worker may have died of something else.
 DEATHS_PER_PHOTO = 3
 FAILED_STARTS = 5
-SECONDS_BEFORE_WORD = 10
+SECONDS_BEFORE_WORD = 20
 
 
 @dataclass
@@ -238,8 +238,8 @@ class _Starts:
     def _lack(self) -> str:
         has, free = self.ray.cluster_resources(), self.ray.available_resources()
         return (
-            f"a worker needs 1 CPU, and of {has.get('CPU', 0):g} CPUs in the cluster "
-            f"{free.get('CPU', 0):g} are free"
+            f"each needs 1 CPU; the cluster has {has.get('CPU', 0):g}, of which "
+            f"{free.get('CPU', 0):g} are free, and other jobs or starting workers have the rest"
         )
 
 

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
-from pathlib import PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from emodetect.errors import EmodetectError, ImageError, first_line
@@ -52,7 +52,7 @@ def photos_at(url: str, not_read: Counter[str], *, patterns: bool) -> Iterator[s
     store, path = _store(url), _path(url)
     names = path.strip("/").split("/")
     wild = [number for number, name in enumerate(names) if set(name) & set("*?[")]
-    if not (wild and patterns) and has_image_suffix(PurePosixPath(path)):
+    if not (wild and patterns) and has_image_suffix(Path(path)):
         yield url
         return
     at = wild[0] if wild and patterns else len(names)
@@ -63,8 +63,8 @@ def photos_at(url: str, not_read: Counter[str], *, patterns: bool) -> Iterator[s
             matches(below[:depth], tuple(names[at:])) for depth in range(1, len(below) + 1)
         ):
             continue
-        if any(map(is_junk, below)) or not has_image_suffix(PurePosixPath(found)):
-            not_read[why_not_read(PurePosixPath(found))] += 1
+        if any(map(is_junk, below)) or not has_image_suffix(Path(found)):
+            not_read[why_not_read(Path(found))] += 1
             continue
         empty = False
         yield f"{scheme}://{found}"
@@ -158,11 +158,11 @@ def _linked_photos(url: str, not_read: Counter[str]) -> Iterator[str]:
         raise EmodetectError(f"{url}: cannot be listed: {first_line(error)}.") from None
     empty = True
     for link in links:
-        if has_image_suffix(PurePosixPath(link)):
+        if has_image_suffix(Path(link)):
             empty = False
             yield link
         elif link.startswith(url) and not link.endswith("/"):
-            not_read[why_not_read(PurePosixPath(link))] += 1
+            not_read[why_not_read(Path(link))] += 1
     if empty:
         yield url
 

@@ -7,9 +7,8 @@ import os
 import socket
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,18 +67,25 @@ def ray_session(address: str | None, *, cpus: int | None, log: Path) -> Iterator
             "object_store_memory": OBJECT_STORE_BYTES,
             "include_dashboard": False,
         }
-    with quiet_libraries(log), _logged_to(log):
+    # Ray reports on workers and nodes by Python's stdout, which nothing else needs meanwhile.
+    with (
+        quiet_libraries(log),
+        log.open("a", buffering=1, encoding="utf-8") as file,
+        redirect_stdout(file),
+    ):
         try:
-            with warnings.catch_warnings(action="ignore"):
-                ray.init(**settings, configure_logging=False, log_to_driver=False)
+            # Only here is Python's stderr redirected too: later it shows progress.
+            with redirect_stderr(file):
+                ray.init(**settings, log_to_driver=False)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             raise EmodetectError(
                 f"{_place(address)}: Ray cannot be used: {' '.join(str(error).split())}"
             ) from None
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
+        with _logged_to(log):
+            try:
+                yield ray
+            finally:
+                ray.shutdown()
 
 
 def _place(address: str | None) -> str:
