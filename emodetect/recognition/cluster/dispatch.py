@@ -96,7 +96,7 @@ class Dispatcher:
         self.workers: list[_Worker] = []
         self.queue: deque[_Task] = deque()
         self.finished: list[tuple[int, int]] = []
-        self.starts = _Starts(ray, start_timeout_s, say)
+        self.starts = WorkerStarts(ray, start_timeout_s, say)
 
     def run(self, parts: Iterable[Part]) -> Iterator[tuple[int, int]]:
         """Yield the number of photos, and of those with an error, as they are analysed.
@@ -197,7 +197,7 @@ class Dispatcher:
         ]
 
 
-class _Starts:
+class WorkerStarts:
     """Ends a job for which no worker starts, and says what the cluster lacks."""
 
     def __init__(self, ray: ModuleType, timeout_s: float, say: Callable[[str], object]) -> None:

@@ -139,16 +139,19 @@ def _facts_function() -> Callable[..., dict[str, Any]]:
             except importlib.metadata.PackageNotFoundError:
                 return None
 
-        def sha256(find: Callable[[], Path]) -> str | None:
+        def sha256(path: Path | None) -> str | None:
             try:
-                return hashlib.sha256(find().read_bytes()).hexdigest()
-            except Exception:  # whatever is missing, it is not there
+                return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+            except OSError:
                 return None
 
-        def model_file() -> Path:
-            from emodetect.model_file.shipped_models import model_path
+        def model_file() -> Path | None:
+            try:
+                from emodetect.model_file.shipped_models import model_path
 
-            return model_path(model)
+                return model_path(model)
+            except Exception:  # no emodetect, or one without this model
+                return None
 
         def why_not_read(photo: str) -> str | None:
             try:
@@ -167,8 +170,8 @@ def _facts_function() -> Callable[..., dict[str, Any]]:
             "python": platform.python_version(),
             "versions": {name: version(name) for name in packages},
             "hashes": {
-                model: sha256(model_file),
-                **{path: sha256(lambda path=path: Path(path)) for path in files},
+                model: sha256(model_file()),
+                **{path: sha256(Path(path)) for path in files},
             },
             "photos": {photo: why_not_read(photo) for photo in photos},
         }

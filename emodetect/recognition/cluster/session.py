@@ -39,7 +39,8 @@ def import_ray() -> ModuleType:
             f"--engine ray needs Ray, which is not installed ({first_line(error)}); install it "
             f"with: {PIP_LINE}"
         ) from None
-    return ray
+    module: ModuleType = ray
+    return module
 
 
 @contextmanager
