@@ -237,8 +237,10 @@ class WorkerStarts:
 
     def _lack(self) -> str:
         has, free = self.ray.cluster_resources(), self.ray.available_resources()
+        if not has.get("CPU"):
+            return "each needs 1 CPU, and no node of the cluster has any"
         return (
-            f"each needs 1 CPU; the cluster has {has.get('CPU', 0):g}, of which "
+            f"each needs 1 CPU; the cluster has {has['CPU']:g}, of which "
             f"{free.get('CPU', 0):g} are free, and other jobs or starting workers have the rest"
         )
 

@@ -73,6 +73,7 @@ def check_nodes(
         for node in nodes
     }
     ray.wait(list(answers.values()), num_returns=len(answers), timeout=ANSWER_S)
+    different: dict[str, list[str]] = {}
     for name, answer in answers.items():
         try:
             facts = NodeFacts(**ray.get(answer, timeout=0))
@@ -84,7 +85,9 @@ def check_nodes(
         if problem := next(problems(facts, here), None):
             raise EmodetectError(f"node {name}: {problem}.")
         for difference in differences(facts, here):
-            say(f"warning: node {name}: {difference}")
+            different.setdefault(difference, []).append(name)
+    for difference, names in different.items():
+        say(f"warning: {difference} (on {len(names):,} of {len(answers):,} nodes: {names[0]}...)")
 
 
 def problems(node: NodeFacts, here: NodeFacts) -> Iterator[str]:

@@ -22,6 +22,9 @@ STORES = ("s3", "gs")
 SCHEMES = (*STORES, "http", "https")
 SECONDS_BEFORE_RETRIES = (1, 4)
 HTTP_TIMEOUT_S = 60
+GS_RETRY_S = 20
+# Of the libraries' own, which may fill a screen.
+MESSAGE_LETTERS = 300
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
@@ -122,7 +125,9 @@ def _open_store(scheme: str, bucket: str) -> Any:
     from pyarrow import fs
 
     try:
-        store, _ = fs.FileSystem.from_uri(f"{scheme}://{bucket}")  # finds its region
+        # Finds the region of a bucket in S3. Google's client would try for 15 minutes.
+        settings = f"?retry_limit_seconds={GS_RETRY_S}" if scheme == "gs" else ""
+        store, _ = fs.FileSystem.from_uri(f"{scheme}://{bucket}{settings}")
         there = store.get_file_info(bucket).type != fs.FileType.NotFound
     except (OSError, ValueError) as error:
         raise _unlistable(f"{scheme}://{bucket}", error) from None
@@ -178,6 +183,6 @@ def _web() -> Any:
 
 def _unlistable(url: str, error: Exception) -> EmodetectError:
     return EmodetectError(
-        f"{url}: cannot be listed: {first_line(error)}; check the name and the credentials "
+        f"{url}: cannot be listed: {first_line(error)[:MESSAGE_LETTERS]}; check the name and the credentials "
         "(AWS_ACCESS_KEY_ID, AWS_PROFILE, GOOGLE_APPLICATION_CREDENTIALS, or the machine's role)."
     )

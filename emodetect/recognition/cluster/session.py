@@ -19,7 +19,7 @@ from emodetect.machine.threads import usable_cores
 
 PIP_LINE = "pip install 'emodetect[ray]'"
 CONNECT_S = 10
-HEALTH_CHECK_S = 60
+HEALTH_CHECK_S = 30
 # Only lists of names and rows pass through it.
 OBJECT_STORE_BYTES = 128 * 2**20
 
@@ -95,33 +95,36 @@ def _place(address: str | None) -> str:
 
 def _check_address(address: str) -> None:
     """Raise EmodetectError if no Ray answers; `ray.init` would try for minutes, or abort."""
-    if address == "auto":
-        return
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or "/" in host:
-        raise EmodetectError(
-            f"--address: expected auto or HOST:PORT, such as 10.0.0.1:6379, got {address!r}."
-        )
     hint = "start Ray there with: ray start --head"
-    try:
-        socket.create_connection((host, int(port)), CONNECT_S).close()
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise EmodetectError(f"--address {address}: nobody answers ({why}); {hint}") from None
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    try:
-        healthy = (
-            subprocess.run(
-                command, capture_output=True, timeout=HEALTH_CHECK_S, check=False
-            ).returncode
-            == 0
+    words = []
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal() or "/" in host:
+            raise EmodetectError(
+                f"--address: expected auto or HOST:PORT, such as 10.0.0.1:6379, got {address!r}."
+            )
+        try:
+            socket.create_connection((host, int(port)), CONNECT_S).close()
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise EmodetectError(f"--address {address}: nobody answers ({why}); {hint}") from None
+        words = ["--address", address]
+    if not _is_healthy(words):
+        what = (
+            "no Ray cluster runs on this machine"
+            if address == "auto"
+            else "what answers there is not the head of a Ray cluster"
         )
+        raise EmodetectError(f"--address {address}: {what}; {hint}")
+
+
+def _is_healthy(words: list[str]) -> bool:
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", *words]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=HEALTH_CHECK_S, check=False)
     except subprocess.TimeoutExpired:
-        healthy = False
-    if not healthy:
-        raise EmodetectError(
-            f"--address {address}: what answers there is not the head of a Ray cluster; {hint}"
-        )
+        return False
+    return done.returncode == 0
 
 
 @contextmanager
