@@ -182,7 +182,8 @@ def _web() -> Any:
 
 
 def _unlistable(url: str, error: Exception) -> EmodetectError:
+    why = first_line(error)[:MESSAGE_LETTERS]
     return EmodetectError(
-        f"{url}: cannot be listed: {first_line(error)[:MESSAGE_LETTERS]}; check the name and the credentials "
-        "(AWS_ACCESS_KEY_ID, AWS_PROFILE, GOOGLE_APPLICATION_CREDENTIALS, or the machine's role)."
+        f"{url}: cannot be listed: {why}; check the name and the credentials (AWS_ACCESS_KEY_ID, "
+        "AWS_PROFILE, GOOGLE_APPLICATION_CREDENTIALS, or the machine's role)."
     )
