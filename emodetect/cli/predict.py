@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from emodetect.cli.options.cluster import PhotoSource, check_local, cluster_options, on_cluster
 from emodetect.cli.options.files import file_option, folder_option, force_option
 from emodetect.cli.options.numbers import Probability
 from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
@@ -27,7 +28,7 @@ ROW_FORMATS = ("jsonl", "csv")
     "images",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path, readable=False, allow_dash=True),
+    type=PhotoSource(),
 )
 @recognizer_options
 @click.option(
@@ -46,10 +47,11 @@ ROW_FORMATS = ("jsonl", "csv")
 )
 @file_option(
     "--output",
-    dir_okay=False,
-    help="Write jsonl or csv to this file, each photo as soon as it is ready.",
+    metavar="FILE|DIR",
+    help="Write jsonl or csv to this file, each photo as soon as it is ready; with --engine ray, "
+    "Parquet files to this folder.",
 )
-@click.option("--resume", is_flag=True, help="Skip photos that --output FILE already contains.")
+@click.option("--resume", is_flag=True, help="Skip photos that --output already contains.")
 @folder_option("--annotate", help="Save copies with boxes and labels here.")
 @folder_option("--save-crops", help="Save face crops here, in one folder per emotion.")
 @folder_option(
@@ -65,7 +67,13 @@ ROW_FORMATS = ("jsonl", "csv")
     metavar="N",
     help="Worker processes for many photos; 0 for none.  [default: the number of cores, at most 8]",
 )
-def predict(recognizer: RecognizerChoice, output_format: str | None, **chosen: Any) -> None:
+@cluster_options
+def predict(
+    recognizer: RecognizerChoice,
+    output_format: str | None,
+    cluster: dict[str, Any] | None,
+    **chosen: Any,
+) -> None:
     """Recognise the emotion of every face in IMAGES: files, folders (searched recursively),
     quoted patterns, or - for a list of files and folders on standard input, one per line. Other
     files in the folders, such as videos and raw photos, are counted by kind at the end.
@@ -79,6 +87,7 @@ def predict(recognizer: RecognizerChoice, output_format: str | None, **chosen: A
     emodetect predict crops/ --detector none --format csv > emotions.csv
     emodetect predict photo.jpg --uncertain-below 0.5
     emodetect predict photo.jpg --explain why/
+    emodetect predict s3://bucket/albums/ --engine ray --output emotions/
 
     An uncertain face has the emotion "uncertain" in every format, and a folder of that name under
     --save-crops. Its confidence and scores are kept; the two highest scores are its guesses.
@@ -86,12 +95,20 @@ def predict(recognizer: RecognizerChoice, output_format: str | None, **chosen: A
     Results come in the order of IMAGES, each as soon as it is ready. After an interruption, run
     the same command with --resume to continue; photos with an error in FILE count as done.
 
+    With --engine ray, IMAGES may also be list files (.txt), manifests (.csv or .parquet with a
+    column path) and URLs (s3://, gs://, http://, https://). docs/scale.md says more.
+
     Exit status: 0, even if no face is found; 1 if a file cannot be read (its error is in the
     output, and the other files are still processed).
     """
     from emodetect.recognition.photos.predict import PredictOptions, predict_photos
 
     output = chosen["output"]
+    if cluster is not None:
+        counts = on_cluster(recognizer, output_format, chosen, cluster)
+        _print(counts, output)
+        sys.exit(1 if counts.failed else 0)
+    check_local(chosen["images"], output)
     options = PredictOptions(
         output_format=_usable_format(output_format, output),
         progress=output is not None or not sys.stdout.isatty(),

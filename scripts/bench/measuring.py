@@ -34,8 +34,11 @@ class Finished:
     output: str
 
 
-def run_process(command: Sequence[str | Path]) -> Finished:
-    """Run a command to its end. Raises ClickException with its error output if it fails."""
+def run_process(command: Sequence[str | Path], *, accepted: Sequence[int] = (0,)) -> Finished:
+    """Run a command to its end.
+
+    Raises ClickException with its error output for an exit status that is not `accepted`.
+    """
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         started = time.perf_counter()
         process = subprocess.Popen(command, stdout=output, stderr=errors)
@@ -44,7 +47,7 @@ def run_process(command: Sequence[str | Path]) -> Finished:
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         errors.seek(0)
-        if process.returncode:
+        if process.returncode not in accepted:
             raise click.ClickException(f"{command}: {errors.read().strip()}")
         cpu_s = usage.ru_utime + usage.ru_stime
         return Finished(seconds, cpu_s, peak_bytes(usage.ru_maxrss), output.read())

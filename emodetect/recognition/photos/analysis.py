@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
@@ -17,7 +17,7 @@ import numpy as np
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.faces.boxes import Box
 from emodetect.images.formats import READ_FORMATS, WRITTEN_SUFFIXES
-from emodetect.images.reading import read_image
+from emodetect.images.reading import decode_image, read_image
 from emodetect.recognition.overlay import draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer, Face
 
@@ -34,11 +34,12 @@ class Photo:
     """An image file to analyse.
 
     Attributes:
-        path: as the user gave it, joined with the path inside a given folder.
+        path: as the user gave it, joined with the path inside a given folder; text if it is not a
+            file but something that `PhotoOptions.fetch` gets.
         inner: path of its results relative to an output folder.
     """
 
-    path: Path
+    path: Path | str
     inner: Path
 
 
@@ -61,6 +62,7 @@ class PhotoOptions:
         originals: real paths that no result may overwrite.
         explain: folder for the image that `explainer` draws of each face, named like its crop.
         explainer: runs in this process; no worker processes are started then.
+        fetch: returns the bytes of a photo whose path is text, or raises ImageError.
     """
 
     min_confidence: float = 0.0
@@ -69,6 +71,7 @@ class PhotoOptions:
     originals: frozenset[str] = frozenset()
     explain: Path | None = None
     explainer: Explainer | None = None
+    fetch: Callable[[str], bytes] | None = None
 
     @property
     def folders(self) -> list[Path]:
@@ -149,7 +152,11 @@ def is_pattern(path: Path) -> bool:
 
 def _detect(photo: Photo, recognizer: EmotionRecognizer, options: PhotoOptions) -> _Detected:
     try:
-        image = _read(photo.path)
+        if isinstance(photo.path, str):
+            assert options.fetch is not None
+            image = decode_image(options.fetch(photo.path))
+        else:
+            image = _read(photo.path)
     except ImageError as error:
         return _Detected(photo, None, [], [], None, str(error))
     boxes = recognizer.detect(image)

@@ -65,7 +65,13 @@ def find_photos(
 
 
 def listed_paths(descriptor: int, *, separator: bytes = b"\n") -> Iterator[Path | None]:
-    """Yield the paths of a list as they arrive, and None when the next may take a while.
+    """Yield the paths of a list as they arrive; see `listed_names`."""
+    for name in listed_names(descriptor, separator=separator):
+        yield None if name is None else Path(name)
+
+
+def listed_names(descriptor: int, *, separator: bytes = b"\n") -> Iterator[str | None]:
+    """Yield the lines of a list as they arrive, and None when the next may take a while.
 
     Args:
         descriptor: an open file, pipe or terminal.
@@ -77,22 +83,22 @@ def listed_paths(descriptor: int, *, separator: bytes = b"\n") -> Iterator[Path 
     rest = b""
     while data := os.read(descriptor, BYTES_AT_ONCE):
         *lines, rest = (rest + data).split(separator)
-        yield from map(_listed_path, filter(None, lines))
+        yield from map(_listed_name, filter(None, lines))
         if len(rest) > BYTES_AT_ONCE:
             raise EmodetectError(
                 "-: expected a list of paths, one per line or ended by NUL (-0); got a longer line."
             )
         yield None
     if rest:
-        yield _listed_path(rest)
+        yield _listed_name(rest)
 
 
-def _listed_path(line: bytes) -> Path:
+def _listed_name(line: bytes) -> str:
     if b"\0" in line:
         raise EmodetectError(
             "-: expected one path per line, got a NUL byte; add -0 if paths end with NUL."
         )
-    return Path(os.fsdecode(line.removesuffix(b"\r")))
+    return os.fsdecode(line.removesuffix(b"\r"))
 
 
 class _Search:
@@ -238,6 +244,14 @@ def _check_not_closed(path: Path, closed: set[str]) -> None:
         raise EmodetectError(
             f"{path}: is both searched for photos and written to; choose another output folder."
         )
+
+
+def matches(names: Iterable[str], parts: tuple[str, ...]) -> bool:
+    """Return whether the names of a path, folders first, match the parts of a pattern."""
+    open_parts = _with_next_folders({0}, parts)
+    for name in names:
+        open_parts = _matched(name, open_parts, parts)
+    return len(parts) in open_parts
 
 
 def _matched(name: str, open_parts: set[int], parts: tuple[str, ...]) -> set[int]:

@@ -1,0 +1,404 @@
+"""Photos on a Ray cluster: their list, each exactly once, what is refused, and S3."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from running import run_emodetect, run_python, run_without
+from test_workers import FATAL_WIDTH
+
+from emodetect.cli import app
+from emodetect.data.synthetic import draw_face
+from emodetect.errors import EmodetectError
+from emodetect.recognition.cluster.dataset_folder import (
+    PHOTOS_PER_PART,
+    DatasetFolder,
+    open_dataset,
+)
+from emodetect.recognition.cluster.dispatch import WorkerStarts
+from emodetect.recognition.cluster.nodes import Needs, differences, facts_here, problems
+from emodetect.recognition.cluster.photo_list import list_photos
+
+JOB = {"model": "a"}
+FACES = 200
+RAY = [sys.executable, "-m", "ray.scripts.scripts"]
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of crops, and one file that is none."""
+    folder = tmp_path_factory.mktemp("faces")
+    for number in range(FACES - 1):
+        face = draw_face(("happy", "sad")[number % 2], np.random.default_rng(number), size=40)
+        (folder / f"{number:03d}.png").write_bytes(cv2.imencode(".png", face)[1].tobytes())
+    (folder / "broken.png").write_bytes(b"no photo")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Any]:
+    """An S3 server on this machine, with a client for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "any",
+            "AWS_SECRET_ACCESS_KEY": "any",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }.items():
+            patch.setenv(name, value)
+        import boto3
+        from moto.server import ThreadedMotoServer
+
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+        server.start()
+        endpoint = "http://{}:{}".format(*server.get_host_and_port())
+        patch.setenv("AWS_ENDPOINT_URL", endpoint)
+        yield boto3.client("s3", endpoint_url=endpoint)
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def address(store: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A cluster of one node with two CPUs, which can reach the S3 server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))  # where Ray looks for a token
+        path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        patch.setenv("PYTHONPATH", path)
+        words = ["start", "--head", "--port", "0", "--num-cpus", "2", "--block"]
+        words += ["--include-dashboard", "false", "--disable-usage-stats"]
+        with subprocess.Popen(
+            [*RAY, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as ray:
+            assert ray.stdout is not None
+            found = next(filter(None, (re.search(r"address='(\S+)'", line) for line in ray.stdout)))
+            yield found[1]
+            ray.terminate()
+
+
+def predict(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run predict on Ray, with every image as one face."""
+    own = ("--engine", "ray", "--detector", "none")
+    return run_emodetect("predict", *words, *own, timeout=300, **options)
+
+
+def listed(*sources: Path | str) -> list[str]:
+    """Return the photos of sources."""
+    found = list_photos(sources, null=False, not_read=Counter(), seen=hashlib.sha256())
+    return list(found)
+
+
+def rows_in(output: Path) -> list[dict[str, Any]]:
+    """Return the rows of a data set, as any reader of Parquet finds them."""
+    rows: list[dict[str, Any]] = pq.read_table(output).to_pylist()
+    return rows
+
+
+def test_photos_on_a_cluster_get_the_rows_of_the_csv(
+    faces: Path, address: str, store: Any, tmp_path: Path
+) -> None:
+    """Files and objects in S3 get the values that the local engine writes, and a face's number."""
+    store.create_bucket(Bucket="album")
+    for name in ("a b/ü#%41?.png", "a b/[0].png", "notes.cr2"):
+        store.upload_file(str(faces / "000.png"), "album", name)
+    missing = tmp_path / "missing.png"
+    output = tmp_path / "rows"
+    done = predict(faces, missing, "s3://album/", "--address", address, "--output", output)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        f"log of Ray: {output / '_ray.log'}",
+        f"{output}: {FACES + 3} photos added",
+        f"2 of {FACES + 3} could not be read",
+        "1 file not read: 1 .cr2 (camera raw)",
+    ]
+    csv = tmp_path / "rows.csv"
+    run_emodetect("predict", faces, missing, "--detector", "none", "--output", csv)
+    header, *lines = csv.read_text().splitlines()
+    rows = rows_in(output)
+    columns = [name for name in rows[0] if name != "face"]
+    assert columns == header.split(",")
+    texts = [
+        ",".join("" if row[name] is None else str(row[name]) for name in columns) for row in rows
+    ]
+    assert [text.replace('"', "") for text in texts[:-2]] == [
+        line.replace('"', "") for line in lines
+    ]
+    assert [row["face"] for row in rows] == [1] * (FACES - 1) + [None, None, 1, 1]
+    assert [row["path"] for row in rows[-2:]] == [
+        "s3://album/a b/[0].png",
+        "s3://album/a b/ü#%41?.png",
+    ]
+
+
+def test_a_photo_that_kills_its_worker_is_an_error(
+    faces: Path, address: str, tmp_path: Path
+) -> None:
+    """The photo at which worker after worker dies gets an error; all others get their rows."""
+    fatal = tmp_path / "fatal.png"
+    cv2.imwrite(str(fatal), np.zeros((20, FATAL_WIDTH, 3), np.uint8))
+    code = (
+        "import sys\nfrom functools import partial\nfrom pathlib import Path\n"
+        "from test_workers import FragileRecognizer\n"
+        "from emodetect.recognition.cluster.predict_on_cluster import *\n"
+        "faces, fatal, output = map(Path, sys.argv[1:4])\n"
+        "options = ClusterOptions(images=(faces, fatal), output=output, address=sys.argv[4])\n"
+        "print(predict_on_cluster(options, partial(FragileRecognizer, detector='none')).failed)\n"
+    )
+    done = run_python(code, faces, fatal, tmp_path / "rows", address, timeout=300)
+    assert done.stdout.splitlines()[-1:] == ["2"], done.stderr
+    rows = rows_in(tmp_path / "rows")
+    assert len(rows) == FACES + 1
+    assert rows[-1]["path"] == str(fatal)
+    assert "worker process died" in rows[-1]["error"]
+    assert [row["error"] is not None for row in rows].count(True) == 2
+
+
+def test_a_killed_job_is_resumed_and_every_photo_is_there_once(
+    faces: Path, address: str, tmp_path: Path
+) -> None:
+    """After SIGKILL, --resume does what is missing, from the list that is written already."""
+    names = tmp_path / "names.txt"
+    names.write_text(
+        "".join(f"{faces}/{n % (FACES - 1):03d}.png\n" for n in range(3 * PHOTOS_PER_PART))
+    )
+    output = tmp_path / "rows"
+    words = (names, "--address", address, "--output", output)
+    command = [sys.executable, "-m", "emodetect", "predict", *map(str, words)]
+    process = subprocess.Popen([*command, "--engine", "ray", "--detector", "none"])
+    while not list(output.glob("part-*")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    held = {file: file.stat().st_mtime_ns for file in output.glob("part-*")}
+    done = predict(*words, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert f"{output}: continues with its list of {3 * PHOTOS_PER_PART:,} photos" in done.stderr
+    assert f"{len(held) * PHOTOS_PER_PART:,} skipped" in done.stderr
+    assert all(file.stat().st_mtime_ns == time_ns for file, time_ns in held.items())
+    assert [row["path"] for row in rows_in(output)] == names.read_text().splitlines()
+
+
+def test_a_job_without_an_answer_or_a_worker_ends_in_a_line(
+    faces: Path, address: str, tmp_path: Path
+) -> None:
+    """No Ray at the address, and a bucket that is not there, are one line each."""
+    done = predict(faces, "--address", "127.0.0.1:9", "--output", tmp_path / "rows")
+    assert done.returncode == 1
+    assert "error: --address 127.0.0.1:9: nobody answers (Connection refused)" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = predict("s3://nowhere/", "--address", address, "--output", tmp_path / "rows", "--force")
+    assert done.stderr.startswith("error: s3://nowhere: no such bucket")
+
+
+def test_a_job_for_which_no_worker_starts_says_what_is_missing() -> None:
+    """A cluster without a free CPU ends the job, with what it has and what is needed."""
+
+    class Full:
+        def cluster_resources(self) -> dict[str, float]:
+            return {"CPU": 4.0}
+
+        def available_resources(self) -> dict[str, float]:
+            return {}
+
+    starts = WorkerStarts(Full(), 0.01, print)  # type: ignore[arg-type]
+    starts.check(running=True)
+    time.sleep(0.02)
+    with pytest.raises(EmodetectError, match=r"each needs 1 CPU; .* has 4, of which 0 are free"):
+        starts.check(running=False)
+
+
+def test_workers_that_end_at_once_are_not_started_for_ever() -> None:
+    """After some workers in a row that died before they had started, the job ends."""
+    starts = WorkerStarts(None, 60, print)  # type: ignore[arg-type]
+    for _ in range(4):
+        starts.failed(RuntimeError("no such module"))
+    with pytest.raises(EmodetectError, match=r"5 workers in a row ended .* no such module"):
+        starts.failed(RuntimeError("no such module"))
+
+
+def test_a_list_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A list that fails half-way leaves none; parts are photos in order, until a file is there."""
+    names = [f"{number}.png" for number in range(2 * PHOTOS_PER_PART + 1)]
+    seen = hashlib.sha256()
+
+    def half() -> Iterator[str]:
+        yield from names[: PHOTOS_PER_PART + 1]
+        raise EmodetectError("no list")
+
+    with open_dataset(tmp_path / "rows", JOB, resume=False, force=False) as dataset:
+        with pytest.raises(EmodetectError, match="no list"):
+            dataset.write_list(half(), Counter(), seen)
+        assert not dataset.has_list
+        dataset.write_list(iter(names), Counter({"raw": 2}), seen)
+        dataset.write_part(1, pa.table({"path": ["a"]}))
+        with dataset.open_list() as photos:
+            assert len(photos) == len(names)
+            assert photos.not_read == {"raw": 2}
+            assert photos.done() == PHOTOS_PER_PART
+            left = list(photos.remaining())
+    assert [part.number for part in left] == [0, 2]
+    assert left[0].photos + left[1].photos == names[:PHOTOS_PER_PART] + names[-1:]
+
+
+def test_a_disk_without_space_is_said_and_leaves_no_half_file(tmp_path: Path) -> None:
+    """A part that cannot be written is one line with what to do, and no file."""
+    rows = pa.table({"path": [str(number) for number in range(100_000)]})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with open_dataset(tmp_path / "rows", JOB, resume=False, force=False) as dataset:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        try:
+            with pytest.raises(EmodetectError, match=r"cannot be written: .*--resume"):
+                dataset.write_part(0, rows)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [file.name for file in (tmp_path / "rows").iterdir()] == ["_job.json"]
+
+
+def test_an_output_of_another_job_is_refused(tmp_path: Path) -> None:
+    """Results are neither overwritten nor mixed, and two runs do not write to one folder."""
+    rows = tmp_path / "rows"
+    open_rows = partial(open_dataset, rows)
+
+    def refused(job: dict[str, Any], *, resume: bool, match: str) -> None:
+        with pytest.raises(EmodetectError, match=match), open_rows(job, resume=resume, force=False):
+            pass
+
+    with open_rows(JOB, resume=False, force=False) as dataset:
+        dataset.write_part(0, pa.table({"path": ["a"]}))
+        refused(JOB, resume=True, match="another run is writing to it")
+    refused(JOB, resume=False, match="already contains results; add --resume")
+    refused({"model": "b"}, resume=True, match="it was started with model a, not b")
+    with open_rows({"model": "b"}, resume=False, force=True) as dataset:
+        assert not dataset.has_part(0)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").touch()
+    with (
+        pytest.raises(EmodetectError, match="already contains files"),
+        open_dataset(tmp_path / "other", JOB, resume=True, force=False),
+    ):
+        pass
+
+
+def test_photos_come_from_folders_patterns_lists_and_manifests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each source yields paths and URLs as they were given, those of a manifest beside it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "album").mkdir()
+    for name in ("a.jpg", "b.png"):
+        (tmp_path / "album" / name).touch()
+    web = "https://example.org/x//y.jpg?size=1"
+    (tmp_path / "list.txt").write_text(f"album/a.jpg\n{web}\n\nalbum\n")
+    (tmp_path / "album" / "some.csv").write_text(f"label;path\nhappy;b.png\nsad;{web}\n")
+    pq.write_table(pa.table({"path": ["album/a.jpg", web]}), "all.parquet")
+    assert listed(Path("album")) == ["album/a.jpg", "album/b.png"]
+    assert listed(Path("al*/*.png"), web) == ["album/b.png", web]
+    assert listed(Path("list.txt")) == ["album/a.jpg", web, "album/a.jpg", "album/b.png"]
+    assert listed(Path("album/some.csv")) == ["album/b.png", web]
+    assert listed(Path("all.parquet")) == ["album/a.jpg", web]
+    (tmp_path / "empty.txt").touch()
+    with pytest.raises(EmodetectError, match=r"empty.txt: the list is empty"):
+        listed(Path("empty.txt"))
+    with pytest.raises(EmodetectError, match=r"expected a URL that begins with s3://"):
+        listed("ftp://example.org/a.jpg")
+
+
+def test_objects_are_found_below_a_prefix_and_by_patterns(store: Any) -> None:
+    """A prefix is a folder, searched to any depth; a pattern matches as it does for files."""
+    store.create_bucket(Bucket="holiday")
+    for name in ("day1/a.jpg", "day1/late/b.png", "day2/c.jpg", "day2/._c.jpg", "day2/raw.cr2"):
+        store.put_object(Bucket="holiday", Key=name, Body=b"x")
+    everything = ["day1/a.jpg", "day1/late/b.png", "day2/c.jpg"]
+    found = Counter[str]()
+    photos = list_photos(("s3://holiday",), null=False, not_read=found, seen=hashlib.sha256())
+    assert list(photos) == [f"s3://holiday/{name}" for name in everything]
+    assert found.total() == 2
+    assert listed("s3://holiday/day2/") == ["s3://holiday/day2/c.jpg"]
+    assert listed("s3://holiday/day*/*.jpg") == [
+        "s3://holiday/day1/a.jpg",
+        "s3://holiday/day2/c.jpg",
+    ]
+    assert listed("s3://holiday/**/*.png") == ["s3://holiday/day1/late/b.png"]
+    assert listed("s3://holiday/none/") == ["s3://holiday/none/"]  # which ends as an error
+
+
+def test_a_node_must_have_the_same_model_and_emodetect(tmp_path: Path) -> None:
+    """Another version or model is refused; other versions of packages are said."""
+    photo = tmp_path / "a.jpg"
+    photo.touch()
+    needs = Needs(model="fer2013", photos=(str(photo),))
+    here = facts_here(needs)
+    assert not [*problems(here, here), *differences(here, here)]
+    photo.unlink()
+    there = facts_here(needs)
+    there.versions.update(emodetect="0.0.1", numpy="1.0")
+    there.hashes["fer2013"] = "0"
+    version, model, unread = problems(there, here)
+    assert "expected emodetect 0.1.0, as here, got 0.0.1" in version
+    assert "fer2013 is another file than here" in model
+    assert f"cannot read {photo}" in unread
+    assert list(differences(there, here)) == [f"numpy 1.0, here {np.__version__}"]
+
+
+def test_without_ray_stands_the_line_that_installs_it(tmp_path: Path) -> None:
+    """Without the extra, the command says how to install it."""
+    words = ("predict", "a.jpg", "--engine", "ray", "--output", tmp_path / "rows")
+    done = run_without(("ray",), *words)
+    assert done.returncode == 1
+    assert "install it with: pip install 'emodetect[ray]'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "rows").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a.jpg", "--address", "auto"], "require --engine ray"),
+        (["s3://bucket/a.jpg"], "add --engine ray"),
+        (["a.jpg", "--engine", "ray"], "requires --output DIR"),
+        (["a.jpg", "--engine", "ray", "--output", "s3://b/x"], "a folder on this machine"),
+        (["a.jpg", "--engine", "ray", "--output", "o", "--format", "csv"], "omit --format"),
+        (["a.jpg", "--engine", "ray", "--output", "o", "--annotate", "d"], "--annotate cannot"),
+        (["a.jpg", "--engine", "ray", "--output", "o", "--workers", "0"], "at least 1"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(words: list[str], message: str) -> None:
+    """What an engine cannot do is said before any work."""
+    done = CliRunner().invoke(app, ["predict", *words])
+    assert done.exit_code == 2
+    assert message in done.output
+
+
+def test_an_address_that_is_none_is_refused(faces: Path, tmp_path: Path) -> None:
+    """An address is auto or HOST:PORT."""
+    done = predict(faces, "--address", "ray://head:10001", "--output", tmp_path / "rows")
+    assert "expected auto or HOST:PORT" in done.stderr
+    assert done.returncode == 1
+
+
+def test_a_dataset_folder_reads_names_that_are_not_unicode(tmp_path: Path) -> None:
+    """A file's name may be any bytes; the list keeps them."""
+    name = os.fsdecode(b"\xff.jpg")
+    dataset = DatasetFolder(tmp_path)
+    dataset.write_list(iter([name]), Counter(), hashlib.sha256())
+    with dataset.open_list() as photos:
+        assert photos.ends() == [name, name]
