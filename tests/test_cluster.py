@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -28,6 +30,7 @@ from test_workers import FATAL_WIDTH
 from emodetect.cli import app
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import EmodetectError
+from emodetect.recognition.cluster import remote_files
 from emodetect.recognition.cluster.dataset_folder import (
     PHOTOS_PER_PART,
     DatasetFolder,
@@ -339,6 +342,33 @@ def test_objects_are_found_below_a_prefix_and_by_patterns(store: Any) -> None:
     ]
     assert listed("s3://holiday/**/*.png") == ["s3://holiday/day1/late/b.png"]
     assert listed("s3://holiday/none/") == ["s3://holiday/none/"]  # which ends as an error
+
+
+class FoldersUnlisted(pyarrow.fs.FSSpecHandler):
+    """Lists like pyarrow's client of Google's store: the folders themselves are left out."""
+
+    def get_file_info_selector(self, selector: Any) -> list[Any]:
+        found = super().get_file_info_selector(selector)
+        return [info for info in found if info.type == pyarrow.fs.FileType.File]
+
+
+def test_objects_in_googles_store_are_found_to_any_depth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client does not list folders, which must not hide what is in them."""
+    for name in ("holiday/day1/a.jpg", "holiday/day1/late/b.png", "holiday/day2/c.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    below = fsspec.filesystem("dir", path=str(tmp_path), fs=fsspec.filesystem("file"))
+    google = pyarrow.fs.PyFileSystem(FoldersUnlisted(below))
+    monkeypatch.setattr(remote_files, "_open_store", lambda scheme, bucket: google)
+    assert listed("gs://holiday") == [
+        f"gs://holiday/{name}" for name in ("day1/a.jpg", "day1/late/b.png", "day2/c.jpg")
+    ]
+    assert listed("gs://holiday/*/*.jpg") == [
+        "gs://holiday/day1/a.jpg",
+        "gs://holiday/day2/c.jpg",
+    ]
 
 
 def test_a_node_must_have_the_same_model_and_emodetect(tmp_path: Path) -> None:
