@@ -24,7 +24,7 @@ from emodetect.cli import app
 from emodetect.data.synthetic import Scene, draw_face, draw_scene
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.model_file.artifact import read_artifact
-from emodetect.recognition.photos.analysis import PhotoOptions, analyze_photos
+from emodetect.recognition.photos.analysis import Photo, PhotoOptions, analyze_photos
 from emodetect.recognition.photos.file_search import find_photos
 from emodetect.recognition.recognizer import EmotionRecognizer
 
@@ -210,6 +210,34 @@ def test_a_broken_file_does_not_stop_the_others(
     assert "not an image" in result.stdout
     assert "no such file" in result.stdout
     assert "2 of 3" in result.stderr
+
+
+def test_a_photo_beyond_max_pixels_is_an_error_of_its_row(
+    artifact: Path, photo: Path, tmp_path: Path
+) -> None:
+    """The header decides; the other photos are analysed, and a higher limit takes all."""
+    large = save(tmp_path / "large.png", np.zeros((1000, 1001, 3), np.uint8))
+    first, second = _records(_invoke(artifact, large, photo, "--max-pixels", 1, "--format", "json"))
+    assert first["error"] == "too large: expected at most 1,000,000 pixels, got 1,001 x 1,000"
+    assert second["error"] is None
+    (third,) = _records(_invoke(artifact, large, "--max-pixels", 2, "--format", "json"))
+    assert third["error"] is None
+
+
+def test_a_photo_for_which_memory_runs_out_is_an_error_of_its_row(
+    artifact: Path, photo: Path, blank: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether NumPy or OpenCV gets none, in decoding or in the search for faces."""
+    recognizer = EmotionRecognizer(artifact)
+    detect, none = recognizer.detect, np.broadcast_to(np.uint8(0), (2**20, 2**20, 3))
+
+    def hungry(image: np.ndarray) -> Any:
+        return np.array(none) if image.shape[:2] == (120, 160) else detect(image)
+
+    monkeypatch.setattr(recognizer, "detect", hungry)
+    failed, done = analyze_photos([Photo(blank, blank), Photo(photo, photo)], recognizer)
+    assert failed.error == "too large to be decoded safely"
+    assert len(done.faces) == 2
 
 
 def test_no_face_is_no_error(artifact: Path, blank: Path) -> None:

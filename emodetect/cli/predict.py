@@ -60,6 +60,16 @@ ROW_FORMATS = ("jsonl", "csv")
     "uses no worker processes.",
 )
 @force_option
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(1, 1000),
+    default=200,
+    show_default=True,
+    metavar="MILLIONS",
+    callback=lambda context, option, millions: millions * 1_000_000,
+    help="Maximum size of a photo, checked before decoding. A worker may need 12 bytes for each "
+    "pixel.",
+)
 @click.option("-0", "--null", is_flag=True, help="Paths on standard input end with NUL.")
 @click.option(
     "--workers",
