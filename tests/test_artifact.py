@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import struct
+import subprocess
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -14,7 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from emodetect.cli import app
 from emodetect.errors import ModelError
 from emodetect.model_file.archive import MAX_DIRECTORY_BYTES, MAX_FILE_BYTES
 from emodetect.model_file.artifact import MAX_JSON_BYTES, read_artifact
@@ -358,6 +361,43 @@ def test_a_network_that_asks_for_too_much_memory_is_refused(artifact: Path, tmp_
     path = resealed(artifact, tmp_path / "m.keras", model_tflite=network)
     with pytest.raises(ModelError, match=r"m\.keras: refused: the network requires"):
         EmotionRecognizer(path)
+
+
+def _without_weights(compiled: bytes) -> bytes:
+    """Take the weights from the operators of a network that need them, which LiteRT overlooks."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    network = schema.ModelT.InitFromPackedBuf(compiled)
+    for operator in network.subgraphs[0].operators:
+        if isinstance(operator.builtinOptions, schema.Conv2DOptionsT):
+            operator.inputs = [int(operator.inputs[0]), -1, int(operator.inputs[2])]
+    builder = flatbuffers.Builder(len(compiled))
+    builder.Finish(network.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def test_a_network_that_crashes_litert_is_refused(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends another process, not this one, and is an error of one line wherever it is opened."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    network = _without_weights(member(artifact, "model.tflite"))
+    path = resealed(artifact, tmp_path / "m.keras", model_tflite=network)
+    for words in (("predict", "--model", path, artifact), ("models", "show", path)):
+        result = CliRunner().invoke(app, list(map(str, words)))
+        assert str(result.exception).startswith(f"{path}: damaged: LiteRT crashes on its network")
+
+
+def test_a_network_is_tried_once(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second process is only needed the first time, and not for the models of the package."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    EmotionRecognizer(artifact)
+    monkeypatch.setattr(subprocess, "run", None)
+    EmotionRecognizer(artifact)
+    EmotionRecognizer("fer2013")
 
 
 class FixedAnswers:
