@@ -25,9 +25,9 @@ from emodetect.cli import app
 from emodetect.errors import ModelError
 from emodetect.model_file.archive import MAX_DIRECTORY_BYTES, MAX_FILE_BYTES
 from emodetect.model_file.artifact import MAX_JSON_BYTES, read_artifact
+from emodetect.model_file.weights import check_weights
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes import litert
-from emodetect.training.models.keras_files import load_keras
 
 
 def rewritten(artifact: Path, out: Path, **replaced: bytes | None) -> Path:
@@ -383,7 +383,7 @@ def test_weights_that_are_none_are_refused(artifact: Path, tmp_path: Path) -> No
     """Weights that HDF5 cannot read are an error of one line."""
     path = resealed(artifact, tmp_path / "m.keras", model_weights_h5=b"\x89HDF\r\n\x1a\n" * 99)
     with pytest.raises(ModelError, match=r"m\.keras: damaged: its weights cannot be read"):
-        load_keras(path)
+        check_weights(path)
 
 
 def test_metrics_beyond_all_floats_are_refused(artifact: Path, tmp_path: Path) -> None:
@@ -553,8 +553,7 @@ def test_foreign_model_with_wrong_labels_is_refused(artifact: Path, tmp_path: Pa
 def test_code_inside_a_foreign_model_is_refused(tmp_path: Path) -> None:
     """A Lambda layer, which could run anything, is refused by us and by Keras' safe mode."""
     from emodetect.training.models.import_keras import import_keras_model
-    from emodetect.recognition.runtimes import litert
-from emodetect.training.models.keras_files import load_keras
+    from emodetect.training.models.keras_files import load_keras
 
     import keras  # isort: skip
 
