@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import signal
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -29,6 +30,8 @@ from emodetect.cli.webcam import webcam
 from emodetect.errors import EmodetectError
 
 STDERR = 2
+# As shells call the exit status of a program that Ctrl-C ended.
+INTERRUPTED = 128 + signal.SIGINT
 
 
 # What takes a file that is no video, by its suffix; others are photos, or folders of photos.
@@ -53,6 +56,13 @@ PACKAGES = {
 
 class _Commands(click.Group):
     """The commands; whoever begins with a file is told which of them takes it."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted", err=True)
+            sys.exit(INTERRUPTED)
 
     def resolve_command(
         self, context: click.Context, words: list[str]

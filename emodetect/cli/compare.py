@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emodetect.cli.options.files import FOLDER, output_option
+from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import DATA, named_data
 from emodetect.cli.tables import explain, new_table, print_table
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     help="Folder for compare.html and compare.json.",
 )
 @click.option("--force", is_flag=True, help="Write into a folder that already contains files.")
+@quiet_decoders
 def compare(
     folders: tuple[Path, ...], data: str | None, common: bool, out: Path, force: bool
 ) -> None:

@@ -109,8 +109,9 @@ def predict(
     column path) and URLs (s3://, gs://, http://, https://). docs/scale.md says more.
 
     Exit status: 0, even if no face is found; 1 if a file cannot be read (its error is in the
-    output, and the other files are still processed).
+    output, and the other files are still processed); 130 after Ctrl-C.
     """
+    from emodetect.machine.quiet_libraries import quiet_libraries
     from emodetect.recognition.photos.predict import PredictOptions, predict_photos
 
     output = chosen["output"]
@@ -130,9 +131,15 @@ def predict(
         from emodetect.evaluation.grad_cam import GradCam
 
         open_explainer = GradCam
-    counts = predict_photos(
-        options, recognizer.opener(), open_explainer=open_explainer, write=click.echo
-    )
+    try:
+        with quiet_libraries():  # where decoders print about each damaged photo
+            counts = predict_photos(
+                options, recognizer.opener(), open_explainer=open_explainer, write=click.echo
+            )
+    except KeyboardInterrupt:
+        if output is not None:
+            click.echo(f"{output}: stopped; continue with --resume", err=True)
+        raise
     _print(counts, output)
     if counts.failed:
         sys.exit(1)

@@ -27,6 +27,7 @@ from emodetect.images.model_input import channels_of, to_input
 from emodetect.machine.cache_folder import cache_root
 from emodetect.machine.locks import locked
 from emodetect.machine.progress import track
+from emodetect.machine.quiet_libraries import quiet_libraries
 from emodetect.machine.threads import bounded_map
 
 FORMAT = 3  # increase it when the stored content changes, so that older caches are not used
@@ -136,7 +137,7 @@ def load_images(root: Path, samples: Sequence[Sample], config: DataConfig) -> Im
     shape = (config.image_size, config.image_size, channels_of(config.color))
     if not _is_complete(folder, shape):
         _remove_damaged(folder, shape)
-        with publish(folder) as unfinished:
+        with quiet_libraries(), publish(folder) as unfinished:
             _decode_all(root, samples, unfinished, config)
     return _opened(folder, shape)
 

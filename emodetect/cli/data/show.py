@@ -15,6 +15,7 @@ from emodetect.cli.options.experiment import (
     set_option,
 )
 from emodetect.cli.options.files import FileWithSuffix, force_option, output_option
+from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import DATA, FORMS_OF_DATA
 from emodetect.cli.tables import new_table, print_table
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     "CutMix are not shown, because they mix labels too.",
 )
 @force_option
+@quiet_decoders
 def show(
     data: str | None, config_name: str | None, overrides: tuple[str, ...], out: Path, force: bool
 ) -> None:
