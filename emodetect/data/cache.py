@@ -26,6 +26,7 @@ from emodetect.errors import DataError, ImageError
 from emodetect.images.model_input import channels_of, to_input
 from emodetect.machine.cache_folder import cache_root
 from emodetect.machine.locks import locked
+from emodetect.machine.output_folder import how_to_write_on
 from emodetect.machine.progress import track
 from emodetect.machine.quiet_libraries import quiet_libraries
 from emodetect.machine.threads import bounded_map
@@ -109,8 +110,8 @@ def publish(folder: Path) -> Iterator[Path]:
                 raise
     except OSError as error:
         raise DataError(
-            f"{folder}: cannot write the cache: {error.strerror}; free some space, or choose "
-            "another folder with data.cache_dir in a config or the environment variable "
+            f"{folder}: cannot write the cache: {error.strerror}; {how_to_write_on(error)}, or "
+            "choose another folder with data.cache_dir in a config or the environment variable "
             "XDG_CACHE_HOME."
         ) from None
     finally:

@@ -18,6 +18,7 @@ from emodetect.errors import EmodetectError, ImageError
 from emodetect.faces.boxes import Box
 from emodetect.images.formats import READ_FORMATS, WRITTEN_SUFFIXES
 from emodetect.images.reading import MOST_PIXELS, decode_image, memory_errors, read_image
+from emodetect.machine.atomic_files import atomic_write
 from emodetect.recognition.overlay import draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer, Face
 
@@ -241,7 +242,8 @@ def _write_image(path: Path, image: np.ndarray, originals: frozenset[str]) -> No
         if not whole:  # WebP allows at most 16,383 pixels per side
             path = _of_possible_length(_as_png(path))
             encoded = cv2.imencode(".png", image)[1]
-        path.write_bytes(encoded.tobytes())
+        with atomic_write(path) as partial:
+            partial.write_bytes(encoded.tobytes())
     except OSError as error:
         raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from emodetect.emotions import hex_colors
 from emodetect.errors import VideoError
+from emodetect.machine.atomic_files import atomic_write
 from emodetect.recognition.recognizer import Face
 
 # Rows of the plot: the faces seen longest.
@@ -84,10 +85,10 @@ class Timeline:
                 frameon=False,
             )
         try:
-            with warnings.catch_warnings():
+            with atomic_write(path) as partial, warnings.catch_warnings():
                 # Characters of a file name that the font lacks are drawn as boxes.
                 warnings.filterwarnings("ignore", "Glyph", UserWarning)
-                figure.savefig(path, dpi=110)
+                figure.savefig(partial, format="png", dpi=110)
         except OSError as error:
             raise VideoError(f"{path}: cannot be written: {error.strerror}.") from None
 

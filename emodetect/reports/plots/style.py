@@ -18,6 +18,8 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from emodetect.machine.atomic_files import atomic_write
+
 INK, GRID, PAPER = "#222222", "#dddddd", "#ffffff"
 # Okabe and Ito 2008, like the colours of the emotions.
 TRAIN_COLOR, VALIDATION_COLOR = "#0072b2", "#d55e00"
@@ -74,8 +76,8 @@ def short_name(name: str, *, longest: int = 24) -> str:
 
 def save_png(figure: Figure, out: Path) -> None:
     """Write a figure as a PNG on white."""
-    with _any_letters():
-        figure.savefig(out, format="png", dpi=DPI, facecolor=PAPER)
+    with _any_letters(), atomic_write(out) as partial:
+        figure.savefig(partial, format="png", dpi=DPI, facecolor=PAPER)
 
 
 @contextmanager
