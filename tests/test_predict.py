@@ -146,6 +146,17 @@ def test_csv_has_one_row_a_face(artifact: Path, photo: Path, blank: Path, broken
     assert "not an image" in rows[3]["error"]
 
 
+def test_paths_that_look_like_formulas_are_told(
+    artifact: Path, blank: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A spreadsheet would run them, so a CSV with such paths comes with a note; JSON does not."""
+    blank.rename(blank.with_name("=1+1.png"))
+    monkeypatch.chdir(blank.parent)
+    told = "1 path beginning with =, +, - or @"
+    assert told in _invoke(artifact, "=1+1.png", "--format", "csv").stderr
+    assert told not in _invoke(artifact, "=1+1.png", "--format", "json").stderr
+
+
 def test_the_table_has_a_line_for_each_face(artifact: Path, photo: Path, blank: Path) -> None:
     """The table names file, emotion, confidence and place, and says where there is no face."""
     result = _invoke(artifact, photo, blank)

@@ -141,6 +141,12 @@ def predict(
             click.echo(f"{output}: stopped; continue with --resume", err=True)
         raise
     _print(counts, output)
+    if counts.formulas and options.output_format == "csv":
+        click.echo(
+            f"{counts.formulas:,} path{'s' * (counts.formulas != 1)} beginning with =, +, - or @, "
+            "which spreadsheets take for formulas; import the CSV as text",
+            err=True,
+        )
     if counts.failed:
         sys.exit(1)
 
