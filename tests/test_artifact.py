@@ -275,7 +275,7 @@ def test_oversized_files_and_members_are_refused(artifact: Path, tmp_path: Path)
         ({"class_name": "__lambda__", "config": {"value": "4wAAAA=="}}, "contains __lambda__"),
         ({"module": "os", "class_name": "system", "config": "id"}, "'system' of 'os'"),
         ({"module": "kerasevil.layers", "class_name": "Dense"}, "'Dense' of 'kerasevil.layers'"),
-        ({"module": None, "class_name": "X", "registered_name": "a>X"}, "'X' of None"),
+        ({"module": None, "class_name": "X", "registered_name": "a>X"}, "'X' of 'a>X'"),
         ({"module": "builtins", "class_name": "eval", "config": "1"}, "'eval' of 'builtins'"),
         ({"module": "keras", "class_name": "layers.Lambda"}, "'layers.Lambda' of 'keras'"),
         (
@@ -283,6 +283,10 @@ def test_oversized_files_and_members_are_refused(artifact: Path, tmp_path: Path)
             "'function' of 'keras.utils'",
         ),
         ({"module": ["os"], "class_name": {"a": 1}}, "not a class of Keras"),
+        (
+            {"module": "keras.layers", "class_name": "Dense", "registered_name": "a>b"},
+            "'Dense' of 'a>b'",
+        ),
         ({"class_name": "__typespec__", "spec_name": "TensorSpec"}, "'__typespec__' of None"),
         ({"module": "keras.layers", "class_name": "__typespec__"}, "'__typespec__' of"),
         ({"module": "keras.layers", "class_name": "StringLookup"}, "'StringLookup' of"),

@@ -83,12 +83,13 @@ def read_audit_rows(path: Path) -> list[AuditRow]:
         for values in table:
             try:
                 row = table.named(values)
-            except ValueError as error:
+                source = real(row["source"])
+            except ValueError as error:  # real: a NUL
                 raise DataError(
                     f"{path}, line {table.line}: {error}; audit the data again."
                 ) from None
             of_columns = {name: row[name] for name in COLUMNS}
-            found.append(AuditRow(**{**of_columns, "source": real(row["source"])}))
+            found.append(AuditRow(**{**of_columns, "source": source}))
     return found
 
 

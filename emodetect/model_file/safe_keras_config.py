@@ -73,18 +73,23 @@ def check_config(config: Any, *, path: Path) -> None:
         value = waiting.pop()
         if isinstance(value, dict):
             if "class_name" in value:
-                _check_class(str(value["class_name"]), value.get("module"), path)
+                _check_class(value, path)
             waiting.extend(value.values())
         elif isinstance(value, list):
             waiting.extend(value)
 
 
-def _check_class(name: str, module: Any, path: Path) -> None:
+def _check_class(value: dict[str, Any], path: Path) -> None:
+    name, module = str(value["class_name"]), value.get("module")
     if name in CODE_CLASSES:
         raise ModelError(
             f"{path}: refused: contains {name}, which runs code from the file and could do "
             "anything on this machine; rebuild the model without it and save it again."
         )
+    # A registered name comes first in Keras; its own classes and functions have theirs, or none.
+    registered = value.get("registered_name")
+    if registered not in (None, name, value.get("config")):
+        module = registered
     if not _is_allowed(name, str(module)):
         raise ModelError(
             f"{path}: refused: needs {brief(name)} of {brief(module)}, which is not a class of "
