@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,15 @@ def test_a_users_mistake_is_one_line_and_exit_status_1() -> None:
     assert done.stderr.startswith("error: ")
     assert "mobilenetv2_fer2013" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_output_takes_a_file_name_in_any_alphabet(tmp_path: Path) -> None:
+    """Where output has an encoding with few letters, as pipes on Windows, no name ends the run."""
+    (tmp_path / "снимок.jpg").write_bytes((ROOT / "docs" / "scene.jpg").read_bytes())
+    latin = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = run_emodetect("predict", "снимок.jpg", "--format", "csv", cwd=tmp_path, env=latin)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) > 1
 
 
 def test_an_unknown_option_shows_usage_and_exit_status_2() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from running import run_emodetect, run_python, run_without
+from running import posix_only, run_emodetect, run_python, run_without
 from test_workers import FATAL_WIDTH
 
 from emodetect.cli import app
@@ -148,6 +147,7 @@ def test_photos_on_a_cluster_get_the_rows_of_the_csv(
     ]
 
 
+@posix_only
 def test_a_photo_that_kills_its_worker_is_an_error(
     faces: Path, address: str, tmp_path: Path
 ) -> None:
@@ -171,6 +171,7 @@ def test_a_photo_that_kills_its_worker_is_an_error(
     assert [row["error"] is not None for row in rows].count(True) == 2
 
 
+@posix_only
 def test_a_killed_job_is_resumed_and_every_photo_is_there_once(
     faces: Path, address: str, tmp_path: Path
 ) -> None:
@@ -259,8 +260,11 @@ def test_a_list_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert left[0].photos + left[1].photos == names[:PHOTOS_PER_PART] + names[-1:]
 
 
+@posix_only
 def test_a_disk_without_space_is_said_and_leaves_no_half_file(tmp_path: Path) -> None:
     """A part that cannot be written is one line with what to do, and no file."""
+    import resource  # not on Windows
+
     rows = pa.table({"path": [str(number) for number in range(100_000)]})
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with open_dataset(tmp_path / "rows", JOB, resume=False, force=False) as dataset:

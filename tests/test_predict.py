@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from pictures import save
-from running import run_emodetect, run_python
+from running import posix_only, run_emodetect, run_python
 
 from emodetect.cli import app
 from emodetect.data.synthetic import Scene, draw_face, draw_scene
@@ -585,6 +585,7 @@ def test_closed_streams_do_no_harm(artifact: Path, photo: Path, closed: str) -> 
     assert json.loads(rows.read_text())["path"] == str(photo)
 
 
+@posix_only
 def test_a_progress_bar_takes_nothing_from_the_output(artifact: Path, tmp_path: Path) -> None:
     """`predict FOLDER --format csv > file` in a terminal writes every row into the file."""
     for number in range(25):
@@ -663,6 +664,7 @@ def test_names_outside_the_locale_and_outside_unicode_work(artifact: Path, tmp_p
     assert len(list((tmp_path / "drawn").iterdir())) == 2
 
 
+@posix_only
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_what_is_no_plain_file_does_not_hang(artifact: Path, tmp_path: Path, kind: str) -> None:
     """A named pipe or a device given as a photo is an error at once, not an endless read."""

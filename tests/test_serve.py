@@ -28,6 +28,7 @@ import pytest
 from click.testing import CliRunner
 from heic import HEIC
 from PIL import Image
+from running import posix_only
 from serving import serving, started
 from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -729,6 +730,7 @@ def test_strangers_need_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert isinstance(result.exception, EmodetectError)
 
 
+@posix_only
 def test_a_client_that_does_not_read_keeps_no_server_from_ending() -> None:
     """A client that does not read its responses only delays SIGTERM by the time limit."""
     with started("--timeout", "1") as (process, address), socket.socket() as deaf:
@@ -744,6 +746,7 @@ def test_a_client_that_does_not_read_keeps_no_server_from_ending() -> None:
     assert process.returncode == -signal.SIGTERM
 
 
+@posix_only
 def test_a_server_ends_in_good_order(photo: bytes, tmp_path: Path) -> None:
     """SIGTERM under load finishes each accepted request and refuses later ones; a second server
     on the same port is refused before."""

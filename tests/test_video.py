@@ -25,6 +25,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from matplotlib.figure import Figure
+from running import posix_only
 
 from emodetect.cli import app
 from emodetect.cli.video import video
@@ -157,6 +158,7 @@ def test_several_videos_and_one_that_is_none(film: Path, artifact: Path, tmp_pat
         assert {path.name for path in place.iterdir()} == {f"film{suffix}", f"other{suffix}"}
 
 
+@posix_only
 def test_a_killed_run_is_resumed(artifact: Path, tmp_path: Path) -> None:
     """After SIGKILL --resume analyses what the log lacks, and the copy is whole again."""
     film, log, output = tmp_path / "long.mp4", tmp_path / "rows.jsonl", tmp_path / "out.mp4"
@@ -256,6 +258,7 @@ def test_an_empty_or_cut_log_is_resumed(
         assert len(rows_of(log)) == FRAMES
 
 
+@posix_only
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_keeps_what_was_done(
     asked: signal.Signals, artifact: Path, tmp_path: Path
@@ -284,6 +287,7 @@ def test_an_interrupt_keeps_what_was_done(
     assert timeline.exists()
 
 
+@posix_only
 def test_files_are_neither_lost_nor_mixed_up(film: Path, artifact: Path, tmp_path: Path) -> None:
     """Existing files, doubled names, other logs and other --every are each told in one line."""
     log, old = tmp_path / "rows.csv", tmp_path / "old.mp4"

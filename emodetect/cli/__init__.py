@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import shlex
@@ -101,6 +102,7 @@ def main() -> None:
     So does a library that is not installed and that only some commands need.
     """
     _open_closed_streams()
+    _accept_any_character()
     logger = logging.getLogger("emodetect")
     logger.addHandler(logging.StreamHandler())  # plain lines on stderr
     logger.setLevel(logging.INFO)
@@ -134,6 +136,18 @@ def _open_closed_streams() -> None:
     os.close(descriptor)
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+
+
+def _accept_any_character() -> None:
+    """Let the standard streams take every file name, whatever their encoding is.
+
+    On Windows, output to a pipe or file would have the system's code page; ours is UTF-8.
+    """
+    own_choice = "PYTHONIOENCODING" in os.environ
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            encoding = "utf-8" if sys.platform == "win32" and not own_choice else None
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def _fail(message: str, *, status: int = 1) -> NoReturn:
