@@ -78,7 +78,7 @@ class EmotionRecognizer:
     process, on first use. What is changed on an open recogniser (`detector`, `runtime`) is not
     shared with either.
 
-    Example:
+    Examples:
         >>> from emodetect import EmotionRecognizer
         >>> recognizer = EmotionRecognizer()
         >>> [face.emotion for face in recognizer.analyze("docs/scene.jpg")][:2]
