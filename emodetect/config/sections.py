@@ -432,7 +432,10 @@ class TrainingConfig(_Section):
         default=1,
         description="GPUs to train on: a number, or 'all'; each gets an equal share of every batch",
     )
-    tensorboard: bool = False
+    track: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = Field(
+        default=(),
+        description="trackers of the run: 'tensorboard', 'mlflow', 'wandb' (extras of these names)",
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

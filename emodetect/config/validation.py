@@ -27,7 +27,17 @@ PHRASES = {
 
 def validate_config(values: Mapping[str, Any], *, origin: str) -> ExperimentConfig:
     """Validate nested plain values (of a TOML or JSON file) as an experiment's config."""
-    return _validate(ExperimentConfig, values, origin)
+    return _validate(ExperimentConfig, _with_present_keys(values), origin)
+
+
+def _with_present_keys(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Replace training.tensorboard, which models and run folders of earlier versions contain."""
+    training = values.get("training")
+    if not isinstance(training, Mapping) or not isinstance(training.get("tensorboard"), bool):
+        return values
+    kept = {key: value for key, value in training.items() if key != "tensorboard"}
+    tracked = {"track": ["tensorboard"]} if training["tensorboard"] else {}
+    return {**values, "training": {**tracked, **kept}}
 
 
 def validate_data(values: Mapping[str, Any], *, origin: str) -> DataConfig:

@@ -74,7 +74,8 @@ def fold_config(config: ExperimentConfig, number: int) -> ExperimentConfig:
     """Return the config of a fold's run."""
     folds = config.training.folds
     data = config.data.model_copy(update={"fold": (number, folds), "validation_fraction": None})
-    training = config.training.model_copy(update={"folds": 0})
+    # Trackers get the final run only.
+    training = config.training.model_copy(update={"folds": 0, "track": ()})
     output = config.output / "folds" / str(number)
     return config.model_copy(update={"data": data, "training": training, "output": output})
 

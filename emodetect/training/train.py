@@ -7,7 +7,6 @@ the seed and the step (data/batches.py), so that the resumed run ends with the s
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import shutil
@@ -44,6 +43,9 @@ from emodetect.training.run_folder import (
     write_run_record,
 )
 from emodetect.training.schedule import run_schedule
+from emodetect.training.tracking.registry import require_trackers
+from emodetect.training.tracking.tracker import Outcome
+from emodetect.training.tracking.trackers import tracked
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +69,14 @@ class TrainingResult:
     summary: list[str]
     dataset: Dataset
     folds: tuple[FoldResult, ...] = ()
+
+    def outcome(self) -> Outcome:
+        """Return what trackers get of it."""
+        figures = {f"validation_{name}": value for name, value in self.validation.items()}
+        figures |= {f"training_{name}": value for name, value in self.training.items()}
+        plots = tuple(sorted(self.run.glob("*.png")))
+        best = {"epoch": self.best_epoch + 1, **figures}
+        return Outcome(self.artifact, plots, best, tuple(self.summary))
 
 
 Draw = Callable[[Path, ExperimentConfig, Dataset], None]
@@ -96,7 +106,7 @@ def train(
 def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     run = config.output
     require_new(run)
-    _require_tensorboard(config)
+    require_trackers(config.training.track)
     check_initial_weights(config)
     dataset = load_dataset(config.data, seed=config.seed)
     for line in small_data_warnings(dataset.counts(), config):
@@ -154,7 +164,7 @@ def _resume(run: Path, config: ExperimentConfig | None, hooks: _Hooks) -> Traini
 
 
 def _continue(run: Path, own: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
-    _require_tensorboard(own)
+    require_trackers(own.training.track)
     dataset = load_dataset(own.data, seed=own.seed)
     record = run / "checkpoints" / "dataset.json"
     if record.is_file() and json.loads(record.read_text()) != _identity(dataset):
@@ -182,14 +192,6 @@ def _identity(dataset: Dataset) -> dict[str, str]:
     return {"fingerprint": dataset.fingerprint, "order": dataset.order}
 
 
-def _require_tensorboard(config: ExperimentConfig) -> None:
-    if config.training.tensorboard and importlib.util.find_spec("tensorboard") is None:
-        raise ConfigError(
-            "training.tensorboard: TensorBoard is not installed; install it with "
-            "pip install 'emodetect[tensorboard]', or set the key to false."
-        )
-
-
 def _train(
     config: ExperimentConfig,
     run: Path,
@@ -209,20 +211,24 @@ def _train(
         progress.temperature = temperature
     schedule = run_schedule(config.training, len(dataset.indices("train")))
     logger.info(schedule.describe())
-    for phase in training_phases(config):
-        if progress.epoch < phase.last and not progress.finished:
-            fit_phase(
-                *(model, phase, config, schedule, dataset, run, progress),
-                restore_from=state,
-                on_epoch=hooks.on_epoch,
-            )
-            state = None
-    with clear_disk_errors(run):
-        progress.finished = True
-        write_text(checkpoints / "finished.json", json.dumps(asdict(progress)))
-        for old_state in checkpoints.glob("epoch-*"):
-            shutil.rmtree(old_state)
-        return _finish(config, run, dataset, progress, hooks.draw, folds)
+    with tracked(config, dataset) as trackers:
+        for phase in training_phases(config):
+            if progress.epoch < phase.last and not progress.finished:
+                fit_phase(
+                    *(model, phase, config, schedule, dataset, run, progress),
+                    restore_from=state,
+                    trackers=trackers,
+                    on_epoch=hooks.on_epoch,
+                )
+                state = None
+        with clear_disk_errors(run):
+            progress.finished = True
+            write_text(checkpoints / "finished.json", json.dumps(asdict(progress)))
+            for old_state in checkpoints.glob("epoch-*"):
+                shutil.rmtree(old_state)
+            result = _finish(config, run, dataset, progress, hooks.draw, folds)
+        trackers.finish(result.outcome())
+    return result
 
 
 def _finish(
