@@ -8,14 +8,14 @@ from typing import Any, Protocol
 
 import keras
 
-from emodetect.config import ExperimentConfig
-from emodetect.config.validation import flatten
+from emodetect.config import ExperimentConfig, flatten
 from emodetect.data.dataset import Dataset
 from emodetect.training.run_folder import versions
 
 DEFAULT_PROJECT = "emodetect"
 
 
+@dataclass(frozen=True)
 class TrackedRun:
     """A run as its trackers describe it.
 
@@ -27,16 +27,26 @@ class TrackedRun:
         versions: of the libraries.
     """
 
-    def __init__(self, config: ExperimentConfig, dataset: Dataset) -> None:
-        self.folder = config.output
-        self.name = config.output.as_posix()
-        self.config = config.model_dump(mode="json", exclude_none=True)
-        self.data = dataset.identity()
-        self.versions = versions()
+    folder: Path
+    name: str
+    config: dict[str, Any]
+    data: dict[str, Any]
+    versions: dict[str, str]
 
     def parameters(self) -> dict[str, Any]:
         """Return the config with dotted keys, such as "training.epochs"."""
         return dict(flatten(self.config))
+
+
+def describe(config: ExperimentConfig, dataset: Dataset) -> TrackedRun:
+    """Return what trackers get to know when a run begins."""
+    return TrackedRun(
+        folder=config.output,
+        name=config.output.as_posix(),
+        config=config.model_dump(mode="json", exclude_none=True),
+        data=dataset.identity(),
+        versions=versions(),
+    )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from emodetect.data.dataset import Dataset
 from emodetect.errors import first_line
 from emodetect.machine.atomic_files import write_text
 from emodetect.training.tracking.registry import new_tracker
-from emodetect.training.tracking.tracker import Outcome, TrackedRun, Tracker
+from emodetect.training.tracking.tracker import Outcome, TrackedRun, Tracker, describe
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class Trackers(keras.callbacks.Callback):
 @contextlib.contextmanager
 def tracked(config: ExperimentConfig, dataset: Dataset) -> Iterator[Trackers]:
     """Yield the trackers of a run, as training.track names them; they end with the block."""
-    trackers = Trackers(TrackedRun(config, dataset))
+    trackers = Trackers(describe(config, dataset))
     if config.training.track:
         trackers.start(config.training.track, config.output / "checkpoints" / "tracked.json")
     completed = False

@@ -12,7 +12,7 @@ from wandb.integration.keras import WandbMetricsLogger
 
 from emodetect.training.tracking.tracker import DEFAULT_PROJECT, Outcome, TrackedRun
 
-FINISH_TIMEOUT_S = 60  # without a network; what is left can be sent with `wandb sync`
+FINISH_TIMEOUT_S = 60  # without a network; `wandb sync` sends what is left
 
 
 class WandbTracker:
@@ -21,7 +21,7 @@ class WandbTracker:
     def start(self, run: TrackedRun, identifier: str | None) -> str:
         settings: dict[str, Any] = {"silent": True}
         if "WANDB_FINISH_TIMEOUT" not in os.environ:
-            settings["finish_timeout"] = FINISH_TIMEOUT_S
+            settings |= {"finish_timeout": FINISH_TIMEOUT_S, "finish_timeout_raises": True}
         self.run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", DEFAULT_PROJECT),
             name=run.name,
