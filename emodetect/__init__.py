@@ -17,7 +17,8 @@ if TYPE_CHECKING:
         VideoError,
     )
     from emodetect.images.conversion import to_bgr as read_image
-    from emodetect.recognition.recognizer import EmotionRecognizer, Face
+    from emodetect.recognition.face import Face
+    from emodetect.recognition.recognizer import EmotionRecognizer
 
     __version__: str
 
@@ -48,7 +49,7 @@ _ERRORS = (
 _PUBLIC = {  # name: its module, and its name there
     **{name: ("emodetect.errors", name) for name in _ERRORS},
     "EmotionRecognizer": ("emodetect.recognition.recognizer", "EmotionRecognizer"),
-    "Face": ("emodetect.recognition.recognizer", "Face"),
+    "Face": ("emodetect.recognition.face", "Face"),
     "read_image": ("emodetect.images.conversion", "to_bgr"),
 }
 

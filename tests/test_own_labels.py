@@ -28,8 +28,9 @@ from emodetect.export.export import ExportOptions, export_model
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.metadata import parse_metadata
 from emodetect.recognition.drawn_text import put_text, text_size
+from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import correction_keys, draw_faces, draw_panel
-from emodetect.recognition.recognizer import EmotionRecognizer, Face
+from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.reports.audit_report import audit_to_folder
 from emodetect.serve.app import create_app
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from emodetect.recognition.recognizer import Face
+from emodetect.recognition.face import Face
 
 FACE_COLUMNS = ("x", "y", "box_width", "box_height", "emotion", "confidence")
 

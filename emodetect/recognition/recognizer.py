@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
@@ -23,35 +22,12 @@ from emodetect.images.model_input import check_image, to_input
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.shipped_models import model_path, shipped_models
 from emodetect.model_file.temperature import at_temperature
+from emodetect.recognition.face import Face
 from emodetect.recognition.runtimes.registry import open_runtime
 from emodetect.recognition.runtimes.runtime import MAX_BATCH, Runtime
 from emodetect.recognition.runtimes.shared import SharedRuntime
 from emodetect.recognition.sightings import Seen, Sighting, complete_frames
 from emodetect.recognition.smoothing import SmoothedScores, smooth
-
-
-@dataclass(frozen=True)
-class Face:
-    """A face in an image.
-
-    Attributes:
-        box: x, y, width, height in pixels.
-        emotion: the most probable emotion, or "uncertain".
-        confidence: probability of the most probable emotion.
-        scores: probability of each emotion, in the model's label order.
-        id: identifies the face within a video, from 1; None in a still image.
-    """
-
-    box: Box
-    emotion: str
-    confidence: float
-    scores: dict[str, float]
-    id: int | None = None
-
-    @property
-    def guesses(self) -> list[tuple[str, float]]:
-        """The two most probable emotions with their probabilities, the more probable one first."""
-        return sorted(self.scores.items(), key=lambda guess: guess[1], reverse=True)[:2]
 
 
 class EmotionRecognizer:

@@ -18,8 +18,9 @@ from emodetect.faces.detectors.whole_image import WholeImage
 from emodetect.images.reading import BoundedImage, decode_bounded
 from emodetect.images.resizing import reduced
 from emodetect.machine.threads import usable_cores
+from emodetect.recognition.face import Face
 from emodetect.recognition.photos.analysis import PhotoResult
-from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker, Face
+from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 from emodetect.serve.batching import BatchingRuntime
 from emodetect.serve.limits import Limits, RefusedError
 from emodetect.serve.uploads import Upload

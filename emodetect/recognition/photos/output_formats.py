@@ -16,9 +16,9 @@ from typing import Any
 from emodetect.emotions import UNCERTAIN
 from emodetect.machine.csv_files import csv_line, printable
 from emodetect.machine.terminal_text import on_one_line
+from emodetect.recognition.face import Face
 from emodetect.recognition.face_rows import FACE_COLUMNS, csv_face, face_record
 from emodetect.recognition.photos.analysis import PhotoResult
-from emodetect.recognition.recognizer import Face
 
 
 def photo_record(result: PhotoResult) -> dict[str, Any]:

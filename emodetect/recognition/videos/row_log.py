@@ -14,8 +14,8 @@ from emodetect.errors import VideoError
 from emodetect.machine.csv_files import csv_line
 from emodetect.machine.locks import locked
 from emodetect.machine.terminal_text import on_one_line
+from emodetect.recognition.face import Face
 from emodetect.recognition.face_rows import FACE_COLUMNS, csv_face, face_record
-from emodetect.recognition.recognizer import Face
 from emodetect.recognition.videos.capture import Frame
 
 LOG_SUFFIXES = (".jsonl", ".csv")
