@@ -19,20 +19,26 @@ if TYPE_CHECKING:
     from emodetect.images.conversion import to_bgr as read_image
     from emodetect.recognition.face import Face
     from emodetect.recognition.recognizer import EmotionRecognizer
+    from emodetect.recognition.results import FrameResult, Result
+    from emodetect.recognition.videos.analyzed_video import AnalyzedVideo, analyze_video
 
     __version__: str
 
 __all__ = [
+    "AnalyzedVideo",
     "ConfigError",
     "DataError",
     "EmodetectError",
     "EmotionRecognizer",
     "Face",
+    "FrameResult",
     "ImageError",
     "ModelError",
+    "Result",
     "SourceError",
     "VideoError",
     "__version__",
+    "analyze_video",
     "read_image",
 ]
 
@@ -50,6 +56,11 @@ _PUBLIC = {  # name: its module, and its name there
     **{name: ("emodetect.errors", name) for name in _ERRORS},
     "EmotionRecognizer": ("emodetect.recognition.recognizer", "EmotionRecognizer"),
     "Face": ("emodetect.recognition.face", "Face"),
+    **{name: ("emodetect.recognition.results", name) for name in ("FrameResult", "Result")},
+    **{
+        name: ("emodetect.recognition.videos.analyzed_video", name)
+        for name in ("AnalyzedVideo", "analyze_video")
+    },
     "read_image": ("emodetect.images.conversion", "to_bgr"),
 }
 

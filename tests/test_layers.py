@@ -18,6 +18,7 @@ ROOMS = (
     "errors",
     "emotions",
     "number_format",
+    "notebook",
     "machine",
     "images",
     "config",

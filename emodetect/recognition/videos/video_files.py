@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from importlib import import_module
 from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any, Protocol
@@ -121,6 +122,8 @@ def analyze_videos(
         VideoError: see `plan_videos`; also if a file cannot be written, in which case everything
             written so far is complete.
     """
+    if options.timeline or options.report:
+        import_module("matplotlib.figure")  # if it is missing, before a long video is analysed
     jobs = plan_videos(options, recognizer.emotions)
     overall = _Overall(options, recognizer, open_page)
     with ExitStack() as stack:
