@@ -27,11 +27,11 @@ from emodetect.cli.export import export as command
 from emodetect.config import ModelConfig
 from emodetect.data.synthetic import draw_dataset, draw_face
 from emodetect.errors import EmodetectError, ModelError
-from emodetect.export.comparison_with_keras import Comparison
-from emodetect.export.export import Export, ExportOptions, export_model
-from emodetect.export.formats import saved_model, tflite
-from emodetect.export.formats.registry import FORMAT_NAMES, format_named
-from emodetect.export.sample_faces import DRAWN_FACES
+from emodetect.exporting.comparison_with_keras import Comparison
+from emodetect.exporting.export import Export, ExportOptions, export_model
+from emodetect.exporting.formats import saved_model, tflite
+from emodetect.exporting.formats.registry import FORMAT_NAMES, format_named
+from emodetect.exporting.sample_faces import DRAWN_FACES
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.runtimes.runtime import MissingRuntimeError
@@ -272,7 +272,7 @@ def test_a_saved_model_is_replaced_as_a_whole(
     names = [one.name for one in dataclasses.fields(Comparison)]
     fake = dataclasses.replace(saved_model.FORMAT, write=write, open=lambda *_: None)
     monkeypatch.setattr(saved_model, "FORMAT", fake)
-    monkeypatch.setattr("emodetect.export.export.compare_with_keras", compared)
+    monkeypatch.setattr("emodetect.exporting.export.compare_with_keras", compared)
     out = tmp_path / "small"
     (out / "variables").mkdir(parents=True)
     (out / "saved_model.pb").write_text("older")

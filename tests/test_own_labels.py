@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from serving import serving
 from small import LENET, SMALL
 
-from emodetect.audit.audit import AuditOptions
+from emodetect.auditing.audit import AuditOptions
 from emodetect.cli import app
 from emodetect.config import DataConfig, load_config, validate_data
 from emodetect.data.dataset import load_dataset, load_for_evaluation
@@ -24,7 +24,7 @@ from emodetect.data.named_data import find_data
 from emodetect.data.synthetic import draw_face, draw_scene
 from emodetect.emotions import hex_colors
 from emodetect.errors import ConfigError, DataError, ModelError
-from emodetect.export.export import ExportOptions, export_model
+from emodetect.exporting.export import ExportOptions, export_model
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.metadata import parse_metadata
 from emodetect.recognition.drawn_text import put_text, text_size

@@ -13,11 +13,11 @@ from emodetect.cli.options.model import model_options, usable_model
 from emodetect.cli.options.numbers import Probability
 from emodetect.cli.options.source import DATA, named_data
 from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
-from emodetect.export.formats.registry import FORMAT_NAMES
+from emodetect.exporting.formats.registry import FORMAT_NAMES
 from emodetect.number_format import points
 
 if TYPE_CHECKING:
-    from emodetect.export.comparison_with_keras import Comparison
+    from emodetect.exporting.comparison_with_keras import Comparison
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 
@@ -110,7 +110,7 @@ def export(
         raise click.UsageError("--split needs --data.")
     if options["data"]:
         options["data"] = named_data(options["data"], option="--data")
-    from emodetect.export.export import ExportOptions, export_model
+    from emodetect.exporting.export import ExportOptions, export_model
 
     done = export_model(usable_model(model, labels, pixels), ExportOptions(**options))
     if done.skipped:

@@ -10,8 +10,8 @@ from typing import Any
 
 import tomli_w
 
-from emodetect.audit.audit import Audit, AuditOptions, audit_sources
-from emodetect.audit.findings import manifest_rows, summary
+from emodetect.auditing.audit import Audit, AuditOptions, audit_sources
+from emodetect.auditing.findings import manifest_rows, summary
 from emodetect.data.cleaning import write_audit_rows
 from emodetect.data.named_data import find_data
 from emodetect.emotions import hex_colors

@@ -72,7 +72,7 @@ def audit(
 
     Exit status: 0, whatever is found.
     """
-    from emodetect.audit.audit import AuditOptions
+    from emodetect.auditing.audit import AuditOptions
     from emodetect.machine.terminal_text import on_one_line
     from emodetect.reports.audit_report import FIGURES, MANIFEST, PAGE, audit_to_folder
 

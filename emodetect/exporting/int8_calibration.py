@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emodetect.export.sample_faces import Faces, read_faces
+from emodetect.exporting.sample_faces import Faces, read_faces
 from emodetect.model_file.metadata import Metadata
 
 # Ranges hardly change with more.

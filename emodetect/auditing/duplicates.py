@@ -23,8 +23,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from emodetect.audit.quality import BLANK_BELOW
-from emodetect.audit.scan import BANDS, Scan, mirror_mask
+from emodetect.auditing.quality import BLANK_BELOW
+from emodetect.auditing.scan import BANDS, Scan, mirror_mask
 
 # Of 140 bits. Different faces that share a band differ in 33 or more.
 MOST_DIFFERENT_BITS = 28

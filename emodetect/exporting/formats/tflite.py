@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emodetect.export.formats.format import Format, Network, Run, companion_files
-from emodetect.export.formats.litert_flatbuffer import NEEDS_LITERT, to_flatbuffer
+from emodetect.exporting.formats.format import Format, Network, Run, companion_files
+from emodetect.exporting.formats.litert_flatbuffer import NEEDS_LITERT, to_flatbuffer
 
 
 def write_tflite(network: Network, quantize: str, path: Path) -> None:

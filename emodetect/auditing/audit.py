@@ -9,12 +9,12 @@ from typing import Literal
 
 import numpy as np
 
-from emodetect.audit.doubtful_labels import ModelDoubts, ask_model, unseen_by
-from emodetect.audit.duplicates import Duplicates, find_duplicates
-from emodetect.audit.face_check import FaceSearch, open_search
-from emodetect.audit.quality import quality_flags
-from emodetect.audit.scan import FACE_MISSING, Scan, scan_pictures
-from emodetect.audit.sources import SourceImages, list_images
+from emodetect.auditing.doubtful_labels import ModelDoubts, ask_model, unseen_by
+from emodetect.auditing.duplicates import Duplicates, find_duplicates
+from emodetect.auditing.face_check import FaceSearch, open_search
+from emodetect.auditing.quality import quality_flags
+from emodetect.auditing.scan import FACE_MISSING, Scan, scan_pictures
+from emodetect.auditing.sources import SourceImages, list_images
 from emodetect.data.named_data import find_data
 from emodetect.emotions import EMOTIONS, in_canonical_order
 from emodetect.recognition.recognizer import EmotionRecognizer

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from emodetect.audit.scan import Picture
+from emodetect.auditing.scan import Picture
 from emodetect.config import SOURCES_OF_KEY, DataConfig
 from emodetect.data.listing import SkippedFile
 from emodetect.data.named_data import config_of, find_data

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from emodetect.audit.scan import Scan
+from emodetect.auditing.scan import Scan
 
 # Shorter side in pixels. FER2013 has 48; at half of that, eyebrows are not visible.
 TINY_BELOW = 24

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from emodetect.export.formats.format import Format, Network, Run
-from emodetect.export.formats.litert_flatbuffer import NEEDS_LITERT, to_flatbuffer
+from emodetect.exporting.formats.format import Format, Network, Run
+from emodetect.exporting.formats.litert_flatbuffer import NEEDS_LITERT, to_flatbuffer
 from emodetect.recognition.runtimes.onnx_graph import INPUT, OUTPUT, to_onnx
 from emodetect.recognition.runtimes.runtime import PIP_LINES
 

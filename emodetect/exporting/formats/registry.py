@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from emodetect.export.formats.format import Format
+    from emodetect.exporting.formats.format import Format
 
 # Each is the module of that name in this folder. Only the names are here, so that
 # `emodetect export --help` can list them without importing NumPy.
@@ -19,5 +19,5 @@ FORMAT_NAMES = ("tflite", "onnx", "saved_model", "openvino")
 
 def format_named(name: str) -> Format:
     """Return one of FORMAT_NAMES."""
-    found: Format = import_module(f"emodetect.export.formats.{name}").FORMAT
+    found: Format = import_module(f"emodetect.exporting.formats.{name}").FORMAT
     return found

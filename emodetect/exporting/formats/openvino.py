@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emodetect.export.formats.format import Format, Network, Run
-from emodetect.export.formats.litert_flatbuffer import to_flatbuffer
+from emodetect.exporting.formats.format import Format, Network, Run
+from emodetect.exporting.formats.litert_flatbuffer import to_flatbuffer
 from emodetect.recognition.runtimes.onnx_graph import INPUT, OUTPUT
 from emodetect.recognition.runtimes.openvino import openvino_settings, without_telemetry
 from emodetect.recognition.runtimes.runtime import PIP_LINES

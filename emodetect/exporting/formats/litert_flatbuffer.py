@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from emodetect.export.formats.format import Network
-from emodetect.export.int8_calibration import calibration_batches
+from emodetect.exporting.formats.format import Network
+from emodetect.exporting.int8_calibration import calibration_batches
 from emodetect.recognition.runtimes.runtime import PIP_LINES
 
 NEEDS_LITERT = {"ai_edge_litert": PIP_LINES["litert"]}

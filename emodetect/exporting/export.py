@@ -11,11 +11,15 @@ from typing import Any
 
 from emodetect import __version__
 from emodetect.errors import EmodetectError, ModelError, first_line
-from emodetect.export.comparison_with_keras import Comparison, check_agreement, compare_with_keras
-from emodetect.export.formats.format import Format, Network, Run
-from emodetect.export.formats.registry import FORMAT_NAMES, format_named
-from emodetect.export.int8_calibration import calibration_faces
-from emodetect.export.output_files import (
+from emodetect.exporting.comparison_with_keras import (
+    Comparison,
+    check_agreement,
+    compare_with_keras,
+)
+from emodetect.exporting.formats.format import Format, Network, Run
+from emodetect.exporting.formats.registry import FORMAT_NAMES, format_named
+from emodetect.exporting.int8_calibration import calibration_faces
+from emodetect.exporting.output_files import (
     check_out,
     default_out,
     files_in,
@@ -23,7 +27,7 @@ from emodetect.export.output_files import (
     move_into_place,
     sidecar_of,
 )
-from emodetect.export.sample_faces import Faces, drawn_faces, labelled_faces
+from emodetect.exporting.sample_faces import Faces, drawn_faces, labelled_faces
 from emodetect.images.model_input import channels_of
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
 from emodetect.machine.quiet_libraries import quiet_stderr

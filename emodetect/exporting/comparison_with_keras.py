@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from emodetect.errors import ModelError
-from emodetect.export.formats.format import Run
-from emodetect.export.sample_faces import Faces
+from emodetect.exporting.formats.format import Run
+from emodetect.exporting.sample_faces import Faces
 from emodetect.machine.progress import track
 from emodetect.machine.threads import default_threads
 from emodetect.model_file.artifact import Artifact

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emodetect.export.formats.format import Format, Network, Run, companion_files
+from emodetect.exporting.formats.format import Format, Network, Run, companion_files
 from emodetect.recognition.runtimes.onnx_graph import INPUT
 
 

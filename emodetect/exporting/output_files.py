@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from emodetect.errors import EmodetectError
-from emodetect.export.formats.registry import FORMAT_NAMES, format_named
+from emodetect.exporting.formats.registry import FORMAT_NAMES, format_named
 
 SIDECAR_SUFFIX = ".json"
 # What the folder of a SavedModel contains; a folder with any other file is never replaced.

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from emodetect.audit.scan import Picture
+from emodetect.auditing.scan import Picture
 from emodetect.config import validate_data
 from emodetect.data.crops import read_crops
 from emodetect.errors import EmodetectError, ImageError

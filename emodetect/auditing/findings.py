@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from emodetect.audit.audit import Audit
-from emodetect.audit.sources import name_in
+from emodetect.auditing.audit import Audit
+from emodetect.auditing.sources import name_in
 from emodetect.data.cleaning import FLAG_SEPARATOR, AuditRow
 from emodetect.data.dataset import SPLITS
 from emodetect.machine.csv_files import printable
