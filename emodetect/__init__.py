@@ -7,6 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from emodetect.api.audit import audit
+    from emodetect.api.evaluate import compare, evaluate
+    from emodetect.api.export import export
+    from emodetect.api.train import train
     from emodetect.errors import (
         ConfigError,
         DataError,
@@ -39,7 +43,12 @@ __all__ = [
     "VideoError",
     "__version__",
     "analyze_video",
+    "audit",
+    "compare",
+    "evaluate",
+    "export",
     "read_image",
+    "train",
 ]
 
 # OpenCV reads these once, when it is loaded, so they must be set before any module imports it.
@@ -62,6 +71,11 @@ _PUBLIC = {  # name: its module, and its name there
         for name in ("AnalyzedVideo", "analyze_video")
     },
     "read_image": ("emodetect.images.conversion", "to_bgr"),
+    "audit": ("emodetect.api.audit", "audit"),
+    "compare": ("emodetect.api.evaluate", "compare"),
+    "evaluate": ("emodetect.api.evaluate", "evaluate"),
+    "export": ("emodetect.api.export", "export"),
+    "train": ("emodetect.api.train", "train"),
 }
 
 

@@ -34,6 +34,7 @@ ROOMS = (
     "exporting",
     "serve",
     "doctor",
+    "api",
     "cli",
 )
 HEAVY = ("tensorflow", "keras", "matplotlib", "sklearn", "scipy")

@@ -249,7 +249,7 @@ def test_a_matrix_leaves_out_what_a_model_does_not_know(
 def test_an_audit_takes_labels_of_ones_own(data: Path, tmp_path: Path) -> None:
     """The page counts them, in their colours."""
     options = AuditOptions(sources=(f"folder:{data}",), detector="none", own_labels=True)
-    figures = audit_to_folder(options, tmp_path / "audit")
+    figures = audit_to_folder(options, tmp_path / "audit").figures
     assert figures["classes"]["no split"] == dict.fromkeys(NAMES, 12)
     page = (tmp_path / "audit" / "audit.html").read_text("utf-8")
     assert "<img src=x>" not in page

@@ -14,7 +14,6 @@ from emodetect.cli.options.numbers import Probability
 from emodetect.cli.options.source import DATA, named_data
 from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
 from emodetect.exporting.formats.registry import FORMAT_NAMES
-from emodetect.number_format import points
 
 if TYPE_CHECKING:
     from emodetect.exporting.comparison_with_keras import Comparison
@@ -126,28 +125,11 @@ def export(
 
 
 def _print(comparison: Comparison, name: str) -> None:
+    from emodetect.exporting.comparison_with_keras import comparison_rows
+
     title = f"{comparison.faces:,} faces: {comparison.origin}"
     table = new_table(title=title, text=("",), numbers=("original", name))
-    size, litert_size = (
-        f"{n / 1e6:.1f} MB" for n in (comparison.file_bytes, comparison.litert_bytes)
-    )
-    litert_ms = comparison.litert_latency_ms
-    rows = [
-        ("size", f"{litert_size} *", size),
-        (
-            "one face",
-            "-" if litert_ms is None else f"{litert_ms:.2f} ms *",
-            f"{comparison.latency_ms:.2f} ms",
-        ),
-        ("agreement", "", f"{comparison.same_emotion:.1%}"),
-        ("max. difference", "", f"{comparison.max_difference:.1e}"),
-    ]
-    if comparison.accuracy is not None and comparison.keras_accuracy is not None:
-        rows += [
-            ("accuracy", f"{comparison.keras_accuracy:.1%}", f"{comparison.accuracy:.1%}"),
-            ("difference", "", points(comparison.accuracy - comparison.keras_accuracy)),
-        ]
-    for row in rows:
+    for row in comparison_rows(comparison):
         table.add_row(*row)
     print_table(table)
     click.echo(

@@ -6,7 +6,7 @@ import difflib
 import logging
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -44,16 +44,20 @@ def preset_text(name: str, *, expected: str = "a preset") -> str:
 
 
 def load_config(
-    name_or_path: str, overrides: Sequence[str] = (), *, data: str | None = None
+    name_or_path: str,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    data: str | None = None,
 ) -> ExperimentConfig:
-    """Read a config file or preset, apply `data` and `key=value` overrides, and validate it.
+    """Read a config file or preset, apply `data` and overrides, and validate it.
 
-    The value of an override is parsed as TOML (`3`, `true`, `["happy", "sad"]`) if possible,
-    otherwise taken as text. Raises ConfigError, which says the key, what was expected and what
-    was found.
+    Raises ConfigError, which says the key, what was expected and what was found.
 
     Args:
-        overrides: what they set wins over the config and over `data`.
+        overrides: what they set wins over the config and over `data`. Of text such as
+            "training.epochs=3", the value is parsed as TOML (`3`, `true`, `["happy", "sad"]`) if
+            possible, otherwise taken as text. Of a mapping, a key is "training__epochs" or
+            "training.epochs"; a value can be a mapping too, which changes only its own keys.
         data: SOURCE:PATH to use instead of data.source and data.path. Keys of the data section that
             the new source does not take are left out, and logged.
     """
@@ -79,9 +83,13 @@ def load_config(
         _replace_data(values, data, origin=name_or_path)
         changes.append("--data")
     if overrides:
-        changes.append("--set")
-    for override in overrides:
-        _apply_override(values, override)
+        changes.append("overrides" if isinstance(overrides, Mapping) else "--set")
+    if isinstance(overrides, Mapping):
+        for key, value in overrides.items():
+            _apply_value(values, key.replace("__", ".").split("."), value)
+    else:
+        for override in overrides:
+            _apply_override(values, override)
     return validate_config(values, origin=" with ".join([name_or_path, *changes]))
 
 
@@ -137,11 +145,22 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         parsed = {"value": raw.strip()}
     if len(parsed) > 1:
         raise ConfigError(f"--set: expected one key=value, got several lines: {override!r}.")
+    _set(values, parts, parsed["value"], given=f"--set {override}")
+
+
+def _apply_value(values: dict[str, Any], parts: list[str], value: Any) -> None:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _apply_value(values, [*parts, key], inner)
+        return
+    plain = str(value) if isinstance(value, Path) else value
+    _set(values, parts, plain, given=".".join(parts))
+
+
+def _set(values: dict[str, Any], parts: Sequence[str], value: Any, *, given: str) -> None:
     table = values
     for part in parts[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise ConfigError(
-                f"--set {override}: expected {part!r} to be a table, but it is a value."
-            )
-    table[parts[-1]] = parsed["value"]
+            raise ConfigError(f"{given}: expected {part!r} to be a table, but it is a value.")
+    table[parts[-1]] = value

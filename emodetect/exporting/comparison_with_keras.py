@@ -15,6 +15,7 @@ from emodetect.exporting.sample_faces import Faces
 from emodetect.machine.progress import track
 from emodetect.machine.threads import default_threads
 from emodetect.model_file.artifact import Artifact
+from emodetect.number_format import points
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.checks import AGREEMENT
 from emodetect.recognition.runtimes.litert import LiteRTRuntime
@@ -87,6 +88,34 @@ def compare_with_keras(
         file_bytes=file_bytes,
         litert_bytes=len(artifact.compiled),
     )
+
+
+def comparison_rows(comparison: Comparison) -> list[tuple[str, str, str]]:
+    """Return the figures as text: their names, of the original, of the file.
+
+    A * marks those of the float32 network in LiteRT.
+    """
+    litert_ms = comparison.litert_latency_ms
+    rows = [
+        (
+            "size",
+            f"{comparison.litert_bytes / 1e6:.1f} MB *",
+            f"{comparison.file_bytes / 1e6:.1f} MB",
+        ),
+        (
+            "one face",
+            "-" if litert_ms is None else f"{litert_ms:.2f} ms *",
+            f"{comparison.latency_ms:.2f} ms",
+        ),
+        ("agreement", "", f"{comparison.same_emotion:.1%}"),
+        ("max. difference", "", f"{comparison.max_difference:.1e}"),
+    ]
+    if comparison.accuracy is not None and comparison.keras_accuracy is not None:
+        rows += [
+            ("accuracy", f"{comparison.keras_accuracy:.1%}", f"{comparison.accuracy:.1%}"),
+            ("difference", "", points(comparison.accuracy - comparison.keras_accuracy)),
+        ]
+    return rows
 
 
 def check_agreement(

@@ -15,6 +15,7 @@ from emodetect.exporting.comparison_with_keras import (
     Comparison,
     check_agreement,
     compare_with_keras,
+    comparison_rows,
 )
 from emodetect.exporting.formats.format import Format, Network, Run
 from emodetect.exporting.formats.registry import FORMAT_NAMES, format_named
@@ -34,6 +35,7 @@ from emodetect.machine.quiet_libraries import quiet_stderr
 from emodetect.machine.threads import default_threads
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.metadata import Metadata
+from emodetect.notebook import heading, table
 from emodetect.recognition.runtimes.runtime import MissingRuntimeError
 from emodetect.training.models.keras_files import load_keras
 from emodetect.training.models.litert_conversion import with_temperature
@@ -68,7 +70,7 @@ class ExportOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """What `export_model` wrote.
+    """What `export_model` wrote; a notebook shows how it compares with the original.
 
     Attributes:
         path: the file, or the folder of a SavedModel.
@@ -82,6 +84,10 @@ class Export:
     quantize: str
     comparison: Comparison
     skipped: int
+
+    def _repr_html_(self) -> str:
+        rows = comparison_rows(self.comparison)
+        return heading(str(self.path)) + table(("", "original", self.path.name), rows)
 
 
 def export_model(model: Path, options: ExportOptions) -> Export:

@@ -53,11 +53,9 @@ class Result(list[Face]):
         >>> [face.emotion for face in result]
         ['neutral', 'angry', 'surprise', 'happy', 'sad']
         >>> result.plot().shape
-        (520, 960, 3)
-        >>> result.to_df()[["emotion", "confidence"]].head(2).round(2)
-           emotion  confidence
-        0  neutral        0.88
-        1    angry        0.57
+        (420, 960, 3)
+        >>> list(result.to_df().columns[:5])
+        ['path', 'width', 'height', 'x', 'y']
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from emodetect.evaluation.evaluated_models import (
 )
 from emodetect.evaluation.verdict import verdict
 from emodetect.machine.output_folder import check_output_folder
+from emodetect.notebook import heading, lines, table
+from emodetect.number_format import p_value, percent, points, points_between
 from emodetect.reports.comparison_page import write_comparison
 
 
@@ -46,7 +48,7 @@ class ComparisonOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonReport:
-    """A report that was written.
+    """A comparison of models, and the files of its report; a notebook shows its table.
 
     Attributes:
         comparison: the content of compare.json: see `compare_models`, and its "verdict" in
@@ -56,9 +58,63 @@ class ComparisonReport:
         no_pictures: why the page shows no images, or "".
     """
 
-    comparison: dict[str, Any]
+    comparison: dict[str, Any] = field(repr=False)
     files: list[Path]
     no_pictures: str
+
+    @property
+    def images(self) -> int:
+        """The number of images that the models are compared on."""
+        return int(self.comparison["images"])
+
+    @property
+    def models(self) -> list[str]:
+        """The names of the models, the reference first."""
+        return [model["name"] for model in self.comparison["models"]]
+
+    @property
+    def accuracy(self) -> dict[str, float]:
+        """The accuracy of each model, 0 to 1."""
+        return {model["name"]: model["figures"]["accuracy"] for model in self.comparison["models"]}
+
+    @property
+    def differences(self) -> dict[str, float]:
+        """The accuracy of each other model minus that of the reference, -1 to 1."""
+        return {
+            name: row["differences"]["accuracy"]["difference"]
+            for name, row in zip(self.models[1:], self.comparison["comparisons"], strict=True)
+        }
+
+    @property
+    def p_values(self) -> dict[str, float]:
+        """The p of McNemar's test of each other model against the reference."""
+        return {
+            name: row["mcnemar_p"]
+            for name, row in zip(self.models[1:], self.comparison["comparisons"], strict=True)
+        }
+
+    @property
+    def verdict(self) -> list[str]:
+        """The result in sentences."""
+        return list(self.comparison["verdict"])
+
+    def _repr_html_(self) -> str:
+        rows = [(name, percent(share), "", "", "") for name, share in self.accuracy.items()]
+        for place, row in enumerate(self.comparison["comparisons"], start=1):
+            change = row["differences"]["accuracy"]
+            rows[place] = (
+                *rows[place][:2],
+                points(change["difference"]),
+                points_between(change["interval_95"]),
+                p_value(row["mcnemar_p"]),
+            )
+        return "".join(
+            [
+                heading(f"{self.images:,} images, compared with {self.models[0]}"),
+                table(("model", "accuracy", "difference", "95% interval", "p"), rows),
+                lines([*self.verdict, f"report: {self.files[0]}"]),
+            ]
+        )
 
 
 def compare(

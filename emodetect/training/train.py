@@ -12,7 +12,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import keras
@@ -25,6 +25,8 @@ from emodetect.machine.tensorflow_devices import mirrored, training_devices
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.temperature import fit_temperature
+from emodetect.notebook import heading, lines, picture, table
+from emodetect.number_format import decimal, percent
 from emodetect.training.advice.small_data import small_data_warnings
 from emodetect.training.advice.summary import ValidationResult, summarize
 from emodetect.training.checkpoints import Progress, best_name, saved_state
@@ -50,23 +52,54 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The result of a finished run.
+    """The result of a finished run; in a notebook, it shows the figures and the learning curves.
 
-    `training` and `validation` contain accuracy and loss of the best epoch, counted from 0, whose
-    weights are in the artifact; those of training are means over the epoch, on augmented images.
-    `summary` explains them in lines of text and says what to try next; `folds` contains the figures
-    of cross-validation, with training.folds.
+    Attributes:
+        run: the run folder.
+        artifact: the model file in it.
+        best_epoch: the epoch, counted from 0, whose weights are in the artifact.
+        training: accuracy and loss of that epoch: means over the epoch, on augmented images.
+        validation: accuracy and loss on the validation images after that epoch.
+        summary: explains them in lines of text and says what to try next.
+        history: the figures of each epoch by Keras' names: accuracy, loss, val_accuracy, val_loss.
+        folds: the figures of cross-validation, with training.folds.
     """
 
     run: Path
-    config: ExperimentConfig
+    config: ExperimentConfig = field(repr=False)
     artifact: Path
     best_epoch: int
     training: dict[str, float]
     validation: dict[str, float]
     summary: list[str]
-    dataset: Dataset
+    dataset: Dataset = field(repr=False)
+    history: list[dict[str, float]] = field(repr=False)
     folds: tuple[FoldResult, ...] = ()
+
+    @property
+    def accuracy(self) -> float:
+        """The accuracy on the validation images, 0 to 1."""
+        return self.validation["accuracy"]
+
+    @property
+    def loss(self) -> float:
+        """The loss on the validation images."""
+        return self.validation["loss"]
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, percent(figures["accuracy"]), decimal(figures["loss"]))
+            for name, figures in (("training", self.training), ("validation", self.validation))
+        ]
+        curves = self.run / "curves.png"
+        return "".join(
+            [
+                heading(f"{self.run}: best epoch {self.best_epoch + 1} of {len(self.history)}"),
+                table(("", "accuracy", "loss"), rows),
+                lines(self.summary),
+                picture(curves.read_bytes(), alt="learning curves") if curves.is_file() else "",
+            ]
+        )
 
 
 Draw = Callable[[Path, ExperimentConfig, Dataset], None]
@@ -267,6 +300,7 @@ def _finish(
         validation=by_split["validation"],
         summary=summary,
         dataset=dataset,
+        history=history,
         folds=folds,
     )
 

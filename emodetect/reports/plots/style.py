@@ -22,7 +22,7 @@ INK, GRID, PAPER = "#222222", "#dddddd", "#ffffff"
 # Okabe and Ito 2008, like the colours of the emotions.
 TRAIN_COLOR, VALIDATION_COLOR = "#0072b2", "#d55e00"
 BAR_COLOR = "#99c7e0"
-DPI = 150
+DPI, NOTEBOOK_DPI = 150, 70
 # On a page, these follow the light or dark theme of templates/base.html.
 THEMED = {
     INK: "currentColor",
@@ -76,6 +76,14 @@ def save_png(figure: Figure, out: Path) -> None:
     """Write a figure as a PNG on white."""
     with _any_letters():
         figure.savefig(out, format="png", dpi=DPI, facecolor=PAPER)
+
+
+def png_of(figure: Figure) -> bytes:
+    """Return a figure as a PNG on white, in the size of a notebook."""
+    file = io.BytesIO()
+    with _any_letters():
+        figure.savefig(file, format="png", dpi=NOTEBOOK_DPI, facecolor=PAPER)
+    return file.getvalue()
 
 
 @contextmanager
