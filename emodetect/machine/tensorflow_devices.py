@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -37,6 +38,8 @@ def use_tensorflow() -> None:
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     with quiet_stderr():  # the import logs before it reads the log level above
         importlib.import_module("tensorflow")
+    # In a notebook, it would print where it wrote temporary files.
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)
 
 
 def training_devices(devices: int | Literal["all"]) -> list[str]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from emodetect.emotions import UNCERTAIN
-from emodetect.errors import ImageError
+from emodetect.errors import EmodetectError, ImageError
 from emodetect.images.conversion import AnyImage, ChannelOrder, to_bgr
 from emodetect.images.formats import WRITTEN_SUFFIXES
-from emodetect.machine.optional_libraries import optional_library
 from emodetect.notebook import picture, table
 from emodetect.recognition.face import Face
 from emodetect.recognition.face_rows import (
@@ -162,7 +163,7 @@ class Result(list[Face]):
         Raises:
             EmodetectError: if supervision is not installed.
         """
-        detections: type[sv.Detections] = optional_library("supervision").Detections
+        detections: type[sv.Detections] = _library("supervision").Detections
         names = (*self.emotions, UNCERTAIN)
         boxes = np.array([face.box for face in self], np.float32).reshape(-1, 4)
         ids = [face.id for face in self if face.id is not None]
@@ -255,5 +256,16 @@ def data_frame(
         **dict.fromkeys(WHOLE_COLUMNS, "Int64"),
         **dict.fromkeys(("time_s", "confidence", *emotions), "float64"),
     }
-    frame = optional_library("pandas").DataFrame(rows, columns=columns)
+    frame = _library("pandas").DataFrame(rows, columns=columns)
     return frame.astype({name: kind for name, kind in types.items() if name in columns})
+
+
+def _library(name: str) -> ModuleType:
+    """Import a library that the extra of the same name installs. Raises EmodetectError."""
+    try:
+        return import_module(name)
+    except ImportError:
+        raise EmodetectError(
+            f"this needs {name}, which is not installed. Install it: "
+            f"pip install 'emodetect[{name}]'"
+        ) from None
