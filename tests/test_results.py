@@ -99,6 +99,9 @@ def test_a_relative_path_is_found_from_another_folder(
     photo.unlink()
     with pytest.raises(ImageError, match=r"photo\.png"):
         result.plot()
+    assert "no such file" in result._repr_html_()
+    assert result[0].emotion in result._repr_html_()
+    assert result._repr_png_() is None
 
 
 def test_a_result_is_saved(recognizer: EmotionRecognizer, photo: Path) -> None:

@@ -52,17 +52,29 @@ def train(
         >>> sorted(result.history[0])
         ['accuracy', 'loss', 'val_accuracy', 'val_loss']
     """
-    from emodetect.reports.run_plots import draw_run
-    from emodetect.training import train as training  # here, because it loads TensorFlow
-
     given = config != DEFAULT_PRESET or data is not None or bool(overrides)
-    if resume is not None:
-        if given:
-            raise ConfigError("resume: continues a run as it was started; omit all else.")
-        return training.resume(Path(resume), draw=draw_run)
+    run = None if resume is None else Path(resume)
+    if run is not None and given:
+        raise ConfigError("resume: continues a run as it was started; omit all else.")
+    chosen = _chosen(config, data, overrides) if run is None else None
+    # Only now, because they load Matplotlib and TensorFlow.
+    from emodetect.reports.run_plots import draw_run
+    from emodetect.training import train as training
+
+    if run is not None:
+        return training.resume(run, draw=draw_run)
+    assert chosen is not None
+    return training.train(chosen, draw=draw_run)
+
+
+def _chosen(
+    config: str | os.PathLike[str] | ExperimentConfig,
+    data: str | os.PathLike[str] | None,
+    overrides: dict[str, Any],
+) -> ExperimentConfig:
     if not isinstance(config, ExperimentConfig):
         named = None if data is None else str(find_data(data, option="data"))
-        config = load_config(os.fspath(config), overrides, data=named)
-    elif data is not None or overrides:
+        return load_config(os.fspath(config), overrides, data=named)
+    if data is not None or overrides:
         raise ConfigError("config: a loaded config is complete; omit data and overrides.")
-    return training.train(config, draw=draw_run)
+    return config

@@ -16,7 +16,7 @@ from emodetect.emotions import UNCERTAIN
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.images.conversion import AnyImage, ChannelOrder, to_bgr
 from emodetect.images.formats import WRITTEN_SUFFIXES
-from emodetect.notebook import picture, table
+from emodetect.notebook import lines, picture, table
 from emodetect.recognition.face import Face
 from emodetect.recognition.face_rows import (
     FRAME_COLUMNS,
@@ -191,11 +191,18 @@ class Result(list[Face]):
             )
             for number, face in enumerate(self, start=1)
         ]
-        shown = picture(self._picture(".jpg"), kind="jpeg", alt=self.path or "image")
-        return shown + (table(columns, rows) if rows else "<p>no face found</p>")
+        found = table(columns, rows) if rows else lines(["no face found"])
+        try:
+            shown = picture(self._picture(".jpg"), kind="jpeg", alt=self.path or "image")
+        except ImageError as error:  # the faces are still of use
+            shown = lines([str(error)])
+        return shown + found
 
-    def _repr_png_(self) -> bytes:
-        return self._picture(".png")
+    def _repr_png_(self) -> bytes | None:
+        try:
+            return self._picture(".png")
+        except ImageError:
+            return None
 
     def _picture(self, suffix: str) -> bytes:
         """Return the drawn image as a file, at most SHOWN_SIDE pixels a side."""

@@ -71,7 +71,7 @@ class AnalyzedVideo(Iterator[FrameResult]):
 
     Iterating gives a `FrameResult` for each frame, once. Faces are kept, images are not: `to_df`,
     `figures` and `timeline` first analyse the frames that are left. In a notebook it shows what
-    has been analysed so far.
+    has been analysed.
 
     It can be used in a `with` block, or closed, to release the file before its end.
 
@@ -105,7 +105,7 @@ class AnalyzedVideo(Iterator[FrameResult]):
 
     @property
     def frames(self) -> int:
-        """The number of frames analysed so far."""
+        """The number of frames analysed."""
         return len(self._faces)
 
     def __next__(self) -> FrameResult:
@@ -207,7 +207,7 @@ class AnalyzedVideo(Iterator[FrameResult]):
 
     def _repr_html_(self) -> str:
         figures = self._figures()
-        counted = f"{self.frames:,} frame{'s' * (self.frames != 1)} analysed so far"
+        counted = f"{self.frames:,} frame{'s' * (self.frames != 1)} analysed"
         begin = heading(self.video) + lines([counted])
         if figures is None:
             return begin
