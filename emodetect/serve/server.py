@@ -11,10 +11,12 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import Any, cast
 
 import cv2
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import HANDLED_SIGNALS
 
 from emodetect.errors import EmodetectError
@@ -152,6 +154,45 @@ def _is_worth_logging(record: logging.LogRecord) -> bool:
     )
 
 
+class JoinedWrites:
+    """A transport that sends all that is written in one step of the event loop in one piece.
+
+    Between the header and the body of a response, which uvicorn writes one after the other, other
+    threads may run. A proxy that has received only the header when the server dies has begun its
+    own response, and cannot ask another server any more.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport, self.parts = transport, list[bytes]()
+
+    def write(self, data: bytes) -> None:
+        """Send at the end of the step."""
+        if not self.parts:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self.parts.append(data)
+
+    def flush(self) -> None:
+        """Send now."""
+        data, self.parts = b"".join(self.parts), []
+        self.transport.write(data)
+
+    def close(self) -> None:
+        """Send the rest, then close."""
+        self.flush()
+        self.transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+
+class _Protocol(H11Protocol):
+    """HTTP whose responses are sent in one piece."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin a connection."""
+        super().connection_made(cast(asyncio.Transport, JoinedWrites(transport)))
+
+
 class _DrainingServer(uvicorn.Server):
     """Drains after the first signal; the next one has its usual effect."""
 
@@ -190,7 +231,7 @@ def _run(
         app,
         access_log=False,
         log_level="error",
-        http="h11",
+        http=_Protocol,
         ws="websockets-sansio",
         # uvicorn closes without a reason beyond this; `Streams` gives one beyond FRAME_BYTES.
         ws_max_size=2 * FRAME_BYTES,
