@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -39,6 +40,7 @@ from emodetect.recognition.cluster.dataset_folder import (
 from emodetect.recognition.cluster.dispatch import WorkerStarts
 from emodetect.recognition.cluster.nodes import Needs, differences, facts_here, problems
 from emodetect.recognition.cluster.photo_list import list_photos
+from emodetect.recognition.cluster.session import check_ray
 
 JOB = {"model": "a"}
 FACES = 200
@@ -210,6 +212,27 @@ def test_a_job_without_an_answer_or_a_worker_ends_in_a_line(
     assert "Traceback" not in done.stderr
     done = predict("s3://nowhere/", "--address", address, "--output", tmp_path / "rows", "--force")
     assert done.stderr.startswith("error: s3://nowhere: no such bucket")
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("x\nRuntimeError: Ray version mismatch: cluster has 2.9", "cluster has 2.9; install the"),
+        ("ray.exceptions.AuthenticationError: RPC error", "another token than here; copy"),
+        ("ConnectionError: x", "not the head of a Ray cluster"),
+    ],
+)
+def test_why_a_cluster_does_not_answer_is_said(
+    said: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version and a missing token are told apart from what is no Ray at all."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    done = subprocess.CompletedProcess[str]([], 1, "", said)
+    monkeypatch.setattr(subprocess, "run", lambda *args, **options: done)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(EmodetectError, match=message):
+            check_ray(address)
 
 
 def test_a_job_for_which_no_worker_starts_says_what_is_missing() -> None:
@@ -394,7 +417,7 @@ def test_without_ray_stands_the_line_that_installs_it(tmp_path: Path) -> None:
     words = ("predict", "a.jpg", "--engine", "ray", "--output", tmp_path / "rows")
     done = run_without(("ray",), *words)
     assert done.returncode == 1
-    assert "install it with: pip install 'emodetect[ray]'" in done.stderr
+    assert "install them with: pip install 'emodetect[ray]'" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "rows").exists()
 
