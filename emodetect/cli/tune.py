@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from emodetect.cli.options.experiment import chosen_config, config_option, set_option
+from emodetect.cli.options.experiment import ConfigChoice, chosen_config, config_options
 from emodetect.cli.options.files import FOLDER
 from emodetect.cli.options.source import DATA, DataCommand
 from emodetect.cli.tables import new_table, print_table
@@ -27,8 +27,7 @@ SHOWN_TRIALS = 10
     metavar=DATA,
     help="Labelled images, as for train. Replaces data.source and data.path of the config.",
 )
-@config_option
-@set_option
+@config_options
 @click.option(
     "--search",
     multiple=True,
@@ -66,8 +65,7 @@ SHOWN_TRIALS = 10
 )
 def tune(
     data: str | None,
-    config_name: str | None,
-    overrides: tuple[str, ...],
+    choice: ConfigChoice,
     search: tuple[str, ...],
     trials: int,
     objective: str,
@@ -90,9 +88,9 @@ def tune(
     processes can work on one study at a time: start the same command again, with --storage also
     on other machines.
     """
-    if data is None and config_name is None:
+    if data is None and choice.name is None:
         raise click.UsageError("expected --data or --config, such as: --data faces.")
-    keys = {text.partition("=")[0].strip() for text in overrides}
+    keys = {text.partition("=")[0].strip() for text in choice.overrides}
     for text in search:
         if (key := text.partition("=")[0].strip()) in keys:
             raise click.UsageError(f"{key} is given to both --set and --search; choose one.")
@@ -104,7 +102,7 @@ def tune(
     from emodetect.tuning.tune import tune as run_study
 
     options = TuningOptions(
-        config=chosen_config(config_name, overrides, data, option="--data"),
+        config=chosen_config(choice, data, option="--data"),
         search=search,
         output=output,
         trials=trials,
