@@ -47,13 +47,13 @@ def compare(
 
     \b
     emodetect compare runs/first runs/second
-    emodetect compare evaluation-test runs/mine/evaluation-test --output first-or-mine
+    emodetect compare evaluation-test runs/mine/evaluation-test
     emodetect compare fer2013 runs/mine --data kept_apart
 
-    The first is the reference. The last lines say which model is better, or that no difference is
-    shown. Differences have 95% intervals from the paired bootstrap and are tested with McNemar's
-    exact test, corrected with Holm's method for several comparisons. A run without a report is
-    evaluated on its own test split.
+    The first is the reference. For each other model, a sentence below the tables says whether it
+    is better or worse, or that no difference is shown. Differences have 95% intervals from the
+    paired bootstrap and are tested with McNemar's exact test, corrected with Holm's method for
+    several comparisons. A run without a report is evaluated on its own test split.
     """
     if len(folders) < 2:
         raise click.UsageError(

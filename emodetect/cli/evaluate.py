@@ -117,7 +117,7 @@ def evaluate(
     emodetect evaluate --data photos --faces detect --split all
     emodetect evaluate --data people.csv --slice-by age --slice-by gender
     emodetect evaluate --model runs/demo
-    emodetect evaluate --model fer2013 --model ferplus --data raf_db:RAF-DB --data ckplus:CK+
+    emodetect evaluate --model fer2013 --model ferplus --data raf_db:RAF-DB
 
     Several models or data sets give a matrix of every model on every data set. There, images of
     emotions that a model was not trained on are excluded and counted; otherwise they are an error.

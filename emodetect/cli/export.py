@@ -76,13 +76,14 @@ class _ExportTo(click.Option):
 )
 @click.option(
     "--least-agreement",
-    metavar="SHARE",
+    metavar="0..1",
     type=Probability(),
     help="Minimum share of faces with the same prediction as the model; below it, nothing is "
     "written. [default: 0.99; float16 0.98, dynamic and int8 0.9]",
 )
 @output_option(
     type=click.Path(path_type=Path),
+    metavar="FILE|DIR",
     help="Output file, or folder for saved_model. [default: MODEL-PRECISION.SUFFIX or "
     "MODEL-saved_model in the current folder; MODEL is the run, or the file without .keras]",
 )
@@ -100,7 +101,7 @@ def export(
 
     \b
     emodetect export --to tflite --quantize float16
-    emodetect export --to tflite --quantize int8 --representative data/fer2013/train
+    emodetect export --to tflite --quantize int8 --representative faces/train
     emodetect export --to onnx --model runs/mine --data faces
     emodetect export --to openvino --output served/emotions.xml
 

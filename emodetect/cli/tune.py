@@ -40,6 +40,7 @@ SHOWN_TRIALS = 10
     type=click.IntRange(min=1),
     default=20,
     show_default=True,
+    metavar="N",
     help="Trainings that the study has in the end, including those of other processes.",
 )
 @click.option(
@@ -75,10 +76,10 @@ def tune(
     """Train many times with different values of the config, and keep the best.
 
     \b
-    emodetect tune --data faces --search training.learning_rate=1e-5..1e-3 --output tuned
+    emodetect tune --data faces --search training.learning_rate=1e-5..1e-3
     emodetect tune --config my_config.toml --data faces --trials 40 \\
         --search model.dropout=0.1..0.5 --search augmentation.mixup=0,0.2,0.4
-    emodetect train --config tuned/best.toml
+    emodetect train --config tuning/best.toml
 
     LOW..HIGH is a range, A,B are choices. Learning rates, and ranges that span more than a factor
     of 10, are searched on a log scale. Trials that do worse than the median of the others are

@@ -72,8 +72,8 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
     emodetect video talk.mp4
     emodetect video talk.mp4 --log talk.csv --timeline talk.png
     emodetect video talk.mp4 --output drawn.mp4 --privacy
-    emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl --output drawn/
-    emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl --output drawn/ --resume
+    emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl
+    emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl --resume
 
     Faces are tracked: each keeps its ID, and its scores are smoothed over time. --resume continues
     after the frames in the log. Copies are written again from the log (with --privacy, the frames
@@ -97,6 +97,12 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
         raise click.UsageError("--privacy requires --output, whose faces it blurs.")
     if options.privacy and options.every > 1:
         raise click.UsageError("--privacy needs the faces of every frame; omit --every.")
+    written = (options.output, options.log)
+    if options.min_seconds and options.timeline is None and any(written):
+        raise click.UsageError(
+            "--min-seconds leaves faces out of the timeline and of the printed summary, not of "
+            "--output and --log; add --timeline, or omit it."
+        )
     if options.min_seconds and options.tracking is None:
         raise click.UsageError("--min-seconds needs tracked faces; omit --no-tracking.")
     failed, stopped = False, None

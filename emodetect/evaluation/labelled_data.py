@@ -15,12 +15,19 @@ from emodetect.config import (
     validate_config,
     validate_data,
 )
-from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
+from emodetect.data.dataset import (
+    DATA_LOGGERS,
+    Dataset,
+    load_dataset,
+    load_for_evaluation,
+)
 from emodetect.data.labels import UnknownLabelError
 from emodetect.data.named_data import NamedData, find_data
 from emodetect.emotions import ALIASES, EMOTIONS
 from emodetect.errors import ConfigError, DataError
+from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.metadata import Metadata
+from emodetect.model_file.shipped_models import TRAINED_ON
 
 Faces = Literal["whole", "detect"]
 
@@ -88,10 +95,11 @@ def load_labelled_data(
         config = source_config(
             source, metadata, faces=faces, slice_by=slice_by, label_names=label_names
         )
-        dataset = _load(config, metadata)
         same_data = was_trained_on(config, metadata)
-        if same_data and split != "all" and "test" not in dataset.splits:
-            dataset = _split_as_in_training(source, config, metadata)
+        with said_once(*DATA_LOGGERS):
+            dataset = _load(config, metadata)
+            if same_data and split != "all" and "test" not in dataset.splits:
+                dataset = _split_as_in_training(source, config, metadata)
     else:
         experiment = load_config(config_name) if config_name else training_config(metadata)
         config = experiment.data
@@ -260,10 +268,12 @@ def training_config(metadata: Metadata) -> ExperimentConfig:
     config = validate_config(metadata.config, origin=metadata.name)
     for path in (config.data.path, config.data.votes, config.data.manifest):
         if path is not None and not path.exists():
+            # Users know where their own runs had their images, but not those of a shipped model.
+            shipped = metadata.name in TRAINED_ON
+            lost = "" if shipped else f" {metadata.name} was trained on {path}, which is not here."
             raise DataError(
                 "expected labelled images, such as: --data faces (a folder of folders named after "
-                f"emotions, a CSV, or SOURCE:PATH). What {metadata.name} was trained on, "
-                f"{path}, does not exist here."
+                f"emotions, a CSV, or SOURCE:PATH).{lost}"
             )
     return config
 

@@ -39,7 +39,7 @@ def show(data: str | None, choice: ConfigChoice, out: Path, force: bool) -> None
 
     \b
     emodetect data show faces
-    emodetect data show raf_db:RAF-DB --config mobilenetv2_fer2013 --output raf_db.png
+    emodetect data show raf_db:RAF-DB --output raf_db.png
     emodetect data show --config demo
 
     The images are prepared as by `train --data`, and the options are the same.

@@ -61,12 +61,14 @@ class PredictOptions(PhotoOptions):
 class PredictCounts:
     """How many photos were analysed, how many of these failed, and how many were skipped.
 
-    `not_read` counts the other files found in the folders, by kind; see `find_photos`.
+    `faces` counts those in the results. `not_read` counts the other files found in the folders, by
+    kind; see `find_photos`.
     """
 
     done: int = 0
     failed: int = 0
     skipped: int = 0
+    faces: int = 0
     not_read: Counter[str] = field(default_factory=Counter)
 
 
@@ -172,6 +174,7 @@ def _counted(results: Iterable[PhotoResult], counts: PredictCounts) -> Iterator[
     for result in results:
         counts.done += 1
         counts.failed += result.error is not None
+        counts.faces += len(result.faces)
         yield result
 
 

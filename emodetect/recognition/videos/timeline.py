@@ -58,6 +58,7 @@ class Timeline:
             set(self.times) - set(left_out), key=lambda number: (-len(self.times[number]), number)
         )
         shown = sorted(longest[:MAX_FACES])
+        more, short = len(longest) - len(shown), len(self.times) - len(longest)
         figure = Figure(figsize=(11, 1.2 + 1.7 * max(1, len(shown))), layout="constrained")
         axes = figure.subplots(max(1, len(shown)), 1, sharex=True, squeeze=False)[:, 0]
         colors = list(map(hex_colors(self.emotions).__getitem__, self.emotions))
@@ -66,15 +67,13 @@ class Timeline:
             axis.stackplot(times, scores.T, colors=colors, labels=self.emotions, linewidth=0)
             axis.set_ylabel(f"face {number}")
         if not shown:
-            text = "no face found" if not self.times else "no face is visible for so long"
+            text = "no face found" if not self.times else "no face is visible for --min-seconds"
             axes[0].text(0.5, 0.5, text, ha="center", transform=axes[0].transAxes)
         for axis in axes:
             axis.set(ylim=(0, 1), xlim=(0, max(self.end_s, 1e-3)), yticks=(0, 0.5, 1))
         axes[-1].set_xlabel("time (s)")
-        hidden = len(self.times) - len(shown)
-        more = f" (longest visible; {hidden:,} more not shown)" if hidden else ""
         # No TeX: a file name can contain dollar signs.
-        whole_title = f"{title}: probability of each emotion{more}"
+        whole_title = f"{title}: probability of each emotion{_not_shown(more, short)}"
         figure.suptitle("\n".join(wrap(whole_title, TITLE_LETTERS)), parse_math=False)
         if shown:
             figure.legend(
@@ -90,6 +89,14 @@ class Timeline:
                 figure.savefig(path, dpi=110)
         except OSError as error:
             raise VideoError(f"{path}: cannot be written: {error.strerror}.") from None
+
+
+def _not_shown(more: int, short: int) -> str:
+    """Return how many faces have no row: of those seen for less time, and for --min-seconds."""
+    reasons = [f"longest visible; {more:,} more not shown"] if more else []
+    if short:
+        reasons.append(f"{short:,} visible for less than --min-seconds not shown")
+    return f" ({'; '.join(reasons)})" if reasons else ""
 
 
 def _with_gaps(
