@@ -139,7 +139,10 @@ def evaluate_on(
     evaluated = []
     for model, file, recognizer in zip(models, files, opened, strict=True):
         task = open_task(file, recognizer, source=source, label_names=label_names)
-        predictions = predict_images(recognizer, task.dataset, task.selection.members)
+        try:
+            predictions = predict_images(recognizer, task.dataset, task.selection.members)
+        except DataError as error:
+            raise DataError(f"{model}: {error}") from None
         fingerprint = images_fingerprint(task.dataset)
         metrics = {**task.description, "tta": None, "images_fingerprint": fingerprint}
         evaluated.append(

@@ -13,6 +13,7 @@ from pathlib import Path
 from emodetect.errors import EmodetectError
 from emodetect.machine.output_folder import check_output_folder
 from emodetect.machine.progress import track
+from emodetect.recognition.drawn_text import warn_of_boxes
 from emodetect.recognition.photos.analysis import (
     Explainer,
     Photo,
@@ -94,6 +95,8 @@ def predict_photos(
     for folder in options.folders:
         check_output_folder(folder, force=options.force or options.resume)
     recognizer = open_recognizer()
+    if options.annotate is not None:
+        warn_of_boxes(recognizer.emotions)
     explainer = None if open_explainer is None else open_explainer(recognizer.path)
     counts = PredictCounts()
     photos, originals = _find(options, counts.not_read)

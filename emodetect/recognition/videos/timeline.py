@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from emodetect.emotions import hex_colors
 from emodetect.errors import VideoError
+from emodetect.recognition.drawn_text import boxes_named
 from emodetect.recognition.recognizer import Face
 
 # Rows of the plot: the faces seen longest.
@@ -83,9 +83,7 @@ class Timeline:
                 frameon=False,
             )
         try:
-            with warnings.catch_warnings():
-                # Characters of a file name that the font lacks are drawn as boxes.
-                warnings.filterwarnings("ignore", "Glyph", UserWarning)
+            with boxes_named():
                 figure.savefig(path, dpi=110)
         except OSError as error:
             raise VideoError(f"{path}: cannot be written: {error.strerror}.") from None

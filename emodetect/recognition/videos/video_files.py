@@ -13,6 +13,7 @@ from emodetect.errors import SourceError
 from emodetect.machine.interrupts import noted_signals, stopped_by
 from emodetect.machine.progress import track
 from emodetect.machine.terminal_text import on_one_line
+from emodetect.recognition.drawn_text import warn_of_boxes
 from emodetect.recognition.overlay import blur_faces, draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer, Face
 from emodetect.recognition.sightings import Seen, complete_frames
@@ -94,6 +95,8 @@ def analyze_videos(options: VideoOptions, recognizer: EmotionRecognizer) -> Iter
             written so far is complete.
     """
     jobs = plan_videos(options, recognizer.emotions)
+    if options.output is not None:
+        warn_of_boxes(recognizer.emotions)
     with ExitStack() as stack:
         signals = stack.enter_context(noted_signals())
         rows = _Rows(options, recognizer.emotions, stack)
