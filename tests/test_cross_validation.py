@@ -93,7 +93,7 @@ def folded(
 
 
 def test_a_run_with_folds_reports_mean_and_spread_and_ends_with_one_model(
-    folded: ExperimentConfig,
+    folded: ExperimentConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The figures are those of the folds' own models; the final model is that of a plain run."""
     from emodetect.training.train import resume, train
@@ -125,6 +125,11 @@ def test_a_run_with_folds_reports_mean_and_spread_and_ends_with_one_model(
     assert len(accuracies) == len(result.folds) == 2
     assert f"{np.mean(accuracies):.1f}% on average" in result.summary[0]
     assert f"{np.std(accuracies, ddof=1):.1f} points" in result.summary[0]
+    assert result.summary[1].startswith(f"trust the {np.mean(accuracies):.1f}% of the folds")
+    # The start, the resumed run: each says everything once, and nothing again in a fold.
+    lines = [line for line in caplog.messages if "images found" in line or "few " in line]
+    assert len(lines) == len(set(lines)) + 1, lines
+    assert "retracing" not in caplog.text
     assert json.loads((folded.output / "run.json").read_text())["summary"] == result.summary
     plain = folded.model_copy(
         update={

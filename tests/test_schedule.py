@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from small import LENET, SMALL
 
 from emodetect.cli import app
-from emodetect.config import TrainingConfig
+from emodetect.config import TrainingConfig, load_config
+from emodetect.data.dataset import load_dataset
 from emodetect.data.splits import assign_splits
 from emodetect.data.synthetic import draw_dataset
 from emodetect.machine.tensorflow_devices import use_tensorflow
@@ -73,7 +74,7 @@ def test_a_dry_run_says_what_the_run_will_do(tmp_path: Path) -> None:
     base = ["--config", SMALL, "--data", str(tmp_path / "faces")]
     base += [f"--set={change}" for change in LENET]
     shown = _dry_run(*base, "--set", "training.ema_momentum=0.75")
-    assert "about: 53 images, 12 for validation" in shown
+    assert "training: 51 images, 13 for validation" in shown
     assert "4 batches of 13 an epoch" in shown
     assert "averaged over 4 batches (ema_momentum 0.75)" in shown
     assert "few training images: angry 9" in shown
@@ -82,3 +83,23 @@ def test_a_dry_run_says_what_the_run_will_do(tmp_path: Path) -> None:
     with_folds = _dry_run(*base, "--set", "training.folds=3")
     assert "3 more runs" in with_folds
     assert "training.folds=5" not in with_folds
+
+
+def test_the_counts_of_a_dry_run_are_those_of_the_run(tmp_path: Path) -> None:
+    """If all images can be read and differ, the splits are the same; groups stay together."""
+    draw_dataset(tmp_path, counts={"faces": 31}, emotions=("happy", "sad"), seed=0, size=64)
+    rows = [
+        f"faces/{name}/{file.name},{name},{number // 3}"
+        for name in ("happy", "sad")
+        for number, file in enumerate(sorted((tmp_path / "faces" / name).iterdir()))
+    ]
+    (tmp_path / "list.csv").write_text("path,label,person\n" + "\n".join(rows))
+    grouped = ['data.group=["person"]']
+    for source, name, changes in (("folder", "faces", []), ("manifest", "list.csv", grouped)):
+        path, changes = tmp_path / name, [*LENET, *changes]
+        config = load_config(SMALL, changes, data=f"{source}:{path}")
+        counts = load_dataset(config.data, seed=config.seed).counts()
+        train, val = (sum(counts[split].values()) for split in ("train", "val"))
+        shown = _dry_run("--config", SMALL, "--data", str(path), *(f"--set={c}" for c in changes))
+        assert f"training: {train} images, {val} for validation" in shown
+        assert "`emodetect data show` looks at them and counts exactly" in shown

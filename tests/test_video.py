@@ -559,6 +559,9 @@ def test_what_was_seen_is_summed_up(film: Path, artifact: Path, tmp_path: Path) 
         for index in range(5):
             writer.write(Frame(index, index / FPS, np.full((200, 320, 3), 127, np.uint8)))
     assert call(blank, "--model", artifact).stdout == f"{blank}: 0.2 s, no face found\n"
+    useless = call(film, "--model", artifact, "--min-seconds", 1, "--log", tmp_path / "no.csv")
+    assert useless.exit_code == 2
+    assert "add --timeline" in useless.stderr
     untracked = call(film, "--model", artifact, "--no-tracking").stdout
     assert "faces found" in untracked
     assert "any" in untracked
@@ -718,6 +721,25 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
         rows.file = full
         with pytest.raises(VideoError, match="cannot be written: No space left"):
             rows.write("a.mp4", Frame(0, 0.0, np.empty(0)), [])
+
+
+def test_a_timeline_says_which_faces_it_does_not_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faces beyond the first rows, and those too short for --min-seconds, are counted apart."""
+    titles: list[str] = []
+    monkeypatch.setattr(Figure, "suptitle", lambda self, text, **_: titles.append(text))
+    timeline = Timeline(EMOTIONS)
+    scores = dict.fromkeys(EMOTIONS, 1 / 3)
+    faces = [Face((0, 0, 9, 9), "happy", 0.5, scores, number) for number in range(1, 10)]
+    for time_s in (0.0, 1.0):
+        timeline.add(time_s, faces)
+    for left_out in ((), {1, 2}, range(1, 10)):
+        timeline.draw(tmp_path / "t.png", title="t", left_out=left_out)
+    whole, shorter, none = (" ".join(title.split()) for title in titles)
+    assert whole.endswith("(longest visible; 3 more not shown)")
+    assert shorter.endswith("1 more not shown; 2 visible for less than --min-seconds not shown)")
+    assert none.endswith("(9 visible for less than --min-seconds not shown)")
 
 
 def test_a_timeline_shows_the_faces_seen_longest(tmp_path: Path) -> None:
