@@ -218,7 +218,7 @@ def test_evaluate_without_anything_names_no_file_of_ours(tmp_path: Path) -> None
     assert "fer2013" not in str(result.exception)
 
 
-RAW_NAMES = re.compile(r"^  -.*\b(TEXT|INTEGER|FLOAT|BOOLEAN|RANGE|DIRECTORY|FILENAME| PATH)\b")
+RAW_NAMES = re.compile(r"^  (-\S+,? )+(TEXT|INTEGER|FLOAT|BOOLEAN|PATH|DIRECTORY|FILENAME)\b")
 
 
 @pytest.mark.parametrize("words", [*groups(), *(tuple(name.split()) for name, _ in commands())])

@@ -442,7 +442,7 @@ def test_keys_of_the_other_source_are_left_out_and_named(
     _file("names.toml", '[data]\npath = "a"\nlabel_names = {"1" = "happy"}\n')
     assert load_config("names.toml", data="folder:b").data.label_names == {"1": "happy"}
     assert load_config("names.toml", data="raf_db:b").data.label_names == {}
-    with pytest.raises(ConfigError, match=r"names\.toml with --data with --set"):
+    with pytest.raises(ConfigError, match=r"names\.toml with --data and --set"):
         load_config("names.toml", ["data.votes=v.csv"], data="folder:b")
 
 

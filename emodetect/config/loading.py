@@ -17,7 +17,7 @@ from typing import Any
 import tomli_w
 
 from emodetect.config.sections import SOURCES_OF_KEY, ExperimentConfig
-from emodetect.config.validation import description, flatten, validate_config
+from emodetect.config.validation import description, flatten, is_section, validate_config
 from emodetect.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -89,13 +89,12 @@ def load_config(
     if data is not None:
         _replace_data(values, data, origin=name_or_path)
         changes.append("--data")
-    labels = {
-        **({"label_names": dict(label_names)} if label_names else {}),
-        **({"labels": "own"} if own_labels else {}),
-    }
-    if labels:
-        _merge(values, {"data": labels}, "--label-name")
-        changes += ["--label-name"] * bool(label_names) + ["--own-labels"] * own_labels
+    if label_names:
+        changes.append("--label-name")
+        _set(values, ["data", "label_names"], dict(label_names), "--label-name")
+    if own_labels:
+        changes.append("--own-labels")
+        _set(values, ["data", "labels"], "own", "--own-labels")
     if overrides:
         changes.append("--set")
         _apply_overrides(values, overrides)
@@ -155,18 +154,16 @@ def _replace_data(values: dict[str, Any], data: str, *, origin: str) -> None:
 def _apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> None:
     given: dict[str, Any] = {}
     for override in overrides:
-        new = _parsed(override)
-        for key, value in flatten(new):
-            if given.setdefault(key, value) != value:
-                logger.warning(
-                    "--set %s: given twice; %s counts", key, json.dumps(value, default=str)
-                )
-        given |= dict(flatten(new))
-        _merge(values, new, f"--set {override}")
+        parts, value = _parsed(override)
+        for key, leaf in flatten({".".join(parts): value}):
+            if given.setdefault(key, leaf) != leaf:
+                logger.warning("--set %s: given twice; %s counts", key, json.dumps(leaf))
+            given[key] = leaf
+        _set(values, parts, value, f"--set {override}")
 
 
-def _parsed(override: str) -> dict[str, Any]:
-    """Return `a.b=value` as {"a": {"b": value}}."""
+def _parsed(override: str) -> tuple[list[str], Any]:
+    """Return the parts of the key and the value of `a.b=value`."""
     key, separator, raw = override.partition("=")
     parts = [part.strip() for part in key.split(".")]
     if not separator or not all(parts):
@@ -179,19 +176,17 @@ def _parsed(override: str) -> dict[str, Any]:
         parsed = {"value": raw.strip()}
     if len(parsed) > 1:
         raise ConfigError(f"--set: expected one key=value, got several lines: {override!r}.")
-    value = parsed["value"]
-    for part in reversed(parts):
-        value = {part: value}
-    new: dict[str, Any] = value
-    return new
+    return parts, parsed["value"]
 
 
-def _merge(table: dict[str, Any], new: Mapping[str, Any], option: str) -> None:
-    """Add new values to a table; tables inside are added to, too, unless the new one is empty."""
-    for key, value in new.items():
-        if not isinstance(value, dict) or not value or key not in table:
-            table[key] = value
-        elif isinstance(table[key], dict):
-            _merge(table[key], value, option)
-        else:
-            raise ConfigError(f"{option}: expected {key!r} to be a table, but it is a value.")
+def _set(values: dict[str, Any], parts: Sequence[str], value: Any, option: str) -> None:
+    """Set a key; a table that is the value of a key, not a section, is added to what is there."""
+    table = values
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{option}: expected {part!r} to be a table, but it is a value.")
+    old = table.get(parts[-1])
+    if isinstance(old, dict) and isinstance(value, dict) and value and not is_section(parts):
+        value = {**old, **value}
+    table[parts[-1]] = value

@@ -113,6 +113,11 @@ def description(key: str) -> str:
     return field.description or "" if field else ""
 
 
+def is_section(parts: Sequence[str]) -> bool:
+    """Return whether a key, in its parts, is a section of the config and not a value."""
+    return _section_at(parts) is not None
+
+
 def number_type(key: str) -> type[int] | type[float] | None:
     """Return the type of a dotted key that takes numbers; None for other and unknown keys."""
     *sections, name = key.split(".")

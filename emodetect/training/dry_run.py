@@ -48,8 +48,10 @@ def describe_run(config: ExperimentConfig) -> str:
 
 def _describe_training(config: ExperimentConfig, counts: Counts) -> list[str]:
     train, validation = (sum(counts[split].values()) for split in ("train", "val"))
+    # Which groups fit into a split depends on their order, that of their pixels.
+    about = ", about" if config.data.group or config.data.faces_per_image == "all" else ""
     lines = [
-        f"training: {train:,} images, {validation:,} for validation; "
+        f"training{about}: {train:,} images, {validation:,} for validation; "
         f"{run_schedule(config.training, train).describe()}"
     ]
     if config.data.source != "synthetic":
