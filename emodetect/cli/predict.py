@@ -14,6 +14,7 @@ from emodetect.cli.options.cluster import PhotoSource, check_local, cluster_opti
 from emodetect.cli.options.files import file_option, folder_option, force_option
 from emodetect.cli.options.numbers import Probability
 from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
+from emodetect.machine.terminal_text import on_one_line
 
 if TYPE_CHECKING:
     from emodetect.recognition.photos.analysis import Explainer
@@ -191,7 +192,8 @@ def _print_folders(options: PredictOptions, counts: PredictCounts) -> None:
         (options.explain, counts.faces, "heat map"),
     ):
         if folder is not None:
-            click.echo(f"{folder}: {count:,} {kind}{'s' * (count != 1)} written", err=True)
+            named = f"{on_one_line(str(folder))}: {count:,} {kind}{'s' * (count != 1)} written"
+            click.echo(named, err=True)
 
 
 def _print_not_read(counts: PredictCounts) -> None:
