@@ -87,6 +87,14 @@ def _limit(
     metavar="SECONDS",
     help="Time limit to receive a request, and then to respond.",
 )
+@click.option(
+    "--drain-timeout",
+    "drain_s",
+    type=click.IntRange(1, 7200),
+    metavar="SECONDS",
+    help="Time limit to finish the requests in work after SIGTERM or Ctrl-C. [default: twice "
+    "--timeout]",
+)
 def serve(
     recognizer: RecognizerChoice,
     token_file: Path | None,
@@ -107,8 +115,11 @@ def serve(
     EMODETECT_TOKEN=secret emodetect serve --host 0.0.0.0 --port 8080
 
     The web page is at /, the API's description at /docs. The API returns the rows of `emodetect
-    predict --format json`. Images are processed in memory and not stored. SIGTERM and Ctrl-C stop
-    the server after the accepted requests are finished; the exit status is then 143 or 130.
+    predict --format json`. Images are processed in memory and not stored.
+
+    After SIGTERM or Ctrl-C, the server finishes the requests in work, refuses new ones with status
+    503 and closes streams; /healthz then responds 503. The exit status is 0 after SIGTERM, 130
+    after Ctrl-C, 1 if a request was cut off. A second signal ends the server at once.
     """
     try:
         from emodetect.serve.access import read_token

@@ -17,14 +17,23 @@ from emodetect import __version__
 from emodetect.errors import EmodetectError
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.serve.access import Guard
+from emodetect.serve.drain import Drain, DrainedRequests
 from emodetect.serve.limits import Limits, RefusedError
 from emodetect.serve.prometheus import CountedRequests, Metrics
 from emodetect.serve.request_analysis import Analysis
-from emodetect.serve.routes import OPEN_PATHS, OPENAPI, PATHS, Services, router
-from emodetect.serve.schemas import ABOUT
+from emodetect.serve.routes import (
+    HEALTH,
+    METRICS,
+    OPEN_PATHS,
+    OPENAPI,
+    PATHS,
+    Services,
+    router,
+)
 from emodetect.serve.stream import Streams
 from emodetect.serve.uploads import UploadReader
 from emodetect.serve.web.page_files import PAGE_FILES, page_router
+from emodetect.serve.web.schemas import ABOUT
 
 
 class _Application(FastAPI):
@@ -63,6 +72,7 @@ def create_app(
     limits = limits or Limits()
     analysis = Analysis(recognizer, limits, workers=workers)
     metrics = Metrics(lambda: analysis.taken_on)
+    drain = Drain()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -79,10 +89,16 @@ def create_app(
         redoc_url=None,
     )
     app.state.services = Services(
-        recognizer, analysis, metrics, Streams(analysis, metrics), UploadReader(limits)
+        recognizer,
+        analysis,
+        metrics,
+        drain,
+        Streams(analysis, metrics, drain),
+        UploadReader(limits),
     )
     app.include_router(router)
     app.include_router(page_router())
+    app.add_middleware(DrainedRequests, drain=drain, open_paths=(HEALTH, METRICS))
     app.add_middleware(Guard, token=token, open_paths=(*OPEN_PATHS, *PAGE_FILES))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app.add_middleware(CountedRequests, metrics=metrics, paths=(*PATHS, *PAGE_FILES))

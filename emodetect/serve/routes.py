@@ -18,9 +18,15 @@ from emodetect.model_file.model_cards import model_card
 from emodetect.model_file.shipped_models import shipped_models
 from emodetect.recognition.photos.output_formats import photo_record
 from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.serve.drain import Drain
 from emodetect.serve.prometheus import Metrics
 from emodetect.serve.request_analysis import Analysis, AnalyzedImage
-from emodetect.serve.schemas import (
+from emodetect.serve.stream import Streams
+from emodetect.serve.uploads import Upload, UploadReader
+from emodetect.serve.web.api_page import api_page
+from emodetect.serve.web.card_html import card_html
+from emodetect.serve.web.page_files import PAGE_HEADERS
+from emodetect.serve.web.schemas import (
     ANALYZE_ANSWERS,
     BODY,
     CLASSIFY_ANSWERS,
@@ -32,11 +38,6 @@ from emodetect.serve.schemas import (
     ModelAnswer,
     PhotoRow,
 )
-from emodetect.serve.stream import Streams
-from emodetect.serve.uploads import Upload, UploadReader
-from emodetect.serve.web.api_page import api_page
-from emodetect.serve.web.card_html import card_html
-from emodetect.serve.web.page_files import PAGE_HEADERS
 
 DOCS, OPENAPI, HEALTH, METRICS = "/docs", "/openapi.json", "/healthz", "/metrics"
 ANALYZE, CLASSIFY, STREAM, MODEL = "/v1/analyze", "/v1/classify", "/v1/stream", "/v1/model"
@@ -54,6 +55,7 @@ class Services:
     recognizer: EmotionRecognizer
     analysis: Analysis
     metrics: Metrics
+    drain: Drain
     streams: Streams
     reader: UploadReader
 
@@ -93,9 +95,11 @@ async def model(request: Request) -> Response:
 
 @router.head(HEALTH, include_in_schema=False)
 @router.get(HEALTH, responses=HEALTH_ANSWERS)
-async def healthz() -> dict[str, str]:
-    """Report that the server is running."""
-    return {"status": "ok"}
+async def healthz(request: Request) -> Response:
+    """Report that the server is running, or that it is about to end."""
+    if _services(request).drain.begun.is_set():
+        return JSONResponse({"status": "draining"}, 503)
+    return JSONResponse({"status": "ok"})
 
 
 @router.get(METRICS, response_class=Response, responses=METRICS_ANSWERS)

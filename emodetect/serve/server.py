@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
-import math
+import signal
 import socket
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, cast
 
 import cv2
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import HANDLED_SIGNALS
 
 from emodetect.errors import EmodetectError
 from emodetect.machine.quiet_libraries import quiet_libraries
@@ -20,9 +25,16 @@ from emodetect.machine.threads import usable_cores
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.serve.access import TOKEN_VARIABLE, check_token
 from emodetect.serve.app import create_app
+from emodetect.serve.drain import Drain
 from emodetect.serve.limits import FRAME_BYTES, Limits
 
 MOST_CONNECTIONS = 512
+# Logged as errors by uvicorn, the first with a traceback.
+CLIENTS_MESSAGES = (
+    "Invalid UTF-8 sequence",
+    "ASGI callable returned without completing",  # a response cut off, a WebSocket refused
+    "Cancel ",  # and how many responses, which nobody reads
+)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
@@ -37,6 +49,8 @@ class ServerOptions:
         without_token: accept every request even if other machines can reach the address.
         workers: see `Analysis`.
         limits: how much a request may ask for.
+        drain_s: time in seconds to finish what is in work when the server ends; None for twice
+            `limits.seconds`, in which every request within its limits is answered.
 
     Raises EmodetectError for a token that an HTTP header cannot carry.
     """
@@ -47,6 +61,7 @@ class ServerOptions:
     without_token: bool = False
     workers: int | None = None
     limits: Limits = field(default_factory=Limits)
+    drain_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.token is not None:
@@ -80,16 +95,21 @@ def serve(
     *,
     announce: Callable[[str], None] = print,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then finish the accepted requests and stop.
+    """Serve until SIGINT or SIGTERM, then drain (see `drain`) and return.
+
+    A second signal ends the process at once.
 
     Args:
         open_recognizer: opens the recogniser, with a keyword `threads`.
-        announce: called with a line that contains the server's address, once it is known.
+        announce: called with a line that contains the server's address, once it is known,
+            and with a line at the beginning of a drain if anything is in work.
 
     Raises:
         EmodetectError: for an address that is not available, or that other machines can reach
-            without a token although `without_token` is not set.
+            without a token although `without_token` is not set; and if something in work had to
+            be cut off because the time to drain was over.
         ModelError: for a model that cannot be used.
+        KeyboardInterrupt: after a drain that SIGINT began.
     """
     with open_socket(options.host, options.port) as listening:
         loopback = ipaddress.ip_address(listening.getsockname()[0]).is_loopback
@@ -115,7 +135,7 @@ def serve(
         announce(f"{recognizer.metadata.name} at http://{name}:{port} (Ctrl-C to stop)")
         _silence_what_clients_cause()
         with quiet_libraries():  # where decoders print about each damaged image
-            _run(app, listening, options.limits)
+            _run(app, listening, options, announce)
 
 
 def _silence_what_clients_cause() -> None:
@@ -128,16 +148,90 @@ def _silence_what_clients_cause() -> None:
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:
-    """Filter out text of a WebSocket that is not UTF-8, for which uvicorn logs a traceback."""
-    return not record.getMessage().startswith("Invalid UTF-8 sequence")
+    """Filter out text of a WebSocket that is not UTF-8, and responses that a drain has cut off."""
+    return not record.getMessage().startswith(CLIENTS_MESSAGES) and not (
+        record.exc_info and record.exc_info[0] is asyncio.CancelledError
+    )
 
 
-def _run(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
+class JoinedWrites:
+    """A transport that sends all that is written in one step of the event loop in one piece.
+
+    Between the header and the body of a response, which uvicorn writes one after the other, other
+    threads may run. A proxy that has received only the header when the server dies has begun its
+    own response, and cannot ask another server any more.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport, self.parts = transport, list[bytes]()
+
+    def write(self, data: bytes) -> None:
+        """Send at the end of the step."""
+        if not self.parts:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self.parts.append(data)
+
+    def flush(self) -> None:
+        """Send now."""
+        data, self.parts = b"".join(self.parts), []
+        self.transport.write(data)
+
+    def close(self) -> None:
+        """Send the rest, then close."""
+        self.flush()
+        self.transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+
+class _Protocol(H11Protocol):
+    """HTTP whose responses are sent in one piece."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin a connection."""
+        super().connection_made(cast(asyncio.Transport, JoinedWrites(transport)))
+
+
+class _DrainingServer(uvicorn.Server):
+    """Drains after the first signal; the next one has its usual effect."""
+
+    def __init__(
+        self, config: uvicorn.Config, drain: Drain, seconds: float, announce: Callable[[str], None]
+    ) -> None:
+        super().__init__(config)
+        self.drain, self.seconds, self.announce = drain, seconds, announce
+        self.signal: int | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Note the first signal, for the event loop."""
+        self.signal = sig
+        for one in HANDLED_SIGNALS:
+            signal.signal(one, signal.SIG_DFL)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to stop; called every 0.1 s."""
+        if self.signal is not None and not self.drain.begun.is_set():
+            if self.drain.in_work:
+                self.announce(
+                    f"shutting down: requests and streams in work: {len(self.drain.in_work)}, for "
+                    f"at most {self.seconds:g} s (a second signal stops at once)"
+                )
+            self.drain.begin(self.seconds)
+        return await super().on_tick(counter) or self.drain.is_over
+
+
+def _run(
+    app: FastAPI,
+    listening: socket.socket,
+    options: ServerOptions,
+    announce: Callable[[str], None],
+) -> None:
     config = uvicorn.Config(
         app,
         access_log=False,
         log_level="error",
-        http="h11",
+        http=_Protocol,
         ws="websockets-sansio",
         # uvicorn closes without a reason beyond this; `Streams` gives one beyond FRAME_BYTES.
         ws_max_size=2 * FRAME_BYTES,
@@ -145,7 +239,17 @@ def _run(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
         limit_concurrency=MOST_CONNECTIONS,
         server_header=False,
         proxy_headers=False,
-        # Accepted requests are finished by then; clients that don't read are disconnected.
-        timeout_graceful_shutdown=math.ceil(2 * limits.seconds) + 1,
+        # What is in work has ended by then, except for clients that don't read.
+        timeout_graceful_shutdown=1,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    seconds = 2 * options.limits.seconds if options.drain_s is None else options.drain_s
+    drain: Drain = app.state.services.drain
+    server = _DrainingServer(config, drain, seconds, announce)
+    server.run(sockets=[listening])
+    if drain.cut_off:
+        raise EmodetectError(
+            f"requests and streams cut off: {drain.cut_off}, because they did not end within "
+            f"{seconds:g} s of the signal. Allow more time with --drain-timeout."
+        )
+    if server.signal == signal.SIGINT:
+        raise KeyboardInterrupt

@@ -33,6 +33,7 @@ from emodetect.training.cross_validation import FoldResult, cross_validate, desc
 from emodetect.training.fitting import OnEpoch, fit_phase, validation_batches
 from emodetect.training.initial_model import build_network, check_initial_weights, initial_model
 from emodetect.training.initial_model import logger as initial_model_logger
+from emodetect.training.models.keras_files import save_keras
 from emodetect.training.models.litert_conversion import compile_to_litert
 from emodetect.training.phases import training_phases
 from emodetect.training.run_folder import (
@@ -296,7 +297,7 @@ def _save_artifact(
     temperature: float,
 ) -> Path:
     plain = run / "checkpoints" / "plain.keras"
-    model.save(plain)
+    save_keras(model, plain)
     metadata = Metadata(
         name=run.name,
         emotions=dataset.emotions,

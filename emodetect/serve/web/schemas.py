@@ -10,8 +10,8 @@ from emodetect.serve.uploads import FIELD
 
 ABOUT = """Finds faces in images and classifies their emotion: the label describes the expression,
 not what the person feels. Images are processed in memory and not stored. If the server has a token,
-everything under /v1 and /metrics needs the header Authorization: Bearer TOKEN. An overloaded server
-responds with status 503 and Retry-After."""
+everything under /v1 and /metrics needs the header Authorization: Bearer TOKEN. A server that is
+overloaded or shutting down responds with status 503 and Retry-After."""
 PREVIEW = """With preview=true, the row also has a preview: the photo as a JPEG in base64, upright
 and of at most 1280 pixels a side, for browsers that cannot show HEIC or TIFF. Such a request takes
 one image."""
@@ -148,7 +148,9 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         "model": list[PhotoRow],
         **_answer("None of the images could be read", [_BAD_PHOTO]),
     },
-    503: _refusal("Overloaded; see Retry-After", "the queue is full; try again later"),
+    503: _refusal(
+        "Overloaded or shutting down; see Retry-After", "the queue is full; try again later"
+    ),
 }
 ANALYZE_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: _answer("A row for each photo, in order", [_PHOTO, _BAD_PHOTO]),
@@ -178,6 +180,10 @@ MODEL_ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 HEALTH_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: _answer("The server is running", {"status": "ok"}),
+    503: _answer(
+        "The server is shutting down: it finishes the requests in work and refuses new ones",
+        {"status": "draining"},
+    ),
 }
 METRICS_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: _answer(
