@@ -31,6 +31,7 @@ from emodetect.exporting.comparison_with_keras import Comparison
 from emodetect.exporting.export import Export, ExportOptions, export_model
 from emodetect.exporting.formats import saved_model, tflite
 from emodetect.exporting.formats.registry import FORMAT_NAMES, format_named
+from emodetect.exporting.output_files import default_out
 from emodetect.exporting.sample_faces import DRAWN_FACES
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
@@ -211,6 +212,13 @@ def test_the_examples_of_the_docs_run_without_emodetect(
     np.testing.assert_allclose(
         [answers[0][name] for name in EMOTIONS], [answers[1][name] for name in EMOTIONS], atol=0.05
     )
+
+
+def test_the_file_is_named_after_the_run(model: Path, tmp_path: Path) -> None:
+    """best_model.keras says nothing of the run; other files have the model's own name."""
+    run_model = tmp_path / "runs" / "mine" / "best_model.keras"
+    assert default_out(run_model, "tflite", "float16") == Path("mine-float16.tflite")
+    assert default_out(model, "saved_model", "none") == Path("fer2013-saved_model")
 
 
 def test_the_table_tells_the_accuracy_on_labelled_images(

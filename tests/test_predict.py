@@ -551,7 +551,7 @@ main()
     words += ["--annotate", photo.parent / "drawn"]
     done = run_python(program, *words, timeout=120)
     assert done.returncode == 0
-    assert done.stderr == ""
+    assert done.stderr == f"{photo.parent / 'drawn'}: 1 photo written\n"
     assert len(json.loads(done.stdout)[0]["faces"]) == 2
 
 
@@ -658,7 +658,7 @@ def test_names_outside_the_locale_and_outside_unicode_work(artifact: Path, tmp_p
             timeout=120,
         )  # fmt: skip
         assert done.returncode == 0
-        assert done.stderr == b""
+        assert done.stderr.decode() == f"{tmp_path / 'drawn'}: 2 photos written\n"
         assert "счастье.png" in done.stdout.decode("utf-8", "replace")
     assert len(list((tmp_path / "drawn").iterdir())) == 2
 
@@ -737,3 +737,22 @@ def test_a_recognizer_with_impossible_numbers_is_told(artifact: Path, scene: Sce
             list(EmotionRecognizer(artifact).track([scene.image], fps=fps))
     with pytest.raises(EmodetectError, match="no such file"):
         EmotionRecognizer(artifact, detector=Path("none.onnx"))
+
+
+def test_written_folders_are_named(
+    artifact: Path, photo: Path, broken: Path, tmp_path: Path
+) -> None:
+    """Whoever asked for pictures is told where they are and how many."""
+    drawn, crops = tmp_path / "drawn", tmp_path / "crops"
+    result = _invoke(artifact, photo, broken, "--annotate", drawn, "--save-crops", crops)
+    assert f"{drawn}: 1 photo written" in result.stderr
+    assert f"{crops}: 2 face crops written" in result.stderr
+    assert str(drawn) not in result.stdout
+
+
+@pytest.mark.parametrize("words", [["--output", "x.json"], ["--output", "x", "--format", "json"]])
+def test_json_in_a_file_is_redirected(artifact: Path, photo: Path, words: list[str]) -> None:
+    """A JSON list is not written photo by photo; the error says how to get it into a file."""
+    result = _invoke(artifact, photo, *words)
+    assert result.exit_code == 2
+    assert f"--format json > {words[1]}" in result.stderr

@@ -559,6 +559,9 @@ def test_what_was_seen_is_summed_up(film: Path, artifact: Path, tmp_path: Path) 
         for index in range(5):
             writer.write(Frame(index, index / FPS, np.full((200, 320, 3), 127, np.uint8)))
     assert call(blank, "--model", artifact).stdout == f"{blank}: 0.2 s, no face found\n"
+    useless = call(film, "--model", artifact, "--min-seconds", 1, "--log", tmp_path / "no.csv")
+    assert useless.exit_code == 2
+    assert "add --timeline" in useless.stderr
     untracked = call(film, "--model", artifact, "--no-tracking").stdout
     assert "faces found" in untracked
     assert "any" in untracked
@@ -694,6 +697,23 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
             rows.write("a.mp4", Frame(0, 0.0, np.empty(0)), [])
 
 
+def test_a_timeline_says_which_faces_it_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faces beyond the first rows, and those too short for --min-seconds, are counted apart."""
+    titles: list[str] = []
+    monkeypatch.setattr(Figure, "suptitle", lambda self, text, **_: titles.append(text))
+    record = FaceRecord(EMOTIONS)
+    scores = dict.fromkeys(EMOTIONS, 1 / 3)
+    faces = [Face((0, 0, 9, 9), "happy", 0.5, scores, number) for number in range(1, 10)]
+    for time_s in (0.0, 1.0):
+        record.add(time_s, faces)
+    for left_out in ((), {1, 2}, range(1, 10)):
+        draw_timeline(record, title="t", left_out=left_out)
+    whole, shorter, none = (" ".join(title.split()) for title in titles)
+    assert whole.endswith("(longest visible; 3 more not shown)")
+    assert shorter.endswith("1 more not shown; 2 visible for less than --min-seconds not shown)")
+    assert none.endswith("(9 visible for less than --min-seconds not shown)")
+
+
 def test_a_timeline_shows_the_faces_seen_longest(tmp_path: Path) -> None:
     """A timeline can be drawn of many faces, of gaps, and of none at all."""
     record = FaceRecord(EMOTIONS)
@@ -711,24 +731,6 @@ def test_a_timeline_shows_the_faces_seen_longest(tmp_path: Path) -> None:
     assert many.shape[0] > 3 * none.shape[0]
     with pytest.raises(VideoError, match="cannot be written"):
         save_timeline(draw_timeline(record, title=""), tmp_path / "no" / "folder.png")
-
-
-def test_a_timeline_says_how_many_faces_it_leaves_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of many faces, and with --min-seconds, the number of those without a row is in the title."""
-    titles: list[str] = []
-    monkeypatch.setattr(Figure, "suptitle", lambda self, text, **_: titles.append(text))
-    scores = dict(zip(EMOTIONS, (0.5, 0.3, 0.2), strict=True))
-    record = FaceRecord(EMOTIONS)
-    for index in range(20):
-        numbers = range(1, 10) if index == 0 else range(1, 3)
-        faces = [Face((0, 0, 9, 9), "happy", 0.5, scores, number) for number in numbers]
-        record.add(index * 0.04, faces)
-    save_timeline(draw_timeline(record, title="talk"), tmp_path / "time.png")
-    save_timeline(draw_timeline(record, title="talk", left_out=range(3, 10)), tmp_path / "time.png")
-    assert "3 more not shown" in titles[0]
-    assert "7 more not shown" in titles[1]
 
 
 def test_a_timeline_s_title_is_whole(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import click
 from emodetect.cli.options.files import RenamedOption, note_renaming, output_option
 from emodetect.cli.options.model import model_options, usable_model
 from emodetect.cli.options.numbers import Probability
-from emodetect.cli.options.source import DATA, named_data
+from emodetect.cli.options.source import DATA, label_name_option, label_names, named_data
 from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
 from emodetect.exporting.formats.registry import FORMAT_NAMES
 
@@ -67,6 +67,7 @@ class _ExportTo(click.Option):
     help="Labelled images to compare on; also reports the accuracy. [default: half of the images "
     "of --representative, or drawn faces]",
 )
+@label_name_option
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test", "all"]),
@@ -74,15 +75,16 @@ class _ExportTo(click.Option):
 )
 @click.option(
     "--least-agreement",
-    metavar="SHARE",
+    metavar="0..1",
     type=Probability(),
     help="Minimum share of faces with the same prediction as the model; below it, nothing is "
     "written. [default: 0.99; float16 0.98, dynamic and int8 0.9]",
 )
 @output_option(
     type=click.Path(path_type=Path),
+    metavar="FILE|DIR",
     help="Output file, or folder for saved_model. [default: MODEL-PRECISION.SUFFIX or "
-    "MODEL-saved_model in the current folder]",
+    "MODEL-saved_model in the current folder; MODEL is the run, or the file without .keras]",
 )
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @table_or_json(cls=RenamedOption, old="--output-format", help="Output format of the comparison.")
@@ -91,13 +93,14 @@ def export(
     labels: str | None,
     pixels: str | None,
     output_format: str,
+    label_name: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Export a model for use without emodetect, and compare it with the original.
 
     \b
     emodetect export --to tflite --quantize float16
-    emodetect export --to tflite --quantize int8 --representative data/fer2013/train
+    emodetect export --to tflite --quantize int8 --representative faces/train
     emodetect export --to onnx --model runs/mine --data faces
     emodetect export --to openvino --output served/emotions.xml
 
@@ -105,8 +108,10 @@ def export(
     probabilities. A JSON next to it describes its labels, input and output. Nothing is written if
     its predictions differ from the model's.
     """
-    if options["split"] and not options["data"]:
-        raise click.UsageError("--split needs --data.")
+    options["label_names"] = label_names(label_name)
+    for option, name in (("--split", "split"), ("--label-name", "label_names")):
+        if options[name] and not options["data"]:
+            raise click.UsageError(f"{option} needs --data.")
     if options["data"]:
         options["data"] = named_data(options["data"], option="--data")
     from emodetect.exporting.export import ExportOptions, export_model

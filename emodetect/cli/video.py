@@ -85,8 +85,8 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
     emodetect video talk.mp4 --log talk.csv --timeline talk.png
     emodetect video talk.mp4 --summary talk_summary.csv --report talk.html
     emodetect video talk.mp4 --output drawn.mp4 --privacy
-    emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl --output drawn/
-    emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl --output drawn/ --resume
+    emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl
+    emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl --resume
 
     Faces are tracked: each keeps its ID, and its scores are smoothed over time. --resume continues
     after the frames in the log. Copies are written again from the log (with --privacy, the frames
@@ -115,13 +115,19 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
         raise click.UsageError("--privacy requires --output or --report, whose faces it blurs.")
     if options.privacy and options.every > 1:
         raise click.UsageError("--privacy needs the faces of every frame; omit --every.")
+    rows = (options.output, options.log)
+    figures = (options.timeline, options.summary, options.report)
+    if options.min_seconds and any(rows) and not any(figures):
+        raise click.UsageError(
+            "--min-seconds leaves faces out of figures, not of --output and --log; add --timeline, "
+            "--summary or --report, or omit it."
+        )
     if options.min_seconds and options.tracking is None:
         raise click.UsageError("--min-seconds needs tracked faces; omit --no-tracking.")
     failed, stopped = False, None
-    written = (options.output, options.log, options.timeline, options.summary, options.report)
     for result in analyze_videos(options, recognizer.open(), open_page=VideoPage):
         lines = result.lines()
-        if not any(written) and result.figures is not None:
+        if not any((*rows, *figures)) and result.figures is not None:
             _print_seen(result.source, result.figures)
             if result.error is None and result.signal is None:
                 del lines[0]  # only how fast that was

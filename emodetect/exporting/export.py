@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ class ExportOptions:
         representative: a folder of face crops to calibrate int8 on.
         data: labelled images to compare on, as SOURCE:PATH or PATH. If None, half of the images of
             `representative`, or drawn faces.
+        label_names: emotions of labels of `data` by other names.
         split: of `data`: "train", "val", "test" or "all"; see `labelled_faces`.
         least_agreement: minimum share of faces, 0 to 1, for which file and model predict the same
             emotion; as in LEAST_AGREEMENT if None.
@@ -62,6 +64,7 @@ class ExportOptions:
     quantize: str = "none"
     representative: Path | None = None
     data: str | None = None
+    label_names: Mapping[str, str] = field(default_factory=dict)
     split: str | None = None
     least_agreement: float | None = None
     out: Path | None = None
@@ -164,7 +167,9 @@ def _faces(options: ExportOptions, metadata: Metadata) -> tuple[Faces | None, Fa
     """Return the faces to calibrate on, and those to compare on."""
     labelled = calibration = rest = None
     if options.data is not None:
-        labelled = labelled_faces(options.data, options.split, metadata)
+        labelled = labelled_faces(
+            options.data, options.split, metadata, label_names=options.label_names
+        )
     if options.representative is not None:
         calibration, rest = calibration_faces(
             options.representative, metadata, hold_out=labelled is None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from emodetect.errors import EmodetectError
 from emodetect.exporting.formats.registry import FORMAT_NAMES, format_named
+from emodetect.model_file.shipped_models import RUN_MODEL
 
 SIDECAR_SUFFIX = ".json"
 # What the folder of a SavedModel contains; a folder with any other file is never replaced.
@@ -18,10 +19,14 @@ SAVED_MODEL_FILES = {"saved_model.pb", "fingerprint.pb", "variables", "assets", 
 
 
 def default_out(model: Path, name: str, quantize: str) -> Path:
-    """Return MODEL-PRECISION.SUFFIX in the working folder; MODEL-FORMAT for a format of folders."""
+    """Return MODEL-PRECISION.SUFFIX in the working folder; MODEL-FORMAT for a format of folders.
+
+    MODEL is the run of a run's model, which is called like that of every other run.
+    """
+    stem = model.resolve().parent.name if model.name == RUN_MODEL else model.stem
     suffix = format_named(name).suffix
     precision = "float32" if quantize == "none" else quantize
-    return Path(f"{model.stem}-{precision}{suffix}" if suffix else f"{model.stem}-{name}")
+    return Path(f"{stem}-{precision}{suffix}" if suffix else f"{stem}-{name}")
 
 
 def check_out(out: Path, name: str, *, force: bool) -> None:

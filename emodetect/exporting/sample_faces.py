@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +16,13 @@ from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError, ImageError
 from emodetect.evaluation.classify import labels_among
 from emodetect.evaluation.image_selection import select_images
-from emodetect.evaluation.labelled_data import open_source
+from emodetect.evaluation.labelled_data import SEEN, load_labelled_data
 from emodetect.images.model_input import to_input
 from emodetect.images.reading import read_image
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.photos.file_search import find_photos
+
+logger = logging.getLogger(__name__)
 
 DRAWN_FACES = 128
 FEWEST_FACES = 20
@@ -55,22 +59,27 @@ def drawn_faces(metadata: Metadata) -> Faces:
     return Faces(images=np.stack(drawn), origin="drawn faces")
 
 
-def labelled_faces(source: str, split: str | None, metadata: Metadata) -> Faces:
+def labelled_faces(
+    source: str, split: str | None, metadata: Metadata, *, label_names: Mapping[str, str]
+) -> Faces:
     """Read labelled images from SOURCE:PATH, or PATH.
 
     Args:
-        split: "train", "val", "test" or "all"; if None, the test split, or all images if there is
-            no test split.
+        label_names: emotions of labels by other names.
+        split: "train", "val", "test" or "all"; if None, the test split (that of the training, for
+            the data that the model was trained on), or all images if there is none.
 
-    Raises DataError as `open_source` and `select_images`.
+    Raises DataError as `load_labelled_data` and `select_images`.
     """
-    data = find_data(source, option="--data")
-    dataset = open_source(str(data), metadata)
-    split = split or ("test" if "test" in dataset.splits else "all")
-    members = select_images(dataset, split, known=metadata.emotions).members
+    data = str(find_data(source, option="--data"))
+    loaded = load_labelled_data(metadata, source=data, split=split, label_names=label_names)
+    if loaded.seen:
+        logger.warning("%s: %s", data, SEEN)
+    dataset = loaded.dataset
+    members = select_images(dataset, loaded.split, known=metadata.emotions).members
     return Faces(
         images=dataset.images[members],
-        origin=f"{data}, split {split}",
+        origin=f"{data}, split {loaded.split}",
         labels=labels_among(metadata.emotions, dataset, members),
     )
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emodetect.data.dataset import Dataset
+from emodetect.data.dataset import DATA_LOGGERS, Dataset
 from emodetect.errors import EmodetectError
 from emodetect.evaluation.comparison import compare_models, match_images
 from emodetect.evaluation.evaluated_models import (
@@ -20,6 +20,7 @@ from emodetect.evaluation.evaluated_models import (
 )
 from emodetect.evaluation.verdict import verdict
 from emodetect.machine.output_folder import check_output_folder
+from emodetect.machine.terminal_text import said_once
 from emodetect.notebook import heading, lines, table
 from emodetect.number_format import p_value, percent, points, points_between
 from emodetect.reports.comparison_page import write_comparison
@@ -34,6 +35,8 @@ class ComparisonOptions:
             run folders, .keras files or names of shipped models.
         data: SOURCE:PATH or PATH of labelled images to evaluate all models on. If None, each
             report's own, or each run's test split.
+        label_names: with `data`, emotions of labels by other names, in addition to those that the
+            models' training data has.
         common: if the images differ, compares on those that all models have.
         out: the folder of compare.html and compare.json.
         force: allows writing into a folder that already contains files.
@@ -41,6 +44,7 @@ class ComparisonOptions:
 
     folders: tuple[Path, ...]
     data: str | None = None
+    label_names: Mapping[str, str] = field(default_factory=dict)
     common: bool = False
     out: Path = Path("comparison")
     force: bool = False
@@ -132,10 +136,8 @@ def compare(
         EmodetectError: if a folder cannot be used, or the models cannot be compared.
     """
     check_output_folder(options.out, force=options.force)
-    models = [
-        load_evaluated_model(folder) if options.data is None else evaluate_on(options.data, folder)
-        for folder in options.folders
-    ]
+    with said_once(*DATA_LOGGERS):
+        models = _evaluated(options)
     names = shown_names(models)
     matched, left_out = match_images(
         names, [model.predictions for model in models], common=options.common
@@ -155,6 +157,12 @@ def compare(
         files=write_comparison(comparison, matched, options.out, images=images),
         no_pictures=images if isinstance(images, str) else "",
     )
+
+
+def _evaluated(options: ComparisonOptions) -> list[EvaluatedModel]:
+    if options.data is None:
+        return [load_evaluated_model(folder) for folder in options.folders]
+    return evaluate_on(options.data, options.folders, label_names=options.label_names)
 
 
 def _images(model: EvaluatedModel) -> Dataset | str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class EvaluationOptions:
             that is None too, the data that the model was trained on.
         config: a config file or preset.
         faces: how to crop the faces of each of `data`; see `open_source`. Empty for None each.
+        label_names: emotions of labels by other names, in addition to those of the training data.
         split: "train", "val", "test" or "all". If None, test, or all if the data has no splits.
         emotions: uses only the images of these.
         exclude_duplicates_of: data sets (SOURCE:PATH or PATH) whose training images are excluded.
@@ -71,6 +72,7 @@ class EvaluationOptions:
     data: tuple[str, ...] = ()
     config: str | None = None
     faces: tuple[Faces | None, ...] = ()
+    label_names: Mapping[str, str] = field(default_factory=dict)
     split: str | None = None
     emotions: tuple[str, ...] | None = None
     exclude_duplicates_of: tuple[str, ...] = ()
@@ -236,6 +238,7 @@ def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> Evaluation
         emotions=options.emotions,
         exclude_duplicates_of=options.exclude_duplicates_of,
         slice_by=options.slice_by,
+        label_names=options.label_names,
     )
     # Not of the recognizer's file: a foreign model is compiled into the cache.
     run = None if name in shipped_models() else model_path(name).parent
@@ -276,6 +279,7 @@ def _evaluate_several(options: EvaluationOptions, on_result: OnResult) -> CrossD
         split=options.split,
         emotions=options.emotions,
         exclude_duplicates_of=options.exclude_duplicates_of,
+        label_names=options.label_names,
         tta=options.tta,
         bootstrap=options.bootstrap,
     )

@@ -18,10 +18,11 @@ from pathlib import Path
 import keras
 
 from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_config
-from emodetect.data.dataset import Dataset, load_dataset
+from emodetect.data.dataset import DATA_LOGGERS, Dataset, load_dataset
 from emodetect.errors import ConfigError
 from emodetect.machine.atomic_files import write_text
 from emodetect.machine.tensorflow_devices import mirrored, training_devices
+from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.temperature import fit_temperature
@@ -33,6 +34,7 @@ from emodetect.training.checkpoints import Progress, best_name, saved_state
 from emodetect.training.cross_validation import FoldResult, cross_validate, describe_folds
 from emodetect.training.fitting import OnEpoch, fit_phase, validation_batches
 from emodetect.training.initial_model import build_network, check_initial_weights, initial_model
+from emodetect.training.initial_model import logger as initial_model_logger
 from emodetect.training.models.keras_files import save_keras
 from emodetect.training.models.litert_conversion import compile_to_litert
 from emodetect.training.phases import training_phases
@@ -49,6 +51,9 @@ from emodetect.training.run_folder import (
 from emodetect.training.schedule import run_schedule
 
 logger = logging.getLogger(__name__)
+
+# Loggers of lines about data, weights and schedule, which are the same in each fold.
+REPEATED_BY_FOLDS = (*DATA_LOGGERS, initial_model_logger.name, logger.name)
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,7 @@ def train(
     Raises ConfigError if that folder is not empty, DataError and ModelError for unusable data and
     weights, and DivergedError if the loss is no longer finite.
     """
-    with mirrored(training_devices(config.training.devices)):
+    with mirrored(training_devices(config.training.devices)), said_once(*REPEATED_BY_FOLDS):
         return _start(config, _Hooks(draw, on_epoch))
 
 
@@ -133,8 +138,9 @@ def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     _require_tensorboard(config)
     check_initial_weights(config)
     dataset = load_dataset(config.data, seed=config.seed)
-    for line in small_data_warnings(dataset.counts(), config):
-        logger.warning(line)
+    if config.data.fold is None:  # else said before the first fold
+        for line in small_data_warnings(dataset.counts(), config):
+            logger.warning(line)
     schedule = run_schedule(config.training, len(dataset.indices("train")))
     images = min(len(dataset.indices(split)) for split in ("train", "val"))
     if images < 2 * schedule.devices > 2:
@@ -183,7 +189,7 @@ def _resume(run: Path, config: ExperimentConfig | None, hooks: _Hooks) -> Traini
         )
     if (run / "best_model.keras").is_file():
         raise ConfigError(f"{run}: already finished; the model is {run / 'best_model.keras'}.")
-    with mirrored(training_devices(own.training.devices)):
+    with mirrored(training_devices(own.training.devices)), said_once(*REPEATED_BY_FOLDS):
         return _continue(run, own, hooks)
 
 
@@ -285,7 +291,7 @@ def _finish(
         )
     summary = summarize(config, history, progress.best_epoch, result, progress.plain_accuracy)
     if folds:
-        summary.insert(0, describe_folds(folds))
+        summary = describe_folds(folds) + summary
     write_run_record(config, run, dataset, progress, figures, summary)
     if draw is not None:
         draw(run, config, dataset)

@@ -15,6 +15,7 @@ from emodetect.errors import SourceError, VideoError
 from emodetect.machine.interrupts import noted_signals, stopped_by
 from emodetect.machine.progress import track
 from emodetect.machine.terminal_text import on_one_line
+from emodetect.recognition.drawn_text import warn_of_boxes
 from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import blur_faces, draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -125,6 +126,8 @@ def analyze_videos(
     if options.timeline or options.report:
         import_module("matplotlib.figure")  # if it is missing, before a long video is analysed
     jobs = plan_videos(options, recognizer.emotions)
+    if options.output is not None:
+        warn_of_boxes(recognizer.emotions)
     overall = _Overall(options, recognizer, open_page)
     with ExitStack() as stack:
         signals = stack.enter_context(noted_signals())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from emodetect.emotions import hex_colors
 from emodetect.errors import VideoError
+from emodetect.recognition.drawn_text import boxes_named
 from emodetect.recognition.videos.summary.face_record import FaceRecord
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def draw_timeline(record: FaceRecord, *, title: str, left_out: Collection[int] =
         set(faces) - set(left_out), key=lambda number: (-len(faces[number].frames), number)
     )
     shown = sorted(longest[:MAX_FACES])
+    more, short = len(longest) - len(shown), len(faces) - len(longest)
     figure = Figure(figsize=(11, 1.2 + 1.7 * max(1, len(shown))), layout="constrained")
     axes = figure.subplots(max(1, len(shown)), 1, sharex=True, squeeze=False)[:, 0]
     colors = list(map(hex_colors(record.emotions).__getitem__, record.emotions))
@@ -52,17 +53,15 @@ def draw_timeline(record: FaceRecord, *, title: str, left_out: Collection[int] =
         axis.stackplot(points_s, scores.T, colors=colors, labels=record.emotions, linewidth=0)
         axis.set_ylabel(f"face {number}")
     if not shown:
-        text = "no face found" if not faces else "no face is visible for so long"
+        text = "no face found" if not faces else "no face is visible for --min-seconds"
         axes[0].text(0.5, 0.5, text, ha="center", transform=axes[0].transAxes)
     end_s = float(times_s[-1]) if len(times_s) else 0.0
     for axis in axes:
         axis.set(ylim=(0, 1), xlim=(0, max(end_s, 1e-3)), yticks=(0, 0.5, 1))
     axes[-1].set_xlabel("time (s)")
     if title:
-        hidden = len(faces) - len(shown)
-        more = f" (longest visible; {hidden:,} more not shown)" if hidden else ""
         # No TeX: a file name can contain dollar signs.
-        whole_title = f"{title}: probability of each emotion{more}"
+        whole_title = f"{title}: probability of each emotion{_not_shown(more, short)}"
         figure.suptitle("\n".join(wrap(whole_title, TITLE_LETTERS)), parse_math=False)
     if shown:
         figure.legend(
@@ -77,12 +76,18 @@ def draw_timeline(record: FaceRecord, *, title: str, left_out: Collection[int] =
 def save_timeline(figure: Figure, path: Path) -> None:
     """Write a timeline as a PNG. Raises VideoError if the file cannot be written."""
     try:
-        with warnings.catch_warnings():
-            # Characters of a file name that the font lacks are drawn as boxes.
-            warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        with boxes_named():
             figure.savefig(path, format="png", dpi=110)
     except OSError as error:
         raise VideoError(f"{path}: cannot be written: {error.strerror}.") from None
+
+
+def _not_shown(more: int, short: int) -> str:
+    """Return how many faces have no row: of those seen for less time, and for --min-seconds."""
+    reasons = [f"longest visible; {more:,} more not shown"] if more else []
+    if short:
+        reasons.append(f"{short:,} visible for less than --min-seconds not shown")
+    return f" ({'; '.join(reasons)})" if reasons else ""
 
 
 def _points(times_s: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
