@@ -50,7 +50,7 @@ from emodetect.serve.web.card_html import card_html
 from emodetect.serve.web.page_files import PAGE_FILES
 from emodetect.serve.web.schemas import ModelAnswer, PhotoRow
 
-TOKEN = "sesame+/="
+TOKEN = "open sesame+/=, open"
 
 
 @pytest.fixture(scope="module")

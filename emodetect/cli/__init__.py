@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,6 +30,8 @@ from emodetect.cli.webcam import webcam
 from emodetect.errors import EmodetectError
 
 STDERR = 2
+# As shells call the exit status of a program that Ctrl-C ended.
+INTERRUPTED = 128 + signal.SIGINT
 
 
 # What takes a file that is no video, by its suffix; others are photos, or folders of photos.
@@ -69,6 +72,9 @@ class _Commands(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted", err=True)
+            sys.exit(INTERRUPTED)
         except click.NoSuchOption as error:
             # --out means --output, not --log, which is no further from it in letters.
             begun = [

@@ -8,6 +8,7 @@ import click
 
 from emodetect.cli.options.files import FOLDER, output_option
 from emodetect.cli.options.model import MODEL, PIXEL_RANGES, foreign_options
+from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import (
     DATA,
     DataCommand,
@@ -97,6 +98,7 @@ from emodetect.cli.options.source import (
     "sets]",
 )
 @click.option("--force", is_flag=True, help="Write into a folder that already contains files.")
+@quiet_decoders
 def evaluate(
     models: tuple[str, ...],
     labels: str | None,

@@ -11,6 +11,7 @@ import click
 from emodetect.cli.options.files import RenamedOption, note_renaming, output_option
 from emodetect.cli.options.model import model_options, usable_model
 from emodetect.cli.options.numbers import Probability
+from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import DATA, label_name_option, label_names, named_data
 from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
 from emodetect.exporting.formats.registry import FORMAT_NAMES
@@ -88,6 +89,7 @@ class _ExportTo(click.Option):
 )
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @table_or_json(cls=RenamedOption, old="--output-format", help="Output format of the comparison.")
+@quiet_decoders
 def export(
     model: str | None,
     labels: str | None,

@@ -61,6 +61,16 @@ ROW_FORMATS = ("jsonl", "csv")
     "uses no worker processes.",
 )
 @force_option
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(1, 1000),
+    default=200,
+    show_default=True,
+    metavar="MILLIONS",
+    callback=lambda context, option, millions: millions * 1_000_000,
+    help="Maximum size of a photo, checked before decoding. A worker may need 12 bytes for each "
+    "pixel.",
+)
 @click.option("-0", "--null", is_flag=True, help="Paths on standard input end with NUL.")
 @click.option(
     "--workers",
@@ -100,8 +110,9 @@ def predict(
     column path) and URLs (s3://, gs://, http://, https://). docs/scale.md says more.
 
     Exit status: 0, even if no face is found; 1 if a file cannot be read (its error is in the
-    output, and the other files are still processed).
+    output, and the other files are still processed); 130 after Ctrl-C.
     """
+    from emodetect.machine.quiet_libraries import quiet_libraries
     from emodetect.recognition.photos.predict import PredictOptions, predict_photos
 
     output = chosen["output"]
@@ -121,11 +132,23 @@ def predict(
         from emodetect.evaluation.grad_cam import GradCam
 
         open_explainer = GradCam
-    counts = predict_photos(
-        options, recognizer.opener(), open_explainer=open_explainer, write=click.echo
-    )
+    try:
+        with quiet_libraries():  # where decoders print about each damaged photo
+            counts = predict_photos(
+                options, recognizer.opener(), open_explainer=open_explainer, write=click.echo
+            )
+    except KeyboardInterrupt:
+        if output is not None:
+            click.echo(f"{output}: stopped; continue with --resume", err=True)
+        raise
     _print(counts, output)
     _print_folders(options, counts)
+    if counts.formulas and options.output_format == "csv":
+        click.echo(
+            f"{counts.formulas:,} path{'s' * (counts.formulas != 1)} beginning with =, +, - or @, "
+            "which spreadsheets take for formulas; import the CSV as text",
+            err=True,
+        )
     if counts.failed:
         sys.exit(1)
 

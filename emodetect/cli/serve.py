@@ -63,6 +63,14 @@ def _limit(
     is_flag=True,
     help="Serve everyone who can reach the address, without a token.",
 )
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Without a token: a name under which clients reach the server, besides its addresses. Can "
+    "be given several times.",
+)
 @_limit(
     "--queue",
     32,

@@ -20,7 +20,7 @@ from emodetect.faces.tracking import FaceTracker, FrameByFrame, TrackingOptions,
 from emodetect.images.conversion import AnyImage, ChannelOrder, Images, to_bgr
 from emodetect.images.model_input import check_image, to_input
 from emodetect.model_file.artifact import read_artifact
-from emodetect.model_file.shipped_models import model_path, shipped_models
+from emodetect.model_file.shipped_models import is_shipped, model_path
 from emodetect.model_file.temperature import at_temperature
 from emodetect.recognition.face import Face
 from emodetect.recognition.results import Result
@@ -92,8 +92,7 @@ class EmotionRecognizer:
 
     def __getstate__(self) -> dict[str, Any]:
         # Another machine has the shipped models too, but maybe in another place.
-        of_package = shipped_models().get(self.path.stem) == self.path
-        model = self.path.stem if of_package else str(self.path.absolute())
+        model = self.path.stem if is_shipped(self.path) else str(self.path.absolute())
         return {"model": model, "uncertain_below": self.uncertain_below, **self._settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from emodetect.emotions import hex_colors, in_canonical_order
 from emodetect.evaluation.comparison import only_right
 from emodetect.evaluation.predictions import Predictions, image_keys
 from emodetect.evaluation.verdict import SIGNIFICANT
+from emodetect.machine.atomic_files import write_text
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.number_format import (
     between,
@@ -65,7 +66,7 @@ def write_comparison(
         ],
         no_pictures=images if isinstance(images, str) else "",
     )
-    numbers.write_text(json.dumps(comparison, indent=1), encoding="utf-8")
+    write_text(numbers, json.dumps(comparison, indent=1))
     return [page, numbers]
 
 

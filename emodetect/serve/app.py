@@ -11,12 +11,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from emodetect import __version__
 from emodetect.errors import EmodetectError
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.serve.access import Guard
+from emodetect.serve.access import Guard, KnownHosts
 from emodetect.serve.drain import Drain, DrainedRequests
 from emodetect.serve.limits import Limits, RefusedError
 from emodetect.serve.prometheus import CountedRequests, Metrics
@@ -28,6 +27,7 @@ from emodetect.serve.routes import (
     OPENAPI,
     PATHS,
     Services,
+    describe,
     router,
 )
 from emodetect.serve.stream import Streams
@@ -57,7 +57,7 @@ def create_app(
     *,
     limits: Limits | None = None,
     token: str | None = None,
-    hosts: Sequence[str] = ("*",),
+    hosts: Sequence[str] | None = None,
     workers: int | None = None,
 ) -> FastAPI:
     """Return the application.
@@ -65,8 +65,7 @@ def create_app(
     Args:
         recognizer: must not be used elsewhere afterwards.
         token: what clients must send; None accepts every request.
-        hosts: host names that requests may use; a request with another name may come from a site
-            that attacks the server through its visitor's browser (DNS rebinding).
+        hosts: see `KnownHosts`; None accepts all.
         workers: see `Analysis`.
     """
     limits = limits or Limits()
@@ -95,12 +94,14 @@ def create_app(
         drain,
         Streams(analysis, metrics, drain),
         UploadReader(limits),
+        describe(recognizer, limits),
     )
     app.include_router(router)
     app.include_router(page_router())
     app.add_middleware(DrainedRequests, drain=drain, open_paths=(HEALTH, METRICS))
     app.add_middleware(Guard, token=token, open_paths=(*OPEN_PATHS, *PAGE_FILES))
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    if hosts is not None:
+        app.add_middleware(KnownHosts, names=hosts)
     app.add_middleware(CountedRequests, metrics=metrics, paths=(*PATHS, *PAGE_FILES))
     app.add_exception_handler(RefusedError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_parameter)

@@ -19,6 +19,7 @@ from emodetect.model_file.shipped_models import shipped_models
 from emodetect.recognition.photos.output_formats import photo_record
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.serve.drain import Drain
+from emodetect.serve.limits import Limits
 from emodetect.serve.prometheus import Metrics
 from emodetect.serve.request_analysis import Analysis, AnalyzedImage
 from emodetect.serve.stream import Streams
@@ -50,7 +51,10 @@ router = APIRouter()
 
 @dataclass(frozen=True)
 class Services:
-    """What the routes use; an application keeps it in `app.state.services`."""
+    """What the routes use; an application keeps it in `app.state.services`.
+
+    `about` is the answer of /v1/model: the model's file may be replaced while the server runs.
+    """
 
     recognizer: EmotionRecognizer
     analysis: Analysis
@@ -58,6 +62,7 @@ class Services:
     drain: Drain
     streams: Streams
     reader: UploadReader
+    about: dict[str, Any]
 
 
 @router.post(
@@ -90,7 +95,7 @@ async def stream(socket: WebSocket) -> None:
 @router.get(MODEL, response_model=ModelAnswer, responses=MODEL_ANSWERS)
 async def model(request: Request) -> Response:
     """Describe the model."""
-    return JSONResponse(_about(_services(request)))
+    return JSONResponse(_services(request).about)
 
 
 @router.head(HEALTH, include_in_schema=False)
@@ -138,8 +143,8 @@ def _with_preview(image: AnalyzedImage) -> dict[str, Any]:
     return {**photo_record(image.result), "preview": preview}
 
 
-def _about(services: Services) -> dict[str, Any]:
-    recognizer = services.recognizer
+def describe(recognizer: EmotionRecognizer, limits: Limits) -> dict[str, Any]:
+    """Return what /v1/model says. Raises ModelError if the model's file is damaged."""
     metadata = recognizer.metadata
     shipped = {path: name for name, path in shipped_models().items()}
     card = model_card(shipped.get(recognizer.path, str(recognizer.path)))
@@ -153,5 +158,5 @@ def _about(services: Services) -> dict[str, Any]:
         "version": __version__,
         "card": card,
         "card_html": card_html(card),
-        "max_body_bytes": services.reader.limits.body_bytes,
+        "max_body_bytes": limits.body_bytes,
     }

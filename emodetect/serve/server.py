@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import ipaddress
 import logging
 import signal
@@ -10,10 +12,12 @@ import socket
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
 from typing import Any, cast
 
 import cv2
+import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -35,7 +39,12 @@ CLIENTS_MESSAGES = (
     "ASGI callable returned without completing",  # a response cut off, a WebSocket refused
     "Cancel ",  # and how many responses, which nobody reads
 )
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
+# From the connection to the end of a request's header, and between two requests.
+HEADER_S = 10.0
+# A shorter token could be guessed.
+SHORT_TOKEN = 16
+# glibc's names for two of its settings, and the size in bytes from which memory goes back.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, GIVEN_BACK_BYTES = -1, -3, 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +56,8 @@ class ServerOptions:
         port: 0 picks a free one.
         token: what clients must send; None accepts every request.
         without_token: accept every request even if other machines can reach the address.
+        allow_hosts: names under which clients reach the server, besides numeric addresses, names
+            without a dot, `host` and this machine's name; with a token, all are accepted.
         workers: see `Analysis`.
         limits: how much a request may ask for.
         drain_s: time in seconds to finish what is in work when the server ends; None for twice
@@ -59,6 +70,7 @@ class ServerOptions:
     port: int = 8000
     token: str | None = field(default=None, repr=False)
     without_token: bool = False
+    allow_hosts: tuple[str, ...] = ()
     workers: int | None = None
     limits: Limits = field(default_factory=Limits)
     drain_s: float | None = None
@@ -127,15 +139,42 @@ def serve(
             token=options.token,
             # Without a token, only the host name tells our page from one of another site. A
             # proxy's clients use other names, but have the token.
-            hosts=(options.host, *LOOPBACK_NAMES) if options.token is None and loopback else ("*",),
+            hosts=None if options.token is not None else _own_names(options),
             workers=options.workers,
         )
         name = f"[{options.host}]" if ":" in options.host else options.host
         port = listening.getsockname()[1]
         announce(f"{recognizer.metadata.name} at http://{name}:{port} (Ctrl-C to stop)")
+        if options.token is None and not loopback:
+            announce(
+                f"warning: everyone who can reach {options.host} can use this server, without a "
+                "token; requests must name it by an address, a name without a dot, or --allow-host"
+            )
+        elif options.token is not None and len(options.token) < SHORT_TOKEN:
+            announce(
+                f"warning: a token of fewer than {SHORT_TOKEN} characters can be guessed; "
+                "`openssl rand -hex 16` prints a better one"
+            )
         _silence_what_clients_cause()
+        _give_memory_back()
         with quiet_libraries():  # where decoders print about each damaged image
             _run(app, listening, options, announce)
+
+
+def _own_names(options: ServerOptions) -> tuple[str, ...]:
+    name = socket.gethostname()
+    return (options.host, name, f"{name}.local", *options.allow_hosts)
+
+
+def _give_memory_back() -> None:
+    """Let glibc give large blocks back to the system when they are freed.
+
+    By default it keeps blocks of up to 32 MB, and with several threads a heap for each.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another system's C library
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, GIVEN_BACK_BYTES)
+        library.mallopt(M_TRIM_THRESHOLD, GIVEN_BACK_BYTES)
 
 
 def _silence_what_clients_cause() -> None:
@@ -185,12 +224,71 @@ class JoinedWrites:
         return getattr(self.transport, name)
 
 
-class _Protocol(H11Protocol):
-    """HTTP whose responses are sent in one piece."""
+class _LimitedConnection(H11Protocol):
+    """A connection that neither waits for a request's header, nor responds, for ever.
+
+    Args:
+        response_s: time in seconds to receive a request's body and to respond.
+    """
+
+    def __init__(self, *, response_s: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.response_s = response_s
+        self.limit: asyncio.TimerHandle | None = None
+        self.limited: object = self
+
+    @property
+    def in_work(self) -> object | None:
+        """The request that is in work, None between two."""
+        return None if self.cycle is None or self.cycle.response_complete else self.cycle
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin a connection."""
+        """Make room for the connection: the one that has waited longest for a request ends."""
         super().connection_made(cast(asyncio.Transport, JoinedWrites(transport)))
+        self.opened_s = self.loop.time()
+        if len(self.connections) >= MOST_CONNECTIONS:
+            idle = [
+                one
+                for one in self.connections
+                if isinstance(one, _LimitedConnection) and one.in_work is None and one is not self
+            ]
+            if idle:
+                oldest = min(idle, key=lambda one: one.opened_s)
+                self.connections.discard(oldest)
+                oldest.transport.abort()
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Handle what arrived, which may begin a request."""
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or begin it if it is there already."""
+        super().on_response_complete()
+        self._watch()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Leave the connection to the WebSocket, which has limits of its own."""
+        self._end_limit()
+        super().handle_websocket_upgrade(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the limit with the connection."""
+        self._end_limit()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        """Begin a time limit whenever a request begins or ends; single bytes do not prolong it."""
+        if self.limited is not self.in_work and self in self.connections:
+            self._end_limit()
+            self.limited = self.in_work
+            seconds = HEADER_S if self.in_work is None else self.response_s
+            self.limit = self.loop.call_later(seconds, self.transport.abort)
+
+    def _end_limit(self) -> None:
+        if self.limit is not None:
+            self.limit.cancel()
 
 
 class _DrainingServer(uvicorn.Server):
@@ -231,7 +329,10 @@ def _run(
         app,
         access_log=False,
         log_level="error",
-        http=_Protocol,
+        # Bodies and responses have limits of their own; this one is for clients that don't read.
+        http=partial(  # type: ignore[arg-type]
+            _LimitedConnection, response_s=3 * options.limits.seconds + HEADER_S
+        ),
         ws="websockets-sansio",
         # uvicorn closes without a reason beyond this; `Streams` gives one beyond FRAME_BYTES.
         ws_max_size=2 * FRAME_BYTES,

@@ -9,6 +9,7 @@ import click
 
 from emodetect.cli.options.files import FOLDER, output_option
 from emodetect.cli.options.model import MODEL
+from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import (
     DATA,
     FORMS_OF_DATA,
@@ -45,6 +46,7 @@ from emodetect.cli.tables import explain, new_table, print_table
 )
 @source_options
 @click.option("--force", is_flag=True, help="Write to an existing report folder.")
+@quiet_decoders
 def audit(
     sources: tuple[str, ...],
     out: Path | None,

@@ -15,6 +15,7 @@ from emodetect.cli.options.experiment import (
     config_options,
 )
 from emodetect.cli.options.files import FileWithSuffix, force_option, output_option
+from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import DATA, FORMS_OF_DATA
 from emodetect.cli.tables import new_table, print_table
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     "CutMix are not shown, because they mix labels too.",
 )
 @force_option
+@quiet_decoders
 def show(data: str | None, choice: ConfigChoice, out: Path, force: bool) -> None:
     """Count the images per emotion and split, and draw a contact sheet.
 

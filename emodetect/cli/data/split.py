@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from emodetect.cli.options.files import FileWithSuffix, force_option, output_option
+from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import (
     DATA,
     DataCommand,
@@ -63,6 +64,7 @@ from emodetect.cli.options.source import (
     help="Random seed of the split.",
 )
 @force_option
+@quiet_decoders
 def split(
     data: str,
     out: Path,

@@ -29,6 +29,7 @@ from emodetect.recognition.recognizer import EmotionRecognizer
 
 # Fewer photos are done before a progress bar would help.
 PHOTOS_WITHOUT_PROGRESS = 20
+FORMULA_BEGINNINGS = ("=", "+", "-", "@")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +63,15 @@ class PredictOptions(PhotoOptions):
 class PredictCounts:
     """How many photos were analysed, how many of these failed, and how many were skipped.
 
-    `faces` counts those in the results. `not_read` counts the other files found in the folders, by
-    kind; see `find_photos`.
+    `faces` counts those in the results, `formulas` the paths that a spreadsheet would take for
+    formulas. `not_read` counts the other files found in the folders, by kind; see `find_photos`.
     """
 
     done: int = 0
     failed: int = 0
     skipped: int = 0
     faces: int = 0
+    formulas: int = 0
     not_read: Counter[str] = field(default_factory=Counter)
 
 
@@ -178,6 +180,7 @@ def _counted(results: Iterable[PhotoResult], counts: PredictCounts) -> Iterator[
         counts.done += 1
         counts.failed += result.error is not None
         counts.faces += len(result.faces)
+        counts.formulas += result.path.startswith(FORMULA_BEGINNINGS)
         yield result
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from emodetect.errors import EmodetectError
 from emodetect.machine.csv_files import csv_line, printable
 from emodetect.machine.locks import locked
+from emodetect.machine.output_folder import how_to_write_on
 from emodetect.recognition.face_rows import image_columns
 
 RECORD_KEYS = ["path", "width", "height", "faces", "error"]
@@ -92,7 +93,7 @@ class PhotoRows:
         except OSError as error:
             raise EmodetectError(
                 f"{self.file.name}: cannot be written: {error.strerror}; "
-                "free up space and continue with --resume."
+                f"{how_to_write_on(error)} and continue with --resume."
             ) from None
 
 

@@ -132,7 +132,7 @@ def read_rows(path: Path, emotions: Sequence[str]) -> Iterator[tuple[str, int, f
     try:
         with path.open(encoding="utf-8", newline="") as file:
             yield from read(file, tuple(emotions))
-    except (KeyError, TypeError, ValueError, IndexError, csv.Error):
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError, csv.Error):
         raise _other_rows(path) from None
     except OSError as error:
         raise VideoError(f"{path}: cannot be read: {error.strerror}.") from None

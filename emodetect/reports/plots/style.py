@@ -18,6 +18,7 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from emodetect.machine.atomic_files import atomic_write
 from emodetect.recognition.drawn_text import boxes_named
 
 INK, GRID, PAPER = "#222222", "#dddddd", "#ffffff"
@@ -76,8 +77,8 @@ def short_name(name: str, *, longest: int = 24) -> str:
 
 def save_png(figure: Figure, out: Path) -> None:
     """Write a figure as a PNG on white."""
-    with boxes_named():
-        figure.savefig(out, format="png", dpi=DPI, facecolor=PAPER)
+    with boxes_named(), atomic_write(out) as partial:
+        figure.savefig(partial, format="png", dpi=DPI, facecolor=PAPER)
 
 
 def png_of(figure: Figure) -> bytes:

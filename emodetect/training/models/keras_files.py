@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from emodetect.errors import ModelError, first_line
+from emodetect.model_file.weights import check_weights
 
 WEIGHTS = "model.weights.h5"
 
@@ -19,8 +20,9 @@ def load_keras(path: Path) -> keras.Model:
     """Open a .keras file.
 
     Raises ModelError if Keras refuses it, for example because it contains code, or if its weights
-    are not finite.
+    are not finite, or not as Keras writes them.
     """
+    check_weights(path)
     try:
         # Safe mode, Keras' default, stays on: it refuses code inside the file.
         model = keras.models.load_model(path, compile=False)
