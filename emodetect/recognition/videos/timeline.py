@@ -74,7 +74,8 @@ class Timeline:
         axes[-1].set_xlabel("time (s)")
         # No TeX: a file name can contain dollar signs.
         whole_title = f"{title}: probability of each emotion{_not_shown(more, short)}"
-        figure.suptitle("\n".join(wrap(whole_title, TITLE_LETTERS, break_on_hyphens=False)), parse_math=False)
+        lines = wrap(whole_title, TITLE_LETTERS, break_on_hyphens=False)
+        figure.suptitle("\n".join(lines), parse_math=False)
         if shown:
             figure.legend(
                 *axes[0].get_legend_handles_labels(),
