@@ -39,15 +39,7 @@ def read_manifest(config: DataConfig) -> Listing:
         traits = [position[name] for name in config.slice_by]
         weighed = _weight_columns(path, table.columns, config) if config.soft_labels else None
         for values in table:
-            if len(values) != len(table.columns):
-                raise DataError(
-                    f"{path}, line {table.line}: expected {len(table.columns)} values, got more or "
-                    "fewer."
-                )
-            text = values[position["path"]]
-            if not text or "\0" in text:
-                raise DataError(f"{path}, line {table.line}: expected a path, got {text!r}.")
-            name = path_in_list(text, path.parent)
+            name = path_in_list(_checked_path(path, table, values, position), path.parent)
             file = moved.now(name)
             label = values[position["label"]].strip()
             if label not in labels:
@@ -81,6 +73,20 @@ def read_manifest(config: DataConfig) -> Listing:
     if weighed is not None:
         _refuse_unweighed(path, listing, weighed)
     return listing
+
+
+def _checked_path(
+    path: Path, table: Table, values: Sequence[str], position: Mapping[str, int]
+) -> str:
+    """Return the path in a row. Raises DataError for a row with more or fewer values, or none."""
+    if len(values) != len(table.columns):
+        raise DataError(
+            f"{path}, line {table.line}: expected {len(table.columns)} values, got more or fewer."
+        )
+    text = values[position["path"]]
+    if not text or "\0" in text:
+        raise DataError(f"{path}, line {table.line}: expected a path, got {text!r}.")
+    return text
 
 
 def path_in_list(text: str, folder: Path) -> str:
