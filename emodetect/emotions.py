@@ -10,6 +10,7 @@ import colorsys
 import difflib
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
+from reprlib import repr as brief
 
 from emodetect.errors import DataError
 
@@ -96,7 +97,7 @@ def canonical_emotion(label: str, *, where: str = "") -> str:
     place = f"{where}: " if where else ""
     raise DataError(
         f"{place}expected an emotion ({', '.join(EMOTIONS)}, or an alias such as "
-        f"'happiness'), got {label!r}.{hint}"
+        f"'happiness'), got {brief(label)}.{hint}"
     )
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import uvicorn
@@ -17,10 +18,10 @@ from emodetect.serve.server import open_socket
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[httpx.Client]:
-    """Serve an application in a thread; yields a client."""
+def serving(app: FastAPI, **settings: Any) -> Iterator[httpx.Client]:
+    """Serve an application in a thread, with settings of uvicorn; yields a client."""
     with open_socket("127.0.0.1", 0) as listening:
-        config = uvicorn.Config(app, log_level="error", ws="websockets-sansio")
+        config = uvicorn.Config(app, log_level="error", ws="websockets-sansio", **settings)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()

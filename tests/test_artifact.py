@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
+import os
+import signal
 import struct
+import subprocess
 import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from emodetect.cli import app
 from emodetect.errors import ModelError
 from emodetect.model_file.archive import MAX_DIRECTORY_BYTES, MAX_FILE_BYTES
 from emodetect.model_file.artifact import MAX_JSON_BYTES, read_artifact
+from emodetect.model_file.weights import check_weights
 from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.runtimes import litert
 
 
 def rewritten(artifact: Path, out: Path, **replaced: bytes | None) -> Path:
@@ -266,7 +275,7 @@ def test_oversized_files_and_members_are_refused(artifact: Path, tmp_path: Path)
         ({"class_name": "__lambda__", "config": {"value": "4wAAAA=="}}, "contains __lambda__"),
         ({"module": "os", "class_name": "system", "config": "id"}, "'system' of 'os'"),
         ({"module": "kerasevil.layers", "class_name": "Dense"}, "'Dense' of 'kerasevil.layers'"),
-        ({"module": None, "class_name": "X", "registered_name": "a>X"}, "'X' of None"),
+        ({"module": None, "class_name": "X", "registered_name": "a>X"}, "'X' of 'a>X'"),
         ({"module": "builtins", "class_name": "eval", "config": "1"}, "'eval' of 'builtins'"),
         ({"module": "keras", "class_name": "layers.Lambda"}, "'layers.Lambda' of 'keras'"),
         (
@@ -274,6 +283,17 @@ def test_oversized_files_and_members_are_refused(artifact: Path, tmp_path: Path)
             "'function' of 'keras.utils'",
         ),
         ({"module": ["os"], "class_name": {"a": 1}}, "not a class of Keras"),
+        (
+            {"module": "keras.layers", "class_name": "Dense", "registered_name": "a>b"},
+            "'Dense' of 'a>b'",
+        ),
+        ({"class_name": "__typespec__", "spec_name": "TensorSpec"}, "'__typespec__' of None"),
+        ({"module": "keras.layers", "class_name": "__typespec__"}, "'__typespec__' of"),
+        ({"module": "keras.layers", "class_name": "StringLookup"}, "'StringLookup' of"),
+        ({"module": "keras.src.layers.core.wrapper", "class_name": "Wrapper"}, "'Wrapper' of"),
+        ({"module": "keras.src.ops.core", "class_name": "Map"}, "'Map' of"),
+        ({"module": "keras.saving", "class_name": "KerasFileEditor"}, "'KerasFileEditor' of"),
+        ({"module": "keras.models", "class_name": "Model"}, "'Model' of 'keras.models'"),
     ],
 )
 def test_code_inside_an_artifact_is_refused(
@@ -286,7 +306,10 @@ def test_code_inside_an_artifact_is_refused(
     assert said in refused(resealed(artifact, tmp_path / "m.keras", config_json=data))
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b"[" * 100_000])
+OPERATION = b'{"module": "keras.src.ops.numpy", "class_name": "Add", "config": {}}'
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b"[" * 100_000, OPERATION])
 def test_a_config_that_describes_no_model_is_refused(
     artifact: Path, tmp_path: Path, data: bytes
 ) -> None:
@@ -313,6 +336,76 @@ def test_metadata_of_another_network_are_refused(
     path = rewritten(artifact, tmp_path / "m.keras", emodetect_json=data)
     with pytest.raises(ModelError, match=rf"m\.keras: damaged: expected .*{found}.*, got"):
         EmotionRecognizer(path)
+
+
+def _weights(artifact: Path, change: Callable[[h5py.File], object]) -> bytes:
+    """Return the weights of a model, changed."""
+    file = io.BytesIO(member(artifact, "model.weights.h5"))
+    with h5py.File(file, "r+") as weights:
+        change(weights)
+    return file.getvalue()
+
+
+WEIGHTS: dict[str, tuple[Callable[[h5py.File], object], str]] = {
+    "gigabytes": (
+        lambda file: file.create_dataset("a", shape=(30_000, 30_000), chunks=(1000, 1000)),
+        "declare more bytes",
+    ),
+    "gigabytes in one": (lambda file: file.create_dataset("a", shape=(2**30,)), "declare more"),
+    "compressed": (
+        lambda file: file.create_dataset("a", data=np.zeros(10**6), compression="gzip"),
+        "are compressed",
+    ),
+    "other file": (lambda file: file.update(a=h5py.ExternalLink("x.h5", "/a")), "contain a link"),
+    "soft link": (lambda file: file.update(a=h5py.SoftLink("/layers")), "contain a link"),
+    "bytes elsewhere": (
+        lambda file: file.create_dataset("a", shape=(9,), external=[("/etc/hostname", 0, 36)]),
+        "take /a from other files",
+    ),
+    "virtual": (
+        lambda file: file.create_virtual_dataset("a", h5py.VirtualLayout((9,), "f4")),
+        "take /a from other files",
+    ),
+    "text": (lambda file: file.create_dataset("a", data=["abc"]), "are not numbers"),
+    "a type": (lambda file: file.update(a=np.dtype("f4")), "contain a Datatype"),
+}
+
+
+@pytest.mark.parametrize("kind", list(WEIGHTS))
+def test_weights_that_keras_does_not_write_are_refused(
+    artifact: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Links, other files and sizes that are only declared are found before Keras reads them."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    change, said = WEIGHTS[kind]
+    path = resealed(artifact, tmp_path / "m.keras", model_weights_h5=_weights(artifact, change))
+    with pytest.raises(ModelError, match=rf"m\.keras: refused: its weights {said}"):
+        EmotionRecognizer(path, runtime="keras")
+
+
+def test_weights_that_are_none_are_refused(artifact: Path, tmp_path: Path) -> None:
+    """Weights that HDF5 cannot read are an error of one line."""
+    path = resealed(artifact, tmp_path / "m.keras", model_weights_h5=b"\x89HDF\r\n\x1a\n" * 99)
+    with pytest.raises(ModelError, match=r"m\.keras: damaged: its weights cannot be read"):
+        check_weights(path)
+
+
+def test_metrics_beyond_all_floats_are_refused(artifact: Path, tmp_path: Path) -> None:
+    """A whole number that no figure can be made of is no traceback in the card."""
+    content = json.loads(member(artifact, "emodetect.json"))
+    data = json.dumps({**content, "metrics": {"loss": 10**400}}).encode()
+    path = rewritten(artifact, tmp_path / "m.keras", emodetect_json=data)
+    assert "origin" in refused(path)
+
+
+def test_a_model_whose_disk_fails_is_told(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the disk in the middle of the file names the file."""
+
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", fail)
+    assert refused(artifact) == f"{artifact}: cannot be read: Input/output error."
 
 
 def _giant_tensor(compiled: bytes) -> bytes:
@@ -358,6 +451,34 @@ def test_a_network_that_asks_for_too_much_memory_is_refused(artifact: Path, tmp_
     path = resealed(artifact, tmp_path / "m.keras", model_tflite=network)
     with pytest.raises(ModelError, match=r"m\.keras: refused: the network requires"):
         EmotionRecognizer(path)
+
+
+def crash(_: object) -> None:
+    """Die as LiteRT does on some forged networks."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def test_a_network_that_crashes_litert_is_refused(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends another process, not this one, and is an error of one line wherever it is opened."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(litert, "_try_out", crash)
+    for words in (("predict", "--model", artifact, artifact), ("models", "show", artifact)):
+        result = CliRunner().invoke(app, list(map(str, words)))
+        expected = f"{artifact}: damaged: LiteRT crashes on its network (Segmentation fault);"
+        assert str(result.exception).startswith(expected)
+
+
+def test_a_network_is_tried_once(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second process is only needed the first time, and not for the models of the package."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    EmotionRecognizer(artifact)
+    monkeypatch.setattr(subprocess, "run", None)
+    EmotionRecognizer(artifact)
+    EmotionRecognizer("fer2013")
 
 
 class FixedAnswers:

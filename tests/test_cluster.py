@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -27,6 +30,7 @@ from test_workers import FATAL_WIDTH
 from emodetect.cli import app
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import EmodetectError
+from emodetect.recognition.cluster import remote_files
 from emodetect.recognition.cluster.dataset_folder import (
     PHOTOS_PER_PART,
     DatasetFolder,
@@ -35,6 +39,7 @@ from emodetect.recognition.cluster.dataset_folder import (
 from emodetect.recognition.cluster.dispatch import WorkerStarts
 from emodetect.recognition.cluster.nodes import Needs, differences, facts_here, problems
 from emodetect.recognition.cluster.photo_list import list_photos
+from emodetect.recognition.cluster.session import check_ray
 
 JOB = {"model": "a"}
 FACES = 200
@@ -210,6 +215,27 @@ def test_a_job_without_an_answer_or_a_worker_ends_in_a_line(
     assert done.stderr.startswith("error: s3://nowhere: no such bucket")
 
 
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("x\nRuntimeError: Ray version mismatch: cluster has 2.9", "cluster has 2.9; install the"),
+        ("ray.exceptions.AuthenticationError: RPC error", "another token than here; copy"),
+        ("ConnectionError: x", "not the head of a Ray cluster"),
+    ],
+)
+def test_why_a_cluster_does_not_answer_is_said(
+    said: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version and a missing token are told apart from what is no Ray at all."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    done = subprocess.CompletedProcess[str]([], 1, "", said)
+    monkeypatch.setattr(subprocess, "run", lambda *args, **options: done)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(EmodetectError, match=message):
+            check_ray(address)
+
+
 def test_a_job_for_which_no_worker_starts_says_what_is_missing() -> None:
     """A cluster without a free CPU ends the job, with what it has and what is needed."""
 
@@ -345,6 +371,33 @@ def test_objects_are_found_below_a_prefix_and_by_patterns(store: Any) -> None:
     assert listed("s3://holiday/none/") == ["s3://holiday/none/"]  # which ends as an error
 
 
+class FoldersUnlisted(pyarrow.fs.FSSpecHandler):
+    """Lists like pyarrow's client of Google's store: the folders themselves are left out."""
+
+    def get_file_info_selector(self, selector: Any) -> list[Any]:
+        found = super().get_file_info_selector(selector)
+        return [info for info in found if info.type == pyarrow.fs.FileType.File]
+
+
+def test_objects_in_googles_store_are_found_to_any_depth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client does not list folders, which must not hide what is in them."""
+    for name in ("holiday/day1/a.jpg", "holiday/day1/late/b.png", "holiday/day2/c.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    below = fsspec.filesystem("dir", path=str(tmp_path), fs=fsspec.filesystem("file"))
+    google = pyarrow.fs.PyFileSystem(FoldersUnlisted(below))
+    monkeypatch.setattr(remote_files, "_open_store", lambda scheme, bucket: google)
+    assert listed("gs://holiday") == [
+        f"gs://holiday/{name}" for name in ("day1/a.jpg", "day1/late/b.png", "day2/c.jpg")
+    ]
+    assert listed("gs://holiday/*/*.jpg") == [
+        "gs://holiday/day1/a.jpg",
+        "gs://holiday/day2/c.jpg",
+    ]
+
+
 def test_a_node_must_have_the_same_model_and_emodetect(tmp_path: Path) -> None:
     """Another version or model is refused; other versions of packages are said."""
     photo = tmp_path / "a.jpg"
@@ -368,7 +421,7 @@ def test_without_ray_stands_the_line_that_installs_it(tmp_path: Path) -> None:
     words = ("predict", "a.jpg", "--engine", "ray", "--output", tmp_path / "rows")
     done = run_without(("ray",), *words)
     assert done.returncode == 1
-    assert "install it with: pip install 'emodetect[ray]'" in done.stderr
+    assert "install them with: pip install 'emodetect[ray]'" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "rows").exists()
 

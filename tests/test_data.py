@@ -428,11 +428,11 @@ def test_other_settings_are_another_cache(tmp_path: Path, stored: Path) -> None:
 
 
 @pytest.mark.parametrize("member", ["images.bin", "index.npz", "left_out.json"])
-@pytest.mark.parametrize("damage", ["removed", "emptied", "halved"])
+@pytest.mark.parametrize("damage", ["removed", "emptied", "halved", "altered"])
 def test_a_damaged_cache_is_not_used(
     tmp_path: Path, stored: Path, member: str, damage: str
 ) -> None:
-    """A cache whose files are missing or cut short is made anew with the right pixels."""
+    """A cache whose files are missing, cut short or altered is made anew with the right pixels."""
     root = _make(tmp_path / "faces", {"happy": 4})
     _load(root, stored)
     (folder,) = stored.glob("images-*")
@@ -440,6 +440,9 @@ def test_a_damaged_cache_is_not_used(
     content = file.read_bytes()
     if damage == "removed":
         file.unlink()
+    elif damage == "altered":
+        middle = len(content) // 2
+        file.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
     else:
         file.write_bytes(content[: 0 if damage == "emptied" else len(content) // 2])
     loaded = _load(root, stored)

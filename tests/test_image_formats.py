@@ -17,6 +17,7 @@ from heic import HEIC
 from PIL import Image, ImageCms, features
 
 from emodetect.errors import ImageError
+from emodetect.images import pillow_decoding
 from emodetect.images.formats import has_image_suffix
 from emodetect.images.reading import decode_bounded, decode_image, read_image
 
@@ -287,6 +288,42 @@ def test_a_small_file_that_claims_too_many_pixels_is_refused(kind: str) -> None:
     if kind != "HEIC":
         with pytest.raises(ImageError, match=r"too large|damaged AVIF"):
             decode_image(data)
+
+
+@pytest.mark.parametrize("kind", [1, 3, 4, 6, 8, 9])
+def test_no_type_of_value_hides_the_size_of_a_tiff(kind: int) -> None:
+    """Sizes count in whatever type libtiff takes them, and of a repeated tag the first."""
+    side = 200 if kind in (1, 6) else 15_000
+    data = bytearray(encoded("TIFF", np.full((8, 8, 3), 200, np.uint8)))
+    for tag in (256, 257):
+        at = data.index(struct.pack("<HHI", tag, 4, 1)) + 2
+        data[at : at + 10] = struct.pack("<HII", kind, 1, side)
+    with pytest.raises(ImageError, match=f"got {side:,} x {side:,}"):
+        decode_image(bytes(data), max_pixels=side * side - 1)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "I;16"])
+def test_a_large_picture_is_as_a_small_one(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is converted in bands, to save memory, is the same picture; so is one on its side."""
+    rng = np.random.default_rng(3)
+    pixels = rng.integers(0, 256, (41, 30, {"RGBA": 4, "LA": 2}.get(mode, 3)), np.uint8)
+    if mode == "P":
+        image = Image.fromarray(pixels).quantize(40)
+        image.info["transparency"] = 3
+    elif mode == "I;16":
+        image = Image.fromarray(rng.integers(0, 65536, (41, 30), np.uint16))
+    else:
+        image = Image.fromarray(pixels, mode=mode)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    for options in ({}, {"exif": exif}, {"icc_profile": profile}):
+        file = io.BytesIO()
+        image.save(file, "PNG", **options)
+        monkeypatch.undo()
+        whole = decode_image(file.getvalue())
+        monkeypatch.setattr(pillow_decoding, "_BAND_PIXELS", 100)
+        assert (decode_image(file.getvalue()) == whole).all()
 
 
 @pytest.mark.parametrize("before", [b"\0", b"\xff\xd0", b"\xff\0\xff\x01", b"\xff\xff"])

@@ -22,7 +22,7 @@ from emodetect.data.listing import Listing
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import DataError
-from emodetect.export.sample_faces import read_faces
+from emodetect.exporting.sample_faces import read_faces
 from emodetect.images.formats import is_junk, why_not_read
 from emodetect.model_file.artifact import read_artifact
 from emodetect.recognition.photos.file_search import find_photos

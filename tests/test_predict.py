@@ -24,7 +24,7 @@ from emodetect.cli import app
 from emodetect.data.synthetic import Scene, draw_face, draw_scene
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.model_file.artifact import read_artifact
-from emodetect.recognition.photos.analysis import PhotoOptions, analyze_photos
+from emodetect.recognition.photos.analysis import Photo, PhotoOptions, analyze_photos
 from emodetect.recognition.photos.file_search import find_photos
 from emodetect.recognition.recognizer import EmotionRecognizer
 
@@ -146,6 +146,17 @@ def test_csv_has_one_row_a_face(artifact: Path, photo: Path, blank: Path, broken
     assert "not an image" in rows[3]["error"]
 
 
+def test_paths_that_look_like_formulas_are_told(
+    artifact: Path, blank: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A spreadsheet would run them, so a CSV with such paths comes with a note; JSON does not."""
+    blank.rename(blank.with_name("=1+1.png"))
+    monkeypatch.chdir(blank.parent)
+    told = "1 path beginning with =, +, - or @"
+    assert told in _invoke(artifact, "=1+1.png", "--format", "csv").stderr
+    assert told not in _invoke(artifact, "=1+1.png", "--format", "json").stderr
+
+
 def test_the_table_has_a_line_for_each_face(artifact: Path, photo: Path, blank: Path) -> None:
     """The table names file, emotion, confidence and place, and says where there is no face."""
     result = _invoke(artifact, photo, blank)
@@ -210,6 +221,34 @@ def test_a_broken_file_does_not_stop_the_others(
     assert "not an image" in result.stdout
     assert "no such file" in result.stdout
     assert "2 of 3" in result.stderr
+
+
+def test_a_photo_beyond_max_pixels_is_an_error_of_its_row(
+    artifact: Path, photo: Path, tmp_path: Path
+) -> None:
+    """The header decides; the other photos are analysed, and a higher limit takes all."""
+    large = save(tmp_path / "large.png", np.zeros((1000, 1001, 3), np.uint8))
+    first, second = _records(_invoke(artifact, large, photo, "--max-pixels", 1, "--format", "json"))
+    assert first["error"] == "too large: expected at most 1,000,000 pixels, got 1,001 x 1,000"
+    assert second["error"] is None
+    (third,) = _records(_invoke(artifact, large, "--max-pixels", 2, "--format", "json"))
+    assert third["error"] is None
+
+
+def test_a_photo_for_which_memory_runs_out_is_an_error_of_its_row(
+    artifact: Path, photo: Path, blank: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether NumPy or OpenCV gets none, in decoding or in the search for faces."""
+    recognizer = EmotionRecognizer(artifact)
+    detect, none = recognizer.detect, np.broadcast_to(np.uint8(0), (2**20, 2**20, 3))
+
+    def hungry(image: np.ndarray) -> Any:
+        return np.array(none) if image.shape[:2] == (120, 160) else detect(image)
+
+    monkeypatch.setattr(recognizer, "detect", hungry)
+    failed, done = analyze_photos([Photo(blank, blank), Photo(photo, photo)], recognizer)
+    assert failed.error == "too large to be decoded safely"
+    assert len(done.faces) == 2
 
 
 def test_no_face_is_no_error(artifact: Path, blank: Path) -> None:
@@ -551,7 +590,7 @@ main()
     words += ["--annotate", photo.parent / "drawn"]
     done = run_python(program, *words, timeout=120)
     assert done.returncode == 0
-    assert done.stderr == ""
+    assert done.stderr == f"{photo.parent / 'drawn'}: 1 photo written\n"
     assert len(json.loads(done.stdout)[0]["faces"]) == 2
 
 
@@ -659,7 +698,7 @@ def test_names_outside_the_locale_and_outside_unicode_work(artifact: Path, tmp_p
             timeout=120,
         )  # fmt: skip
         assert done.returncode == 0
-        assert done.stderr == b""
+        assert done.stderr.decode() == f"{tmp_path / 'drawn'}: 2 photos written\n"
         assert "счастье.png" in done.stdout.decode("utf-8", "replace")
     assert len(list((tmp_path / "drawn").iterdir())) == 2
 
@@ -739,3 +778,22 @@ def test_a_recognizer_with_impossible_numbers_is_told(artifact: Path, scene: Sce
             list(EmotionRecognizer(artifact).track([scene.image], fps=fps))
     with pytest.raises(EmodetectError, match="no such file"):
         EmotionRecognizer(artifact, detector=Path("none.onnx"))
+
+
+def test_written_folders_are_named(
+    artifact: Path, photo: Path, broken: Path, tmp_path: Path
+) -> None:
+    """Whoever asked for pictures is told where they are and how many."""
+    drawn, crops = tmp_path / "drawn", tmp_path / "crops"
+    result = _invoke(artifact, photo, broken, "--annotate", drawn, "--save-crops", crops)
+    assert f"{drawn}: 1 photo written" in result.stderr
+    assert f"{crops}: 2 face crops written" in result.stderr
+    assert str(drawn) not in result.stdout
+
+
+@pytest.mark.parametrize("words", [["--output", "x.json"], ["--output", "x", "--format", "json"]])
+def test_json_in_a_file_is_redirected(artifact: Path, photo: Path, words: list[str]) -> None:
+    """A JSON list is not written photo by photo; the error says how to get it into a file."""
+    result = _invoke(artifact, photo, *words)
+    assert result.exit_code == 2
+    assert f"--format json > {words[1]}" in result.stderr

@@ -34,7 +34,7 @@ from emodetect.images.formats import READ_FORMATS
 from emodetect.model_file.shipped_models import model_path
 
 CHROMIUM = shutil.which("chromium")
-TOKEN = "sesame+/="
+TOKEN = "open sesame+/=, open"
 PATIENCE_MS = 60_000
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")

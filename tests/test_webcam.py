@@ -26,8 +26,9 @@ from running import posix_only, run_emodetect
 from emodetect.cli.webcam import webcam
 from emodetect.data.synthetic import draw_scene
 from emodetect.errors import ModelError, SourceError, VideoError
+from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import draw_text
-from emodetect.recognition.recognizer import EmotionRecognizer, Face
+from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.videos import (
     capture,
     pipeline,

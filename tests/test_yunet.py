@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +147,25 @@ def test_fetching_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     result = CliRunner().invoke(models, ["fetch", "yunet"])
     assert result.output == f"yunet: {tmp_path / 'face.onnx'}\n"
     assert CliRunner().invoke(models, ["fetch", "other"]).exit_code == 2
+
+
+def crash(_: bytes) -> None:
+    """Die as OpenCV does on some damaged networks."""
+    os.kill(os.getpid(), signal.SIGFPE)
+
+
+def test_a_model_that_crashes_opencv_is_refused(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of another hash than the known one is tried in another process first, once."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(yunet, "_try_out", crash)
+    with pytest.raises(EmodetectError, match=r"modèle\.onnx: damaged: OpenCV crashes on it"):
+        open_detector(str(model))
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    downloaded = yunet.yunet_path()
+    downloaded.parent.mkdir(parents=True)
+    downloaded.write_bytes(b"one flipped bit")
+    with pytest.raises(EmodetectError, match="not the file that was downloaded"):
+        open_detector("yunet")

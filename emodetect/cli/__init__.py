@@ -6,9 +6,10 @@ import io
 import logging
 import os
 import shlex
+import signal
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -30,6 +31,8 @@ from emodetect.cli.webcam import webcam
 from emodetect.errors import EmodetectError
 
 STDERR = 2
+# As shells call the exit status of a program that Ctrl-C ended.
+INTERRUPTED = 128 + signal.SIGINT
 
 
 # What takes a file that is no video, by its suffix; others are photos, or folders of photos.
@@ -66,6 +69,35 @@ class _Commands(click.Group):
                 status=2,
             )
         return super().resolve_command(context, words)
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted", err=True)
+            sys.exit(INTERRUPTED)
+        except click.NoSuchOption as error:
+            # --out means --output, not --log, which is no further from it in letters.
+            begun = [
+                name for name in error.possibilities or () if name.startswith(error.option_name)
+            ]
+            if not begun:
+                raise
+            raise click.NoSuchOption(
+                error.option_name, possibilities=begun, ctx=error.ctx
+            ) from None
+        except click.MissingParameter as error:
+            if not isinstance(error.param, click.Option):
+                raise
+            raise click.UsageError(f"expected {_in_words(error.param)}", error.ctx) from None
+
+
+def _in_words(option: click.Option) -> str:
+    """Return how an option is given, and what it is for."""
+    name = option.opts[0]
+    if isinstance(option.type, click.Choice):
+        return f"{name} and one of {', '.join(option.type.choices)}."
+    return f"{name} {option.metavar}: {option.help}"
 
 
 def _taking(path: Path) -> str | None:

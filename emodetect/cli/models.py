@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from emodetect.cli.options.model import MODEL
@@ -49,15 +51,17 @@ def models(context: click.Context, output_format: str) -> None:
 def show(model: str) -> None:
     """Print a model's card.
 
-    For a model that you trained, the card is built from the metadata in its file.
+    For a model that you trained, the card is built from the metadata in its file, if its network
+    can be run here.
 
     \b
     emodetect models show ferplus
     emodetect models show runs/mine
     """
     from emodetect.model_file.model_cards import model_card
+    from emodetect.recognition.runtimes.default import open_default
 
-    click.echo(model_card(model), nl=False)
+    click.echo(model_card(model, check=partial(open_default, threads=1)), nl=False)
 
 
 @models.command(short_help="Download the YuNet face detector.")

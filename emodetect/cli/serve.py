@@ -32,6 +32,7 @@ def _limit(
     "--host",
     default="127.0.0.1",
     show_default=True,
+    metavar="ADDRESS",
     help="Address to listen on; 0.0.0.0 for all addresses of this machine (needs a token).",
 )
 @click.option(
@@ -39,6 +40,7 @@ def _limit(
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
+    metavar="N",
     help="Port to listen on; 0 picks a free one.",
 )
 @recognizer_options
@@ -60,6 +62,14 @@ def _limit(
     "--without-token",
     is_flag=True,
     help="Serve everyone who can reach the address, without a token.",
+)
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Without a token: a name under which clients reach the server, besides its addresses. Can "
+    "be given several times.",
 )
 @_limit(
     "--queue",
@@ -85,6 +95,14 @@ def _limit(
     metavar="SECONDS",
     help="Time limit to receive a request, and then to respond.",
 )
+@click.option(
+    "--drain-timeout",
+    "drain_s",
+    type=click.IntRange(1, 7200),
+    metavar="SECONDS",
+    help="Time limit to finish the requests in work after SIGTERM or Ctrl-C. [default: twice "
+    "--timeout]",
+)
 def serve(
     recognizer: RecognizerChoice,
     token_file: Path | None,
@@ -105,8 +123,11 @@ def serve(
     EMODETECT_TOKEN=secret emodetect serve --host 0.0.0.0 --port 8080
 
     The web page is at /, the API's description at /docs. The API returns the rows of `emodetect
-    predict --format json`. Images are processed in memory and not stored. SIGTERM and Ctrl-C stop
-    the server after the accepted requests are finished; the exit status is then 143 or 130.
+    predict --format json`. Images are processed in memory and not stored.
+
+    After SIGTERM or Ctrl-C, the server finishes the requests in work, refuses new ones with status
+    503 and closes streams; /healthz then responds 503. The exit status is 0 after SIGTERM, 130
+    after Ctrl-C, 1 if a request was cut off. A second signal ends the server at once.
     """
     try:
         from emodetect.serve.access import read_token

@@ -26,10 +26,16 @@ from emodetect.errors import DataError, ImageError
 from emodetect.images.model_input import channels_of, to_input
 from emodetect.machine.cache_folder import cache_root
 from emodetect.machine.locks import locked
+from emodetect.machine.output_folder import how_to_write_on
 from emodetect.machine.progress import track
+from emodetect.machine.quiet_libraries import quiet_libraries
 from emodetect.machine.threads import bounded_map
 
 FORMAT = 3  # increase it when the stored content changes, so that older caches are not used
+# As much of a cache is compared with its digests whenever it is opened, which takes a second; of a
+# larger one, every second block of images or fewer.
+CHECKED_BYTES = 2**29
+IMAGES_AT_ONCE = 1024
 UNFINISHED = ".unfinished"  # subfolder of a cache folder for incomplete work
 
 
@@ -108,8 +114,8 @@ def publish(folder: Path) -> Iterator[Path]:
                 raise
     except OSError as error:
         raise DataError(
-            f"{folder}: cannot write the cache: {error.strerror}; free some space, or choose "
-            "another folder with data.cache_dir in a config or the environment variable "
+            f"{folder}: cannot write the cache: {error.strerror}; {how_to_write_on(error)}, or "
+            "choose another folder with data.cache_dir in a config or the environment variable "
             "XDG_CACHE_HOME."
         ) from None
     finally:
@@ -136,7 +142,7 @@ def load_images(root: Path, samples: Sequence[Sample], config: DataConfig) -> Im
     shape = (config.image_size, config.image_size, channels_of(config.color))
     if not _is_complete(folder, shape):
         _remove_damaged(folder, shape)
-        with publish(folder) as unfinished:
+        with quiet_libraries(), publish(folder) as unfinished:
             _decode_all(root, samples, unfinished, config)
     return _opened(folder, shape)
 
@@ -157,11 +163,24 @@ def _opened(folder: Path, shape: tuple[int, int, int]) -> ImageCache:
 
 
 def _is_complete(folder: Path, shape: tuple[int, int, int]) -> bool:
+    """Return whether a cache holds as many images as it should, and none of them has changed."""
     try:
-        rows = _opened(folder, shape).rows
-        return (folder / "images.bin").stat().st_size == len(rows) * int(np.prod(shape))
+        cache = _opened(folder, shape)
+        if (folder / "images.bin").stat().st_size != len(cache.rows) * int(np.prod(shape)):
+            return False
+        step = max(1, -(-len(cache.rows) * int(np.prod(shape)) // CHECKED_BYTES))
+        blocks = range(0, len(cache.rows), step * IMAGES_AT_ONCE)
+        return all(
+            [_digest(image) for image in cache.images[start : start + IMAGES_AT_ONCE]]
+            == cache.digests[start : start + IMAGES_AT_ONCE].tolist()
+            for start in blocks
+        )
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return False
+
+
+def _digest(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest().encode()
 
 
 def _remove_damaged(folder: Path, shape: tuple[int, int, int]) -> None:
@@ -209,7 +228,7 @@ def _decode_all(root: Path, samples: Sequence[Sample], folder: Path, config: Dat
     faceless: list[str] = []
     # Not a memory map: on a full disk a map kills the process, a write raises an error.
     with (folder / "images.bin").open("wb") as file, ThreadPoolExecutor() as pool:
-        decoded = bounded_map(pool, decode, samples, at_once=1024)
+        decoded = bounded_map(pool, decode, samples, at_once=IMAGES_AT_ONCE)
         for row, result in enumerate(track(decoded, description="decoding", total=len(samples))):
             if isinstance(result, str):
                 skipped.append({"path": _place(root, samples[row]), "reason": result})
@@ -220,7 +239,7 @@ def _decode_all(root: Path, samples: Sequence[Sample], folder: Path, config: Dat
                 file.write(crop.tobytes())
                 rows.append(row)
                 sides.append(side)
-                digests += hashlib.blake2b(crop.tobytes(), digest_size=16).hexdigest().encode()
+                digests += _digest(crop)
     np.savez(
         folder / "index.npz",
         rows=np.array(rows, np.int64),

@@ -14,6 +14,7 @@ from emodetect.config import CleaningConfig, DataConfig
 from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.manifest import relative_path
 from emodetect.errors import DataError
+from emodetect.machine.atomic_files import atomic_write
 from emodetect.machine.csv_files import open_table, printable
 
 HELD_OUT = ("val", "test")
@@ -56,7 +57,10 @@ def write_audit_rows(path: Path, rows: Iterable[AuditRow]) -> None:
             return source
         return f"{kind}:{relative_path(Path(place), path.parent).as_posix()}"
 
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+    with (
+        atomic_write(path) as partial,
+        partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for row in rows:
@@ -79,12 +83,13 @@ def read_audit_rows(path: Path) -> list[AuditRow]:
         for values in table:
             try:
                 row = table.named(values)
-            except ValueError as error:
+                source = real(row["source"])
+            except ValueError as error:  # real: a NUL
                 raise DataError(
                     f"{path}, line {table.line}: {error}; audit the data again."
                 ) from None
             of_columns = {name: row[name] for name in COLUMNS}
-            found.append(AuditRow(**{**of_columns, "source": real(row["source"])}))
+            found.append(AuditRow(**{**of_columns, "source": source}))
     return found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from emodetect.data.dataset import Dataset
 from emodetect.emotions import are_labels
 from emodetect.errors import DataError, EmodetectError
+from emodetect.machine.atomic_files import atomic_write
 from emodetect.machine.csv_files import csv_line, open_csv, printable
 
 PREDICTIONS_FILE = "predictions.csv"
@@ -75,7 +76,10 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
         strict=True,
     )
     try:
-        with path.open("w", newline="", encoding="utf-8") as file:
+        with (
+            atomic_write(path) as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,
+        ):
             file.write(csv_line([*COLUMNS, *names]) + "\n")
             for (image, crop), label, best, probabilities in rows:
                 # Nine digits represent any float32 exactly.

@@ -19,6 +19,9 @@ _PROGRESSIVE_FRAMES = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 # Start of frame: all of C0 to CF but tables (C4), extensions (C8) and arithmetic coding (CC).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
+# Of the types that libtiff takes for a size: bytes, shorts, longs and long8s, also signed ones.
+_TIFF_VALUE_BYTES = {1: 1, 6: 1, 3: 2, 8: 2, 4: 4, 9: 4, 16: 8, 17: 8}
+
 
 def stated_size(data: bytes, form: str) -> tuple[int, int] | None:
     """Return the width and height in pixels that a file states; None if they are not known."""
@@ -123,6 +126,7 @@ def _tiff_size(data: bytes) -> tuple[int, int] | None:
     entries = min(number(first, count_size), len(data) // entry_size)
     found: dict[int, int] = {}
     for at in range(first + count_size, first + count_size + entries * entry_size, entry_size):
-        value_size = {3: 2, 4: 4, 16: 8}.get(number(at + 2, 2), 0)  # short, long, long8
-        found[number(at, 2)] = number(at + 4 + width, value_size)
+        value_size = _TIFF_VALUE_BYTES.get(number(at + 2, 2), 0)
+        # Of a tag that repeats, libtiff takes the first.
+        found.setdefault(number(at, 2), number(at + 4 + width, value_size))
     return (found[256], found[257]) if 256 in found and 257 in found else None

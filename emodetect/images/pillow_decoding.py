@@ -35,6 +35,9 @@ _PILLOW_NAMES = {
     formats.WEBP: "WEBP",
 }
 _FEATURES = {formats.AVIF: "avif", formats.JPEG2000: "jpg_2000"}
+_ORIENTATION = 0x112  # the EXIF tag
+# Colours are converted in bands of this many pixels: each step needs a copy or two.
+_BAND_PIXELS = 2**22
 # Python's warning filters are shared by all threads.
 _filters = threading.Lock()
 
@@ -148,13 +151,26 @@ def _opened(data: bytes, form: str) -> Any:
 
 
 def _pixels_of(image: Image.Image) -> np.ndarray:
-    image = _in_srgb(_in_eight_bits(_upright(image)))
+    image = _upright(image)
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        band = image if rows >= height else image.crop((0, top, width, bottom))
+        rgb = np.asarray(_on_white(_in_srgb(_in_eight_bits(band))))
+        cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR, dst=pixels[top:bottom])
+    return pixels
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Return an image in RGB, blended with white where it is transparent."""
     if image.has_transparency_data:
         from PIL import Image
 
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR)
+    return image.convert("RGB")
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -163,8 +179,8 @@ def _upright(image: Image.Image) -> Image.Image:
     image.load()  # raises for damaged pixels
     try:
         with _quiet():
-            image.getexif()  # read once, and kept
-        return ImageOps.exif_transpose(image)
+            orientation = image.getexif().get(_ORIENTATION, 1)
+        return image if orientation == 1 else ImageOps.exif_transpose(image)
     except Exception:  # damaged EXIF data says nothing about the pixels
         return image
 

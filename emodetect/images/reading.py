@@ -6,6 +6,8 @@ Images are BGR, as OpenCV decodes them.
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +38,7 @@ NO_IMAGE = f"not an image that can be decoded ({READ_FORMATS})"
 A_VIDEO = "a video, not a photo; use `emodetect video`"
 # Larger ones take gigabytes; a small file may claim any size.
 MOST_PIXELS = 200_000_000
+_OPENCV_NO_MEMORY = -4  # CV_StsNoMem
 OPENCV_FORMATS = (JPEG, PNG, WEBP, BMP, TIFF)
 _REDUCED_FLAGS = {
     1: cv2.IMREAD_COLOR,
@@ -60,8 +63,11 @@ class BoundedImage:
     height: int
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path, *, max_pixels: int = MOST_PIXELS) -> np.ndarray:
     """Decode an image file, turned upright by its EXIF orientation.
+
+    Args:
+        max_pixels: an image with more of them by its header is not decoded.
 
     Returns (height, width, 3) uint8 BGR. Raises ImageError, whose message does not contain the
     path, if the file cannot be read, is empty, truncated or not an image.
@@ -81,22 +87,37 @@ def read_image(path: str | Path) -> np.ndarray:
         raise ImageError(TOO_LARGE) from None
     if data and has_video_suffix(path) and image_format(data[:HEAD_BYTES]) is None:
         raise ImageError(A_VIDEO)
-    return decode_image(data)
+    return decode_image(data, max_pixels=max_pixels)
 
 
-def decode_image(data: bytes) -> np.ndarray:
+def decode_image(data: bytes, *, max_pixels: int = MOST_PIXELS) -> np.ndarray:
     """Decode the bytes of an image file; see `read_image`.
 
     16-bit images are reduced to 8 bits; transparent pixels are blended with white.
     """
-    form = _format_of(data)
-    width, height = _size(data, form)
-    if width * height > MOST_PIXELS:
+    form, width, height = _header(data)
+    if width * height > max_pixels:
         raise ImageError(
-            f"too large: expected at most {MOST_PIXELS:,} pixels, got {width:,} x {height:,}"
+            f"too large: expected at most {max_pixels:,} pixels, got {width:,} x {height:,}"
         )
-    if is_cut_short(data, form):
-        raise ImageError(CUT_SHORT)
+    with memory_errors():
+        return _decoded(data, form)
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn a lack of memory into an ImageError; OpenCV reports it as an error of its own."""
+    try:
+        yield
+    except MemoryError:
+        raise ImageError(TOO_LARGE) from None
+    except cv2.error as error:
+        if error.code != _OPENCV_NO_MEMORY:
+            raise
+        raise ImageError(TOO_LARGE) from None
+
+
+def _decoded(data: bytes, form: str) -> np.ndarray:
     if form not in OPENCV_FORMATS:
         return decode(data, form)
     # With Pillow, because OpenCV ignores EXIF orientation, palettes and some formats here.
@@ -114,20 +135,16 @@ def decode_bounded(data: bytes, *, most: int) -> BoundedImage:
 
     Raises ImageError for a larger image, and as `decode_image`.
     """
-    form = _format_of(data)
-    width, height = _size(data, form)
-    if 0 in (width, height):
-        raise ImageError(f"damaged {form} file, whose header states no size")
+    form, width, height = _header(data)
     reduction = _reduction(data, form, width, height, most)
-    if reduction == 1:
-        pixels = decode_image(data)
-        return BoundedImage(pixels, pixels.shape[1], pixels.shape[0])
-    if is_cut_short(data, form):
-        raise ImageError(CUT_SHORT)
-    if form == HEIC:
-        pixels = decode(data, form, reduction=reduction)
-    else:
-        pixels = _decode_with_opencv(data, reduction)
+    with memory_errors():
+        if reduction == 1:
+            pixels = _decoded(data, form)
+            return BoundedImage(pixels, pixels.shape[1], pixels.shape[0])
+        if form == HEIC:
+            pixels = decode(data, form, reduction=reduction)
+        else:
+            pixels = _decode_with_opencv(data, reduction)
     # OpenCV turns an image upright that its header states on its side.
     if pixels.shape[:2] != (-(-height // reduction), -(-width // reduction)):
         width, height = height, width
@@ -151,6 +168,19 @@ def _reduction(data: bytes, form: str, width: int, height: int, most: int) -> in
     )
 
 
+def _header(data: bytes) -> tuple[str, int, int]:
+    """Return the format, width and height that an image states, of which the end is there."""
+    form = _format_of(data)
+    if form not in OPENCV_FORMATS:
+        return form, *pixel_size(data, form)
+    if is_cut_short(data, form):
+        raise ImageError(CUT_SHORT)
+    width, height = stated_size(data, form) or (0, 0)
+    if 0 in (width, height):  # a decoder might find one of any size
+        raise ImageError(f"{NO_IMAGE}; its header states no size")
+    return form, width, height
+
+
 def _format_of(data: bytes) -> str:
     if not data:
         raise ImageError(EMPTY)
@@ -164,17 +194,12 @@ def _format_of(data: bytes) -> str:
     return form
 
 
-def _size(data: bytes, form: str) -> tuple[int, int]:
-    """Return the width and height that the header states; 0 if it states none."""
-    if form in OPENCV_FORMATS:
-        return stated_size(data, form) or (0, 0)  # decoding says what is wrong
-    return pixel_size(data, form)
-
-
 def _decode_with_opencv(data: bytes, reduction: int = 1) -> np.ndarray:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED_FLAGS[reduction])
     except cv2.error as error:
+        if error.code == _OPENCV_NO_MEMORY:
+            raise
         raise ImageError(f"cannot be decoded: {error.err or error}") from None
     if image is None:
         raise ImageError(NO_IMAGE)

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PARTIAL_FILES = ".*.[0-9]*"
 """Glob pattern of the files that killed processes leave behind: hidden, ending in a process ID."""
 
+LONGEST_NAME = 200  # bytes, so that there is room for what is added to the name
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary file that replaces `path` in one step; on an error it is removed."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    """Yield a temporary file that replaces `path` in one step; on an error it is removed.
+
+    An OSError of a full or read-only disk names `path`.
+    """
+    name = os.fsdecode(os.fsencode(path.name)[:LONGEST_NAME])
+    partial = path.with_name(f".{name}.{os.getpid()}")
     try:
         yield partial
         partial.replace(path)
+    except OSError as error:
+        if error.filename in (None, str(partial)):
+            error.filename = str(path)
+        raise
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # such as a folder that is not there
+            partial.unlink()
 
 
 def write_text(path: Path, text: str, *, errors: str = "strict") -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from emodetect.errors import DataError
+from emodetect.machine.terminal_text import on_one_line
 
 # In the order of preference, if a header fits several.
 DELIMITERS = (",", ";", "\t")
@@ -140,7 +141,7 @@ def require_columns(
     if missing := [name for name in required if name not in columns]:
         raise DataError(
             f"{path}: expected the columns {', '.join(required)}; missing: {', '.join(missing)}; "
-            f"the first line has: {', '.join(columns)[:200] or 'nothing'}."
+            f"the first line has: {on_one_line(', '.join(columns)[:200]) or 'nothing'}."
         )
     # Only one would be read.
     if repeated := [name for name in (*required, *optional) if columns.count(name) > 1]:

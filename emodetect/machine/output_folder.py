@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 from emodetect.errors import EmodetectError
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def how_to_write_on(error: OSError) -> str:
+    """Return what to do about a disk that can no longer be written to."""
+    return "free up space" if error.errno in _NO_SPACE else "make it writable"
 
 
 def check_output_file(path: Path, *, force: bool) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 
 @contextlib.contextmanager
@@ -28,9 +30,19 @@ def quiet_stderr(log: Path | None = None) -> Iterator[None]:
 @contextlib.contextmanager
 def quiet_libraries(log: Path | None = None) -> Iterator[None]:
     """Hide what C++ code writes to stderr, but show what Python writes; see `quiet_stderr`."""
-    with (
-        os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as shown,
-        quiet_stderr(log),
-        contextlib.redirect_stderr(shown),
-    ):
+    with contextlib.ExitStack() as stack:
+        if _is_stderr(sys.stderr):  # not one of a notebook or test, which goes elsewhere
+            shown = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+            stack.enter_context(shown)
+            stack.enter_context(quiet_stderr(log))
+            stack.enter_context(contextlib.redirect_stderr(shown))
+        else:
+            stack.enter_context(quiet_stderr(log))
         yield
+
+
+def _is_stderr(stream: IO[str]) -> bool:
+    try:
+        return stream.fileno() == 2
+    except (AttributeError, OSError, ValueError):
+        return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
         archive = zipfile.ZipFile(path)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}.") from None
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
         raise ModelError(f"{path}: damaged: {error}.") from None
     with archive:
         _check_members(path, archive)
@@ -84,7 +85,12 @@ def _opened(archive: zipfile.ZipFile, name: str) -> Iterator[IO[bytes]]:
     try:
         with archive.open(name) as member:
             yield member
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except OSError as error:
+        raise ModelError(
+            f"{archive.filename}: cannot be read: {error.strerror or error}."
+        ) from None
+    # RuntimeError: also NotImplementedError, for what a zip may be but our files are not.
+    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, struct.error) as error:
         raise ModelError(f"{archive.filename}: damaged: {name}: {error}.") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, fields
 from reprlib import repr as brief
 from typing import Any
@@ -78,6 +79,11 @@ def _origin_is_valid(metadata: Metadata) -> bool:
         and _holds(dataset.get("counts", {}), dict)
         and all(_holds(counts, int) for counts in dataset.get("counts", {}).values())
         and _holds(metadata.metrics, int, float)
+        # JSON has whole numbers beyond all floats.
+        and all(
+            isinstance(value, float) or abs(value) <= sys.float_info.max
+            for value in metadata.metrics.values()
+        )
         and _holds(metadata.versions, str)
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,15 +64,22 @@ def list_shipped() -> list[ShippedModel]:
     return found
 
 
-def model_card(name_or_path: str) -> str:
+def model_card(name_or_path: str, *, check: Callable[[Artifact], object] | None = None) -> str:
     """Return a model's card in Markdown: a shipped model's own, or one built from its metadata.
+
+    Args:
+        check: called with a model that is not shipped; raises ModelError for one that cannot run,
+            such as `recognition.runtimes.default.open_default`.
 
     Raises ModelError if there is no such model, or it is damaged or not from emodetect.
     """
     path = model_path(name_or_path)
     if name_or_path in shipped_models():
         return COMMENT.sub("", _shipped_card(path))
-    return "\n".join(_described(read_artifact(path))) + "\n"
+    artifact = read_artifact(path)
+    if check is not None:
+        check(artifact)
+    return "\n".join(_described(artifact)) + "\n"
 
 
 def _shipped_card(path: Path) -> str:

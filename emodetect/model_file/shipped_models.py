@@ -25,6 +25,11 @@ def shipped_models() -> dict[str, Path]:
     return {path.stem: path for path in sorted(assets.glob("*.keras"))}
 
 
+def is_shipped(path: Path) -> bool:
+    """Return whether a file is one of the models that come with the package."""
+    return shipped_models().get(path.stem) == path
+
+
 def model_path(name_or_path: str | Path | None) -> Path:
     """Return the file of a model.
 

@@ -12,6 +12,8 @@ from emodetect.data.dataset import Dataset
 from emodetect.emotions import hex_colors, in_canonical_order
 from emodetect.evaluation.comparison import only_right
 from emodetect.evaluation.predictions import Predictions, image_keys
+from emodetect.evaluation.verdict import SIGNIFICANT
+from emodetect.machine.atomic_files import write_text
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.number_format import (
     between,
@@ -64,7 +66,7 @@ def write_comparison(
         ],
         no_pictures=images if isinstance(images, str) else "",
     )
-    numbers.write_text(json.dumps(comparison, indent=1), encoding="utf-8")
+    write_text(numbers, json.dumps(comparison, indent=1))
     return [page, numbers]
 
 
@@ -88,6 +90,8 @@ def _row(comparison: dict[str, Any], number: int) -> dict[str, Any]:
         }
         if versus:
             cell |= _change(versus["differences"][key], share=key in SHARES)
+            if key == "accuracy" and versus["mcnemar_p"] >= SIGNIFICANT:
+                cell["kind"] = ""  # as the verdict says, which follows the exact test
         row["cells"].append(cell)
     return row
 

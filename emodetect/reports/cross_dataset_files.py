@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from emodetect.evaluation.cross_dataset import FIGURES, CrossDatasetResult
+from emodetect.machine.atomic_files import atomic_write, write_text
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.number_format import percent
 from emodetect.reports.plots.style import INK, new_figure, save_png, styled
@@ -21,14 +22,14 @@ def write_matrix(cells: Sequence[CrossDatasetResult], out: Path) -> list[Path]:
     make_output_folder(out)
     files = [out / name for name in ("matrix.json", "matrix.csv", "matrix.png")]
     content = json.dumps([asdict(cell) for cell in cells], indent=1)
-    files[0].write_text(content, encoding="utf-8")
+    write_text(files[0], content)
     _write_table(cells, files[1])
     _plot(cells, files[2])
     return files
 
 
 def _write_table(cells: Sequence[CrossDatasetResult], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(
             [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emodetect.evaluation.predictions import PREDICTIONS_FILE, ImagePredictions, write_predictions
+from emodetect.machine.atomic_files import atomic_write, write_text
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.reports.evaluation_page import ReportedModel, write_report_page
 from emodetect.reports.plots.registry import draw_plots
@@ -30,7 +31,7 @@ def write_report(
     names = ("report.html", "metrics.json", "classification_report.csv", PREDICTIONS_FILE)
     page, numbers, classes, images = (out / name for name in names)
     write_report_page(predictions, metrics, page, figures=figures, model=model)
-    numbers.write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+    write_text(numbers, json.dumps(metrics, indent=1))
     _write_classes(metrics, classes)
     write_predictions(predictions, images)
     pictures = [out / f"{name}.png" for name in figures]
@@ -40,7 +41,7 @@ def write_report(
 
 
 def _write_classes(metrics: dict[str, Any], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["emotion", "precision", "recall", "f1", "support"])
         for name, row in class_rows(metrics):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import os
 from base64 import urlsafe_b64decode
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -54,6 +55,46 @@ def check_token(token: str, *, origin: str = "token") -> None:
         raise EmodetectError(
             f"{origin}: expected a token, one line of printable ASCII characters, got {found}."
         )
+
+
+class KnownHosts:
+    """Middleware that refuses requests whose Host is a name that someone else may own.
+
+    Such a name may be of a site that attacks the server through its visitor's browser: the site
+    first has its own address, and then the server's (DNS rebinding). Numeric addresses and names
+    without a dot cannot be such.
+
+    Args:
+        names: further names under which clients reach the server.
+    """
+
+    def __init__(self, app: ASGIApp, *, names: Sequence[str]) -> None:
+        self.app, self.names = app, frozenset(name.lower() for name in names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request or a WebSocket."""
+        if scope["type"] not in ("http", "websocket") or self._knows(Headers(scope=scope)):
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close"})  # before it is accepted: 403
+        else:
+            reason = "unknown host name; start the server with --allow-host NAME to use this one"
+            await JSONResponse({"detail": reason}, 400)(scope, receive, send)
+
+    def _knows(self, headers: Headers) -> bool:
+        try:
+            name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        except ValueError:  # no host
+            return False
+        return name in self.names or (name and "." not in name) or _is_numeric(name)
+
+
+def _is_numeric(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 class Guard:

@@ -11,20 +11,29 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from emodetect import __version__
 from emodetect.errors import EmodetectError
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.serve.access import Guard
+from emodetect.serve.access import Guard, KnownHosts
+from emodetect.serve.drain import Drain, DrainedRequests
 from emodetect.serve.limits import Limits, RefusedError
 from emodetect.serve.prometheus import CountedRequests, Metrics
 from emodetect.serve.request_analysis import Analysis
-from emodetect.serve.routes import OPEN_PATHS, OPENAPI, PATHS, Services, router
-from emodetect.serve.schemas import ABOUT
+from emodetect.serve.routes import (
+    HEALTH,
+    METRICS,
+    OPEN_PATHS,
+    OPENAPI,
+    PATHS,
+    Services,
+    describe,
+    router,
+)
 from emodetect.serve.stream import Streams
 from emodetect.serve.uploads import UploadReader
 from emodetect.serve.web.page_files import PAGE_FILES, page_router
+from emodetect.serve.web.schemas import ABOUT
 
 
 class _Application(FastAPI):
@@ -48,7 +57,7 @@ def create_app(
     *,
     limits: Limits | None = None,
     token: str | None = None,
-    hosts: Sequence[str] = ("*",),
+    hosts: Sequence[str] | None = None,
     workers: int | None = None,
 ) -> FastAPI:
     """Return the application.
@@ -56,13 +65,13 @@ def create_app(
     Args:
         recognizer: must not be used elsewhere afterwards.
         token: what clients must send; None accepts every request.
-        hosts: host names that requests may use; a request with another name may come from a site
-            that attacks the server through its visitor's browser (DNS rebinding).
+        hosts: see `KnownHosts`; None accepts all.
         workers: see `Analysis`.
     """
     limits = limits or Limits()
     analysis = Analysis(recognizer, limits, workers=workers)
     metrics = Metrics(lambda: analysis.taken_on)
+    drain = Drain()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -79,12 +88,20 @@ def create_app(
         redoc_url=None,
     )
     app.state.services = Services(
-        recognizer, analysis, metrics, Streams(analysis, metrics), UploadReader(limits)
+        recognizer,
+        analysis,
+        metrics,
+        drain,
+        Streams(analysis, metrics, drain),
+        UploadReader(limits),
+        describe(recognizer, limits),
     )
     app.include_router(router)
     app.include_router(page_router())
+    app.add_middleware(DrainedRequests, drain=drain, open_paths=(HEALTH, METRICS))
     app.add_middleware(Guard, token=token, open_paths=(*OPEN_PATHS, *PAGE_FILES))
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    if hosts is not None:
+        app.add_middleware(KnownHosts, names=hosts)
     app.add_middleware(CountedRequests, metrics=metrics, paths=(*PATHS, *PAGE_FILES))
     app.add_exception_handler(RefusedError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_parameter)

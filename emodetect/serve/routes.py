@@ -18,9 +18,16 @@ from emodetect.model_file.model_cards import model_card
 from emodetect.model_file.shipped_models import shipped_models
 from emodetect.recognition.photos.output_formats import photo_record
 from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.serve.drain import Drain
+from emodetect.serve.limits import Limits
 from emodetect.serve.prometheus import Metrics
 from emodetect.serve.request_analysis import Analysis, AnalyzedImage
-from emodetect.serve.schemas import (
+from emodetect.serve.stream import Streams
+from emodetect.serve.uploads import Upload, UploadReader
+from emodetect.serve.web.api_page import api_page
+from emodetect.serve.web.card_html import card_html
+from emodetect.serve.web.page_files import PAGE_HEADERS
+from emodetect.serve.web.schemas import (
     ANALYZE_ANSWERS,
     BODY,
     CLASSIFY_ANSWERS,
@@ -32,11 +39,6 @@ from emodetect.serve.schemas import (
     ModelAnswer,
     PhotoRow,
 )
-from emodetect.serve.stream import Streams
-from emodetect.serve.uploads import Upload, UploadReader
-from emodetect.serve.web.api_page import api_page
-from emodetect.serve.web.card_html import card_html
-from emodetect.serve.web.page_files import PAGE_HEADERS
 
 DOCS, OPENAPI, HEALTH, METRICS = "/docs", "/openapi.json", "/healthz", "/metrics"
 ANALYZE, CLASSIFY, STREAM, MODEL = "/v1/analyze", "/v1/classify", "/v1/stream", "/v1/model"
@@ -49,13 +51,18 @@ router = APIRouter()
 
 @dataclass(frozen=True)
 class Services:
-    """What the routes use; an application keeps it in `app.state.services`."""
+    """What the routes use; an application keeps it in `app.state.services`.
+
+    `about` is the answer of /v1/model: the model's file may be replaced while the server runs.
+    """
 
     recognizer: EmotionRecognizer
     analysis: Analysis
     metrics: Metrics
+    drain: Drain
     streams: Streams
     reader: UploadReader
+    about: dict[str, Any]
 
 
 @router.post(
@@ -88,14 +95,16 @@ async def stream(socket: WebSocket) -> None:
 @router.get(MODEL, response_model=ModelAnswer, responses=MODEL_ANSWERS)
 async def model(request: Request) -> Response:
     """Describe the model."""
-    return JSONResponse(_about(_services(request)))
+    return JSONResponse(_services(request).about)
 
 
 @router.head(HEALTH, include_in_schema=False)
 @router.get(HEALTH, responses=HEALTH_ANSWERS)
-async def healthz() -> dict[str, str]:
-    """Report that the server is running."""
-    return {"status": "ok"}
+async def healthz(request: Request) -> Response:
+    """Report that the server is running, or that it is about to end."""
+    if _services(request).drain.begun.is_set():
+        return JSONResponse({"status": "draining"}, 503)
+    return JSONResponse({"status": "ok"})
 
 
 @router.get(METRICS, response_class=Response, responses=METRICS_ANSWERS)
@@ -134,8 +143,8 @@ def _with_preview(image: AnalyzedImage) -> dict[str, Any]:
     return {**photo_record(image.result), "preview": preview}
 
 
-def _about(services: Services) -> dict[str, Any]:
-    recognizer = services.recognizer
+def describe(recognizer: EmotionRecognizer, limits: Limits) -> dict[str, Any]:
+    """Return what /v1/model says. Raises ModelError if the model's file is damaged."""
     metadata = recognizer.metadata
     shipped = {path: name for name, path in shipped_models().items()}
     card = model_card(shipped.get(recognizer.path, str(recognizer.path)))
@@ -149,5 +158,5 @@ def _about(services: Services) -> dict[str, Any]:
         "version": __version__,
         "card": card,
         "card_html": card_html(card),
-        "max_body_bytes": services.reader.limits.body_bytes,
+        "max_body_bytes": limits.body_bytes,
     }

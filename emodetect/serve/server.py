@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import ctypes
 import ipaddress
 import logging
-import math
+import signal
 import socket
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from types import FrameType
+from typing import Any, cast
 
 import cv2
+import h11
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import HANDLED_SIGNALS
 
 from emodetect.errors import EmodetectError
 from emodetect.machine.quiet_libraries import quiet_libraries
@@ -20,10 +29,22 @@ from emodetect.machine.threads import usable_cores
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.serve.access import TOKEN_VARIABLE, check_token
 from emodetect.serve.app import create_app
+from emodetect.serve.drain import Drain
 from emodetect.serve.limits import FRAME_BYTES, Limits
 
 MOST_CONNECTIONS = 512
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
+# Logged as errors by uvicorn, the first with a traceback.
+CLIENTS_MESSAGES = (
+    "Invalid UTF-8 sequence",
+    "ASGI callable returned without completing",  # a response cut off, a WebSocket refused
+    "Cancel ",  # and how many responses, which nobody reads
+)
+# From the connection to the end of a request's header, and between two requests.
+HEADER_S = 10.0
+# A shorter token could be guessed.
+SHORT_TOKEN = 16
+# glibc's names for two of its settings, and the size in bytes from which memory goes back.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, GIVEN_BACK_BYTES = -1, -3, 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +56,12 @@ class ServerOptions:
         port: 0 picks a free one.
         token: what clients must send; None accepts every request.
         without_token: accept every request even if other machines can reach the address.
+        allow_hosts: names under which clients reach the server, besides numeric addresses, names
+            without a dot, `host` and this machine's name; with a token, all are accepted.
         workers: see `Analysis`.
         limits: how much a request may ask for.
+        drain_s: time in seconds to finish what is in work when the server ends; None for twice
+            `limits.seconds`, in which every request within its limits is answered.
 
     Raises EmodetectError for a token that an HTTP header cannot carry.
     """
@@ -45,8 +70,10 @@ class ServerOptions:
     port: int = 8000
     token: str | None = field(default=None, repr=False)
     without_token: bool = False
+    allow_hosts: tuple[str, ...] = ()
     workers: int | None = None
     limits: Limits = field(default_factory=Limits)
+    drain_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.token is not None:
@@ -80,16 +107,21 @@ def serve(
     *,
     announce: Callable[[str], None] = print,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then finish the accepted requests and stop.
+    """Serve until SIGINT or SIGTERM, then drain (see `drain`) and return.
+
+    A second signal ends the process at once.
 
     Args:
         open_recognizer: opens the recogniser, with a keyword `threads`.
-        announce: called with a line that contains the server's address, once it is known.
+        announce: called with a line that contains the server's address, once it is known,
+            and with a line at the beginning of a drain if anything is in work.
 
     Raises:
         EmodetectError: for an address that is not available, or that other machines can reach
-            without a token although `without_token` is not set.
+            without a token although `without_token` is not set; and if something in work had to
+            be cut off because the time to drain was over.
         ModelError: for a model that cannot be used.
+        KeyboardInterrupt: after a drain that SIGINT began.
     """
     with open_socket(options.host, options.port) as listening:
         loopback = ipaddress.ip_address(listening.getsockname()[0]).is_loopback
@@ -107,15 +139,42 @@ def serve(
             token=options.token,
             # Without a token, only the host name tells our page from one of another site. A
             # proxy's clients use other names, but have the token.
-            hosts=(options.host, *LOOPBACK_NAMES) if options.token is None and loopback else ("*",),
+            hosts=None if options.token is not None else _own_names(options),
             workers=options.workers,
         )
         name = f"[{options.host}]" if ":" in options.host else options.host
         port = listening.getsockname()[1]
         announce(f"{recognizer.metadata.name} at http://{name}:{port} (Ctrl-C to stop)")
+        if options.token is None and not loopback:
+            announce(
+                f"warning: everyone who can reach {options.host} can use this server, without a "
+                "token; requests must name it by an address, a name without a dot, or --allow-host"
+            )
+        elif options.token is not None and len(options.token) < SHORT_TOKEN:
+            announce(
+                f"warning: a token of fewer than {SHORT_TOKEN} characters can be guessed; "
+                "`openssl rand -hex 16` prints a better one"
+            )
         _silence_what_clients_cause()
+        _give_memory_back()
         with quiet_libraries():  # where decoders print about each damaged image
-            _run(app, listening, options.limits)
+            _run(app, listening, options, announce)
+
+
+def _own_names(options: ServerOptions) -> tuple[str, ...]:
+    name = socket.gethostname()
+    return (options.host, name, f"{name}.local", *options.allow_hosts)
+
+
+def _give_memory_back() -> None:
+    """Let glibc give large blocks back to the system when they are freed.
+
+    By default it keeps blocks of up to 32 MB, and with several threads a heap for each.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another system's C library
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, GIVEN_BACK_BYTES)
+        library.mallopt(M_TRIM_THRESHOLD, GIVEN_BACK_BYTES)
 
 
 def _silence_what_clients_cause() -> None:
@@ -128,16 +187,152 @@ def _silence_what_clients_cause() -> None:
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:
-    """Filter out text of a WebSocket that is not UTF-8, for which uvicorn logs a traceback."""
-    return not record.getMessage().startswith("Invalid UTF-8 sequence")
+    """Filter out text of a WebSocket that is not UTF-8, and responses that a drain has cut off."""
+    return not record.getMessage().startswith(CLIENTS_MESSAGES) and not (
+        record.exc_info and record.exc_info[0] is asyncio.CancelledError
+    )
 
 
-def _run(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
+class JoinedWrites:
+    """A transport that sends all that is written in one step of the event loop in one piece.
+
+    Between the header and the body of a response, which uvicorn writes one after the other, other
+    threads may run. A proxy that has received only the header when the server dies has begun its
+    own response, and cannot ask another server any more.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport, self.parts = transport, list[bytes]()
+
+    def write(self, data: bytes) -> None:
+        """Send at the end of the step."""
+        if not self.parts:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self.parts.append(data)
+
+    def flush(self) -> None:
+        """Send now."""
+        data, self.parts = b"".join(self.parts), []
+        self.transport.write(data)
+
+    def close(self) -> None:
+        """Send the rest, then close."""
+        self.flush()
+        self.transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+
+class _LimitedConnection(H11Protocol):
+    """A connection that neither waits for a request's header, nor responds, for ever.
+
+    Args:
+        response_s: time in seconds to receive a request's body and to respond.
+    """
+
+    def __init__(self, *, response_s: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.response_s = response_s
+        self.limit: asyncio.TimerHandle | None = None
+        self.limited: object = self
+
+    @property
+    def in_work(self) -> object | None:
+        """The request that is in work, None between two."""
+        return None if self.cycle is None or self.cycle.response_complete else self.cycle
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Make room for the connection: the one that has waited longest for a request ends."""
+        super().connection_made(cast(asyncio.Transport, JoinedWrites(transport)))
+        self.opened_s = self.loop.time()
+        if len(self.connections) >= MOST_CONNECTIONS:
+            idle = [
+                one
+                for one in self.connections
+                if isinstance(one, _LimitedConnection) and one.in_work is None and one is not self
+            ]
+            if idle:
+                oldest = min(idle, key=lambda one: one.opened_s)
+                self.connections.discard(oldest)
+                oldest.transport.abort()
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Handle what arrived, which may begin a request."""
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or begin it if it is there already."""
+        super().on_response_complete()
+        self._watch()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Leave the connection to the WebSocket, which has limits of its own."""
+        self._end_limit()
+        super().handle_websocket_upgrade(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the limit with the connection."""
+        self._end_limit()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        """Begin a time limit whenever a request begins or ends; single bytes do not prolong it."""
+        if self.limited is not self.in_work and self in self.connections:
+            self._end_limit()
+            self.limited = self.in_work
+            seconds = HEADER_S if self.in_work is None else self.response_s
+            self.limit = self.loop.call_later(seconds, self.transport.abort)
+
+    def _end_limit(self) -> None:
+        if self.limit is not None:
+            self.limit.cancel()
+
+
+class _DrainingServer(uvicorn.Server):
+    """Drains after the first signal; the next one has its usual effect."""
+
+    def __init__(
+        self, config: uvicorn.Config, drain: Drain, seconds: float, announce: Callable[[str], None]
+    ) -> None:
+        super().__init__(config)
+        self.drain, self.seconds, self.announce = drain, seconds, announce
+        self.signal: int | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Note the first signal, for the event loop."""
+        self.signal = sig
+        for one in HANDLED_SIGNALS:
+            signal.signal(one, signal.SIG_DFL)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to stop; called every 0.1 s."""
+        if self.signal is not None and not self.drain.begun.is_set():
+            if self.drain.in_work:
+                self.announce(
+                    f"shutting down: requests and streams in work: {len(self.drain.in_work)}, for "
+                    f"at most {self.seconds:g} s (a second signal stops at once)"
+                )
+            self.drain.begin(self.seconds)
+        return await super().on_tick(counter) or self.drain.is_over
+
+
+def _run(
+    app: FastAPI,
+    listening: socket.socket,
+    options: ServerOptions,
+    announce: Callable[[str], None],
+) -> None:
     config = uvicorn.Config(
         app,
         access_log=False,
         log_level="error",
-        http="h11",
+        # Bodies and responses have limits of their own; this one is for clients that don't read.
+        http=partial(  # type: ignore[arg-type]
+            _LimitedConnection, response_s=3 * options.limits.seconds + HEADER_S
+        ),
         ws="websockets-sansio",
         # uvicorn closes without a reason beyond this; `Streams` gives one beyond FRAME_BYTES.
         ws_max_size=2 * FRAME_BYTES,
@@ -145,7 +340,17 @@ def _run(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
         limit_concurrency=MOST_CONNECTIONS,
         server_header=False,
         proxy_headers=False,
-        # Accepted requests are finished by then; clients that don't read are disconnected.
-        timeout_graceful_shutdown=math.ceil(2 * limits.seconds) + 1,
+        # What is in work has ended by then, except for clients that don't read.
+        timeout_graceful_shutdown=1,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    seconds = 2 * options.limits.seconds if options.drain_s is None else options.drain_s
+    drain: Drain = app.state.services.drain
+    server = _DrainingServer(config, drain, seconds, announce)
+    server.run(sockets=[listening])
+    if drain.cut_off:
+        raise EmodetectError(
+            f"requests and streams cut off: {drain.cut_off}, because they did not end within "
+            f"{seconds:g} s of the signal. Allow more time with --drain-timeout."
+        )
+    if server.signal == signal.SIGINT:
+        raise KeyboardInterrupt

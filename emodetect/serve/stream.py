@@ -10,17 +10,18 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from emodetect.errors import EmodetectError
+from emodetect.recognition.face_rows import tracked_record
 from emodetect.recognition.photos.analysis import PhotoResult
-from emodetect.recognition.videos.row_log import tracked_record
 from emodetect.serve.access import PROTOCOL
+from emodetect.serve.drain import Drain
 from emodetect.serve.limits import FRAME_BYTES
 from emodetect.serve.prometheus import Metrics
 from emodetect.serve.request_analysis import Analysis
 
 # A stream that sends no frames, or does not read its results, does not keep its place forever.
 IDLE_S = 60.0
-# Close codes of RFC 6455.
-NORMAL, NOT_BYTES, TOO_BIG, FAILED, TRY_LATER = 1000, 1003, 1009, 1011, 1013
+# Close codes of RFC 6455 and of the registry that it founds.
+NORMAL, NOT_BYTES, TOO_BIG, FAILED, RESTART, TRY_LATER = 1000, 1003, 1009, 1011, 1012, 1013
 
 _Frame = tuple[int, float, bytes]
 
@@ -28,8 +29,8 @@ _Frame = tuple[int, float, bytes]
 class Streams:
     """The open streams of a server, up to the limit."""
 
-    def __init__(self, analysis: Analysis, metrics: Metrics) -> None:
-        self.analysis, self.metrics = analysis, metrics
+    def __init__(self, analysis: Analysis, metrics: Metrics, drain: Drain) -> None:
+        self.analysis, self.metrics, self.drain = analysis, metrics, drain
         self.open = 0
 
     async def serve(self, socket: WebSocket) -> None:
@@ -60,18 +61,25 @@ class Streams:
         newest: asyncio.Queue[_Frame] = asyncio.Queue(1)
         reading = asyncio.create_task(_read(socket, newest))
         sending = asyncio.create_task(self._send_results(socket, newest))
+        draining = asyncio.create_task(self.drain.begun.wait())
+        tasks: list[asyncio.Task[Any]] = [reading, sending, draining]
         try:
-            await asyncio.wait((reading, sending), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            drains = not (reading.done() or sending.done())
+            if drains:  # the frames that have arrived still get their results
+                reading.cancel()
+                tasks.append(asyncio.create_task(newest.join()))
+                await asyncio.wait((sending, tasks[-1]), return_when=asyncio.FIRST_COMPLETED)
             if sending.done():  # it only ends with an error
                 sending.result()
-            return reading.result()
+            return (RESTART, "the server is shutting down") if drains else reading.result()
         except EmodetectError as error:
             logging.getLogger(__name__).error("%s", error)
             return FAILED, "the server's model failed"
         finally:
-            for task in (reading, sending):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(reading, sending, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _send_results(self, socket: WebSocket, newest: asyncio.Queue[_Frame]) -> None:
         tracker = self.analysis.tracker()
@@ -81,6 +89,7 @@ class Streams:
             self.metrics.count(result)
             async with asyncio.timeout(IDLE_S):
                 await socket.send_json(_record(number, time_s, result))
+            newest.task_done()
 
 
 async def _read(socket: WebSocket, newest: asyncio.Queue[_Frame]) -> tuple[int, str]:
@@ -99,6 +108,7 @@ async def _read(socket: WebSocket, newest: asyncio.Queue[_Frame]) -> tuple[int, 
             return TOO_BIG, f"expected frames of at most {FRAME_BYTES:,} bytes, got {len(data):,}"
         if newest.full():
             newest.get_nowait()
+            newest.task_done()
         newest.put_nowait((number, time.monotonic() - started_s, data))
         number += 1
 

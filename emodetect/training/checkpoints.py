@@ -46,9 +46,13 @@ class Progress:
     plain_accuracy: float | None = None
 
 
-def how_to_resume(run: Path) -> str:
-    """Return what to do about a full disk."""
-    return f"The epochs finished so far are kept; free some space and continue with --resume {run}."
+def how_to_resume(run: Path, *, first: str = "free up space") -> str:
+    """Return what to do about a disk that can no longer be written to.
+
+    Args:
+        first: what to do before the run is resumed.
+    """
+    return f"The epochs finished so far are kept; {first} and continue with --resume {run}."
 
 
 def best_name(epoch: int) -> str:

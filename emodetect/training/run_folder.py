@@ -22,6 +22,7 @@ from emodetect.data.dataset import Dataset
 from emodetect.errors import ConfigError, EmodetectError
 from emodetect.machine.atomic_files import PARTIAL_FILES, write_text
 from emodetect.machine.locks import locked
+from emodetect.machine.output_folder import how_to_write_on
 from emodetect.training.checkpoints import Progress, how_to_resume
 
 
@@ -142,6 +143,7 @@ def clear_disk_errors(run: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        advice = how_to_resume(run, first=how_to_write_on(error))
         raise EmodetectError(
-            f"{run}: writing failed: {error.strerror or error}. {how_to_resume(run)}"
+            f"{run}: writing failed: {error.strerror or error}. {advice}"
         ) from error

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from emodetect.cli.options.files import FileWithSuffix, force_option, output_option
+from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import (
     DATA,
     DataCommand,
@@ -59,9 +60,11 @@ from emodetect.cli.options.source import (
     type=click.IntRange(0, 2**31 - 1),
     default=0,
     show_default=True,
+    metavar="N",
     help="Random seed of the split.",
 )
 @force_option
+@quiet_decoders
 def split(
     data: str,
     out: Path,
@@ -77,7 +80,7 @@ def split(
 
     \b
     emodetect data split faces --output faces.csv
-    emodetect data split people.csv --output splits.csv --group person --group video
+    emodetect data split people.csv --output splits.csv --group person
     emodetect train --data splits.csv
 
     PATH is a folder of class folders, or a manifest: a CSV file with the columns path and label,

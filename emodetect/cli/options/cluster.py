@@ -126,4 +126,4 @@ def on_cluster(
         )
     except KeyboardInterrupt:
         click.echo(f"{output}: stopped; continue with --resume", err=True)
-        raise click.Abort from None
+        raise

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from reprlib import repr as brief
 
 import numpy as np
 
@@ -174,7 +175,7 @@ def usage_split(value: str) -> str:
     """Return the split that a Usage names, as `split_named`. Raises ValueError for other text."""
     split = split_named(value)
     if split is None:
-        raise ValueError(f"expected the Usage {', '.join(USAGES)}, got {value!r}")
+        raise ValueError(f"expected the Usage {', '.join(USAGES)}, got {brief(value)}")
     return split
 
 

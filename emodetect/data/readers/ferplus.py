@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from reprlib import repr as brief
 from typing import NoReturn
 
 from emodetect.config import DataConfig
@@ -231,5 +232,5 @@ def _read_votes(row: Mapping[str, str]) -> _Votes:
 def _vote_count(value: str) -> int:
     # Not int(), which accepts "1_0" and negative numbers.
     if not (value.strip().isascii() and value.strip().isdigit()):
-        raise ValueError(f"expected whole numbers of votes, got {value!r}")
+        raise ValueError(f"expected whole numbers of votes, got {brief(value)}")
     return int(value)

@@ -20,6 +20,7 @@ from emodetect.errors import DataError, ImageError
 from emodetect.faces.boxes import Box
 from emodetect.faces.framing import crop_face
 from emodetect.images.formats import READ_FORMATS, count_in_words
+from emodetect.machine.atomic_files import atomic_write
 from emodetect.machine.csv_files import open_csv
 from emodetect.machine.output_folder import check_output_folder
 from emodetect.machine.progress import track
@@ -175,7 +176,8 @@ def _write_photo(
     for number, (box, png) in enumerate(found, start=1):
         name = _crop_name(photo, number)
         write_row([photo, number, *box, name, ""])
-        (out / name).write_bytes(png)
+        with atomic_write(out / name) as partial:
+            partial.write_bytes(png)
 
 
 def _crop_photo(photo: Path, config: DataConfig) -> list[_Crop] | str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.data.named_data import find_data
 from emodetect.data.readers.manifest import path_in_list, relative_path
 from emodetect.errors import DataError
+from emodetect.machine.atomic_files import atomic_write
 from emodetect.machine.csv_files import open_table
 
 COLUMNS = ("path", "label", "split")
@@ -107,15 +109,11 @@ def _write_csv(out: Path, rows: Iterable[Sequence[str]], *, force: bool) -> None
     """Write a CSV file. Raises DataError if it exists (without `force`) or cannot be written."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with out.open("w" if force else "x", newline="", encoding="utf-8") as file:
-            try:
+        with atomic_write(out) as partial:
+            with partial.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerows(rows)
-                file.flush()
-            except OSError:
-                out.unlink()  # an incomplete file would look complete
-                raise
-    except FileExistsError:
-        raise _exists(out) from None
+            if not force and os.path.lexists(out):  # created in the meantime
+                raise _exists(out)
     except OSError as error:
         raise DataError(f"{out}: cannot be written: {error.strerror}.") from None
 

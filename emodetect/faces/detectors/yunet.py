@@ -16,6 +16,7 @@ from emodetect.faces.boxes import Box, merge
 from emodetect.images.resizing import reduced
 from emodetect.machine.atomic_files import atomic_write
 from emodetect.machine.cache_folder import cache_root
+from emodetect.model_file.trials import how_it_crashes
 
 YUNET_URL = (
     "https://media.githubusercontent.com/media/opencv/opencv_zoo/"
@@ -57,13 +58,19 @@ class YuNetDetector:
                 "emodetect models fetch yunet"
             )
         try:
-            # From memory, because OpenCV cannot open all Unicode paths.
-            data = np.frombuffer(path.read_bytes(), np.uint8)
-            self.network = cv2.FaceDetectorYN.create("onnx", data, np.empty(0, np.uint8), (32, 32))
-            self.network.setScoreThreshold(MIN_SCORE)
-            self._find(np.zeros((PATCH_SIDE, PATCH_SIDE, 3), np.uint8))
+            data = path.read_bytes()
         except OSError as error:
             raise EmodetectError(f"{path}: cannot be read: {error.strerror}.") from None
+        if hashlib.sha256(data).hexdigest() != YUNET_SHA256:
+            if model is None:
+                raise EmodetectError(
+                    f"{path}: not the file that was downloaded; download it again with: emodetect "
+                    "models fetch yunet"
+                )
+            _check_crashes(path, data)
+        try:
+            self.network = _opened(data)
+            self._find(np.zeros((PATCH_SIDE, PATCH_SIDE, 3), np.uint8))
         except cv2.error:
             raise EmodetectError(
                 f"{path}: not a YuNet model that OpenCV {cv2.__version__} can run; download one "
@@ -93,9 +100,7 @@ class YuNetDetector:
 
     def _find(self, image: np.ndarray) -> np.ndarray:
         """Return the raw boxes of YuNet, (n, 4) float32."""
-        self.network.setInputSize(image.shape[1::-1])
-        _, found = self.network.detect(image)
-        return np.empty((0, 4), np.float32) if found is None else found[:, :4]
+        return _raw_boxes(self.network, image)
 
     @staticmethod
     def _framed(found: np.ndarray, width: int, height: int) -> list[Box]:
@@ -109,6 +114,36 @@ class YuNetDetector:
             top = max(0, min(round(y + h / 2 - side / 2), height - side))
             boxes.append((left, top, side, side))
         return merge(boxes)
+
+
+def _opened(data: bytes) -> cv2.FaceDetectorYN:
+    # From memory, because OpenCV cannot open all Unicode paths.
+    content = np.frombuffer(data, np.uint8)
+    network = cv2.FaceDetectorYN.create("onnx", content, np.empty(0, np.uint8), (32, 32))
+    network.setScoreThreshold(MIN_SCORE)
+    return network
+
+
+def _raw_boxes(network: cv2.FaceDetectorYN, image: np.ndarray) -> np.ndarray:
+    network.setInputSize(image.shape[1::-1])
+    _, found = network.detect(image)
+    return np.empty((0, 4), np.float32) if found is None else found[:, :4]
+
+
+def _check_crashes(path: Path, data: bytes) -> None:
+    """Raise EmodetectError if OpenCV crashes on a model, which another process tries first."""
+    end = how_it_crashes(_try_out, data, content=data, library="opencv-python")
+    if end is not None:
+        raise EmodetectError(
+            f"{path}: damaged: OpenCV crashes on it ({end}); download a YuNet model with: "
+            "emodetect models fetch yunet"
+        )
+
+
+def _try_out(data: bytes) -> None:
+    network = _opened(data)
+    for height, width in ((PATCH_SIDE, PATCH_SIDE), (SCAN_SIDE, SCAN_SIDE), (90, 160)):
+        _raw_boxes(network, np.full((height, width, 3), 128, np.uint8))
 
 
 def yunet_path() -> Path:

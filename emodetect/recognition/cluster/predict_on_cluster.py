@@ -14,6 +14,7 @@ from typing import Any
 
 import emodetect
 from emodetect.errors import EmodetectError
+from emodetect.images.reading import MOST_PIXELS
 from emodetect.machine.progress import track
 from emodetect.machine.threads import usable_cores
 from emodetect.recognition.cluster.dataset_folder import (
@@ -32,7 +33,7 @@ from emodetect.recognition.cluster.photo_list import (
     list_photos,
 )
 from emodetect.recognition.cluster.remote_files import is_url, scheme_of
-from emodetect.recognition.cluster.session import import_ray, ray_session
+from emodetect.recognition.cluster.session import check_ray, ray_session
 from emodetect.recognition.cluster.worker import WorkerSetup
 from emodetect.recognition.photos.file_search import LIST
 from emodetect.recognition.photos.predict import PredictCounts
@@ -55,6 +56,7 @@ class ClusterOptions:
             CPUs that the cluster has, or the cores of this machine that this process may use.
         start_timeout_s: how long to wait while no worker can start.
         progress: show a progress bar on stderr if that is a terminal.
+        max_pixels: see `PhotoOptions`.
     """
 
     images: tuple[Path | str, ...]
@@ -67,6 +69,7 @@ class ClusterOptions:
     workers: int | None = None
     start_timeout_s: float = 60.0
     progress: bool = True
+    max_pixels: int = MOST_PIXELS
 
 
 def predict_on_cluster(
@@ -85,7 +88,7 @@ def predict_on_cluster(
         EmodetectError: if Ray, the model, a source, a node or the output cannot be used. A photo
             that cannot be read is not an error; its row says why.
     """
-    import_ray()
+    check_ray(options.address)
     for source in options.images:
         if isinstance(source, str):
             scheme_of(source)
@@ -170,6 +173,7 @@ def _analyse(
                 str(Path.cwd()),
                 emodetect.__version__,
                 file_sha256(recognizer.path),
+                options.max_pixels,
             ),
             count=min(_workers(options, ray), -(-left // PHOTOS_PER_TASK)),
             emotions=recognizer.emotions,

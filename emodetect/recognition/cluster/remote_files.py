@@ -7,6 +7,7 @@ AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL, GOOGLE_APPLICATION_CREDENTIALS, or th
 from __future__ import annotations
 
 import re
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +19,11 @@ from emodetect.errors import EmodetectError, ImageError, first_line
 from emodetect.images.formats import has_image_suffix, is_junk, why_not_read
 from emodetect.recognition.photos.file_search import matches
 
-STORES = ("s3", "gs")
+# The stores, and where their libraries find credentials.
+STORES = {
+    "s3": "AWS_ACCESS_KEY_ID, AWS_PROFILE",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, `gcloud auth application-default login`",
+}
 SCHEMES = (*STORES, "http", "https")
 SECONDS_BEFORE_RETRIES = (1, 4)
 HTTP_TIMEOUT_S = 60
@@ -38,8 +43,9 @@ def photos_at(url: str, not_read: Counter[str], *, patterns: bool) -> Iterator[s
 
     What ends in the suffix of an image is a photo; anything else is a folder (a prefix), or, with
     `*`, `?` or `[` in it, a pattern as for files. A folder without photos is yielded itself, so
-    that it ends as an error. Memory use depends on the largest folder only. On a web server, a
-    URL that ends with a slash is a page of links, and any other is a photo.
+    that it ends as an error. Memory use depends on the largest folder only; in Google's store, on
+    the whole URL. On a web server, a URL that ends with a slash is a page of links, and any other
+    is a photo.
 
     Args:
         not_read: gets the number of other files in the folders, by kind.
@@ -143,17 +149,20 @@ def _objects_below(url: str, store: Any, folder: str) -> Iterator[str]:
     """Yield BUCKET/KEY of each object below a folder, folder by folder, sorted."""
     from pyarrow import fs
 
+    # Of Google's folders, pyarrow lists only those that are objects themselves.
+    whole = scheme_of(url) == "gs"
+    selector = fs.FileSelector(folder, allow_not_found=True, recursive=whole)
     try:
-        found = store.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+        found = store.get_file_info(selector)
     except OSError as error:
         raise _unlistable(url, error) from None
     entries = sorted((entry.path, entry.type == fs.FileType.Directory) for entry in found)
     del found
     for path, is_folder in entries:
-        if is_folder:
-            yield from _objects_below(url, store, path)
-        else:
+        if not is_folder:
             yield path
+        elif not whole:
+            yield from _objects_below(url, store, path)
 
 
 def _linked_photos(url: str, not_read: Counter[str]) -> Iterator[str]:
@@ -182,8 +191,8 @@ def _web() -> Any:
 
 
 def _unlistable(url: str, error: Exception) -> EmodetectError:
-    why = first_line(error)[:MESSAGE_LETTERS]
+    why = textwrap.shorten(first_line(error), MESSAGE_LETTERS, placeholder=" ...")
     return EmodetectError(
-        f"{url}: cannot be listed: {why}; check the name and the credentials (AWS_ACCESS_KEY_ID, "
-        "AWS_PROFILE, GOOGLE_APPLICATION_CREDENTIALS, or the machine's role)."
+        f"{url}: cannot be listed: {why}; check the name and the credentials "
+        f"({STORES[scheme_of(url)]}, or the machine's role)."
     )

@@ -38,6 +38,7 @@ class WorkerSetup:
         folder: the folder that relative paths are in.
         version: of emodetect, on the driver.
         model_sha256: of the model's file, on the driver.
+        max_pixels: see `PhotoOptions`.
     """
 
     recognizer: bytes
@@ -45,6 +46,7 @@ class WorkerSetup:
     folder: str
     version: str
     model_sha256: str
+    max_pixels: int
 
 
 class PhotoWorker:
@@ -84,6 +86,7 @@ class PhotoWorker:
             fetched = bounded_map(pool, _fetch, filter(is_url, names), at_once=URLS_AT_ONCE)
             options = PhotoOptions(
                 min_confidence=self.setup.min_confidence,
+                max_pixels=self.setup.max_pixels,
                 fetch=lambda _: _bytes_of(next(fetched)),  # asked for in this order
             )
             photos = (

@@ -17,9 +17,11 @@ import numpy as np
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.faces.boxes import Box
 from emodetect.images.formats import READ_FORMATS, WRITTEN_SUFFIXES
-from emodetect.images.reading import decode_image, read_image
+from emodetect.images.reading import MOST_PIXELS, decode_image, memory_errors, read_image
+from emodetect.machine.atomic_files import atomic_write
+from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import draw_faces
-from emodetect.recognition.recognizer import EmotionRecognizer, Face
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 # Faces are classified together until one of these limits is reached. More faces at once do not
 # fit the processor's cache: with MobileNetV2 at 96 x 96, 8 to 16 take the least time per face.
@@ -63,6 +65,7 @@ class PhotoOptions:
         explain: folder for the image that `explainer` draws of each face, named like its crop.
         explainer: runs in this process; no worker processes are started then.
         fetch: returns the bytes of a photo whose path is text, or raises ImageError.
+        max_pixels: a photo with more of them by its header gets an error.
     """
 
     min_confidence: float = 0.0
@@ -72,6 +75,7 @@ class PhotoOptions:
     explain: Path | None = None
     explainer: Explainer | None = None
     fetch: Callable[[str], bytes] | None = None
+    max_pixels: int = MOST_PIXELS
 
     @property
     def folders(self) -> list[Path]:
@@ -152,15 +156,12 @@ def is_pattern(path: Path) -> bool:
 
 def _detect(photo: Photo, recognizer: EmotionRecognizer, options: PhotoOptions) -> _Detected:
     try:
-        if isinstance(photo.path, str):
-            assert options.fetch is not None
-            image = decode_image(options.fetch(photo.path))
-        else:
-            image = _read(photo.path)
+        with memory_errors():
+            image = _read(photo.path, options)
+            boxes = recognizer.detect(image)
+            inputs = [recognizer.input_of(image, box) for box in boxes]
     except ImageError as error:
         return _Detected(photo, None, [], [], None, str(error))
-    boxes = recognizer.detect(image)
-    inputs = [recognizer.input_of(image, box) for box in boxes]
     height, width = image.shape[:2]
     kept = image if options.folders else None
     return _Detected(photo, (width, height), boxes, inputs, kept, None)
@@ -193,14 +194,17 @@ def _classify(
         yield PhotoResult(path, *photo.size, faces, unsure=len(found) - len(faces))
 
 
-def _read(path: Path) -> np.ndarray:
+def _read(path: Path | str, options: PhotoOptions) -> np.ndarray:
+    if isinstance(path, str):
+        assert options.fetch is not None
+        return decode_image(options.fetch(path), max_pixels=options.max_pixels)
     if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
         if not os.access(path, os.R_OK | os.X_OK):
             raise ImageError("no permission to read this folder")
         raise ImageError(f"the folder contains no images ({READ_FORMATS})")
     if is_pattern(path):
         raise ImageError("no such file, and no matching image")
-    return read_image(path)
+    return read_image(path, max_pixels=options.max_pixels)
 
 
 def _write_images(
@@ -239,7 +243,8 @@ def _write_image(path: Path, image: np.ndarray, originals: frozenset[str]) -> No
         if not whole:  # WebP allows at most 16,383 pixels per side
             path = _of_possible_length(_as_png(path))
             encoded = cv2.imencode(".png", image)[1]
-        path.write_bytes(encoded.tobytes())
+        with atomic_write(path) as partial:
+            partial.write_bytes(encoded.tobytes())
     except OSError as error:
         raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
 

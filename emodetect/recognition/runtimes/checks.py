@@ -28,7 +28,7 @@ def difference_from(runtime: Runtime, reference: Runtime, metadata: Metadata) ->
 
     On noise, networks give one class with full confidence, which hides differences.
     """
-    images = _smooth_images(metadata)
+    images = smooth_images(metadata)
     return float(np.abs(runtime.run(images) - reference.run(images)).max())
 
 
@@ -41,7 +41,7 @@ def check_agreement(difference: float, path: Path, library: str) -> None:
         )
 
 
-def _smooth_images(metadata: Metadata) -> np.ndarray:
+def smooth_images(metadata: Metadata) -> np.ndarray:
     """Return (8, size, size, channels) float32 in 0-255: blurred random patches."""
     size, channels = metadata.image_size, channels_of(metadata.color)
     patches = np.random.default_rng(0).uniform(0, 255, (8, 4, 4, channels)).astype(np.float32)

@@ -7,6 +7,7 @@ import numpy as np
 from emodetect.errors import ModelError, first_line
 from emodetect.machine.tensorflow_devices import use_tensorflow
 from emodetect.model_file.artifact import Artifact
+from emodetect.model_file.weights import check_weights
 from emodetect.recognition.runtimes.checks import check_shapes
 
 
@@ -14,6 +15,7 @@ class KerasRuntime:
     """Runs the network in Keras: slow to start, but available wherever TensorFlow is."""
 
     def __init__(self, artifact: Artifact, *, threads: int) -> None:
+        check_weights(artifact.path)
         use_tensorflow()
         import keras
 

@@ -7,25 +7,30 @@ import numpy as np
 from emodetect.errors import ModelError
 from emodetect.machine.quiet_libraries import quiet_stderr
 from emodetect.model_file.artifact import Artifact
+from emodetect.model_file.shipped_models import is_shipped
+from emodetect.model_file.trials import how_it_crashes
 from emodetect.recognition.runtimes.checks import (
     MAX_TENSOR_BYTES,
     bytes_in_full_batch,
     check_shapes,
     damaged,
+    smooth_images,
 )
 
 
 class LiteRTRuntime:
     """Runs the flatbuffer in LiteRT, on the CPU.
 
-    LiteRT verifies the flatbuffer and its shapes. It is native code, though, so this does not
-    protect against a network that was built to exploit a bug in it.
+    LiteRT verifies the flatbuffer and its shapes, but not all that can crash it, so a network that
+    did not come with the package is tried in another process first.
     """
 
-    def __init__(self, artifact: Artifact, *, threads: int) -> None:
+    def __init__(self, artifact: Artifact, *, threads: int, tried: bool = False) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         self.path = artifact.path
+        if not tried:
+            check_network(artifact)
         try:
             with quiet_stderr():
                 self.interpreter = Interpreter(model_content=artifact.compiled, num_threads=threads)
@@ -58,3 +63,25 @@ class LiteRTRuntime:
             raise ModelError(damaged(self.path, error)) from None
         output: np.ndarray = self.interpreter.get_tensor(self.output)
         return output
+
+
+def check_network(artifact: Artifact) -> None:
+    """Raise ModelError if LiteRT crashes on the network of an artifact.
+
+    It is opened and run in another process, once for each network; those of the shipped models are
+    known.
+    """
+    if is_shipped(artifact.path):
+        return
+    end = how_it_crashes(_try_out, artifact, content=artifact.compiled, library="ai-edge-litert")
+    if end is not None:
+        raise ModelError(
+            f"{artifact.path}: damaged: LiteRT crashes on its network ({end}); train or download "
+            "the model again."
+        )
+
+
+def _try_out(artifact: Artifact) -> None:
+    runtime = LiteRTRuntime(artifact, threads=1, tried=True)
+    for count in (1, 2):  # each size is set up anew
+        runtime.run(smooth_images(artifact.metadata)[:count])

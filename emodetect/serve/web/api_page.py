@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from emodetect.serve.schemas import STREAM_EXAMPLE
+from emodetect.serve.web.schemas import STREAM_EXAMPLE
 
 
 def api_page(api: dict[str, Any]) -> str:

@@ -58,7 +58,8 @@ class VideoWriter:
         Raises VideoError if the disk is full or the video cannot be encoded.
         """
         if shutil.disk_usage(self.path.parent).free < RESERVE_BYTES:
-            raise VideoError(f"{self.path}: the disk is full; frames up to now are kept.")
+            kept = "frames up to now are kept" if self.frames else "nothing was written"
+            raise VideoError(f"{self.path}: the disk is full; {kept}.")
         image = frame.image
         if self.encoder is None:
             self.size, self.start_s = (image.shape[1], image.shape[0]), frame.time_s

@@ -1,0 +1,35 @@
+"""The short forms of the scripts that try to break what emodetect promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STRESS = Path(__file__).parents[1] / "scripts" / "stress"
+
+SHORT_FORMS = {
+    "images": ("--count", "40"),
+    "models": ("--count", "8", "--only", "zip", "--only", "weights", "--only", "network"),
+    "attacks": ("--only", "attacks", "--without-keras"),
+    "texts": ("--count", "360"),
+    "disk": ("--only", "predict pictures", "--bytes", "500"),
+    "kills": ("--only", "predict csv", "--tries", "1"),
+}
+
+
+@pytest.mark.parametrize("name", SHORT_FORMS)
+def test_nothing_breaks(name: str) -> None:
+    """What is broken, forged, cut off and killed at random does no harm."""
+    script = STRESS / f"{'models' if name == 'attacks' else name}.py"
+    done = subprocess.run(
+        [sys.executable, str(script), *SHORT_FORMS[name]],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 failed" in done.stdout
