@@ -45,7 +45,7 @@ def audit(
     Raises:
         EmodetectError: if the data, the model, the detector or the folder cannot be used.
 
-    Example:
+    Examples:
         >>> import emodetect
         >>> report = emodetect.audit("faces", detector="none")
         >>> report.images

@@ -84,7 +84,7 @@ def evaluate(
         EmodetectError: if a model, the data, the config or the folder cannot be used.
         TypeError: for an unknown setting.
 
-    Example:
+    Examples:
         >>> import emodetect
         >>> report = emodetect.evaluate("runs/mine", "kept_apart", explain=False)
         >>> report.images
@@ -138,7 +138,7 @@ def compare(
     Raises:
         EmodetectError: if a folder cannot be used, or the models cannot be compared.
 
-    Example:
+    Examples:
         >>> import emodetect
         >>> report = emodetect.compare(["fer2013", "runs/mine"], "kept_apart")
         >>> report.models

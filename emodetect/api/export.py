@@ -47,7 +47,7 @@ def export(
         EmodetectError: if the model, the data or the options cannot be used, or the predictions of
             the file differ from the model's; then nothing is written.
 
-    Example:
+    Examples:
         >>> import emodetect
         >>> exported = emodetect.export("runs/mine", "tflite", output="mine.tflite")
         >>> exported.sidecar.name

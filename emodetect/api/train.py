@@ -40,7 +40,7 @@ def train(
         ConfigError: if the config is not valid, or the run folder is not empty.
         EmodetectError: if the data or the initial weights cannot be used.
 
-    Example:
+    Examples:
         >>> import emodetect
         >>> result = emodetect.train(
         ...     "my_config.toml", data="faces", output="runs/mine", training__epochs=1

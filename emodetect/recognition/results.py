@@ -48,7 +48,7 @@ class Result(list[Face]):
         width: of the image, in pixels, after turning it upright.
         height: the same.
 
-    Example:
+    Examples:
         >>> from emodetect import EmotionRecognizer
         >>> result = EmotionRecognizer().analyze("docs/scene.jpg")
         >>> [face.emotion for face in result]

@@ -94,14 +94,6 @@ class TrainingResult:
         """The loss on the validation images."""
         return self.validation["loss"]
 
-    def outcome(self) -> Outcome:
-        """Return what trackers get of it."""
-        figures = {f"validation_{name}": value for name, value in self.validation.items()}
-        figures |= {f"training_{name}": value for name, value in self.training.items()}
-        plots = tuple(sorted(self.run.glob("*.png")))
-        best = {"epoch": self.best_epoch + 1, **figures}
-        return Outcome(self.artifact, plots, best, tuple(self.summary))
-
     def _repr_html_(self) -> str:
         rows = [
             (name, percent(figures["accuracy"]), decimal(figures["loss"]))
@@ -267,7 +259,7 @@ def _train(
             for old_state in checkpoints.glob("epoch-*"):
                 shutil.rmtree(old_state)
             result = _finish(config, run, dataset, progress, hooks.draw, folds)
-        trackers.finish(result.outcome())
+        trackers.finish(_outcome(result))
     return result
 
 
@@ -315,6 +307,18 @@ def _finish(
         dataset=dataset,
         history=history,
         folds=folds,
+    )
+
+
+def _outcome(result: TrainingResult) -> Outcome:
+    """Return what trackers get of a finished run."""
+    figures = {f"validation_{name}": value for name, value in result.validation.items()}
+    figures |= {f"training_{name}": value for name, value in result.training.items()}
+    return Outcome(
+        artifact=result.artifact,
+        plots=tuple(sorted(result.run.glob("*.png"))),
+        figures={"epoch": result.best_epoch + 1, **figures},
+        summary=tuple(result.summary),
     )
 
 

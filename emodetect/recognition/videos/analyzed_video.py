@@ -50,7 +50,7 @@ def analyze_video(
     Raises:
         VideoError: if the video cannot be opened, is a live stream, or `every` is less than 1.
 
-    Example:
+    Examples:
         >>> import emodetect
         >>> video = emodetect.analyze_video("talk.mp4")
         >>> for result in video:
