@@ -22,6 +22,7 @@ def use_tensorflow() -> None:
 
     Raises EmodetectError if Keras has already been imported with another backend.
     """
+    logging.getLogger("tensorflow").addFilter(_is_not_about_retracing)
     if "keras" in sys.modules:
         backend = sys.modules["keras"].backend.backend()
         if backend != "tensorflow":
@@ -38,10 +39,8 @@ def use_tensorflow() -> None:
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     with quiet_stderr():  # the import logs before it reads the log level above
         importlib.import_module("tensorflow")
-    log = logging.getLogger("tensorflow")
     # In a notebook, it would print where it wrote temporary files.
-    log.setLevel(logging.WARNING)
-    log.addFilter(_is_not_about_retracing)
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)
 
 
 def _is_not_about_retracing(record: logging.LogRecord) -> bool:
