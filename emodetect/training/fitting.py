@@ -58,8 +58,7 @@ def fit_phase(
     Args:
         run: the run folder, for checkpoints and history.csv.
         restore_from: the folder of a saved state to continue from.
-        trackers: see `tracking.trackers`.
-        on_epoch: see `OnEpoch`.
+        trackers, on_epoch: see `tracking.trackers` and `OnEpoch`.
 
     Raises DivergedError if the loss is no longer finite, EmodetectError if a file cannot be
     written.
