@@ -7,6 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from emodetect.api.audit import audit
+    from emodetect.api.evaluate import compare, evaluate
+    from emodetect.api.export import export
+    from emodetect.api.train import train
     from emodetect.errors import (
         ConfigError,
         DataError,
@@ -17,22 +21,34 @@ if TYPE_CHECKING:
         VideoError,
     )
     from emodetect.images.conversion import to_bgr as read_image
-    from emodetect.recognition.recognizer import EmotionRecognizer, Face
+    from emodetect.recognition.face import Face
+    from emodetect.recognition.recognizer import EmotionRecognizer
+    from emodetect.recognition.results import FrameResult, Result
+    from emodetect.recognition.videos.analyzed_video import AnalyzedVideo, analyze_video
 
     __version__: str
 
 __all__ = [
+    "AnalyzedVideo",
     "ConfigError",
     "DataError",
     "EmodetectError",
     "EmotionRecognizer",
     "Face",
+    "FrameResult",
     "ImageError",
     "ModelError",
+    "Result",
     "SourceError",
     "VideoError",
     "__version__",
+    "analyze_video",
+    "audit",
+    "compare",
+    "evaluate",
+    "export",
     "read_image",
+    "train",
 ]
 
 # OpenCV reads these once, when it is loaded, so they must be set before any module imports it.
@@ -48,8 +64,18 @@ _ERRORS = (
 _PUBLIC = {  # name: its module, and its name there
     **{name: ("emodetect.errors", name) for name in _ERRORS},
     "EmotionRecognizer": ("emodetect.recognition.recognizer", "EmotionRecognizer"),
-    "Face": ("emodetect.recognition.recognizer", "Face"),
+    "Face": ("emodetect.recognition.face", "Face"),
+    **{name: ("emodetect.recognition.results", name) for name in ("FrameResult", "Result")},
+    **{
+        name: ("emodetect.recognition.videos.analyzed_video", name)
+        for name in ("AnalyzedVideo", "analyze_video")
+    },
     "read_image": ("emodetect.images.conversion", "to_bgr"),
+    "audit": ("emodetect.api.audit", "audit"),
+    "compare": ("emodetect.api.evaluate", "compare"),
+    "evaluate": ("emodetect.api.evaluate", "evaluate"),
+    "export": ("emodetect.api.export", "export"),
+    "train": ("emodetect.api.train", "train"),
 }
 
 

@@ -9,6 +9,9 @@ install_browser
 "$VENV_PYTHON" -m ruff check .
 "$VENV_PYTHON" -m ruff format --check .
 "$VENV_PYTHON" -m mypy
+NO_MKDOCS_2_WARNING=1 "$VENV_PYTHON" -m mkdocs build --strict
+"$VENV_PYTHON" -m codespell_lib
+"${VENV_PYTHON%/*}/zizmor" --offline --no-progress --quiet .github
 # Two processes; the tests of a file share their trained models. Files run in the order of their
 # names, because xdist would run those with the fewest tests, the slowest, last.
 "$VENV_PYTHON" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

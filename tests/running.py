@@ -6,6 +6,12 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
+posix_only = pytest.mark.skipif(
+    sys.platform == "win32", reason="signals, pipes, modes and limits of POSIX"
+)
+
 
 def run_python(code: str, *words: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a program in a Python of its own, with `words` as its arguments."""
@@ -43,4 +49,4 @@ def run_without(
 
 def _run(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=False, **options)

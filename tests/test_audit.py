@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner
 from pictures import save
 
-from emodetect.audit.audit import Audit, AuditOptions, audit_sources
-from emodetect.audit.doubtful_labels import confident_labels
-from emodetect.audit.duplicates import MOST_NEIGHBOURS, find_duplicates
-from emodetect.audit.findings import manifest_rows, summary
-from emodetect.audit.scan import Picture, scan_pictures
+from emodetect.auditing.audit import Audit, AuditOptions, audit_sources
+from emodetect.auditing.doubtful_labels import confident_labels
+from emodetect.auditing.duplicates import MOST_NEIGHBOURS, find_duplicates
+from emodetect.auditing.findings import manifest_rows, summary
+from emodetect.auditing.scan import Picture, scan_pictures
 from emodetect.cli import app
 from emodetect.data.cleaning import read_audit_rows
 from emodetect.data.listing import Sample

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pictures import save
 
-from emodetect.audit.audit import AuditOptions, audit_sources
+from emodetect.auditing.audit import AuditOptions, audit_sources
 from emodetect.config import DataConfig, validate_data
 from emodetect.data.cleaning import AuditRow, write_audit_rows
 from emodetect.data.dataset import load_dataset, load_for_evaluation

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +65,15 @@ def test_a_users_mistake_is_one_line_and_exit_status_1() -> None:
     assert done.stderr.startswith("error: ")
     assert "mobilenetv2_fer2013" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_output_takes_a_file_name_in_any_alphabet(tmp_path: Path) -> None:
+    """Where output has an encoding with few letters, as pipes on Windows, no name ends the run."""
+    (tmp_path / "снимок.jpg").write_bytes((ROOT / "docs" / "scene.jpg").read_bytes())
+    latin = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = run_emodetect("predict", "снимок.jpg", "--format", "csv", cwd=tmp_path, env=latin)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) > 1
 
 
 def test_an_unknown_option_shows_usage_and_exit_status_2() -> None:
@@ -208,3 +219,55 @@ def test_compare_without_anything_says_what_it_compares() -> None:
     result = CliRunner().invoke(app, ["compare"])
     assert result.exit_code == 2
     assert "expected at least 2 run or report folders" in result.stderr
+
+
+def test_evaluate_without_anything_names_no_file_of_ours(tmp_path: Path) -> None:
+    """What the shipped model was trained on is on no user's disk."""
+    result = CliRunner().invoke(app, ["evaluate"])
+    assert "expected labelled images" in str(result.exception)
+    assert "fer2013" not in str(result.exception)
+
+
+RAW_NAMES = re.compile(r"^  (-\S+,? )+(TEXT|INTEGER|FLOAT|BOOLEAN|PATH|DIRECTORY|FILENAME)\b")
+
+
+@pytest.mark.parametrize("words", [*groups(), *(tuple(name.split()) for name, _ in commands())])
+def test_help_fits_a_terminal_and_names_its_values(words: tuple[str, ...]) -> None:
+    """No line of --help is longer than 80 columns, and no value is called TEXT or INTEGER RANGE."""
+    result = CliRunner().invoke(app, [*words, "--help"], terminal_width=80)
+    for line in result.stdout.splitlines():
+        assert len(line) <= 80, line
+        assert not RAW_NAMES.match(line), line
+
+
+@pytest.mark.parametrize("command", ["train", "tune", "predict", "video", "webcam"])
+def test_out_is_corrected_to_output_alone(command: str) -> None:
+    """--out has an old meaning or a likely one; --log and --format are not suggested."""
+    result = CliRunner().invoke(app, [command, "--out", "x"])
+    assert result.exit_code == 2
+    assert "Did you mean '--output'?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["export"], "expected --to and one of tflite, onnx, saved_model, openvino."),
+        (["data", "convert", "a", "b"], "expected --to and one of folder, fer2013_csv, tfrecord."),
+        (["data", "split", "faces"], "expected --output FILE.csv: Manifest to write."),
+        (["tune", "--data", "faces"], "expected --search KEY=LOW..HIGH|KEY=A,B: A key"),
+    ],
+)
+def test_a_missing_option_is_one_line(words: list[str], expected: str) -> None:
+    """The line says which option, its values, and what it is for."""
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert expected in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("words", [["config", "list"], ["doctor"]])
+def test_long_descriptions_are_wrapped(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows a name is indented below itself; a command to copy stays on one line."""
+    monkeypatch.setenv("COLUMNS", "80")
+    result = CliRunner().invoke(app, words)
+    long = [line for line in result.stdout.splitlines() if len(line) > 80]
+    assert [line for line in long if " -> " not in line and line.count("/") < 2] == []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,7 +24,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from running import run_emodetect, run_python, run_without
+from running import posix_only, run_emodetect, run_python, run_without
 from test_workers import FATAL_WIDTH
 
 from emodetect.cli import app
@@ -39,6 +39,7 @@ from emodetect.recognition.cluster.dataset_folder import (
 from emodetect.recognition.cluster.dispatch import WorkerStarts
 from emodetect.recognition.cluster.nodes import Needs, differences, facts_here, problems
 from emodetect.recognition.cluster.photo_list import list_photos
+from emodetect.recognition.cluster.session import check_ray
 
 JOB = {"model": "a"}
 FACES = 200
@@ -151,6 +152,7 @@ def test_photos_on_a_cluster_get_the_rows_of_the_csv(
     ]
 
 
+@posix_only
 def test_a_photo_that_kills_its_worker_is_an_error(
     faces: Path, address: str, tmp_path: Path
 ) -> None:
@@ -174,6 +176,7 @@ def test_a_photo_that_kills_its_worker_is_an_error(
     assert [row["error"] is not None for row in rows].count(True) == 2
 
 
+@posix_only
 def test_a_killed_job_is_resumed_and_every_photo_is_there_once(
     faces: Path, address: str, tmp_path: Path
 ) -> None:
@@ -210,6 +213,27 @@ def test_a_job_without_an_answer_or_a_worker_ends_in_a_line(
     assert "Traceback" not in done.stderr
     done = predict("s3://nowhere/", "--address", address, "--output", tmp_path / "rows", "--force")
     assert done.stderr.startswith("error: s3://nowhere: no such bucket")
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("x\nRuntimeError: Ray version mismatch: cluster has 2.9", "cluster has 2.9; install the"),
+        ("ray.exceptions.AuthenticationError: RPC error", "another token than here; copy"),
+        ("ConnectionError: x", "not the head of a Ray cluster"),
+    ],
+)
+def test_why_a_cluster_does_not_answer_is_said(
+    said: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version and a missing token are told apart from what is no Ray at all."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    done = subprocess.CompletedProcess[str]([], 1, "", said)
+    monkeypatch.setattr(subprocess, "run", lambda *args, **options: done)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(EmodetectError, match=message):
+            check_ray(address)
 
 
 def test_a_job_for_which_no_worker_starts_says_what_is_missing() -> None:
@@ -262,8 +286,11 @@ def test_a_list_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert left[0].photos + left[1].photos == names[:PHOTOS_PER_PART] + names[-1:]
 
 
+@posix_only
 def test_a_disk_without_space_is_said_and_leaves_no_half_file(tmp_path: Path) -> None:
     """A part that cannot be written is one line with what to do, and no file."""
+    import resource  # not on Windows
+
     rows = pa.table({"path": [str(number) for number in range(100_000)]})
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with open_dataset(tmp_path / "rows", JOB, resume=False, force=False) as dataset:
@@ -394,7 +421,7 @@ def test_without_ray_stands_the_line_that_installs_it(tmp_path: Path) -> None:
     words = ("predict", "a.jpg", "--engine", "ray", "--output", tmp_path / "rows")
     done = run_without(("ray",), *words)
     assert done.returncode == 1
-    assert "install it with: pip install 'emodetect[ray]'" in done.stderr
+    assert "install them with: pip install 'emodetect[ray]'" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "rows").exists()
 

@@ -229,6 +229,18 @@ def test_models_that_do_not_differ_are_told() -> None:
     assert "both are correct on the same images" in sentence
 
 
+def test_an_interval_that_disagrees_with_the_test_is_explained() -> None:
+    """Of five images in 200 all for one model, the bootstrap excludes 0, but p is 0.063."""
+    (few,) = _verdict((5, 0))
+    assert "no difference shown, p = 0.062" in few or "p = 0.063" in few
+    assert "(95% interval +" in few
+    assert "The interval excludes 0, but it is approximate" in few
+    first, *_ = _verdict((8, 1), (8, 1))
+    assert "it is not corrected for several comparisons" in first
+    (agreed,) = _verdict((20, 12))
+    assert "excludes 0" not in agreed
+
+
 def test_several_comparisons_name_their_correction() -> None:
     """A p of 0.039 alone is 0.078 among two, which shows no difference; the last line says why."""
     alone = _verdict((8, 1))

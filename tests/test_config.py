@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,8 @@ def test_an_unknown_key_like_no_other_lists_the_known_ones(tmp_path: Path) -> No
         ("training.epochs", "2.5", "integer", "2.5"),
         ("training.learning_rate", '"1e-3"', "number", '"1e-3"'),
         ("training.learning_rate", "true", "number", "true"),
-        ("training.tensorboard", "1", "boolean", "1"),
+        ("training.freeze_batch_norm", "1", "boolean", "1"),
+        ("training.track", '["comet"]', "'tensorboard'", '"comet"'),
         ("augmentation.flip", '"yes"', "boolean", '"yes"'),
         ("model.weights", "3", "string", "3"),
         ("data.classes", '"happy"', "array", '"happy"'),
@@ -191,7 +193,8 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         ("training.epochs=1_000", 1000),
         ("training.learning_rate=2e-4", 2e-4),
         ("training.learning_rate=1", 1.0),
-        ("training.tensorboard=true", True),
+        ("training.freeze_batch_norm=true", True),
+        ('training.track=["mlflow", "wandb"]', ("mlflow", "wandb")),
         ("model.dense=[128, 64]", (128, 64)),
         ("model.weights=none", "none"),
         ('data.classes=["happy", "sad"]', ("happy", "sad")),
@@ -211,11 +214,39 @@ def test_an_override_is_read_as_toml_or_else_as_text(
     assert found == value
 
 
-def test_the_last_override_wins(tmp_path: Path) -> None:
-    """Of two --set of one key the later counts, over the file's own value."""
+def test_the_last_override_wins(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of two --set of one key the later counts, over the file's own value, and is named."""
     text = DRAWN + "[training]\nepochs = 9\n"
     config = load_config(_write(tmp_path, text), ["training.epochs=4", "training.epochs=5"])
     assert config.training.epochs == 5
+    assert caplog.messages == ["--set training.epochs: given twice; 5 counts"]
+
+
+def test_a_table_is_added_to(tmp_path: Path) -> None:
+    """A second data.label_names adds labels to the first and to the file's; {} clears them."""
+    path = _write(tmp_path, '[data]\npath = "faces"\n[data.label_names]\n1 = "sad"\n')
+    names = ['data.label_names={"2" = "happy"}', 'data.label_names={"3" = "fear"}']
+    found = load_config(path, names, label_names={"4": "angry"}).data.label_names
+    assert found == {"1": "sad", "2": "happy", "3": "fear", "4": "angry"}
+    assert load_config(path, [*names, "data.label_names={}"]).data.label_names == {}
+
+
+def test_an_error_names_its_options_and_what_came_once(tmp_path: Path) -> None:
+    """`with --data and --set`; a message that says what came does not say it again."""
+    path = _write(tmp_path, DRAWN)
+    with pytest.raises(ConfigError) as refused:
+        load_config(path, ['data.label_names={a="hapy"}', "seed=x"], data="folder:faces")
+    said = str(refused.value)
+    assert "with --data and --set: invalid config" in said
+    assert [line.count(" got ") for line in said.splitlines()] == [0, 1, 1]
+
+
+def test_keys_without_a_value_are_comments() -> None:
+    """A written config has every key; TOML has no null, so those that are unset are comments."""
+    text = config_toml(load_config("fine_tuning"))
+    for key in ("training.ema_momentum", "training.warmup_epochs", "data.classes", "data.fold"):
+        assert f"\n#   {key}: " in text
+    assert "training.epochs:" not in text
 
 
 @pytest.mark.parametrize(
@@ -390,10 +421,10 @@ def test_config_list_prints_each_preset_with_its_first_line() -> None:
     """`config list` shows every preset beside what it is for."""
     result = CliRunner().invoke(app, ["config", "list"])
     assert result.exit_code == 0
-    lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == preset_names()
-    for line, name in zip(lines, preset_names(), strict=True):
-        assert preset_text(name).splitlines()[0].lstrip("# ") in line
+    entries = re.split(r"\n(?! )", result.stdout.rstrip())
+    assert [entry.split()[0] for entry in entries] == preset_names()
+    for entry, name in zip(entries, preset_names(), strict=True):
+        assert preset_text(name).splitlines()[0].lstrip("# ") in " ".join(entry.split())
 
 
 def test_presets_start_from_what_users_have() -> None:

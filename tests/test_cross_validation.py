@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,7 @@ def folded(
 
 
 def test_a_run_with_folds_reports_mean_and_spread_and_ends_with_one_model(
-    folded: ExperimentConfig,
+    folded: ExperimentConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The figures are those of the folds' own models; the final model is that of a plain run."""
     from emodetect.training.train import resume, train
@@ -101,6 +102,7 @@ def test_a_run_with_folds_reports_mean_and_spread_and_ends_with_one_model(
     class Killed(BaseException):
         pass
 
+    caplog.set_level(logging.INFO, "emodetect")
     # Killed after the first fold, and resumed.
     runs = []
 
@@ -125,6 +127,12 @@ def test_a_run_with_folds_reports_mean_and_spread_and_ends_with_one_model(
     assert len(accuracies) == len(result.folds) == 2
     assert f"{np.mean(accuracies):.1f}% on average" in result.summary[0]
     assert f"{np.std(accuracies, ddof=1):.1f} points" in result.summary[0]
+    assert result.summary[1].startswith(f"trust the {np.mean(accuracies):.1f}% of the folds")
+    # The start of both runs says what the data is, and no fold says it again.
+    lines = [line for line in caplog.messages if "images found" in line]
+    assert len(lines) == 2
+    assert sum("few validation images" in line for line in caplog.messages) == 1
+    assert "retracing" not in caplog.text
     assert json.loads((folded.output / "run.json").read_text())["summary"] == result.summary
     plain = folded.model_copy(
         update={

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from running import run_python
+from running import posix_only, run_python
 
 from emodetect.cli import app
 from emodetect.doctor import checks, pip_commands, probe_processes, probes
@@ -71,6 +71,7 @@ def test_a_missing_system_library_is_named_with_its_package(fake_module) -> None
     assert "libGL.so.1" in found["OpenCV"].detail
 
 
+@posix_only
 def test_a_library_that_ends_the_process_costs_only_its_check(fake_module) -> None:
     """An instruction that the processor lacks ends the probe, and the doctor says which."""
     fake_module("cv2", "import os, signal\nos.kill(os.getpid(), signal.SIGILL)")

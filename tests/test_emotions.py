@@ -20,9 +20,8 @@ from emodetect.emotions import (
 )
 from emodetect.errors import DataError
 from emodetect.evaluation.predictions import COLUMNS
-from emodetect.recognition.photos.output_formats import csv_columns
+from emodetect.recognition.face_rows import FRAME_COLUMNS, image_columns
 from emodetect.recognition.recognizer import UNCERTAIN
-from emodetect.recognition.videos.row_log import FACE, PLACE
 
 
 def test_emotions_keep_their_colours_among_labels_of_ones_own() -> None:
@@ -89,7 +88,7 @@ def test_labels_that_cannot_be_written_everywhere_are_refused(label: str) -> Non
 
 def test_no_label_has_the_name_of_a_column() -> None:
     """Otherwise a table would have two columns of one name."""
-    columns = {*csv_columns(()), *PLACE, *FACE, *COLUMNS, UNCERTAIN}
+    columns = {*image_columns(()), *FRAME_COLUMNS, *COLUMNS, UNCERTAIN}
     assert columns <= RESERVED
 
 

@@ -27,11 +27,12 @@ from emodetect.cli.export import export as command
 from emodetect.config import ModelConfig
 from emodetect.data.synthetic import draw_dataset, draw_face
 from emodetect.errors import EmodetectError, ModelError
-from emodetect.export.comparison_with_keras import Comparison
-from emodetect.export.export import Export, ExportOptions, export_model
-from emodetect.export.formats import saved_model, tflite
-from emodetect.export.formats.registry import FORMAT_NAMES, format_named
-from emodetect.export.sample_faces import DRAWN_FACES
+from emodetect.exporting.comparison_with_keras import Comparison
+from emodetect.exporting.export import Export, ExportOptions, export_model
+from emodetect.exporting.formats import saved_model, tflite
+from emodetect.exporting.formats.registry import FORMAT_NAMES, format_named
+from emodetect.exporting.output_files import default_out
+from emodetect.exporting.sample_faces import DRAWN_FACES
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.runtimes.runtime import MissingRuntimeError
@@ -213,6 +214,13 @@ def test_the_examples_of_the_docs_run_without_emodetect(
     )
 
 
+def test_the_file_is_named_after_the_run(model: Path, tmp_path: Path) -> None:
+    """best_model.keras says nothing of the run; other files have the model's own name."""
+    run_model = tmp_path / "runs" / "mine" / "best_model.keras"
+    assert default_out(run_model, "tflite", "float16") == Path("mine-float16.tflite")
+    assert default_out(model, "saved_model", "none") == Path("fer2013-saved_model")
+
+
 def test_the_table_tells_the_accuracy_on_labelled_images(
     model: Path, faces: Path, tmp_path: Path
 ) -> None:
@@ -272,7 +280,7 @@ def test_a_saved_model_is_replaced_as_a_whole(
     names = [one.name for one in dataclasses.fields(Comparison)]
     fake = dataclasses.replace(saved_model.FORMAT, write=write, open=lambda *_: None)
     monkeypatch.setattr(saved_model, "FORMAT", fake)
-    monkeypatch.setattr("emodetect.export.export.compare_with_keras", compared)
+    monkeypatch.setattr("emodetect.exporting.export.compare_with_keras", compared)
     out = tmp_path / "small"
     (out / "variables").mkdir(parents=True)
     (out / "saved_model.pb").write_text("older")

@@ -40,7 +40,7 @@ from emodetect.recognition.recognizer import EmotionRecognizer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and forks are POSIX")
 
-KILLED = -signal.SIGKILL
+KILLED = -9  # the exit status; Windows has no signal.SIGKILL
 RANDOM_KILLS = 10
 STEPS = 6  # of an epoch, below
 EPOCHS = 30  # early stopping ends the run before

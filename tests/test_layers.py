@@ -18,6 +18,7 @@ ROOMS = (
     "errors",
     "emotions",
     "number_format",
+    "notebook",
     "machine",
     "images",
     "config",
@@ -27,12 +28,13 @@ ROOMS = (
     "recognition",
     "training",
     "evaluation",
-    "audit",
+    "auditing",
     "reports",
     "tuning",
-    "export",
+    "exporting",
     "serve",
     "doctor",
+    "api",
     "cli",
 )
 HEAVY = ("tensorflow", "keras", "matplotlib", "sklearn", "scipy")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from heic import HEIC
+from running import posix_only
 
 from emodetect.cli import app
 from emodetect.config import DataConfig
@@ -21,7 +22,7 @@ from emodetect.data.listing import Listing
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import DataError
-from emodetect.export.sample_faces import read_faces
+from emodetect.exporting.sample_faces import read_faces
 from emodetect.images.formats import is_junk, why_not_read
 from emodetect.model_file.artifact import read_artifact
 from emodetect.recognition.photos.file_search import find_photos
@@ -118,6 +119,7 @@ def test_the_first_bytes_tell_where_the_suffix_does_not(
     assert why_not_read(tmp_path / name).startswith(said)
 
 
+@posix_only
 def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
     """A named pipe among photos is counted; reading it would never end."""
     os.mkfifo(tmp_path / "pipe")

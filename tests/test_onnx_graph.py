@@ -1,4 +1,4 @@
-"""A network written as ONNX answers as Keras does.
+"""A network written as ONNX answers as LiteRT and Keras do.
 
 Needs `onnx` and `onnxruntime`, and is skipped where they are not installed; the extra `dev`
 brings them.
@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 from emodetect.config import ModelConfig
+from emodetect.emotions import EMOTIONS
 from emodetect.errors import ModelError
 from emodetect.model_file.artifact import Artifact, read_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.shipped_models import model_path
+from emodetect.recognition.runtimes.litert import LiteRTRuntime
 from emodetect.recognition.runtimes.onnx_graph import to_onnx
 from emodetect.training.models.litert_conversion import compile_to_litert
 from emodetect.training.models.registry import build_model
@@ -61,7 +63,10 @@ def compiled(model: keras.Model) -> Artifact:
         elif weight.path.endswith(("moving_mean", "beta", "bias")):
             weight.assign(rng.normal(0, 0.3, weight.shape))
     metadata = Metadata(
-        name="test", emotions=("happy", "sad"), image_size=model.input_shape[1], color="gray"
+        name="test",
+        emotions=EMOTIONS[: model.output_shape[1]],
+        image_size=model.input_shape[1],
+        color="gray",
     )
     return Artifact(Path("test.keras"), metadata, compile_to_litert(model))
 
@@ -75,13 +80,15 @@ def answers(network: bytes, crops: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("build", [lenet5, elsewhere])
 def test_a_network_answers_as_with_keras(build: Callable[[], keras.Model]) -> None:
-    """Every kind of layer that our networks have, and others, comes to Keras' probabilities."""
+    """Every kind of layer that our networks have, and others, comes to LiteRT's probabilities."""
     model = build()
-    network = to_onnx(compiled(model))
+    artifact = compiled(model)
+    network = to_onnx(artifact)
     crops = np.random.default_rng(1).uniform(0, 255, (5, *model.input_shape[1:]))
     # Dark ones as well: in bright noise a network is sure whatever its weights are.
     crops = (crops * np.linspace(0.001, 1, 5).reshape(-1, 1, 1, 1)).astype(np.float32)
-    expected = np.asarray(model(crops, training=False))
+    expected = LiteRTRuntime(artifact, threads=1).run(crops)
+    np.testing.assert_allclose(expected, np.asarray(model(crops, training=False)), atol=2e-3)
     np.testing.assert_allclose(answers(network, crops), expected, atol=1e-5)
     np.testing.assert_allclose(answers(network, crops[:1]), expected[:1], atol=1e-5)
 

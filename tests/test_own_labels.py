@@ -6,6 +6,7 @@ import csv
 import json
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from matplotlib.figure import Figure
 from serving import serving
 from small import LENET, SMALL
 
-from emodetect.audit.audit import AuditOptions
+from emodetect.auditing.audit import AuditOptions
 from emodetect.cli import app
 from emodetect.config import DataConfig, load_config, validate_data
 from emodetect.data.dataset import load_dataset, load_for_evaluation
@@ -24,13 +26,16 @@ from emodetect.data.named_data import find_data
 from emodetect.data.synthetic import draw_face, draw_scene
 from emodetect.emotions import hex_colors
 from emodetect.errors import ConfigError, DataError, ModelError
-from emodetect.export.export import ExportOptions, export_model
+from emodetect.evaluation.labelled_data import shared_label_names
+from emodetect.exporting.export import ExportOptions, export_model
 from emodetect.model_file.artifact import read_artifact
-from emodetect.model_file.metadata import parse_metadata
-from emodetect.recognition.drawn_text import put_text, text_size
+from emodetect.model_file.metadata import Metadata, parse_metadata
+from emodetect.recognition.drawn_text import put_text, text_size, warn_of_boxes
+from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import correction_keys, draw_faces, draw_panel
-from emodetect.recognition.recognizer import EmotionRecognizer, Face
+from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.reports.audit_report import audit_to_folder
+from emodetect.reports.plots.style import save_png
 from emodetect.serve.app import create_app
 
 # An emotion, words, and what a file, a page, a table or a plot could trip over.
@@ -96,10 +101,100 @@ def test_the_error_says_how_to_use_labels_of_ones_own(tmp_path: Path) -> None:
     faces = draw(tmp_path / "faces", {"bored": "sad", "yawning": "surprise"})
     refused = run("train", "--dry-run", "--data", faces)
     assert "faces/bored: expected an emotion" in str(refused.exception)
-    assert "--set data.labels=own" in str(refused.exception)
+    assert "'yawning'" in str(refused.exception)
+    assert "add --own-labels" in str(refused.exception)
     assert '"happy"' not in str(refused.exception)
-    done = run("train", "--dry-run", "--data", faces, "--set", "data.labels=own")
-    assert "2 emotions: bored, yawning" in done.output
+    for option in (("--own-labels",), ("--set", "data.labels=own")):
+        done = run("train", "--dry-run", "--data", faces, *option)
+        assert "2 emotions: bored, yawning" in done.output
+
+
+def test_all_unknown_labels_are_named_at_once(tmp_path: Path) -> None:
+    """Folders, and labels of a manifest, are named together, so that one look mends them."""
+    draw(tmp_path / "faces", {"bored": "sad", "happy": "happy", "so so": "surprise"}, 1)
+    rows = [f"faces/{name}/0.png,{name}" for name in ("bored", "happy", "so so")]
+    (tmp_path / "list.csv").write_text("path,label\n" + "\n".join(rows))
+    for data in ("faces", "list.csv"):
+        error = str(run("data", "show", tmp_path / data).exception)
+        assert "'bored'" in error
+        assert "'so so'" in error
+        assert "'happy'." not in error
+        assert "--label-name bored=EMOTION" in error
+
+
+@pytest.fixture
+def renamed(tmp_path: Path) -> Path:
+    """Class folders of drawn faces whose names are no emotions."""
+    return draw(tmp_path / "faces", {"a": "happy", "b": "sad"}, 12)
+
+
+LABEL_NAMES = ("--label-name", "a=happy", "--label-name", "b=sad")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train --dry-run --data {}",
+        "data show {} --output sheet.png",
+        "evaluate --no-explain --bootstrap 100 --output report --data {}",
+        "compare --output compared fer2013 ferplus --data {}",
+        "export --to onnx --output model.onnx --data {}",
+    ],
+)
+def test_every_command_that_reads_labels_takes_their_names(
+    words: str, renamed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--label-name says what a folder means, wherever labelled images are read."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    result = run(*(renamed if word == "{}" else word for word in words.split()), *LABEL_NAMES)
+    assert result.exit_code == 0, result.exception or result.output
+
+
+def test_what_a_run_calls_labels_holds_for_the_models_it_is_compared_with(
+    renamed: Path, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The label names of one model's training data are known to the other, unless they disagree."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source = f"folder:{renamed}"
+    names = {"a": "happy", "b": "sad"}
+    knowing = Metadata(
+        name="knowing",
+        emotions=("happy", "sad"),
+        image_size=32,
+        color="gray",
+        config={"data": {"label_names": names}},
+    )
+    other = replace(knowing, name="other", config={"data": {"label_names": {"b": "angry"}}})
+    plain = read_artifact(artifact).metadata
+    assert shared_label_names(source, [knowing, plain], {}) == names
+    assert shared_label_names(source, [knowing, other], {}) == {"a": "happy"}
+    assert shared_label_names(source, [knowing, other], {"b": "fear"}) == {
+        "a": "happy",
+        "b": "fear",
+    }
+    assert shared_label_names("synthetic:", [knowing, plain], {}) == {}
+
+
+def test_letters_that_pictures_cannot_show_are_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of labels that the font lacks, one line names the letters, for pictures and for plots."""
+    monkeypatch.setattr("emodetect.recognition.drawn_text._named", set())
+    warn_of_boxes(["müde", "happy"])
+    assert caplog.messages == []
+    warn_of_boxes(["困惑", "müde"])
+    warn_of_boxes(["困"])
+    (line,) = caplog.messages
+    assert "困 惑" in line
+    assert "ü" not in line
+    figure = Figure()
+    figure.suptitle("困惑 ก")
+    save_png(figure, tmp_path / "plot.png")
+    save_png(figure, tmp_path / "plot.png")
+    assert len(caplog.messages) == 2
+    assert "ก" in caplog.messages[1]
+    assert "困" not in caplog.messages[1]
 
 
 def test_classes_and_label_names_may_be_ones_own(tmp_path: Path) -> None:
@@ -109,7 +204,7 @@ def test_classes_and_label_names_may_be_ones_own(tmp_path: Path) -> None:
     dataset = load_for_evaluation(config)
     assert dataset.emotions == ("sleepy", "happy")
     assert len(dataset.labels) == 4
-    with pytest.raises(ConfigError, match=r"data\.labels=own"):
+    with pytest.raises(ConfigError, match=r"--own-labels"):
         validate_data({"path": "x", "classes": ["bored", "happy"]}, origin="test")
 
 
@@ -248,7 +343,7 @@ def test_a_matrix_leaves_out_what_a_model_does_not_know(
 def test_an_audit_takes_labels_of_ones_own(data: Path, tmp_path: Path) -> None:
     """The page counts them, in their colours."""
     options = AuditOptions(sources=(f"folder:{data}",), detector="none", own_labels=True)
-    figures = audit_to_folder(options, tmp_path / "audit")
+    figures = audit_to_folder(options, tmp_path / "audit").figures
     assert figures["classes"]["no split"] == dict.fromkeys(NAMES, 12)
     page = (tmp_path / "audit" / "audit.html").read_text("utf-8")
     assert "<img src=x>" not in page
@@ -360,3 +455,17 @@ def test_a_keras_file_from_elsewhere_may_have_any_labels(tmp_path: Path) -> None
     ):
         with pytest.raises(error, match=match):
             import_keras_model(missing, labels=labels)
+
+
+def test_an_export_is_compared_on_images_that_were_not_trained_on(
+    model: Path, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On the data of the training, its test split is used; all images are used with a warning."""
+    out = tmp_path / "model.onnx"
+    options = ExportOptions(format="onnx", data=f"folder:{data}", out=out, force=True)
+    held_out = export_model(model, options).comparison
+    assert "split test" in held_out.origin
+    assert held_out.faces < 36
+    assert "was trained on" not in caplog.text
+    assert export_model(model, replace(options, split="all")).comparison.faces == 36
+    assert "The model was trained on most of these images" in caplog.text

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from pictures import save
-from running import run_emodetect, run_python
+from running import posix_only, run_emodetect, run_python
 
 from emodetect.cli import app
 from emodetect.data.synthetic import Scene, draw_face, draw_scene
@@ -590,7 +590,7 @@ main()
     words += ["--annotate", photo.parent / "drawn"]
     done = run_python(program, *words, timeout=120)
     assert done.returncode == 0
-    assert done.stderr == ""
+    assert done.stderr == f"{photo.parent / 'drawn'}: 1 photo written\n"
     assert len(json.loads(done.stdout)[0]["faces"]) == 2
 
 
@@ -624,6 +624,7 @@ def test_closed_streams_do_no_harm(artifact: Path, photo: Path, closed: str) -> 
     assert json.loads(rows.read_text())["path"] == str(photo)
 
 
+@posix_only
 def test_a_progress_bar_takes_nothing_from_the_output(artifact: Path, tmp_path: Path) -> None:
     """`predict FOLDER --format csv > file` in a terminal writes every row into the file."""
     for number in range(25):
@@ -697,11 +698,12 @@ def test_names_outside_the_locale_and_outside_unicode_work(artifact: Path, tmp_p
             timeout=120,
         )  # fmt: skip
         assert done.returncode == 0
-        assert done.stderr == b""
+        assert done.stderr.decode() == f"{tmp_path / 'drawn'}: 2 photos written\n"
         assert "счастье.png" in done.stdout.decode("utf-8", "replace")
     assert len(list((tmp_path / "drawn").iterdir())) == 2
 
 
+@posix_only
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_what_is_no_plain_file_does_not_hang(artifact: Path, tmp_path: Path, kind: str) -> None:
     """A named pipe or a device given as a photo is an error at once, not an endless read."""
@@ -776,3 +778,22 @@ def test_a_recognizer_with_impossible_numbers_is_told(artifact: Path, scene: Sce
             list(EmotionRecognizer(artifact).track([scene.image], fps=fps))
     with pytest.raises(EmodetectError, match="no such file"):
         EmotionRecognizer(artifact, detector=Path("none.onnx"))
+
+
+def test_written_folders_are_named(
+    artifact: Path, photo: Path, broken: Path, tmp_path: Path
+) -> None:
+    """Whoever asked for pictures is told where they are and how many."""
+    drawn, crops = tmp_path / "drawn", tmp_path / "crops"
+    result = _invoke(artifact, photo, broken, "--annotate", drawn, "--save-crops", crops)
+    assert f"{drawn}: 1 photo written" in result.stderr
+    assert f"{crops}: 2 face crops written" in result.stderr
+    assert str(drawn) not in result.stdout
+
+
+@pytest.mark.parametrize("words", [["--output", "x.json"], ["--output", "x", "--format", "json"]])
+def test_json_in_a_file_is_redirected(artifact: Path, photo: Path, words: list[str]) -> None:
+    """A JSON list is not written photo by photo; the error says how to get it into a file."""
+    result = _invoke(artifact, photo, *words)
+    assert result.exit_code == 2
+    assert f"--format json > {words[1]}" in result.stderr

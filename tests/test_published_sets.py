@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from pictures import save
 
-from emodetect.audit.audit import AuditOptions, audit_sources
+from emodetect.auditing.audit import AuditOptions, audit_sources
 from emodetect.cli import app
 from emodetect.config import DataConfig
 from emodetect.data.dataset import load_dataset, load_for_evaluation

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from playwright.sync_api import Page, sync_playwright
+from running import posix_only
 from test_serve_page import CHROMIUM
 
 from emodetect.errors import VideoError
@@ -136,6 +137,7 @@ def test_an_mp4_is_h264_that_starts_at_once(tmp_path: Path) -> None:
     assert "yuv420p" in told
 
 
+@posix_only
 @pytest.mark.parametrize("user_s", [None, "broken", "without the encoder"])
 def test_without_an_ffmpeg_of_the_user_s_the_package_s_is_used(
     user_s: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -174,6 +176,7 @@ def test_a_video_is_whole_or_not_there(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["film.mp4"]
 
 
+@posix_only
 def test_a_killed_run_leaves_no_broken_video(tmp_path: Path) -> None:
     """After SIGKILL there is no file of the name, and the next run is not in its way."""
     path = tmp_path / "film.mp4"

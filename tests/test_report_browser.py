@@ -8,8 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from labelled import dataset_of, predictions_of
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from emodetect.emotions import EMOTIONS
+from emodetect.evaluation.metrics.classification import compute_metrics
+from emodetect.evaluation.metrics.intervals import bootstrap_intervals
+from emodetect.evaluation.metrics.slices import measure_slices
+from emodetect.model_file.metadata import Metadata
+from emodetect.reports.evaluation_files import write_report
+from emodetect.reports.evaluation_page import ReportedModel
 from emodetect.reports.html import write_page
 
 CHROMIUM = shutil.which("chromium")
@@ -125,3 +133,36 @@ def test_a_wide_table_scrolls_on_a_phone(page: Page) -> None:
     expect(box).to_have_attribute("tabindex", "0")
     assert page.evaluate("document.documentElement.scrollWidth") <= 374
     assert box.evaluate("box => box.scrollWidth > box.clientWidth")
+
+
+@pytest.mark.parametrize("width", [1024, 1300, 1366, 1440, 1920])
+def test_tables_of_an_evaluation_fit_a_desktop(
+    browser: Browser, tmp_path: Path, width: int
+) -> None:
+    """Beside each other or below, the tables of seven emotions need no scrolling sideways."""
+    emotions = tuple(EMOTIONS[:7])
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(7), 30)
+    scores = rng.dirichlet(np.ones(7), len(labels)) + 2 * np.eye(7)[labels]
+    probabilities = (scores / scores.sum(axis=1, keepdims=True)).tolist()
+    predictions = predictions_of(labels.tolist(), probabilities, emotions)
+    dataset = dataset_of(emotions, labels.tolist(), rng.integers(0, 256, len(labels)).tolist())
+    metrics = {
+        **{"model": "runs/mine", "data": "folder:faces", "split": "test", "seen": False},
+        **{"skipped": [], "left_out": {}, "tta": None, "bootstrap": 100, "robustness": None},
+        **compute_metrics(predictions),
+        "batch_size_difference": 0.0,
+        "intervals_95": bootstrap_intervals(predictions, resamples=100),
+        "slices": measure_slices(predictions, dataset, np.arange(len(labels))),
+    }
+    metadata = Metadata(name="mine", emotions=emotions, image_size=16, color="gray")
+    model = ReportedModel(metadata=metadata, run=None, heat="none")
+    (file, *_) = write_report(predictions, metrics, tmp_path, model=model)
+    with browser.new_context(viewport={"width": width, "height": 900}) as context:
+        page = context.new_page()
+        page.goto(file.as_uri())
+        widths = page.evaluate(
+            "[...document.querySelectorAll('.wide')].map(e => e.scrollWidth - e.clientWidth)"
+        )
+    assert len(widths) > 3
+    assert max(widths) <= 0

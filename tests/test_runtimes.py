@@ -33,6 +33,8 @@ from emodetect.recognition.runtimes.registry import RUNTIMES, open_runtime
 from emodetect.recognition.runtimes.runtime import MissingRuntimeError
 
 EXTRAS = ("onnxruntime", "openvino")
+# What weights in float16 change: the compiled network has them, Keras has not.
+HALF_PRECISION = 2e-3
 
 
 def needs(extra: str) -> None:
@@ -68,7 +70,7 @@ def test_keras_serves_where_litert_has_no_wheel(
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     runtime = open_runtime(loaded)
     assert isinstance(runtime, KerasRuntime)
-    np.testing.assert_allclose(runtime.run(crops), expected, atol=1e-4)
+    np.testing.assert_allclose(runtime.run(crops), expected, atol=HALF_PRECISION)
 
 
 def test_answers_do_not_depend_on_the_batch(artifact: Path) -> None:
@@ -117,7 +119,8 @@ def test_every_runtime_answers_as_litert(artifact: Path, name: str) -> None:
         for count in (1, 9, 2):
             found = runtime.run(crops[:count])
             assert found.dtype == np.float32
-            np.testing.assert_allclose(found, expected[:count], atol=1e-4)
+            allowed = HALF_PRECISION if name == "keras" else 1e-4
+            np.testing.assert_allclose(found, expected[:count], atol=allowed)
 
 
 def test_an_unknown_runtime_is_refused(artifact: Path) -> None:

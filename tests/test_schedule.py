@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from click.testing import CliRunner
 from small import LENET, SMALL
 
 from emodetect.cli import app
-from emodetect.config import TrainingConfig
+from emodetect.config import TrainingConfig, load_config
+from emodetect.data.dataset import load_dataset
 from emodetect.data.splits import assign_splits
 from emodetect.data.synthetic import draw_dataset
 from emodetect.machine.tensorflow_devices import use_tensorflow
@@ -73,12 +75,32 @@ def test_a_dry_run_says_what_the_run_will_do(tmp_path: Path) -> None:
     base = ["--config", SMALL, "--data", str(tmp_path / "faces")]
     base += [f"--set={change}" for change in LENET]
     shown = _dry_run(*base, "--set", "training.ema_momentum=0.75")
-    assert "about: 53 images, 12 for validation" in shown
-    assert "4 batches of 13 an epoch" in shown
+    assert "training: 51 images, 13 for validation" in shown
+    assert "5 batches of 10 an epoch" in shown
     assert "averaged over 4 batches (ema_momentum 0.75)" in shown
-    assert "few training images: angry 9" in shown
-    assert "few validation images: 12" in shown
+    assert re.search("few training images: angry [89];", shown)
+    assert "few validation images: 13" in shown
     assert "training.folds=5" in shown
     with_folds = _dry_run(*base, "--set", "training.folds=3")
     assert "3 more runs" in with_folds
     assert "training.folds=5" not in with_folds
+
+
+def test_the_counts_of_a_dry_run_are_those_of_the_run(tmp_path: Path) -> None:
+    """If all images can be read and differ, the splits are the same; those of groups are near."""
+    draw_dataset(tmp_path, counts={"faces": 31}, emotions=("happy", "sad"), seed=0, size=64)
+    rows = [
+        f"faces/{name}/{file.name},{name},{number // 3}"
+        for name in ("happy", "sad")
+        for number, file in enumerate(sorted((tmp_path / "faces" / name).iterdir()))
+    ]
+    (tmp_path / "list.csv").write_text("path,label,person\n" + "\n".join(rows))
+    config = load_config(SMALL, LENET, data=f"folder:{tmp_path / 'faces'}")
+    counts = load_dataset(config.data, seed=config.seed).counts()
+    train, val = (sum(counts[split].values()) for split in ("train", "val"))
+    words = ["--config", SMALL, *(f"--set={change}" for change in LENET)]
+    shown = _dry_run(*words, "--data", str(tmp_path / "faces"))
+    assert f"training: {train} images, {val} for validation" in shown
+    assert "`emodetect data show` looks at them and counts exactly" in shown
+    words += ["--data", str(tmp_path / "list.csv"), '--set=data.group=["person"]']
+    assert "training, about: " in _dry_run(*words)

@@ -102,7 +102,7 @@ def test_both_forms_of_the_network_answer_alike(
     """Keras and LiteRT give the same probabilities, and never another emotion."""
     expected = np.asarray(network(inputs, training=False))
     answers = recognizer.runtime.run(inputs)
-    np.testing.assert_allclose(answers, expected, atol=1e-3)
+    np.testing.assert_allclose(answers, expected, atol=2e-3)
     np.testing.assert_array_equal(answers.argmax(axis=1), expected.argmax(axis=1))
 
 

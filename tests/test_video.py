@@ -25,6 +25,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from matplotlib.figure import Figure
+from running import posix_only
 
 from emodetect.cli import app
 from emodetect.cli.video import video
@@ -33,15 +34,15 @@ from emodetect.errors import VideoError
 from emodetect.faces.boxes import Box
 from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.faces.detectors.registry import DETECTORS
+from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import draw_faces
-from emodetect.recognition.recognizer import Face
 from emodetect.recognition.videos import capture
 from emodetect.recognition.videos.capture import Frame
 from emodetect.recognition.videos.recording import ffmpeg, sound
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.row_log import RowLog, drop_cut_row, read_rows
-from emodetect.recognition.videos.seen_faces import FaceTimes
-from emodetect.recognition.videos.timeline import Timeline
+from emodetect.recognition.videos.summary.face_record import FaceRecord
+from emodetect.recognition.videos.summary.timeline import draw_timeline, save_timeline
 
 EMOTIONS = ("happy", "sad", "surprise")
 FRAMES, FPS = 30, 25.0
@@ -157,6 +158,7 @@ def test_several_videos_and_one_that_is_none(film: Path, artifact: Path, tmp_pat
         assert {path.name for path in place.iterdir()} == {f"film{suffix}", f"other{suffix}"}
 
 
+@posix_only
 def test_a_killed_run_is_resumed(artifact: Path, tmp_path: Path) -> None:
     """After SIGKILL --resume analyses what the log lacks, and the copy is whole again."""
     film, log, output = tmp_path / "long.mp4", tmp_path / "rows.jsonl", tmp_path / "out.mp4"
@@ -256,6 +258,7 @@ def test_an_empty_or_cut_log_is_resumed(
         assert len(rows_of(log)) == FRAMES
 
 
+@posix_only
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_keeps_what_was_done(
     asked: signal.Signals, artifact: Path, tmp_path: Path
@@ -284,6 +287,7 @@ def test_an_interrupt_keeps_what_was_done(
     assert timeline.exists()
 
 
+@posix_only
 def test_files_are_neither_lost_nor_mixed_up(film: Path, artifact: Path, tmp_path: Path) -> None:
     """Existing files, doubled names, other logs and other --every are each told in one line."""
     log, old = tmp_path / "rows.csv", tmp_path / "old.mp4"
@@ -559,35 +563,12 @@ def test_what_was_seen_is_summed_up(film: Path, artifact: Path, tmp_path: Path) 
         for index in range(5):
             writer.write(Frame(index, index / FPS, np.full((200, 320, 3), 127, np.uint8)))
     assert call(blank, "--model", artifact).stdout == f"{blank}: 0.2 s, no face found\n"
+    useless = call(film, "--model", artifact, "--min-seconds", 1, "--log", tmp_path / "no.csv")
+    assert useless.exit_code == 2
+    assert "add --timeline" in useless.stderr
     untracked = call(film, "--model", artifact, "--no-tracking").stdout
     assert "faces found" in untracked
     assert "any" in untracked
-
-
-def test_times_and_shares_are_those_of_the_frames() -> None:
-    """A face is visible, with an emotion, from a frame until the next, however far that is."""
-    times, scores = FaceTimes(), dict.fromkeys(EMOTIONS, 1 / 3)
-
-    def face(number: int | None, emotion: str) -> Face:
-        return Face((0, 0, 9, 9), emotion, 1 / 3, scores, number)
-
-    times.add(0.0, [face(1, "sad"), face(2, "happy")])
-    times.add(1.0, [face(2, "sad")])
-    times.add(4.0, [])
-    times.add(4.5, [face(1, "sad")])
-    seen = times.total(frame_s=9.0)
-    assert seen.seconds == 5.0
-    assert [one.id for one in seen.faces] == [2, 1]
-    assert [one.visible_s for one in seen.faces] == [4.0, 1.5]
-    assert [one.shares for one in seen.faces] == [{"sad": 0.75, "happy": 0.25}, {"sad": 1.0}]
-    short = times.total(frame_s=9.0, min_seconds=2.0)
-    assert [one.id for one in short.faces] == [2]
-    assert short.left_out == {1}
-    alone = FaceTimes()
-    alone.add(0.0, [face(None, "sad"), face(None, "happy")])
-    (both,) = alone.total(frame_s=0.04).faces
-    assert both.visible_s == 0.04
-    assert both.shares == {"sad": 0.5, "happy": 0.5}
 
 
 def test_faces_that_are_seen_shortly_can_be_left_out(
@@ -720,10 +701,27 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
             rows.write("a.mp4", Frame(0, 0.0, np.empty(0)), [])
 
 
+def test_a_timeline_says_which_faces_it_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faces beyond the first rows, and those too short for --min-seconds, are counted apart."""
+    titles: list[str] = []
+    monkeypatch.setattr(Figure, "suptitle", lambda self, text, **_: titles.append(text))
+    record = FaceRecord(EMOTIONS)
+    scores = dict.fromkeys(EMOTIONS, 1 / 3)
+    faces = [Face((0, 0, 9, 9), "happy", 0.5, scores, number) for number in range(1, 10)]
+    for time_s in (0.0, 1.0):
+        record.add(time_s, faces)
+    for left_out in ((), {1, 2}, range(1, 10)):
+        draw_timeline(record, title="t", left_out=left_out)
+    whole, shorter, none = (" ".join(title.split()) for title in titles)
+    assert whole.endswith("(longest visible; 3 more not shown)")
+    assert shorter.endswith("1 more not shown; 2 visible for less than --min-seconds not shown)")
+    assert none.endswith("(9 visible for less than --min-seconds not shown)")
+
+
 def test_a_timeline_shows_the_faces_seen_longest(tmp_path: Path) -> None:
     """A timeline can be drawn of many faces, of gaps, and of none at all."""
-    timeline = Timeline(EMOTIONS)
-    timeline.draw(tmp_path / "none.png", title=r"a$\b$")
+    record = FaceRecord(EMOTIONS)
+    save_timeline(draw_timeline(record, title=r"a$\b$"), tmp_path / "none.png")
     scores = dict(zip(EMOTIONS, (0.5, 0.3, 0.2), strict=True))
     for index in range(100):
         faces = [
@@ -731,37 +729,19 @@ def test_a_timeline_shows_the_faces_seen_longest(tmp_path: Path) -> None:
             for number in range(1, 10)
             if index % (10 * number) < 40
         ]
-        timeline.add(index * 0.2, faces)
-    timeline.draw(tmp_path / "many.png", title="many")
+        record.add(index * 0.2, faces)
+    save_timeline(draw_timeline(record, title="many"), tmp_path / "many.png")
     none, many = (cv2.imread(str(tmp_path / name)) for name in ("none.png", "many.png"))
     assert many.shape[0] > 3 * none.shape[0]
     with pytest.raises(VideoError, match="cannot be written"):
-        timeline.draw(tmp_path / "no" / "folder.png", title="")
-
-
-def test_a_timeline_says_how_many_faces_it_leaves_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of many faces, and with --min-seconds, the number of those without a row is in the title."""
-    titles: list[str] = []
-    monkeypatch.setattr(Figure, "suptitle", lambda self, text, **_: titles.append(text))
-    scores = dict(zip(EMOTIONS, (0.5, 0.3, 0.2), strict=True))
-    timeline = Timeline(EMOTIONS)
-    for index in range(20):
-        numbers = range(1, 10) if index == 0 else range(1, 3)
-        faces = [Face((0, 0, 9, 9), "happy", 0.5, scores, number) for number in numbers]
-        timeline.add(index * 0.04, faces)
-    timeline.draw(tmp_path / "time.png", title="talk")
-    timeline.draw(tmp_path / "time.png", title="talk", left_out=range(3, 10))
-    assert "3 more not shown" in titles[0]
-    assert "7 more not shown" in titles[1]
+        save_timeline(draw_timeline(record, title=""), tmp_path / "no" / "folder.png")
 
 
 def test_a_timeline_s_title_is_whole(tmp_path: Path) -> None:
     """A long name goes on in a second line, and letters that the font has not are no warning."""
     for title in ("talk.mp4", "x" * 70 + " " + "y" * 110 + ".mp4", "日本.mp4"):
-        timeline = Timeline(EMOTIONS)
-        timeline.draw(tmp_path / "time.png", title=title)
+        record = FaceRecord(EMOTIONS)
+        save_timeline(draw_timeline(record, title=title), tmp_path / "time.png")
         picture = cv2.imread(str(tmp_path / "time.png"))
         assert (picture[:, :3] == 255).all()
         assert (picture[:, -3:] == 255).all()
@@ -772,10 +752,10 @@ def test_a_timeline_of_few_frames_is_not_all_gaps(tmp_path: Path) -> None:
     scores = dict(zip(EMOTIONS, (0.5, 0.3, 0.2), strict=True))
     pictures = []
     for step_s in (0.5, 3.0):
-        timeline = Timeline(EMOTIONS)
+        record = FaceRecord(EMOTIONS)
         for index in range(10):
-            timeline.add(index * step_s, [Face((0, 0, 9, 9), "happy", 0.5, scores, 1)])
-        timeline.draw(tmp_path / "few.png", title="few")
+            record.add(index * step_s, [Face((0, 0, 9, 9), "happy", 0.5, scores, 1)])
+        save_timeline(draw_timeline(record, title="few"), tmp_path / "few.png")
         pictures.append(cv2.imread(str(tmp_path / "few.png")))
     middle = np.s_[60:150, 100:-100]
     assert (pictures[1][middle] != 255).any(axis=2).mean() > 0.9

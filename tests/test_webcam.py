@@ -21,13 +21,14 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from running import run_emodetect
+from running import posix_only, run_emodetect
 
 from emodetect.cli.webcam import webcam
 from emodetect.data.synthetic import draw_scene
 from emodetect.errors import ModelError, SourceError, VideoError
+from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import draw_text
-from emodetect.recognition.recognizer import EmotionRecognizer, Face
+from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.videos import (
     capture,
     pipeline,
@@ -289,6 +290,7 @@ def test_an_absent_camera_is_one_line(artifact: Path) -> None:
     assert re.fullmatch(r"no camera found\n|(camera \d+: \d+x\d+\n)+", done.stdout)
 
 
+@posix_only
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_whole_files(
     asked: signal.Signals, scene: np.ndarray, artifact: Path, tmp_path: Path

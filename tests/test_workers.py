@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from running import run_emodetect
+from running import posix_only, run_emodetect
 
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import EmodetectError
@@ -100,6 +100,7 @@ def test_results_do_not_depend_on_the_workers(faces: Path, tmp_path: Path) -> No
     )
 
 
+@posix_only
 def test_a_photo_that_kills_its_worker_is_an_error(
     faces: Path, tmp_path: Path, recognizer: EmotionRecognizer
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import shlex
@@ -57,13 +58,6 @@ PACKAGES = {
 class _Commands(click.Group):
     """The commands; whoever begins with a file is told which of them takes it."""
 
-    def invoke(self, context: click.Context) -> Any:
-        try:
-            return super().invoke(context)
-        except (KeyboardInterrupt, click.Abort):
-            click.echo("interrupted", err=True)
-            sys.exit(INTERRUPTED)
-
     def resolve_command(
         self, context: click.Context, words: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -75,6 +69,35 @@ class _Commands(click.Group):
                 status=2,
             )
         return super().resolve_command(context, words)
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted", err=True)
+            sys.exit(INTERRUPTED)
+        except click.NoSuchOption as error:
+            # --out means --output, not --log, which is no further from it in letters.
+            begun = [
+                name for name in error.possibilities or () if name.startswith(error.option_name)
+            ]
+            if not begun:
+                raise
+            raise click.NoSuchOption(
+                error.option_name, possibilities=begun, ctx=error.ctx
+            ) from None
+        except click.MissingParameter as error:
+            if not isinstance(error.param, click.Option):
+                raise
+            raise click.UsageError(f"expected {_in_words(error.param)}", error.ctx) from None
+
+
+def _in_words(option: click.Option) -> str:
+    """Return how an option is given, and what it is for."""
+    name = option.opts[0]
+    if isinstance(option.type, click.Choice):
+        return f"{name} and one of {', '.join(option.type.choices)}."
+    return f"{name} {option.metavar}: {option.help}"
 
 
 def _taking(path: Path) -> str | None:
@@ -111,6 +134,7 @@ def main() -> None:
     So does a library that is not installed and that only some commands need.
     """
     _open_closed_streams()
+    _accept_any_character()
     logger = logging.getLogger("emodetect")
     logger.addHandler(logging.StreamHandler())  # plain lines on stderr
     logger.setLevel(logging.INFO)
@@ -144,6 +168,18 @@ def _open_closed_streams() -> None:
     os.close(descriptor)
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+
+
+def _accept_any_character() -> None:
+    """Let the standard streams take every file name, whatever their encoding is.
+
+    On Windows, output to a pipe or file would have the system's code page; ours is UTF-8.
+    """
+    own_choice = "PYTHONIOENCODING" in os.environ
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            encoding = "utf-8" if sys.platform == "win32" and not own_choice else None
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def _fail(message: str, *, status: int = 1) -> NoReturn:

@@ -9,7 +9,7 @@ import click
 
 from emodetect.cli.options.files import FOLDER, output_option
 from emodetect.cli.options.quiet import quiet_decoders
-from emodetect.cli.options.source import DATA, named_data
+from emodetect.cli.options.source import DATA, label_name_option, label_names, named_data
 from emodetect.cli.tables import explain, new_table, print_table
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     help="Evaluate all on these labelled images: run folders, .keras files or names of shipped "
     "models, but no reports.",
 )
+@label_name_option
 @click.option(
     "--common", is_flag=True, help="If the images differ, compare on those that all models have."
 )
@@ -37,19 +38,24 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Write into a folder that already contains files.")
 @quiet_decoders
 def compare(
-    folders: tuple[Path, ...], data: str | None, common: bool, out: Path, force: bool
+    folders: tuple[Path, ...],
+    data: str | None,
+    label_name: tuple[str, ...],
+    common: bool,
+    out: Path,
+    force: bool,
 ) -> None:
     """Compare models on the same images, from report folders of evaluate or from run folders.
 
     \b
     emodetect compare runs/first runs/second
-    emodetect compare evaluation-test runs/mine/evaluation-test --output first-or-mine
+    emodetect compare evaluation-test runs/mine/evaluation-test
     emodetect compare fer2013 runs/mine --data kept_apart
 
-    The first is the reference. The last lines say which model is better, or that no difference is
-    shown. Differences have 95% intervals from the paired bootstrap and are tested with McNemar's
-    exact test, corrected with Holm's method for several comparisons. A run without a report is
-    evaluated on its own test split.
+    The first is the reference. For each other model, a sentence below the tables says whether it
+    is better or worse, or that no difference is shown. Differences have 95% intervals from the
+    paired bootstrap and are tested with McNemar's exact test, corrected with Holm's method for
+    several comparisons. A run without a report is evaluated on its own test split.
     """
     if len(folders) < 2:
         raise click.UsageError(
@@ -59,9 +65,18 @@ def compare(
     from emodetect.reports.comparison_report import ComparisonOptions
     from emodetect.reports.comparison_report import compare as write_comparison
 
+    if label_name and data is None:
+        raise click.UsageError("--label-name requires --data.")
     if data is not None:
         data = named_data(data, option="--data")
-    options = ComparisonOptions(folders=folders, data=data, common=common, out=out, force=force)
+    options = ComparisonOptions(
+        folders=folders,
+        data=data,
+        label_names=label_names(label_name),
+        common=common,
+        out=out,
+        force=force,
+    )
     report = write_comparison(options, on_result=_print)
     if report.no_pictures:
         click.echo(f"no pictures: {report.no_pictures}", err=True)

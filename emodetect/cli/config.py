@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from emodetect.cli.options.files import FileWithSuffix, force_option, output_option
+from emodetect.cli.tables import hanging
 
 
 @click.group(short_help="List and copy the presets for training.")
@@ -22,7 +23,7 @@ def list_presets() -> None:
     names = preset_names()
     for name in names:
         first_line = preset_text(name).splitlines()[0].lstrip("# ")
-        click.echo(f"{name:<{max(map(len, names))}}  {first_line}")
+        click.echo(hanging(f"{name:<{max(map(len, names))}}  ", first_line))
 
 
 @config.command(short_help="Copy a preset to a file, to edit and train with.")

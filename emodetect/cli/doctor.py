@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from emodetect.cli.tables import print_json, table_or_json
+from emodetect.cli.tables import hanging, print_json, table_or_json
 
 COLORS = {"ok": "green", "absent": "yellow", "broken": "red"}
 
@@ -28,8 +28,10 @@ def doctor(output_format: str) -> None:
     for finding in examine():
         findings.append(finding)
         if output_format == "table":
-            click.secho(f"{finding.status:8}", fg=COLORS[finding.status], nl=False)
-            click.echo(f"{finding.name:18} {finding.detail}")
+            status = f"{finding.status:8}"
+            click.secho(status, fg=COLORS[finding.status], nl=False)
+            line = hanging(f"{status}{finding.name:18} ", finding.detail)
+            click.echo(line.removeprefix(status))
             if finding.mend:
                 click.echo(f"{'':26} -> {finding.mend}")
     if output_format == "json":

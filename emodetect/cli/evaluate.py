@@ -9,7 +9,15 @@ import click
 from emodetect.cli.options.files import FOLDER, output_option
 from emodetect.cli.options.model import MODEL, PIXEL_RANGES, foreign_options
 from emodetect.cli.options.quiet import quiet_decoders
-from emodetect.cli.options.source import DATA, DataCommand, faces_of_each, named_data, names_in
+from emodetect.cli.options.source import (
+    DATA,
+    DataCommand,
+    faces_of_each,
+    label_name_option,
+    label_names,
+    named_data,
+    names_in,
+)
 
 
 @click.command(
@@ -32,6 +40,7 @@ from emodetect.cli.options.source import DATA, DataCommand, faces_of_each, named
     "Repeatable.",
 )
 @click.option("--config", metavar="FILE|PRESET", help="Use the data of this config.")
+@label_name_option
 @click.option(
     "--faces",
     type=click.Choice(["whole", "detect"]),
@@ -96,6 +105,7 @@ def evaluate(
     pixels: str | None,
     data: tuple[str, ...],
     faces: tuple[Literal["whole", "detect"], ...],
+    label_name: tuple[str, ...],
     classes: str | None,
     no_explain: bool,
     **chosen: Any,
@@ -109,7 +119,7 @@ def evaluate(
     emodetect evaluate --data photos --faces detect --split all
     emodetect evaluate --data people.csv --slice-by age --slice-by gender
     emodetect evaluate --model runs/demo
-    emodetect evaluate --model fer2013 --model ferplus --data raf_db:RAF-DB --data ckplus:CK+
+    emodetect evaluate --model fer2013 --model ferplus --data raf_db:RAF-DB
 
     Several models or data sets give a matrix of every model on every data set. There, images of
     emotions that a model was not trained on are excluded and counted; otherwise they are an error.
@@ -121,6 +131,8 @@ def evaluate(
         raise click.UsageError("give the data once: with --data or with --config.")
     if faces and not data:
         raise click.UsageError("--faces requires --data; a config has data.faces.")
+    if label_name and not data:
+        raise click.UsageError("--label-name requires --data; a config has data.label_names.")
     if pixels and labels is None:
         raise click.UsageError("--pixels requires --labels.")
     data = tuple(named_data(one, option="--data") for one in data)
@@ -140,6 +152,7 @@ def evaluate(
         pixel_range=PIXEL_RANGES[pixels or "0..255"],
         data=data,
         faces=faces_of_each(faces, data) if data else (),
+        label_names=label_names(label_name),
         emotions=None if classes is None else names_in(classes),
         explain=not no_explain,
         **chosen,

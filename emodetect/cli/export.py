@@ -12,13 +12,12 @@ from emodetect.cli.options.files import RenamedOption, note_renaming, output_opt
 from emodetect.cli.options.model import model_options, usable_model
 from emodetect.cli.options.numbers import Probability
 from emodetect.cli.options.quiet import quiet_decoders
-from emodetect.cli.options.source import DATA, named_data
+from emodetect.cli.options.source import DATA, label_name_option, label_names, named_data
 from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
-from emodetect.export.formats.registry import FORMAT_NAMES
-from emodetect.number_format import points
+from emodetect.exporting.formats.registry import FORMAT_NAMES
 
 if TYPE_CHECKING:
-    from emodetect.export.comparison_with_keras import Comparison
+    from emodetect.exporting.comparison_with_keras import Comparison
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 
@@ -69,6 +68,7 @@ class _ExportTo(click.Option):
     help="Labelled images to compare on; also reports the accuracy. [default: half of the images "
     "of --representative, or drawn faces]",
 )
+@label_name_option
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test", "all"]),
@@ -76,15 +76,16 @@ class _ExportTo(click.Option):
 )
 @click.option(
     "--least-agreement",
-    metavar="SHARE",
+    metavar="0..1",
     type=Probability(),
     help="Minimum share of faces with the same prediction as the model; below it, nothing is "
     "written. [default: 0.99; float16 0.98, dynamic and int8 0.9]",
 )
 @output_option(
     type=click.Path(path_type=Path),
+    metavar="FILE|DIR",
     help="Output file, or folder for saved_model. [default: MODEL-PRECISION.SUFFIX or "
-    "MODEL-saved_model in the current folder]",
+    "MODEL-saved_model in the current folder; MODEL is the run, or the file without .keras]",
 )
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @table_or_json(cls=RenamedOption, old="--output-format", help="Output format of the comparison.")
@@ -94,13 +95,14 @@ def export(
     labels: str | None,
     pixels: str | None,
     output_format: str,
+    label_name: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Export a model for use without emodetect, and compare it with the original.
 
     \b
     emodetect export --to tflite --quantize float16
-    emodetect export --to tflite --quantize int8 --representative data/fer2013/train
+    emodetect export --to tflite --quantize int8 --representative faces/train
     emodetect export --to onnx --model runs/mine --data faces
     emodetect export --to openvino --output served/emotions.xml
 
@@ -108,11 +110,13 @@ def export(
     probabilities. A JSON next to it describes its labels, input and output. Nothing is written if
     its predictions differ from the model's.
     """
-    if options["split"] and not options["data"]:
-        raise click.UsageError("--split needs --data.")
+    options["label_names"] = label_names(label_name)
+    for option, name in (("--split", "split"), ("--label-name", "label_names")):
+        if options[name] and not options["data"]:
+            raise click.UsageError(f"{option} needs --data.")
     if options["data"]:
         options["data"] = named_data(options["data"], option="--data")
-    from emodetect.export.export import ExportOptions, export_model
+    from emodetect.exporting.export import ExportOptions, export_model
 
     done = export_model(usable_model(model, labels, pixels), ExportOptions(**options))
     if done.skipped:
@@ -128,28 +132,11 @@ def export(
 
 
 def _print(comparison: Comparison, name: str) -> None:
+    from emodetect.exporting.comparison_with_keras import comparison_rows
+
     title = f"{comparison.faces:,} faces: {comparison.origin}"
     table = new_table(title=title, text=("",), numbers=("original", name))
-    size, litert_size = (
-        f"{n / 1e6:.1f} MB" for n in (comparison.file_bytes, comparison.litert_bytes)
-    )
-    litert_ms = comparison.litert_latency_ms
-    rows = [
-        ("size", f"{litert_size} *", size),
-        (
-            "one face",
-            "-" if litert_ms is None else f"{litert_ms:.2f} ms *",
-            f"{comparison.latency_ms:.2f} ms",
-        ),
-        ("agreement", "", f"{comparison.same_emotion:.1%}"),
-        ("max. difference", "", f"{comparison.max_difference:.1e}"),
-    ]
-    if comparison.accuracy is not None and comparison.keras_accuracy is not None:
-        rows += [
-            ("accuracy", f"{comparison.keras_accuracy:.1%}", f"{comparison.accuracy:.1%}"),
-            ("difference", "", points(comparison.accuracy - comparison.keras_accuracy)),
-        ]
-    for row in rows:
+    for row in comparison_rows(comparison):
         table.add_row(*row)
     print_table(table)
     click.echo(

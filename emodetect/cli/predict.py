@@ -14,6 +14,7 @@ from emodetect.cli.options.cluster import PhotoSource, check_local, cluster_opti
 from emodetect.cli.options.files import file_option, folder_option, force_option
 from emodetect.cli.options.numbers import Probability
 from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
+from emodetect.machine.terminal_text import on_one_line
 
 if TYPE_CHECKING:
     from emodetect.recognition.photos.analysis import Explainer
@@ -35,8 +36,8 @@ ROW_FORMATS = ("jsonl", "csv")
     "--min-confidence",
     type=Probability(),
     default=0.0,
-    metavar="P",
-    help="Drop faces with a confidence below P.",
+    metavar="0..1",
+    help="Drop faces with a lower confidence.",
 )
 @click.option(
     "--format",
@@ -141,6 +142,7 @@ def predict(
             click.echo(f"{output}: stopped; continue with --resume", err=True)
         raise
     _print(counts, output)
+    _print_folders(options, counts)
     if counts.formulas and options.output_format == "csv":
         click.echo(
             f"{counts.formulas:,} path{'s' * (counts.formulas != 1)} beginning with =, +, - or @, "
@@ -155,6 +157,12 @@ def _usable_format(chosen: str | None, output: Path | None) -> str:
     if output is None:
         return chosen or "table"
     form = chosen or output.suffix.lower().removeprefix(".")
+    if form in FORMATS and form not in ROW_FORMATS:
+        raise click.UsageError(
+            "--output: expected a .jsonl or .csv file, written photo by photo, got "
+            f"{output if chosen is None else f'--format {form}'}. For {form}, redirect what is "
+            f"printed: --format {form} > {output}"
+        )
     if form not in ROW_FORMATS:
         raise click.UsageError(
             f"--output: expected jsonl or csv, got {form or 'a name without a suffix'}. End FILE "
@@ -198,6 +206,17 @@ def _print(counts: PredictCounts, output: Path | None) -> None:
     if counts.failed:
         click.echo(f"{counts.failed:,} of {counts.done:,} could not be read", err=True)
     _print_not_read(counts)
+
+
+def _print_folders(options: PredictOptions, counts: PredictCounts) -> None:
+    for folder, count, kind in (
+        (options.annotate, counts.done - counts.failed, "photo"),
+        (options.save_crops, counts.faces, "face crop"),
+        (options.explain, counts.faces, "heat map"),
+    ):
+        if folder is not None:
+            named = f"{on_one_line(str(folder))}: {count:,} {kind}{'s' * (count != 1)} written"
+            click.echo(named, err=True)
 
 
 def _print_not_read(counts: PredictCounts) -> None:

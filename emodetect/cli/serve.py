@@ -32,6 +32,7 @@ def _limit(
     "--host",
     default="127.0.0.1",
     show_default=True,
+    metavar="ADDRESS",
     help="Address to listen on; 0.0.0.0 for all addresses of this machine (needs a token).",
 )
 @click.option(
@@ -39,6 +40,7 @@ def _limit(
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
+    metavar="N",
     help="Port to listen on; 0 picks a free one.",
 )
 @recognizer_options

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -48,6 +50,18 @@ def print_table(table: Table) -> None:
     from rich.console import Console
 
     Console(markup=False).print(table)
+
+
+def hanging(head: str, text: str) -> str:
+    """Return a line that begins with `head`, wrapped to the terminal, with the text indented."""
+    return fill(
+        text,
+        max(get_terminal_size().columns, 2 * len(head)),
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def explain(*words: str) -> None:

@@ -8,9 +8,9 @@ import click
 
 from emodetect.cli.options.experiment import (
     DEFAULT_PRESET,
+    ConfigChoice,
     chosen_config,
-    config_option,
-    set_option,
+    config_options,
 )
 from emodetect.cli.options.files import FOLDER
 from emodetect.cli.options.source import DATA, FORMS_OF_DATA, DataCommand
@@ -24,8 +24,7 @@ from emodetect.machine.terminal_text import on_one_line
     help="Labelled images: a folder of class folders, a CSV, or SOURCE:PATH such as raf_db:RAF-DB. "
     "Replaces data.source and data.path of the config.",
 )
-@config_option
-@set_option
+@config_options
 @click.option(
     "--output",
     metavar="DIR",
@@ -42,8 +41,7 @@ from emodetect.machine.terminal_text import on_one_line
 @click.option("--dry-run", is_flag=True, help="Show what would be trained, without training.")
 def train(
     data: str | None,
-    config_name: str | None,
-    overrides: tuple[str, ...],
+    choice: ConfigChoice,
     output: Path | None,
     resume_run: Path | None,
     dry_run: bool,
@@ -61,13 +59,13 @@ def train(
     over the config. A run can be interrupted at any moment: --resume continues it, and it ends
     with the same weights.
     """
-    _check_combination(data, config_name, overrides, output, resume_run, dry_run=dry_run)
+    _check_combination(data, choice, output, resume_run, dry_run=dry_run)
     config = None
-    if data is not None or config_name is not None:
-        config = chosen_config(config_name, overrides, data, option="--data")
+    if data is not None or choice.name is not None:
+        config = chosen_config(choice, data, option="--data")
         if output is not None:
             config = config.model_copy(update={"output": output})
-        if config_name is None:
+        if choice.name is None:
             click.echo(
                 f"preset: {DEFAULT_PRESET} (change it with --config); "
                 f"run folder: {on_one_line(str(config.output))} (change it with --output)",
@@ -101,21 +99,20 @@ def train(
 
 def _check_combination(
     data: str | None,
-    config_name: str | None,
-    overrides: tuple[str, ...],
+    choice: ConfigChoice,
     output: Path | None,
     resume_run: Path | None,
     *,
     dry_run: bool,
 ) -> None:
-    if data is None and config_name is None:
+    if data is None and choice.name is None:
         if resume_run is None:
             raise click.UsageError(
                 "expected --data, --config or --resume, such as: emodetect train --data faces "
                 f"({FORMS_OF_DATA})."
             )
-        if overrides:
-            raise click.UsageError("--set changes a config; it needs --config or --data.")
+        if option := choice.option_without_data():
+            raise click.UsageError(f"{option} changes a config; it needs --config or --data.")
         if dry_run:
             raise click.UsageError("--dry-run needs --config or --data.")
     if output is not None and resume_run is not None:

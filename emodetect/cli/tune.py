@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from emodetect.cli.options.experiment import chosen_config, config_option, set_option
+from emodetect.cli.options.experiment import ConfigChoice, chosen_config, config_options
 from emodetect.cli.options.files import FOLDER
 from emodetect.cli.options.source import DATA, DataCommand
 from emodetect.cli.tables import new_table, print_table
@@ -27,8 +27,7 @@ SHOWN_TRIALS = 10
     metavar=DATA,
     help="Labelled images, as for train. Replaces data.source and data.path of the config.",
 )
-@config_option
-@set_option
+@config_options
 @click.option(
     "--search",
     multiple=True,
@@ -41,6 +40,7 @@ SHOWN_TRIALS = 10
     type=click.IntRange(min=1),
     default=20,
     show_default=True,
+    metavar="N",
     help="Trainings that the study has in the end, including those of other processes.",
 )
 @click.option(
@@ -66,8 +66,7 @@ SHOWN_TRIALS = 10
 )
 def tune(
     data: str | None,
-    config_name: str | None,
-    overrides: tuple[str, ...],
+    choice: ConfigChoice,
     search: tuple[str, ...],
     trials: int,
     objective: str,
@@ -77,10 +76,10 @@ def tune(
     """Train many times with different values of the config, and keep the best.
 
     \b
-    emodetect tune --data faces --search training.learning_rate=1e-5..1e-3 --output tuned
+    emodetect tune --data faces --search training.learning_rate=1e-5..1e-3
     emodetect tune --config my_config.toml --data faces --trials 40 \\
         --search model.dropout=0.1..0.5 --search augmentation.mixup=0,0.2,0.4
-    emodetect train --config tuned/best.toml
+    emodetect train --config tuning/best.toml
 
     LOW..HIGH is a range, A,B are choices. Learning rates, and ranges that span more than a factor
     of 10, are searched on a log scale. Trials that do worse than the median of the others are
@@ -90,9 +89,9 @@ def tune(
     processes can work on one study at a time: start the same command again, with --storage also
     on other machines.
     """
-    if data is None and config_name is None:
+    if data is None and choice.name is None:
         raise click.UsageError("expected --data or --config, such as: --data faces.")
-    keys = {text.partition("=")[0].strip() for text in overrides}
+    keys = {text.partition("=")[0].strip() for text in choice.overrides}
     for text in search:
         if (key := text.partition("=")[0].strip()) in keys:
             raise click.UsageError(f"{key} is given to both --set and --search; choose one.")
@@ -104,7 +103,7 @@ def tune(
     from emodetect.tuning.tune import tune as run_study
 
     options = TuningOptions(
-        config=chosen_config(config_name, overrides, data, option="--data"),
+        config=chosen_config(choice, data, option="--data"),
         search=search,
         output=output,
         trials=trials,

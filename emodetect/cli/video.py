@@ -14,8 +14,7 @@ from emodetect.cli.options.tracking import tracking_options
 from emodetect.cli.tables import new_table, print_table
 
 if TYPE_CHECKING:
-    from emodetect.recognition.videos.seen_faces import SeenFace
-    from emodetect.recognition.videos.video_files import VideoResult
+    from emodetect.recognition.videos.summary.figures import FaceFigures, VideoFigures
 
 # Rows of the summary, and emotions in each.
 SHOWN_FACES = 10
@@ -40,6 +39,18 @@ SHOWN_EMOTIONS = 3
     help="Plot each face's emotions over time to this .png file; for several videos, give "
     "a folder.",
 )
+@file_option(
+    "--summary",
+    metavar="FILE.csv|json",
+    help="Write the figures of each video and each of its faces to this file: time visible, share, "
+    "mean probability and episodes of each emotion, transitions, and the settings.",
+)
+@file_option(
+    "--report",
+    metavar="FILE.html",
+    help="Write a page with the timeline, pictures of each face's emotions and the figures, one "
+    "file for all videos.",
+)
 @click.option(
     "--every",
     type=click.IntRange(min=1),
@@ -54,11 +65,12 @@ SHOWN_EMOTIONS = 3
     default=0.0,
     show_default=True,
     metavar="SECONDS",
-    help="Leave faces visible for less out of the timeline and of what is printed, not of the log.",
+    help="Leave faces visible for less out of the timeline, the summary, the report and what is "
+    "printed, not of the log.",
 )
 @tracking_options(
-    blurs="Blur faces in the copies. A face that is not detected is not blurred; --no-tracking "
-    "detects smaller ones."
+    blurs="Blur faces in the copies and the report. A face that is not detected is not blurred; "
+    "--no-tracking detects smaller ones."
 )
 @click.option(
     "--resume", is_flag=True, help="Continue an interrupted run that wrote to the same --log."
@@ -71,9 +83,10 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
     \b
     emodetect video talk.mp4
     emodetect video talk.mp4 --log talk.csv --timeline talk.png
+    emodetect video talk.mp4 --summary talk_summary.csv --report talk.html
     emodetect video talk.mp4 --output drawn.mp4 --privacy
-    emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl --output drawn/
-    emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl --output drawn/ --resume
+    emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl
+    emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl --resume
 
     Faces are tracked: each keeps its ID, and its scores are smoothed over time. --resume continues
     after the frames in the log. Copies are written again from the log (with --privacy, the frames
@@ -86,25 +99,36 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
     [{"id": 1, "box": [x, y, width, height], "emotion": "happy", "confidence": 0.9, "scores":
     {"happy": 0.9, ...}}]}. Each row of a .csv is a face, or a frame without faces.
 
+    A --summary has a row for each video as a whole (face "all") and for each of its faces. An
+    episode is a time in which a face shows one emotion without interruption; a transition is a
+    change from one to the next. The mean probability is over all the time that the face is visible.
+
     Exit status: 0; 1 if a video cannot be read (the others are still processed); 130 after Ctrl-C
     (143 after SIGTERM): what was written up to then is complete.
     """
     from emodetect.recognition.videos.video_files import analyze_videos
     from emodetect.recognition.videos.video_plan import VideoOptions
+    from emodetect.reports.videos.video_page import VideoPage
 
     options = VideoOptions(**chosen)
-    if options.privacy and options.output is None:
-        raise click.UsageError("--privacy requires --output, whose faces it blurs.")
+    if options.privacy and options.output is options.report is None:
+        raise click.UsageError("--privacy requires --output or --report, whose faces it blurs.")
     if options.privacy and options.every > 1:
         raise click.UsageError("--privacy needs the faces of every frame; omit --every.")
+    rows = (options.output, options.log)
+    figures = (options.timeline, options.summary, options.report)
+    if options.min_seconds and any(rows) and not any(figures):
+        raise click.UsageError(
+            "--min-seconds leaves faces out of figures, not of --output and --log; add --timeline, "
+            "--summary or --report, or omit it."
+        )
     if options.min_seconds and options.tracking is None:
         raise click.UsageError("--min-seconds needs tracked faces; omit --no-tracking.")
     failed, stopped = False, None
-    summed_up = options.output is options.log is options.timeline is None
-    for result in analyze_videos(options, recognizer.open()):
+    for result in analyze_videos(options, recognizer.open(), open_page=VideoPage):
         lines = result.lines()
-        if summed_up and result.seen is not None:
-            _print_seen(result)
+        if not any((*rows, *figures)) and result.figures is not None:
+            _print_seen(result.source, result.figures)
             if result.error is None and result.signal is None:
                 del lines[0]  # only how fast that was
         for line in lines:
@@ -116,24 +140,21 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
         sys.exit(1)
 
 
-def _print_seen(result: VideoResult) -> None:
+def _print_seen(source: str, figures: VideoFigures) -> None:
     """Print which faces a video shows, for how long and with which emotions, on stdout."""
     from emodetect.machine.terminal_text import on_one_line
 
-    assert result.seen is not None
-    seconds, faces = result.seen.seconds, result.seen.faces
-    tracked = [face for face in faces if face.id is not None]
-    found = "faces found" if faces or result.seen.left_out else "no face found"
-    if total := len(tracked) + len(result.seen.left_out):
+    found = "faces found" if figures.whole.frames or figures.left_out else "no face found"
+    if total := len(figures.faces) + len(figures.left_out):
         found = f"{total:,} face{'s' * (total != 1)}"
-    click.echo(f"{on_one_line(result.source)}: {seconds:.1f} s, {found}")
-    if faces:
-        _print_faces(faces, seconds)
-    if short := len(result.seen.left_out):
+    click.echo(f"{on_one_line(source)}: {figures.seconds:.1f} s, {found}")
+    if figures.whole.frames:
+        _print_faces(figures.faces or (figures.whole,), figures.seconds)
+    if short := len(figures.left_out):
         click.echo(f"{short:,} face{'s' * (short != 1)} visible for less than --min-seconds")
 
 
-def _print_faces(faces: Sequence[SeenFace], seconds: float) -> None:
+def _print_faces(faces: Sequence[FaceFigures], seconds: float) -> None:
     table = new_table(text=["face", "emotion"], numbers=["visible"])
     for face in faces[:SHOWN_FACES]:
         visible = f"{face.visible_s:.1f} s ({face.visible_s / seconds:.0%})"
@@ -143,7 +164,7 @@ def _print_faces(faces: Sequence[SeenFace], seconds: float) -> None:
         click.echo(f"{len(rest):,} more, each visible for at most {rest[0].visible_s:.1f} s")
 
 
-def _emotions(face: SeenFace) -> str:
+def _emotions(face: FaceFigures) -> str:
     shares = list(face.shares.items())
     named = [f"{emotion} {share:.0%}" for emotion, share in shares[:SHOWN_EMOTIONS]]
     if rest := sum(share for _, share in shares[SHOWN_EMOTIONS:]):

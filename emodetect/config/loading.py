@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import json
 import logging
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import tomli_w
 
 from emodetect.config.sections import SOURCES_OF_KEY, ExperimentConfig
-from emodetect.config.validation import flatten, validate_config
+from emodetect.config.validation import description, flatten, is_section, validate_config
 from emodetect.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -44,18 +47,28 @@ def preset_text(name: str, *, expected: str = "a preset") -> str:
 
 
 def load_config(
-    name_or_path: str, overrides: Sequence[str] = (), *, data: str | None = None
+    name_or_path: str,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    data: str | None = None,
+    label_names: Mapping[str, str] | None = None,
+    own_labels: bool = False,
 ) -> ExperimentConfig:
-    """Read a config file or preset, apply `data` and `key=value` overrides, and validate it.
+    """Read a config file or preset, apply `data` and overrides, and validate it.
 
-    The value of an override is parsed as TOML (`3`, `true`, `["happy", "sad"]`) if possible,
-    otherwise taken as text. Raises ConfigError, which says the key, what was expected and what
-    was found.
+    A table such as data.label_names is added to what is there. Raises ConfigError, which says the
+    key, what was expected and what was found.
 
     Args:
-        overrides: what they set wins over the config and over `data`.
+        overrides: what they set wins over the config and over all other arguments. Of text such as
+            "training.epochs=3", the value is parsed as TOML (`3`, `true`, `["happy", "sad"]`) if
+            possible, otherwise taken as text; of two values for a key, the last counts, and is
+            logged. Of a mapping, a key is "training__epochs" or "training.epochs"; a value can be
+            a mapping too, which changes only its own keys.
         data: SOURCE:PATH to use instead of data.source and data.path. Keys of the data section that
             the new source does not take are left out, and logged.
+        label_names: emotions of labels by other names, in addition to data.label_names.
+        own_labels: sets data.labels to "own".
     """
     path = Path(name_or_path)
     # The name of a preset always means the preset, whatever is in the current folder.
@@ -78,16 +91,36 @@ def load_config(
     if data is not None:
         _replace_data(values, data, origin=name_or_path)
         changes.append("--data")
+    if label_names:
+        changes.append("--label-name")
+        _set(values, ["data", "label_names"], dict(label_names), "--label-name")
+    if own_labels:
+        changes.append("--own-labels")
+        _set(values, ["data", "labels"], "own", "--own-labels")
     if overrides:
-        changes.append("--set")
-    for override in overrides:
-        _apply_override(values, override)
-    return validate_config(values, origin=" with ".join([name_or_path, *changes]))
+        changes.append("overrides" if isinstance(overrides, Mapping) else "--set")
+    if isinstance(overrides, Mapping):
+        for key, value in overrides.items():
+            _apply_value(values, key.replace("__", ".").split("."), value)
+    else:
+        _apply_overrides(values, overrides)
+    origin = name_or_path + (f" with {' and '.join(changes)}" if changes else "")
+    return validate_config(values, origin=origin)
 
 
 def config_toml(config: ExperimentConfig) -> str:
-    """Return the resolved config as TOML text that `load_config` reads back unchanged."""
-    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+    """Return the resolved config as TOML text that `load_config` reads back unchanged.
+
+    TOML has no null, so keys without a value follow as comments that say what they are for.
+    """
+    text = tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+    unset = [key for key, value in flatten(config.model_dump(mode="json")) if value is None]
+    lines = [f"{key}: {meaning}" if (meaning := description(key)) else key for key in sorted(unset)]
+    wrapped = [
+        wrap(line, 96, initial_indent="#   ", subsequent_indent="#     ", break_on_hyphens=False)
+        for line in lines
+    ]
+    return "\n".join([text, "# Keys without a value:", *chain.from_iterable(wrapped), ""])
 
 
 def changed_keys(old: ExperimentConfig, new: ExperimentConfig) -> list[str]:
@@ -124,7 +157,19 @@ def _replace_data(values: dict[str, Any], data: str, *, origin: str) -> None:
         section["path"] = path
 
 
-def _apply_override(values: dict[str, Any], override: str) -> None:
+def _apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> None:
+    given: dict[str, Any] = {}
+    for override in overrides:
+        parts, value = _parsed(override)
+        for key, leaf in flatten({".".join(parts): value}):
+            if given.setdefault(key, leaf) != leaf:
+                logger.warning("--set %s: given twice; %s counts", key, json.dumps(leaf))
+            given[key] = leaf
+        _set(values, parts, value, f"--set {override}")
+
+
+def _parsed(override: str) -> tuple[list[str], Any]:
+    """Return the parts of the key and the value of `a.b=value`."""
     key, separator, raw = override.partition("=")
     parts = [part.strip() for part in key.split(".")]
     if not separator or not all(parts):
@@ -137,11 +182,26 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         parsed = {"value": raw.strip()}
     if len(parsed) > 1:
         raise ConfigError(f"--set: expected one key=value, got several lines: {override!r}.")
+    return parts, parsed["value"]
+
+
+def _apply_value(values: dict[str, Any], parts: list[str], value: Any) -> None:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _apply_value(values, [*parts, key], inner)
+        return
+    plain = str(value) if isinstance(value, Path) else value
+    _set(values, parts, plain, ".".join(parts))
+
+
+def _set(values: dict[str, Any], parts: Sequence[str], value: Any, option: str) -> None:
+    """Set a key; a table that is the value of a key, not a section, is added to what is there."""
     table = values
     for part in parts[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise ConfigError(
-                f"--set {override}: expected {part!r} to be a table, but it is a value."
-            )
-    table[parts[-1]] = parsed["value"]
+            raise ConfigError(f"{option}: expected {part!r} to be a table, but it is a value.")
+    old = table.get(parts[-1])
+    if isinstance(old, dict) and isinstance(value, dict) and value and not is_section(parts):
+        value = {**old, **value}
+    table[parts[-1]] = value

@@ -65,10 +65,7 @@ class SyntheticConfig(_Section):
 
 
 # What to do with labels that are not emotions.
-OWN_LABELS = (
-    "To use labels of your own, add --set data.labels=own (data split, audit and convert: "
-    "--own-labels)."
-)
+OWN_LABELS = 'To use labels of your own, add --own-labels (data.labels = "own" in a config).'
 
 # Keys that only some sources use: for others they would be accepted and ignored.
 SOURCES_OF_KEY = {
@@ -221,7 +218,10 @@ class DataConfig(_Section):
         "data.cleaning excludes",
     )
     cleaning: CleaningConfig = CleaningConfig()
-    cache_dir: Path | None = None
+    cache_dir: Path | None = Field(
+        default=None,
+        description="folder for decoded images; by default emodetect in the user's cache folder",
+    )
     synthetic: SyntheticConfig = SyntheticConfig()
 
     @field_validator("label_names")
@@ -432,7 +432,10 @@ class TrainingConfig(_Section):
         default=1,
         description="GPUs to train on: a number, or 'all'; each gets an equal share of every batch",
     )
-    tensorboard: bool = False
+    track: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = Field(
+        default=(),
+        description="trackers of the run: 'tensorboard', 'mlflow', 'wandb' (extras of these names)",
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -27,7 +27,17 @@ PHRASES = {
 
 def validate_config(values: Mapping[str, Any], *, origin: str) -> ExperimentConfig:
     """Validate nested plain values (of a TOML or JSON file) as an experiment's config."""
-    return _validate(ExperimentConfig, values, origin)
+    return _validate(ExperimentConfig, _with_present_keys(values), origin)
+
+
+def _with_present_keys(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Replace training.tensorboard, which models and run folders of earlier versions contain."""
+    training = values.get("training")
+    if not isinstance(training, Mapping) or not isinstance(training.get("tensorboard"), bool):
+        return values
+    kept = {key: value for key, value in training.items() if key != "tensorboard"}
+    tracked = {"track": ["tensorboard"]} if training["tensorboard"] else {}
+    return {**values, "training": {**tracked, **kept}}
 
 
 def validate_data(values: Mapping[str, Any], *, origin: str) -> DataConfig:
@@ -80,7 +90,7 @@ def _explain(detail: Any) -> str:
             # The message of a whole section already names the invalid key.
             message = str(detail["ctx"]["error"])
             if _section_at(location) is None:
-                return f"{key}: {message}, got {got}"
+                return f"{key}: {message}" + ("" if ", got " in message else f", got {got}")
             return ".".join([*location, message])
         case _:
             return f"{key}: {_in_words(detail['msg'])}, got {got}"
@@ -103,6 +113,19 @@ def _section_at(location: Sequence[str]) -> type[BaseModel] | None:
             return None
         section = annotation
     return section
+
+
+def description(key: str) -> str:
+    """Return what a dotted key is for, or "" if that is not written down."""
+    *sections, name = key.split(".")
+    section = _section_at(sections)
+    field = section.model_fields.get(name) if section else None
+    return field.description or "" if field else ""
+
+
+def is_section(parts: Sequence[str]) -> bool:
+    """Return whether a key, in its parts, is a section of the config and not a value."""
+    return _section_at(parts) is not None
 
 
 def number_type(key: str) -> type[int] | type[float] | None:

@@ -14,6 +14,7 @@ import numpy as np
 from emodetect.config import DataConfig
 from emodetect.data.cache import ImageCache, StoredImages, load_images
 from emodetect.data.listing import Listing, Sample, SkippedFile, skipped_lines
+from emodetect.data.readers import registry
 from emodetect.data.readers.manifest import missing_hint
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.splits import assign_splits, connect
@@ -23,6 +24,8 @@ from emodetect.images.formats import count_in_words
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
+# Those of the lines about a data set.
+DATA_LOGGERS = (__name__, registry.__name__)
 
 
 @dataclass(frozen=True)

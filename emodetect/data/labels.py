@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from emodetect.config import OWN_LABELS, DataConfig
-from emodetect.data.listing import Sample
+from emodetect.data.listing import NAMED_AT_MOST, Sample
 from emodetect.emotions import (
     bare_label,
     canonical_emotion,
@@ -75,16 +76,57 @@ _NUMBERS = (
 
 
 class UnknownLabelError(DataError):
-    """A label that cannot be used.
+    """A label that cannot be used, or several.
 
     Attributes:
         problem: the message without what to do about it.
-        is_number: whether the label is a number, which means something else in each data set.
+        advice: what to do about it.
+        label: the first of the labels.
+        is_number: whether it is a number, which means something else in each data set.
     """
 
     def __init__(self, problem: str, advice: str, *, label: str) -> None:
         super().__init__(f"{problem} {advice}")
-        self.problem, self.is_number = problem, label.strip().isdecimal()
+        self.problem, self.advice, self.label = problem, advice, label
+        self.is_number = label.strip().isdecimal()
+
+
+class LabelReader:
+    """Translates the labels of a source, each once, and names all unknown ones in one error.
+
+    Attributes:
+        names: the emotion of each known label so far; see `emotion_of`.
+    """
+
+    def __init__(self, config: DataConfig) -> None:
+        self.names: dict[str, str] = {}
+        self._config = config
+        self._unknown: dict[str, UnknownLabelError] = {}
+
+    def __contains__(self, label: str) -> bool:
+        return label in self.names or label in self._unknown
+
+    def add(self, label: str, *, where: str) -> None:
+        """Look a new label up."""
+        try:
+            self.names[label] = emotion_of(label, self._config, where=where)
+        except UnknownLabelError as error:
+            self._unknown[label] = error
+
+    def refuse_unknown(self) -> None:
+        """Raise UnknownLabelError if any label was unknown."""
+        if self._unknown:
+            raise all_unknown([*self._unknown.values()])
+
+
+def all_unknown(errors: Sequence[UnknownLabelError]) -> UnknownLabelError:
+    """Return one error for all labels that a source names, so that they can be mended at once."""
+    first, *others = errors
+    named = [repr(error.label) for error in others[:NAMED_AT_MOST]]
+    if more := len(others) - len(named):
+        named.append(f"{more:,} more")
+    likewise = f" The same goes for {', '.join(named)}." if others else ""
+    return UnknownLabelError(f"{first.problem}{likewise}", first.advice, label=first.label)
 
 
 def emotion_of(label: str, config: DataConfig, *, where: str) -> str:
@@ -107,7 +149,7 @@ def emotion_of(label: str, config: DataConfig, *, where: str) -> str:
         raise UnknownLabelError(
             str(error),
             f"{numbers}{OWN_LABELS} If {label!r} is an emotion by another name, say which: "
-            f"{_label_names(label, 'EMOTION')} in a config, or --label-name {label}=EMOTION.",
+            f"{_label_names(label, 'EMOTION')} in a config, or {_option(label, 'EMOTION')}.",
             label=label,
         ) from None
 
@@ -125,7 +167,7 @@ def _own_label(label: str, where: str) -> str:
         raise UnknownLabelError(
             f"{where}: {name!r} looks like a misspelt {near!r}.",
             f"If it is, rename it. To keep it as a label of its own, say so: "
-            f"{_label_names(label, name)} in a config, or --label-name {name}={name}.",
+            f"{_label_names(label, name)} in a config, or {_option(label, name)}.",
             label=label,
         )
     return name
@@ -135,6 +177,10 @@ def _label_names(label: str, name: str) -> str:
     # JSON's strings are TOML's, too.
     text = [json.dumps(one, ensure_ascii=False) for one in (label, name)]
     return f"data.label_names = {{{' = '.join(text)}}}"
+
+
+def _option(label: str, name: str) -> str:
+    return f"--label-name {shlex.quote(f'{label}={name}')}"
 
 
 def split_named(name: str) -> str | None:

@@ -53,7 +53,8 @@ def labels_among(emotions: tuple[str, ...], dataset: Dataset, members: np.ndarra
     if unknown:
         raise DataError(
             f"the data has emotions that the model was not trained on: {', '.join(unknown)}. "
-            f"It was trained on {', '.join(emotions)}. Exclude them with --classes of evaluate."
+            f"It was trained on {', '.join(emotions)}. Exclude them with --classes of evaluate, or "
+            "say what they are with --label-name."
         )
     position = {emotion: label for label, emotion in enumerate(emotions)}
     return np.array([position[name] for name in names], np.int64)

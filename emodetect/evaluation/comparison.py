@@ -69,7 +69,8 @@ def match_images(
             raise DataError(
                 f"the true emotions of {len(others):,} images differ between {names[0]} and "
                 f"{name}, such as {entry.paths[first]}: {truth[first]} and "
-                f"{entry.emotions[entry.labels[first]]}. Evaluate all with the same labels."
+                f"{entry.emotions[entry.labels[first]]}. Evaluate all with the same labels, "
+                "such as with compare --data and --label-name."
             )
     return matched, [len(own) - len(order) for own in keys]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from emodetect.data.dataset import DATA_LOGGERS
 from emodetect.data.named_data import find_data
 from emodetect.emotions import in_canonical_order, known_labels
 from emodetect.errors import DataError
@@ -20,8 +21,11 @@ from emodetect.evaluation.labelled_data import (
     LabelledData,
     load_labelled_data,
     open_excluded,
+    shared_label_names,
+    takes_label_names,
 )
 from emodetect.evaluation.metrics.intervals import RESAMPLES
+from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.shipped_models import TRAINED_ON
 from emodetect.recognition.recognizer import EmotionRecognizer
 
@@ -98,32 +102,44 @@ def evaluate_across(
     split: str | None = None,
     emotions: Sequence[str] | None = None,
     exclude_duplicates_of: Sequence[str] = (),
+    label_names: Mapping[str, str] | None = None,
     tta: Tta | None = None,
     bootstrap: int = RESAMPLES,
 ) -> list[CrossDatasetResult]:
     """Evaluate each model on each data set; results are ordered by model, then by data set.
 
-    Images of emotions that a model was not trained on are excluded and counted.
+    Images of emotions that a model was not trained on are excluded and counted. What one model
+    calls the labels of a data set holds for all; see `shared_label_names`.
 
     Args:
         split: see `load_labelled_data`.
         emotions: uses only the images of these, where a data set has them.
         exclude_duplicates_of: data sets (SOURCE:PATH or PATH) whose training images are excluded.
+        label_names: emotions of labels by other names, for the data sets that take them.
         tta: see `classify.classify`.
         bootstrap: the number of resamples for the 95% intervals.
 
     Raises:
         DataError: if a data set cannot be read, or no image is left for a model.
     """
-    sources = [
-        replace(source, name=str(find_data(source.name, option="--data"))) for source in sources
+    found = [find_data(source.name, option="--data") for source in sources]
+    sources = [replace(one, name=str(data)) for one, data in zip(sources, found, strict=True)]
+    # If no data set takes them, they are refused rather than ignored.
+    taking = [takes_label_names(data) for data in found]
+    metadata = [model.recognizer.metadata for model in models]
+    names = [
+        shared_label_names(
+            source.name, metadata, (label_names or {}) if takes or not any(taking) else {}
+        )
+        for source, takes in zip(sources, taking, strict=True)
     ]
     # Everything is loaded first, so that an error in the last data set shows up at once.
-    tasks = [
-        _load_task(model, source, split, emotions, exclude_duplicates_of)
-        for model in models
-        for source in sources
-    ]
+    with said_once(*DATA_LOGGERS):
+        tasks = [
+            _load_task(model, source, split, emotions, exclude_duplicates_of, of_source)
+            for model in models
+            for source, of_source in zip(sources, names, strict=True)
+        ]
     return [_evaluate(task, tta=tta, bootstrap=bootstrap) for task in tasks]
 
 
@@ -143,11 +159,16 @@ def _load_task(
     split: str | None,
     wanted: Sequence[str] | None,
     exclude_duplicates_of: Sequence[str],
+    label_names: Mapping[str, str],
 ) -> _Task:
     metadata = model.recognizer.metadata
     logger.info("loading %s for %s", source.name, model.name)
-    loaded = load_labelled_data(metadata, source=source.name, faces=source.faces, split=split)
-    excluded = open_excluded(exclude_duplicates_of, metadata, faces=source.faces)
+    loaded = load_labelled_data(
+        metadata, source=source.name, faces=source.faces, split=split, label_names=label_names
+    )
+    excluded = open_excluded(
+        exclude_duplicates_of, metadata, faces=source.faces, label_names=label_names
+    )
     emotions = None
     if wanted is not None:
         there = loaded.dataset.emotions

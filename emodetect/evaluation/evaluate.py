@@ -12,7 +12,13 @@ from emodetect.data.dataset import Dataset
 from emodetect.data.named_data import find_data
 from emodetect.evaluation.classify import Tta, batch_size_difference, predict_images
 from emodetect.evaluation.image_selection import Selection, select_images
-from emodetect.evaluation.labelled_data import OWN_DATA, Faces, load_labelled_data, open_excluded
+from emodetect.evaluation.labelled_data import (
+    OWN_DATA,
+    SEEN,
+    Faces,
+    load_labelled_data,
+    open_excluded,
+)
 from emodetect.evaluation.metrics.classification import compute_metrics
 from emodetect.evaluation.metrics.intervals import RESAMPLES, bootstrap_intervals
 from emodetect.evaluation.metrics.robustness import corrupted_accuracies
@@ -22,10 +28,6 @@ from emodetect.recognition.recognizer import EmotionRecognizer
 
 logger = logging.getLogger(__name__)
 IMAGES_AT_ONCE = 1000  # read from the disk
-SEEN = (
-    "The model was trained on most of these images, so it will do worse on new ones. Evaluate it "
-    "on held-out images, such as its test split (--split test)."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +36,8 @@ class EvaluationTask:
 
     Attributes:
         description: JSON-ready, for metrics.json: the "model" and the "data" as the user named
-            them, "faces", "split", whether the model has "seen" some of the images in training,
-            and its "input".
+            them, "faces", the "label_names" given for the data, "split", whether the model has
+            "seen" some of the images in training, and its "input".
     """
 
     dataset: Dataset
@@ -62,12 +64,13 @@ def open_task(
     emotions: Sequence[str] | None = None,
     exclude_duplicates_of: Sequence[str] = (),
     slice_by: tuple[str, ...] = (),
+    label_names: Mapping[str, str] | None = None,
 ) -> EvaluationTask:
     """Load the data and select the images; warn if the model was trained on them.
 
     Args:
         model: its name or file, as the user gave it.
-        source, config_name, faces, split, slice_by: see `load_labelled_data`.
+        source, config_name, faces, split, slice_by, label_names: see `load_labelled_data`.
         emotions: uses only the images of these.
         exclude_duplicates_of: data sets (SOURCE:PATH or PATH) whose training images are excluded.
 
@@ -85,11 +88,11 @@ def open_task(
         faces=faces,
         split=split,
         slice_by=slice_by,
+        label_names=label_names,
     )
-    seen = loaded.same_data and loaded.split in ("train", "all")
-    if seen:
+    if loaded.seen:
         logger.warning("%s: %s", source or config_name or "the training data", SEEN)
-    excluded = open_excluded(exclude_duplicates_of, metadata, faces=faces)
+    excluded = open_excluded(exclude_duplicates_of, metadata, faces=faces, label_names=label_names)
     return EvaluationTask(
         dataset=loaded.dataset,
         selection=select_images(
@@ -99,8 +102,9 @@ def open_task(
             "model": model,
             "data": source or config_name or OWN_DATA,
             "faces": faces,
+            "label_names": dict(label_names or {}),
             "split": loaded.split,
-            "seen": seen,
+            "seen": loaded.seen,
             "input": [metadata.image_size, metadata.color, metadata.margin],
         },
     )

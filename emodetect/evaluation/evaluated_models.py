@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from emodetect.evaluation.labelled_data import (
     OWN_DATA,
     open_source,
     open_training_data,
+    shared_label_names,
     training_config,
 )
 from emodetect.evaluation.predictions import PREDICTIONS_FILE, Predictions, read_predictions
@@ -34,11 +35,13 @@ class EvaluatedModel:
     Attributes:
         name: the folder, as the user gave it.
         metrics: the content of its metrics.json; empty if there is none.
+        dataset: the data it was evaluated on; None for a report, which only names it.
     """
 
     name: str
     predictions: Predictions
     metrics: dict[str, Any]
+    dataset: Dataset | None = None
 
     @property
     def model(self) -> str:
@@ -92,7 +95,9 @@ def load_evaluated_model(folder: Path) -> EvaluatedModel:
         **{"model": str(model), "data": OWN_DATA, "faces": None, "split": "test", "tta": None},
         "images_fingerprint": images_fingerprint(dataset),
     }
-    return EvaluatedModel(name=str(folder), predictions=predictions, metrics=metrics)
+    return EvaluatedModel(
+        name=str(folder), predictions=predictions, metrics=metrics, dataset=dataset
+    )
 
 
 def _run_of(model: str) -> str:
@@ -113,23 +118,39 @@ def _no_predictions(folder: Path) -> DataError:
     )
 
 
-def evaluate_on(source: str, model: Path) -> EvaluatedModel:
-    """Evaluate a model on labelled images given as SOURCE:PATH or PATH: its test split, or all.
+def evaluate_on(
+    source: str, models: Sequence[Path], *, label_names: Mapping[str, str]
+) -> list[EvaluatedModel]:
+    """Evaluate models on labelled images given as SOURCE:PATH or PATH: the test split, or all.
 
     Args:
-        model: a run folder, a .keras file, or the name of a shipped model.
+        models: run folders, .keras files, or names of shipped models.
+        label_names: emotions of labels by other names; what one model calls them holds for all,
+            see `shared_label_names`.
 
     Raises:
-        DataError: as `open_task`, or if the data has emotions that the model was not trained on.
-        ModelError: if the model cannot be used.
+        DataError: as `open_task`, or if the data has emotions that a model was not trained on.
+        ModelError: if a model cannot be used.
     """
-    file = str(model_path(model) if model.is_dir() else model)
-    recognizer = EmotionRecognizer(file, detector="none")
-    task = open_task(file, recognizer, source=source)
-    predictions = predict_images(recognizer, task.dataset, task.selection.members)
-    fingerprint = images_fingerprint(task.dataset)
-    metrics = {**task.description, "tta": None, "images_fingerprint": fingerprint}
-    return EvaluatedModel(name=str(model), predictions=predictions, metrics=metrics)
+    files = [str(model_path(model) if model.is_dir() else model) for model in models]
+    opened = [EmotionRecognizer(file, detector="none") for file in files]
+    metadata = [recognizer.metadata for recognizer in opened]
+    label_names = shared_label_names(source, metadata, label_names)
+    evaluated = []
+    for model, file, recognizer in zip(models, files, opened, strict=True):
+        task = open_task(file, recognizer, source=source, label_names=label_names)
+        try:
+            predictions = predict_images(recognizer, task.dataset, task.selection.members)
+        except DataError as error:
+            raise DataError(f"{model}: {error}") from None
+        fingerprint = images_fingerprint(task.dataset)
+        metrics = {**task.description, "tta": None, "images_fingerprint": fingerprint}
+        evaluated.append(
+            EvaluatedModel(
+                name=str(model), predictions=predictions, metrics=metrics, dataset=task.dataset
+            )
+        )
+    return evaluated
 
 
 def shown_names(models: Sequence[EvaluatedModel]) -> list[str]:
@@ -165,10 +186,12 @@ def changed_data(models: Sequence[EvaluatedModel]) -> list[str]:
 
 
 def open_images(model: EvaluatedModel) -> Dataset:
-    """Load the data that a model was evaluated on, to show its images.
+    """Return the data that a model was evaluated on, to show its images.
 
     Raises EmodetectError if the model or the data have moved or changed.
     """
+    if model.dataset is not None:
+        return model.dataset
     keys = ("model", "data", "faces", "images_fingerprint")
     try:
         file, data, faces, fingerprint = (model.metrics[key] for key in keys)
@@ -178,7 +201,8 @@ def open_images(model: EvaluatedModel) -> Dataset:
         raise DataError(f"{model.name}: its metrics.json does not name its model and data.")
     metadata = read_artifact(model_path(file)).metadata
     if ":" in data and data.partition(":")[0] in READERS:
-        dataset = open_source(data, metadata, faces=faces)
+        names = model.metrics.get("label_names")
+        dataset = open_source(data, metadata, faces=faces, label_names=names)
     else:
         config = training_config(metadata) if data == OWN_DATA else load_config(data)
         dataset = open_training_data(config, metadata)

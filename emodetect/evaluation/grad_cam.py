@@ -17,8 +17,8 @@ from emodetect.errors import EmodetectError, ModelError, first_line
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.images.model_input import to_input
 from emodetect.model_file.artifact import read_artifact
+from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import draw_scores
-from emodetect.recognition.recognizer import Face
 from emodetect.recognition.runtimes.keras import KerasRuntime
 from emodetect.recognition.runtimes.runtime import MAX_BATCH, PIP_LINES
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,15 +15,26 @@ from emodetect.config import (
     validate_config,
     validate_data,
 )
-from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
+from emodetect.data.dataset import (
+    DATA_LOGGERS,
+    Dataset,
+    load_dataset,
+    load_for_evaluation,
+)
 from emodetect.data.labels import UnknownLabelError
-from emodetect.data.named_data import find_data
+from emodetect.data.named_data import NamedData, find_data
 from emodetect.emotions import ALIASES, EMOTIONS
 from emodetect.errors import ConfigError, DataError
+from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.metadata import Metadata
+from emodetect.model_file.shipped_models import TRAINED_ON
 
 Faces = Literal["whole", "detect"]
 
+SEEN = (
+    "The model was trained on most of these images, so it will do worse on new ones. Evaluate it "
+    "on held-out images, such as its test split (--split test)."
+)
 OWN_DATA = "the model's own"  # in metrics.json: the data that the model was trained on
 # May hold whole photos, whose faces are then framed as in training.
 SOURCES_OF_PHOTOS = ("folder", "manifest", "raf_db", "affectnet", "ckplus")
@@ -46,6 +57,11 @@ class LabelledData:
     split: str
     same_data: bool
 
+    @property
+    def seen(self) -> bool:
+        """Whether the model was trained on some of the images to use."""
+        return self.same_data and self.split in ("train", "all")
+
 
 def load_labelled_data(
     metadata: Metadata,
@@ -55,6 +71,7 @@ def load_labelled_data(
     faces: Faces | None = None,
     split: str | None = None,
     slice_by: tuple[str, ...] = (),
+    label_names: Mapping[str, str] | None = None,
 ) -> LabelledData:
     """Load the data set to evaluate a model on.
 
@@ -67,6 +84,7 @@ def load_labelled_data(
         faces: for a source; see `open_source`.
         split: "train", "val", "test" or "all". If None, test, or all if the data has no splits.
         slice_by: columns of a manifest to load as well.
+        label_names: for a source; see `open_source`.
 
     Raises:
         DataError: if the data cannot be read, or its test images cannot be distinguished from the
@@ -74,11 +92,14 @@ def load_labelled_data(
         ConfigError: if the config is not valid.
     """
     if source:
-        config = source_config(source, metadata, faces=faces, slice_by=slice_by)
-        dataset = _load(config, metadata)
+        config = source_config(
+            source, metadata, faces=faces, slice_by=slice_by, label_names=label_names
+        )
         same_data = was_trained_on(config, metadata)
-        if same_data and split != "all" and "test" not in dataset.splits:
-            dataset = _split_as_in_training(source, config, metadata, slice_by=slice_by)
+        with said_once(*DATA_LOGGERS):
+            dataset = _load(config, metadata)
+            if same_data and split != "all" and "test" not in dataset.splits:
+                dataset = _split_as_in_training(source, config, metadata)
     else:
         experiment = load_config(config_name) if config_name else training_config(metadata)
         config = experiment.data
@@ -93,12 +114,29 @@ def load_labelled_data(
 
 
 def open_excluded(
-    sources: Sequence[str], metadata: Metadata, *, faces: Faces | None = None
+    sources: Sequence[str],
+    metadata: Metadata,
+    *,
+    faces: Faces | None = None,
+    label_names: Mapping[str, str] | None = None,
 ) -> dict[str, Dataset]:
     """Load the data sets whose training images are to be excluded, by name; see `open_source`."""
     option = "--exclude-duplicates-of"
-    names = [str(find_data(source, option=option)) for source in sources]
-    return {name: open_source(name, metadata, faces=faces, option=option) for name in names}
+    found = [find_data(source, option=option) for source in sources]
+    return {
+        str(data): open_source(
+            *(str(data), metadata),
+            faces=faces,
+            label_names=label_names if takes_label_names(data) else None,
+            option=option,
+        )
+        for data in found
+    }
+
+
+def takes_label_names(data: NamedData) -> bool:
+    """Return whether a data set has labels that may be given other names."""
+    return data.source in SOURCES_OF_KEY["label_names"]
 
 
 def open_source(
@@ -107,6 +145,7 @@ def open_source(
     *,
     faces: Faces | None = None,
     slice_by: tuple[str, ...] = (),
+    label_names: Mapping[str, str] | None = None,
     option: str = "--data",
 ) -> Dataset:
     """Load labelled images given as SOURCE:PATH, such as "folder:data/fer2013", or as PATH.
@@ -117,12 +156,19 @@ def open_source(
         faces: "whole" uses each image as one crop, "detect" crops its largest face as `predict`
             does. If None, as in training.
         slice_by: columns of a manifest to load as well.
+        label_names: emotions of labels by other names, in addition to those of the training data.
         option: the option to name in errors.
 
     Raises:
         DataError: as `find_data`, or if the data cannot be read.
     """
-    config = source_config(source, metadata, faces=faces, slice_by=slice_by, option=option)
+    config = source_config(
+        *(source, metadata),
+        faces=faces,
+        slice_by=slice_by,
+        label_names=label_names,
+        option=option,
+    )
     return _load(config, metadata)
 
 
@@ -132,6 +178,7 @@ def source_config(
     *,
     faces: Faces | None = None,
     slice_by: tuple[str, ...] = (),
+    label_names: Mapping[str, str] | None = None,
     option: str = "--data",
 ) -> DataConfig:
     """Return the config that `open_source` loads; takes and raises the same."""
@@ -147,11 +194,36 @@ def source_config(
             values[key] = trained[key]
     if data.source in SOURCES_OF_KEY["labels"] and not set(metadata.emotions) <= set(EMOTIONS):
         values["labels"] = "own"  # also of a model trained elsewhere
+    if label_names:
+        values["label_names"] = {**values.get("label_names", {}), **label_names}
     if slice_by:
         values["slice_by"] = list(slice_by)
     if data.path:
         values["path"] = data.path
     return validate_data(values, origin=f"{option} {data}")
+
+
+def shared_label_names(
+    source: str, models: Sequence[Metadata], label_names: Mapping[str, str]
+) -> dict[str, str]:
+    """Return what the labels of a source are called for all models that are compared on it.
+
+    That is `label_names`, and what the training data of the models says, except for labels that
+    they call by different names.
+
+    Args:
+        source: SOURCE:PATH or PATH.
+    """
+    if not takes_label_names(find_data(source, option="--data")):
+        return dict(label_names)
+    own = all(not set(model.emotions) <= set(EMOTIONS) for model in models)
+    shared: dict[str, set[str]] = {}
+    for model in models:
+        for label, name in model.config.get("data", {}).get("label_names", {}).items():
+            if own or name in EMOTIONS:
+                shared.setdefault(label, set()).add(name)
+    agreed = {label: next(iter(names)) for label, names in shared.items() if len(names) == 1}
+    return {**agreed, **label_names}
 
 
 def open_training_data(
@@ -196,10 +268,12 @@ def training_config(metadata: Metadata) -> ExperimentConfig:
     config = validate_config(metadata.config, origin=metadata.name)
     for path in (config.data.path, config.data.votes, config.data.manifest):
         if path is not None and not path.exists():
+            # Users know where their own runs had their images, but not those of a shipped model.
+            shipped = metadata.name in TRAINED_ON
+            lost = "" if shipped else f" {metadata.name} was trained on {path}, which is not here."
             raise DataError(
                 "expected labelled images, such as: --data faces (a folder of folders named after "
-                f"emotions, a CSV, or SOURCE:PATH). What {metadata.name} was trained on, "
-                f"{path}, does not exist here."
+                f"emotions, a CSV, or SOURCE:PATH).{lost}"
             )
     return config
 
@@ -237,9 +311,7 @@ def _input_settings(metadata: Metadata) -> dict[str, Any]:
     return {key: getattr(metadata, key) for key in ("image_size", "color", "margin")}
 
 
-def _split_as_in_training(
-    source: str, config: DataConfig, metadata: Metadata, *, slice_by: tuple[str, ...]
-) -> Dataset:
+def _split_as_in_training(source: str, config: DataConfig, metadata: Metadata) -> Dataset:
     training = training_config(metadata)
     if training.data.faces != config.faces:
         raise DataError(
@@ -247,4 +319,7 @@ def _split_as_in_training(
             f"'{training.data.faces}', and with other crops its test images can no longer be "
             "distinguished from its training images; omit --faces for this data."
         )
-    return open_training_data(training, metadata, slice_by=slice_by)
+    data = training.data.model_copy(update={"label_names": config.label_names})
+    return open_training_data(
+        training.model_copy(update={"data": data}), metadata, slice_by=config.slice_by
+    )

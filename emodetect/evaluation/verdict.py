@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from emodetect.number_format import p_value, points, points_apart, points_between
@@ -9,6 +10,8 @@ from emodetect.number_format import p_value, points, points_apart, points_betwee
 SIGNIFICANT = 0.05
 # With fewer images that only one of two models gets right, the exact test stays above 0.05.
 FEWEST_IMAGES = 6
+# Smaller differences are written as 0.0 points.
+SMALLEST_SHOWN = 0.0005
 
 
 def verdict(comparison: dict[str, Any]) -> list[str]:
@@ -19,7 +22,9 @@ def verdict(comparison: dict[str, Any]) -> list[str]:
             correction of the p-values.
     """
     reference = comparison["models"][0]["name"]
-    sentences = [_sentence(reference, row) for row in comparison["comparisons"]]
+    sentences = [
+        _sentence(reference, row, corrected=comparison["holm"]) for row in comparison["comparisons"]
+    ]
     if comparison["holm"]:
         sentences.append(
             f"The p-values are corrected for {len(sentences)} comparisons with {reference} "
@@ -29,7 +34,7 @@ def verdict(comparison: dict[str, Any]) -> list[str]:
     return sentences
 
 
-def _sentence(reference: str, row: dict[str, Any]) -> str:
+def _sentence(reference: str, row: dict[str, Any], *, corrected: bool) -> str:
     other, lost, won = row["name"], row["only_reference_right"], row["only_other_right"]
     change = row["differences"]["accuracy"]
     difference, (low, high) = change["difference"], change["interval_95"]
@@ -42,14 +47,25 @@ def _sentence(reference: str, row: dict[str, Any]) -> str:
     p = f"p {p}" if p.startswith("<") else f"p = {p}"
     if row["mcnemar_p"] >= SIGNIFICANT:
         few = f"; only {lost + won} images separate them" if lost + won < FEWEST_IMAGES else ""
+        but = ""
+        if excludes_zero([low, high]):
+            why = "is not corrected for several comparisons" if corrected else "is approximate"
+            but = f" The interval excludes 0, but it {why}; the test, which is exact, decides."
         return (
             f"{pair}: no difference shown, {p}{few}. Difference in accuracy: {points(difference)} "
-            f"for {other} (95% interval {points_between([low, high])})."
+            f"for {other} (95% interval {points_between([low, high])}).{but}"
         )
     better, worse = other, reference
     if difference < 0:
         better, worse, low, high = reference, other, -high, -low
+    but = "" if excludes_zero([low, high]) else " The interval includes 0, but it is approximate."
     return (
         f"{better} is better than {worse} by {points_apart(difference)} of accuracy "
-        f"(95% interval {points_between([low, high])}), {p}."
+        f"(95% interval {points_between([low, high])}), {p}.{but}"
     )
+
+
+def excludes_zero(limits: Sequence[float]) -> bool:
+    """Return whether an interval of differences of shares excludes 0, as it is written."""
+    low, high = limits
+    return low >= SMALLEST_SHOWN or high <= -SMALLEST_SHOWN

@@ -42,7 +42,7 @@ def to_bgr(image: AnyImage, *, color: ChannelOrder = "bgr") -> np.ndarray:
     Raises:
         ImageError: if the file cannot be read, or for any other kind of object or array.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> to_bgr(np.zeros((48, 64), np.uint8)).shape
         (48, 64, 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ def use_tensorflow() -> None:
 
     Raises EmodetectError if Keras has already been imported with another backend.
     """
+    logging.getLogger("tensorflow").addFilter(_is_not_about_retracing)
     if "keras" in sys.modules:
         backend = sys.modules["keras"].backend.backend()
         if backend != "tensorflow":
@@ -37,6 +39,13 @@ def use_tensorflow() -> None:
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     with quiet_stderr():  # the import logs before it reads the log level above
         importlib.import_module("tensorflow")
+    # In a notebook, it would print where it wrote temporary files.
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)
+
+
+def _is_not_about_retracing(record: logging.LogRecord) -> bool:
+    # Each training in a process traces its own functions: a fold or a trial is not a fault.
+    return "retracing" not in record.getMessage()
 
 
 def training_devices(devices: int | Literal["all"]) -> list[str]:

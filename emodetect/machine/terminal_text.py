@@ -1,6 +1,10 @@
-"""Text from files and users, escaped for the terminal."""
+"""Text for the terminal: what files and users contain, escaped; and each log line once."""
 
 from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def on_one_line(text: str) -> str:
@@ -9,3 +13,27 @@ def on_one_line(text: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+@contextmanager
+def said_once(*loggers: str) -> Iterator[None]:
+    """Drop log lines that were logged before within, as where the same data is loaded repeatedly.
+
+    Args:
+        loggers: names of the loggers whose lines these are.
+    """
+    said: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        line = record.getMessage()
+        new = line not in said
+        said.add(line)
+        return new
+
+    try:
+        for name in loggers:
+            logging.getLogger(name).addFilter(is_new)
+        yield
+    finally:
+        for name in loggers:
+            logging.getLogger(name).removeFilter(is_new)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -10,9 +15,15 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+logger = logging.getLogger(__name__)
+
 STROKES = cv2.FONT_HERSHEY_SIMPLEX
 # Pixels at scale 1; as high as OpenCV's capitals.
 FONT_PIXELS = 29
+# No font has it, so it is drawn as every letter is that a font lacks: as a box.
+UNASSIGNED = "\U0010ffff"
+
+_named: set[str] = set()
 
 
 def text_size(text: str, scale: float, thick: int) -> tuple[tuple[int, int], int]:
@@ -50,6 +61,43 @@ def put_text(
     cover = np.asarray(mask)[max(0, -y) :, max(0, -x) :][: inside.shape[0], : inside.shape[1]]
     share = cover[:, :, np.newaxis] / 255
     inside[:] = np.round(inside * (1 - share) + np.array(color) * share)
+
+
+def warn_of_boxes(labels: Iterable[str]) -> None:
+    """Warn, once, of the letters of labels that `put_text` draws as boxes."""
+    letters = dict.fromkeys(letter for label in labels for letter in label if not letter.isascii())
+    if letters:
+        font = _font(FONT_PIXELS)
+        box = bytes(font.getmask(UNASSIGNED))
+        _warn_of_letters(letter for letter in letters if bytes(font.getmask(letter)) == box)
+
+
+@contextmanager
+def boxes_named() -> Iterator[None]:
+    """Replace Matplotlib's warning for each letter that its font lacks by one, given once."""
+    letters = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", "Glyph", UserWarning)
+        yield
+    for warning in caught:
+        if glyph := re.match(r"Glyph (\d+) ", str(warning.message)):
+            letters.append(chr(int(glyph[1])))
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+    _warn_of_letters(letters)
+
+
+def _warn_of_letters(letters: Iterable[str]) -> None:
+    new = [letter for letter in dict.fromkeys(letters) if letter not in _named]
+    if new:
+        _named.update(new)
+        logger.warning(
+            "pictures and plots show boxes for %s, which their font lacks; web pages, tables and "
+            "files have the letters",
+            " ".join(new),
+        )
 
 
 def _pixels(scale: float) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from emodetect.emotions import EMOTIONS, UNCERTAIN, emotion_colors
 from emodetect.recognition.drawn_text import put_text, text_size
-from emodetect.recognition.recognizer import Face
+from emodetect.recognition.face import Face
 
 # Pixels per side to which a face is reduced to make it unrecognisable.
 BLURRED_SIDE = 6

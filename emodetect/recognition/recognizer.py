@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
@@ -23,35 +22,13 @@ from emodetect.images.model_input import check_image, to_input
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.shipped_models import is_shipped, model_path
 from emodetect.model_file.temperature import at_temperature
+from emodetect.recognition.face import Face
+from emodetect.recognition.results import Result
 from emodetect.recognition.runtimes.registry import open_runtime
 from emodetect.recognition.runtimes.runtime import MAX_BATCH, Runtime
 from emodetect.recognition.runtimes.shared import SharedRuntime
 from emodetect.recognition.sightings import Seen, Sighting, complete_frames
 from emodetect.recognition.smoothing import SmoothedScores, smooth
-
-
-@dataclass(frozen=True)
-class Face:
-    """A face in an image.
-
-    Attributes:
-        box: x, y, width, height in pixels.
-        emotion: the most probable emotion, or "uncertain".
-        confidence: probability of the most probable emotion.
-        scores: probability of each emotion, in the model's label order.
-        id: identifies the face within a video, from 1; None in a still image.
-    """
-
-    box: Box
-    emotion: str
-    confidence: float
-    scores: dict[str, float]
-    id: int | None = None
-
-    @property
-    def guesses(self) -> list[tuple[str, float]]:
-        """The two most probable emotions with their probabilities, the more probable one first."""
-        return sorted(self.scores.items(), key=lambda guess: guess[1], reverse=True)[:2]
 
 
 class EmotionRecognizer:
@@ -78,7 +55,7 @@ class EmotionRecognizer:
     process, on first use. What is changed on an open recogniser (`detector`, `runtime`) is not
     shared with either.
 
-    Example:
+    Examples:
         >>> from emodetect import EmotionRecognizer
         >>> recognizer = EmotionRecognizer()
         >>> [face.emotion for face in recognizer.analyze("docs/scene.jpg")][:2]
@@ -193,15 +170,17 @@ class EmotionRecognizer:
         return at_temperature(outputs, self.metadata.temperature)
 
     @overload
-    def analyze(self, image: AnyImage, *, color: ChannelOrder = "bgr") -> list[Face]: ...
+    def analyze(self, image: AnyImage, *, color: ChannelOrder = "bgr") -> Result: ...
 
     @overload
-    def analyze(self, image: Images, *, color: ChannelOrder = "bgr") -> list[list[Face]]: ...
+    def analyze(self, image: Images, *, color: ChannelOrder = "bgr") -> list[Result]: ...
 
     def analyze(
         self, image: AnyImage | Images, *, color: ChannelOrder = "bgr"
-    ) -> list[Face] | list[list[Face]]:
-        """Return the faces of an image, largest first; of a list of images, a list for each.
+    ) -> Result | list[Result]:
+        """Return the faces of an image, largest first; of a list of images, a result for each.
+
+        A result is a list of faces that can also be drawn, saved and converted; see `Result`.
 
         Args:
             image: a path, the bytes of an image file, a file opened in binary mode, a Pillow
@@ -213,16 +192,18 @@ class EmotionRecognizer:
             ImageError: if an image cannot be read; of a list, the first one.
         """
         if isinstance(image, list | tuple):
-            return [self._analyze(to_bgr(one, color=color)) for one in image]
-        return self._analyze(to_bgr(image, color=color))
+            return [self._analyze(one, color) for one in image]
+        return self._analyze(image, color)
 
-    def _analyze(self, image: np.ndarray) -> list[Face]:
-        boxes = self.detect(image)
-        scores = self.classify([self.crop(image, box) for box in boxes])
-        return [
+    def _analyze(self, image: AnyImage, color: ChannelOrder) -> Result:
+        pixels = to_bgr(image, color=color)
+        boxes = self.detect(pixels)
+        scores = self.classify([self.crop(pixels, box) for box in boxes])
+        faces = [
             self.face(box, row, best=int(np.argmax(row)))
             for box, row in zip(boxes, scores, strict=True)
         ]
+        return Result(faces, image, pixels=pixels, emotions=self.emotions, color=color)
 
     def track(
         self,
@@ -235,7 +216,8 @@ class EmotionRecognizer:
         """Yield the faces of each frame of a video, with ids and smoothed scores.
 
         A new face is a face once it is found in a second frame; the few frames up to there are held
-        back. For a camera, whose results must not wait, see `EmotionTracker`.
+        back. For a file, see `analyze_video`; for a camera, whose results must not wait,
+        `EmotionTracker`.
 
         Args:
             frames: an image each, in order; see `analyze`.
@@ -247,7 +229,7 @@ class EmotionRecognizer:
         if not _are_frames(frames):
             raise EmodetectError(
                 f"frames: expected images one after the other, got {type(frames).__name__}; for a "
-                "video file, run `emodetect video`, or read its frames with cv2.VideoCapture."
+                "video file, use emodetect.analyze_video, or run `emodetect video`."
             )
         tracker = EmotionTracker(self, options or TrackingOptions())
         analyzed = (

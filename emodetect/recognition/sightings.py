@@ -12,7 +12,7 @@ from emodetect.errors import EmodetectError
 from emodetect.faces.tracks import CONFIRMING_FRAMES
 
 if TYPE_CHECKING:
-    from emodetect.recognition.recognizer import Face
+    from emodetect.recognition.face import Face
 
 Item = TypeVar("Item")
 

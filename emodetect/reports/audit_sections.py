@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from emodetect.audit.audit import Audit
-from emodetect.audit.findings import across_sources, conflicts, leaks, repeated, shown_name
+from emodetect.auditing.audit import Audit
+from emodetect.auditing.findings import across_sources, conflicts, leaks, repeated, shown_name
 from emodetect.data.cleaning import HELD_OUT
 from emodetect.data.crops import read_sample
 from emodetect.emotions import EMOTIONS

@@ -12,6 +12,7 @@ from emodetect.data.dataset import Dataset
 from emodetect.emotions import hex_colors, in_canonical_order
 from emodetect.evaluation.comparison import only_right
 from emodetect.evaluation.predictions import Predictions, image_keys
+from emodetect.evaluation.verdict import SIGNIFICANT
 from emodetect.machine.atomic_files import write_text
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.number_format import (
@@ -89,6 +90,8 @@ def _row(comparison: dict[str, Any], number: int) -> dict[str, Any]:
         }
         if versus:
             cell |= _change(versus["differences"][key], share=key in SHARES)
+            if key == "accuracy" and versus["mcnemar_p"] >= SIGNIFICANT:
+                cell["kind"] = ""  # as the verdict says, which follows the exact test
         row["cells"].append(cell)
     return row
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emodetect.data.dataset import Dataset
+from emodetect.data.dataset import DATA_LOGGERS, Dataset
 from emodetect.errors import EmodetectError
 from emodetect.evaluation.comparison import compare_models, match_images
 from emodetect.evaluation.evaluated_models import (
@@ -20,6 +20,9 @@ from emodetect.evaluation.evaluated_models import (
 )
 from emodetect.evaluation.verdict import verdict
 from emodetect.machine.output_folder import check_output_folder
+from emodetect.machine.terminal_text import said_once
+from emodetect.notebook import heading, lines, table
+from emodetect.number_format import p_value, percent, points, points_between
 from emodetect.reports.comparison_page import write_comparison
 
 
@@ -32,6 +35,8 @@ class ComparisonOptions:
             run folders, .keras files or names of shipped models.
         data: SOURCE:PATH or PATH of labelled images to evaluate all models on. If None, each
             report's own, or each run's test split.
+        label_names: with `data`, emotions of labels by other names, in addition to those that the
+            models' training data has.
         common: if the images differ, compares on those that all models have.
         out: the folder of compare.html and compare.json.
         force: allows writing into a folder that already contains files.
@@ -39,6 +44,7 @@ class ComparisonOptions:
 
     folders: tuple[Path, ...]
     data: str | None = None
+    label_names: Mapping[str, str] = field(default_factory=dict)
     common: bool = False
     out: Path = Path("comparison")
     force: bool = False
@@ -46,7 +52,7 @@ class ComparisonOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonReport:
-    """A report that was written.
+    """A comparison of models, and the files of its report; a notebook shows its table.
 
     Attributes:
         comparison: the content of compare.json: see `compare_models`, and its "verdict" in
@@ -56,9 +62,63 @@ class ComparisonReport:
         no_pictures: why the page shows no images, or "".
     """
 
-    comparison: dict[str, Any]
+    comparison: dict[str, Any] = field(repr=False)
     files: list[Path]
     no_pictures: str
+
+    @property
+    def images(self) -> int:
+        """The number of images that the models are compared on."""
+        return int(self.comparison["images"])
+
+    @property
+    def models(self) -> list[str]:
+        """The names of the models, the reference first."""
+        return [model["name"] for model in self.comparison["models"]]
+
+    @property
+    def accuracy(self) -> dict[str, float]:
+        """The accuracy of each model, 0 to 1."""
+        return {model["name"]: model["figures"]["accuracy"] for model in self.comparison["models"]}
+
+    @property
+    def differences(self) -> dict[str, float]:
+        """The accuracy of each other model minus that of the reference, -1 to 1."""
+        return {
+            name: row["differences"]["accuracy"]["difference"]
+            for name, row in zip(self.models[1:], self.comparison["comparisons"], strict=True)
+        }
+
+    @property
+    def p_values(self) -> dict[str, float]:
+        """The p of McNemar's test of each other model against the reference."""
+        return {
+            name: row["mcnemar_p"]
+            for name, row in zip(self.models[1:], self.comparison["comparisons"], strict=True)
+        }
+
+    @property
+    def verdict(self) -> list[str]:
+        """The result in sentences."""
+        return list(self.comparison["verdict"])
+
+    def _repr_html_(self) -> str:
+        rows = [(name, percent(share), "", "", "") for name, share in self.accuracy.items()]
+        for place, row in enumerate(self.comparison["comparisons"], start=1):
+            change = row["differences"]["accuracy"]
+            rows[place] = (
+                *rows[place][:2],
+                points(change["difference"]),
+                points_between(change["interval_95"]),
+                p_value(row["mcnemar_p"]),
+            )
+        return "".join(
+            [
+                heading(f"{self.images:,} images, compared with {self.models[0]}"),
+                table(("model", "accuracy", "difference", "95% interval", "p"), rows),
+                lines([*self.verdict, f"report: {self.files[0]}"]),
+            ]
+        )
 
 
 def compare(
@@ -76,10 +136,8 @@ def compare(
         EmodetectError: if a folder cannot be used, or the models cannot be compared.
     """
     check_output_folder(options.out, force=options.force)
-    models = [
-        load_evaluated_model(folder) if options.data is None else evaluate_on(options.data, folder)
-        for folder in options.folders
-    ]
+    with said_once(*DATA_LOGGERS):
+        models = _evaluated(options)
     names = shown_names(models)
     matched, left_out = match_images(
         names, [model.predictions for model in models], common=options.common
@@ -99,6 +157,12 @@ def compare(
         files=write_comparison(comparison, matched, options.out, images=images),
         no_pictures=images if isinstance(images, str) else "",
     )
+
+
+def _evaluated(options: ComparisonOptions) -> list[EvaluatedModel]:
+    if options.data is None:
+        return [load_evaluated_model(folder) for folder in options.folders]
+    return evaluate_on(options.data, options.folders, label_names=options.label_names)
 
 
 def _images(model: EvaluatedModel) -> Dataset | str:

@@ -16,9 +16,8 @@ from matplotlib.figure import Figure
 
 from emodetect.emotions import hex_colors
 from emodetect.errors import first_line
-from emodetect.evaluation.evaluate import SEEN
 from emodetect.evaluation.grad_cam import HeatMaps, overlay
-from emodetect.evaluation.labelled_data import OWN_DATA
+from emodetect.evaluation.labelled_data import OWN_DATA, SEEN
 from emodetect.evaluation.metrics.intervals import wilson_interval
 from emodetect.evaluation.metrics.slices import FEW_IMAGES
 from emodetect.evaluation.predictions import ImagePredictions

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from emodetect.errors import EmodetectError
 from emodetect.evaluation.classify import Tta
@@ -22,10 +25,15 @@ from emodetect.evaluation.metrics.intervals import RESAMPLES
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.machine.output_folder import check_output_folder
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path, shipped_models
+from emodetect.notebook import heading, lines, picture, table
+from emodetect.number_format import between, percent
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.reports.cross_dataset_files import write_matrix
 from emodetect.reports.evaluation_files import write_report
 from emodetect.reports.evaluation_page import ReportedModel
+from emodetect.reports.glossary import FIGURE_NAMES, figure_form
+from emodetect.reports.plots.confusion_matrix import confusion_matrix
+from emodetect.reports.plots.style import png_of
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +51,7 @@ class EvaluationOptions:
             that is None too, the data that the model was trained on.
         config: a config file or preset.
         faces: how to crop the faces of each of `data`; see `open_source`. Empty for None each.
+        label_names: emotions of labels by other names, in addition to those of the training data.
         split: "train", "val", "test" or "all". If None, test, or all if the data has no splits.
         emotions: uses only the images of these.
         exclude_duplicates_of: data sets (SOURCE:PATH or PATH) whose training images are excluded.
@@ -63,6 +72,7 @@ class EvaluationOptions:
     data: tuple[str, ...] = ()
     config: str | None = None
     faces: tuple[Faces | None, ...] = ()
+    label_names: Mapping[str, str] = field(default_factory=dict)
     split: str | None = None
     emotions: tuple[str, ...] | None = None
     exclude_duplicates_of: tuple[str, ...] = ()
@@ -77,17 +87,121 @@ class EvaluationOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationReport:
-    """A report that was written.
+    """An evaluation of one model on one data set, and the files of its report.
+
+    In a notebook, it shows the figures and the confusion matrix.
 
     Attributes:
-        result: of one model on one data set, or a list for a matrix.
+        predictions: the predictions for each image.
+        metrics: the content of metrics.json.
         files: what was written, the page first.
         no_heat_maps: why there are no heat maps although they were requested, or "".
     """
 
-    result: Evaluation | list[CrossDatasetResult]
+    predictions: ImagePredictions = field(repr=False)
+    metrics: dict[str, Any] = field(repr=False)
     files: list[Path]
     no_heat_maps: str = ""
+
+    @property
+    def images(self) -> int:
+        """The number of images."""
+        return int(self.metrics["images"])
+
+    @property
+    def accuracy(self) -> float:
+        """The share of the images classified correctly, 0 to 1."""
+        return float(self.metrics["accuracy"])
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean of the recalls, 0 to 1."""
+        return float(self.metrics["balanced_accuracy"])
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean of the F1 of all emotions, 0 to 1."""
+        return float(self.metrics["macro_f1"])
+
+    @property
+    def log_loss(self) -> float:
+        """The log-loss; 0 is perfect."""
+        return float(self.metrics["log_loss"])
+
+    @property
+    def expected_calibration_error(self) -> float:
+        """The mean gap between confidence and accuracy, 0 to 1."""
+        return float(self.metrics["expected_calibration_error"])
+
+    @property
+    def emotions(self) -> list[str]:
+        """The emotions of the model, in its label order."""
+        return list(self.metrics["emotions"])
+
+    @property
+    def recall(self) -> dict[str, float]:
+        """The recall of each emotion in the data, 0 to 1."""
+        return {name: row["recall"] for name, row in self.metrics["per_class"].items()}
+
+    @property
+    def confusion_matrix(self) -> np.ndarray:
+        """(emotions, emotions) numbers of images: rows are true, columns are predicted."""
+        return np.array(self.metrics["confusion_matrix"])
+
+    def _repr_html_(self) -> str:
+        figures = [
+            (name, figure_form(key)(self.metrics[key]), self._interval(key))
+            for key, name in FIGURE_NAMES.items()
+        ]
+        classes = [
+            (name, percent(row["recall"]), percent(row["precision"]), f"{row['support']:,.0f}")
+            for name, row in self.metrics["per_class"].items()
+        ]
+        plot = png_of(confusion_matrix(self.predictions, self.metrics))
+        return "".join(
+            [
+                heading(f"{self.metrics.get('model', 'model')}: {self.images:,} images"),
+                table(("metric", "value", "95% interval"), figures),
+                table(("emotion", "recall", "precision", "images"), classes),
+                picture(plot, alt="confusion matrix"),
+                lines([f"report: {self.files[0]}"]),
+            ]
+        )
+
+    def _interval(self, key: str) -> str:
+        limits = self.metrics["intervals_95"].get(key)
+        return between(limits, figure_form(key)) if limits else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossDatasetReport:
+    """Evaluations of models on data sets, and the files of their report.
+
+    Attributes:
+        results: ordered by model, then by data set.
+        files: matrix.json, matrix.csv and matrix.png.
+        no_heat_maps: always ""; a matrix has none.
+    """
+
+    results: list[CrossDatasetResult] = field(repr=False)
+    files: list[Path]
+    no_heat_maps: str = ""
+
+    @property
+    def accuracy(self) -> dict[tuple[str, str], float]:
+        """The accuracy of each model on each data set, 0 to 1."""
+        return {(one.model, one.data): one.metrics["accuracy"] for one in self.results}
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                *(one.model, one.trained_on, one.data, f"{one.metrics['images']:,}"),
+                *(figure_form(key)(one.metrics[key]) for key in FIGURE_NAMES),
+            )
+            for one in self.results
+        ]
+        columns = ("model", "trained on", "tested on", "images", *FIGURE_NAMES.values())
+        return table(columns, rows) + picture(self.files[-1].read_bytes(), alt="matrix")
 
 
 OnResult = Callable[[Evaluation | list[CrossDatasetResult]], None]
@@ -95,7 +209,7 @@ OnResult = Callable[[Evaluation | list[CrossDatasetResult]], None]
 
 def evaluate(
     options: EvaluationOptions, *, on_result: OnResult = lambda result: None
-) -> EvaluationReport:
+) -> EvaluationReport | CrossDatasetReport:
     """Evaluate a model on a data set, or several as a matrix, and write the report.
 
     Args:
@@ -104,8 +218,9 @@ def evaluate(
     Raises:
         EmodetectError: if a model, the data, the config or the folder cannot be used.
     """
-    several = len(options.models) > 1 or len(options.data) > 1
-    return (_evaluate_several if several else _evaluate_one)(options, on_result)
+    if len(options.models) > 1 or len(options.data) > 1:
+        return _evaluate_several(options, on_result)
+    return _evaluate_one(options, on_result)
 
 
 def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> EvaluationReport:
@@ -123,6 +238,7 @@ def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> Evaluation
         emotions=options.emotions,
         exclude_duplicates_of=options.exclude_duplicates_of,
         slice_by=options.slice_by,
+        label_names=options.label_names,
     )
     # Not of the recognizer's file: a foreign model is compiled into the cache.
     run = None if name in shipped_models() else model_path(name).parent
@@ -146,11 +262,14 @@ def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> Evaluation
     )
     files = write_report(evaluation.predictions, evaluation.metrics, out, model=model)
     return EvaluationReport(
-        result=evaluation, files=files, no_heat_maps=heat if isinstance(heat, str) else ""
+        predictions=evaluation.predictions,
+        metrics=evaluation.metrics,
+        files=files,
+        no_heat_maps=heat if isinstance(heat, str) else "",
     )
 
 
-def _evaluate_several(options: EvaluationOptions, on_result: OnResult) -> EvaluationReport:
+def _evaluate_several(options: EvaluationOptions, on_result: OnResult) -> CrossDatasetReport:
     out = options.out or Path("evaluation-across")
     check_output_folder(out, force=options.force)
     faces = options.faces or (None,) * len(options.data)
@@ -160,11 +279,12 @@ def _evaluate_several(options: EvaluationOptions, on_result: OnResult) -> Evalua
         split=options.split,
         emotions=options.emotions,
         exclude_duplicates_of=options.exclude_duplicates_of,
+        label_names=options.label_names,
         tta=options.tta,
         bootstrap=options.bootstrap,
     )
     on_result(results)
-    return EvaluationReport(result=results, files=write_matrix(results, out))
+    return CrossDatasetReport(results=results, files=write_matrix(results, out))
 
 
 def _recognizer(name: str, options: EvaluationOptions) -> EmotionRecognizer:

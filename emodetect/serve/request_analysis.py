@@ -18,8 +18,9 @@ from emodetect.faces.detectors.whole_image import WholeImage
 from emodetect.images.reading import BoundedImage, decode_bounded
 from emodetect.images.resizing import reduced
 from emodetect.machine.threads import usable_cores
+from emodetect.recognition.face import Face
 from emodetect.recognition.photos.analysis import PhotoResult
-from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker, Face
+from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 from emodetect.serve.batching import BatchingRuntime
 from emodetect.serve.limits import Limits, RefusedError
 from emodetect.serve.uploads import Upload
@@ -27,6 +28,7 @@ from emodetect.serve.uploads import Upload
 # The width or height of a preview in pixels, whichever is larger: a few hundred kilobytes.
 PREVIEW_SIDE = 1280
 PREVIEW_QUALITY = 80
+SECONDS_BEFORE_REFUSAL = 0.2
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,12 @@ class Analysis:
     async def _analyze(
         self, uploads: Sequence[Upload], recognizer: EmotionRecognizer, *, preview: bool = False
     ) -> list[AnalyzedImage]:
-        if self.taken_on + len(uploads) > self.limits.queue:
-            raise RefusedError(503, "the queue is full; try again later")
+        if self._is_full(uploads):
+            # Clients that ask again at once would get thousands of refusals a second, which take
+            # time from the answers. So each waits first, and is served if there is room by then.
+            await asyncio.sleep(SECONDS_BEFORE_REFUSAL)
+            if self._is_full(uploads):
+                raise RefusedError(503, "the queue is full; try again later")
         self.taken_on += len(uploads)
         loop = asyncio.get_running_loop()
         found = [
@@ -150,6 +156,9 @@ class Analysis:
             for one in found:
                 one.cancel()
                 one.add_done_callback(lambda _: loop.call_soon_threadsafe(self._forget_one))
+
+    def _is_full(self, uploads: Sequence[Upload]) -> bool:
+        return self.taken_on + len(uploads) > self.limits.queue
 
     def _forget_one(self) -> None:
         self.taken_on -= 1

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import h11
@@ -193,6 +193,37 @@ def _is_worth_logging(record: logging.LogRecord) -> bool:
     )
 
 
+class JoinedWrites:
+    """A transport that sends all that is written in one step of the event loop in one piece.
+
+    Between the header and the body of a response, which uvicorn writes one after the other, other
+    threads may run. A proxy that has received only the header when the server dies has begun its
+    own response, and cannot ask another server any more.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport, self.parts = transport, list[bytes]()
+
+    def write(self, data: bytes) -> None:
+        """Send at the end of the step."""
+        if not self.parts:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self.parts.append(data)
+
+    def flush(self) -> None:
+        """Send now."""
+        data, self.parts = b"".join(self.parts), []
+        self.transport.write(data)
+
+    def close(self) -> None:
+        """Send the rest, then close."""
+        self.flush()
+        self.transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+
 class _LimitedConnection(H11Protocol):
     """A connection that neither waits for a request's header, nor responds, for ever.
 
@@ -213,7 +244,7 @@ class _LimitedConnection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room for the connection: the one that has waited longest for a request ends."""
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, JoinedWrites(transport)))
         self.opened_s = self.loop.time()
         if len(self.connections) >= MOST_CONNECTIONS:
             idle = [

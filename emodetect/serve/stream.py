@@ -10,8 +10,8 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from emodetect.errors import EmodetectError
+from emodetect.recognition.face_rows import tracked_record
 from emodetect.recognition.photos.analysis import PhotoResult
-from emodetect.recognition.videos.row_log import tracked_record
 from emodetect.serve.access import PROTOCOL
 from emodetect.serve.drain import Drain
 from emodetect.serve.limits import FRAME_BYTES

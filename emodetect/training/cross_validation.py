@@ -74,19 +74,23 @@ def fold_config(config: ExperimentConfig, number: int) -> ExperimentConfig:
     """Return the config of a fold's run."""
     folds = config.training.folds
     data = config.data.model_copy(update={"fold": (number, folds), "validation_fraction": None})
-    training = config.training.model_copy(update={"folds": 0})
+    # Trackers get the final run only.
+    training = config.training.model_copy(update={"folds": 0, "track": ()})
     output = config.output / "folds" / str(number)
     return config.model_copy(update={"data": data, "training": training, "output": output})
 
 
-def describe_folds(results: Sequence[FoldResult]) -> str:
-    """Return mean and spread of the folds' accuracy in a line of text."""
+def describe_folds(results: Sequence[FoldResult]) -> list[str]:
+    """Return lines with the mean and spread of the folds' accuracy, and what they are worth."""
     accuracies = np.array([result.accuracy for result in results])
-    return (
-        f"{len(results)} folds: validation accuracy {percent(accuracies.mean())} on average, "
+    mean = percent(accuracies.mean())
+    return [
+        f"{len(results)} folds: validation accuracy {mean} on average, "
         f"{between((accuracies.min(), accuracies.max()), percent)}, standard deviation "
-        f"{points_apart(accuracies.std(ddof=1))}"
-    )
+        f"{points_apart(accuracies.std(ddof=1))}",
+        f"trust the {mean} of the folds, on {sum(result.images for result in results):,} images, "
+        "more than the best epoch of the final model below",
+    ]
 
 
 def _write(path: Path, results: Sequence[FoldResult]) -> None:

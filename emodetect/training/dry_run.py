@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+
+import numpy as np
 
 from emodetect.config import DataConfig, ExperimentConfig, config_toml
 from emodetect.data.dataset import require_trainable
+from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.registry import list_samples
-from emodetect.data.splits import usual_fraction
+from emodetect.data.splits import assign_splits, connect
 from emodetect.emotions import EMOTIONS
 from emodetect.training.advice.small_data import small_data_warnings
 from emodetect.training.initial_model import build_network, initial_artifact
@@ -24,13 +28,13 @@ def describe_run(config: ExperimentConfig) -> str:
     "not found".
 
     Raises:
-        DataError: if the data exists but cannot be used.
+        DataError: if the data exists but cannot be used, or has too few images to split.
         ConfigError: if the backbone has no layer training.fine_tune_from.
         ModelError: if model.init does not exist.
     """
     if config.model.init:
         initial_artifact(config.model.init)
-    emotions, data, counts = _describe_data(config.data)
+    emotions, data, counts = _describe_data(config)
     model = build_network(config, len(emotions))
     freeze_below(model, config.training.fine_tune_from)
     lines = [
@@ -44,51 +48,66 @@ def describe_run(config: ExperimentConfig) -> str:
 
 def _describe_training(config: ExperimentConfig, counts: Counts) -> list[str]:
     train, validation = (sum(counts[split].values()) for split in ("train", "val"))
+    # Which groups fit into a split depends on their order, that of their pixels.
+    about = ", about" if config.data.group or config.data.faces_per_image == "all" else ""
     lines = [
-        f"training, about: {train:,} images, {validation:,} for validation; "
+        f"training{about}: {train:,} images, {validation:,} for validation; "
         f"{run_schedule(config.training, train).describe()}"
     ]
+    if config.data.source != "synthetic":
+        lines.append(
+            "these numbers change if images are unreadable or identical, or show no face; "
+            "`emodetect data show` looks at them and counts exactly"
+        )
     if folds := config.training.folds:
         lines.append(f"folds: {folds} more runs, each on {folds - 1} of {folds} parts")
     return lines + [f"warning: {line}" for line in small_data_warnings(counts, config)]
 
 
-def _expected_counts(
-    config: DataConfig, emotions: tuple[str, ...], given: Counter[tuple[str | None, str]]
-) -> Counts:
-    """Return about how many images of each emotion the splits will have.
+def _expected_counts(config: ExperimentConfig, listing: Listing) -> Counts:
+    """Return how many images of each emotion the splits have if all are readable and differ."""
+    samples = listing.samples
+    emotions = np.array([listing.emotions.index(sample.emotion) for sample in samples])
+    columns = [[sample.groups[n] for sample in samples] for n in range(len(listing.groups))]
+    splits = assign_splits(
+        emotions,
+        np.arange(len(samples)),
+        [sample.split for sample in samples],
+        validation_fraction=config.data.validation_fraction,
+        test_fraction=config.data.test_fraction,
+        seed=config.seed,
+        groups=connect(columns) if columns else None,
+        fold=config.data.fold,
+    )
+    return {
+        split: {
+            emotion: int(np.sum(emotions[splits == split] == label))
+            for label, emotion in enumerate(listing.emotions)
+        }
+        for split in ("train", "val")
+    }
 
-    Only about, because identical images stay together, and some may be unreadable.
-    """
-    splits = {split for split, _ in given}
-    counts: Counts = {"train": {}, "val": {}}
-    total = sum(count for (split, _), count in given.items() if split in (None, "train"))
-    rest = 1.0 if "test" in splits else 1 - config.test_fraction
-    fraction = config.validation_fraction or usual_fraction(round(rest * total))
-    for emotion in emotions:
-        images = rest * (given[None, emotion] + given["train", emotion])
-        validation = given["val", emotion] if "val" in splits else round(fraction * images)
-        counts["val"][emotion] = validation
-        counts["train"][emotion] = round(images) - (0 if "val" in splits else validation)
-    return counts
+
+def _to_be_drawn(data: DataConfig) -> Listing:
+    """Return what `read_synthetic` would list, without drawing it."""
+    emotions = data.classes or EMOTIONS
+    counts = {"train": data.synthetic.train_per_class, "test": data.synthetic.test_per_class}
+    samples = [
+        Sample("", "", emotion, split)
+        for split, count in counts.items()
+        for emotion in emotions
+        for _ in range(count)
+    ]
+    return Listing(Path(), tuple(samples), emotions)
 
 
-def _describe_data(config: DataConfig) -> tuple[tuple[str, ...], str, Counts | None]:
-    emotions = config.classes or EMOTIONS
-    if config.source == "synthetic":
-        drawn = config.synthetic
-        counter = Counter[tuple[str | None, str]]()
-        counter.update({(None, emotion): drawn.train_per_class for emotion in emotions})
-        counter["test", emotions[0]] = drawn.test_per_class
-        text = (
-            f"drawn faces; for each emotion {drawn.train_per_class} for training and validation, "
-            f"{drawn.test_per_class} for testing"
-        )
-        return emotions, text, _expected_counts(config, emotions, counter)
-    if config.path is None or not config.path.exists():
-        return emotions, f"{config.path}: not found; its emotions are unknown", None
-    listing = list_samples(config)
-    require_trainable(config, listing)
+def _describe_data(config: ExperimentConfig) -> tuple[tuple[str, ...], str, Counts | None]:
+    data = config.data
+    if data.source != "synthetic" and (data.path is None or not data.path.exists()):
+        emotions = data.classes or EMOTIONS
+        return emotions, f"{data.path}: not found; its emotions are unknown", None
+    listing = _to_be_drawn(data) if data.source == "synthetic" else list_samples(data)
+    require_trainable(data, listing)
     counts = Counter(sample.split for sample in listing.samples)
     splits = ", ".join(f"{split or 'no split'} {count:,}" for split, count in counts.items())
     if set(counts) == {None}:
@@ -99,6 +118,5 @@ def _describe_data(config: DataConfig) -> tuple[tuple[str, ...], str, Counts | N
     if listing.skipped:
         excluded += f"; {len(listing.skipped):,} cannot be used"
     images = f"{len(listing.samples):,} images ({splits})"
-    found = Counter((sample.split, sample.emotion) for sample in listing.samples)
-    expected = _expected_counts(config, listing.emotions, found)
-    return listing.emotions, f"{config.path}: {images}{excluded}", expected
+    text = f"{data.path or 'drawn faces'}: {images}{excluded}"
+    return listing.emotions, text, _expected_counts(config, listing)

@@ -50,6 +50,7 @@ def fit_phase(
     progress: Progress,
     *,
     restore_from: Path | None,
+    trackers: keras.callbacks.Callback,
     on_epoch: OnEpoch | None,
 ) -> None:
     """Train a phase from `progress.epoch` on, and update `progress`.
@@ -57,7 +58,7 @@ def fit_phase(
     Args:
         run: the run folder, for checkpoints and history.csv.
         restore_from: the folder of a saved state to continue from.
-        on_epoch: see `OnEpoch`.
+        trackers, on_epoch: see `tracking.trackers` and `OnEpoch`.
 
     Raises DivergedError if the loss is no longer finite, EmodetectError if a file cannot be
     written.
@@ -72,18 +73,17 @@ def fit_phase(
         steps=schedule.steps,
         batch_size=schedule.batch_size,
     )
+    history_file = HistoryFile(str(run / "history.csv"), append=True)
     # The weights must be the averaged ones before any other callback looks at the model.
     callbacks = [
         *_averaging(phase, schedule, config, dataset),
-        *_saving(phase, config, run, progress),
+        *_saving(phase, config, run, progress, history_file),
     ]
-    callbacks += [MeasurePlainAccuracy(dataset, progress, config.seed, phase.last), display]
-    if config.training.tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(str(run / "tensorboard")))
-    if on_epoch is not None:
-        callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=on_epoch))
+    plain_accuracy = MeasurePlainAccuracy(dataset, progress, config.seed, phase.last)
+    after_epoch = keras.callbacks.LambdaCallback(on_epoch_end=on_epoch)
+    callbacks += [plain_accuracy, display, trackers, after_epoch]
     first_step, last_step = progress.epoch * schedule.steps, phase.last * schedule.steps
-    with clear_disk_errors(run), contextlib.closing(display):
+    with clear_disk_errors(run), contextlib.closing(display), contextlib.closing(history_file):
         history = model.fit(
             _batches(config, dataset, schedule.batch_size, config.seed, first_step, last_step),
             validation_data=validation_batches(dataset, devices=schedule.devices),
@@ -120,6 +120,11 @@ class HistoryFile(keras.callbacks.CSVLogger):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_epoch_end(epoch + 1, logs)
+
+    def close(self) -> None:
+        """Close the file, which Keras leaves open if something ends fit early."""
+        if self.csv_file is not None:
+            self.csv_file.close()
 
 
 class MeasurePlainAccuracy(keras.callbacks.Callback):
@@ -186,7 +191,11 @@ def _averaging(
 
 
 def _saving(
-    phase: Phase, config: ExperimentConfig, run: Path, progress: Progress
+    phase: Phase,
+    config: ExperimentConfig,
+    run: Path,
+    progress: Progress,
+    history_file: HistoryFile,
 ) -> list[keras.callbacks.Callback]:
     """Return the callbacks that keep the best weights, stop, log and save the run's state."""
     training = config.training
@@ -210,7 +219,7 @@ def _saving(
     return [
         checkpoint,
         stopping,
-        HistoryFile(str(run / "history.csv"), append=True),
+        history_file,
         keras.callbacks.TerminateOnNaN(),
         SaveState(checkpoints, phase, progress, stopping, checkpoint, started),
     ]

@@ -7,30 +7,34 @@ the seed and the step (data/batches.py), so that the resumed run ends with the s
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import keras
 
 from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_config
-from emodetect.data.dataset import Dataset, load_dataset
+from emodetect.data.dataset import DATA_LOGGERS, Dataset, load_dataset
 from emodetect.errors import ConfigError
 from emodetect.machine.atomic_files import write_text
 from emodetect.machine.tensorflow_devices import mirrored, training_devices
+from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.temperature import fit_temperature
+from emodetect.notebook import heading, lines, picture, table
+from emodetect.number_format import decimal, percent
 from emodetect.training.advice.small_data import small_data_warnings
 from emodetect.training.advice.summary import ValidationResult, summarize
 from emodetect.training.checkpoints import Progress, best_name, saved_state
 from emodetect.training.cross_validation import FoldResult, cross_validate, describe_folds
 from emodetect.training.fitting import OnEpoch, fit_phase, validation_batches
 from emodetect.training.initial_model import build_network, check_initial_weights, initial_model
+from emodetect.training.initial_model import logger as initial_model_logger
+from emodetect.training.models.keras_files import save_keras
 from emodetect.training.models.litert_conversion import compile_to_litert
 from emodetect.training.phases import training_phases
 from emodetect.training.run_folder import (
@@ -44,29 +48,66 @@ from emodetect.training.run_folder import (
     write_run_record,
 )
 from emodetect.training.schedule import run_schedule
+from emodetect.training.tracking.registry import require_trackers
+from emodetect.training.tracking.tracker import Outcome
+from emodetect.training.tracking.trackers import tracked
 
 logger = logging.getLogger(__name__)
+
+# Loggers of lines about data, weights and schedule, which are the same in each fold.
+REPEATED_BY_FOLDS = (*DATA_LOGGERS, initial_model_logger.name, logger.name)
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The result of a finished run.
+    """The result of a finished run; in a notebook, it shows the figures and the learning curves.
 
-    `training` and `validation` contain accuracy and loss of the best epoch, counted from 0, whose
-    weights are in the artifact; those of training are means over the epoch, on augmented images.
-    `summary` explains them in lines of text and says what to try next; `folds` contains the figures
-    of cross-validation, with training.folds.
+    Attributes:
+        run: the run folder.
+        artifact: the model file in it.
+        best_epoch: the epoch, counted from 0, whose weights are in the artifact.
+        training: accuracy and loss of that epoch: means over the epoch, on augmented images.
+        validation: accuracy and loss on the validation images after that epoch.
+        summary: explains them in lines of text and says what to try next.
+        history: the figures of each epoch by Keras' names: accuracy, loss, val_accuracy, val_loss.
+        folds: the figures of cross-validation, with training.folds.
     """
 
     run: Path
-    config: ExperimentConfig
+    config: ExperimentConfig = field(repr=False)
     artifact: Path
     best_epoch: int
     training: dict[str, float]
     validation: dict[str, float]
     summary: list[str]
-    dataset: Dataset
+    dataset: Dataset = field(repr=False)
+    history: list[dict[str, float]] = field(repr=False)
     folds: tuple[FoldResult, ...] = ()
+
+    @property
+    def accuracy(self) -> float:
+        """The accuracy on the validation images, 0 to 1."""
+        return self.validation["accuracy"]
+
+    @property
+    def loss(self) -> float:
+        """The loss on the validation images."""
+        return self.validation["loss"]
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, percent(figures["accuracy"]), decimal(figures["loss"]))
+            for name, figures in (("training", self.training), ("validation", self.validation))
+        ]
+        curves = self.run / "curves.png"
+        return "".join(
+            [
+                heading(f"{self.run}: best epoch {self.best_epoch + 1} of {len(self.history)}"),
+                table(("", "accuracy", "loss"), rows),
+                lines(self.summary),
+                picture(curves.read_bytes(), alt="learning curves") if curves.is_file() else "",
+            ]
+        )
 
 
 Draw = Callable[[Path, ExperimentConfig, Dataset], None]
@@ -89,18 +130,19 @@ def train(
     Raises ConfigError if that folder is not empty, DataError and ModelError for unusable data and
     weights, and DivergedError if the loss is no longer finite.
     """
-    with mirrored(training_devices(config.training.devices)):
+    with mirrored(training_devices(config.training.devices)), said_once(*REPEATED_BY_FOLDS):
         return _start(config, _Hooks(draw, on_epoch))
 
 
 def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     run = config.output
     require_new(run)
-    _require_tensorboard(config)
+    require_trackers(config.training.track)
     check_initial_weights(config)
     dataset = load_dataset(config.data, seed=config.seed)
-    for line in small_data_warnings(dataset.counts(), config):
-        logger.warning(line)
+    if config.data.fold is None:  # else said before the first fold
+        for line in small_data_warnings(dataset.counts(), config):
+            logger.warning(line)
     schedule = run_schedule(config.training, len(dataset.indices("train")))
     images = min(len(dataset.indices(split)) for split in ("train", "val"))
     if images < 2 * schedule.devices > 2:
@@ -149,12 +191,12 @@ def _resume(run: Path, config: ExperimentConfig | None, hooks: _Hooks) -> Traini
         )
     if (run / "best_model.keras").is_file():
         raise ConfigError(f"{run}: already finished; the model is {run / 'best_model.keras'}.")
-    with mirrored(training_devices(own.training.devices)):
+    with mirrored(training_devices(own.training.devices)), said_once(*REPEATED_BY_FOLDS):
         return _continue(run, own, hooks)
 
 
 def _continue(run: Path, own: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
-    _require_tensorboard(own)
+    require_trackers(own.training.track)
     dataset = load_dataset(own.data, seed=own.seed)
     record = run / "checkpoints" / "dataset.json"
     if record.is_file() and json.loads(record.read_text()) != _identity(dataset):
@@ -182,14 +224,6 @@ def _identity(dataset: Dataset) -> dict[str, str]:
     return {"fingerprint": dataset.fingerprint, "order": dataset.order}
 
 
-def _require_tensorboard(config: ExperimentConfig) -> None:
-    if config.training.tensorboard and importlib.util.find_spec("tensorboard") is None:
-        raise ConfigError(
-            "training.tensorboard: TensorBoard is not installed; install it with "
-            "pip install 'emodetect[tensorboard]', or set the key to false."
-        )
-
-
 def _train(
     config: ExperimentConfig,
     run: Path,
@@ -209,20 +243,24 @@ def _train(
         progress.temperature = temperature
     schedule = run_schedule(config.training, len(dataset.indices("train")))
     logger.info(schedule.describe())
-    for phase in training_phases(config):
-        if progress.epoch < phase.last and not progress.finished:
-            fit_phase(
-                *(model, phase, config, schedule, dataset, run, progress),
-                restore_from=state,
-                on_epoch=hooks.on_epoch,
-            )
-            state = None
-    with clear_disk_errors(run):
-        progress.finished = True
-        write_text(checkpoints / "finished.json", json.dumps(asdict(progress)))
-        for old_state in checkpoints.glob("epoch-*"):
-            shutil.rmtree(old_state)
-        return _finish(config, run, dataset, progress, hooks.draw, folds)
+    with tracked(config, dataset) as trackers:
+        for phase in training_phases(config):
+            if progress.epoch < phase.last and not progress.finished:
+                fit_phase(
+                    *(model, phase, config, schedule, dataset, run, progress),
+                    restore_from=state,
+                    trackers=trackers,
+                    on_epoch=hooks.on_epoch,
+                )
+                state = None
+        with clear_disk_errors(run):
+            progress.finished = True
+            write_text(checkpoints / "finished.json", json.dumps(asdict(progress)))
+            for old_state in checkpoints.glob("epoch-*"):
+                shutil.rmtree(old_state)
+            result = _finish(config, run, dataset, progress, hooks.draw, folds)
+        trackers.finish(_outcome(result))
+    return result
 
 
 def _finish(
@@ -251,7 +289,7 @@ def _finish(
         )
     summary = summarize(config, history, progress.best_epoch, result, progress.plain_accuracy)
     if folds:
-        summary.insert(0, describe_folds(folds))
+        summary = describe_folds(folds) + summary
     write_run_record(config, run, dataset, progress, figures, summary)
     if draw is not None:
         draw(run, config, dataset)
@@ -267,7 +305,20 @@ def _finish(
         validation=by_split["validation"],
         summary=summary,
         dataset=dataset,
+        history=history,
         folds=folds,
+    )
+
+
+def _outcome(result: TrainingResult) -> Outcome:
+    """Return what trackers get of a finished run."""
+    figures = {f"validation_{name}": value for name, value in result.validation.items()}
+    figures |= {f"training_{name}": value for name, value in result.training.items()}
+    return Outcome(
+        artifact=result.artifact,
+        plots=tuple(sorted(result.run.glob("*.png"))),
+        figures={"epoch": result.best_epoch + 1, **figures},
+        summary=tuple(result.summary),
     )
 
 
@@ -290,7 +341,7 @@ def _save_artifact(
     temperature: float,
 ) -> Path:
     plain = run / "checkpoints" / "plain.keras"
-    model.save(plain)
+    save_keras(model, plain)
     metadata = Metadata(
         name=run.name,
         emotions=dataset.emotions,

@@ -371,7 +371,9 @@ def free_port() -> int:
 @click.option("--tries", type=click.IntRange(1), help="How often each is tried.")
 def main(clients: int, streams: int, only: tuple[str, ...], tries: int | None) -> None:
     if shutil.which("nginx") is None:
-        raise click.ClickException("nginx is not installed: apt-get install nginx-light")
+        raise click.ClickException(
+            "nginx is not on PATH: apt-get install nginx-light (Debian has it in /usr/sbin)"
+        )
     table = Table("fault", "requests", "failed", "for", "slowest", "streams broken", "open again")
     with (
         tempfile.TemporaryDirectory(prefix="emodetect-stress-") as scratch,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
@@ -74,9 +74,9 @@ def audit(
 
     Exit status: 0, whatever is found.
     """
-    from emodetect.audit.audit import AuditOptions
+    from emodetect.auditing.audit import AuditOptions
     from emodetect.machine.terminal_text import on_one_line
-    from emodetect.reports.audit_report import FIGURES, MANIFEST, PAGE, audit_to_folder
+    from emodetect.reports.audit_report import audit_to_folder
 
     if unseen and model is None:
         raise click.UsageError("--unseen needs --model.")
@@ -90,56 +90,14 @@ def audit(
         label_names=label_names(label_name),
         own_labels=own_labels,
     )
-    out = out or _default_folder(sources[0])
-    figures = audit_to_folder(options, out, force=force)
-    _print_findings(figures)
-    for reason, count in figures["left_out"].items():
-        click.echo(f"left out {count:,}, {reason}")
-    for name in (PAGE, MANIFEST, FIGURES):
-        click.echo(on_one_line(str(out / name)))
-
-
-def _default_folder(source: str) -> Path:
-    place = source.partition(":")[2]
-    return Path(f"audit-{Path(place).resolve().stem if place else 'synthetic'}")
-
-
-def _print_findings(figures: dict[str, Any]) -> None:
-    leaks, duplicates, conflicts = (figures[key] for key in ("leaks", "duplicates", "conflicts"))
-    rows = {
-        "images": figures["images"],
-        "unreadable images": figures["unreadable"]["images"],
-        "test images in train, identical": leaks["test_in_train"],
-        "test images in train, near-identical": leaks["near_test_in_train"],
-        "val images in train, identical": leaks["val_in_train"],
-        "val images in train, near-identical": leaks["near_val_in_train"],
-        "groups of identical images": duplicates["groups"],
-        "groups of identical or near-identical images": duplicates["groups_with_near"],
-        "groups of identical images with different labels": conflicts["groups"],
-        "groups of identical or near-identical images with different labels": conflicts[
-            "groups_with_near"
-        ],
-        **{f"{fault} images": count for fault, count in figures["quality"].items()},
-    }
-    if len(figures["sources"]) > 1:
-        rows["images that also appear in another source"] = figures["across_sources"][
-            "identical_or_near"
-        ]
-    if detector := figures["no_face"]["detector"]:
-        weak = ", weak check" if figures["no_face"]["weak"] else ""
-        rows[f"no face found ({detector}{weak})"] = figures["no_face"]["images"]
-    if "votes" in figures:
-        rows["labels the voters disagree with"] = figures["votes"]["contradict"]
-        rows["no face according to the voters"] = figures["votes"]["no_face"]
-    if "model" in figures:
-        disagrees = "labels the model disagrees with"
-        rows[f"{disagrees}, unseen images"] = figures["model"]["doubtful_unseen"]
-        rows[f"{disagrees}, possibly seen images"] = figures["model"]["doubtful_maybe_seen"]
+    report = audit_to_folder(options, out, force=force)
     table = new_table(text=("",), numbers=("",))
     table.show_header = False
-    for name, count in rows.items():
+    for name, count in report.findings.items():
         table.add_row(name, f"{count:,}")
     print_table(table)
-    explain("near-identical", "val")
-    if "model" in figures:
-        explain("unseen")
+    explain("near-identical", "val", *(["unseen"] if model is not None else []))
+    for reason, count in report.figures["left_out"].items():
+        click.echo(f"left out {count:,}, {reason}")
+    for file in report.files:
+        click.echo(on_one_line(str(file)))

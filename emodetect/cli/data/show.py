@@ -10,9 +10,9 @@ import click
 
 from emodetect.cli.options.experiment import (
     DEFAULT_PRESET,
+    ConfigChoice,
     chosen_config,
-    config_option,
-    set_option,
+    config_options,
 )
 from emodetect.cli.options.files import FileWithSuffix, force_option, output_option
 from emodetect.cli.options.quiet import quiet_decoders
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Count images per emotion and split, and draw a sample.")
 @click.argument("data", metavar=DATA, required=False)
-@config_option
-@set_option
+@config_options
 @output_option(
     type=FileWithSuffix(".png"),
     metavar="FILE.png",
@@ -37,19 +36,17 @@ if TYPE_CHECKING:
 )
 @force_option
 @quiet_decoders
-def show(
-    data: str | None, config_name: str | None, overrides: tuple[str, ...], out: Path, force: bool
-) -> None:
+def show(data: str | None, choice: ConfigChoice, out: Path, force: bool) -> None:
     """Count the images per emotion and split, and draw a contact sheet.
 
     \b
     emodetect data show faces
-    emodetect data show raf_db:RAF-DB --config mobilenetv2_fer2013 --output raf_db.png
+    emodetect data show raf_db:RAF-DB --output raf_db.png
     emodetect data show --config demo
 
     The images are prepared as by `train --data`, and the options are the same.
     """
-    if data is None and config_name is None:
+    if data is None and choice.name is None:
         raise click.UsageError(
             f"expected labelled images or --config, such as: emodetect data show faces "
             f"({FORMS_OF_DATA})."
@@ -58,16 +55,16 @@ def show(
     from emodetect.machine.output_folder import check_output_file
     from emodetect.machine.tensorflow_devices import use_tensorflow
 
-    check_output_file(out, force=force)
     use_tensorflow()
-    from emodetect.data.augmentation import augment_images
-    from emodetect.reports.plots.image_grids import contact_sheet
-
-    config = chosen_config(config_name, overrides, data, option="data show")
-    if config_name is None:
+    config = chosen_config(choice, data, option="data show")
+    if choice.name is None:
         click.echo(f"preset: {DEFAULT_PRESET} (change it with --config)", err=True)
     dataset = load_dataset(config.data, seed=config.seed)
     _print_counts(dataset)
+    check_output_file(out, force=force)
+    from emodetect.data.augmentation import augment_images
+    from emodetect.reports.plots.image_grids import contact_sheet
+
     augment = partial(augment_images, config=config.augmentation, seed=config.seed)
     contact_sheet(dataset, out, augment=augment)
     click.echo(str(out))

@@ -60,6 +60,7 @@ from emodetect.cli.options.source import (
     type=click.IntRange(0, 2**31 - 1),
     default=0,
     show_default=True,
+    metavar="N",
     help="Random seed of the split.",
 )
 @force_option
@@ -79,7 +80,7 @@ def split(
 
     \b
     emodetect data split faces --output faces.csv
-    emodetect data split people.csv --output splits.csv --group person --group video
+    emodetect data split people.csv --output splits.csv --group person
     emodetect train --data splits.csv
 
     PATH is a folder of class folders, or a manifest: a CSV file with the columns path and label,

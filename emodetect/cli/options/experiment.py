@@ -3,35 +3,73 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from emodetect.cli.options.source import named_data
+from emodetect.cli.options.source import label_names, label_options, named_data
 
 if TYPE_CHECKING:
     from emodetect.config import ExperimentConfig
 
 DEFAULT_PRESET = "fine_tuning"
 
-config_option = click.option(
-    "--config",
-    "config_name",
-    metavar="FILE|PRESET",
-    help=f"A TOML file or a preset. [default for data without a config: {DEFAULT_PRESET}]",
-)
-set_option = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a value of the config. Repeatable.",
-)
+
+@dataclass(frozen=True)
+class ConfigChoice:
+    """What the user said about the config of an experiment."""
+
+    name: str | None
+    overrides: tuple[str, ...]
+    label_names: dict[str, str]
+    own_labels: bool
+
+    def option_without_data(self) -> str | None:
+        """Return the first of the given options that change a config or data, but name none."""
+        given = {
+            "--set": self.overrides,
+            "--label-name": self.label_names,
+            "--own-labels": self.own_labels,
+        }
+        return next((option for option, value in given.items() if value), None)
 
 
-def chosen_config(
-    config_name: str | None, overrides: tuple[str, ...], data: str | None, *, option: str
-) -> ExperimentConfig:
+def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --config, --set, --label-name and --own-labels; the command gets them as `choice`."""
+
+    @click.option(
+        "--config",
+        "config_name",
+        metavar="FILE|PRESET",
+        help=f"A TOML file or a preset. [default for data without a config: {DEFAULT_PRESET}]",
+    )
+    @click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override a value of the config. Repeatable.",
+    )
+    @label_options
+    @wraps(command)
+    def with_choice(
+        *,
+        config_name: str | None,
+        overrides: tuple[str, ...],
+        label_name: tuple[str, ...],
+        own_labels: bool,
+        **others: Any,
+    ) -> Any:
+        choice = ConfigChoice(config_name, overrides, label_names(label_name), own_labels)
+        return command(choice=choice, **others)
+
+    return with_choice
+
+
+def chosen_config(choice: ConfigChoice, data: str | None, *, option: str) -> ExperimentConfig:
     """Return the config that the options choose; the default preset if they choose none.
 
     Args:
@@ -48,4 +86,10 @@ def chosen_config(
     path = (named or "").partition(":")[2]
     if path and not os.path.exists(path):  # noqa: PTH110  Path.exists raises for some names
         raise DataError(f"{option}: {named}: no such file or folder: {path}.")
-    return load_config(config_name or DEFAULT_PRESET, overrides, data=named)
+    return load_config(
+        choice.name or DEFAULT_PRESET,
+        choice.overrides,
+        data=named,
+        label_names=choice.label_names,
+        own_labels=choice.own_labels,
+    )

@@ -34,6 +34,6 @@ uncertain_option = click.option(
     "--uncertain-below",
     type=Probability(),
     default=0.0,
-    metavar="P",
-    help="Label a face uncertain, with its two best guesses, if its confidence is below P.",
+    metavar="0..1",
+    help="Label a face uncertain, with its two best guesses, if its confidence is lower.",
 )

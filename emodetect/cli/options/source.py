@@ -21,8 +21,13 @@ label_name_option = click.option(
 own_labels_option = click.option(
     "--own-labels",
     is_flag=True,
-    help='Labels of your own instead of emotions, as data.labels = "own" in a config.',
+    help='Labels of your own instead of emotions, like data.labels = "own" in a config.',
 )
+
+
+def label_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --label-name and --own-labels."""
+    return label_name_option(own_labels_option(command))
 
 
 def named_data(text: str, *, option: str, among: Collection[str] | None = None) -> str:
@@ -81,7 +86,7 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Same as data.faces of the config for training: detect uses the original photos of "
         "RAF-DB, and ignores AffectNet's boxes. Give it once, or once per data set. "
         "[default: whole]",
-    )(label_name_option(own_labels_option(command)))
+    )(label_options(command))
 
 
 def faces_of_each(

@@ -54,8 +54,8 @@ def tracking_options(*, blurs: str) -> Callable[[Callable[..., Any]], Callable[.
         @click.option(
             "--hysteresis",
             type=Probability(),
-            metavar="P",
-            help="Change a label only if another emotion leads by at least P. [default: 0.1]",
+            metavar="0..1",
+            help="Change a label only if another emotion leads by at least this. [default: 0.1]",
         )
         @click.option("--privacy", is_flag=True, help=blurs)
         @wraps(command)

@@ -12,6 +12,8 @@ from emodetect.config import DataConfig
 from emodetect.data.labels import (
     PUBLIC_TEST,
     SPLIT_NAMES,
+    UnknownLabelError,
+    all_unknown,
     emotion_of,
     public_test_split,
     split_named,
@@ -66,8 +68,8 @@ def list_class_folders(
             default, those of which `emotion` returns something.
 
     Raises:
-        DataError: if no class folders are found, those of several data sets, or a folder of
-            unknown name among them.
+        DataError: if no class folders are found, those of several data sets, or folders of
+            unknown names among them.
     """
     found = ListingBuilder(config)
 
@@ -85,42 +87,21 @@ def list_class_folders(
         taken = (f"{place.folder}{f' ({place.split})' * bool(place.split)}" for place in places)
         found.notes.append(f"{root}: using the class folders in {', '.join(taken)}")
     label_names: dict[str, str] = {}
-    ignored: list[Path] = []
     _count_files_beside(above, found)
-    for place in places:
-        for folder in _folders(place.folder):
-            # Such as code. A label of one's own is told by its images alone.
-            if is_class and not _has_photos(folder):
-                ignored.append(folder)
-                continue
-            try:
-                label = emotion(folder)
-            except DataError as error:
-                if not _has_photos(folder):
-                    ignored.append(folder)
-                    continue
-                error.args = (f"{error} If {folder.name} is no class, move it away.",)
-                raise
-            names = _image_names(top, folder, found)
-            if label is None:
-                found.left_out[f"label that is not an emotion: {folder.name}"] += len(names)
-                continue
-            label_names[folder.name] = label
-            if not found.wants(label, images=len(names)):
-                continue
-            if not names:
-                raise DataError(
-                    f"{folder}: the class folder contains no images "
-                    f"({READ_FORMATS}); add some or remove the folder."
-                )
-            found.samples += [Sample(name, name, label, place.split) for name in names]
-    if ignored:
-        named = ", ".join(folder.name for folder in ignored[:LISTED_AT_MOST])
-        more = len(ignored) - LISTED_AT_MOST
-        found.notes.append(
-            f"{root}: ignored folders without images: {named}"
-            f"{f' and {more:,} more' if more > 0 else ''}"
-        )
+    for folder, label, split in _labelled(root, places, emotion, found, by_images=bool(is_class)):
+        names = _image_names(top, folder, found)
+        if label is None:
+            found.left_out[f"label that is not an emotion: {folder.name}"] += len(names)
+            continue
+        label_names[folder.name] = label
+        if not found.wants(label, images=len(names)):
+            continue
+        if not names:
+            raise DataError(
+                f"{folder}: the class folder contains no images "
+                f"({READ_FORMATS}); add some or remove the folder."
+            )
+        found.samples += [Sample(name, name, label, split) for name in names]
     if not found.samples and not config.classes:
         raise DataError(
             f"{root}: no class folder found; expected folders "
@@ -128,6 +109,52 @@ def list_class_folders(
             + ", or train and test folders with such folders inside."
         )
     return found.listing(top, where=root, label_names=label_names)
+
+
+def _labelled(
+    root: Path,
+    places: Sequence[_Place],
+    emotion: Callable[[Path], str | None],
+    found: ListingBuilder,
+    *,
+    by_images: bool,
+) -> list[tuple[Path, str | None, str | None]]:
+    """Return the class folders, their emotions and splits; note the folders without images.
+
+    Args:
+        by_images: a class folder is told by its images, whatever `emotion` returns.
+
+    Raises DataError for folders of images whose names `emotion` does not know.
+    """
+    labelled: list[tuple[Path, str | None, str | None]] = []
+    ignored: list[Path] = []
+    unknown: dict[str, DataError] = {}
+    for place in places:
+        for folder in _folders(place.folder):
+            # Such as code. A label of one's own is told by its images alone.
+            if by_images and not _has_photos(folder):
+                ignored.append(folder)
+                continue
+            try:
+                labelled.append((folder, emotion(folder), place.split))
+            except DataError as error:
+                if _has_photos(folder):
+                    unknown.setdefault(folder.name, error)
+                else:
+                    ignored.append(folder)
+    if unknown:
+        labels = [one for one in unknown.values() if isinstance(one, UnknownLabelError)]
+        refused = all_unknown(labels) if labels else next(iter(unknown.values()))
+        refused.args = (f"{refused} Move away folders that are not classes.",)
+        raise refused
+    if ignored:
+        named = ", ".join(folder.name for folder in ignored[:LISTED_AT_MOST])
+        more = len(ignored) - LISTED_AT_MOST
+        found.notes.append(
+            f"{root}: ignored folders without images: {named}"
+            f"{f' and {more:,} more' if more > 0 else ''}"
+        )
+    return labelled
 
 
 def _count_files_beside(folders: Sequence[Path], found: ListingBuilder) -> None:

@@ -9,7 +9,7 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import emotion_of, split_of
+from emodetect.data.labels import LabelReader, split_of
 from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS, canonical_emotion, plain_label
@@ -29,7 +29,7 @@ def read_manifest(config: DataConfig) -> Listing:
     path = config.data_path
     found = ListingBuilder(config)
     # Each is looked up once, because a list may have a million rows.
-    label_names: dict[str, str] = {}
+    labels = LabelReader(config)
     splits: dict[str, str | None] = {}
     moved = _MovedFiles(path, config.path_prefix)
     required = ("path", "label", *config.group, *config.slice_by)
@@ -39,47 +39,54 @@ def read_manifest(config: DataConfig) -> Listing:
         traits = [position[name] for name in config.slice_by]
         weighed = _weight_columns(path, table.columns, config) if config.soft_labels else None
         for values in table:
-            if len(values) != len(table.columns):
-                raise DataError(
-                    f"{path}, line {table.line}: expected {len(table.columns)} values, got more or "
-                    "fewer."
-                )
-            text = values[position["path"]]
-            if not text or "\0" in text:
-                raise DataError(f"{path}, line {table.line}: expected a path, got {text!r}.")
-            name = path_in_list(text, path.parent)
+            name = path_in_list(_checked_path(path, table, values, position), path.parent)
             file = moved.now(name)
             label = values[position["label"]].strip()
-            if label not in label_names:
-                where = f"{path}, line {table.line}"
-                label_names[label] = emotion_of(label, config, where=where)
+            if label not in labels:
+                labels.add(label, where=f"{path}, line {table.line}")
+            emotion = labels.names.get(label)
             split = values[position["split"]] if "split" in position else ""
             if split not in splits:
                 splits[split] = split_of(split, where=f"{path}, line {table.line}")
-            if not found.wants(label_names[label]):
+            if emotion is None or not found.wants(emotion):
                 continue
             sample = Sample(
                 name,
                 file,
-                label_names[label],
+                emotion,
                 splits[split],
                 groups=tuple([values[column].strip() for column in groups]),
                 traits=tuple([values[column].strip() for column in traits]),
                 votes=None if weighed is None else _weights(path, table, values, weighed, config),
             )
             found.samples.append(sample)
+    labels.refuse_unknown()
     moved.refuse_unused()
     found.settle_public_test(splits.values())
     listing = found.listing(
         path.parent,
         where=path,
         groups=config.group,
-        label_names=label_names,
+        label_names=labels.names,
         voted=_weighed_labels(config),
     )
     if weighed is not None:
         _refuse_unweighed(path, listing, weighed)
     return listing
+
+
+def _checked_path(
+    path: Path, table: Table, values: Sequence[str], position: Mapping[str, int]
+) -> str:
+    """Return the path in a row. Raises DataError for a row with more or fewer values, or none."""
+    if len(values) != len(table.columns):
+        raise DataError(
+            f"{path}, line {table.line}: expected {len(table.columns)} values, got more or fewer."
+        )
+    text = values[position["path"]]
+    if not text or "\0" in text:
+        raise DataError(f"{path}, line {table.line}: expected a path, got {text!r}.")
+    return text
 
 
 def path_in_list(text: str, folder: Path) -> str:

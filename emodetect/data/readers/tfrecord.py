@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import emotion_of, split_of
+from emodetect.data.labels import LabelReader, split_of
 from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError, ImageError
@@ -42,7 +42,7 @@ def read_tfrecord(config: DataConfig) -> Listing:
     """
     path = config.data_path
     root = path if path.is_dir() else path.parent
-    found = ListingBuilder(config)
+    found, labels = ListingBuilder(config), LabelReader(config)
     splits: set[str | None] = set()
     for shard in _shards(path):
         for number, (offset, data) in enumerate(_records(shard), start=1):
@@ -54,12 +54,15 @@ def read_tfrecord(config: DataConfig) -> Listing:
                     f"{where}: expected the features {IMAGE} and {EMOTION}, got "
                     f"{', '.join(sorted(features)) or 'none'}."
                 )
-            emotion = emotion_of(label, config, where=where)
+            if label not in labels:
+                labels.add(label, where=where)
+            emotion = labels.names.get(label)
             split = split_of(_text(features, SPLIT, where) or "", where=where)
             splits.add(split)
-            if found.wants(emotion):
+            if emotion is not None and found.wants(emotion):
                 name = f"{shard.name}:{number}"
                 found.samples.append(Sample(name, shard.name, emotion, split, offset))
+    labels.refuse_unknown()
     found.settle_public_test(splits)
     return found.listing(root, where=path)
 

@@ -36,7 +36,7 @@ class HaarDetector:
         if not hasattr(cv2, "CascadeClassifier"):
             raise EmodetectError(
                 f"OpenCV {cv2.__version__} has no Haar cascades; install a version that has: "
-                "pip install 'opencv-python>=4.13.0.90,<5'"
+                "pip install 'opencv-python>=4.13,<5'"
             )
         folder = Path(cv2.data.haarcascades)  # type: ignore[attr-defined]
         file = folder / "haarcascade_frontalface_default.xml"
@@ -44,7 +44,7 @@ class HaarDetector:
         if self.cascade.empty():
             raise EmodetectError(
                 f"{file}: the Haar cascade cannot be read; "
-                "reinstall OpenCV: pip install --force-reinstall 'opencv-python>=4.13.0.90,<5'"
+                "reinstall OpenCV: pip install --force-reinstall 'opencv-python>=4.13,<5'"
             )
 
     def detect(self, image: np.ndarray) -> list[Box]:

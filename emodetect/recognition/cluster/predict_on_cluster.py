@@ -33,7 +33,7 @@ from emodetect.recognition.cluster.photo_list import (
     list_photos,
 )
 from emodetect.recognition.cluster.remote_files import is_url, scheme_of
-from emodetect.recognition.cluster.session import import_ray, ray_session
+from emodetect.recognition.cluster.session import check_ray, ray_session
 from emodetect.recognition.cluster.worker import WorkerSetup
 from emodetect.recognition.photos.file_search import LIST
 from emodetect.recognition.photos.predict import PredictCounts
@@ -88,7 +88,7 @@ def predict_on_cluster(
         EmodetectError: if Ray, the model, a source, a node or the output cannot be used. A photo
             that cannot be read is not an error; its row says why.
     """
-    import_ray()
+    check_ray(options.address)
     for source in options.images:
         if isinstance(source, str):
             scheme_of(source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import socket
@@ -13,34 +14,43 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from emodetect.errors import EmodetectError, first_line
+from emodetect.errors import EmodetectError
 from emodetect.machine.quiet_libraries import quiet_libraries
 from emodetect.machine.threads import usable_cores
 
 PIP_LINE = "pip install 'emodetect[ray]'"
+START_HINT = "start Ray there with: ray start --head"
 CONNECT_S = 10
 HEALTH_CHECK_S = 30
 # Only lists of names and rows pass through it.
 OBJECT_STORE_BYTES = 128 * 2**20
 
 
-def import_ray() -> ModuleType:
-    """Return the module ray. Raises EmodetectError if the extra is not installed."""
-    # Read when ray is imported.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import aiohttp  # noqa: F401
-        import fsspec  # noqa: F401
-        import pyarrow  # noqa: F401
-        import ray
-    except ImportError as error:
+def check_ray(address: str | None) -> None:
+    """Check that Ray is installed and that a cluster answers, without importing it.
+
+    Args:
+        address: as in `ray_session`.
+
+    Raises:
+        EmodetectError: if the extra is not installed, or no Ray answers at the address, or one of
+            another version, or one that wants a token which is not here.
+    """
+    missing = [name for name in ("aiohttp", "fsspec", "pyarrow", "ray") if not _is_installed(name)]
+    if missing:
         raise EmodetectError(
-            f"--engine ray needs Ray, which is not installed ({first_line(error)}); install it "
-            f"with: {PIP_LINE}"
-        ) from None
-    module: ModuleType = ray
-    return module
+            f"--engine ray needs packages that are not installed ({', '.join(missing)}); install "
+            f"them with: {PIP_LINE}"
+        )
+    if address is not None:
+        _check_address(address)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ImportError:
+        return False
 
 
 @contextmanager
@@ -55,11 +65,13 @@ def ray_session(address: str | None, *, cpus: int | None, log: Path) -> Iterator
         cpus: of a Ray that is started here; the usable cores if None.
 
     Raises:
-        EmodetectError: if no Ray answers at the address, or it is of another version.
+        EmodetectError: if Ray cannot be used.
     """
-    ray = import_ray()
-    if address is not None:
-        _check_address(address)
+    # Read when ray is imported.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
     settings: dict[str, Any] = {"address": address}
     if address is None:
         settings = {
@@ -79,9 +91,10 @@ def ray_session(address: str | None, *, cpus: int | None, log: Path) -> Iterator
             with redirect_stderr(file):
                 ray.init(**settings, log_to_driver=False)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            raise EmodetectError(
-                f"{_place(address)}: Ray cannot be used: {' '.join(str(error).split())}"
-            ) from None
+            why = " ".join(str(error).split())
+            if "version mismatch" in why.lower():
+                why += "; run the command with the versions of the cluster"
+            raise EmodetectError(f"{_place(address)}: Ray cannot be used: {why}") from None
         with _logged_to(log):
             try:
                 yield ray
@@ -95,7 +108,6 @@ def _place(address: str | None) -> str:
 
 def _check_address(address: str) -> None:
     """Raise EmodetectError if no Ray answers; `ray.init` would try for minutes, or abort."""
-    hint = "start Ray there with: ray start --head"
     words = []
     if address != "auto":
         host, _, port = address.rpartition(":")
@@ -107,24 +119,43 @@ def _check_address(address: str) -> None:
             socket.create_connection((host, int(port)), CONNECT_S).close()
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or error
-            raise EmodetectError(f"--address {address}: nobody answers ({why}); {hint}") from None
+            raise EmodetectError(
+                f"--address {address}: nobody answers ({why}); {START_HINT}"
+            ) from None
         words = ["--address", address]
-    if not _is_healthy(words):
-        what = (
-            "no Ray cluster runs on this machine"
-            if address == "auto"
-            else "what answers there is not the head of a Ray cluster"
-        )
-        raise EmodetectError(f"--address {address}: {what}; {hint}")
+    problem = _health_problem(words)
+    # Ray uses a token that it has made here for new clusters, but not to join one.
+    if "AuthenticationError" in problem and not os.environ.get("RAY_AUTH_MODE"):
+        os.environ["RAY_AUTH_MODE"] = "token"
+        problem = _health_problem(words) and problem
+    if problem:
+        raise EmodetectError(f"--address {address}: {_explained(problem, address)}")
 
 
-def _is_healthy(words: list[str]) -> bool:
+def _health_problem(words: list[str]) -> str:
+    """Return "" if the head of a cluster answers, or what Ray says instead."""
     command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", *words]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=HEALTH_CHECK_S, check=False)
+        done = subprocess.run(
+            command, capture_output=True, timeout=HEALTH_CHECK_S, check=False, text=True
+        )
     except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+        return "no answer"
+    return "" if done.returncode == 0 else done.stderr.strip() or "no answer"
+
+
+def _explained(problem: str, address: str) -> str:
+    if "AuthenticationError" in problem:
+        return (
+            "the cluster wants another token than here; copy ~/.ray/auth_token from its head to "
+            "this machine, or set RAY_AUTH_TOKEN"
+        )
+    last = problem.splitlines()[-1]
+    if "version mismatch" in last.lower():
+        return f"{last.partition(': ')[2]}; install the same version here"
+    if address == "auto":
+        return f"no Ray cluster runs on this machine; {START_HINT}"
+    return f"what answers there is not the head of a Ray cluster; {START_HINT}"
 
 
 @contextmanager

@@ -19,8 +19,9 @@ from emodetect.faces.boxes import Box
 from emodetect.images.formats import READ_FORMATS, WRITTEN_SUFFIXES
 from emodetect.images.reading import MOST_PIXELS, decode_image, memory_errors, read_image
 from emodetect.machine.atomic_files import atomic_write
+from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import draw_faces
-from emodetect.recognition.recognizer import EmotionRecognizer, Face
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 # Faces are classified together until one of these limits is reached. More faces at once do not
 # fit the processor's cache: with MobileNetV2 at 96 x 96, 8 to 16 take the least time per face.

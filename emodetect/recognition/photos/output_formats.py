@@ -16,20 +16,14 @@ from typing import Any
 from emodetect.emotions import UNCERTAIN
 from emodetect.machine.csv_files import csv_line, printable
 from emodetect.machine.terminal_text import on_one_line
-from emodetect.recognition.face_rows import FACE_COLUMNS, csv_face, face_record
+from emodetect.recognition.face import Face
+from emodetect.recognition.face_rows import image_columns, image_record, image_rows
 from emodetect.recognition.photos.analysis import PhotoResult
-from emodetect.recognition.recognizer import Face
 
 
 def photo_record(result: PhotoResult) -> dict[str, Any]:
     """Return a photo's result as plain, JSON-ready values."""
-    return {
-        "path": result.path,
-        "width": result.width,
-        "height": result.height,
-        "faces": [face_record(face) for face in result.faces],
-        "error": result.error,
-    }
+    return image_record(result.path, result.width, result.height, result.faces, result.error)
 
 
 def as_table(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Iterator[str]:
@@ -66,12 +60,10 @@ def as_jsonl(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Itera
 
 def as_csv(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Iterator[str]:
     """Yield a header, then a row for each face; a photo without faces has one row without a box."""
-    yield csv_line(csv_columns(emotions))
+    yield csv_line(image_columns(emotions))
     for result in results:
-        start = [printable(result.path), result.width, result.height]
-        rows = [[*start, *[None] * (len(FACE_COLUMNS) + len(emotions)), result.error]]
-        if result.faces:
-            rows = [[*start, *csv_face(face, emotions), result.error] for face in result.faces]
+        path, size = printable(result.path), (result.width, result.height)
+        rows = image_rows(path, *size, result.faces, emotions, result.error)
         yield "\n".join(map(csv_line, rows))
 
 
@@ -81,11 +73,6 @@ WRITERS: dict[str, Callable[[Iterable[PhotoResult], tuple[str, ...]], Iterator[s
     "jsonl": as_jsonl,
     "csv": as_csv,
 }
-
-
-def csv_columns(emotions: tuple[str, ...]) -> list[str]:
-    """Return the column names of the CSV."""
-    return ["path", "width", "height", *FACE_COLUMNS, *emotions, "error"]
 
 
 def _verdict(face: Face, longest: int) -> str:

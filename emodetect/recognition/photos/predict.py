@@ -13,6 +13,7 @@ from pathlib import Path
 from emodetect.errors import EmodetectError
 from emodetect.machine.output_folder import check_output_folder
 from emodetect.machine.progress import track
+from emodetect.recognition.drawn_text import warn_of_boxes
 from emodetect.recognition.photos.analysis import (
     Explainer,
     Photo,
@@ -62,13 +63,14 @@ class PredictOptions(PhotoOptions):
 class PredictCounts:
     """How many photos were analysed, how many of these failed, and how many were skipped.
 
-    `formulas` counts the paths that a spreadsheet would take for formulas.
-    `not_read` counts the other files found in the folders, by kind; see `find_photos`.
+    `faces` counts those in the results, `formulas` the paths that a spreadsheet would take for
+    formulas. `not_read` counts the other files found in the folders, by kind; see `find_photos`.
     """
 
     done: int = 0
     failed: int = 0
     skipped: int = 0
+    faces: int = 0
     formulas: int = 0
     not_read: Counter[str] = field(default_factory=Counter)
 
@@ -95,6 +97,8 @@ def predict_photos(
     for folder in options.folders:
         check_output_folder(folder, force=options.force or options.resume)
     recognizer = open_recognizer()
+    if options.annotate is not None:
+        warn_of_boxes(recognizer.emotions)
     explainer = None if open_explainer is None else open_explainer(recognizer.path)
     counts = PredictCounts()
     photos, originals = _find(options, counts.not_read)
@@ -175,6 +179,7 @@ def _counted(results: Iterable[PhotoResult], counts: PredictCounts) -> Iterator[
     for result in results:
         counts.done += 1
         counts.failed += result.error is not None
+        counts.faces += len(result.faces)
         counts.formulas += result.path.startswith(FORMULA_BEGINNINGS)
         yield result
 

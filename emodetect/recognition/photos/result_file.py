@@ -19,7 +19,7 @@ from emodetect.errors import EmodetectError
 from emodetect.machine.csv_files import csv_line, printable
 from emodetect.machine.locks import locked
 from emodetect.machine.output_folder import how_to_write_on
-from emodetect.recognition.photos.output_formats import csv_columns
+from emodetect.recognition.face_rows import image_columns
 
 RECORD_KEYS = ["path", "width", "height", "faces", "error"]
 
@@ -136,7 +136,9 @@ def open_photo_rows(
 
 def _read_held(path: Path, form: str, emotions: tuple[str, ...], held: HeldPaths) -> int:
     """Add the photos that are complete in a file; return the offset after the last of them."""
-    beginning = (csv_line(csv_columns(emotions)) + "\n" if form == "csv" else '{"path": ').encode()
+    beginning = (
+        csv_line(image_columns(emotions)) + "\n" if form == "csv" else '{"path": '
+    ).encode()
     with path.open("rb") as file:
         found = file.read(len(beginning))
         if len(found) < len(beginning) and beginning.startswith(found):
@@ -186,7 +188,7 @@ def _is_record(record: Any) -> bool:
 
 
 def _read_csv(path: Path, file: IO[bytes], emotions: tuple[str, ...], held: HeldPaths) -> int:
-    columns = len(csv_columns(emotions))
+    columns = len(image_columns(emotions))
     end = file.tell()
     last: list[str] | None = None  # first row of the photo that is being read
     for start, line in _csv_records(file):

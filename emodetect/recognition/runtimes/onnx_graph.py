@@ -76,14 +76,20 @@ class _Translation:
         (self.input,), (self.output,) = self.graph.inputs, self.graph.outputs
         self.constants: dict[str, np.ndarray] = {}
         self.written: list[Any] = []
+        # By the number of the float32 tensor: weights that are stored as float16.
+        self.stored_as = {
+            operation.outputs[0]: operation.inputs[0]
+            for operation in self.graph.operators
+            if self.kind(operation) == "DEQUANTIZE"
+        }
 
     def nodes(self) -> list[Any]:
         """Return the ONNX nodes of all operations. Raises ModelError if one is not supported."""
         self.write("Transpose", [INPUT], self.name(self.input), perm=TO_CHANNELS_FIRST)
         for operation in self.graph.operators:
             kind = self.kind(operation)
-            # These compute the batch size for flattening, which ONNX does not need.
-            if kind in ("SHAPE", "STRIDED_SLICE", "PACK"):
+            # These compute the batch size for flattening, which ONNX does not need, or weights.
+            if kind in ("SHAPE", "STRIDED_SLICE", "PACK", "DEQUANTIZE"):
                 continue
             if kind not in OPERATIONS:
                 raise self.unknown(kind)
@@ -142,16 +148,21 @@ class _Translation:
 
     def value(self, index: int) -> np.ndarray | None:
         """Return a constant tensor in LiteRT's layout; None for a computed one."""
-        tensor = self.graph.tensors[index]
+        tensor = self.graph.tensors[self.stored_as.get(index, index)]
         data = self.buffers[tensor.buffer].data
         if data is None or not len(data):
             return None
         types = self.schema.TensorType
-        dtypes = {types.FLOAT32: np.float32, types.INT32: np.int32}
+        dtypes = {
+            types.FLOAT32: np.float32,
+            types.FLOAT16: np.float16,
+            types.INT32: np.int32,
+        }
         if tensor.type not in dtypes:
             raise self.unknown(f"number type {tensor.type}")
         shape = [] if tensor.shape is None else list(tensor.shape)
-        return np.frombuffer(bytes(data), dtypes[tensor.type]).reshape(shape)
+        value = np.frombuffer(bytes(data), dtypes[tensor.type]).reshape(shape)
+        return value if value.dtype == np.int32 else value.astype(np.float32)
 
     def fixed(self, index: int) -> np.ndarray:
         """Return a tensor that must be constant, such as weights."""

@@ -14,14 +14,12 @@ from emodetect.errors import VideoError
 from emodetect.machine.csv_files import csv_line
 from emodetect.machine.locks import locked
 from emodetect.machine.terminal_text import on_one_line
-from emodetect.recognition.face_rows import FACE_COLUMNS, csv_face, face_record
-from emodetect.recognition.recognizer import Face
+from emodetect.recognition.face import Face
+from emodetect.recognition.face_rows import FRAME_COLUMNS, frame_record, frame_rows
 from emodetect.recognition.videos.capture import Frame
 
 LOG_SUFFIXES = (".jsonl", ".csv")
 TAIL_BYTES = 2**20
-PLACE = ("video", "frame", "time_s")
-FACE = ("face", *FACE_COLUMNS)
 
 
 class RowLog:
@@ -53,7 +51,7 @@ class RowLog:
         except OSError as error:
             raise VideoError(f"{path}: cannot be written: {error.strerror}.") from None
         if path.suffix.lower() == ".csv" and self.file.tell() == 0:
-            self._write(_csv([[*PLACE, *FACE, *self.emotions]]))
+            self._write(_csv([[*FRAME_COLUMNS, *self.emotions]]))
 
     def __enter__(self) -> RowLog:
         return self
@@ -63,15 +61,11 @@ class RowLog:
 
     def write(self, video: str, frame: Frame, faces: Sequence[Face]) -> None:
         """Write the rows of a frame."""
-        time_s, video = round(frame.time_s, 4), on_one_line(video)
+        shown = (on_one_line(video), frame.index, frame.time_s, faces)
         if self.path.suffix.lower() != ".csv":
-            row = {"video": video, "frame": frame.index, "time_s": time_s}
-            self._write(json.dumps({**row, "faces": list(map(tracked_record, faces))}) + "\n")
-            return
-        place = [video, frame.index, time_s]
-        rows = [[*place, face.id, *csv_face(face, self.emotions)] for face in faces]
-        blank = [None] * (len(FACE) + len(self.emotions))
-        self._write(_csv(rows or [[*place, *blank]]))
+            self._write(json.dumps(frame_record(*shown)) + "\n")
+        else:
+            self._write(_csv(frame_rows(*shown, self.emotions)))
 
     def _write(self, text: str) -> None:
         data = text.encode("utf-8", "replace")
@@ -81,11 +75,6 @@ class RowLog:
             raise VideoError(f"{self.path}: cannot be written: {error.strerror}.") from None
         if not whole:
             raise VideoError(f"{self.path}: the disk is full; the last row is incomplete.")
-
-
-def tracked_record(face: Face) -> dict[str, Any]:
-    """Return a face of a video as plain, JSON-ready values; "id" only if it has one."""
-    return ({} if face.id is None else {"id": face.id}) | face_record(face)
 
 
 def drop_cut_row(path: Path) -> None:
@@ -107,14 +96,14 @@ def drop_cut_row(path: Path) -> None:
             )
         if path.suffix.lower() == ".csv" and lines:
             frame = _place(lines[-1])
-            while lines and _place(lines[-1]) == frame != list(PLACE[:2]):
+            while lines and _place(lines[-1]) == frame != list(FRAME_COLUMNS[:2]):
                 dropped.append(lines.pop())
         file.truncate(end - sum(map(len, dropped)))
 
 
 def check_beginning(path: Path, emotions: Sequence[str]) -> None:
     """Raise VideoError if a file does not begin like a log of a model with these emotions."""
-    csv_header = _csv([[*PLACE, *FACE, *emotions]]).encode()
+    csv_header = _csv([[*FRAME_COLUMNS, *emotions]]).encode()
     beginning = csv_header if path.suffix.lower() == ".csv" else b'{"video": '
     with path.open("rb") as file:
         found = file.read(len(beginning))
@@ -175,7 +164,7 @@ def _read_csv(
     file: io.TextIOWrapper, emotions: tuple[str, ...]
 ) -> Iterator[tuple[str, int, float, list[Face]]]:
     rows = csv.reader(file)
-    if next(rows, None) not in (None, [*PLACE, *FACE, *emotions]):
+    if next(rows, None) not in (None, [*FRAME_COLUMNS, *emotions]):
         raise ValueError
     current: tuple[str, int, float, list[Face]] | None = None
     for row in rows:

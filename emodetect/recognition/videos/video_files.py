@@ -1,20 +1,24 @@
-"""The whole job of `emodetect video`: log, annotated copy and timeline of each video file."""
+"""The whole job of `emodetect video`: log, copy, timeline, figures and page of video files."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 from itertools import groupby, takewhile
 from pathlib import Path
+from typing import Any, Protocol
 
-from emodetect.errors import SourceError
+from emodetect.errors import SourceError, VideoError
 from emodetect.machine.interrupts import noted_signals, stopped_by
 from emodetect.machine.progress import track
 from emodetect.machine.terminal_text import on_one_line
+from emodetect.recognition.drawn_text import warn_of_boxes
+from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import blur_faces, draw_faces
-from emodetect.recognition.recognizer import EmotionRecognizer, Face
+from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.sightings import Seen, complete_frames
 from emodetect.recognition.videos.capture import Frame, Source, open_source
 from emodetect.recognition.videos.pipeline import (
@@ -28,8 +32,12 @@ from emodetect.recognition.videos.recording.encoder import UnwritableVideoError
 from emodetect.recognition.videos.recording.sound import add_sound
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.row_log import RowLog, read_rows
-from emodetect.recognition.videos.seen_faces import FaceTimes, SeenFaces
-from emodetect.recognition.videos.timeline import Timeline
+from emodetect.recognition.videos.summary.best_moments import BestMoments, Moment
+from emodetect.recognition.videos.summary.face_record import FaceRecord
+from emodetect.recognition.videos.summary.figures import VideoFigures, video_figures
+from emodetect.recognition.videos.summary.settings import analysis_settings
+from emodetect.recognition.videos.summary.summary_file import SummarizedVideo, write_summary
+from emodetect.recognition.videos.summary.timeline import draw_timeline, save_timeline
 from emodetect.recognition.videos.video_plan import VideoJob, VideoOptions, plan_videos
 
 # A resumed run analyses this many frames of the log again, so that it knows the faces as the
@@ -45,10 +53,12 @@ class VideoResult:
         frames: number of frames analysed in this run.
         known: number of frames whose rows were in the log before.
         seconds: duration of the run.
-        seen: the faces of all these frames that are visible for VideoOptions.min_seconds; None if
-            no frame could be read.
+        record: the faces of all these frames.
+        figures: what they show; None if no frame could be read.
+        moments: the best ones of each face, by its ID and the emotion; empty without a page.
         files: the files that were written.
         notes: notes for the user.
+        incomplete: why these are not the results of the whole video; "" if they are.
         error: why the video could not be read to its end.
         signal: the one that stopped the run.
     """
@@ -57,9 +67,12 @@ class VideoResult:
     frames: int
     known: int
     seconds: float
-    seen: SeenFaces | None
+    record: FaceRecord
+    figures: VideoFigures | None
+    moments: Mapping[tuple[int | None, str], Moment]
     files: tuple[Path, ...]
     notes: tuple[str, ...]
+    incomplete: str
     error: str | None
     signal: int | None
 
@@ -84,23 +97,74 @@ def _counted(frames: int) -> str:
     return f"{frames:,} frame{'s' * (frames != 1)}"
 
 
-def analyze_videos(options: VideoOptions, recognizer: EmotionRecognizer) -> Iterator[VideoResult]:
+class Page(Protocol):
+    """A page about all videos; see `reports.videos.video_page.VideoPage`."""
+
+    def add(self, result: VideoResult) -> None:
+        """Add a video, and write the page."""
+        ...
+
+
+OpenPage = Callable[[Path, Sequence[str], dict[str, Any]], Page]
+"""Opens the page at a path, given the emotions of the model and the settings."""
+
+
+def analyze_videos(
+    options: VideoOptions, recognizer: EmotionRecognizer, *, open_page: OpenPage | None = None
+) -> Iterator[VideoResult]:
     """Analyse video files one after the other; one that fails does not stop the others.
 
     Ctrl-C and SIGTERM end the run after the current frame, with all files complete.
+
+    Args:
+        open_page: for `options.report`: `reports.videos.video_page.VideoPage`.
 
     Raises:
         VideoError: see `plan_videos`; also if a file cannot be written, in which case everything
             written so far is complete.
     """
+    if options.timeline or options.report:
+        import_module("matplotlib.figure")  # if it is missing, before a long video is analysed
     jobs = plan_videos(options, recognizer.emotions)
+    if options.output is not None:
+        warn_of_boxes(recognizer.emotions)
+    overall = _Overall(options, recognizer, open_page)
     with ExitStack() as stack:
         signals = stack.enter_context(noted_signals())
         rows = _Rows(options, recognizer.emotions, stack)
         for job in jobs:
-            yield _Video(job, recognizer, options, rows).process(signals)
+            yield overall.with_files(_Video(job, recognizer, options, rows).process(signals))
             if signals:
                 return
+
+
+class _Overall:
+    """The files about all videos of a run, which are written again with each video."""
+
+    def __init__(
+        self, options: VideoOptions, recognizer: EmotionRecognizer, open_page: OpenPage | None
+    ) -> None:
+        self.emotions, self.summary = recognizer.emotions, options.summary
+        self.settings = analysis_settings(
+            recognizer, options.tracking, every=options.every, min_seconds=options.min_seconds
+        )
+        self.videos: list[SummarizedVideo] = []
+        self.page, self.page_file = None, options.report
+        if options.report is not None:
+            if open_page is None:
+                raise VideoError("report: needs open_page=VideoPage.")
+            self.page = open_page(options.report, self.emotions, self.settings)
+
+    def with_files(self, result: VideoResult) -> VideoResult:
+        """Add a video to the files; return it with their names."""
+        video = SummarizedVideo(result.source, result.figures, result.known, result.incomplete)
+        self.videos.append(video)
+        if self.summary is not None:
+            write_summary(self.summary, self.videos, emotions=self.emotions, settings=self.settings)
+        if self.page is not None:
+            self.page.add(result)
+        files = [path for path in (self.summary, self.page_file) if path is not None]
+        return replace(result, files=(*result.files, *files))
 
 
 class _Rows:
@@ -158,8 +222,10 @@ class _Video:
         self.known: Iterator[tuple[int, list[Face]]] = iter(())
         if job.known and options.log is not None:
             self.known = _known_rows(options.log, job, recognizer.emotions)
-        self.timeline = Timeline(recognizer.emotions)
-        self.times, self.frame_s = FaceTimes(), 0.0
+        self.record, self.frame_s = FaceRecord(recognizer.emotions), 0.0
+        self.moments: BestMoments | None = None
+        if options.report is not None:
+            self.moments = BestMoments(privacy=self.privacy)
         self.writer: VideoWriter | None = None
         self.seen = Seen(())
         self.read = self.done = 0
@@ -167,29 +233,31 @@ class _Video:
     def process(self, signals: Sequence[int]) -> VideoResult:
         """Read the video to its end, or to the first signal, and complete its files."""
         started = time.monotonic()
-        notes, error = [], None
+        missing, error = None, None
         try:
             with open_source(source=self.job.source) as source:
-                notes += self._read(source, signals)
+                missing = self._read(source, signals)
         except (SourceError, UnwritableVideoError) as raised:
             error = str(raised)
-        seen = None
-        if self.read:
-            seen = self.times.total(frame_s=self.frame_s, min_seconds=self.min_seconds)
-        files, more = self._complete(seen)
+        figures = video_figures(self.record, frame_s=self.frame_s, min_seconds=self.min_seconds)
+        files, notes = self._complete(figures)
+        stopped = f"{stopped_by(signals[0])}{_counted(self.read)} read" if signals else ""
         return VideoResult(
             source=self.job.source,
             frames=self.done,
             known=min(self.job.known, -(-self.read // self.every)),
             seconds=time.monotonic() - started,
-            seen=seen,
+            record=self.record,
+            figures=figures,
+            moments=self.moments.found if self.moments else {},
             files=tuple(files),
-            notes=(*notes, *more),
+            notes=tuple(notes) if missing is None else (missing, *notes),
+            incomplete=on_one_line(error or missing or stopped),
             error=error,
             signal=signals[0] if signals else None,
         )
 
-    def _read(self, source: Source, signals: Sequence[int]) -> list[str]:
+    def _read(self, source: Source, signals: Sequence[int]) -> str | None:
         """Process each frame; return a note if the end is missing."""
         if source.live:
             raise SourceError(
@@ -205,9 +273,8 @@ class _Video:
             for frame, seen in _frames(source, self._look, step, stack, signals):
                 self._add(frame, seen)
                 if signals:
-                    return []
-        missing = None if signals else source.missing_end(self.read + step - 1)
-        return [] if missing is None else [missing]
+                    return None
+        return None if signals else source.missing_end(self.read + step - 1)
 
     def _look(self, frame: Frame) -> Seen:
         if frame.index % self.every == 0:
@@ -220,12 +287,12 @@ class _Video:
         return self.seen
 
     def _add(self, frame: Frame, seen: Seen) -> None:
-        """Add a frame's faces to the timeline, the log and the copy."""
+        """Add a frame's faces to the record, the moments, the log and the copy."""
         self.read, faces = frame.index + 1, seen.faces
         if frame.index % self.every == 0:
-            self.times.add(frame.time_s, faces)
-            if self.job.timeline is not None:
-                self.timeline.add(frame.time_s, faces)
+            self.record.add(frame.time_s, faces)
+            if self.moments is not None:
+                self.moments.add(frame, faces, everything=seen.everything)
             if frame.index >= self.first_new:
                 self.done += 1
                 self.rows.write(self.job.source, frame, faces)
@@ -233,7 +300,7 @@ class _Video:
             image = blur_faces(frame.image, seen.everything) if self.privacy else frame.image
             self.writer.write(Frame(frame.index, frame.time_s, draw_faces(image, faces)))
 
-    def _complete(self, seen: SeenFaces | None) -> tuple[list[Path], list[str]]:
+    def _complete(self, figures: VideoFigures | None) -> tuple[list[Path], list[str]]:
         """Add the sound to the copy and plot the timeline.
 
         Returns the files written for this video, and a note if the sound is missing.
@@ -244,9 +311,10 @@ class _Video:
         if self.writer is not None and self.writer.complete:
             notes = add_sound(self.writer.path, self.job.source, seconds=self.writer.length_s)
             files.append(self.writer.path)
-        if self.job.timeline is not None and seen is not None:
+        if self.job.timeline is not None and figures is not None:
             title = Path(self.job.source).name
-            self.timeline.draw(self.job.timeline, title=title, left_out=seen.left_out)
+            figure = draw_timeline(self.record, title=title, left_out=figures.left_out)
+            save_timeline(figure, self.job.timeline)
             files.append(self.job.timeline)
         return files, notes
 

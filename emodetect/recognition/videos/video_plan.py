@@ -17,6 +17,7 @@ from emodetect.recognition.videos.row_log import (
     drop_cut_row,
     read_rows,
 )
+from emodetect.recognition.videos.summary.summary_file import SUMMARY_SUFFIXES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +32,10 @@ class VideoOptions:
             videos.
         log: a .jsonl or .csv file for the rows of all videos.
         timeline: a .png file for the emotions over time; a folder for several videos.
-        min_seconds: leave faces visible for less out of the timeline and of `VideoResult.seen`.
-        privacy: blur faces in the annotated copies.
+        summary: a .csv or .json file for the figures of all videos.
+        report: an .html file for a page about all videos.
+        min_seconds: leave faces visible for less out of the timeline, the figures and the page.
+        privacy: blur faces in the annotated copies and on the page.
         resume: continue after the rows that `log` already contains.
         force: overwrite existing files.
     """
@@ -43,6 +46,8 @@ class VideoOptions:
     output: Path | None = None
     log: Path | None = None
     timeline: Path | None = None
+    summary: Path | None = None
+    report: Path | None = None
     min_seconds: float = 0.0
     privacy: bool = False
     resume: bool = False
@@ -94,8 +99,12 @@ def plan_videos(options: VideoOptions, emotions: Sequence[str]) -> list[VideoJob
         timeline = _place(options.timeline, video, ".png", videos)
         jobs.append(VideoJob(video, output, timeline, known=frames, first_id=largest_id + 1))
     for job in jobs:
-        files = [path for path in (job.output, job.timeline, log) if path is not None]
-        check_files(files, source=job.source, force=options.force or options.resume)
+        files = (job.output, job.timeline, log, options.summary, options.report)
+        check_files(
+            [path for path in files if path is not None],
+            source=job.source,
+            force=options.force or options.resume,
+        )
         if job.output is not None:
             ffmpeg_for(job.output)
     written = [path for job in jobs for path in (job.output, job.timeline) if path is not None]
@@ -108,6 +117,8 @@ def plan_videos(options: VideoOptions, emotions: Sequence[str]) -> list[VideoJob
 def _check_names(options: VideoOptions) -> None:
     """Raise VideoError for a path of the wrong kind; create the folders for several videos."""
     check_suffix(options.log, LOG_SUFFIXES)
+    check_suffix(options.summary, SUMMARY_SUFFIXES)
+    check_suffix(options.report, (".html",))
     if len(options.videos) == 1:
         check_suffix(options.output, FORMATS)
         check_suffix(options.timeline, (".png",))

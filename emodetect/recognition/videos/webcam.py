@@ -11,6 +11,7 @@ from pathlib import Path
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.machine.interrupts import noted_signals, stopped_by
 from emodetect.machine.progress import track
+from emodetect.recognition.drawn_text import warn_of_boxes
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.sightings import HeldFrames, Seen
 from emodetect.recognition.videos.capture import Frame, Size, Source, open_source
@@ -138,6 +139,8 @@ def run_live(
         VideoError: if the source fails or a file cannot be written.
     """
     options = options or LiveOptions()
+    if window is not None or options.output is not None:
+        warn_of_boxes(recognizer.emotions)
     done, started = 0, time.monotonic()
     with ExitStack() as stack:
         signals = stack.enter_context(noted_signals())

@@ -13,6 +13,7 @@ import numpy as np
 
 from emodetect.errors import EmodetectError, VideoError
 from emodetect.faces.detectors.registry import installed_detectors, open_detector
+from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import (
     blur_faces,
     correction_keys,
@@ -20,7 +21,7 @@ from emodetect.recognition.overlay import (
     draw_panel,
     draw_text,
 )
-from emodetect.recognition.recognizer import EmotionRecognizer, Face
+from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.sightings import Seen
 from emodetect.recognition.videos.capture import Frame, Source
 from emodetect.recognition.videos.pipeline import HEARTBEAT_S

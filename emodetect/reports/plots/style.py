@@ -19,12 +19,13 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from emodetect.machine.atomic_files import atomic_write
+from emodetect.recognition.drawn_text import boxes_named
 
 INK, GRID, PAPER = "#222222", "#dddddd", "#ffffff"
 # Okabe and Ito 2008, like the colours of the emotions.
 TRAIN_COLOR, VALIDATION_COLOR = "#0072b2", "#d55e00"
 BAR_COLOR = "#99c7e0"
-DPI = 150
+DPI, NOTEBOOK_DPI = 150, 70
 # On a page, these follow the light or dark theme of templates/base.html.
 THEMED = {
     INK: "currentColor",
@@ -76,16 +77,16 @@ def short_name(name: str, *, longest: int = 24) -> str:
 
 def save_png(figure: Figure, out: Path) -> None:
     """Write a figure as a PNG on white."""
-    with _any_letters(), atomic_write(out) as partial:
+    with boxes_named(), atomic_write(out) as partial:
         figure.savefig(partial, format="png", dpi=DPI, facecolor=PAPER)
 
 
-@contextmanager
-def _any_letters() -> Iterator[None]:
-    """Let letters that the font lacks be drawn as boxes, without a warning for each."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)
-        yield
+def png_of(figure: Figure) -> bytes:
+    """Return a figure as a PNG on white, in the size of a notebook."""
+    file = io.BytesIO()
+    with boxes_named():
+        figure.savefig(file, format="png", dpi=NOTEBOOK_DPI, facecolor=PAPER)
+    return file.getvalue()
 
 
 def to_svg(figure: Figure, *, name: str, title: str) -> Markup:
@@ -96,7 +97,9 @@ def to_svg(figure: Figure, *, name: str, title: str) -> Markup:
         title: the description for screen readers.
     """
     file = io.StringIO()
-    with styled(), _any_letters():
+    with styled(), warnings.catch_warnings():
+        # Of letters that the font lacks: the page has them as text, which the browser draws.
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
     box = re.search(r'viewBox="[^"]*"', text)

@@ -1,1 +1,1 @@
-"""The web page: its HTML, CSS and JavaScript, and the routes that serve them."""
+"""The web page: its HTML, CSS and JavaScript, and their routes; the page of the API."""

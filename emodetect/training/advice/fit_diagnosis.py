@@ -185,7 +185,7 @@ def _diagnose_lag(run: FinishedRun, plain_accuracy: float) -> tuple[str, str]:
 def _learn_more(run: FinishedRun) -> str:
     check = "checking the images and labels with `emodetect data show`"
     if run.schedule.fine_tuning_steps < FEW_STEPS:
-        return f"{_longer(run)}, because {run.schedule.fine_tuning_steps} steps are few; or {check}"
+        return f"{_longer(run)}; or {check}"
     return f"{check}, another training.learning_rate, or more epochs"
 
 
@@ -194,7 +194,12 @@ def _longer(run: FinishedRun) -> str:
     if run.stopped_early:
         patience = 2 * training.early_stopping_patience
         return f"more patience (--set training.early_stopping_patience={patience})"
-    return f"more epochs (--set training.epochs={max(2, 2 * training.epochs)})"
+    # Twice as many, and enough to judge the curve and to leave the first weights.
+    enough = math.ceil(FEW_STEPS / run.schedule.steps)
+    epochs = max(FEW_EPOCHS, 2 * training.epochs, enough)
+    done = run.schedule.fine_tuning_steps
+    few = f", because {done} steps of fine-tuning are few" if done < FEW_STEPS else ""
+    return f"more epochs (--set training.epochs={epochs}){few}"
 
 
 def _slower(run: FinishedRun) -> str:

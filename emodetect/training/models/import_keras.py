@@ -16,7 +16,7 @@ from emodetect.images.model_input import Color
 from emodetect.machine.cache_folder import cache_root
 from emodetect.model_file.artifact import has_metadata, write_artifact
 from emodetect.model_file.metadata import Metadata
-from emodetect.training.models.keras_files import load_keras
+from emodetect.training.models.keras_files import load_keras, save_keras
 from emodetect.training.models.litert_conversion import compile_to_litert
 
 
@@ -98,7 +98,7 @@ def _from_pixels(model: keras.Model, low: float, high: float) -> keras.Model:
 def _write(path: Path, model: keras.Model, metadata: Metadata, *, origin: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.keras"
-        model.save(plain)
+        save_keras(model, plain)
         try:
             compiled = compile_to_litert(model)
         except Exception as error:

@@ -9,12 +9,12 @@ import keras
 import tensorflow as tf
 
 from emodetect.errors import ModelError
+from emodetect.training.models.half_precision import halve_weights
 
 
 def compile_to_litert(model: keras.Model) -> bytes:
-    """Return `model` as a LiteRT flatbuffer: float32, for batches of any size."""
-    flatbuffer: bytes = litert_converter(model).convert()
-    return flatbuffer
+    """Return `model` as a LiteRT flatbuffer for batches of any size, with weights in float16."""
+    return halve_weights(litert_converter(model).convert())
 
 
 def litert_converter(model: keras.Model, *, batch_size: int | None = None) -> Any:

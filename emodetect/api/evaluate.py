@@ -1,0 +1,170 @@
+"""`emodetect.evaluate` and `emodetect.compare`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
+
+from emodetect.model_file.shipped_models import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from emodetect.evaluation.classify import Tta
+    from emodetect.evaluation.labelled_data import Faces
+    from emodetect.reports.comparison_report import ComparisonReport
+    from emodetect.reports.evaluation_report import CrossDatasetReport, EvaluationReport
+
+AnyPath = str | os.PathLike[str]
+
+
+class EvaluationSettings(TypedDict, total=False):
+    """The settings of `evaluate`, explained by `EvaluationOptions`."""
+
+    config: str
+    split: Literal["train", "val", "test", "all"]
+    faces: Faces | Sequence[Faces | None]
+    emotions: Sequence[str]
+    exclude_duplicates_of: AnyPath | Sequence[AnyPath]
+    slice_by: str | Sequence[str]
+    tta: Tta
+    bootstrap: int
+    robustness: bool
+    explain: bool
+    labels: Sequence[str]
+    pixel_range: tuple[float, float]
+
+
+@overload
+def evaluate(
+    model: AnyPath = DEFAULT_MODEL,
+    data: AnyPath | None = None,
+    *,
+    output: AnyPath | None = None,
+    force: bool = False,
+    **settings: Unpack[EvaluationSettings],
+) -> EvaluationReport: ...
+
+
+@overload
+def evaluate(
+    model: AnyPath | Sequence[AnyPath],
+    data: AnyPath | Sequence[AnyPath],
+    *,
+    output: AnyPath | None = None,
+    force: bool = False,
+    **settings: Unpack[EvaluationSettings],
+) -> EvaluationReport | CrossDatasetReport: ...
+
+
+def evaluate(
+    model: AnyPath | Sequence[AnyPath] = DEFAULT_MODEL,
+    data: AnyPath | Sequence[AnyPath] | None = None,
+    *,
+    output: AnyPath | None = None,
+    force: bool = False,
+    **settings: Unpack[EvaluationSettings],
+) -> EvaluationReport | CrossDatasetReport:
+    """Evaluate a model on labelled images and write the report, as `emodetect evaluate` does.
+
+    Args:
+        model: a run folder, a .keras file or the name of a shipped model; several give a matrix.
+        data: labelled images, as PATH or SOURCE:PATH; several give a matrix. If None, those that
+            the model was trained on.
+        output: the folder of the report; see `EvaluationOptions.out` if None.
+        force: write into a folder that already contains files.
+        settings: `split` ("test", or "all" without splits), `emotions`, `faces`, `slice_by`, `tta`,
+            `exclude_duplicates_of`, `bootstrap`, `robustness`, `explain` (heat maps, which load
+            TensorFlow), `config`, `labels` and `pixel_range`, as in `EvaluationOptions`.
+
+    Returns:
+        The report, which shows its figures and the confusion matrix in a notebook.
+
+    Raises:
+        EmodetectError: if a model, the data, the config or the folder cannot be used.
+        TypeError: for an unknown setting.
+
+    Examples:
+        >>> import emodetect
+        >>> report = emodetect.evaluate("runs/mine", "kept_apart", explain=False)
+        >>> report.images
+        28
+        >>> report.confusion_matrix.shape
+        (7, 7)
+        >>> report.files[0].name
+        'report.html'
+    """
+    from emodetect.reports.evaluation_report import EvaluationOptions
+    from emodetect.reports.evaluation_report import evaluate as write_evaluation
+
+    sources = () if data is None else _texts(data)
+    others: dict[str, Any] = {**settings}
+    for name in {"emotions", "exclude_duplicates_of", "slice_by", "labels"} & others.keys():
+        others[name] = _texts(others[name])
+    if isinstance(others.get("faces"), str):
+        others["faces"] = (others["faces"],) * len(sources)
+    options = EvaluationOptions(
+        models=_texts(model),
+        data=sources,
+        out=None if output is None else Path(output),
+        force=force,
+        **others,
+    )
+    return write_evaluation(options)
+
+
+def compare(
+    models: Sequence[AnyPath],
+    data: AnyPath | None = None,
+    *,
+    common: bool = False,
+    output: AnyPath = "comparison",
+    force: bool = False,
+) -> ComparisonReport:
+    """Compare models on the same images and write the report, as `emodetect compare` does.
+
+    Args:
+        models: at least two run folders or report folders of `evaluate`, the reference first; with
+            `data`, run folders, .keras files or names of shipped models.
+        data: labelled images to evaluate all models on, as PATH or SOURCE:PATH. If None, each
+            report's own, or each run's test split.
+        common: if the images differ, compare on those that all models have.
+        output: the folder of compare.html and compare.json.
+        force: write into a folder that already contains files.
+
+    Returns:
+        The report, which shows its table in a notebook.
+
+    Raises:
+        EmodetectError: if a folder cannot be used, or the models cannot be compared.
+
+    Examples:
+        >>> import emodetect
+        >>> report = emodetect.compare(["fer2013", "runs/mine"], "kept_apart")
+        >>> report.models
+        ['fer2013', 'runs/mine']
+        >>> -1 <= report.differences["runs/mine"] <= 1
+        True
+        >>> len(report.verdict) > 0
+        True
+    """
+    from emodetect.errors import EmodetectError
+    from emodetect.reports.comparison_report import ComparisonOptions
+    from emodetect.reports.comparison_report import compare as write_comparison
+
+    folders = tuple(Path(model) for model in _texts(models))
+    if len(folders) < 2:
+        raise EmodetectError(f"models: expected at least 2 to compare, got {len(folders)}.")
+    options = ComparisonOptions(
+        folders=folders,
+        data=None if data is None else os.fspath(data),
+        common=common,
+        out=Path(output),
+        force=force,
+    )
+    return write_comparison(options)
+
+
+def _texts(given: AnyPath | Sequence[AnyPath]) -> tuple[str, ...]:
+    many = [given] if isinstance(given, str | os.PathLike) else given
+    return tuple(os.fspath(one) for one in many)

@@ -1,0 +1,80 @@
+"""`emodetect.train`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emodetect.config import ExperimentConfig, load_config
+from emodetect.data.named_data import find_data
+from emodetect.errors import ConfigError
+
+if TYPE_CHECKING:
+    from emodetect.training.train import TrainingResult
+
+DEFAULT_PRESET = "fine_tuning"
+
+
+def train(
+    config: str | os.PathLike[str] | ExperimentConfig = DEFAULT_PRESET,
+    data: str | os.PathLike[str] | None = None,
+    *,
+    resume: str | os.PathLike[str] | None = None,
+    **overrides: Any,
+) -> TrainingResult:
+    """Train a model and save it in a run folder, as `emodetect train` does.
+
+    Args:
+        config: a preset (`emodetect config list`), a TOML file, or a loaded config. The default
+            preset starts from the shipped model.
+        data: labelled images, as PATH or SOURCE:PATH. If None, those of the config.
+        resume: a run folder, whose interrupted training is continued; then nothing else is given.
+        overrides: values of the config, which win over all else: `output="runs/mine"`,
+            `training__epochs=3` or `training={"epochs": 3}`.
+
+    Returns:
+        The result, which shows its learning curves in a notebook.
+
+    Raises:
+        ConfigError: if the config is not valid, or the run folder is not empty.
+        EmodetectError: if the data or the initial weights cannot be used.
+
+    Examples:
+        >>> import emodetect
+        >>> result = emodetect.train(
+        ...     "my_config.toml", data="faces", output="runs/mine", training__epochs=1
+        ... )
+        >>> result.artifact.name
+        'best_model.keras'
+        >>> 0 <= result.accuracy <= 1
+        True
+        >>> sorted(result.history[0])
+        ['accuracy', 'loss', 'val_accuracy', 'val_loss']
+    """
+    given = config != DEFAULT_PRESET or data is not None or bool(overrides)
+    run = None if resume is None else Path(resume)
+    if run is not None and given:
+        raise ConfigError("resume: continues a run as it was started; omit all else.")
+    chosen = _chosen(config, data, overrides) if run is None else None
+    # Only now, because they load Matplotlib and TensorFlow.
+    from emodetect.reports.run_plots import draw_run
+    from emodetect.training import train as training
+
+    if run is not None:
+        return training.resume(run, draw=draw_run)
+    assert chosen is not None
+    return training.train(chosen, draw=draw_run)
+
+
+def _chosen(
+    config: str | os.PathLike[str] | ExperimentConfig,
+    data: str | os.PathLike[str] | None,
+    overrides: dict[str, Any],
+) -> ExperimentConfig:
+    if not isinstance(config, ExperimentConfig):
+        named = None if data is None else str(find_data(data, option="data"))
+        return load_config(os.fspath(config), overrides, data=named)
+    if data is not None or overrides:
+        raise ConfigError("config: a loaded config is complete; omit data and overrides.")
+    return config

@@ -1,0 +1,181 @@
+"""Suspicious labels, with which a model disagrees: confident learning (Northcutt et al. 2021)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from emodetect.auditing.scan import Picture
+from emodetect.config import validate_data
+from emodetect.data.crops import read_crops
+from emodetect.errors import EmodetectError, ImageError
+from emodetect.images.model_input import to_input
+from emodetect.machine.progress import track
+from emodetect.machine.threads import bounded_map
+from emodetect.model_file.metadata import Metadata
+from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.runtimes.runtime import MAX_BATCH
+
+
+@dataclass(frozen=True)
+class ModelDoubts:
+    """What a model says about n labels.
+
+    Attributes:
+        asked: (n,) bool, the images it classified: those that are readable and of an emotion it
+            knows.
+        unseen: (n,) bool, which of them it was not trained on, as far as is known.
+        suggested: (n,) str, the emotion it is confident of, if that differs from the label; else
+            empty.
+        confidence: (n,) float32, the probability of the suggested emotion; else 0.
+    """
+
+    asked: np.ndarray
+    unseen: np.ndarray
+    suggested: np.ndarray
+    confidence: np.ndarray
+
+
+def ask_model(
+    recognizer: EmotionRecognizer,
+    pictures: Sequence[Picture],
+    readable: np.ndarray,
+    *,
+    faces: Sequence[Literal["whole", "detect"] | None],
+    unseen: np.ndarray,
+) -> ModelDoubts:
+    """Find the labels that a model confidently disagrees with.
+
+    Unseen images have their own thresholds, because a model is more confident on images it was
+    trained on.
+
+    Args:
+        readable: (n,) bool.
+        faces: `data.faces` of each source; None for that of the model's training.
+        unseen: (n,) bool; see `unseen_by`.
+    """
+    emotions = np.array([picture.sample.emotion for picture in pictures], object)
+    known = np.flatnonzero(readable & np.isin(emotions, recognizer.emotions))
+    asked, probabilities = _predictions(recognizer, pictures, known, faces)
+    labels = np.array([recognizer.emotions.index(emotions[row]) for row in asked], np.int64)
+    count = len(pictures)
+    doubts = ModelDoubts(
+        asked=np.zeros(count, bool),
+        unseen=np.zeros(count, bool),
+        suggested=np.full(count, "", object),
+        confidence=np.zeros(count, np.float32),
+    )
+    doubts.asked[asked] = True
+    doubts.unseen[asked] = unseen[asked]
+    for part in (unseen[asked], ~unseen[asked]):
+        better = confident_labels(probabilities[part], labels[part])
+        for row, label, scores in zip(asked[part], better, probabilities[part], strict=True):
+            if label >= 0:
+                doubts.suggested[row] = recognizer.emotions[label]
+                doubts.confidence[row] = scores[label]
+    return doubts
+
+
+def confident_labels(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the class each image confidently belongs to if that is not its label, else -1.
+
+    These are the off-diagonal entries of the confident joint of Northcutt, Jiang and Chuang (2021):
+    an image belongs to a class if its probability reaches the mean probability of that class among
+    the images labelled with it; if several classes qualify, to the most probable one.
+
+    Args:
+        probabilities: (n, classes) float32.
+        labels: (n,) int64.
+
+    Returns:
+        (n,) int64.
+    """
+    # A class without images has no threshold, and no image is assigned to it.
+    thresholds = np.full(probabilities.shape[1], np.inf)
+    for label in np.unique(labels):
+        thresholds[label] = probabilities[labels == label, label].mean()
+    confident = np.where(probabilities >= thresholds, probabilities, -1)
+    best = confident.argmax(axis=1)
+    counted = confident.max(axis=1, initial=-1) >= 0
+    better: np.ndarray = np.where(counted & (best != labels), best, -1)
+    return better
+
+
+def unseen_by(
+    metadata: Metadata, pictures: Sequence[Picture], paths: Sequence[Path], *, stated: bool
+) -> np.ndarray:
+    """Return which images a model was not trained on, as far as is known: (n,) bool.
+
+    A model does not record which images it was trained on, so only those of a test split count as
+    unseen, unless the user states that it has seen none.
+
+    Args:
+        paths: of the sources, to detect a false statement.
+
+    Raises EmodetectError for a statement that contradicts the model's own config.
+    """
+    if not stated:
+        return np.array([picture.sample.split == "test" for picture in pictures], bool)
+    trained_on = metadata.config.get("data", {}).get("path")
+    for path in paths:
+        if trained_on and os.path.realpath(trained_on) == os.path.realpath(path):
+            raise EmodetectError(
+                f"--unseen: the model {metadata.name} was trained on {trained_on}; without "
+                "--unseen, only images of the test split count as unseen."
+            )
+    return np.ones(len(pictures), bool)
+
+
+def _predictions(
+    recognizer: EmotionRecognizer,
+    pictures: Sequence[Picture],
+    rows: np.ndarray,
+    faces: Sequence[Literal["whole", "detect"] | None],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images with a crop, (m,) int64, and their probabilities."""
+    metadata = recognizer.metadata
+    as_trained = metadata.config.get("data", {}).get("faces", "whole")
+    configs = [
+        validate_data(
+            {
+                "source": "folder",
+                "path": ".",  # not read: the samples are listed already
+                "faces": how or as_trained,
+                "margin": metadata.margin,
+            },
+            origin=metadata.name,
+        )
+        for how in faces
+    ]
+
+    def prepare(row: int) -> np.ndarray | None:
+        picture = pictures[row]
+        try:
+            crops = read_crops(picture.root, picture.sample, configs[picture.source])
+        except ImageError:  # too small for any model; reported by the flag "tiny"
+            return None
+        if not crops:
+            return None
+        return to_input(crops[0], size=metadata.image_size, color=metadata.color)
+
+    asked, probabilities = [], [np.empty((0, len(recognizer.emotions)), np.float32)]
+    waiting: list[np.ndarray] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        inputs = bounded_map(pool, prepare, rows.tolist(), at_once=4 * MAX_BATCH)
+        bar = track(inputs, description="classifying", total=len(rows))
+        for row, one in zip(rows, bar, strict=True):
+            if one is None:
+                continue
+            asked.append(row)
+            waiting.append(one)
+            if len(waiting) == MAX_BATCH:
+                probabilities.append(recognizer.classify_inputs(waiting))
+                waiting = []
+    probabilities.append(recognizer.classify_inputs(waiting))
+    return np.array(asked, np.int64), np.concatenate(probabilities)

@@ -1,0 +1,51 @@
+"""LiteRT flatbuffers (.tflite): float32, float16, dynamic range or int8."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from emodetect.exporting.formats.format import Format, Network, Run, companion_files
+from emodetect.exporting.formats.litert_flatbuffer import NEEDS_LITERT, to_flatbuffer
+
+
+def write_tflite(network: Network, quantize: str, path: Path) -> None:
+    """Write a LiteRT flatbuffer followed by a zip with the labels and the card.
+
+    LiteRT's own metadata keeps its files there too; the flatbuffer itself is unchanged.
+    """
+    path.write_bytes(to_flatbuffer(network, quantize))
+    with zipfile.ZipFile(path, "a") as archive:
+        for name, text in companion_files(network.card).items():
+            # Without a timestamp, so that the bytes are always the same.
+            archive.writestr(zipfile.ZipInfo(name), text)
+
+
+def open_tflite(path: Path, threads: int) -> Run:
+    """Open a .tflite file in LiteRT."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    interpreter.allocate_tensors()
+    (input_details,) = interpreter.get_input_details()
+    (output_details,) = interpreter.get_output_details()
+    scale, zero_point = output_details["quantization"]
+
+    def run(crop: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(input_details["index"], crop.astype(input_details["dtype"]))
+        interpreter.invoke()
+        output: np.ndarray = interpreter.get_tensor(output_details["index"])
+        return (output.astype(np.float32) - zero_point) * scale if scale else output
+
+    return run
+
+
+FORMAT = Format(
+    suffix=".tflite",
+    quantizations=("none", "float16", "dynamic", "int8"),
+    needs=NEEDS_LITERT,
+    write=write_tflite,
+    open=open_tflite,
+)

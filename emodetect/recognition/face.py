@@ -1,0 +1,31 @@
+"""A face with its emotion: what recognition returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emodetect.faces.boxes import Box
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face in an image.
+
+    Attributes:
+        box: x, y, width, height in pixels.
+        emotion: the most probable emotion, or "uncertain".
+        confidence: probability of the most probable emotion.
+        scores: probability of each emotion, in the model's label order.
+        id: identifies the face within a video, from 1; None in a still image.
+    """
+
+    box: Box
+    emotion: str
+    confidence: float
+    scores: dict[str, float]
+    id: int | None = None
+
+    @property
+    def guesses(self) -> list[tuple[str, float]]:
+        """The two most probable emotions with their probabilities, the more probable one first."""
+        return sorted(self.scores.items(), key=lambda guess: guess[1], reverse=True)[:2]

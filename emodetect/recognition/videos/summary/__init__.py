@@ -1,0 +1,1 @@
+"""What a video shows as a whole: figures, their files, the timeline and faces' best moments."""
