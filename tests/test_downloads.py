@@ -221,7 +221,7 @@ def test_folders_without_images_beside_the_classes_are_ignored(
     assert len(_list(tmp_path).samples) == 1
     assert "ignored folders without images: logs, models" in said.text
     _touch(tmp_path, f"{inside}models/2.png")
-    with pytest.raises(DataError, match=r"models: expected an emotion.*move it away"):
+    with pytest.raises(DataError, match=r"models: expected an emotion.*Move away folders"):
         _list(tmp_path)
 
 

@@ -178,9 +178,9 @@ def test_a_full_disk_is_told(drawn: Path) -> None:
     ("options", "told"),
     [
         (("--resume",), "--output"),
-        (("--output", "rows.txt"), "jsonl or csv"),
-        (("--output", "rows"), "jsonl or csv"),
-        (("--output", "rows.csv", "--format", "table"), "jsonl or csv"),
+        (("--output", "rows.txt"), ".jsonl or .csv"),
+        (("--output", "rows"), ".jsonl or .csv"),
+        (("--output", "rows.csv", "--format", "table"), ".jsonl or .csv"),
         (("--output", "rows.jsonl", "--format", "csv"), "ending in .csv with --format csv"),
         (("--output", "rows.csv", "--format", "jsonl"), "ending in .jsonl with --format jsonl"),
         (("--output", "rows.json", "--format", "jsonl"), "ending in .jsonl with --format jsonl"),

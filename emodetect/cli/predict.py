@@ -67,7 +67,6 @@ ROW_FORMATS = ("jsonl", "csv")
     default=200,
     show_default=True,
     metavar="MILLIONS",
-    callback=lambda context, option, millions: millions * 1_000_000,
     help="Maximum size of a photo, checked before decoding. A worker may need 12 bytes for each "
     "pixel.",
 )
@@ -116,6 +115,7 @@ def predict(
     from emodetect.recognition.photos.predict import PredictOptions, predict_photos
 
     output = chosen["output"]
+    chosen["max_pixels"] *= 1_000_000
     if cluster is not None:
         counts = on_cluster(recognizer, output_format, chosen, cluster)
         _print(counts, output)
