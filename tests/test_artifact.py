@@ -348,10 +348,10 @@ def _weights(artifact: Path, change: Callable[[h5py.File], object]) -> bytes:
 
 WEIGHTS: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "gigabytes": (
-        lambda file: file.create_dataset("a", shape=(30_000, 30_000), chunks=(1000, 1000)),
+        lambda file: file.create_dataset("a", (30_000, 30_000), "f4", chunks=(1000, 1000)),
         "declare more bytes",
     ),
-    "gigabytes in one": (lambda file: file.create_dataset("a", shape=(2**30,)), "declare more"),
+    "gigabytes in one": (lambda file: file.create_dataset("a", (2**30,), "f4"), "declare more"),
     "compressed": (
         lambda file: file.create_dataset("a", data=np.zeros(10**6), compression="gzip"),
         "are compressed",
@@ -359,7 +359,7 @@ WEIGHTS: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "other file": (lambda file: file.update(a=h5py.ExternalLink("x.h5", "/a")), "contain a link"),
     "soft link": (lambda file: file.update(a=h5py.SoftLink("/layers")), "contain a link"),
     "bytes elsewhere": (
-        lambda file: file.create_dataset("a", shape=(9,), external=[("/etc/hostname", 0, 36)]),
+        lambda file: file.create_dataset("a", (9,), "f4", external=[("/etc/hostname", 0, 36)]),
         "take /a from other files",
     ),
     "virtual": (
