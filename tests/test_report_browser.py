@@ -8,14 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from labelled import dataset_of, predictions_of
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from emodetect.cli.video import video
+from emodetect.data.synthetic import draw_film
 from emodetect.emotions import EMOTIONS
 from emodetect.evaluation.metrics.classification import compute_metrics
 from emodetect.evaluation.metrics.intervals import bootstrap_intervals
 from emodetect.evaluation.metrics.slices import measure_slices
 from emodetect.model_file.metadata import Metadata
+from emodetect.recognition.videos.capture import Frame
+from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.reports.evaluation_files import write_report
 from emodetect.reports.evaluation_page import ReportedModel
 from emodetect.reports.html import write_page
@@ -135,10 +140,7 @@ def test_a_wide_table_scrolls_on_a_phone(page: Page) -> None:
     assert box.evaluate("box => box.scrollWidth > box.clientWidth")
 
 
-@pytest.mark.parametrize("width", [1024, 1300, 1366, 1440, 1920])
-def test_tables_of_an_evaluation_fit_a_desktop(
-    browser: Browser, tmp_path: Path, width: int
-) -> None:
+def test_tables_of_an_evaluation_fit_a_desktop(browser: Browser, tmp_path: Path) -> None:
     """Beside each other or below, the tables of seven emotions need no scrolling sideways."""
     emotions = tuple(EMOTIONS[:7])
     rng = np.random.default_rng(0)
@@ -158,11 +160,46 @@ def test_tables_of_an_evaluation_fit_a_desktop(
     metadata = Metadata(name="mine", emotions=emotions, image_size=16, color="gray")
     model = ReportedModel(metadata=metadata, run=None, heat="none")
     (file, *_) = write_report(predictions, metrics, tmp_path, model=model)
-    with browser.new_context(viewport={"width": width, "height": 900}) as context:
+    with browser.new_context() as context:
         page = context.new_page()
         page.goto(file.as_uri())
-        widths = page.evaluate(
-            "[...document.querySelectorAll('.wide')].map(e => e.scrollWidth - e.clientWidth)"
+        assert page.locator(".wide").count() > 3
+        for width in (1024, 1300, 1366, 1440, 1920):
+            page.set_viewport_size({"width": width, "height": 900})
+            scrolled = page.evaluate(
+                "[...document.querySelectorAll('.wide')].map(e => e.scrollWidth - e.clientWidth)"
+            )
+            assert max(scrolled) <= 0, width
+
+
+def write_person(path: Path, frames: int) -> None:
+    """Write a video of one drawn person."""
+    with VideoWriter(path, fps=25.0) as writer:
+        scenes = draw_film(
+            ["happy"], np.random.default_rng(0), frames=frames, width=320, height=200
         )
-    assert len(widths) > 3
-    assert max(widths) <= 0
+        for index, scene in enumerate(scenes):
+            writer.write(Frame(index, index / 25.0, scene.image))
+
+
+def test_a_page_about_videos_is_used_on_a_phone(browser: Browser, tmp_path: Path) -> None:
+    """It loads nothing, stays within the screen, its overview sorts and leads to each video."""
+    write_person(tmp_path / "long.mp4", 20)
+    write_person(tmp_path / "short.mp4", 10)
+    report = tmp_path / "videos.html"
+    videos = [str(tmp_path / "long.mp4"), str(tmp_path / "short.mp4")]
+    result = CliRunner().invoke(video, [*videos, "--report", str(report)])
+    assert result.exit_code == 0, result.exception
+    asked: list[str] = []
+    with browser.new_context(viewport={"width": 390, "height": 844}) as context:
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(report.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        overview = page.locator("#overview")
+        for order in (["long.mp4", "short.mp4"], ["short.mp4", "long.mp4"]):
+            overview.get_by_role("button", name="length").click()
+            assert overview.locator("tbody td:first-child").all_inner_texts() == order
+        overview.get_by_role("link", name="short.mp4").click()
+        expect(page.locator("#video-2 h2")).to_be_in_viewport()
+    assert not [url for url in asked if not url.startswith(("data:", report.as_uri()))]

@@ -14,6 +14,7 @@ from emodetect.emotions import UNCERTAIN, hex_colors
 from emodetect.machine.terminal_text import on_one_line
 from emodetect.recognition.videos.summary.best_moments import Moment
 from emodetect.recognition.videos.summary.figures import FaceFigures, VideoFigures
+from emodetect.recognition.videos.summary.settings import MEANINGS
 from emodetect.recognition.videos.summary.timeline import MAX_FACES, draw_timeline
 from emodetect.recognition.videos.video_files import VideoResult
 from emodetect.reports.html import write_page
@@ -56,7 +57,9 @@ class VideoPage:
             colors=self.colors,
             uncertain=self.settings["uncertain_below"] > 0,
             tracked=all(video["tracked"] for video in shown),
-            settings=[(key, _plain(value)) for key, value in self.settings.items()],
+            settings=[
+                (key, _plain(value), MEANINGS.get(key, "")) for key, value in self.settings.items()
+            ],
         )
 
 

@@ -10,6 +10,23 @@ from emodetect import __version__
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.recognition.recognizer import EmotionRecognizer
 
+# What the page says about each.
+MEANINGS = {
+    "emodetect": "version",
+    "model_sha256": "of the model file",
+    "detector": "finds the faces in a frame",
+    "uncertain_below": "a face whose highest probability is lower is uncertain; 0: none is",
+    "every": "analysed is every frame (1), every second (2), ...",
+    "min_seconds": "faces visible for less time are left out",
+    "tracking": "faces are followed from frame to frame, and scores and labels smoothed",
+    "scan_interval_s": "longest time between searches of the whole frame for new faces",
+    "scan_side": "longer side, in pixels, to which a frame is reduced for these searches",
+    "keep_s": "how long a face that is no longer found stays where it was",
+    "box_smoothing_s": "time constant of the moving average of a face's position",
+    "score_smoothing_s": "time constant of the moving average of a face's probabilities",
+    "hysteresis": "lead in probability that another emotion needs to become the label",
+}
+
 
 def analysis_settings(
     recognizer: EmotionRecognizer,
