@@ -245,7 +245,7 @@ def test_out_is_corrected_to_output_alone(command: str) -> None:
     """--out has an old meaning or a likely one; --log and --format are not suggested."""
     result = CliRunner().invoke(app, [command, "--out", "x"])
     assert result.exit_code == 2
-    assert "Did you mean '--output'?" in result.stderr
+    assert re.search(r"Did you mean '?--output'?\?", result.stderr)  # click 8.2 has no quotes
 
 
 @pytest.mark.parametrize(
