@@ -20,6 +20,7 @@ import emodetect
 from emodetect import EmotionRecognizer, ImageError, Result, VideoError
 from emodetect.cli import app
 from emodetect.data.synthetic import draw_film, draw_scene
+from emodetect.recognition.face import Face
 from emodetect.recognition.videos.capture import Frame
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 
@@ -173,6 +174,20 @@ def test_a_notebook_shows_the_photo(recognizer: EmotionRecognizer) -> None:
     assert "data:image/jpeg;base64," in page
     assert "<script>" not in page
     assert result[0].emotion in page
+
+
+def test_a_notebook_enlarges_a_face_crop(recognizer: EmotionRecognizer) -> None:
+    """On a picture of 48 pixels, its label would not fit; its box grows with the picture."""
+    crop = np.full((48, 32, 3), 127, np.uint8)
+    face = Face((8, 8, 16, 16), "happy", 0.9, {"happy": 0.9, "sad": 0.1})
+    result = Result([face], crop, pixels=crop, emotions=("happy", "sad"))
+    shown = cv2.imdecode(np.frombuffer(result._repr_png_(), np.uint8), cv2.IMREAD_COLOR)
+    assert shown.shape == (240, 160, 3)
+    right, below = (np.ptp(np.argwhere(np.any(shown != 127, axis=2)), axis=0) + 1)[::-1]
+    assert right >= 5 * 16
+    assert below >= 5 * 16
+    assert result[0] is face
+    assert result.plot().shape == crop.shape
 
 
 def test_a_video_is_an_iterator_of_results(recognizer: EmotionRecognizer, film: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import supervision as sv
 
-SHOWN_SIDE = 800  # pixels; of the picture in a notebook
+# Of the picture in a notebook, in pixels; a face crop is too small for its label.
+SHOWN_SIDE, LEAST_SHOWN_SIDE = 800, 240
 WHOLE_COLUMNS = ("width", "height", "frame", "face", "x", "y", "box_width", "box_height")
 
 
@@ -205,13 +207,25 @@ class Result(list[Face]):
             return None
 
     def _picture(self, suffix: str) -> bytes:
-        """Return the drawn image as a file, at most SHOWN_SIDE pixels a side."""
-        drawn = self.plot()
-        scale = SHOWN_SIDE / max(drawn.shape[:2])
-        if scale < 1:
+        """Return the drawn image as a file, its longer side of LEAST_SHOWN_SIDE to SHOWN_SIDE."""
+        image = self.image
+        side = max(image.shape[:2])
+        if side < LEAST_SHOWN_SIDE:  # enlarged before drawing, for readable labels
+            scale = LEAST_SHOWN_SIDE / side
+            enlarged = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+            drawn = draw_faces(enlarged, [_scaled(face, scale) for face in self])
+        else:
+            drawn = draw_faces(image, self)
+        if side > SHOWN_SIDE:
+            scale = SHOWN_SIDE / side
             drawn = cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         data: bytes = cv2.imencode(suffix, drawn)[1].tobytes()
         return data
+
+
+def _scaled(face: Face, scale: float) -> Face:
+    x, y, width, height = (round(scale * value) for value in face.box)
+    return replace(face, box=(x, y, width, height))
 
 
 class FrameResult(Result):

@@ -13,13 +13,21 @@ from emodetect.number_format import decimal, percent
 
 
 class EpochDisplay(keras.callbacks.Callback):
-    """Shows a progress bar for each epoch, then a line with its figures, on stderr."""
+    """Shows a progress bar for each epoch, then a line with its figures.
+
+    On stderr; in a notebook, which would show that as an error, on stdout and without the bar.
+    """
 
     def __init__(self, *, phase: str, epochs: int, steps: int, batch_size: int):
         super().__init__()
         self.phase, self.epochs = phase, epochs
         self.steps, self.batch_size = steps, batch_size
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = Console(
+            stderr=not Console().is_jupyter,
+            force_jupyter=False,  # it would make an output of its own of each line, and cut it off
+            highlight=False,
+            soft_wrap=True,
+        )
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
