@@ -14,6 +14,7 @@ from small import LENET, SMALL
 
 import emodetect
 from emodetect import ConfigError, DataError, EmodetectError
+from emodetect.api.python_words import python_words
 from emodetect.config import config_toml, load_config
 from emodetect.data.synthetic import draw_dataset, draw_film
 from emodetect.emotions import EMOTIONS
@@ -105,6 +106,48 @@ def test_mistakes_in_a_training_are_told(users_folder: Path) -> None:
         emodetect.train(load_config(str(config)), "faces")
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("x: already exists; add --force to replace it.", "add force=True to replace it."),
+        ("more epochs (--set training.epochs=20)", "(training__epochs=20)"),
+        (
+            "with --set model.weights=none --set training.head_epochs=0.",
+            "model__weights='none' training__head_epochs=0.",
+        ),
+        ("or --label-name 3=happy; or", "or label_names={'3': 'happy'}; or"),
+        ("continue it with --resume runs/mine, or", "with resume='runs/mine', or"),
+        ("add --resume to continue it", "add resume to continue it"),
+        ("--classes: the data has no images", "emotions: the data has no images"),
+        ("Use --split all to use every image.", "Use split='all' to use every image."),
+        ("finish it with: emodetect train --resume runs/a", "emodetect train --resume runs/a"),
+        ("pip install --upgrade pillow", "pip install --upgrade pillow"),
+    ],
+)
+def test_advice_names_parameters(said: str, expected: str) -> None:
+    """Options of the command line become what a Python caller writes; commands stay commands."""
+    assert expected in python_words(said)
+
+
+def test_errors_and_summaries_advise_python_callers(
+    artifact: Path, users_folder: Path, tmp_path: Path
+) -> None:
+    """What a caller is told to add is a parameter of the function that was called."""
+    (tmp_path / "a.tflite").touch()
+    with pytest.raises(EmodetectError, match="force=True"):
+        emodetect.export(artifact, output=tmp_path / "a.tflite")
+    with pytest.raises(EmodetectError, match="force=True"):
+        emodetect.evaluate(artifact, users_folder / "faces", output=tmp_path)
+    for emotion in ("bored", "happy"):
+        (tmp_path / "own" / emotion).mkdir(parents=True)
+        shutil.copy(next((users_folder / "faces" / "happy").iterdir()), tmp_path / "own" / emotion)
+    with pytest.raises(EmodetectError, match=r"own_labels=True.*label_names=\{'bored'") as error:
+        emodetect.train(data=tmp_path / "own", output=tmp_path / "run")
+    assert "--" not in str(error.value)
+    with pytest.raises(EmodetectError, match="cannot draw a test split"):  # "bored" is accepted
+        emodetect.train(data=tmp_path / "own", output=tmp_path / "run", own_labels=True)
+
+
 def test_an_evaluation_has_its_figures_as_attributes(
     artifact: Path, faces: Path, tmp_path: Path
 ) -> None:
@@ -121,7 +164,7 @@ def test_an_evaluation_has_its_figures_as_attributes(
     page = report._repr_html_()
     assert "data:image/png;base64," in page
     assert f"{report.accuracy:.1%}" in page
-    with pytest.raises(EmodetectError, match="--force"):
+    with pytest.raises(EmodetectError, match="force=True"):
         emodetect.evaluate(artifact, faces, **options)
     assert emodetect.evaluate(artifact, faces, **options, emotions=["happy"], force=True).images < (
         report.images

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from emodetect.api.python_words import in_python_words
+
 if TYPE_CHECKING:
     from emodetect.reports.audit_report import AuditReport
 
 AnyPath = str | os.PathLike[str]
 
 
+@in_python_words
 def audit(
     data: AnyPath | Sequence[AnyPath],
     *,

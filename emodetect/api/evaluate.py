@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
+from emodetect.api.python_words import in_python_words
 from emodetect.model_file.shipped_models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class EvaluationSettings(TypedDict, total=False):
     split: Literal["train", "val", "test", "all"]
     faces: Faces | Sequence[Faces | None]
     emotions: Sequence[str]
+    label_names: Mapping[str, str]
     exclude_duplicates_of: AnyPath | Sequence[AnyPath]
     slice_by: str | Sequence[str]
     tta: Tta
@@ -57,6 +59,7 @@ def evaluate(
 ) -> EvaluationReport | CrossDatasetReport: ...
 
 
+@in_python_words
 def evaluate(
     model: AnyPath | Sequence[AnyPath] = DEFAULT_MODEL,
     data: AnyPath | Sequence[AnyPath] | None = None,
@@ -73,9 +76,10 @@ def evaluate(
             the model was trained on.
         output: the folder of the report; see `EvaluationOptions.out` if None.
         force: write into a folder that already contains files.
-        settings: `split` ("test", or "all" without splits), `emotions`, `faces`, `slice_by`, `tta`,
-            `exclude_duplicates_of`, `bootstrap`, `robustness`, `explain` (heat maps, which load
-            TensorFlow), `config`, `labels` and `pixel_range`, as in `EvaluationOptions`.
+        settings: `split` ("test", or "all" without splits), `emotions`, `label_names`, `faces`,
+            `slice_by`, `tta`, `exclude_duplicates_of`, `bootstrap`, `robustness`, `explain` (heat
+            maps, which load TensorFlow), `config`, `labels` and `pixel_range`, as in
+            `EvaluationOptions`.
 
     Returns:
         The report, which shows its figures and the confusion matrix in a notebook.
@@ -113,10 +117,12 @@ def evaluate(
     return write_evaluation(options)
 
 
+@in_python_words
 def compare(
     models: Sequence[AnyPath],
     data: AnyPath | None = None,
     *,
+    label_names: Mapping[str, str] | None = None,
     common: bool = False,
     output: AnyPath = "comparison",
     force: bool = False,
@@ -128,6 +134,7 @@ def compare(
             `data`, run folders, .keras files or names of shipped models.
         data: labelled images to evaluate all models on, as PATH or SOURCE:PATH. If None, each
             report's own, or each run's test split.
+        label_names: with `data`, the emotions of labels by other names, such as {"3": "happy"}.
         common: if the images differ, compare on those that all models have.
         output: the folder of compare.html and compare.json.
         force: write into a folder that already contains files.
@@ -158,6 +165,7 @@ def compare(
     options = ComparisonOptions(
         folders=folders,
         data=None if data is None else os.fspath(data),
+        label_names=label_names or {},
         common=common,
         out=Path(output),
         force=force,

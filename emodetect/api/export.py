@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emodetect.api.python_words import in_python_words
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 AnyPath = str | os.PathLike[str]
 
 
+@in_python_words
 def export(
     model: AnyPath = DEFAULT_MODEL,
     to: str = "tflite",
@@ -21,6 +24,7 @@ def export(
     quantize: str = "none",
     representative: AnyPath | None = None,
     data: AnyPath | None = None,
+    label_names: Mapping[str, str] | None = None,
     split: str | None = None,
     least_agreement: float | None = None,
     output: AnyPath | None = None,
@@ -35,6 +39,7 @@ def export(
         representative: a folder of a few hundred face crops to calibrate int8 on.
         data: labelled images to compare on, as PATH or SOURCE:PATH. If None, half of the images of
             `representative`, or drawn faces.
+        label_names: of `data`, the emotions of labels by other names, such as {"3": "happy"}.
         split: of `data`: "train", "val", "test" or "all".
         least_agreement: minimum share of faces, 0 to 1, with the same prediction as the model.
         output: the file, or the folder of a SavedModel; named after the model if None.
@@ -62,6 +67,7 @@ def export(
         quantize=quantize,
         representative=None if representative is None else Path(representative),
         data=None if data is None else os.fspath(data),
+        label_names=label_names or {},
         split=split,
         least_agreement=least_agreement,
         out=None if output is None else Path(output),

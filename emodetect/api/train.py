@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emodetect.api.python_words import in_python_words, python_words
 from emodetect.config import ExperimentConfig, load_config
 from emodetect.data.named_data import find_data
 from emodetect.errors import ConfigError
@@ -16,10 +19,13 @@ if TYPE_CHECKING:
 DEFAULT_PRESET = "fine_tuning"
 
 
+@in_python_words
 def train(
     config: str | os.PathLike[str] | ExperimentConfig = DEFAULT_PRESET,
     data: str | os.PathLike[str] | None = None,
     *,
+    label_names: Mapping[str, str] | None = None,
+    own_labels: bool = False,
     resume: str | os.PathLike[str] | None = None,
     **overrides: Any,
 ) -> TrainingResult:
@@ -29,6 +35,8 @@ def train(
         config: a preset (`emodetect config list`), a TOML file, or a loaded config. The default
             preset starts from the shipped model.
         data: labelled images, as PATH or SOURCE:PATH. If None, those of the config.
+        label_names: the emotions of labels by other names, such as {"3": "happy"}.
+        own_labels: labels need not be emotions.
         resume: a run folder, whose interrupted training is continued; then nothing else is given.
         overrides: values of the config, which win over all else: `output="runs/mine"`,
             `training__epochs=3` or `training={"epochs": 3}`.
@@ -52,29 +60,43 @@ def train(
         >>> sorted(result.history[0])
         ['accuracy', 'loss', 'val_accuracy', 'val_loss']
     """
-    given = config != DEFAULT_PRESET or data is not None or bool(overrides)
+    given = config != DEFAULT_PRESET or data is not None or own_labels
+    given = given or bool(label_names or overrides)
     run = None if resume is None else Path(resume)
     if run is not None and given:
         raise ConfigError("resume: continues a run as it was started; omit all else.")
-    chosen = _chosen(config, data, overrides) if run is None else None
+    chosen = None
+    if run is None:
+        chosen = _chosen(config, data, overrides, label_names=label_names, own_labels=own_labels)
     # Only now, because they load Matplotlib and TensorFlow.
     from emodetect.reports.run_plots import draw_run
     from emodetect.training import train as training
 
     if run is not None:
-        return training.resume(run, draw=draw_run)
-    assert chosen is not None
-    return training.train(chosen, draw=draw_run)
+        result = training.resume(run, draw=draw_run)
+    else:
+        assert chosen is not None
+        result = training.train(chosen, draw=draw_run)
+    return replace(result, summary=list(map(python_words, result.summary)))
 
 
 def _chosen(
     config: str | os.PathLike[str] | ExperimentConfig,
     data: str | os.PathLike[str] | None,
     overrides: dict[str, Any],
+    *,
+    label_names: Mapping[str, str] | None,
+    own_labels: bool,
 ) -> ExperimentConfig:
     if not isinstance(config, ExperimentConfig):
         named = None if data is None else str(find_data(data, option="data"))
-        return load_config(os.fspath(config), overrides, data=named)
-    if data is not None or overrides:
-        raise ConfigError("config: a loaded config is complete; omit data and overrides.")
+        return load_config(
+            os.fspath(config),
+            overrides,
+            data=named,
+            label_names=label_names,
+            own_labels=own_labels,
+        )
+    if data is not None or label_names or own_labels or overrides:
+        raise ConfigError("config: a loaded config is complete; omit all else.")
     return config

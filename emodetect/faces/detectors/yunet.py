@@ -161,7 +161,7 @@ def fetch_yunet(url: str = YUNET_URL) -> Path:
     from urllib.request import urlopen
 
     path = yunet_path()
-    by_hand = f"Or download {url} yourself and pass the file: --detector FILE.onnx"
+    by_hand = f"Or download {url} yourself and pass the file as the detector (--detector FILE.onnx)"
     try:
         with urlopen(url, timeout=30) as answer:
             data = answer.read(4 * YUNET_BYTES)

@@ -25,7 +25,7 @@ def small_data_warnings(
     if few:
         how = "add images, or exclude the emotion with data.classes"
         if config.model.init is None:
-            how = "add images, start from the shipped model (--config fine_tuning), or use fewer "
+            how = "add images, start from the shipped model (preset fine_tuning), or use fewer "
             how += "emotions (data.classes)"
         shown = ", ".join(f"{emotion} {count}" for emotion, count in few.items())
         lines.append(
@@ -34,7 +34,7 @@ def small_data_warnings(
         )
     validation = sum(counts["val"].values())
     if validation < FEW_VALIDATION_IMAGES:
-        how = "" if config.training.folds else "; --set training.folds=5 validates on all of them"
+        how = "" if config.training.folds else "; training.folds=5 validates on all of them"
         lines.append(
             f"few validation images: {validation}; chance has a large share in the choice of the "
             f"best epoch and in its figures{how}"
