@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -427,7 +428,8 @@ def test_a_study_ends_with_a_config_to_train(tmp_path: Path, words: list[str]) -
     assert "optimistic" in done.stdout
     assert "test split" in done.stdout
     assert "2 of 2 trials done" in done.stderr
-    assert "WARNING" not in done.stderr
+    # A warning of ours or of Optuna's; TensorFlow 2.18 has one about its own log.
+    assert not re.search(r"WARNING(?!: All log messages before absl)", done.stderr)
     again = run_emodetect("train", "--config", folder / "best.toml")
     assert again.returncode == 0, again.stderr
     folder = folder.rename(tmp_path / "renamed")
