@@ -7,7 +7,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import rich.console
 from nbclient import NotebookClient
+
+from emodetect.training.epoch_display import EpochDisplay
 
 FOLDER = Path(__file__).parent.parent / "docs" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -35,6 +38,23 @@ def test_a_notebook_can_be_read_without_running_it(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text) < 10**6
     assert not re.search(r"/(?:home|tmp|root|Users|work)/", text)
+
+
+def test_an_epoch_is_a_line_of_text_in_a_notebook(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is on stdout, as stderr looks like an error there, whole, and without a bar's codes."""
+    monkeypatch.setattr(rich.console, "_is_jupyter", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as kernels do
+    display = EpochDisplay(phase="fine-tuning", epochs=2, steps=1, batch_size=8)
+    display.on_epoch_begin(0)
+    display.on_train_batch_end(0)
+    display.on_epoch_end(0, {"accuracy": 0.5, "val_accuracy": 0.25})
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert re.fullmatch(
+        r"epoch 1/2 \(fine-tuning\)  accuracy 50.0%  val_accuracy 25.0%  .* images/s\n", out
+    )
 
 
 def test_there_are_three() -> None:

@@ -132,7 +132,7 @@ def export(
 
 
 def _print(comparison: Comparison, name: str) -> None:
-    from emodetect.exporting.comparison_with_keras import comparison_rows
+    from emodetect.exporting.comparison_with_keras import ORIGINAL_NOTE, comparison_rows
 
     title = f"{comparison.faces:,} faces: {comparison.origin}"
     table = new_table(title=title, text=("",), numbers=("original", name))
@@ -140,7 +140,7 @@ def _print(comparison: Comparison, name: str) -> None:
         table.add_row(*row)
     print_table(table)
     click.echo(
-        "* float32 in LiteRT; latencies are medians on this machine, measured alternately\n"
+        f"{ORIGINAL_NOTE}; latencies are medians on this machine, measured alternately\n"
         "agreement: share of faces with the same predicted emotion; max. difference: largest "
         "difference in any probability"
     )

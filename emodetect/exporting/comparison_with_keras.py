@@ -90,10 +90,16 @@ def compare_with_keras(
     )
 
 
+ORIGINAL_NOTE = (
+    "* the model file's own network in LiteRT, which stores large weights in float16 and computes "
+    "in float32"
+)
+
+
 def comparison_rows(comparison: Comparison) -> list[tuple[str, str, str]]:
     """Return the figures as text: their names, of the original, of the file.
 
-    A * marks those of the float32 network in LiteRT.
+    `ORIGINAL_NOTE` says what a * means.
     """
     litert_ms = comparison.litert_latency_ms
     rows = [

@@ -13,6 +13,7 @@ from typing import Any
 from emodetect import __version__
 from emodetect.errors import EmodetectError, ModelError, first_line
 from emodetect.exporting.comparison_with_keras import (
+    ORIGINAL_NOTE,
     Comparison,
     check_agreement,
     compare_with_keras,
@@ -36,7 +37,7 @@ from emodetect.machine.quiet_libraries import quiet_stderr
 from emodetect.machine.threads import default_threads
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.metadata import Metadata
-from emodetect.notebook import heading, table
+from emodetect.notebook import heading, lines, table
 from emodetect.recognition.runtimes.runtime import MissingRuntimeError
 from emodetect.training.models.keras_files import load_keras
 from emodetect.training.models.litert_conversion import with_temperature
@@ -90,7 +91,8 @@ class Export:
 
     def _repr_html_(self) -> str:
         rows = comparison_rows(self.comparison)
-        return heading(str(self.path)) + table(("", "original", self.path.name), rows)
+        shown = table(("", "original", self.path.name), rows)
+        return heading(str(self.path)) + shown + lines([ORIGINAL_NOTE])
 
 
 def export_model(model: Path, options: ExportOptions) -> Export:

@@ -22,9 +22,11 @@ class EpochDisplay(keras.callbacks.Callback):
         super().__init__()
         self.phase, self.epochs = phase, epochs
         self.steps, self.batch_size = steps, batch_size
+        in_notebook = Console().is_jupyter
         self.console = Console(
-            stderr=not Console().is_jupyter,
+            stderr=not in_notebook,
             force_jupyter=False,  # it would make an output of its own of each line, and cut it off
+            force_terminal=False if in_notebook else None,  # notebooks set FORCE_COLOR
             highlight=False,
             soft_wrap=True,
         )
