@@ -75,6 +75,14 @@ def test_pages_from_elsewhere_are_there_and_linked(site: Path) -> None:
     assert 'href="scale.html"' in _read(site / "changelog.html")
 
 
+def test_notebooks_are_pages_with_their_output(site: Path) -> None:
+    """What a notebook shows, such as learning curves, is on its page, which the guide links to."""
+    page = _read(site / "notebooks" / "2_train_on_your_own_folder.html")
+    assert "data:image/png;base64," in page
+    assert "val_accuracy" in page
+    assert 'href="notebooks/2_train_on_your_own_folder.html"' in _read(site / "use.html")
+
+
 def test_search_works_without_a_server(site: Path) -> None:
     """Read from files, where browsers allow no workers, the search has its index and a stand-in."""
     assert (site / "search" / "search_index.js").is_file()
