@@ -150,6 +150,21 @@ def test_a_missing_extra_is_missing_not_broken(monkeypatch: pytest.MonkeyPatch) 
     assert finding.mend.endswith(f"install {pip_commands.install_source('onnxruntime')}")
 
 
+def test_an_extra_needs_the_extras_of_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow alone is not CUDA: what tensorflow[and-cuda] adds is missing without it."""
+    needed = {
+        "emodetect": ["tensorflow>=2", "tensorflow[and-cuda]>=2; extra == 'cuda'"],
+        "tensorflow": ["numpy>=2", "nvidia-none; extra == 'and-cuda'", "x; extra == 'other'"],
+    }
+    requires = importlib.metadata.requires
+    monkeypatch.setattr(
+        importlib.metadata, "requires", lambda name: needed.get(name) or requires(name)
+    )
+    (finding,) = (one for one in checks._extras() if one.name == "extra cuda")
+    assert finding.status == "absent"
+    assert finding.detail == "nvidia-none not installed"
+
+
 @pytest.mark.parametrize(
     ("origin", "source"),
     [

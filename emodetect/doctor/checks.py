@@ -111,18 +111,11 @@ def _opencv_wheels() -> Iterator[Finding]:
 
 
 def _extras() -> Iterator[Finding]:
-    from packaging.requirements import Requirement
-
     metadata = importlib.metadata.metadata("emodetect")
-    lines = [Requirement(line) for line in importlib.metadata.requires("emodetect") or []]
     for extra in metadata.get_all("Provides-Extra") or []:
         if extra == "dev":
             continue
-        names = [
-            one.name
-            for one in lines
-            if one.marker and one.marker.evaluate({"extra": extra}) and not one.marker.evaluate()
-        ]
+        names = list(_packages_of("emodetect", extra))
         missing = [name for name in names if _version(name) is None]
         if missing:
             yield absent(
@@ -133,6 +126,20 @@ def _extras() -> Iterator[Finding]:
         else:
             versions = ", ".join(f"{name} {_version(name)}" for name in names)
             yield ok(f"extra {extra}", versions)
+
+
+def _packages_of(package: str, extra: str) -> Iterator[str]:
+    """Yield the names of what an extra adds, with the extras of those, such as tensorflow's."""
+    from packaging.requirements import Requirement
+
+    for one in map(Requirement, importlib.metadata.requires(package) or []):
+        added = one.marker and one.marker.evaluate({"extra": extra}) and not one.marker.evaluate()
+        if not added:
+            continue
+        yield one.name
+        if _version(one.name) is not None:
+            for inner in sorted(one.extras):
+                yield from _packages_of(one.name, inner)
 
 
 def _ffmpeg() -> Iterator[Finding]:
