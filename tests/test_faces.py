@@ -168,3 +168,34 @@ def test_a_box_without_a_pixel_is_told(box: Box) -> None:
     """A box outside the picture, or without a side, is an error, and does not end the process."""
     with pytest.raises(ImageError, match=r"overlaps the 30x20 image, got \("):
         crop_face(_ramp(), box, margin=0.2)
+
+
+def test_coarse_to_fine_finds_what_the_whole_search_finds(haar: HaarDetector) -> None:
+    """Of the faces of all sizes, 98 in 100 are found again, and no more that are none."""
+    exhaustive, rng = HaarDetector(exhaustive=True), np.random.default_rng(11)
+    wanted = again = false = 0
+    for number in range(16):
+        scene = draw_scene(["happy", "sad", "fear"], rng, width=960, height=720)
+        # Three sizes of the same people: faces from 40 pixels up.
+        width = (960, 720, 548)[number % 3]
+        image = cv2.resize(scene.image, (width, width * 3 // 4), interpolation=cv2.INTER_AREA)
+        ours, usual = haar.detect(image), exhaustive.detect(image)
+        wanted += len(usual)
+        again += sum(any(_overlap(face, box) >= 0.5 for box in ours) for face in usual)
+        false += len(ours) - len(usual)
+    assert wanted >= 40
+    assert again >= 0.98 * wanted
+    assert false <= 0
+
+
+def test_the_faces_do_not_depend_on_the_number_of_threads(haar: HaarDetector) -> None:
+    """OpenCV's threads return the hits in any order; the faces are the same, in the same order."""
+    image = draw_scene(EMOTIONS[:5], np.random.default_rng(12)).image
+    threads, found = cv2.getNumThreads(), []
+    try:
+        for number in (1, 4, 4):
+            cv2.setNumThreads(number)
+            found.append(haar.detect(image))
+    finally:
+        cv2.setNumThreads(threads)
+    assert found[0] == found[1] == found[2] != []

@@ -117,7 +117,7 @@ def test_a_missing_or_foreign_model_is_told(
         foreign.write_bytes(content)
         with pytest.raises(EmodetectError, match=r"foreign\.onnx: not a YuNet model"):
             open_detector(str(foreign))
-    with pytest.raises(EmodetectError, match="expected haar, yunet, none"):
+    with pytest.raises(EmodetectError, match="expected haar, haar_exhaustive, yunet, none"):
         open_detector("haarr")
 
 

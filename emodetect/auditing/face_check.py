@@ -73,7 +73,7 @@ def _open(name: str) -> Detector:
     if isinstance(detector, YuNetDetector):
         detector.network.setScoreThreshold(LEAST_SCORE)
     elif isinstance(detector, HaarDetector):
-        detector.min_neighbors = 3
+        detector.min_neighbors, detector.exhaustive = 3, True
     return detector
 
 

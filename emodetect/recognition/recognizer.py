@@ -37,8 +37,8 @@ class EmotionRecognizer:
     Args:
         model: run folder, path of a model file, name of a shipped model, or None for the default
             model.
-        detector: "haar", "yunet", the path of a YuNet model (.onnx), or "none" to treat each
-            image as one face.
+        detector: "haar", "haar_exhaustive", "yunet", the path of a YuNet model (.onnx), or "none"
+            to treat each image as one face.
         threads: threads of the classifier; the number of cores, at most 4, if None.
         runtime: "litert", "keras", "onnxruntime" or "openvino"; if None, LiteRT, or Keras where
             LiteRT has no wheel.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
-from emodetect.data.synthetic import draw_face, draw_film
+from emodetect.data.synthetic import draw_face, draw_film, draw_scene
 from emodetect.emotions import EMOTIONS
+from emodetect.faces.boxes import Box
 
 
 def drawn_faces(
@@ -22,6 +24,26 @@ def drawn_film(frames: int, *, width: int, height: int) -> list[np.ndarray]:
     """Return (height, width, 3) uint8 BGR frames of one person."""
     film = draw_film(["happy"], np.random.default_rng(0), frames=frames, width=width, height=height)
     return [scene.image for scene in film]
+
+
+def drawn_scene(
+    rng: np.random.Generator, emotions: Sequence[str], *, width: int, height: int
+) -> tuple[np.ndarray, list[Box]]:
+    """Return a (height, width, 3) uint8 BGR picture and the boxes of its one to six faces.
+
+    The faces have sides from 41 pixels, because the scene is drawn up to 1.7 times as large.
+    """
+    scale, people = rng.uniform(1, 1.7), int(rng.integers(1, 7))
+    chosen = list(rng.choice(emotions, people))
+    while True:
+        try:
+            scene = draw_scene(chosen, rng, width=int(width * scale), height=int(height * scale))
+            break
+        except ValueError:  # too many people for the picture
+            chosen.pop()
+    image = cv2.resize(scene.image, (width, height), interpolation=cv2.INTER_AREA)
+    x, y, w, h = (np.array([face.box for face in scene.faces]) / scale).round().astype(int).T
+    return image, list(zip(x.tolist(), y.tolist(), w.tolist(), h.tolist(), strict=True))
 
 
 class FakeCapture:

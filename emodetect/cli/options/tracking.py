@@ -18,7 +18,8 @@ detector_option = click.option(
     default="haar",
     show_default=True,
     metavar="NAME|FILE",
-    help="Face detector: haar; yunet, which also finds small and turned faces (run `emodetect "
+    help="Face detector: haar; haar_exhaustive, which takes twice as long and finds a few more "
+    "unclear faces; yunet, which also finds small and turned faces (run `emodetect "
     "models fetch yunet` first, or give the path of its .onnx file); or none, which treats each "
     "image as one face.",
 )

@@ -1,4 +1,10 @@
-"""OpenCV's frontal-face Haar cascade (Viola and Jones 2001), the default detector."""
+"""OpenCV's frontal-face Haar cascade (Viola and Jones 2001), the default detector.
+
+A photo is searched from coarse to fine. The cascade moves by one pixel of its window of 24, or by
+two if it is enlarged less than twice, so an image of half the size takes a quarter of the work.
+Each octave of sizes is therefore searched in an image in which its faces have 24 to 47 pixels.
+Places with a few hits are searched again at full size, as densely as the whole photo used to be.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +14,7 @@ import cv2
 import numpy as np
 
 from emodetect.errors import EmodetectError
-from emodetect.faces.boxes import Box, clip, merge
+from emodetect.faces.boxes import Box, clip, iou, merge
 from emodetect.images.resizing import reduced
 
 # Photos are reduced to this longer side, at which faces are still found well; scanning the full
@@ -16,6 +22,21 @@ from emodetect.images.resizing import reduced
 SCAN_SIDE = 1280
 # Side of the faces that OpenCV's cascade was trained on, the smallest it can find.
 WINDOW = 24
+# A hit in a reduced image stands for this many of a search at full size, whose steps are half as
+# wide in both directions.
+REDUCED_HIT = 4
+# Ratio between the sizes that are searched in reduced images: at 1.12 nearly every face still has
+# several hits, at 1.15 one in thirty has none.
+REDUCED_STEP = 1.12
+# This many hits make a face without a second look. In 300 photos that chose it, such places were
+# faces for the search at full size too, but for 5 of 430.
+SURE_HITS = 16
+# Hits are grouped as in detectMultiScale, whose groupRectangles allows this difference of sides.
+GROUP_EPS = 0.2
+# The region of a second look, in sides beyond the place, and the sizes, relative to its own.
+MARGIN, SMALLER, LARGER = 0.3, 0.75, 1.35
+# Faces do not overlap more than this (IoU): the place shows a part of a face that is known.
+MAX_OVERLAP = 0.3
 
 
 class HaarDetector:
@@ -26,13 +47,20 @@ class HaarDetector:
         min_neighbors: number of overlapping hits that make a face.
         min_size: smallest face in pixels of the scanned image (longer side at most SCAN_SIDE);
             smaller in images that have no room for several such faces.
+        exhaustive: whether `detect` searches all sizes at full size, as OpenCV's detectMultiScale
+            does, which takes more than twice as long.
     """
 
     def __init__(
-        self, *, scale_factor: float = 1.1, min_neighbors: int = 5, min_size: int = 40
+        self,
+        *,
+        scale_factor: float = 1.1,
+        min_neighbors: int = 5,
+        min_size: int = 40,
+        exhaustive: bool = False,
     ) -> None:
         self.scale_factor, self.min_neighbors = scale_factor, min_neighbors
-        self.min_size = min_size
+        self.min_size, self.exhaustive = min_size, exhaustive
         if not hasattr(cv2, "CascadeClassifier"):
             raise EmodetectError(
                 f"OpenCV {cv2.__version__} has no Haar cascades; install a version that has: "
@@ -54,10 +82,64 @@ class HaarDetector:
         scale = max(1.0, max(height, width) / SCAN_SIDE)
         gray = reduced(gray, scale)
         smallest = max(WINDOW, min(self.min_size, min(gray.shape) // 5))
+        if self.exhaustive:
+            return _boxes(self._dense(gray, smallest), width, height, scale)
+        return _boxes(self._coarse_to_fine(gray, smallest), width, height, scale)
+
+    def _dense(self, gray: np.ndarray, smallest: int, largest: int = 0) -> np.ndarray:
+        """Return the faces of these sizes, (n, 4) int; 0 is no upper bound."""
         hits = self.cascade.detectMultiScale(
-            gray, self.scale_factor, self.min_neighbors, minSize=(smallest, smallest)
+            gray,
+            self.scale_factor,
+            self.min_neighbors,
+            minSize=(smallest, smallest),
+            maxSize=(largest, largest),
         )
-        return _boxes(hits, width, height, scale)
+        return np.asarray(hits, int).reshape(-1, 4)
+
+    def _coarse_to_fine(self, gray: np.ndarray, smallest: int) -> list[Box]:
+        """Return the faces of at least `smallest` pixels."""
+        faces: list[Box] = []
+        for place, hits in self._places(gray, smallest):
+            found = [place] if hits >= SURE_HITS else self._look_again(gray, place, smallest)
+            faces += [box for box in found if all(iou(box, face) <= MAX_OVERLAP for face in faces)]
+        return faces
+
+    def _places(self, gray: np.ndarray, smallest: int) -> list[tuple[Box, int]]:
+        """Return where faces may be, with how many hits a search at full size would have there.
+
+        Most hits first.
+        """
+        hits: list[list[int]] = []
+        scale, small = 1, gray
+        while WINDOW * scale <= min(gray.shape):
+            low, high = max(WINDOW, -(-smallest // scale)), 2 * WINDOW - 1
+            if low <= high:
+                step = self.scale_factor if scale == 1 else max(REDUCED_STEP, self.scale_factor)
+                found = self.cascade.detectMultiScale(
+                    small, step, 0, minSize=(low, low), maxSize=(high, high)
+                )
+                rows = (np.asarray(found, int).reshape(-1, 4) * scale).tolist()
+                hits += rows * (1 if scale == 1 else REDUCED_HIT)
+            scale *= 2
+            small = reduced(small, 2)
+        if not hits:
+            return []
+        boxes, counts = cv2.groupRectangles(hits, REDUCED_HIT - 1, GROUP_EPS)
+        places = [
+            ((int(x), int(y), int(w), int(h)), int(count))
+            for (x, y, w, h), count in zip(boxes, np.ravel(counts), strict=True)
+        ]
+        return sorted(places, key=lambda place: (-place[1], place[0]))
+
+    def _look_again(self, gray: np.ndarray, place: Box, smallest: int) -> list[Box]:
+        """Return the faces that a dense search finds around a place, of about its size."""
+        x, y, side, _ = place
+        margin = MARGIN * side
+        left, top = max(0, int(x - margin)), max(0, int(y - margin))
+        patch = gray[top : int(y + side + margin) + 1, left : int(x + side + margin) + 1]
+        found = self._dense(patch, max(smallest, int(SMALLER * side)), int(LARGER * side))
+        return [(left + x, top + y, w, h) for x, y, w, h in found.tolist()]
 
     def scan(self, image: np.ndarray) -> list[Box]:
         """Return candidate faces in a small image, with larger steps and fewer hits required."""

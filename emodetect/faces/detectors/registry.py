@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -37,6 +38,7 @@ class Detector(Protocol):
 
 DETECTORS: dict[str, Callable[[], Detector]] = {
     "haar": HaarDetector,
+    "haar_exhaustive": partial(HaarDetector, exhaustive=True),
     "yunet": YuNetDetector,
     "none": WholeImage,
 }
