@@ -58,12 +58,15 @@ class ServerOptions:
         without_token: accept every request even if other machines can reach the address.
         allow_hosts: names under which clients reach the server, besides numeric addresses, names
             without a dot, `host` and this machine's name; with a token, all are accepted.
+        trusted_proxies: addresses or networks of proxies whose X-Forwarded-For names the client,
+            for `limits.per_client`; from other addresses, the header is ignored.
         workers: see `Analysis`.
-        limits: how much a request may ask for.
+        limits: how much a request and a client may ask for.
         drain_s: time in seconds to finish what is in work when the server ends; None for twice
             `limits.seconds`, in which every request within its limits is answered.
 
-    Raises EmodetectError for a token that an HTTP header cannot carry.
+    Raises EmodetectError for a token that an HTTP header cannot carry, and for a proxy without an
+    address.
     """
 
     host: str = "127.0.0.1"
@@ -71,6 +74,7 @@ class ServerOptions:
     token: str | None = field(default=None, repr=False)
     without_token: bool = False
     allow_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     workers: int | None = None
     limits: Limits = field(default_factory=Limits)
     drain_s: float | None = None
@@ -78,6 +82,14 @@ class ServerOptions:
     def __post_init__(self) -> None:
         if self.token is not None:
             check_token(self.token)
+        for proxy in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError as error:
+                raise EmodetectError(
+                    f"expected a proxy's address, such as 10.0.0.2, or a network, such as "
+                    f"10.0.0.0/24: {error}."
+                ) from None
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -245,7 +257,7 @@ class _LimitedConnection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room for the connection: the one that has waited longest for a request ends."""
         super().connection_made(cast(asyncio.Transport, JoinedWrites(transport)))
-        self.opened_s = self.loop.time()
+        self.waits_since_s = self.loop.time()
         if len(self.connections) >= MOST_CONNECTIONS:
             idle = [
                 one
@@ -253,7 +265,7 @@ class _LimitedConnection(H11Protocol):
                 if isinstance(one, _LimitedConnection) and one.in_work is None and one is not self
             ]
             if idle:
-                oldest = min(idle, key=lambda one: one.opened_s)
+                oldest = min(idle, key=lambda one: one.waits_since_s)
                 self.connections.discard(oldest)
                 oldest.transport.abort()
         self._watch()
@@ -283,6 +295,7 @@ class _LimitedConnection(H11Protocol):
         if self.limited is not self.in_work and self in self.connections:
             self._end_limit()
             self.limited = self.in_work
+            self.waits_since_s = self.loop.time()
             seconds = HEADER_S if self.in_work is None else self.response_s
             self.limit = self.loop.call_later(seconds, self.transport.abort)
 
@@ -339,7 +352,8 @@ def _run(
         ws_per_message_deflate=False,
         limit_concurrency=MOST_CONNECTIONS,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(options.trusted_proxies),
+        forwarded_allow_ips=list(options.trusted_proxies),
         # What is in work has ended by then, except for clients that don't read.
         timeout_graceful_shutdown=1,
     )
