@@ -24,6 +24,8 @@ RETRY_AFTER_S = 1
 # Clients that ask again at once would get thousands of refusals a second, which take time from the
 # answers. So each waits first, and is served if there is room by then.
 SECONDS_BEFORE_REFUSAL = 0.2
+# An image that leaves gaps in memory behind when it has been decoded.
+LARGE_BYTES = 50 * 2**20
 # A provider gives a customer at least these many bits of an IPv6 address.
 IPV6_PREFIX = 64
 
@@ -136,6 +138,7 @@ class DecodingMemory:
 
     def __init__(self, most: int) -> None:
         self.most, self.taken = most, 0
+        self.was_large = False  # an image, since this was last set to False
         self.changed = threading.Condition()
 
     @contextmanager
@@ -145,6 +148,7 @@ class DecodingMemory:
         with self.changed:
             self.changed.wait_for(lambda: self.taken + size <= self.most)
             self.taken += size
+            self.was_large = self.was_large or size > LARGE_BYTES
         try:
             yield
         finally:

@@ -29,8 +29,8 @@ from emodetect.machine.threads import usable_cores
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.serve.access import TOKEN_VARIABLE, check_token
 from emodetect.serve.app import create_app
-from emodetect.serve.drain import Drain
 from emodetect.serve.limits import FRAME_BYTES, Limits
+from emodetect.serve.routes import Services
 
 MOST_CONNECTIONS = 512
 # Logged as errors by uvicorn, the first with a traceback.
@@ -45,6 +45,8 @@ HEADER_S = 10.0
 SHORT_TOKEN = 16
 # glibc's names for two of its settings, and the size in bytes from which memory goes back.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, GIVEN_BACK_BYTES = -1, -3, 2**20
+# After large photos, the gaps between smaller blocks are given back too, once nothing is in work.
+TRIM_EVERY_TICKS = 50  # of 0.1 s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +191,12 @@ def _give_memory_back() -> None:
         library.mallopt(M_TRIM_THRESHOLD, GIVEN_BACK_BYTES)
 
 
+def _trim_memory() -> None:
+    """Let glibc give back all pages on which nothing is left."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _silence_what_clients_cause() -> None:
     """Do not log errors in requests: the client gets them, and the log would fill the disk."""
     for name in ("python_multipart", "PIL"):
@@ -308,10 +316,15 @@ class _DrainingServer(uvicorn.Server):
     """Drains after the first signal; the next one has its usual effect."""
 
     def __init__(
-        self, config: uvicorn.Config, drain: Drain, seconds: float, announce: Callable[[str], None]
+        self,
+        config: uvicorn.Config,
+        services: Services,
+        seconds: float,
+        announce: Callable[[str], None],
     ) -> None:
         super().__init__(config)
-        self.drain, self.seconds, self.announce = drain, seconds, announce
+        self.drain, self.analysis = services.drain, services.analysis
+        self.seconds, self.announce = seconds, announce
         self.signal: int | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -322,6 +335,10 @@ class _DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether to stop; called every 0.1 s."""
+        memory = self.analysis.memory
+        if counter % TRIM_EVERY_TICKS == 0 and memory.was_large and not self.analysis.taken_on:
+            memory.was_large = False
+            await asyncio.to_thread(_trim_memory)
         if self.signal is not None and not self.drain.begun.is_set():
             if self.drain.in_work:
                 self.announce(
@@ -358,12 +375,13 @@ def _run(
         timeout_graceful_shutdown=1,
     )
     seconds = 2 * options.limits.seconds if options.drain_s is None else options.drain_s
-    drain: Drain = app.state.services.drain
-    server = _DrainingServer(config, drain, seconds, announce)
+    services: Services = app.state.services
+    server = _DrainingServer(config, services, seconds, announce)
     server.run(sockets=[listening])
-    if drain.cut_off:
+    cut_off = services.drain.cut_off
+    if cut_off:
         raise EmodetectError(
-            f"requests and streams cut off: {drain.cut_off}, because they did not end within "
+            f"requests and streams cut off: {cut_off}, because they did not end within "
             f"{seconds:g} s of the signal. Allow more time with --drain-timeout."
         )
     if server.signal == signal.SIGINT:

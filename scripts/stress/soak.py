@@ -42,7 +42,7 @@ from websockets.sync.client import connect
 
 from emodetect.data.synthetic import draw_scene
 from emodetect.serve.limits import HELD_BYTES, Limits
-from emodetect.serve.server import HEADER_S
+from emodetect.serve.server import HEADER_S, TRIM_EVERY_TICKS
 
 HONEST = 8
 LONGEST_S = 60.0
@@ -51,6 +51,8 @@ PROCESS_BYTES = 400 * 2**20
 MOST_BYTES = PROCESS_BYTES + HELD_BYTES + Limits().decoding_bytes
 # Memory that a process may take more at the end than in the beginning, and files.
 GROWTH_BYTES, GROWTH_FILES = 40 * 2**20, 5
+# After which a server without work has given its memory back.
+TRIMMED_S = 1 + TRIM_EVERY_TICKS / 10
 SIDE = 5000  # of the large photos in pixels: --max-pixels
 MANY_WORKERS = ("--workers", "8")
 UPLOAD = b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
@@ -306,7 +308,7 @@ def settled(served: Served) -> tuple[int, int]:
     until = time.monotonic() + LONGEST_S
     while "emodetect_queue_images 0.0" not in served.metrics() and time.monotonic() < until:
         time.sleep(0.2)
-    time.sleep(1)
+    time.sleep(TRIMMED_S)
     return resident_bytes(served.pid), open_files(served.pid)
 
 
