@@ -18,17 +18,15 @@ from urllib.request import pathname2url
 
 from emodetect.doctor.finding import Finding
 
-# What is left of a path: its last part. A path may stand in quotes, in brackets or in a URL.
-_PATH = re.compile(
-    r"(?:[A-Za-z]:\\|\\\\|(?<![\w.~/>])/)(?:[^\s'\",;:()<>|]+[\\/])*(?=[^\s'\",;:()<>|]*)"
-)
+# The folders of a path, which may stand in quotes, in brackets or in a URL.
+_FOLDERS = re.compile(r"(?:\.\.\.|[A-Za-z]:|(?<![\w.~/\\]))[\\/](?:[^\s'\",;:()<>|]*[\\/])?")
 _SHORTEST_NAME = 3
 
 
 def bug_report(findings: Iterable[Finding]) -> str:
     """Return the machine and the findings as text, without the names of persons, folders and hosts.
 
-    Of paths, only the last part is left; the home folder is written as ~.
+    Of paths, only the last part is left.
     """
     lines = [
         f"system     {platform.system()} {platform.release()}, {platform.machine()}, "
@@ -47,8 +45,8 @@ def without_names(text: str) -> str:
     """Return a text without the folders of this machine, its name, and the name of its user."""
     for folder in _known_folders():
         for spelling in dict.fromkeys((folder, shlex.quote(folder), pathname2url(folder))):
-            text = text.replace(spelling + os.sep, ".../").replace(spelling, "...")
-    text = _PATH.sub(".../", text)
+            text = text.replace(spelling, "...")
+    text = _FOLDERS.sub(".../", text)
     for name, placeholder in _known_names().items():
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", placeholder, text, flags=re.IGNORECASE)
     return text
@@ -57,7 +55,13 @@ def without_names(text: str) -> str:
 def _known_folders() -> list[str]:
     """Return folders whose names may hold spaces, the longest first."""
     package = Path(__file__).parents[1]
-    found = {str(package.parent), str(Path.home()), os.getcwd(), tempfile.gettempdir(), sys.prefix}
+    found = {
+        str(package.parent),
+        str(Path.home()),
+        str(Path.cwd()),
+        tempfile.gettempdir(),
+        sys.prefix,
+    }
     found |= set(os.environ.get("PATH", "").split(os.pathsep))
     found |= {os.environ.get(name, "") for name in ("XDG_CACHE_HOME", "LOCALAPPDATA")}
     return sorted((one for one in found if len(one) > 1), key=len, reverse=True)
