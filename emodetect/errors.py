@@ -13,6 +13,10 @@ class DataError(EmodetectError):
     """A data set that cannot be read as requested."""
 
 
+class OutOfMemoryError(EmodetectError):
+    """A network and batch for which there is too little memory."""
+
+
 class DivergedError(EmodetectError):
     """A training whose loss became NaN or infinite."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import platform
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 from running import posix_only, run_python
 
 from emodetect.cli import app
-from emodetect.doctor import checks, pip_commands, probe_processes, probes
+from emodetect.doctor import checks, pip_commands, probe_processes, probes, report
 from emodetect.doctor.finding import Finding
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, shipped_models
 
@@ -263,3 +264,50 @@ def test_several_gpus_come_with_the_setting_that_uses_them() -> None:
     found = probes.gpu_finding(2, built_with_cuda=True, driver=True)
     assert found.status == "ok"
     assert "training.devices = 'all'" in found.detail
+
+
+def test_a_bug_report_names_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions and what is wrong are left; the person, their folders and their computer are not."""
+    home = tmp_path / "Anna Smith"
+    home.mkdir()
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(home))
+    for name in ("LOGNAME", "USER", "USERNAME"):
+        monkeypatch.setenv(name, "asmith")
+    monkeypatch.setenv("PATH", str(tmp_path / "My tools"), prepend=os.pathsep)
+    monkeypatch.setattr("socket.gethostname", lambda: "annas-mac.clinic.example")
+    found = [
+        Finding(
+            name="emodetect", status="ok", detail=f"0.1.0 in {home}/Patients of 2026/emodetect"
+        ),
+        Finding(
+            name="ffmpeg", status="ok", detail=f"{tmp_path}/My tools/ffmpeg; writes .mp4, .webm"
+        ),
+        Finding(
+            name="OpenCV", status="broken", detail="'/opt/clinic/lib/libGL.so.1': no such file"
+        ),
+        Finding(name="cache", status="absent", detail=r"C:\Users\Somebody\cache: asmith@annas-mac"),
+        Finding(name="camera", status="ok", detail="/dev/video0 at rtsp://clinic.example/bed/7"),
+    ]
+    text = report.bug_report(found)
+    for secret in ("anna", "smith", "clinic", "users", "somebody", "tools", str(tmp_path), "bed"):
+        assert secret not in text.lower()
+    for told in (
+        "0.1.0",
+        ".../ffmpeg; writes .mp4, .webm",
+        "'.../libGL.so.1': no such",
+        ".../video0",
+    ):
+        assert told in text
+    assert platform.python_version() in text
+    assert f"{os.cpu_count()} cores" in text
+
+
+def test_the_command_prints_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`doctor --report` has the checks, and not the home folder of whoever runs it."""
+    monkeypatch.setattr(checks, "PROBES", ("models",))
+    done = CliRunner().invoke(app, ["doctor", "--report"])
+    assert done.exit_code == 0
+    assert "model fer2013" in done.stdout
+    assert str(Path(__file__).parents[1]) not in done.stdout
+    assert str(Path.home()) + os.sep not in done.stdout

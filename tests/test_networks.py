@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from emodetect.config import ModelConfig, load_config
-from emodetect.errors import ConfigError, ModelError
+from emodetect.errors import ConfigError, ModelError, OutOfMemoryError
 from emodetect.machine.tensorflow_devices import use_tensorflow
 
 use_tensorflow()
 
 import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
 
 from emodetect.training.models.layers import (  # noqa: E402
     BACKBONE,
@@ -22,6 +23,7 @@ from emodetect.training.models.layers import (  # noqa: E402
     freeze_below,
     set_batch_norm_momentum,
 )
+from emodetect.training.models.memory import memory_errors, require_memory  # noqa: E402
 from emodetect.training.models.registry import BUILDERS, build_model  # noqa: E402
 
 
@@ -188,3 +190,30 @@ def test_presets_build() -> None:
             weights="none",
         )
         freeze_below(model, config.training.fine_tune_from)
+
+
+@pytest.mark.parametrize(
+    ("override", "images"),
+    [
+        ("model.dense=[100_000_000]", 10),
+        ("model.dense=[1_000_000, 1_000_000]", 10),
+        ("training.batch_size=65_536", 10**6),
+    ],
+)
+def test_what_no_memory_can_hold_is_refused_before_it_is_taken(override: str, images: int) -> None:
+    """A layer or a batch of terabytes is a line that names the keys, not the end of the process."""
+    config = load_config("demo", [override])
+    with pytest.raises(OutOfMemoryError, match=r"GB; choose smaller values of model\.width"):
+        require_memory(config, 7, images=images)
+
+
+def test_a_large_batch_of_few_images_is_small() -> None:
+    """A batch has no more images than there are, so it is not refused for its name."""
+    require_memory(load_config("demo", ["training.batch_size=65_536"]), 7, images=10)
+
+
+def test_a_lack_of_memory_is_told_in_one_line() -> None:
+    """What TensorFlow cannot allocate ends in the same advice."""
+    refused = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+    with pytest.raises(OutOfMemoryError, match="choose smaller values"), memory_errors():
+        raise refused

@@ -48,6 +48,7 @@ def test_wheel_holds_presets_models_and_types(packages: Path) -> None:
     assert {f"emodetect/serve/web/{name}" for name in ("index.html", "app.css", "app.js")} <= names
     for preset in preset_names():
         assert f"emodetect/configs/{preset}.toml" in names
+    assert "emodetect/serve/web/responsible_use.md" in names
     assert not any("test" in name.split("/")[0] for name in names)
 
 

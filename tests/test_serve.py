@@ -7,6 +7,7 @@ import base64
 import html
 import io
 import json
+import re
 import signal
 import socket
 import struct
@@ -581,8 +582,9 @@ def test_pages_load_nothing_from_elsewhere(client: httpx.Client) -> None:
         assert client.head(path).status_code == 200
         answer = client.get(path)
         assert answer.status_code == 200
-        if path != "/sample.jpg":
+        if path not in ("/sample.jpg", "/responsible-use"):
             assert "//" not in answer.text.replace("// ", "")
+        assert not re.search(r"""(href|src) *= *["']?\w*:?//""", answer.text)
         policy = answer.headers["Content-Security-Policy"]
         assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
         assert "unsafe" not in policy
@@ -590,6 +592,14 @@ def test_pages_load_nothing_from_elsewhere(client: httpx.Client) -> None:
     docs, paths = client.get("/docs").text, client.get("/openapi.json").json()["paths"]
     assert {"/v1/analyze", "/v1/classify", "/v1/model", "/healthz", "/metrics"} <= set(paths)
     assert all(path in docs for path in paths)
+
+
+def test_the_page_leads_to_responsible_use(guarded: httpx.Client) -> None:
+    """Without a token and without internet, the page leads to what it may be used for."""
+    assert 'href="responsible-use"' in guarded.get("/").text
+    page = guarded.get("/responsible-use").text
+    assert "<h1>Responsible use</h1>" in page
+    assert "<td>workplaces, schools and universities</td>" in page
 
 
 class CountingRuntime:

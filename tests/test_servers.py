@@ -65,6 +65,12 @@ def test_nginx_tries_the_other_server_for_photos() -> None:
     assert config.count("proxy_set_header Host $http_host;") == 2
 
 
+def test_clients_cannot_choose_their_address() -> None:
+    """The servers trust nginx's header, in which nothing is left of what the client sent."""
+    assert NGINX.read_text().count("proxy_set_header X-Forwarded-For $remote_addr;") == 2
+    assert "--trusted-proxy 127.0.0.1" in UNIT.read_text()
+
+
 def test_nginx_knows_the_paths_of_the_server() -> None:
     """The locations with settings of their own are routes."""
     config = NGINX.read_text()

@@ -16,6 +16,7 @@ SHORT_FORMS = {
     "attacks": ("--only", "attacks", "--without-keras"),
     "texts": ("--count", "360"),
     "disk": ("--only", "predict pictures", "--bytes", "500"),
+    "soak": ("--seconds", "6", "--only", "idle", "--only", "streams"),
     "kills": ("--only", "predict csv", "--tries", "1"),
 }
 

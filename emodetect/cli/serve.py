@@ -78,6 +78,22 @@ def _limit(
     metavar="N",
     help="Maximum unfinished images over all requests; beyond that, status 503 with Retry-After.",
 )
+@click.option(
+    "--max-per-client",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    help="Maximum unfinished images of one client address; beyond that, status 429 with "
+    "Retry-After. Clients on this machine are not counted. [default: half of --queue, at least "
+    "--max-images]",
+)
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Address or network of a proxy whose X-Forwarded-For names the client that "
+    "--max-per-client counts. Can be given several times.",
+)
 @_limit("--max-images", 16, most=1_000, metavar="N", help="Maximum images per request.")
 @_limit("--max-body", 32, most=256, metavar="MIB", help="Maximum size of a request.")
 @_limit(
@@ -111,6 +127,7 @@ def serve(
     max_images: int,
     max_body: int,
     max_pixels: int,
+    max_per_client: int | None,
     timeout: int,
     **server: Any,
 ) -> None:
@@ -142,6 +159,12 @@ def serve(
 
     if max_images > queue:
         raise click.UsageError(f"--max-images {max_images} must not exceed --queue {queue}.")
+    if max_per_client is None:
+        max_per_client = max(queue // 2, max_images)
+    elif max_images > max_per_client:
+        raise click.UsageError(
+            f"--max-images {max_images} must not exceed --max-per-client {max_per_client}."
+        )
     options = ServerOptions(
         token=None if without_token else read_token(token_file),
         without_token=without_token,
@@ -150,6 +173,7 @@ def serve(
             pixels=max_pixels * 1_000_000,
             images=max_images,
             queue=queue,
+            per_client=max_per_client,
             seconds=timeout,
         ),
         **server,

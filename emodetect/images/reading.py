@@ -6,8 +6,8 @@ Images are BGR, as OpenCV decodes them.
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,9 @@ NO_IMAGE = f"not an image that can be decoded ({READ_FORMATS})"
 A_VIDEO = "a video, not a photo; use `emodetect video`"
 # Larger ones take gigabytes; a small file may claim any size.
 MOST_PIXELS = 200_000_000
+# For each pixel, while an image is decoded: 3 of the image and as many of a copy; and with
+# transparency, or if the decoder holds the whole image.
+USUAL_BYTES, MOST_BYTES = 8, 20
 _OPENCV_NO_MEMORY = -4  # CV_StsNoMem
 OPENCV_FORMATS = (JPEG, PNG, WEBP, BMP, TIFF)
 _REDUCED_FLAGS = {
@@ -125,7 +128,12 @@ def _decoded(data: bytes, form: str) -> np.ndarray:
     return _decode_with_opencv(data) if image is None else image
 
 
-def decode_bounded(data: bytes, *, most: int) -> BoundedImage:
+def decode_bounded(
+    data: bytes,
+    *,
+    most: int,
+    reserve: Callable[[int], AbstractContextManager[None]] = lambda _: nullcontext(),
+) -> BoundedImage:
     """Decode an image into at most `most` pixels, with memory in proportion to them.
 
     A larger JPEG, up to MOST_PIXELS, is decoded to a half, a quarter or an eighth of its width and
@@ -133,11 +141,17 @@ def decode_bounded(data: bytes, *, most: int) -> BoundedImage:
     per pixel that other formats may take, so they may have twice as many pixels. The header decides
     before anything is decoded.
 
+    Args:
+        reserve: called with the number of bytes that decoding may take, which the header tells;
+            the image is decoded within the context that it returns.
+
     Raises ImageError for a larger image, and as `decode_image`.
     """
     form, width, height = _header(data)
     reduction = _reduction(data, form, width, height, most)
-    with memory_errors():
+    usual = form == JPEG and not is_decoded_whole(data)
+    size = min(width * height, most) * (USUAL_BYTES if usual else MOST_BYTES)
+    with reserve(size), memory_errors():
         if reduction == 1:
             pixels = _decoded(data, form)
             return BoundedImage(pixels, pixels.shape[1], pixels.shape[0])

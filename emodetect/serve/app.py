@@ -17,7 +17,7 @@ from emodetect.errors import EmodetectError
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.serve.access import Guard, KnownHosts
 from emodetect.serve.drain import Drain, DrainedRequests
-from emodetect.serve.limits import Limits, RefusedError
+from emodetect.serve.limits import Clients, Limits, RefusedError
 from emodetect.serve.prometheus import CountedRequests, Metrics
 from emodetect.serve.request_analysis import Analysis
 from emodetect.serve.routes import (
@@ -72,6 +72,7 @@ def create_app(
     analysis = Analysis(recognizer, limits, workers=workers)
     metrics = Metrics(lambda: analysis.taken_on)
     drain = Drain()
+    clients = Clients(limits.per_client)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -92,8 +93,9 @@ def create_app(
         analysis,
         metrics,
         drain,
-        Streams(analysis, metrics, drain),
+        Streams(analysis, metrics, drain, clients),
         UploadReader(limits),
+        clients,
         describe(recognizer, limits),
     )
     app.include_router(router)

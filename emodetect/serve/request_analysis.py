@@ -22,13 +22,17 @@ from emodetect.recognition.face import Face
 from emodetect.recognition.photos.analysis import PhotoResult
 from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 from emodetect.serve.batching import BatchingRuntime
-from emodetect.serve.limits import Limits, RefusedError
+from emodetect.serve.limits import (
+    SECONDS_BEFORE_REFUSAL,
+    DecodingMemory,
+    Limits,
+    RefusedError,
+)
 from emodetect.serve.uploads import Upload
 
 # The width or height of a preview in pixels, whichever is larger: a few hundred kilobytes.
 PREVIEW_SIDE = 1280
 PREVIEW_QUALITY = 80
-SECONDS_BEFORE_REFUSAL = 0.2
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Analysis:
         self.for_crops = copy(self.recognizer)
         self.for_crops.detector = WholeImage()
         self.pool = ThreadPoolExecutor(workers or min(usable_cores(), 8), "analysis")
+        self.memory = DecodingMemory(limits.decoding_bytes)
         self.taken_on = 0  # images of all requests; only used on the event loop
 
     def close(self) -> None:
@@ -129,8 +134,6 @@ class Analysis:
         self, uploads: Sequence[Upload], recognizer: EmotionRecognizer, *, preview: bool = False
     ) -> list[AnalyzedImage]:
         if self._is_full(uploads):
-            # Clients that ask again at once would get thousands of refusals a second, which take
-            # time from the answers. So each waits first, and is served if there is room by then.
             await asyncio.sleep(SECONDS_BEFORE_REFUSAL)
             if self._is_full(uploads):
                 raise RefusedError(503, "the queue is full; try again later")
@@ -163,8 +166,11 @@ class Analysis:
     def _forget_one(self) -> None:
         self.taken_on -= 1
 
+    def _decoded(self, data: bytes) -> BoundedImage:
+        return decode_bounded(data, most=self.limits.pixels, reserve=self.memory.hold)
+
     def _find(self, data: bytes, recognizer: EmotionRecognizer, preview: bool) -> _Found:
-        image = decode_bounded(data, most=self.limits.pixels)
+        image = self._decoded(data)
         boxes = recognizer.detect(image.pixels)
         inputs = [recognizer.input_of(image.pixels, box) for box in boxes]
         whole = [_in_whole(box, image) for box in boxes]
@@ -194,7 +200,7 @@ class Analysis:
 
     def _track(self, tracker: EmotionTracker, data: bytes, time_s: float) -> PhotoResult:
         try:
-            image = decode_bounded(data, most=self.limits.pixels)
+            image = self._decoded(data)
         except ImageError as error:
             return PhotoResult("", error=str(error))
         faces = tracker.update(image.pixels, time_s)

@@ -19,7 +19,7 @@ from emodetect.model_file.shipped_models import shipped_models
 from emodetect.recognition.photos.output_formats import photo_record
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.serve.drain import Drain
-from emodetect.serve.limits import Limits
+from emodetect.serve.limits import Clients, Limits
 from emodetect.serve.prometheus import Metrics
 from emodetect.serve.request_analysis import Analysis, AnalyzedImage
 from emodetect.serve.stream import Streams
@@ -62,6 +62,7 @@ class Services:
     drain: Drain
     streams: Streams
     reader: UploadReader
+    clients: Clients
     about: dict[str, Any]
 
 
@@ -130,7 +131,13 @@ async def _rows(
     row_of: Callable[[AnalyzedImage], dict[str, Any]] = lambda one: photo_record(one.result),
 ) -> Response:
     services = _services(request)
-    async with services.reader.read(request) as uploads:
+    client = request.client.host if request.client else ""
+    # Until its body is there, a request counts as one image.
+    async with (
+        services.clients.hold(client, 1),
+        services.reader.read(request) as uploads,
+        services.clients.hold(client, len(uploads) - 1),
+    ):
         images = await analyze(uploads)
     for image in images:
         services.metrics.count(image.result)

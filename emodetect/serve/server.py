@@ -29,8 +29,8 @@ from emodetect.machine.threads import usable_cores
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.serve.access import TOKEN_VARIABLE, check_token
 from emodetect.serve.app import create_app
-from emodetect.serve.drain import Drain
 from emodetect.serve.limits import FRAME_BYTES, Limits
+from emodetect.serve.routes import Services
 
 MOST_CONNECTIONS = 512
 # Logged as errors by uvicorn, the first with a traceback.
@@ -45,6 +45,8 @@ HEADER_S = 10.0
 SHORT_TOKEN = 16
 # glibc's names for two of its settings, and the size in bytes from which memory goes back.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, GIVEN_BACK_BYTES = -1, -3, 2**20
+# After large photos, the gaps between smaller blocks are given back too, once nothing is in work.
+TRIM_EVERY_TICKS = 50  # of 0.1 s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +60,15 @@ class ServerOptions:
         without_token: accept every request even if other machines can reach the address.
         allow_hosts: names under which clients reach the server, besides numeric addresses, names
             without a dot, `host` and this machine's name; with a token, all are accepted.
+        trusted_proxies: addresses or networks of proxies whose X-Forwarded-For names the client,
+            for `limits.per_client`; from other addresses, the header is ignored.
         workers: see `Analysis`.
-        limits: how much a request may ask for.
+        limits: how much a request and a client may ask for.
         drain_s: time in seconds to finish what is in work when the server ends; None for twice
             `limits.seconds`, in which every request within its limits is answered.
 
-    Raises EmodetectError for a token that an HTTP header cannot carry.
+    Raises EmodetectError for a token that an HTTP header cannot carry, and for a proxy without an
+    address.
     """
 
     host: str = "127.0.0.1"
@@ -71,6 +76,7 @@ class ServerOptions:
     token: str | None = field(default=None, repr=False)
     without_token: bool = False
     allow_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     workers: int | None = None
     limits: Limits = field(default_factory=Limits)
     drain_s: float | None = None
@@ -78,6 +84,14 @@ class ServerOptions:
     def __post_init__(self) -> None:
         if self.token is not None:
             check_token(self.token)
+        for proxy in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError as error:
+                raise EmodetectError(
+                    f"expected a proxy's address, such as 10.0.0.2, or a network, such as "
+                    f"10.0.0.0/24: {error}."
+                ) from None
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -177,6 +191,12 @@ def _give_memory_back() -> None:
         library.mallopt(M_TRIM_THRESHOLD, GIVEN_BACK_BYTES)
 
 
+def _trim_memory() -> None:
+    """Let glibc give back all pages on which nothing is left."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _silence_what_clients_cause() -> None:
     """Do not log errors in requests: the client gets them, and the log would fill the disk."""
     for name in ("python_multipart", "PIL"):
@@ -245,7 +265,7 @@ class _LimitedConnection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room for the connection: the one that has waited longest for a request ends."""
         super().connection_made(cast(asyncio.Transport, JoinedWrites(transport)))
-        self.opened_s = self.loop.time()
+        self.waits_since_s = self.loop.time()
         if len(self.connections) >= MOST_CONNECTIONS:
             idle = [
                 one
@@ -253,7 +273,7 @@ class _LimitedConnection(H11Protocol):
                 if isinstance(one, _LimitedConnection) and one.in_work is None and one is not self
             ]
             if idle:
-                oldest = min(idle, key=lambda one: one.opened_s)
+                oldest = min(idle, key=lambda one: one.waits_since_s)
                 self.connections.discard(oldest)
                 oldest.transport.abort()
         self._watch()
@@ -283,6 +303,7 @@ class _LimitedConnection(H11Protocol):
         if self.limited is not self.in_work and self in self.connections:
             self._end_limit()
             self.limited = self.in_work
+            self.waits_since_s = self.loop.time()
             seconds = HEADER_S if self.in_work is None else self.response_s
             self.limit = self.loop.call_later(seconds, self.transport.abort)
 
@@ -295,10 +316,15 @@ class _DrainingServer(uvicorn.Server):
     """Drains after the first signal; the next one has its usual effect."""
 
     def __init__(
-        self, config: uvicorn.Config, drain: Drain, seconds: float, announce: Callable[[str], None]
+        self,
+        config: uvicorn.Config,
+        services: Services,
+        seconds: float,
+        announce: Callable[[str], None],
     ) -> None:
         super().__init__(config)
-        self.drain, self.seconds, self.announce = drain, seconds, announce
+        self.drain, self.analysis = services.drain, services.analysis
+        self.seconds, self.announce = seconds, announce
         self.signal: int | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -309,6 +335,10 @@ class _DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether to stop; called every 0.1 s."""
+        memory = self.analysis.memory
+        if counter % TRIM_EVERY_TICKS == 0 and memory.was_large and not self.analysis.taken_on:
+            memory.was_large = False
+            await asyncio.to_thread(_trim_memory)
         if self.signal is not None and not self.drain.begun.is_set():
             if self.drain.in_work:
                 self.announce(
@@ -339,17 +369,19 @@ def _run(
         ws_per_message_deflate=False,
         limit_concurrency=MOST_CONNECTIONS,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(options.trusted_proxies),
+        forwarded_allow_ips=list(options.trusted_proxies),
         # What is in work has ended by then, except for clients that don't read.
         timeout_graceful_shutdown=1,
     )
     seconds = 2 * options.limits.seconds if options.drain_s is None else options.drain_s
-    drain: Drain = app.state.services.drain
-    server = _DrainingServer(config, drain, seconds, announce)
+    services: Services = app.state.services
+    server = _DrainingServer(config, services, seconds, announce)
     server.run(sockets=[listening])
-    if drain.cut_off:
+    cut_off = services.drain.cut_off
+    if cut_off:
         raise EmodetectError(
-            f"requests and streams cut off: {drain.cut_off}, because they did not end within "
+            f"requests and streams cut off: {cut_off}, because they did not end within "
             f"{seconds:g} s of the signal. Allow more time with --drain-timeout."
         )
     if server.signal == signal.SIGINT:

@@ -14,7 +14,7 @@ from emodetect.recognition.face_rows import tracked_record
 from emodetect.recognition.photos.analysis import PhotoResult
 from emodetect.serve.access import PROTOCOL
 from emodetect.serve.drain import Drain
-from emodetect.serve.limits import FRAME_BYTES
+from emodetect.serve.limits import FRAME_BYTES, Clients, RefusedError
 from emodetect.serve.prometheus import Metrics
 from emodetect.serve.request_analysis import Analysis
 
@@ -23,14 +23,20 @@ IDLE_S = 60.0
 # Close codes of RFC 6455 and of the registry that it founds.
 NORMAL, NOT_BYTES, TOO_BIG, FAILED, RESTART, TRY_LATER = 1000, 1003, 1009, 1011, 1012, 1013
 
+# What a stream counts as among the images of a client: it never ends by itself.
+STREAM_IMAGES = 4
+
 _Frame = tuple[int, float, bytes]
 
 
 class Streams:
     """The open streams of a server, up to the limit."""
 
-    def __init__(self, analysis: Analysis, metrics: Metrics, drain: Drain) -> None:
+    def __init__(
+        self, analysis: Analysis, metrics: Metrics, drain: Drain, clients: Clients
+    ) -> None:
         self.analysis, self.metrics, self.drain = analysis, metrics, drain
+        self.clients = clients
         self.open = 0
 
     async def serve(self, socket: WebSocket) -> None:
@@ -47,7 +53,13 @@ class Streams:
         self.open += 1
         self.metrics.streams.inc()
         try:
-            code, reason = await self._serve(socket)
+            try:
+                async with self.clients.hold(
+                    socket.client.host if socket.client else "", STREAM_IMAGES
+                ):
+                    code, reason = await self._serve(socket)
+            except RefusedError as error:
+                code, reason = TRY_LATER, error.reason
             async with asyncio.timeout(IDLE_S):
                 await socket.close(code, reason)
         except (WebSocketDisconnect, TimeoutError):

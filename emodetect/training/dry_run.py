@@ -16,6 +16,7 @@ from emodetect.emotions import EMOTIONS
 from emodetect.training.advice.small_data import small_data_warnings
 from emodetect.training.initial_model import build_network, initial_artifact
 from emodetect.training.models.layers import freeze_below
+from emodetect.training.models.memory import require_memory
 from emodetect.training.schedule import run_schedule
 
 Counts = dict[str, dict[str, int]]
@@ -31,10 +32,13 @@ def describe_run(config: ExperimentConfig) -> str:
         DataError: if the data exists but cannot be used, or has too few images to split.
         ConfigError: if the backbone has no layer training.fine_tune_from.
         ModelError: if model.init does not exist.
+        OutOfMemoryError: if the memory of this machine cannot hold the training.
     """
     if config.model.init:
         initial_artifact(config.model.init)
     emotions, data, counts = _describe_data(config)
+    images = sum(counts["train"].values()) if counts else config.training.batch_size
+    require_memory(config, len(emotions), images=images)
     model = build_network(config, len(emotions))
     freeze_below(model, config.training.fine_tune_from)
     lines = [

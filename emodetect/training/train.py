@@ -36,6 +36,7 @@ from emodetect.training.initial_model import build_network, check_initial_weight
 from emodetect.training.initial_model import logger as initial_model_logger
 from emodetect.training.models.keras_files import save_keras
 from emodetect.training.models.litert_conversion import compile_to_litert
+from emodetect.training.models.memory import memory_errors, require_memory
 from emodetect.training.phases import training_phases
 from emodetect.training.run_folder import (
     clear_disk_errors,
@@ -128,9 +129,14 @@ def train(
     """Train a new model into the run folder `config.output`.
 
     Raises ConfigError if that folder is not empty, DataError and ModelError for unusable data and
-    weights, and DivergedError if the loss is no longer finite.
+    weights, OutOfMemoryError for a network and batch that are too large, and DivergedError if the
+    loss is no longer finite.
     """
-    with mirrored(training_devices(config.training.devices)), said_once(*REPEATED_BY_FOLDS):
+    with (
+        mirrored(training_devices(config.training.devices)),
+        said_once(*REPEATED_BY_FOLDS),
+        memory_errors(),
+    ):
         return _start(config, _Hooks(draw, on_epoch))
 
 
@@ -150,6 +156,7 @@ def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
             f"training.devices: expected at most {images // 2}, because each needs two training "
             f"and two validation images, got {schedule.devices}."
         )
+    require_memory(config, len(dataset.emotions), images=len(dataset.indices("train")))
     model, temperature = initial_model(config, dataset.emotions)
     # Only now, so that a mistake in config, data or weights leaves no run folder behind.
     with clear_disk_errors(run):
@@ -191,7 +198,11 @@ def _resume(run: Path, config: ExperimentConfig | None, hooks: _Hooks) -> Traini
         )
     if (run / "best_model.keras").is_file():
         raise ConfigError(f"{run}: already finished; the model is {run / 'best_model.keras'}.")
-    with mirrored(training_devices(own.training.devices)), said_once(*REPEATED_BY_FOLDS):
+    with (
+        mirrored(training_devices(own.training.devices)),
+        said_once(*REPEATED_BY_FOLDS),
+        memory_errors(),
+    ):
         return _continue(run, own, hooks)
 
 

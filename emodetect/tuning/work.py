@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from emodetect.config import ExperimentConfig, changed_keys, load_config
 from emodetect.data.dataset import load_dataset
-from emodetect.errors import ConfigError, DivergedError, first_line
+from emodetect.errors import ConfigError, DivergedError, OutOfMemoryError, first_line
 from emodetect.evaluation.classify import predict_images
 from emodetect.evaluation.metrics.intervals import figures_of
 from emodetect.evaluation.predictions import write_predictions
@@ -132,7 +132,7 @@ class Work:
             value = values_so_far[max(values_so_far)]
             ended = self.trials.finish(trial, TrialState.PRUNED, value)
             self._report(number, f"stopped early at {self.options.shown(value)}")
-        except (DivergedError, MemoryError) as error:
+        except (DivergedError, OutOfMemoryError) as error:
             ended = self.trials.fail(trial, first_line(error))
             self._report(number, f"failed: {first_line(error)}")
         else:
@@ -149,13 +149,13 @@ class Work:
     def _train(self, trial: Trial, number: int, config: ExperimentConfig) -> float:
         """Train or continue the run of a trial, and return the objective of its model.
 
-        Raises DivergedError and MemoryError for values that cannot be trained with.
+        Raises DivergedError and OutOfMemoryError for values that cannot be trained with.
         """
         use_tensorflow()  # here, because a search that is refused need not wait for it
         from keras.utils import clear_session
-        from tensorflow.errors import ResourceExhaustedError
 
         from emodetect.reports.run_plots import draw_run
+        from emodetect.training.models.memory import memory_errors
         from emodetect.training.train import resume, train
 
         run = self.options.run_folder(number)
@@ -170,19 +170,16 @@ class Work:
                 raise _StoppedEarlyError
 
         clear_session()  # or the graphs of all trials would stay in memory
-        try:
-            with _without_notes():
-                if not (run / "config.toml").is_file():
-                    train(config, draw=draw_run, on_epoch=on_epoch)
-                else:
-                    _check_own(run, config)
-                    with locked(run, wait=True):
-                        pass  # a process that was silent for long may still be in it
-                    if not (run / "best_model.keras").is_file():
-                        resume(run, draw=draw_run, on_epoch=on_epoch)
-                figures = _validate(run, config)
-        except ResourceExhaustedError:
-            raise MemoryError("the GPU has too little memory for these values") from None
+        with _without_notes(), memory_errors():
+            if not (run / "config.toml").is_file():
+                train(config, draw=draw_run, on_epoch=on_epoch)
+            else:
+                _check_own(run, config)
+                with locked(run, wait=True):
+                    pass  # a process that was silent for long may still be in it
+                if not (run / "best_model.keras").is_file():
+                    resume(run, draw=draw_run, on_epoch=on_epoch)
+            figures = _validate(run, config)
         for name in ("accuracy", "log_loss"):
             trial.set_user_attr(name, figures[name])
         return figures[self.options.objective]

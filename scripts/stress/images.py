@@ -12,17 +12,13 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import random
-import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -31,6 +27,7 @@ import httpx
 import numpy as np
 from mutations import mutated_bytes
 from PIL import Image, ImageCms
+from processes import server, watched_memory
 from tally import Tally
 
 from emodetect.data.synthetic import draw_scene
@@ -105,45 +102,6 @@ def broken_images(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
         yield f"{number:06d}-{name}", mutated_bytes(whole[name], list(whole.values()), rng)
 
 
-@contextmanager
-def watched_memory(pid: int) -> Iterator[list[int]]:
-    """Yield a list that holds the most memory, in bytes, that a process or a child of it took."""
-    most, ended = [0], threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.05):
-            for one in (pid, *children(pid)):
-                most[0] = max(most[0], resident_bytes(one))
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield most
-    finally:
-        ended.set()
-        thread.join()
-
-
-def children(pid: int) -> list[int]:
-    """Return the children of a process."""
-    found: list[int] = []
-    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found += map(int, tasks.read_text().split())
-        except OSError:  # it has ended
-            continue
-    return found
-
-
-def resident_bytes(pid: int) -> int:
-    """Return the memory of a process; 0 if it has ended."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
 def try_predict(files: list[tuple[str, bytes]], scratch: Path, tally: Tally) -> None:
     """Run `emodetect predict` over a folder of broken images."""
     folder, output = scratch / "photos", scratch / "rows.csv"
@@ -188,32 +146,11 @@ def try_predict(files: list[tuple[str, bytes]], scratch: Path, tally: Tally) -> 
         tally.count("predict: a process died", path)
 
 
-@contextmanager
-def server() -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start a server; yield its process and address."""
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "emodetect", "serve", "--port", "0", "--workers", "2"),
-            *("--max-pixels", str(MEGAPIXELS)),
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        line = process.stderr.readline() if process.stderr else ""
-        found = re.search(r"http://\S+", line)
-        assert found is not None, line
-        yield process, found[0]
-    finally:
-        process.terminate()
-        process.communicate()
-
-
 def try_server(files: list[tuple[str, bytes]], tally: Tally) -> None:
     """Send broken images to the server, four at once, each with a good one."""
     good = cv2.imencode(".jpg", draw_scene(["sad"], np.random.default_rng(1)).image)[1].tobytes()
     with (
-        server() as (process, address),
+        server("--workers", "2", "--max-pixels", str(MEGAPIXELS)) as (process, address),
         watched_memory(process.pid) as most,
         httpx.Client(base_url=address, timeout=60, trust_env=False) as client,
         ThreadPoolExecutor(4) as pool,

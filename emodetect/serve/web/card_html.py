@@ -1,4 +1,4 @@
-"""A model's card as HTML for the page."""
+"""Markdown as HTML for the page: the card of a model, and the documentation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from markdown_it import MarkdownIt
 # "js-default" escapes HTML and drops links to scripts; without pictures, nothing is loaded from
 # elsewhere. The card of a model may contain anything.
 _MARKDOWN = MarkdownIt("js-default").disable("image")
+
+
+def document_html(text: str) -> str:
+    """Return a document in Markdown as HTML; it must not link to other files."""
+    html: str = _MARKDOWN.render(text)
+    return html
 
 
 def card_html(card: str) -> str:

@@ -5,7 +5,7 @@ import { stopCamera } from "./camera.js";
 import { byId, element, inWords } from "./dom.js";
 import { show, showNone } from "./faces.js";
 
-const MOST_TRIES = 5;  // of a photo, while the server's queue is full
+const MOST_TRIES = 5;  // of a photo, while the server has no room for it
 const THUMBNAIL_WIDTH = 240;
 
 // {file, button, row (once it is analysed), canShow (promise: can this browser?), preview (if it cannot)}
@@ -89,7 +89,7 @@ async function analyze({ file, canShow }) {
       return { ...row, path: file.name };
     } catch (error) {
       if (error.status === 401) throw error;
-      if (error.status !== 503 || tries === MOST_TRIES) return failed(error.message);
+      if (![429, 503].includes(error.status) || tries === MOST_TRIES) return failed(error.message);
       await new Promise((done) => setTimeout(done, 1000 * error.waitS));
     }
   }

@@ -11,7 +11,8 @@ from emodetect.serve.uploads import FIELD
 ABOUT = """Finds faces in images and classifies their emotion: the label describes the expression,
 not what the person feels. Images are processed in memory and not stored. If the server has a token,
 everything under /v1 and /metrics needs the header Authorization: Bearer TOKEN. A server that is
-overloaded or shutting down responds with status 503 and Retry-After."""
+overloaded or shutting down responds with status 503 and Retry-After, and to a client that has too
+many images in work with 429."""
 PREVIEW = """With preview=true, the row also has a preview: the photo as a JPEG in base64, upright
 and of at most 1280 pixels a side, for browsers that cannot show HEIC or TIFF. Such a request takes
 one image."""
@@ -148,6 +149,10 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         "model": list[PhotoRow],
         **_answer("None of the images could be read", [_BAD_PHOTO]),
     },
+    429: _refusal(
+        "Too many images of this client in work; see Retry-After",
+        "expected at most 16 unfinished images of one client; try again later",
+    ),
     503: _refusal(
         "Overloaded or shutting down; see Retry-After", "the queue is full; try again later"
     ),

@@ -1,0 +1,160 @@
+"""What one client may have in work, and the memory in which images are decoded."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from serving import serving
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from emodetect.cli import app as command_line
+from emodetect.data.synthetic import draw_scene
+from emodetect.errors import EmodetectError
+from emodetect.images.reading import MOST_BYTES, USUAL_BYTES, decode_bounded
+from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.serve.app import create_app
+from emodetect.serve.limits import DecodingMemory, Limits, _client_name
+from emodetect.serve.server import ServerOptions
+from emodetect.serve.stream import STREAM_IMAGES
+
+PHOTO = cv2.imencode(".jpg", draw_scene(["happy"], np.random.default_rng(0)).image)[1].tobytes()
+
+
+@pytest.fixture(scope="module")
+def proxied() -> Iterator[httpx.Client]:
+    """A server behind a proxy on this machine; a client may have one stream or as many photos."""
+    limits = Limits(per_client=STREAM_IMAGES)
+    app = create_app(EmotionRecognizer(threads=1), limits=limits)
+    with serving(app, proxy_headers=True, forwarded_allow_ips=["127.0.0.1"]) as client:
+        yield client
+
+
+def behind(address: str) -> dict[str, str]:
+    """Return the header of a proxy for a client's address."""
+    return {"X-Forwarded-For": address}
+
+
+@contextmanager
+def stream_of(client: httpx.Client, address: str) -> Iterator[ClientConnection]:
+    """Open a stream of a client, and wait for its first answer."""
+    url = str(client.base_url.join("/v1/stream")).replace("http", "ws", 1)
+    with connect(url, proxy=None, additional_headers=behind(address)) as stream:
+        stream.send(PHOTO)
+        yield stream
+
+
+def test_a_client_with_too_much_in_work_is_refused(proxied: httpx.Client) -> None:
+    """It gets 429 with Retry-After, and others are served; what ends makes room."""
+    with stream_of(proxied, "192.0.2.1") as stream:
+        stream.recv()
+        refused = proxied.post("/v1/analyze", content=PHOTO, headers=behind("192.0.2.1"))
+        assert (refused.status_code, "of one client" in refused.text) == (429, True)
+        assert int(refused.headers["Retry-After"]) > 0
+        for other in ("192.0.2.2", "127.0.0.1"):
+            answer = proxied.post("/v1/analyze", content=PHOTO, headers=behind(other))
+            assert answer.status_code == 200
+        with stream_of(proxied, "192.0.2.1") as second, pytest.raises(ConnectionClosed) as closed:
+            second.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1013
+    while "emodetect_streams 0" not in proxied.get("/metrics").text:
+        time.sleep(0.01)
+    again = proxied.post("/v1/analyze", content=PHOTO, headers=behind("192.0.2.1"))
+    assert again.status_code == 200
+
+
+def test_the_photos_of_a_request_count_each(proxied: httpx.Client) -> None:
+    """A request with more photos than a client may have in work is refused as a whole."""
+    photos = [("files", ("a.jpg", PHOTO))] * (STREAM_IMAGES + 1)
+    for address, status in (("192.0.2.3", 429), ("127.0.0.1", 200)):
+        assert proxied.post("/v1/analyze", files=photos, headers=behind(address)).status_code == (
+            status
+        )
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("127.0.0.9", None),
+        ("::1", None),
+        ("::ffff:127.0.0.1", None),
+        ("2001:db8:1:2:aaaa::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:bbbb::1", "2001:db8:1:2::/64"),
+        ("::5", "::/64"),
+        ("fe80::1", "fe80::1"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_clients_are_told_apart(address: str, name: str | None) -> None:
+    """A client is an IPv4 address or a /64 of IPv6; this machine is none."""
+    assert _client_name(address) == name
+
+
+@pytest.mark.parametrize("proxy", ["*", "10.0.0.1/8", "proxy.example"])
+def test_only_addresses_are_trusted(proxy: str) -> None:
+    """A proxy that is no address is told: with * everyone could be anyone."""
+    with pytest.raises(EmodetectError, match="expected a proxy's address"):
+        ServerOptions(trusted_proxies=(proxy,))
+
+
+def test_a_full_request_fits_what_a_client_may_have_in_work() -> None:
+    """A limit that no full request could keep is refused before anything is served."""
+    done = CliRunner().invoke(command_line, ["serve", "--max-per-client", "4"])
+    assert "--max-images 16 must not exceed --max-per-client 4" in done.output
+
+
+def test_images_are_decoded_within_the_memory() -> None:
+    """Of threads that need more memory together than there is, some wait; all get their turn."""
+    memory, taken = DecodingMemory(10), list[int]()
+    both = threading.Event()
+
+    def decode(size: int) -> None:
+        with memory.hold(size):
+            taken.append(memory.taken)
+            both.wait(0.05)
+
+    threads = [threading.Thread(target=decode, args=(size,)) for size in (6, 6, 4, 100, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == 5
+    assert max(taken) <= 10
+    assert memory.taken == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "form", "most", "pixels", "bytes_of_each"),
+    [
+        ("RGB", "JPEG", 120_000, 120_000, USUAL_BYTES),
+        ("RGB", "JPEG", 3750, 3750, USUAL_BYTES),
+        ("RGBA", "PNG", 120_000, 120_000, MOST_BYTES),
+    ],
+)
+def test_the_header_tells_how_much_memory_decoding_takes(
+    mode: str, form: str, most: int, pixels: int, bytes_of_each: int
+) -> None:
+    """More for transparency than for an ordinary photo, and for a reduced one as for its copy."""
+    file, asked = io.BytesIO(), list[int]()
+    Image.new(mode, (400, 300)).save(file, form)
+
+    @contextmanager
+    def reserve(size: int) -> Iterator[None]:
+        asked.append(size)
+        yield
+
+    decode_bounded(file.getvalue(), most=most, reserve=reserve)
+    assert asked == [pixels * bytes_of_each]
