@@ -171,7 +171,7 @@ def test_a_box_without_a_pixel_is_told(box: Box) -> None:
 
 
 def test_coarse_to_fine_finds_what_the_whole_search_finds(haar: HaarDetector) -> None:
-    """Of the faces of all sizes, 98 in 100 are found again, and no more that are none."""
+    """Of the faces of all sizes, all but one are found again, and none is made up."""
     exhaustive, rng = HaarDetector(exhaustive=True), np.random.default_rng(11)
     wanted = again = false = 0
     for number in range(16):
@@ -184,7 +184,7 @@ def test_coarse_to_fine_finds_what_the_whole_search_finds(haar: HaarDetector) ->
         again += sum(any(_overlap(face, box) >= 0.5 for box in ours) for face in usual)
         false += len(ours) - len(usual)
     assert wanted >= 40
-    assert again >= 0.98 * wanted
+    assert again >= wanted - 1
     assert false <= 0
 
 

@@ -54,7 +54,7 @@ class Result(list[Face]):
         >>> from emodetect import EmotionRecognizer
         >>> result = EmotionRecognizer().analyze("docs/scene.jpg")
         >>> [face.emotion for face in result]
-        ['neutral', 'angry', 'surprise', 'happy', 'sad']
+        ['neutral', 'angry', 'happy', 'surprise', 'sad']
         >>> result.plot().shape
         (420, 960, 3)
         >>> list(result.to_df().columns[:5])

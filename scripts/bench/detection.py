@@ -4,10 +4,11 @@
     python scripts/bench/detection.py                  # drawn scenes, faces from 40 pixels
     python scripts/bench/detection.py photos/          # your own photos too
 
-Both sides, in turn and in one process, read each photo, find its faces and classify them; the best
-round of each counts. `found` is the share of the faces of `haar_exhaustive` (in drawn scenes: those
-that are faces) that `haar` finds too, with an IoU of at least 0.5, and the sides of those that it
-does not. `false` counts boxes in drawn scenes that are not faces, of both.
+Both sides, in turn and in one process, read each photo, find its faces and classify them, with one
+thread, like each worker of `emodetect predict`; the best round of each counts. `found` is how many
+of the faces of `haar_exhaustive` (in drawn scenes: those that are faces) `haar` finds too, with an
+IoU of at least 0.5, and the sides of those that it does not. `false` counts boxes in drawn scenes
+that are not faces, of both.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def draw(folder: Path, count: int) -> tuple[list[Path], list[list[Box]]]:
 
 def compare(name: str, paths: Sequence[Path], drawn: list[list[Box]] | None, rounds: int) -> None:
     """Measure both detectors on the same photos, and print a table."""
-    recognizers = {detector: EmotionRecognizer(detector=detector) for detector in DETECTORS}
+    cv2.setNumThreads(1)
+    recognizers = {name: EmotionRecognizer(detector=name, threads=1) for name in DETECTORS}
     found: dict[str, list[list[Box]]] = {}
     seconds = dict.fromkeys(DETECTORS, np.inf)
     for _ in range(rounds):
