@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from emodetect.data.synthetic import draw_film
+from emodetect.data.synthetic import draw_film, draw_scene
 from emodetect.faces.boxes import Box, clip, iou, merge
 from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.faces.detectors.whole_image import WholeImage
+from emodetect.faces.template import FaceTemplate
 from emodetect.faces.tracking import FaceTracker, FrameByFrame, TrackingOptions
 from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 
@@ -339,3 +340,36 @@ print([len(faces) for faces in recognizer.track(scene.image for scene in film)])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[2, 2, 2]\n"
+
+
+def test_a_face_is_followed_between_searches() -> None:
+    """Most frames need no search, and the face is still where it is, on every frame."""
+
+    class Counting(HaarDetector):
+        searches = 0
+
+        def locate(self, patch: np.ndarray, side: float) -> list[Box]:
+            self.searches += 1
+            return super().locate(patch, side)
+
+    detector = Counting()
+    tracker = FaceTracker(detector)
+    for index, scene in enumerate(draw_film(["sad"], np.random.default_rng(4), frames=40)):
+        ((_, box),) = tracker.update(scene.image, index / FPS)
+        assert iou(box, scene.faces[0].box) >= 0.5
+    assert 5 < detector.searches < 25
+
+
+def test_a_face_that_is_covered_is_not_followed() -> None:
+    """Who turns away or is covered is lost at once, not carried on with the background."""
+    scene = draw_scene(["happy"], np.random.default_rng(3))
+    (face,) = scene.faces
+    template = FaceTemplate(scene.image, face.box)
+    x, y, width, height = face.box
+    moved = np.roll(scene.image, (width // 8, height // 10), axis=(1, 0))
+    found = template.find(moved, face.box)
+    assert found is not None
+    assert iou(found, (x + width // 8, y + height // 10, width, height)) > 0.9
+    covered = scene.image.copy()
+    covered[y : y + height, x : x + width] = 128
+    assert template.find(covered, face.box) is None

@@ -1,5 +1,7 @@
 """Find the faces of a video: near each last position, and by scanning the frame at times.
 
+Between two searches, a face is followed by its appearance.
+
 The first frame of a scene is searched like a photo. Later scans look at a reduced frame, in which
 faces of the sizes that are known can still be found. A hit becomes a face once the detector finds
 it close up, in several frames.
@@ -15,6 +17,7 @@ import numpy as np
 from emodetect.faces.boxes import Box, clip
 from emodetect.faces.cuts import CutFinder
 from emodetect.faces.detectors.registry import Detector
+from emodetect.faces.template import FaceTemplate
 from emodetect.faces.tracks import CONFIRMING_S, MAX_COST, Track, Tracks, cost_of
 from emodetect.images.resizing import reduced
 
@@ -28,6 +31,8 @@ FACE_SIDE = 56
 NEW_FACE_SIGHTINGS = 4
 # The searched region, in sides of the face: a face may move half a side between two frames.
 REGION = 2.0
+# Time between searches near the last position; in between, a face is followed by its appearance.
+FOLLOWING_S = 0.12
 # Time between scans while a face is lost, or there is none.
 SEARCH_INTERVAL_S = 0.1
 # While there is no face, the frame is searched at full size again after this time at most; the time
@@ -88,7 +93,7 @@ class FaceTracker:
         if self.cuts.is_cut(image, self.tracks.elapsed_s):
             self.tracks.clear()
             self._expect_anything()
-        lost = [track for track in self.tracks.known if not self._follow(track, image, track.box)]
+        lost = [track for track in self.tracks.known if not self._follow(track, image)]
         confirmed = [track for track in self.tracks.known if track.id is not None]
         wait_s = self.options.scan_interval_s
         if not confirmed or set(lost) & set(confirmed):
@@ -106,12 +111,25 @@ class FaceTracker:
             found.append((track, clip(track.shown.tolist(), width, height)))
         return found
 
-    def _follow(self, track: Track, image: np.ndarray, box: Box) -> bool:
-        """Move a face to where it is found near a box; return whether it was found."""
+    def _follow(self, track: Track, image: np.ndarray) -> bool:
+        """Move a face to where it is found near its last position; return whether it was found."""
+        recent = self.tracks.time_s - track.template_s < FOLLOWING_S - 1e-6
+        if recent and track.id is not None and track.template is not None:
+            found = track.template.find(image, track.box)
+            if found is not None:
+                self.tracks.see(track, found)
+                return True
+        return self._search(track, image, track.box)
+
+    def _search(self, track: Track, image: np.ndarray, box: Box) -> bool:
+        """Move a face to where the detector finds it near a box; return whether it did."""
         found = self._near(image, box, is_new=track.id is None)
-        if found is not None:
-            self.tracks.see(track, found)
-        return found is not None
+        if found is None:
+            track.template = None
+            return False
+        self.tracks.see(track, found)
+        track.template, track.template_s = FaceTemplate(image, found), self.tracks.time_s
+        return True
 
     def _near(self, image: np.ndarray, box: Box, *, is_new: bool = False) -> Box | None:
         """Return the face that the detector finds near a box, the one that matches it best."""
@@ -154,7 +172,7 @@ class FaceTracker:
         pairs = self.tracks.match(boxes)
         for track, box in pairs:
             if track.seen_s < self.tracks.time_s:  # not found near its last position
-                self._follow(track, image, box)
+                self._search(track, image, box)
         for box in boxes:
             new = box not in [box for _, box in pairs]
             found = self._near(image, box) if new else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emodetect.faces.boxes import Box, distance, iou, same_face
+from emodetect.faces.template import FaceTemplate
 
 # Costs above this are not a match: no overlap, and centres one side apart.
 MAX_COST = 2.0
@@ -29,6 +30,8 @@ class Track:
         box: where it was last found.
         shown: moving average of its boxes over time, (4,) float.
         seen_s: when it was last found.
+        template: how it looked when the detector last found it; None before, and once it missed it.
+        template_s: when that was.
         id: from 1, never reused; None until the face is confirmed.
         sightings: number of frames in which it was found.
         frames: number of frames since the first of these.
@@ -38,6 +41,8 @@ class Track:
     box: Box
     shown: np.ndarray
     seen_s: float
+    template: FaceTemplate | None = None
+    template_s: float = -np.inf
     id: int | None = None
     sightings: int = 1
     frames: int = 0

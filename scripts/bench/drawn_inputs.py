@@ -20,9 +20,10 @@ def drawn_faces(
     return [draw_face(emotions[n % len(emotions)], rng, size=size) for n in range(count)]
 
 
-def drawn_film(frames: int, *, width: int, height: int) -> list[np.ndarray]:
-    """Return (height, width, 3) uint8 BGR frames of one person."""
-    film = draw_film(["happy"], np.random.default_rng(0), frames=frames, width=width, height=height)
+def drawn_film(frames: int, *, width: int, height: int, people: int = 1) -> list[np.ndarray]:
+    """Return (height, width, 3) uint8 BGR frames of one to seven people side by side."""
+    emotions = ("happy", "surprise", "neutral", "angry", "sad", "fear", "disgust")[:people]
+    film = draw_film(emotions, np.random.default_rng(0), frames=frames, width=width, height=height)
     return [scene.image for scene in film]
 
 
