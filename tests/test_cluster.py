@@ -153,6 +153,7 @@ def test_photos_on_a_cluster_get_the_rows_of_the_csv(
 
 
 @posix_only
+@pytest.mark.nightly
 def test_a_photo_that_kills_its_worker_is_an_error(
     faces: Path, address: str, tmp_path: Path
 ) -> None:
@@ -177,6 +178,7 @@ def test_a_photo_that_kills_its_worker_is_an_error(
 
 
 @posix_only
+@pytest.mark.nightly
 def test_a_killed_job_is_resumed_and_every_photo_is_there_once(
     faces: Path, address: str, tmp_path: Path
 ) -> None:

@@ -91,6 +91,7 @@ def on_two(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return results
 
 
+@pytest.mark.nightly
 def test_two_devices_train_as_one_does(on_two: dict[str, Any]) -> None:
     """With frozen batch norm, sharing each batch changes the losses by rounding only."""
     one, two = on_two["losses"]
@@ -99,6 +100,7 @@ def test_two_devices_train_as_one_does(on_two: dict[str, Any]) -> None:
     assert two[-1] < two[0]
 
 
+@pytest.mark.nightly
 def test_a_resumed_run_on_two_devices_ends_the_same(on_two: dict[str, Any]) -> None:
     """Stopped and resumed, the run ends with the very weights of an undisturbed one."""
     assert on_two["same"]

@@ -291,6 +291,7 @@ class _KilledError(Exception):
 
 # Keras' CSVLogger leaves closing its file, whose rows are flushed, to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.nightly
 def test_a_run_from_an_artifact_goes_on_after_a_kill(
     small_overrides: list[str],
     tmp_path: Path,

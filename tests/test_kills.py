@@ -340,6 +340,7 @@ def test_early_stopping_ends_the_run(uninterrupted: tuple[Place, Outcome]) -> No
     assert 6 < len(rows) < EPOCHS
 
 
+@pytest.mark.nightly
 def test_kills_at_random_steps(uninterrupted: tuple[Place, Outcome], tmp_path: Path) -> None:
     """Killed at ten random moments of training and resumed, runs end as the undisturbed one."""
     undisturbed, expected = uninterrupted

@@ -21,7 +21,13 @@ SHORT_FORMS = {
 }
 
 
-@pytest.mark.parametrize("name", SHORT_FORMS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.nightly if name == "soak" else ())
+        for name in SHORT_FORMS
+    ],
+)
 def test_nothing_breaks(name: str) -> None:
     """What is broken, forged, cut off and killed at random does no harm."""
     script = STRESS / f"{'models' if name == 'attacks' else name}.py"

@@ -391,6 +391,7 @@ def start(words: list[str], log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=file, stderr=file)
 
 
+@pytest.mark.nightly
 def test_two_processes_share_a_study_and_are_killed(tmp_path: Path, words: list[str]) -> None:
     """With two processes killed at random moments, every trial is there once, none is doubled."""
     folder, log = tmp_path / "tuned", tmp_path / "log"
@@ -441,6 +442,7 @@ def test_a_study_ends_with_a_config_to_train(tmp_path: Path, words: list[str]) -
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is POSIX")
+@pytest.mark.nightly
 def test_ctrl_c_leaves_a_study_that_goes_on(tmp_path: Path, words: list[str]) -> None:
     """It says how to continue, and the trial at hand is continued, not lost."""
     folder, log = tmp_path / "tuned", tmp_path / "log"
