@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from running import posix_only
 
 STRESS = Path(__file__).parents[1] / "scripts" / "stress"
 
@@ -22,6 +23,7 @@ SHORT_FORMS = {
 }
 
 
+@posix_only
 @pytest.mark.parametrize("name", SHORT_FORMS)
 def test_nothing_breaks(name: str) -> None:
     """What is broken, forged, cut off and killed at random does no harm."""
