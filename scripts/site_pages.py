@@ -26,6 +26,7 @@ PAGES = {  # page: its file in the repository
     "data_sets.md": "data/README.md",
     "changelog.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
+    "security.md": "SECURITY.md",
     **{f"models/{card.name}": card.relative_to(ROOT).as_posix() for card in CARDS.glob("*.md")},
 }
 PAGE_OF = {file: page for page, file in PAGES.items()} | {"README.md": "index.md"}

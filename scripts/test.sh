@@ -9,6 +9,8 @@ install_browser
 "$VENV_PYTHON" -m ruff check .
 "$VENV_PYTHON" -m ruff format --check .
 "$VENV_PYTHON" -m mypy
+# -ll: from medium severity on. Below it are assertions and subprocesses without a shell.
+"$VENV_PYTHON" -m bandit --quiet -ll --recursive emodetect
 NO_MKDOCS_2_WARNING=1 "$VENV_PYTHON" -m mkdocs build --strict
 "$VENV_PYTHON" -m codespell_lib
 "${VENV_PYTHON%/*}/zizmor" --offline --no-progress --quiet .github

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from running import posix_only
 
 STRESS = Path(__file__).parents[1] / "scripts" / "stress"
 
@@ -21,6 +23,7 @@ SHORT_FORMS = {
 }
 
 
+@posix_only
 @pytest.mark.parametrize(
     "name",
     [
@@ -40,3 +43,10 @@ def test_nothing_breaks(name: str) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 failed" in done.stdout
+
+
+def test_the_docs_name_every_script() -> None:
+    """docs/reliability.md tells of each script that breaks something, and of none that is gone."""
+    text = (STRESS.parents[1] / "docs" / "reliability.md").read_text(encoding="utf-8")
+    scripts = {path.name for path in STRESS.glob("*.py") if "__main__" in path.read_text("utf-8")}
+    assert set(re.findall(r"`(\w+\.py)", text)) == scripts

@@ -71,7 +71,8 @@ class PhotoWorker:
                 f"a node has emodetect {emodetect.__version__}, expected {self.setup.version}; "
                 "install the same version on all nodes."
             )
-        self.recognizer = pickle.loads(self.setup.recognizer)
+        # From the driver, whose code Ray runs here anyway.
+        self.recognizer = pickle.loads(self.setup.recognizer)  # nosec B301
         if file_sha256(self.recognizer.path) != self.setup.model_sha256:
             raise EmodetectError(
                 f"{self.recognizer.path}: a node has another model there; copy the model to all "

@@ -243,7 +243,8 @@ class _Process:
         try:
             pickle.dump(request, requests)
             requests.flush()
-            answer = pickle.load(answers)
+            # From `serve` below, in a process that only this one can write to.
+            answer = pickle.load(answers)  # nosec B301
         except (OSError, EOFError, pickle.UnpicklingError):
             raise _DiedError(self.close()) from None
         if isinstance(answer, Exception):
@@ -285,7 +286,7 @@ def serve() -> None:
     # The parent process may end at any moment.
     with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError), answers:
         while True:
-            request = pickle.load(sys.stdin.buffer)
+            request = pickle.load(sys.stdin.buffer)  # nosec B301
             answer: list[PhotoResult] | Exception | None = None
             try:
                 if recognizer is None:
