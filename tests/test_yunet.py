@@ -13,13 +13,17 @@ import pytest
 from click.testing import CliRunner
 
 from emodetect.cli.models import models
+from emodetect.cli.predict import predict
 from emodetect.data.synthetic import draw_scene
 from emodetect.errors import EmodetectError
 from emodetect.faces.boxes import iou
 from emodetect.faces.detectors import yunet
 from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.faces.detectors.registry import installed_detectors, open_detector
+from emodetect.faces.detectors.shared import SharedDetector
 from emodetect.faces.tracking import FaceTracker
+from emodetect.recognition.photos import faster_detector
+from emodetect.recognition.photos import predict as predict_job
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 
@@ -169,3 +173,27 @@ def test_a_model_that_crashes_opencv_is_refused(
     downloaded.write_bytes(b"one flipped bit")
     with pytest.raises(EmodetectError, match="not the file that was downloaded"):
         open_detector("yunet")
+
+
+def test_after_a_long_run_a_faster_detector_is_named(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hint comes where YuNet is installed and was measured to be faster, and not otherwise."""
+    photo = tmp_path / "scene.png"
+    cv2.imwrite(str(photo), draw_scene(["happy"], np.random.default_rng(1)).image)
+    monkeypatch.setattr(faster_detector, "installed_detectors", lambda: ("haar", "yunet"))
+    monkeypatch.setattr(faster_detector, "open_detector", lambda _: open_detector(str(model)))
+    recognizer = EmotionRecognizer(threads=1)
+    speedup = faster_detector.yunet_speedup(recognizer, [str(photo)] * 2)
+    assert speedup is not None
+    assert 0 < speedup < 100
+    assert isinstance(recognizer.detector, SharedDetector)  # not changed
+    assert faster_detector.yunet_speedup(recognizer, [str(tmp_path / "gone.png")]) is None
+    monkeypatch.setattr(predict_job, "LONG_RUN_S", 0)
+    for measured, hints in ((3.14, 1), (1.0, 0), (None, 0)):
+        monkeypatch.setattr(predict_job, "yunet_speedup", lambda *_, measured=measured: measured)
+        result = CliRunner().invoke(predict, [str(photo)])
+        assert result.exit_code == 0
+        assert result.stderr.count("about 3.1 times as fast") == hints
+    monkeypatch.undo()
+    assert faster_detector.yunet_speedup(recognizer, [str(photo)]) is None
