@@ -15,7 +15,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from emodetect.machine.cache_folder import cache_root
@@ -78,6 +77,9 @@ def _end_of(call: tuple[Callable[..., object], Sequence[Any]]) -> str | None:
 
 
 def _version(library: str) -> str:
+    # Imported here because it takes as long as NumPy, and shipped models need no trial.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(library)
     except PackageNotFoundError:  # as with opencv-python-headless
