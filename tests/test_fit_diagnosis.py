@@ -64,6 +64,7 @@ def test_the_same_run_with_the_default_average_learns(
     assert float(found[1]) > 70
 
 
+@pytest.mark.nightly
 def test_batch_norm_statistics_that_do_not_follow_are_named(summary_of: SummaryOf) -> None:
     """Flat validation because of batch norm is not blamed on the learning rate."""
     changes = ["training.learning_rate=1e-2", "training.batch_norm_momentum=0.9999"]

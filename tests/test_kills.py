@@ -371,6 +371,7 @@ def test_kills_at_random_steps(uninterrupted: tuple[Place, Outcome], tmp_path: P
     side_by_side(kill_often, range(2))
 
 
+@pytest.mark.nightly
 def test_kills_where_something_is_half_written(
     uninterrupted: tuple[Place, Outcome], tmp_path: Path
 ) -> None:
