@@ -20,7 +20,6 @@ from typing import Any
 import click
 
 from emodetect.errors import EmodetectError
-from emodetect.evaluation.classify import Tta
 from emodetect.evaluation.evaluate import evaluate_model
 from emodetect.evaluation.image_selection import select_images
 from emodetect.evaluation.labelled_data import open_source, open_training_data, training_config
@@ -92,15 +91,15 @@ def _measure(name: str, path: Path, folder: Path) -> Measured:
         source: str,
         *,
         unique: bool = False,
-        tta: Tta | None = None,
         emotions: Sequence[str] | None = None,
+        recognizer: EmotionRecognizer = recognizer,
     ) -> Metrics:
         data = open_source(source, metadata, faces="whole")
         # All of FER2013's train split, including images without the model's own labels.
         train = f"folder:{folder}"
         seen = {train: open_source(train, metadata, faces="whole")} if unique else None
         chosen = select_images(data, "test", emotions=emotions, trained_on=seen)
-        return evaluate_model(recognizer, data, chosen, tta=tta).metrics
+        return evaluate_model(recognizer, data, chosen).metrics
 
     trained = open_training_data(training_config(metadata), metadata)
     validation = evaluate_model(
@@ -112,7 +111,7 @@ def _measure(name: str, path: Path, folder: Path) -> Measured:
         size=path.stat().st_size,
         test=on(own),
         unique=on(own, unique=True),
-        flipped=on(own, tta="flip"),
+        flipped=on(own, recognizer=EmotionRecognizer(path, detector="none", tta="flip")),
         other=on(other, emotions=known),
         validation=validation,
     )

@@ -244,6 +244,7 @@ class _Constant:
     metadata: Metadata
     answer: str = "happy"
     calls: int = 0
+    tta: None = None
 
     @property
     def emotions(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from emodetect.config import load_config
 from emodetect.data.dataset import load_dataset
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
-from emodetect.evaluation.classify import batch_size_difference, classify, predict_images
+from emodetect.evaluation.classify import batch_size_difference, predict_images
 from emodetect.evaluation.evaluate import open_task
 from emodetect.evaluation.image_selection import select_images
 from emodetect.evaluation.labelled_data import open_training_data
@@ -32,6 +32,7 @@ from emodetect.evaluation.metrics.intervals import bootstrap_intervals
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.runtimes.mirrored import MirroredRuntime
 from emodetect.reports.evaluation_files import write_report
 from emodetect.reports.evaluation_page import ReportedModel
 from emodetect.reports.glossary import MEANINGS
@@ -246,9 +247,12 @@ def test_the_names_of_a_weak_models_curves_can_be_read() -> None:
 
 
 class _ReadsPixels:
-    """A recognizer that answers with the emotion whose position each image's pixels hold."""
+    """Answers with the emotion whose position each image's pixels hold; recogniser and runtime."""
 
     emotions = ("sad", "fear", "happy")
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        return self.classify_inputs(batch.astype(int))
 
     def classify_inputs(self, inputs: np.ndarray) -> np.ndarray:
         probabilities = np.full((len(inputs), 3), 0.1, np.float32)
@@ -328,17 +332,13 @@ def test_nothing_left_to_judge_is_told() -> None:
 
 
 def test_flip_takes_the_mean_of_an_image_and_its_mirror_image() -> None:
-    """With --tta flip the left and the right edge of each image count alike, in every batch."""
-    images = np.zeros((70, 4, 4, 1), np.uint8)
+    """With tta="flip" the left and the right edge of each image count alike."""
+    images = np.zeros((2, 4, 4, 1), np.float32)
     images[:, :, 2:] = 2
-    images[69, :, :2] = 1
-    # The recognizer reads the left edge: 0, or 1 of the last; mirrored it reads 2.
-    plain = classify(_ReadsPixels(), images)
-    assert plain[0] == pytest.approx([0.8, 0.1, 0.1])
-    flipped = classify(_ReadsPixels(), images, tta="flip")
-    assert flipped.shape == (70, 3)
-    assert flipped[0] == pytest.approx([0.45, 0.1, 0.45])
-    assert flipped[69] == pytest.approx([0.1, 0.45, 0.45])
+    images[1, :, :2] = 1
+    # The network reads the left edge: 0, or 1 of the last; mirrored it reads 2.
+    flipped = MirroredRuntime(_ReadsPixels()).run(images)
+    assert flipped == pytest.approx(np.array([[0.45, 0.1, 0.45], [0.1, 0.45, 0.45]]))
 
 
 class _NormalisesByBatch:

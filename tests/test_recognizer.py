@@ -20,10 +20,13 @@ from PIL import Image
 
 import emodetect
 from emodetect import EmodetectError, EmotionRecognizer, Face, ImageError
-from emodetect.data.synthetic import draw_scene
+from emodetect.data.synthetic import draw_face, draw_scene
 from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.images.conversion import AnyImage, to_bgr
+from emodetect.images.model_input import to_input
+from emodetect.images.reading import read_image
 from emodetect.machine.threads import SharedPool
+from emodetect.recognition.photos.analysis import Photo, analyze_photos
 
 SCENE_FILE = Path(__file__).parent.parent / "docs" / "scene.jpg"
 SCENE = draw_scene(["happy", "sad", "angry"], np.random.default_rng(5)).image
@@ -204,11 +207,11 @@ def test_a_resource_comes_back_after_an_error() -> None:
 
 def test_a_pickle_holds_the_settings(faces: list[Face], artifact: Path) -> None:
     """What comes out of a pickle, a copy or a deep copy gives the same, with the same settings."""
-    recognizer = EmotionRecognizer(uncertain_below=0.999, threads=1)
+    recognizer = EmotionRecognizer(uncertain_below=0.999, threads=1, tta="flip")
     content = pickle.dumps(recognizer)
     assert len(content) < 1000
     for same in (pickle.loads(content), copy(recognizer), deepcopy(recognizer)):
-        assert same.uncertain_below == 0.999
+        assert (same.uncertain_below, same.tta) == (0.999, "flip")
         assert same.analyze(SCENE) == recognizer.analyze(SCENE) != faces
     own = EmotionRecognizer(artifact, detector="none")
     assert pickle.loads(pickle.dumps(own)).analyze(SCENE) == own.analyze(SCENE)
@@ -277,6 +280,7 @@ def test_what_is_no_series_of_frames_is_refused(recognizer: EmotionRecognizer, f
         ({"threads": "2"}, "got '2'"),
         ({"uncertain_below": "0.5"}, "expected a probability from 0 to 1, got '0.5'"),
         ({"uncertain_below": None}, "got None"),
+        ({"tta": "mirror"}, "tta: expected \"flip\" or None, got 'mirror'"),
     ],
 )
 def test_settings_of_another_kind_are_named(settings: dict[str, Any], message: str) -> None:
@@ -284,6 +288,41 @@ def test_settings_of_another_kind_are_named(settings: dict[str, Any], message: s
     with pytest.raises(EmodetectError, match=message):
         EmotionRecognizer(**settings)
     assert EmotionRecognizer(threads=np.int64(1), uncertain_below=np.float32(0.5)).analyze(SCENE)
+
+
+def test_flip_averages_each_face_and_its_mirror_image(recognizer: EmotionRecognizer) -> None:
+    """With tta="flip" a face and its mirror image score alike: the mean of both, calibrated."""
+    flip = EmotionRecognizer(tta="flip")
+    rng = np.random.default_rng(7)
+    crops = [draw_face(emotion, rng) for emotion in ("happy", "sad", "angry")]
+    mirrored = [crop[:, ::-1] for crop in crops]
+    found = flip.classify(crops)
+    assert found == pytest.approx(flip.classify(mirrored), abs=1e-5)
+    size, color = recognizer.metadata.image_size, recognizer.metadata.color
+    outputs = [
+        recognizer.runtime.run(
+            np.stack([to_input(crop, size=size, color=color) for crop in some]).astype(np.float32)
+        )
+        for some in (crops, mirrored)
+    ]
+    assert found == pytest.approx(recognizer.probabilities(np.mean(outputs, axis=0)), abs=1e-5)
+    assert np.abs(found - recognizer.classify(crops)).max() > 0.01
+
+
+@pytest.mark.parametrize("detector", ["haar", "none"])
+def test_flip_holds_wherever_faces_are_found(detector: str) -> None:
+    """A photo, photos of a folder and frames of a video get the scores of the setting."""
+    flip = EmotionRecognizer(tta="flip", detector=detector)
+    (photo,) = analyze_photos([Photo(SCENE_FILE, Path(SCENE_FILE.name))], flip)
+    frame = next(iter(flip.track([SCENE] * 2)))
+    for image, found in (
+        (read_image(SCENE_FILE), photo.faces),
+        (SCENE, flip.analyze(SCENE)),
+        (SCENE, frame),
+    ):
+        expected = flip.classify([flip.crop(image, face.box) for face in found])
+        scores = np.array([list(face.scores.values()) for face in found])
+        assert scores == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_errors_and_results_are_importable_from_the_top() -> None:

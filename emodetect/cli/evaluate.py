@@ -7,7 +7,7 @@ from typing import Any, Literal
 import click
 
 from emodetect.cli.options.files import FOLDER, output_option
-from emodetect.cli.options.model import MODEL, PIXEL_RANGES, foreign_options
+from emodetect.cli.options.model import MODEL, PIXEL_RANGES, foreign_options, tta_option
 from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import (
     DATA,
@@ -60,11 +60,7 @@ from emodetect.cli.options.source import (
     multiple=True,
     help="Exclude images whose crops are identical to training images of this data. Repeatable.",
 )
-@click.option(
-    "--tta",
-    type=click.Choice(["flip"]),
-    help="Test-time augmentation: average each image and its mirror image. [default: none]",
-)
+@tta_option
 @click.option(
     "--bootstrap",
     metavar="N",

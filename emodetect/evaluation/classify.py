@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from emodetect.data.dataset import Dataset
@@ -13,20 +11,14 @@ from emodetect.machine.progress import track
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.runtime import MAX_BATCH
 
-Tta = Literal["flip"]  # test-time augmentation
-
 # A larger difference is more than rounding in another order.
 BATCH_TOLERANCE = 1e-4
 
 
 def predict_images(
-    recognizer: EmotionRecognizer,
-    dataset: Dataset,
-    members: np.ndarray,
-    *,
-    tta: Tta | None = None,
+    recognizer: EmotionRecognizer, dataset: Dataset, members: np.ndarray
 ) -> ImagePredictions:
-    """Classify the images at the positions `members` of a data set; see `classify` for `tta`.
+    """Classify the images at the positions `members` of a data set.
 
     Labels are matched by name. Raises DataError if the data has emotions that the model
     was not trained on.
@@ -36,7 +28,7 @@ def predict_images(
     return ImagePredictions(
         emotions=recognizer.emotions,
         labels=labels,
-        probabilities=classify(recognizer, images, tta=tta),
+        probabilities=classify(recognizer, images),
         images=images,
         paths=dataset.paths[members],
         crops=dataset.crops[members],
@@ -64,15 +56,12 @@ def classify(
     recognizer: EmotionRecognizer,
     images: np.ndarray,
     *,
-    tta: Tta | None = None,
     description: str = "classifying",
 ) -> np.ndarray:
     """Return the emotion probabilities of model inputs, showing a progress bar.
 
     Args:
         images: (n, size, size, channels) uint8, at least one.
-        tta: test-time augmentation: "flip" averages the probabilities of each image and its
-            mirror image.
 
     Returns:
         (n, emotions) float32.
@@ -80,12 +69,7 @@ def classify(
     results = []
     starts = range(0, len(images), MAX_BATCH)
     for start in track(starts, description=description, total=len(starts)):
-        batch = images[start : start + MAX_BATCH]
-        probabilities = recognizer.classify_inputs(batch)
-        if tta == "flip":
-            mirrored = recognizer.classify_inputs(batch[:, :, ::-1])
-            probabilities = (probabilities + mirrored) / 2
-        results.append(probabilities)
+        results.append(recognizer.classify_inputs(images[start : start + MAX_BATCH]))
     return np.concatenate(results)
 
 

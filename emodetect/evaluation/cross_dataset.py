@@ -13,7 +13,6 @@ from emodetect.data.dataset import DATA_LOGGERS
 from emodetect.data.named_data import find_data
 from emodetect.emotions import in_canonical_order, known_labels
 from emodetect.errors import DataError
-from emodetect.evaluation.classify import Tta
 from emodetect.evaluation.evaluate import evaluate_model
 from emodetect.evaluation.image_selection import Selection, select_images
 from emodetect.evaluation.labelled_data import (
@@ -103,7 +102,6 @@ def evaluate_across(
     emotions: Sequence[str] | None = None,
     exclude_duplicates_of: Sequence[str] = (),
     label_names: Mapping[str, str] | None = None,
-    tta: Tta | None = None,
     bootstrap: int = RESAMPLES,
 ) -> list[CrossDatasetResult]:
     """Evaluate each model on each data set; results are ordered by model, then by data set.
@@ -116,7 +114,6 @@ def evaluate_across(
         emotions: uses only the images of these, where a data set has them.
         exclude_duplicates_of: data sets (SOURCE:PATH or PATH) whose training images are excluded.
         label_names: emotions of labels by other names, for the data sets that take them.
-        tta: see `classify.classify`.
         bootstrap: the number of resamples for the 95% intervals.
 
     Raises:
@@ -140,7 +137,7 @@ def evaluate_across(
             for model in models
             for source, of_source in zip(sources, names, strict=True)
         ]
-    return [_evaluate(task, tta=tta, bootstrap=bootstrap) for task in tasks]
+    return [_evaluate(task, bootstrap=bootstrap) for task in tasks]
 
 
 def trained_on(model: NamedModel) -> str:
@@ -192,11 +189,9 @@ def _load_task(
     return _Task(model, source, loaded, selection)
 
 
-def _evaluate(task: _Task, *, tta: Tta | None, bootstrap: int) -> CrossDatasetResult:
+def _evaluate(task: _Task, *, bootstrap: int) -> CrossDatasetResult:
     loaded, dataset = task.loaded, task.loaded.dataset
-    evaluation = evaluate_model(
-        task.model.recognizer, dataset, task.selection, tta=tta, bootstrap=bootstrap
-    )
+    evaluation = evaluate_model(task.model.recognizer, dataset, task.selection, bootstrap=bootstrap)
     labels = dataset.labels[dataset.indices(loaded.split)]
     return CrossDatasetResult(
         model=task.model.name,

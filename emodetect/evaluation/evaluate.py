@@ -10,7 +10,7 @@ from typing import Any
 
 from emodetect.data.dataset import Dataset
 from emodetect.data.named_data import find_data
-from emodetect.evaluation.classify import Tta, batch_size_difference, predict_images
+from emodetect.evaluation.classify import batch_size_difference, predict_images
 from emodetect.evaluation.image_selection import Selection, select_images
 from emodetect.evaluation.labelled_data import (
     OWN_DATA,
@@ -116,7 +116,6 @@ def evaluate_model(
     selection: Selection,
     *,
     description: Mapping[str, Any] | None = None,
-    tta: Tta | None = None,
     bootstrap: int = RESAMPLES,
     robustness: bool = False,
 ) -> Evaluation:
@@ -124,22 +123,21 @@ def evaluate_model(
 
     Args:
         description: what the metrics begin with; see `EvaluationTask`.
-        tta: see `classify.classify`.
         bootstrap: the number of resamples for the 95% intervals.
         robustness: also classifies corrupted copies; "robustness" is None otherwise.
 
     Raises:
         DataError: if the data has emotions that the model was not trained on.
     """
-    predictions = predict_images(recognizer, dataset, selection.members, tta=tta)
-    corrupted = corrupted_accuracies(recognizer, predictions, tta=tta) if robustness else None
+    predictions = predict_images(recognizer, dataset, selection.members)
+    corrupted = corrupted_accuracies(recognizer, predictions) if robustness else None
     metrics = {
         **(description or {}),
         "fingerprint": dataset.fingerprint,
         "images_fingerprint": images_fingerprint(dataset),
         "skipped": [str(file) for file in dataset.skipped],
         "left_out": selection.left_out,
-        "tta": tta,
+        "tta": recognizer.tta,
         **compute_metrics(predictions),
         "batch_size_difference": batch_size_difference(recognizer, predictions.images),
         "bootstrap": bootstrap,

@@ -24,6 +24,7 @@ from emodetect.model_file.shipped_models import is_shipped, model_path
 from emodetect.model_file.temperature import at_temperature
 from emodetect.recognition.face import Face
 from emodetect.recognition.results import Result
+from emodetect.recognition.runtimes.mirrored import MirroredRuntime, Tta
 from emodetect.recognition.runtimes.registry import open_runtime
 from emodetect.recognition.runtimes.runtime import MAX_BATCH, Runtime
 from emodetect.recognition.runtimes.shared import SharedRuntime
@@ -43,11 +44,13 @@ class EmotionRecognizer:
         runtime: "litert", "keras", "onnxruntime" or "openvino"; if None, LiteRT, or Keras where
             LiteRT has no wheel.
         uncertain_below: a face with a confidence below this gets the emotion "uncertain"; 0 to 1.
+        tta: test-time augmentation: "flip" averages the probabilities for each face and its mirror
+            image, which makes the classifier take twice as long.
 
     Raises:
         ModelError: if the model is missing, damaged or not from emodetect.
-        EmodetectError: if the detector or runtime is not available, or `uncertain_below` is not a
-            probability.
+        EmodetectError: if the detector or runtime is not available, `uncertain_below` is not a
+            probability, or `tta` is unknown.
 
     Any number of threads may share one: searches for faces run in parallel, one per usable core,
     and the classifier, which uses all cores by itself, takes turns. A pickle holds the settings
@@ -70,6 +73,7 @@ class EmotionRecognizer:
         threads: int | None = None,
         runtime: str | None = None,
         uncertain_below: float = 0.0,
+        tta: Tta | None = None,
     ) -> None:
         if not _is_a(Real, uncertain_below) or not 0 <= uncertain_below <= 1:
             raise EmodetectError(
@@ -77,8 +81,11 @@ class EmotionRecognizer:
             )
         if threads is not None and not _is_a(Integral, threads):
             raise EmodetectError(f"threads: expected a whole number or None, got {threads!r}.")
+        if tta not in (None, "flip"):
+            raise EmodetectError(f'tta: expected "flip" or None, got {tta!r}.')
         threads = None if threads is None else int(threads)
         self.uncertain_below = uncertain_below
+        self.tta = tta
         self._settings = {"detector": str(detector), "threads": threads, "runtime": runtime}
         artifact = read_artifact(model_path(model))
         self.path = artifact.path
@@ -89,11 +96,14 @@ class EmotionRecognizer:
         self.runtime: Runtime = SharedRuntime(
             partial(open_runtime, artifact, runtime=runtime, threads=threads)
         )
+        if tta == "flip":
+            self.runtime = MirroredRuntime(self.runtime)
 
     def __getstate__(self) -> dict[str, Any]:
         # Another machine has the shipped models too, but maybe in another place.
         model = self.path.stem if is_shipped(self.path) else str(self.path.absolute())
-        return {"model": model, "uncertain_below": self.uncertain_below, **self._settings}
+        open_with = {"uncertain_below": self.uncertain_below, "tta": self.tta}
+        return {"model": model, **open_with, **self._settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         EmotionRecognizer.__init__(self, **state)

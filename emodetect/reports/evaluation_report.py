@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from emodetect.errors import EmodetectError
-from emodetect.evaluation.classify import Tta
 from emodetect.evaluation.cross_dataset import (
     CrossDatasetResult,
     DataSource,
@@ -28,6 +27,7 @@ from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path, shipp
 from emodetect.notebook import heading, lines, picture, table
 from emodetect.number_format import between, percent
 from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.runtimes.mirrored import Tta
 from emodetect.reports.cross_dataset_files import write_matrix
 from emodetect.reports.evaluation_files import write_report
 from emodetect.reports.evaluation_page import ReportedModel
@@ -251,7 +251,6 @@ def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> Evaluation
         task.dataset,
         task.selection,
         description=task.description,
-        tta=options.tta,
         bootstrap=options.bootstrap,
         robustness=options.robustness,
     )
@@ -280,7 +279,6 @@ def _evaluate_several(options: EvaluationOptions, on_result: OnResult) -> CrossD
         emotions=options.emotions,
         exclude_duplicates_of=options.exclude_duplicates_of,
         label_names=options.label_names,
-        tta=options.tta,
         bootstrap=options.bootstrap,
     )
     on_result(results)
@@ -293,7 +291,7 @@ def _recognizer(name: str, options: EvaluationOptions) -> EmotionRecognizer:
         from emodetect.training.models.import_keras import import_keras_model  # loads TensorFlow
 
         path = import_keras_model(path, labels=options.labels, pixel_range=options.pixel_range)
-    return EmotionRecognizer(path, detector="none")
+    return EmotionRecognizer(path, detector="none", tta=options.tta)
 
 
 def _explain(model: Path, predictions: ImagePredictions) -> HeatMaps | str:

@@ -22,6 +22,13 @@ runtime_option = click.option(
     "keras where litert is unavailable]",
 )
 
+tta_option = click.option(
+    "--tta",
+    type=click.Choice(["flip"]),
+    help="Test-time augmentation: average the probabilities for each face and its mirror image. "
+    "The classifier takes twice as long. [default: none]",
+)
+
 
 def foreign_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --labels and --pixels, which a Keras file from elsewhere needs."""

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
-from emodetect.cli.options.model import model_options, runtime_option, usable_model
+from emodetect.cli.options.model import (
+    model_options,
+    runtime_option,
+    tta_option,
+    usable_model,
+)
 from emodetect.cli.options.numbers import uncertain_option
 from emodetect.cli.options.tracking import detector_option
 
 if TYPE_CHECKING:
     from emodetect.recognition.recognizer import EmotionRecognizer
+    from emodetect.recognition.runtimes.mirrored import Tta
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class RecognizerChoice:
     runtime: str | None
     detector: str
     uncertain_below: float
+    tta: Tta | None
 
     def open(self) -> EmotionRecognizer:
         """Open the recogniser. A foreign Keras file is compiled first, once."""
@@ -40,6 +47,7 @@ class RecognizerChoice:
             detector=self.detector,
             runtime=self.runtime,
             uncertain_below=self.uncertain_below,
+            tta=self.tta,
         )
 
 
@@ -50,6 +58,7 @@ def recognizer_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @runtime_option
     @detector_option
     @uncertain_option
+    @tta_option
     @wraps(command)
     def with_recognizer(
         *,
@@ -59,9 +68,10 @@ def recognizer_options(command: Callable[..., Any]) -> Callable[..., Any]:
         runtime: str | None,
         detector: str,
         uncertain_below: float,
+        tta: Tta | None,
         **others: Any,
     ) -> Any:
-        choice = RecognizerChoice(model, labels, pixels, runtime, detector, uncertain_below)
+        choice = RecognizerChoice(model, labels, pixels, runtime, detector, uncertain_below, tta)
         return command(recognizer=choice, **others)
 
     return with_recognizer

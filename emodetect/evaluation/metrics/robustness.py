@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 
 from emodetect.data.degradation import REFERENCE_SIDE, blur, jpeg, sharpen
-from emodetect.evaluation.classify import Tta, classify
+from emodetect.evaluation.classify import classify
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 
 def corrupted_accuracies(
-    recognizer: EmotionRecognizer, predictions: ImagePredictions, *, tta: Tta | None = None
+    recognizer: EmotionRecognizer, predictions: ImagePredictions
 ) -> dict[str, dict[str, float]]:
     """Classify corrupted copies of the images.
 
@@ -30,7 +30,7 @@ def corrupted_accuracies(
     accuracies = {}
     for name, corrupt in CORRUPTIONS.items():
         images = np.stack([corrupt(image) for image in predictions.images])
-        probabilities = classify(recognizer, images, tta=tta, description=name)
+        probabilities = classify(recognizer, images, description=name)
         accuracy = np.mean(np.argmax(probabilities, axis=1) == predictions.labels)
         accuracies[name] = {
             "accuracy": float(accuracy),

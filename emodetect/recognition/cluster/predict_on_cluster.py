@@ -121,6 +121,7 @@ def _job(options: ClusterOptions, recognizer: EmotionRecognizer) -> dict[str, An
         "detector": file_sha256(detector) if detector.is_file() else str(detector),
         "runtime": recognizer.__getstate__()["runtime"],
         "uncertain_below": recognizer.uncertain_below,
+        "tta": recognizer.tta,
         "min_confidence": options.min_confidence,
         "photos_per_part": PHOTOS_PER_PART,
     }
