@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import logging
 import os
 import shlex
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from emodetect.cli.bench import bench
-from emodetect.cli.compare import compare
-from emodetect.cli.config import config
-from emodetect.cli.data import data
-from emodetect.cli.demo import demo
-from emodetect.cli.doctor import doctor
-from emodetect.cli.evaluate import evaluate
-from emodetect.cli.export import export
-from emodetect.cli.models import models
-from emodetect.cli.predict import predict
-from emodetect.cli.serve import serve
-from emodetect.cli.train import train
-from emodetect.cli.tune import tune
-from emodetect.cli.video import video
-from emodetect.cli.webcam import webcam
 from emodetect.errors import EmodetectError
 
+# In the order of --help; each is a function of the module of its name.
+COMMANDS = (
+    *("train", "tune", "evaluate", "compare", "predict", "webcam", "video", "export", "serve"),
+    *("models", "bench", "data", "config", "demo", "doctor"),
+)
 STDERR = 2
 # As shells call the exit status of a program that Ctrl-C ended.
 INTERRUPTED = 128 + signal.SIGINT
@@ -56,7 +49,16 @@ PACKAGES = {
 
 
 class _Commands(click.Group):
-    """The commands; whoever begins with a file is told which of them takes it."""
+    """The commands, each imported when it is needed.
+
+    Whoever begins with a file is told which of them takes it.
+    """
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        return _load(name) if name in COMMANDS else None
 
     def resolve_command(
         self, context: click.Context, words: list[str]
@@ -68,6 +70,8 @@ class _Commands(click.Group):
                 f"{words[0]!r} is not a command; did you mean: emodetect {command} {given}",
                 status=2,
             )
+        if unknown:
+            self.commands = {name: _load(name) for name in COMMANDS}  # of which one may be meant
         return super().resolve_command(context, words)
 
     def invoke(self, context: click.Context) -> Any:
@@ -90,6 +94,11 @@ class _Commands(click.Group):
             if not isinstance(error.param, click.Option):
                 raise
             raise click.UsageError(f"expected {_in_words(error.param)}", error.ctx) from None
+
+
+def _load(name: str) -> click.Command:
+    command: click.Command = getattr(import_module(f"emodetect.cli.{name}"), name)
+    return command
 
 
 def _in_words(option: click.Option) -> str:
@@ -120,19 +129,14 @@ def app() -> None:
     """Train, evaluate and run facial emotion recognition on your own machine."""
 
 
-COMMANDS = (
-    *(train, tune, evaluate, compare, predict, webcam, video, export, serve),
-    *(models, bench, data, config, demo, doctor),
-)
-for command in COMMANDS:
-    app.add_command(command)
-
-
 def main() -> None:
     """Run the command line; user errors end with a one-line message and exit status 1.
 
     So does a library that is not installed and that only some commands need.
     """
+    # Python's last search for unused objects takes longer than to classify a face; everything goes
+    # with the process anyway. Registered first, so it runs after the other functions.
+    atexit.register(gc.freeze)
     _open_closed_streams()
     _accept_any_character()
     logger = logging.getLogger("emodetect")

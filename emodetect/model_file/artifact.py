@@ -72,8 +72,12 @@ def has_metadata(path: Path) -> bool:
         return METADATA in archive.namelist()
 
 
-def read_artifact(path: Path) -> Artifact:
+def read_artifact(path: Path, *, verify: bool = True) -> Artifact:
     """Read and verify an artifact.
+
+    Args:
+        verify: check the members that are for Keras too, which takes a few hundredths of a second.
+            If False, those that are returned are still checked against damage.
 
     Raises ModelError if the file is missing, damaged, not from emodetect or contains code, or if
     its members do not belong together.
@@ -90,13 +94,14 @@ def read_artifact(path: Path) -> Artifact:
         if missing:
             raise ModelError(f"{path}: damaged: the member {min(missing)} is missing.")
         metadata, hashes = _parse(read_json(archive, METADATA, max_bytes=MAX_JSON_BYTES), path)
-        for name in (COMPILED, *KERAS_MEMBERS):
-            if member_sha256(archive, name) != hashes.get(name):
-                raise ModelError(
-                    f"{path}: its members do not belong together ({name} is not the original); "
-                    "train or download the model again."
-                )
-        _check_keras(path, archive)
+        if verify:
+            for name in (COMPILED, *KERAS_MEMBERS):
+                if member_sha256(archive, name) != hashes.get(name):
+                    raise ModelError(
+                        f"{path}: its members do not belong together ({name} is not the "
+                        "original); train or download the model again."
+                    )
+            _check_keras(path, archive)
         compiled = read_member(archive, COMPILED, max_bytes=MAX_COMPILED_BYTES)
     return Artifact(path, metadata, compiled)
 

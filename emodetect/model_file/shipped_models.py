@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
-from importlib.resources import files
 from pathlib import Path
 
 from emodetect.errors import ModelError
 from emodetect.machine.terminal_text import on_one_line
 
+ASSETS = Path(__file__).parents[1] / "assets"
 DEFAULT_MODEL = "fer2013"
 # The file of a run folder that holds its model.
 RUN_MODEL = "best_model.keras"
@@ -21,8 +21,7 @@ TRAINED_ON = {"fer2013": "FER2013", "ferplus": "FER2013 with FER+ votes"}
 
 def shipped_models() -> dict[str, Path]:
     """Return the files of the shipped models by name."""
-    assets = Path(str(files("emodetect"))) / "assets"
-    return {path.stem: path for path in sorted(assets.glob("*.keras"))}
+    return {path.stem: path for path in sorted(ASSETS.glob("*.keras"))}
 
 
 def is_shipped(path: Path) -> bool:

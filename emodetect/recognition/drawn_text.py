@@ -10,10 +10,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from PIL import ImageFont
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +54,8 @@ def put_text(
     if text.isascii():
         cv2.putText(image, text, place, STROKES, scale, color, thick, cv2.LINE_AA)
         return
+    from PIL import Image, ImageDraw
+
     font = _font(_pixels(scale))
     left, top, right, bottom = map(round, font.getbbox(text, anchor="ls"))
     mask = Image.new("L", (max(1, right - left), max(1, bottom - top)))
@@ -106,6 +111,8 @@ def _pixels(scale: float) -> int:
 
 @cache
 def _font(pixels: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    from PIL import ImageFont
+
     # DejaVu Sans comes with Matplotlib, whose import would take too long. It has Latin, Cyrillic,
     # Greek and Arabic letters; others are drawn as boxes.
     spec = importlib.util.find_spec("matplotlib")

@@ -87,7 +87,9 @@ class EmotionRecognizer:
         self.uncertain_below = uncertain_below
         self.tta = tta
         self._settings = {"detector": str(detector), "threads": threads, "runtime": runtime}
-        artifact = read_artifact(model_path(model))
+        path = model_path(model)
+        # The package's own models are trusted like its code; `emodetect doctor` verifies them.
+        artifact = read_artifact(path, verify=not is_shipped(path))
         self.path = artifact.path
         self.metadata = artifact.metadata
         self.emotions = artifact.metadata.emotions
