@@ -88,9 +88,12 @@ def read_image(path: str | Path, *, max_pixels: int = MOST_PIXELS) -> np.ndarray
         raise ImageError("no file can have this name") from None
     except MemoryError:
         raise ImageError(TOO_LARGE) from None
-    if data and has_video_suffix(path) and image_format(data[:HEAD_BYTES]) is None:
-        raise ImageError(A_VIDEO)
-    return decode_image(data, max_pixels=max_pixels)
+    try:
+        return decode_image(data, max_pixels=max_pixels)
+    except ImageError:
+        if data and has_video_suffix(path) and image_format(data[:HEAD_BYTES]) is None:
+            raise ImageError(A_VIDEO) from None
+        raise
 
 
 def decode_image(data: bytes, *, max_pixels: int = MOST_PIXELS) -> np.ndarray:

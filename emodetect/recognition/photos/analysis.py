@@ -198,13 +198,16 @@ def _read(path: Path | str, options: PhotoOptions) -> np.ndarray:
     if isinstance(path, str):
         assert options.fetch is not None
         return decode_image(options.fetch(path), max_pixels=options.max_pixels)
-    if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
-        if not os.access(path, os.R_OK | os.X_OK):
-            raise ImageError("no permission to read this folder")
-        raise ImageError(f"the folder contains no images ({READ_FORMATS})")
-    if is_pattern(path):
-        raise ImageError("no such file, and no matching image")
-    return read_image(path, max_pixels=options.max_pixels)
+    try:
+        return read_image(path, max_pixels=options.max_pixels)
+    except ImageError:
+        if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
+            if not os.access(path, os.R_OK | os.X_OK):
+                raise ImageError("no permission to read this folder") from None
+            raise ImageError(f"the folder contains no images ({READ_FORMATS})") from None
+        if is_pattern(path):
+            raise ImageError("no such file, and no matching image") from None
+        raise
 
 
 def _write_images(
