@@ -4,11 +4,11 @@
     python scripts/bench/serve.py [--seconds 60]
 
 Each client sends its next request, one of the same drawn photos (640x480, one face, JPEG), when the
-last is answered. The recogniser alone decodes and analyses these photos in its own process: in one
-loop on all cores or in one loop per core, whichever a trial shows to be faster. Both are measured
-in turn, so that changes in the speed of the machine affect both. What the recogniser could do
-beside the clients is its speed minus the share of the cores that the clients use; `served` is the
-server's speed relative to that.
+last is answered or refused. The recogniser alone decodes and analyses these photos in its own
+process: in one loop on all cores or in one loop per core, whichever a trial shows to be faster. It,
+the server and the server with too many clients are measured in turn, so that changes in the speed
+of the machine affect all. What the recogniser could do beside the clients is its speed minus the
+share of the cores that the clients use; `served` is the server's speed relative to that.
 """
 
 from __future__ import annotations
@@ -86,12 +86,16 @@ def main(seconds: float, clients: int, too_many: int) -> None:
         loops = max({1, cores}, key=lambda loops: recognise(loops, TRIAL_S, folder).speed)
         with server() as (process, port):
             asyncio.run(ask(port, photos, clients, TRIAL_S))  # warms up
-            alone, served = [], Served()
+            alone, served, overloaded = [], Served(), Served()
+            memory_mb = []
             for _ in range(ROUNDS):
                 alone.append(recognise(loops, seconds / ROUNDS, folder))
                 serve(served, process, port, photos, clients, seconds / ROUNDS)
+                serve(overloaded, process, port, photos, too_many, seconds / ROUNDS)
+                memory_mb.append((memory_bytes(pid=process.pid) or 0) / 1e6)
             report(alone, served, clients)
-            overload(process, port, photos, too_many, seconds)
+            report_overload(served, overloaded, too_many)
+            print(f"memory: {' '.join(f'{one:.0f}' for one in memory_mb)} MB")
 
 
 def draw_photos(folder: Path) -> list[bytes]:
@@ -191,22 +195,21 @@ def report(alone: list[Alone], served: Served, clients: int) -> None:
     )
 
 
-def overload(
-    process: subprocess.Popen[str], port: int, photos: list[bytes], clients: int, seconds: float
-) -> None:
-    """Print what clients that retry at once get from a queue that is too short for them."""
-    memory_mb = [(memory_bytes(pid=process.pid) or 0) / 1e6]
-    load = Load()
-    for _ in range(6):
-        part, _ = asyncio.run(ask(port, photos, clients, seconds / 6))
-        load.statuses += part.statuses
-        load.seconds += part.seconds
-        memory_mb.append((memory_bytes(pid=process.pid) or 0) / 1e6)
+def report_overload(served: Served, overloaded: Served, clients: int) -> None:
+    """Print how many photos the server answers while it refuses, and what a refusal costs."""
+    answers = len(overloaded.load.seconds)
+    speed, usual = answers / overloaded.taken_s, len(served.load.seconds) / served.taken_s
+    answer_s = served.cpu_s / len(served.load.seconds)
+    refusals = overloaded.load.statuses.total() - answers
+    refusal_s = (overloaded.cpu_s - answers * answer_s) / max(1, refusals)
     print(
-        f"{clients} clients that retry at once, queue of {QUEUE}: {dict(load.statuses)}, "
-        f"{len(load.seconds) / seconds:.1f} photos/s"
+        f"{clients} clients that retry at once, queue of {QUEUE}: "
+        f"{dict(overloaded.load.statuses)}, {speed:.1f} photos/s, {speed / usual:.1%} of before"
     )
-    print(f"  memory: {' '.join(f'{one:.0f}' for one in memory_mb)} MB")
+    print(
+        f"  a refusal takes {refusal_s * 1000:.2f} ms CPU (what is left beside the answers), "
+        f"{refusal_s / answer_s:.1%} of an answer"
+    )
 
 
 async def ask(port: int, photos: list[bytes], clients: int, seconds: float) -> tuple[Load, float]:
