@@ -31,18 +31,18 @@ from emodetect.cli import app
 from emodetect.cli.video import video
 from emodetect.data.synthetic import draw_film
 from emodetect.errors import VideoError
-from emodetect.faces.boxes import Box
-from emodetect.faces.detectors.haar import HaarDetector
-from emodetect.faces.detectors.registry import DETECTORS
 from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import draw_faces
-from emodetect.recognition.videos import capture
+from emodetect.recognition.recognizer import EmotionTracker
+from emodetect.recognition.sightings import Seen
+from emodetect.recognition.videos import capture, video_files
 from emodetect.recognition.videos.capture import Frame
 from emodetect.recognition.videos.recording import ffmpeg, sound
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.row_log import RowLog, drop_cut_row, read_rows
 from emodetect.recognition.videos.summary.face_record import FaceRecord
 from emodetect.recognition.videos.summary.timeline import draw_timeline, save_timeline
+from emodetect.recognition.videos.tracker_state import StateFile, TrackerState
 
 EMOTIONS = ("happy", "sad", "surprise")
 FRAMES, FPS = 30, 25.0
@@ -186,7 +186,7 @@ def test_a_killed_run_is_resumed(artifact: Path, tmp_path: Path) -> None:
 def test_resuming_keeps_the_rows_of_other_videos(
     film: Path, artifact: Path, tmp_path: Path
 ) -> None:
-    """--resume adds another video's rows to a log; faces get numbers not used before."""
+    """--resume adds another video's rows to a log, and goes on with any of them."""
     other, log = shutil.copy(film, tmp_path / "other.mp4"), tmp_path / "rows.jsonl"
     words = ["--model", artifact, "--log", log]
     assert call(film, *words).exit_code == 0
@@ -195,32 +195,99 @@ def test_resuming_keeps_the_rows_of_other_videos(
     lines = log.read_text().splitlines(keepends=True)
     log.write_text("".join(lines[:10]))
     assert call(film, *words, "--resume").exit_code == 0
-    rows = rows_of(log)
-    assert {face.id for row in rows[:10] for face in row[3]} == {1}
-    assert {face.id for row in rows[10:] for face in row[3]} == {2}
+    assert log.read_text() == "".join(lines[:FRAMES])
 
 
-def test_a_resumed_run_knows_the_faces_of_the_interrupted_one(
-    film: Path, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A face that can only be followed, not found anew, is in all rows after an interrupt too."""
-    first = frames_of(film)[0]
+class Interrupted:
+    """A film's rows, and the states of the tracker that were beside them on the way."""
 
-    class FirstFrameOnly(HaarDetector):
-        def detect(self, image: np.ndarray) -> list[Box]:
-            later = image.shape == first.shape and not np.array_equal(image, first)
-            return [] if later else super().detect(image)
+    def __init__(self, film: Path, artifact: Path, log: Path, patch: pytest.MonkeyPatch) -> None:
+        self.log, self.words = log, (film, "--model", artifact, "--log", log)
+        self.state, self.states = log.with_name(f"{log.name}.resume"), dict[int, str]()
+        self.analyzed, write, look = 0, StateFile.write, EmotionTracker.look
 
-        def scan(self, image: np.ndarray) -> list[Box]:
-            return []
+        def note(file: StateFile, state: TrackerState) -> None:
+            write(file, state)
+            self.states[state.frames] = self.state.read_text()
 
-    monkeypatch.setitem(DETECTORS, "haar", FirstFrameOnly)
-    log = tmp_path / "rows.jsonl"
-    words = [film, "--model", artifact, "--log", log]
-    assert call(*words).exit_code == 0
-    log.write_text("".join(log.read_text().splitlines(keepends=True)[:20]))
-    assert call(*words, "--resume").exit_code == 0
-    assert [len(row[3]) for row in rows_of(log)] == [1] * FRAMES
+        def count(tracker: EmotionTracker, image: np.ndarray, time_s: float) -> Seen:
+            self.analyzed += 1
+            return look(tracker, image, time_s)
+
+        patch.setattr(StateFile, "write", note)
+        patch.setattr(EmotionTracker, "look", count)
+        patch.setattr(video_files, "STATE_FRAMES", 5)
+        assert call(*self.words).exit_code == 0
+        self.rows = log.read_text()
+
+    def resumed(self, known: int, state: str) -> str:
+        """The rows after a run that goes on from the first ones, and from a state."""
+        self.log.write_text("".join(self.rows.splitlines(keepends=True)[:known]))
+        self.state.write_text(state)
+        self.analyzed = 0
+        result = call(*self.words, "--resume")
+        assert result.exit_code == 0, result.exception
+        assert not self.state.exists()
+        return self.log.read_text()
+
+
+@pytest.fixture
+def interrupted(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Interrupted:
+    """The rows and states of a film with a cut after 15 frames."""
+    film = tmp_path / "shots.mp4"
+    shots = [
+        scene.image
+        for emotion, seed in (("happy", 0), ("sad", 3))
+        for scene in draw_film([emotion], np.random.default_rng(seed), frames=15, **SMALL)
+    ]
+    with VideoWriter(film, fps=FPS) as writer:
+        for index, image in enumerate(shots):
+            writer.write(Frame(index, index / FPS, image))
+    return Interrupted(film, artifact, tmp_path / "rows.jsonl", monkeypatch)
+
+
+def test_a_resumed_run_is_as_if_it_was_never_interrupted(interrupted: Interrupted) -> None:
+    """Wherever a run was killed, all rows are those of an undisturbed one, to the last digit."""
+    assert len(interrupted.states) > 3
+    for frames, state in list(interrupted.states.items()):
+        for known in {frames, frames + 3} - {FRAMES, FRAMES + 3}:
+            assert interrupted.resumed(known, state) == interrupted.rows
+            assert interrupted.analyzed == FRAMES - frames
+    assert interrupted.resumed(12, state="") == interrupted.rows
+
+
+def test_a_state_that_does_not_fit_is_not_used(interrupted: Interrupted) -> None:
+    """A forged or damaged state, or one of other settings, changes no row and ends no run."""
+    frames, text = min(interrupted.states.items())
+    state = json.loads(text)
+    (face,) = state["faces"]
+    scores = face["scores"]
+    forged: list[object] = [
+        [],
+        {**state, "made_by": "0" * 64},
+        {**state, "frames": 31},
+        {**state, "faces": [{**face, "box": [0, 0, 0, 9]}]},
+        {**state, "faces": [{**face, "shown": [1e308, 0.0, 9.0, 9.0]}]},
+        {**state, "faces": [{**face, "seen_s": float("nan")}]},
+        {**state, "faces": [{**face, "scores": {**scores, "average": [1.0]}}]},
+        {**state, "faces": [{**face, "scores": {**scores, "shown": 3}}]},
+        {**state, "and": "more"},
+    ]
+    for wrong in (*map(json.dumps, forged), "[" * 100_000, text[:-9]):
+        assert interrupted.resumed(frames, wrong) == interrupted.rows
+        assert interrupted.analyzed == FRAMES
+
+
+def test_the_end_of_a_video_is_known(film: Path, tmp_path: Path) -> None:
+    """Whether a log has all frames is told in files with and without a place for each time."""
+    raw = tmp_path / "film.h264"
+    tool = ffmpeg.ffmpeg_for(film)
+    subprocess.run([tool, "-v", "error", "-i", film, "-c", "copy", raw], check=True)
+    for path in (film, raw):
+        for every, frames, expected in ((1, 30, True), (1, 29, False), (7, 5, True), (7, 4, False)):
+            time_s = (frames - 1) * every / FPS
+            found = capture.is_read(str(path), frames=frames, last_s=time_s, every=every)
+            assert found == expected
 
 
 def test_a_resumed_copy_is_blurred_where_the_log_has_no_face(
@@ -532,14 +599,18 @@ def test_sound_that_cannot_be_added_is_told(
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_the_files_written_are_named(film: Path, artifact: Path, tmp_path: Path) -> None:
+def test_the_files_written_are_named(
+    film: Path, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The last line of a video names its files; that of a finished job says that it is."""
     log, output, timeline = (tmp_path / name for name in ("rows.csv", "out.mp4", "time.png"))
     words = [film, "--model", artifact, "--log", log]
     result = call(*words, "--output", output, "--timeline", timeline)
     assert result.stderr.endswith(f"; wrote {log}, {output}, {timeline}\n")
     assert result.stdout == ""
+    monkeypatch.setattr(video_files, "analyze_frames", None)  # at once, without reading it again
     again = call(*words, "--resume")
+    monkeypatch.undo()
     assert again.stderr == f"{film}: already finished; all {FRAMES} frames are in the log\n"
     redrawn = call(*words, "--resume", "--output", output)
     assert redrawn.stderr.endswith(

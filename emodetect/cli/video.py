@@ -89,8 +89,10 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
     emodetect video day1.mp4 day2.mp4 --every 5 --log days.jsonl --resume
 
     Faces are tracked: each keeps its ID, and its scores are smoothed over time. --resume continues
-    after the frames in the log. Copies are written again from the log (with --privacy, the frames
-    are analysed again). Faces get new IDs.
+    after the frames in the log, which becomes that of an undisturbed run. For this, LOG.resume
+    holds the last places and probabilities of the faces until the video is finished; without it,
+    the video is analysed from its start. Copies are written again from the log (with --privacy,
+    the frames are analysed again).
 
     Copies need ffmpeg (or pip install 'emodetect[video]'). They keep the sound. An .mp4 is H.264
     and a .webm VP9; both play in browsers. A .gif has at most 15 frames/s and 640 pixels a side.

@@ -65,12 +65,10 @@ class TrackingOptions:
 class FaceTracker:
     """Finds the faces in the frames of a video; each keeps its ID. Not thread-safe."""
 
-    def __init__(
-        self, detector: Detector, options: TrackingOptions | None = None, *, first_id: int = 1
-    ) -> None:
+    def __init__(self, detector: Detector, options: TrackingOptions | None = None) -> None:
         self.detector = detector
         self.options = options or TrackingOptions()
-        self.tracks = Tracks(sightings=NEW_FACE_SIGHTINGS, first_id=first_id)
+        self.tracks = Tracks(sightings=NEW_FACE_SIGHTINGS)
         self.cuts = CutFinder()
         self._expect_anything()
 

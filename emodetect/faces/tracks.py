@@ -56,7 +56,6 @@ class Tracks:
     Args:
         sightings: number of frames in which a new face must be found, among its first
             1 + CONFIRMING_FRAMES, to be confirmed.
-        first_id: ID of the first face.
 
     Attributes:
         known: confirmed faces, and new ones that may still be confirmed.
@@ -64,10 +63,10 @@ class Tracks:
         dropped: keys of the unconfirmed tracks given up in the current frame.
     """
 
-    def __init__(self, *, sightings: int, first_id: int = 1) -> None:
+    def __init__(self, *, sightings: int) -> None:
         self.sightings = sightings
         self.known: list[Track] = []
-        self.next_key = self.next_id = first_id
+        self.next_key = self.next_id = 1
         self.confirmed: dict[int, int] = {}
         self.dropped: set[int] = set()
         self.time_s = self.elapsed_s = -np.inf

@@ -286,7 +286,6 @@ class EmotionTracker:
 
     Args:
         options: how faces are tracked.
-        first_id: ID of the first new face.
         tracked: find the faces of each frame independently if False: no IDs, no smoothing.
     """
 
@@ -295,14 +294,13 @@ class EmotionTracker:
         recognizer: EmotionRecognizer,
         options: TrackingOptions | None = None,
         *,
-        first_id: int = 1,
         tracked: bool = True,
     ) -> None:
         self.recognizer, self.tracked = recognizer, tracked
         self.faces: FaceTracker | FrameByFrame
         if tracked:
             self.options = options or TrackingOptions()
-            self.faces = FaceTracker(recognizer.detector, self.options, first_id=first_id)
+            self.faces = FaceTracker(recognizer.detector, self.options)
         else:
             self.options = TrackingOptions(score_smoothing_s=0.0, hysteresis=0.0)
             self.faces = FrameByFrame(recognizer.detector)

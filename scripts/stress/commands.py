@@ -29,12 +29,14 @@ class Command:
         again: what is added to run it once more where it was interrupted.
         kills: how often `kills.py` kills it.
         grows: the files that it writes row by row.
+        leaves: the files that it writes for the run that goes on from a kill, which removes them.
     """
 
     words: Callable[[Path], list[str]]
     again: tuple[str, ...] = ("--force",)
     kills: int = 10
     grows: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,11 @@ class Inputs:
                 ]
             ),
             "video log": Command(
-                to(*video, "--log", name="log.jsonl"), ("--resume",), 20, ("log.jsonl",)
+                to(*video, "--log", name="log.jsonl"),
+                ("--resume",),
+                20,
+                ("log.jsonl",),
+                ("log.jsonl.resume",),
             ),
             "video copy": Command(to(*video, "--output", name="drawn.mp4")),
             "video timeline": Command(to(*video, "--timeline", name="times.png")),

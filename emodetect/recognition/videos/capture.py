@@ -30,6 +30,10 @@ RECONNECT_S, FIRST_WAIT_S, LONGEST_WAIT_S = 60.0, 0.5, 8.0
 DEFAULT_FPS = 20.0
 # Some containers report their clock rate (90000) as the frame rate.
 MAX_FPS = 500.0
+# To see whether a file ends after a certain frame, it is read from this long before it.
+REVIEWED_S = 1.0
+# Logs round the time of a frame to 0.1 ms.
+SAME_TIME_S = 1e-3
 # cv2.CAP_PROP_PTS, which OpenCV before 4.11 does not know.
 PTS = 71
 
@@ -221,6 +225,33 @@ def read_frames(
         index += 1
     if index == 0 and not stop.is_set():
         raise SourceError(f"{source.name}: no frame could be decoded; is the file damaged?")
+
+
+def is_read(name: str, *, frames: int, last_s: float, every: int) -> bool:
+    """Return whether a video file has no frame left to analyse after these.
+
+    Args:
+        frames: how many were analysed: 0, every, 2 * every...
+        last_s: time of the last of them, in seconds.
+
+    Raises SourceError if the source does not exist, is in use, or is not a video.
+    """
+    with open_source(source=name) as source:
+        if source.live:
+            return False
+        source.capture.set(cv2.CAP_PROP_POS_MSEC, 1000 * max(0.0, last_s - REVIEWED_S))
+        found, left = False, 0
+        while left < every and source.capture.grab():
+            if found:
+                left += 1
+            else:
+                time_s = source.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                found = abs(time_s - last_s) < SAME_TIME_S
+        if found:
+            return left < every
+    # OpenCV cannot find places in a file without timestamps, and in some of variable frame rate.
+    with open_source(source=name) as source:
+        return all(frame.index < frames * every for frame in read_frames(source, every=every))
 
 
 def _time_s(source: Source, started_s: float, last_s: float, every: int) -> float:

@@ -23,17 +23,13 @@ HEARTBEAT_S = 0.2
 JOIN_TIMEOUT_S = 15.0
 
 
-def frame_analysis(
-    recognizer: EmotionRecognizer, tracking: TrackingOptions | None, *, first_id: int = 1
-) -> Analyze:
+def frame_analysis(recognizer: EmotionRecognizer, tracking: TrackingOptions | None) -> Analyze:
     """Return a function that recognises the faces of one frame after the other.
 
     Args:
         tracking: how faces are tracked; None detects them in each frame independently.
-        first_id: ID of the first new face.
     """
-    tracked = tracking is not None
-    tracker = EmotionTracker(recognizer, tracking, first_id=first_id, tracked=tracked)
+    tracker = EmotionTracker(recognizer, tracking, tracked=tracking is not None)
     return lambda frame: tracker.look(frame.image, frame.time_s)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -18,15 +19,14 @@ from emodetect.machine.terminal_text import on_one_line
 from emodetect.recognition.drawn_text import warn_of_boxes
 from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import blur_faces, draw_faces
-from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 from emodetect.recognition.sightings import Seen, complete_frames
-from emodetect.recognition.videos.capture import Frame, Source, open_source
+from emodetect.recognition.videos.capture import Frame, Source, is_read, open_source
 from emodetect.recognition.videos.pipeline import (
     HEARTBEAT_S,
     Analyze,
     Analyzed,
     analyze_frames,
-    frame_analysis,
 )
 from emodetect.recognition.videos.recording.encoder import UnwritableVideoError
 from emodetect.recognition.videos.recording.sound import add_sound
@@ -38,11 +38,11 @@ from emodetect.recognition.videos.summary.figures import VideoFigures, video_fig
 from emodetect.recognition.videos.summary.settings import analysis_settings
 from emodetect.recognition.videos.summary.summary_file import SummarizedVideo, write_summary
 from emodetect.recognition.videos.summary.timeline import draw_timeline, save_timeline
+from emodetect.recognition.videos.tracker_state import StateFile, TrackerState
 from emodetect.recognition.videos.video_plan import VideoJob, VideoOptions, plan_videos
 
-# A resumed run analyses this many frames of the log again, so that it knows the faces as the
-# interrupted one did: one that turns away is only found because it is known.
-LEAD_IN_FRAMES = 25
+# The state of the tracker is written after this many frames, which a resumed run analyses again.
+STATE_FRAMES = 25
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,8 @@ def analyze_videos(
         signals = stack.enter_context(noted_signals())
         rows = _Rows(options, recognizer.emotions, stack)
         for job in jobs:
-            yield overall.with_files(_Video(job, recognizer, options, rows).process(signals))
+            video = _Video(job, recognizer, options, rows, overall.settings)
+            yield overall.with_files(video.process(signals))
             if signals:
                 return
 
@@ -202,6 +203,13 @@ class _Video:
     """A video in progress: where the faces of its frames come from, and where they go.
 
     Attributes:
+        file: keeps the state of the tracker; None without a log.
+        state: that which a resumed run goes on from, until it is there; None to begin with frame 0.
+        states: those to be written once the rows of a frame are, with the number of this frame.
+        saved: number of frames analysed up to the last of these.
+        first_new: number of the first frame that is not in the log.
+        first_analyzed: number of the first frame to analyse.
+        finished: whether the log has all frames.
         seen: what is seen in the last analysed frame.
         read: number of frames read, including those between two analysed ones.
         done: number of frames analysed that were not in the log.
@@ -213,12 +221,20 @@ class _Video:
         recognizer: EmotionRecognizer,
         options: VideoOptions,
         rows: _Rows,
+        settings: Mapping[str, Any],
     ) -> None:
         self.job, self.rows = job, rows
         self.every, self.privacy = options.every, options.privacy
         self.min_seconds = options.min_seconds
-        self.analyze = frame_analysis(recognizer, options.tracking, first_id=job.first_id)
+        tracked = options.tracking is not None
+        self.tracker = EmotionTracker(recognizer, options.tracking, tracked=tracked)
+        self.file = None if options.log is None else StateFile(options.log, job.source, settings)
+        self.state: TrackerState | None = None
+        self.states: deque[tuple[int, TrackerState]] = deque()
         self.first_new = job.known * self.every
+        self.first_analyzed = self.saved = 0
+        self.finished = False
+        self.only_log = not any((options.output, options.timeline, options.summary, options.report))
         self.known: Iterator[tuple[int, list[Face]]] = iter(())
         if job.known and options.log is not None:
             self.known = _known_rows(options.log, job, recognizer.emotions)
@@ -235,10 +251,13 @@ class _Video:
         started = time.monotonic()
         missing, error = None, None
         try:
+            self._find_start()
             with open_source(source=self.job.source) as source:
                 missing = self._read(source, signals)
         except (SourceError, UnwritableVideoError) as raised:
             error = str(raised)
+        if self.file is not None and error is None and not signals:
+            self.file.remove(whose="any" if self.done else "own")
         figures = video_figures(self.record, frame_s=self.frame_s, min_seconds=self.min_seconds)
         files, notes = self._complete(figures)
         stopped = f"{stopped_by(signals[0])}{_counted(self.read)} read" if signals else ""
@@ -257,6 +276,22 @@ class _Video:
             signal=signals[0] if signals else None,
         )
 
+    def _find_start(self) -> None:
+        """Find what of the frames in the log need not be analysed again."""
+        job = self.job
+        if not job.known or self.file is None:
+            return
+        self.finished = is_read(job.source, frames=job.known, last_s=job.known_s, every=self.every)
+        if self.privacy:
+            # A log written without blurring lacks faces that appeared between two scans.
+            return
+        if self.finished:
+            self.first_analyzed = self.first_new
+            return
+        self.state = self.file.read(frames=job.known, emotions=len(self.record.emotions))
+        if self.state is not None:
+            self.first_analyzed = self.state.frames * self.every
+
     def _read(self, source: Source, signals: Sequence[int]) -> str | None:
         """Process each frame; return a note if the end is missing."""
         if source.live:
@@ -264,6 +299,9 @@ class _Video:
                 f"{source.name}: expected a video file, got a live stream; use `emodetect webcam "
                 "--no-display --log FILE --source URL`."
             )
+        if self.finished and self.only_log:
+            self.read, source.end_s = self.first_new - self.every + 1, self.job.known_s
+            return source.missing_end(self.first_new)
         # A copy has all frames; those between two analysed ones get the previous faces.
         step = self.every if self.job.output is None else 1
         self.frame_s = self.every / source.fps
@@ -278,13 +316,26 @@ class _Video:
 
     def _look(self, frame: Frame) -> Seen:
         if frame.index % self.every == 0:
-            # A log written without blurring lacks faces that appeared between two scans.
-            known = frame.index < self.first_new and not self.privacy
-            if not known or frame.index >= self.first_new - LEAD_IN_FRAMES * self.every:
-                self.seen = self.analyze(frame)
-            if known:
+            if frame.index >= self.first_analyzed:
+                self.seen = self._analyze(frame)
+            elif self.state is not None:
+                self.state.show(frame)
+                if frame.index == self.first_analyzed - self.every:
+                    self.state.restore(self.tracker, frame)
+            if frame.index < self.first_new and not self.privacy:
                 self.seen = Seen.known(next(self.known)[1])
         return self.seen
+
+    def _analyze(self, frame: Frame) -> Seen:
+        seen = self.tracker.look(frame.image, frame.time_s)
+        frames = frame.index // self.every + 1
+        if self.file is not None and frames >= max(self.job.known, self.saved) + STATE_FRAMES:
+            made_by = self.file.made_by
+            state = TrackerState.of(self.tracker, made_by=made_by, frames=frames)
+            if state is not None:
+                self.states.append((frame.index, state))
+                self.saved = frames
+        return seen
 
     def _add(self, frame: Frame, seen: Seen) -> None:
         """Add a frame's faces to the record, the moments, the log and the copy."""
@@ -296,9 +347,15 @@ class _Video:
             if frame.index >= self.first_new:
                 self.done += 1
                 self.rows.write(self.job.source, frame, faces)
+                self._save_state(frame.index)
         if self.writer is not None:
             image = blur_faces(frame.image, seen.everything) if self.privacy else frame.image
             self.writer.write(Frame(frame.index, frame.time_s, draw_faces(image, faces)))
+
+    def _save_state(self, written: int) -> None:
+        """Write the state after a frame, once the rows of all frames up to it are written."""
+        if self.file is not None and self.states and self.states[0][0] <= written:
+            self.file.write(self.states.popleft()[1])
 
     def _complete(self, figures: VideoFigures | None) -> tuple[list[Path], list[str]]:
         """Add the sound to the copy and plot the timeline.

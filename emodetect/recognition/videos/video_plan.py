@@ -62,14 +62,14 @@ class VideoJob:
         output: a file for the annotated copy.
         timeline: a .png file for the plot of the emotions over time.
         known: number of analysed frames whose rows are already in the log.
-        first_id: ID of the next new face; the lower ones are in the log.
+        known_s: time of the last of them.
     """
 
     source: str
     output: Path | None = None
     timeline: Path | None = None
     known: int = 0
-    first_id: int = 1
+    known_s: float = 0.0
 
 
 def plan_videos(options: VideoOptions, emotions: Sequence[str]) -> list[VideoJob]:
@@ -89,15 +89,15 @@ def plan_videos(options: VideoOptions, emotions: Sequence[str]) -> list[VideoJob
     if options.resume and log is None:
         raise VideoError("--resume requires the --log of the interrupted run.")
     _check_names(options)
-    known: dict[str, tuple[int, int]] = {}
+    known: dict[str, tuple[int, float]] = {}
     if options.resume and log is not None and log.exists():
         known = _known_frames(log, emotions, every=options.every)
     jobs = []
     for video in videos:
-        frames, largest_id = known.get(on_one_line(video), (0, 0))
+        frames, last_s = known.get(on_one_line(video), (0, 0.0))
         output = _place(options.output, video, ".mp4", videos)
         timeline = _place(options.timeline, video, ".png", videos)
-        jobs.append(VideoJob(video, output, timeline, known=frames, first_id=largest_id + 1))
+        jobs.append(VideoJob(video, output, timeline, known=frames, known_s=last_s))
     for job in jobs:
         files = (job.output, job.timeline, log, options.summary, options.report)
         check_files(
@@ -136,8 +136,10 @@ def _place(given: Path | None, video: str, suffix: str, videos: Sequence[str]) -
     return given / f"{Path(video).stem}{suffix}"
 
 
-def _known_frames(log: Path, emotions: Sequence[str], *, every: int) -> dict[str, tuple[int, int]]:
-    """Return how many frames of each video a log contains, and the largest face ID among them.
+def _known_frames(
+    log: Path, emotions: Sequence[str], *, every: int
+) -> dict[str, tuple[int, float]]:
+    """Return how many frames of each video a log contains, and the time of the last in seconds.
 
     An incomplete last row is removed from the log.
 
@@ -145,13 +147,13 @@ def _known_frames(log: Path, emotions: Sequence[str], *, every: int) -> dict[str
     """
     check_beginning(log, emotions)
     drop_cut_row(log)
-    known: dict[str, tuple[int, int]] = {}
-    for video, frame, _, faces in read_rows(log, emotions):
-        frames, largest_id = known.get(video, (0, 0))
+    known: dict[str, tuple[int, float]] = {}
+    for video, frame, time_s, _ in read_rows(log, emotions):
+        frames, _ = known.get(video, (0, 0.0))
         if frame != frames * every:
             raise VideoError(
                 f"{log}: expected frame {frames * every} of {video} with --every {every}, got "
                 f"frame {frame}; resume with the same --every, or start over with --force."
             )
-        known[video] = frames + 1, max([largest_id, *(face.id or 0 for face in faces)])
+        known[video] = frames + 1, time_s
     return known
