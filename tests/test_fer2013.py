@@ -457,6 +457,15 @@ def test_files_and_votes_without_each_other_are_counted(tmp_path: Path) -> None:
     assert listing.left_out["votes without an image"] == 1
 
 
+def test_a_row_without_a_name_has_no_face(tmp_path: Path) -> None:
+    """FER+ has no name for what all voters saw no face in; no image is missed for it."""
+    folder = _plus(tmp_path, {"fer0.png": {"happiness": 9}})
+    with (tmp_path / "fer2013new.csv").open("a") as file:
+        file.write(_votes("", NF=10) + "\n" + _votes("", happiness=10) + "\n")
+    left_out = _list(folder, "ferplus").left_out
+    assert left_out == {"votes: no face": 1, "votes without an image": 1}
+
+
 def test_pngs_may_lie_in_folders_of_any_name(tmp_path: Path) -> None:
     """The folders' emotions and splits do not matter: label and split come with the votes."""
     _save(tmp_path / "train" / "sad" / "fer0.png", 0)

@@ -17,6 +17,7 @@ use_tensorflow()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from emodetect.training.models import memory  # noqa: E402
 from emodetect.training.models.layers import (  # noqa: E402
     BACKBONE,
     batch_norm_layers,
@@ -205,6 +206,21 @@ def test_what_no_memory_can_hold_is_refused_before_it_is_taken(override: str, im
     config = load_config("demo", [override])
     with pytest.raises(OutOfMemoryError, match=r"GB; choose smaller values of model\.width"):
         require_memory(config, 7, images=images)
+
+
+def test_the_memory_of_a_container_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the limits of a process' control groups and those above them, the lowest is meant."""
+    config = load_config("demo", ["training.batch_size=2048"])
+    require_memory(config, 7, images=2048)
+    (tmp_path / "pod" / "box").mkdir(parents=True)
+    (tmp_path / "pod" / "box" / "memory.max").write_text("max\n")
+    (tmp_path / "pod" / "memory.max").write_text(f"{10**8}\n")
+    own = tmp_path / "own"
+    own.write_text("4:memory:/other\n0::/pod/box\n")
+    monkeypatch.setattr(memory, "GROUPS", tmp_path)
+    monkeypatch.setattr(memory, "OWN_GROUPS", own)
+    with pytest.raises(OutOfMemoryError, match="container has 0 GB"):
+        require_memory(config, 7, images=2048)
 
 
 def test_a_large_batch_of_few_images_is_small() -> None:

@@ -14,7 +14,13 @@ from small import LENET, SMALL
 
 from emodetect.cli import app
 from emodetect.config import ExperimentConfig, ModelConfig, load_config
-from emodetect.errors import ConfigError, DataError, EmodetectError, ModelError
+from emodetect.errors import (
+    ConfigError,
+    DataError,
+    EmodetectError,
+    ModelError,
+    OutOfMemoryError,
+)
 from emodetect.model_file.artifact import read_artifact
 from emodetect.recognition.recognizer import EmotionRecognizer
 
@@ -82,6 +88,23 @@ def test_resume_where_nothing_is(tmp_path: Path) -> None:
     from emodetect.training.train import resume
 
     with pytest.raises(ConfigError, match=r"config\.toml"):
+        resume(tmp_path)
+
+
+def test_resume_where_there_is_less_memory(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that goes on in a container too small for it is refused before it takes the memory."""
+    from emodetect.training.models import memory
+    from emodetect.training.train import resume
+
+    shutil.copy(artifact.parent / "config.toml", tmp_path)
+    (tmp_path / "memory.max").write_text("1000")
+    (tmp_path / "own").write_text("0::/\n")
+    monkeypatch.setattr(memory, "USUAL_SIDE", 0)
+    monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(memory, "GROUPS", tmp_path)
+    with pytest.raises(OutOfMemoryError, match="container has 0 GB"):
         resume(tmp_path)
 
 

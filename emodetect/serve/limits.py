@@ -16,7 +16,9 @@ from dataclasses import dataclass
 
 from emodetect.images.reading import MOST_BYTES
 
-# All bodies that are being read or processed together take at most this much memory.
+# All bodies that are being read or processed together take at most this much memory. Of a request
+# that was given up, the image that a thread is just decoding is no longer counted, at most one for
+# each thread: to wait for it would keep the client waiting too.
 HELD_BYTES = 256 * 2**20
 # Of one frame of a stream. Up to three frames per stream are held, beside the bodies.
 FRAME_BYTES = 4 * 2**20

@@ -41,6 +41,9 @@ CLIENTS_MESSAGES = (
 )
 # From the connection to the end of a request's header, and between two requests.
 HEADER_S = 10.0
+# A client that takes none of what is sent for so long is cut off. asyncio would wait for it even
+# after it has closed the connection.
+UNREAD_S = 30.0
 # A shorter token could be guessed.
 SHORT_TOKEN = 16
 # glibc's names for two of its settings, and the size in bytes from which memory goes back.
@@ -112,6 +115,8 @@ def open_socket(host: str, port: int) -> socket.socket:
     # Otherwise the body of a response waits about 40 ms until the client has acknowledged the
     # header. asyncio only does this for sockets that it creates.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * UNREAD_S))
     return listening
 
 

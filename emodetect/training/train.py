@@ -181,7 +181,7 @@ def resume(
     """Continue an interrupted run; the result is the same as without the interruption.
 
     Raises ConfigError if there is no run, it is finished, another process is training it, or
-    `config` differs from its own.
+    `config` differs from its own; OutOfMemoryError on a machine that is too small for it.
     """
     if not (run / "config.toml").is_file():
         raise ConfigError(f"{run}: expected a run folder with a config.toml to resume.")
@@ -214,6 +214,7 @@ def _continue(run: Path, own: ExperimentConfig, hooks: _Hooks) -> TrainingResult
         raise ConfigError(
             f"{run}: the data has changed since the run was started; start a new run."
         )
+    require_memory(own, len(dataset.emotions), images=len(dataset.indices("train")))
     folds = _cross_validate(own, hooks.draw)
     state, _ = saved_state(run / "checkpoints")
     model, temperature = initial_model(own, dataset.emotions, load_weights=state is None)

@@ -56,6 +56,8 @@ GROWTH_BYTES, GROWTH_FILES, KEPT_BYTES = 40 * 2**20, 5, 100 * 2**20
 REFUSALS = ("200", "503", "408", "RemoteProtocolError", "ReadError", "WriteError")
 # After which a server without work has given its memory back.
 TRIMMED_S = 1 + TRIM_EVERY_TICKS / 10
+# For how long a stream sends broken frames as fast as it can; 3 s were enough to fill its socket.
+FLOOD_S = 8.0
 SIDE = 5000  # of the large photos in pixels: --max-pixels
 MANY_WORKERS = ("--workers", "8")
 UPLOAD = b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
@@ -211,35 +213,49 @@ def try_slow(served: Served, seconds: float, uploads: int) -> None:
 
 
 def try_streams(served: Served, seconds: float) -> None:
-    """Send frames without reading a result, beside a stream that reads and honest clients."""
+    """Send frames without reading a result, beside a stream that reads and honest clients.
+
+    The server must end the stream that does not read.
+    """
     address, frame = served.address.replace("http", "ws", 1) + "/v1/stream", photo()
-    read, sent, ended = [0], [0], threading.Event()
+    read, sent, started = [0], [0], time.monotonic()
 
     def never_read() -> None:
-        # Few results fit into this socket, and one into the queue: the server cannot send any more.
+        # Few results fit into this socket, and one into the queue. Broken frames get theirs at
+        # once, so that the server soon cannot send any more.
         deaf = socket.socket()
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         deaf.connect(served.place)
         with (
             suppress(ConnectionClosed, OSError),
-            connect(address, sock=deaf, max_queue=1) as stream,
+            connect(address, sock=deaf, max_queue=1, ping_interval=None) as stream,
         ):
-            while not ended.is_set():
-                stream.send(frame)
+            while True:
+                stream.send(b"x")
                 sent[0] += 1
+                if time.monotonic() - started > FLOOD_S:
+                    time.sleep(0.01)
 
     thread = threading.Thread(target=never_read, daemon=True)
+    thread.start()
+    time.sleep(FLOOD_S)
     with served.clients(HONEST, [photo()]), connect(address) as stream:
-        thread.start()
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             stream.send(frame)
             read[0] += json.loads(stream.recv(timeout=LONGEST_S))["error"] is None
-        ended.set()
+        thread.join(max(0.0, started + LONGEST_S - time.monotonic()))
+    unread_s = time.monotonic() - started
+    left = f"still open after {unread_s:.0f} s" if thread.is_alive() else None
+    served.tally.count("streams: the unread one is ended", left)
     served.check("streams", only=("200",))
     starved = None if read[0] else "no result"
     served.tally.count("streams: the other one is served", starved)
-    print(f"streams: {sent[0]} frames not read, {read[0]} results of the other", flush=True)
+    print(
+        f"streams: {sent[0]} frames not read, ended after {unread_s:.0f} s, "
+        f"{read[0]} results of the other",
+        flush=True,
+    )
 
 
 def try_large(served: Served, seconds: float, clients: int) -> None:

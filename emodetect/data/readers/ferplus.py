@@ -64,7 +64,7 @@ def read_ferplus(config: DataConfig) -> Listing:
     )
     for row, image in pairs:
         if image is None:
-            found.left_out["votes without an image"] += 1
+            found.left_out[_why_no_image(row)] += 1
         elif isinstance(image, SkippedFile):
             found.skipped.append(image)
         elif isinstance(row, SkippedFile):
@@ -80,6 +80,13 @@ def read_ferplus(config: DataConfig) -> Listing:
         _refuse_all(where, images, found)
     emotion_of_column = {column: emotion for emotion, column in VOTE_COLUMNS.items()}
     return found.listing(images.root, where=where, label_names=emotion_of_column)
+
+
+def _why_no_image(row: _Votes | SkippedFile) -> str:
+    # FER+ has no name for an image in which all voters saw no face.
+    if isinstance(row, _Votes) and not row.image_name and row.winner not in EMOTIONS:
+        return f"votes: {row.winner}"
+    return "votes without an image"
 
 
 def _refuse_all(where: str, images: _Images, found: ListingBuilder) -> NoReturn:

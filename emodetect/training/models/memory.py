@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -20,6 +21,7 @@ ADVICE = (
 # Networks and batches up to these fit into any machine, and are not looked at.
 USUAL_WIDTH, USUAL_SIDE, USUAL_UNITS, USUAL_BATCH = 2, 224, 4096, 1024
 VALUE_BYTES = 4
+OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 # Of each weight: itself, its gradient and the optimizer's two moments.
 COPIES = 4
 
@@ -52,7 +54,7 @@ def require_memory(config: ExperimentConfig, class_count: int, *, images: int) -
     if there is not None and VALUE_BYTES * values > there:
         raise OutOfMemoryError(
             f"training needs at least {VALUE_BYTES * values / 1e9:,.0f} GB of memory with this "
-            f"network and batch, and this machine has {there / 1e9:,.0f} GB; {ADVICE}."
+            f"network and batch, and this machine or container has {there / 1e9:,.0f} GB; {ADVICE}."
         )
 
 
@@ -76,7 +78,20 @@ def _activations(network: keras.Model) -> int:
 
 
 def _memory_bytes() -> int | None:
+    """Return the memory of this machine, or of the container that this process is in."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # Windows
         return None
+    return min([machine, *_group_limits()])
+
+
+def _group_limits() -> Iterator[int]:
+    """Yield the memory limits of this process' control groups (version 2), in bytes."""
+    with suppress(OSError):
+        for line in OWN_GROUPS.read_text().splitlines():
+            if line.startswith("0::/"):
+                group = GROUPS / line.removeprefix("0::/")
+                for folder in (group, *group.parents):
+                    with suppress(OSError, ValueError):  # no limit: "max"
+                        yield int((folder / "memory.max").read_text())
