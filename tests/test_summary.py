@@ -304,6 +304,24 @@ def test_losses_that_both_rise_are_unstable() -> None:
     assert "training.learning_rate" in text
 
 
+def test_a_loss_that_shot_up_and_came_back_to_guesses_is_too_high_a_rate() -> None:
+    """Who learns nothing after such a jump is told of the rate, and not to wait for longer."""
+    history = _history(
+        accuracy=[0.32, 0.29, 0.38, 0.28, 0.32, 0.33],
+        val_accuracy=[0.33, 0.31, 0.33, 0.34, 0.31, 0.29],
+        loss=[4.35, 5.21, 1.46, 1.23, 1.14, 1.11],
+        val_loss=[52.2, 3.9, 4.7, 1.12, 1.10, 1.73],
+    )
+    guesses = _answers(right=(100, 0, 0), wrong=(0, 100, 100))
+    text = _summary(history, answers=guesses)
+    assert "nothing learnt: " in text
+    assert "the training loss was up to 5.210, that of guesses is 1.099" in text
+    assert "try in a new run: a lower training.learning_rate" in text
+    assert "more epochs" not in text
+    calm = [row | {"loss": 1.1} for row in history]
+    assert "more epochs" in _summary(calm, answers=guesses)
+
+
 def test_early_stopping_is_told_and_asks_for_no_more_epochs() -> None:
     """A run that patience ended says after how many epochs, and epochs are not what it lacks."""
     text = _summary(LEVEL, _config(50))
