@@ -2,7 +2,8 @@
 
 Shares are percentages with one decimal, differences of shares are percentage points, and other
 figures have three decimals. A value that rounds to 0 has no sign. Files for programs (JSON, CSV)
-keep shares as fractions from 0 to 1.
+keep shares as fractions from 0 to 1. Labels drawn on pictures, and the server's page beside them,
+have whole percentages, because there is little room.
 """
 
 from __future__ import annotations

@@ -91,12 +91,21 @@ def test_validation_images_with_other_labels_are_named(
 
 
 def test_a_rate_that_is_too_high_is_named(summary_of: SummaryOf) -> None:
-    """A run that learns nothing because it diverges gets the learning rate as advice."""
+    """After a loss far above that of guesses, the advice is a lower rate, and not to go on."""
     try:
         text = summary_of(*LENET, "training.epochs=4", "training.learning_rate=1000.0")
-    except EmodetectError as error:
+    except EmodetectError as error:  # the loss became NaN
         text = str(error)
-    assert "training.learning_rate" in text
+    assert "lower training.learning_rate" in text
+    assert "more epochs" not in text
+
+
+@pytest.mark.nightly
+def test_a_rate_that_leaves_only_guesses_is_named(summary_of: SummaryOf) -> None:
+    """Where the loss shot up and came back to that of guesses, more epochs are not the advice."""
+    text = summary_of("training.epochs=6", "training.learning_rate=1.0")
+    assert "try in a new run: a lower training.learning_rate (it was 1)" in text
+    assert "more epochs" not in text
 
 
 def test_a_run_of_a_few_steps_is_told_to_be_longer(summary_of: SummaryOf) -> None:

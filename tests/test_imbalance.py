@@ -402,7 +402,7 @@ def test_every_remedy_trains_with_soft_and_mixed_targets(
 def lopsided(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Darker pictures called happy, many, and brighter ones called sad, few; they overlap.
 
-    Both have levels of standard deviation 12 and means that lie 24 apart. Half way between, 84 %
+    Both have levels of standard deviation 12 and means that lie 24 apart. Half way between, 84%
     of each are right; where sad is 25 times rarer, the best guess calls only a third of it sad.
     """
     folder = tmp_path_factory.mktemp("lopsided")

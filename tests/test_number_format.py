@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+import emodetect
 from emodetect.number_format import (
     between,
     decimal,
@@ -47,3 +51,15 @@ def test_p_values_have_two_digits() -> None:
     """Large and small ones are as exact as one reads them; tiny ones are only bounded."""
     assert [p_value(p) for p in (1.0, 0.1701, 0.00312)] == ["1", "0.17", "0.0031"]
     assert p_value(0.00001) == "< 0.0001"
+
+
+def test_no_page_puts_a_space_before_a_percent_sign() -> None:
+    """Documentation, model cards and the templates of all pages write 68.8%, never 68.8 %."""
+    package = Path(emodetect.__file__).parent
+    files = [*package.parent.glob("*.md"), *package.parent.glob("docs/*.md")]
+    files += [*package.rglob("*.md"), *package.rglob("*.html"), *package.rglob("*.js")]
+    assert len(files) > 20
+    spaced = [
+        file for file in files if re.search(r"[0-9}] %(?!})", file.read_text(encoding="utf-8"))
+    ]
+    assert spaced == []

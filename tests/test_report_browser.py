@@ -141,7 +141,7 @@ def test_a_wide_table_scrolls_on_a_phone(page: Page) -> None:
 
 
 def test_tables_of_an_evaluation_fit_a_desktop(browser: Browser, tmp_path: Path) -> None:
-    """Beside each other or below, the tables of seven emotions need no scrolling sideways."""
+    """The tables of seven emotions need no scrolling sideways; bars are bars on a phone too."""
     emotions = tuple(EMOTIONS[:7])
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(7), 30)
@@ -170,6 +170,11 @@ def test_tables_of_an_evaluation_fit_a_desktop(browser: Browser, tmp_path: Path)
                 "[...document.querySelectorAll('.wide')].map(e => e.scrollWidth - e.clientWidth)"
             )
             assert max(scrolled) <= 0, width
+        # On a phone they do scroll, but a bar is still long enough to show a share.
+        page.set_viewport_size({"width": 390, "height": 844})
+        bars = page.locator("#emotions td.bar i")
+        assert bars.count() == 7
+        assert bars.first.evaluate("bar => bar.getBoundingClientRect().width") > 40
 
 
 def write_person(path: Path, frames: int) -> None:

@@ -20,6 +20,10 @@ from emodetect.machine.tensorflow_devices import use_tensorflow
 use_tensorflow()  # the package of schedule imports Keras
 
 from emodetect.training.schedule import run_schedule  # noqa: E402
+from emodetect.training.weight_averaging import (  # noqa: E402
+    CALIBRATION_BATCH_SIZE,
+    calibration_batches,
+)
 
 
 @pytest.mark.parametrize("images", [20, 100, 300, 600, 3000, 28_000, 1_000_000])
@@ -34,6 +38,14 @@ def test_averages_and_warm_up_fit_into_the_run(images: int, epochs: int) -> None
     batch_norm_steps = 1 / (1 - schedule.batch_norm_momentum)
     assert batch_norm_steps <= max(2, schedule.steps) + 1e-6
     assert batch_norm_steps <= 100 + 1e-6
+
+
+@pytest.mark.parametrize("images", [20, 600, 3000, 28_000])
+def test_statistics_are_estimated_again_on_no_more_than_an_epoch(images: int) -> None:
+    """Each validation of a small data set does not cost many epochs of it."""
+    batches = calibration_batches(images)
+    assert 2 <= batches <= 16
+    assert batches == 2 or batches * CALIBRATION_BATCH_SIZE <= images
 
 
 def test_values_of_the_config_are_kept() -> None:

@@ -251,24 +251,35 @@ def test_the_empty_frame_takes_photos_and_offers_a_sample(
 ) -> None:
     """The frame opens the file dialog; photos can be dropped and pasted, and a sample is drawn."""
     page.goto(address)
-    with page.expect_file_chooser() as chooser:
-        page.click("#empty b")
-    assert chooser.value.is_multiple()
+    frame = page.locator("#empty").bounding_box()
+    assert frame is not None
+    for x, y in ((frame["width"] / 2, frame["height"] / 2), (10, frame["height"] - 10)):
+        with page.expect_file_chooser() as chooser:
+            page.mouse.click(frame["x"] + x, frame["y"] + y)
+        assert chooser.value.is_multiple()
     page.click("#sample")
     expect(page.locator("#status")).to_have_text("4 faces.")
     data = base64.b64encode(photo(tmp_path / "scene.png", "happy").read_bytes()).decode()
-    for kind, field in (("drop", "dataTransfer"), ("paste", "clipboardData")):
-        fire = f"""([data, named]) => {{
-            const items = new DataTransfer();
-            const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
-            if (named) items.items.add(new File([bytes], named));
-            const event = new Event("{kind}", {{ bubbles: true, cancelable: true }});
-            event.{field} = items;
-            document.body.dispatchEvent(event);
-        }}"""
-        page.evaluate(fire, [data, ""])
+    fire = """([kind, data, named]) => {
+        const items = new DataTransfer();
+        const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
+        if (named) items.items.add(new File([bytes], named, { type: "image/png" }));
+        const frame = document.getElementById("drop");
+        const send = (event) => !frame.dispatchEvent(event);  // whether the page has taken it
+        const how = { bubbles: true, cancelable: true };
+        if (kind === "paste") {
+            return send(new ClipboardEvent("paste", { ...how, clipboardData: items }));
+        }
+        const taken = send(new DragEvent("dragover", { ...how, dataTransfer: items }))
+            && frame.classList.contains("over");
+        return send(new DragEvent("drop", { ...how, dataTransfer: items }))
+            && taken && !frame.classList.contains("over");
+    }"""
+    for kind in ("drop", "paste"):
+        page.evaluate(fire, [kind, data, ""])
         expect(page.locator("#status")).to_contain_text("That is not a file")
-        page.evaluate(fire, [data, f"{kind}.png"])
+        taken = page.evaluate(fire, [kind, data, f"{kind}.png"])
+        assert taken == (kind == "drop")  # or else the browser would show the file instead
         expect(page.locator("#status")).to_have_text("1 face.")
         expect(page.locator("#caption")).to_have_text(f"{kind}.png")
 
@@ -484,6 +495,19 @@ def test_no_camera_stays_on_by_itself(page: Page, address: str) -> None:
     page.click("#camera")
     expect(page.locator("#status")).to_have_text("The camera is off.")
     assert not page.evaluate("window.opened.some((one) => one.active)")
+
+
+def test_photos_replace_what_the_camera_saw(page: Page, address: str, tmp_path: Path) -> None:
+    """The last minute of the camera's face is shown until there are photos, and then no more."""
+    page.goto(address)
+    page.click("#camera")
+    expect(page.locator("#status")).to_have_text("1 face.")
+    page.click("#camera")
+    expect(page.locator("#minute")).to_be_visible()
+    page.set_input_files("#file", photo(tmp_path / "scene.png", "happy", "sad"))
+    expect(page.locator("#status")).to_have_text("2 faces.")
+    expect(page.locator("#camera")).to_have_text("Start camera")
+    expect(page.locator("#minute")).to_be_hidden()
 
 
 def test_a_refused_camera_leaves_the_photos(page: Page, address: str, tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def _summary(
     history: list[dict[str, float]],
     config: ExperimentConfig | None = None,
     answers: ValidationResult | None = None,
+    plain_accuracy: float | None = None,
 ) -> str:
     config = config or _config(len(history))
     by_loss = config.training.monitor == "val_loss"
@@ -73,7 +74,7 @@ def _summary(
         if by_loss
         else max(range(len(history)), key=lambda epoch: history[epoch]["val_accuracy"])
     )
-    return "\n".join(summarize(config, history, best, answers or _answers()))
+    return "\n".join(summarize(config, history, best, answers or _answers(), plain_accuracy))
 
 
 LEVEL = _history(
@@ -302,6 +303,52 @@ def test_losses_that_both_rise_are_unstable() -> None:
     text = _summary(history)
     assert "unstable: " in text
     assert "training.learning_rate" in text
+
+
+@pytest.mark.parametrize(
+    ("training", "advice"),
+    [
+        ({"ema_momentum": 0.9999}, "without training.ema_momentum (it was 0.9999)"),
+        (
+            {"ema_momentum": 0.0, "batch_norm_momentum": 0.9999},
+            "without training.batch_norm_momentum (it was 0.9999)",
+        ),
+        ({"ema_momentum": 0.0, "batch_size": 4}, "--set training.freeze_batch_norm=true"),
+    ],
+)
+def test_validation_that_stays_flat_while_training_rises_is_not_the_rate(
+    training: dict[str, float], advice: str
+) -> None:
+    """If the validated weights fail on training images too, averaging or batch norm is named."""
+    history = _history(
+        accuracy=[0.4, 0.5, 0.6, 0.65, 0.67],
+        val_accuracy=[0.33] * 5,
+        loss=[1.1, 0.9, 0.8, 0.7, 0.6],
+        val_loss=[1.1] * 5,
+    )
+    guesses = _answers(right=(100, 0, 0), wrong=(0, 100, 100))
+    text = _summary(history, _config(5, training=training), guesses, plain_accuracy=0.34)
+    assert "the validated weights lag behind" in text
+    assert f"try in a new run: {advice}" in text
+    assert "learning_rate" not in text
+
+
+def test_a_loss_that_shot_up_and_came_back_to_guesses_is_too_high_a_rate() -> None:
+    """Who learns nothing after such a jump is told of the rate, and not to wait for longer."""
+    history = _history(
+        accuracy=[0.32, 0.29, 0.38, 0.28, 0.32, 0.33],
+        val_accuracy=[0.33, 0.31, 0.33, 0.34, 0.31, 0.29],
+        loss=[4.35, 5.21, 1.46, 1.23, 1.14, 1.11],
+        val_loss=[52.2, 3.9, 4.7, 1.12, 1.10, 1.73],
+    )
+    guesses = _answers(right=(100, 0, 0), wrong=(0, 100, 100))
+    text = _summary(history, answers=guesses)
+    assert "nothing learnt: " in text
+    assert "the training loss was up to 5.210, that of guesses is 1.099" in text
+    assert "try in a new run: a lower training.learning_rate" in text
+    assert "more epochs" not in text
+    calm = [row | {"loss": 1.1} for row in history]
+    assert "more epochs" in _summary(calm, answers=guesses)
 
 
 def test_early_stopping_is_told_and_asks_for_no_more_epochs() -> None:

@@ -129,7 +129,7 @@ def test_scene_faces_keep_the_asked_order() -> None:
 def test_face_detector_finds_the_faces_and_little_else(
     scenes: list[Scene], detections: list[list[Box]]
 ) -> None:
-    """The stock detector finds at least 95 % of the faces, framed alike, and few other things."""
+    """The stock detector finds at least 95% of the faces, framed alike, and few other things."""
     best = [
         max((overlap(face.box, box) for box in boxes), default=0.0)
         for scene, boxes in zip(scenes, detections, strict=True)

@@ -628,7 +628,9 @@ def test_what_was_seen_is_summed_up(film: Path, artifact: Path, tmp_path: Path) 
     assert result.stderr == ""
     title, *table = result.stdout.splitlines()
     assert title == f"{film}: 1.2 s, 1 face"
-    assert re.search(r"│ 1 +│ (happy|sad|surprise) \d+%.* │ 1\.2 s \(100%\) │", "\n".join(table))
+    assert re.search(
+        r"│ 1 +│ (happy|sad|surprise) \d+\.\d%.* │ 1\.2 s \(100\.0%\) │", "\n".join(table)
+    )
     blank = tmp_path / "blank.mp4"
     with VideoWriter(blank, fps=FPS) as writer:
         for index in range(5):
@@ -790,7 +792,7 @@ def test_a_timeline_says_which_faces_it_does_not_show(monkeypatch: pytest.Monkey
 
 
 def test_a_timeline_shows_the_faces_seen_longest(tmp_path: Path) -> None:
-    """A timeline can be drawn of many faces, of gaps, and of none at all."""
+    """Of nine faces, the six that are visible longest have a row; none at all is a plot too."""
     record = FaceRecord(EMOTIONS)
     save_timeline(draw_timeline(record, title=r"a$\b$"), tmp_path / "none.png")
     scores = dict(zip(EMOTIONS, (0.5, 0.3, 0.2), strict=True))
@@ -798,10 +800,12 @@ def test_a_timeline_shows_the_faces_seen_longest(tmp_path: Path) -> None:
         faces = [
             Face((0, 0, 9, 9), "happy", 0.5, scores, number)
             for number in range(1, 10)
-            if index % (10 * number) < 40
+            if index % (10 * (10 - number)) < 40
         ]
         record.add(index * 0.2, faces)
-    save_timeline(draw_timeline(record, title="many"), tmp_path / "many.png")
+    figure = draw_timeline(record, title="many")
+    assert [axes.get_ylabel() for axes in figure.axes] == [f"face {n}" for n in range(4, 10)]
+    save_timeline(figure, tmp_path / "many.png")
     none, many = (cv2.imread(str(tmp_path / name)) for name in ("none.png", "many.png"))
     assert many.shape[0] > 3 * none.shape[0]
     with pytest.raises(VideoError, match="cannot be written"):

@@ -8,6 +8,7 @@ import click
 
 from emodetect.cli.options.model import model_options, usable_model
 from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
+from emodetect.number_format import percent
 
 if TYPE_CHECKING:
     from emodetect.evaluation.runtime_benchmark import Comparison
@@ -61,7 +62,7 @@ def _print(comparison: Comparison) -> None:
             f"{one.latency_p95_ms:.2f}",
             f"{one.faces_per_second:,.0f}",
             "-" if one.difference is None else f"{one.difference:.1e}",
-            "-" if one.same_emotion is None else f"{one.same_emotion:.1%}",
+            "-" if one.same_emotion is None else percent(one.same_emotion),
         )
     print_table(table)
     machine = comparison.machine

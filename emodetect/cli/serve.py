@@ -68,8 +68,8 @@ def _limit(
     "allow_hosts",
     multiple=True,
     metavar="NAME",
-    help="Without a token: a name under which clients reach the server, besides its addresses. Can "
-    "be given several times.",
+    help="Without a token: a name under which clients reach the server, besides its addresses. "
+    "Repeatable.",
 )
 @_limit(
     "--queue",
@@ -92,7 +92,7 @@ def _limit(
     multiple=True,
     metavar="ADDRESS",
     help="Address or network of a proxy whose X-Forwarded-For names the client that "
-    "--max-per-client counts. Can be given several times.",
+    "--max-per-client counts. Repeatable.",
 )
 @_limit("--max-images", 16, most=1_000, metavar="N", help="Maximum images per request.")
 @_limit("--max-body", 32, most=256, metavar="MIB", help="Maximum size of a request.")

@@ -12,6 +12,7 @@ from emodetect.cli.options.files import file_option, force_option
 from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
 from emodetect.cli.options.tracking import tracking_options
 from emodetect.cli.tables import new_table, print_table
+from emodetect.number_format import percent
 
 if TYPE_CHECKING:
     from emodetect.recognition.videos.summary.figures import FaceFigures, VideoFigures
@@ -159,7 +160,7 @@ def _print_seen(source: str, figures: VideoFigures) -> None:
 def _print_faces(faces: Sequence[FaceFigures], seconds: float) -> None:
     table = new_table(text=["face", "emotion"], numbers=["visible"])
     for face in faces[:SHOWN_FACES]:
-        visible = f"{face.visible_s:.1f} s ({face.visible_s / seconds:.0%})"
+        visible = f"{face.visible_s:.1f} s ({percent(face.visible_s / seconds)})"
         table.add_row("any" if face.id is None else str(face.id), _emotions(face), visible)
     print_table(table)
     if rest := faces[SHOWN_FACES:]:
@@ -168,7 +169,7 @@ def _print_faces(faces: Sequence[FaceFigures], seconds: float) -> None:
 
 def _emotions(face: FaceFigures) -> str:
     shares = list(face.shares.items())
-    named = [f"{emotion} {share:.0%}" for emotion, share in shares[:SHOWN_EMOTIONS]]
+    named = [f"{emotion} {percent(share)}" for emotion, share in shares[:SHOWN_EMOTIONS]]
     if rest := sum(share for _, share in shares[SHOWN_EMOTIONS:]):
-        named.append(f"others {rest:.0%}")
+        named.append(f"others {percent(rest)}")
     return ", ".join(named)

@@ -15,7 +15,7 @@ from emodetect.exporting.sample_faces import Faces
 from emodetect.machine.progress import track
 from emodetect.machine.threads import default_threads
 from emodetect.model_file.artifact import Artifact
-from emodetect.number_format import points
+from emodetect.number_format import percent, points
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.checks import AGREEMENT
 from emodetect.recognition.runtimes.litert import LiteRTRuntime
@@ -113,12 +113,12 @@ def comparison_rows(comparison: Comparison) -> list[tuple[str, str, str]]:
             "-" if litert_ms is None else f"{litert_ms:.2f} ms *",
             f"{comparison.latency_ms:.2f} ms",
         ),
-        ("agreement", "", f"{comparison.same_emotion:.1%}"),
+        ("agreement", "", percent(comparison.same_emotion)),
         ("max. difference", "", f"{comparison.max_difference:.1e}"),
     ]
     if comparison.accuracy is not None and comparison.keras_accuracy is not None:
         rows += [
-            ("accuracy", f"{comparison.keras_accuracy:.1%}", f"{comparison.accuracy:.1%}"),
+            ("accuracy", percent(comparison.keras_accuracy), percent(comparison.accuracy)),
             ("difference", "", points(comparison.accuracy - comparison.keras_accuracy)),
         ]
     return rows
@@ -141,9 +141,9 @@ def check_agreement(
     hint = "" if quantize == "none" else " --quantize none does not round."
     raise ModelError(
         f"{out}: not written, because its predictions differ from the model's: expected the same "
-        f"emotion for at least {least_agreement:.1%} of {comparison.faces:,} faces "
-        f"({comparison.origin}), got {comparison.same_emotion:.1%}; probabilities differ by up to "
-        f"{comparison.max_difference:.2g}.{hint}"
+        f"emotion for at least {percent(least_agreement)} of {comparison.faces:,} faces "
+        f"({comparison.origin}), got {percent(comparison.same_emotion)}; probabilities differ by "
+        f"up to {comparison.max_difference:.2g}.{hint}"
     )
 
 

@@ -18,6 +18,7 @@ from emodetect.errors import EmodetectError, ImageError
 from emodetect.images.conversion import AnyImage, ChannelOrder, to_bgr
 from emodetect.images.formats import WRITTEN_SUFFIXES
 from emodetect.notebook import lines, picture, table
+from emodetect.number_format import percent
 from emodetect.recognition.face import Face
 from emodetect.recognition.face_rows import (
     FRAME_COLUMNS,
@@ -188,7 +189,7 @@ class Result(list[Face]):
             (
                 str(number if face.id is None else face.id),
                 face.emotion,
-                f"{face.confidence:.1%}",
+                percent(face.confidence),
                 ", ".join(map(str, face.box)),
             )
             for number, face in enumerate(self, start=1)

@@ -16,6 +16,7 @@ from typing import Any
 from emodetect.emotions import UNCERTAIN
 from emodetect.machine.csv_files import csv_line, printable
 from emodetect.machine.terminal_text import on_one_line
+from emodetect.number_format import percent
 from emodetect.recognition.face import Face
 from emodetect.recognition.face_rows import image_columns, image_record, image_rows
 from emodetect.recognition.photos.analysis import PhotoResult
@@ -77,6 +78,6 @@ WRITERS: dict[str, Callable[[Iterable[PhotoResult], tuple[str, ...]], Iterator[s
 
 def _verdict(face: Face, longest: int) -> str:
     if face.emotion != UNCERTAIN:
-        return f"{face.emotion:<{longest}} {face.confidence:>6.1%}"
-    guesses = ", ".join(f"{emotion} {score:.1%}" for emotion, score in face.guesses)
+        return f"{face.emotion:<{longest}} {percent(face.confidence):>6}"
+    guesses = ", ".join(f"{emotion} {percent(score)}" for emotion, score in face.guesses)
     return f"{UNCERTAIN}: {guesses}"

@@ -21,6 +21,7 @@ export function take(files) {
     return;
   }
   stopCamera();
+  byId("minute").hidden = true;  // it is about the face in the camera
   forgetPhotos();
   photos = [...files].map((file) => ({ file, button: null, row: null, canShow: null, preview: null }));
   list();

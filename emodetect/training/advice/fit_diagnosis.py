@@ -128,6 +128,13 @@ def diagnose(run: FinishedRun) -> tuple[str, str]:
                 "of faces as the training images (`emodetect data audit`, `emodetect data show`)",
             )
     if run.val_guesses and run.train_guesses:
+        highest = _curve(run, "loss").max()
+        if highest > DIVERGED * loss_of_guesses:
+            return (
+                f"nothing learnt: {figures}; the training loss was up to {decimal(highest)}, that "
+                f"of guesses is {decimal(loss_of_guesses)}",
+                _slower(run),
+            )
         return (
             f"nothing learnt yet: {figures}; always predicting the most common emotion gives "
             f"{percent(run.chance_accuracy)}",
