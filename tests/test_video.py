@@ -269,6 +269,7 @@ def test_a_state_that_does_not_fit_is_not_used(interrupted: Interrupted) -> None
         {**state, "faces": [{**face, "box": [0, 0, 0, 9]}]},
         {**state, "faces": [{**face, "shown": [1e308, 0.0, 9.0, 9.0]}]},
         {**state, "faces": [{**face, "seen_s": float("nan")}]},
+        {**state, "search": {**state["search"], "full_interval_s": -1e308}},
         {**state, "faces": [{**face, "scores": {**scores, "average": [1.0]}}]},
         {**state, "faces": [{**face, "scores": {**scores, "shown": 3}}]},
         {**state, "and": "more"},

@@ -183,8 +183,8 @@ def _duplicate_sections(audit: Audit) -> Iterator[Section]:
         key="duplicates",
         title="Groups of duplicate images",
         meaning=f"{int(repeated(near).sum()):,} images in any split, {int(doubled.sum()):,} of "
-        f"them in {len(np.unique(same[doubled])):,} groups of identical images. Duplicates get "
-        "more weight in training.",
+        f"them in {len(np.unique(same[doubled])):,} groups of identical images; leaks and "
+        "conflicts are counted here too. Duplicates get more weight in training.",
         advice="keep_one_of_duplicates keeps the first of each group among the training images.",
         lines=("keep_one_of_duplicates = true",),
     )

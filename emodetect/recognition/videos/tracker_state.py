@@ -30,7 +30,8 @@ LONGEST_FILE = 2**20  # bytes; a face takes about 500
 # Two runs may round the time of a frame differently, if they read others in between.
 SAME_TIME_S = 1e-6
 
-Count = Annotated[int, Field(ge=0, lt=2**53)]
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, lt=2**53)]
 Place = Annotated[int, Field(ge=0, lt=2**16)]
 Side = Annotated[int, Field(gt=0, lt=2**16)]
 StoredBox = tuple[Place, Place, Side, Side]
@@ -46,7 +47,7 @@ class _Template(_Stored):
     """Where and when the appearance of a face was noted."""
 
     box: StoredBox
-    time_s: float
+    time_s: Seconds
 
 
 class _Smoothed(_Stored):
@@ -63,7 +64,7 @@ class _Face(_Stored):
     id: Count
     box: StoredBox
     shown: tuple[Pixels, Pixels, Pixels, Pixels]
-    seen_s: float
+    seen_s: Seconds
     sightings: Count
     frames: Count
     template: _Template | None
@@ -73,9 +74,9 @@ class _Face(_Stored):
 class _Search(_Stored):
     """When a `FaceTracker` last searched whole frames."""
 
-    scanned_s: float
-    searched_s: float
-    full_interval_s: float
+    scanned_s: Seconds
+    searched_s: Seconds
+    full_interval_s: Seconds
 
 
 class TrackerState(_Stored):
