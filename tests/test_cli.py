@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from pictures import save
 from running import run_emodetect, run_python
 
 from emodetect import __version__
@@ -110,6 +112,22 @@ def test_log_lines_come_once() -> None:
     done = run_python(program)
     assert done.returncode == 0, done.stderr
     assert done.stderr == "took 3 images\n"
+
+
+def test_log_lines_come_where_decoders_are_kept_quiet(tmp_path: Path) -> None:
+    """What is not read is said on the real stderr, from which C++ libraries are kept away."""
+    for name in ("happy", "sad"):
+        (tmp_path / "faces" / name).mkdir(parents=True)
+        for number in range(12):
+            image = np.random.default_rng([number, len(name)]).integers(0, 256, (48, 48))
+            save(tmp_path / "faces" / name / f"{number}.png", image.astype(np.uint8))
+    (tmp_path / "faces" / "sad" / "notes.png").write_text("hello")
+    (tmp_path / "faces" / "sad" / "raw.cr2").touch()
+    words = ("data", "split", "faces", "--output", "faces.csv")
+    done = run_emodetect(*words, cwd=tmp_path, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert "left out 1: .cr2" in done.stderr
+    assert "skipped faces/sad/notes.png: not an image" in done.stderr
 
 
 def groups(group: click.Group = app, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -491,6 +491,24 @@ def test_a_file_that_vanishes_is_no_crash(tmp_path: Path, stored: Path) -> None:
 # --- the fingerprint
 
 
+def test_images_that_are_in_two_splits_are_counted(tmp_path: Path, stored: Path) -> None:
+    """Copies in val and test of what is trained on are said, and that there are none is not."""
+    folders = {
+        f"{split}/{name}": 4 for split in ("train", "val", "test") for name in ("sad", "fear")
+    }
+    root = _make(tmp_path / "faces", folders)
+    clean = load_dataset(_config(root, stored), seed=0)
+    assert clean.leaked == {}
+    assert not any("identical" in line for line in clean.describe())
+    shutil.copy(root / "train" / "sad" / "0000.png", root / "val" / "sad" / "copy.png")
+    shutil.copy(root / "train" / "sad" / "0001.png", root / "test" / "fear" / "one.png")
+    shutil.copy(root / "train" / "sad" / "0001.png", root / "test" / "fear" / "two.png")
+    leaky = load_dataset(_config(root, stored), seed=0)
+    assert leaky.leaked == {"val": 1, "test": 2}
+    assert any("1 of 9 val images are identical to training" in one for one in leaky.describe())
+    assert any("2 of 10 test images are identical to" in one for one in leaky.describe())
+
+
 def test_the_fingerprint_is_of_content_and_not_of_place(tmp_path: Path, stored: Path) -> None:
     """A copy of a data set elsewhere, with other dates and file names, is the same data set."""
     root = _make(tmp_path / "here", {"happy": 12, "sad": 12})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,6 +89,21 @@ def test_validation_images_with_other_labels_are_named(
     assert "validation stays at chance" in text
     assert "right labels" in text
     assert "learning_rate" not in text
+
+
+def test_validation_images_that_are_trained_on_are_named(
+    summary_of: SummaryOf, tmp_path: Path
+) -> None:
+    """Figures that are good because of leaks are not passed off as good."""
+    draw_dataset(tmp_path, counts={"faces/train": 20}, emotions=THREE, seed=1, size=64)
+    for emotion in THREE:
+        (tmp_path / "faces" / "val" / emotion).mkdir(parents=True)
+        for image in sorted((tmp_path / "faces" / "train" / emotion).iterdir()):
+            shutil.copy(image, tmp_path / "faces" / "val" / emotion / f"copy_{image.name}")
+    data = f'data={{source="folder", path="{tmp_path / "faces"}", image_size=32}}'
+    leaks, *_ = summary_of(data, *LENET, "training.epochs=1").splitlines()
+    assert re.match(r"\d+ of 60 val images are identical to training images", leaks)
+    assert "`emodetect data audit`" in leaks
 
 
 def test_a_rate_that_is_too_high_is_named(summary_of: SummaryOf) -> None:

@@ -129,6 +129,13 @@ def app() -> None:
     """Train, evaluate and run facial emotion recognition on your own machine."""
 
 
+class _PlainLines(logging.Handler):
+    """Prints log messages on stderr, whatever it is at the moment: see `quiet_libraries`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(self.format(record), err=True)
+
+
 def main() -> None:
     """Run the command line; user errors end with a one-line message and exit status 1.
 
@@ -140,7 +147,7 @@ def main() -> None:
     _open_closed_streams()
     _accept_any_character()
     logger = logging.getLogger("emodetect")
-    logger.addHandler(logging.StreamHandler())  # plain lines on stderr
+    logger.addHandler(_PlainLines())
     logger.setLevel(logging.INFO)
     logger.propagate = (
         False  # TensorFlow adds a handler to the root logger, which would repeat them

@@ -50,6 +50,7 @@ class Dataset:
         order: a hash of the images' order.
         label_names: the emotion of each of the source's own labels.
         manifest_sha256: of the file `data.manifest` used for cleaning, or None.
+        leaked: how many images of "val" and "test" are identical to a training image, if any are.
     """
 
     images: StoredImages
@@ -67,6 +68,7 @@ class Dataset:
     order: str
     label_names: dict[str, str] = field(default_factory=dict)
     manifest_sha256: str | None = None
+    leaked: dict[str, int] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
         """Return what identifies this data set: fingerprint, counts, cleaning."""
@@ -113,7 +115,16 @@ class Dataset:
             counts = self.counts()[split]
             if absent := [emotion for emotion, count in counts.items() if not count]:
                 lines.append(f"the {split} split has no images of {', '.join(absent)}")
-        return lines + skipped_lines(self.skipped)
+        return [*lines, *self.describe_leaks(), *skipped_lines(self.skipped)]
+
+    def describe_leaks(self) -> list[str]:
+        """Return a line for each split whose figures are too good because of training images."""
+        return [
+            f"{count:,} of {len(self.indices(split)):,} {split} images are identical to training "
+            f"images, so figures on {split} are too good; `emodetect data audit` finds them, and "
+            "with its manifest.csv as data.manifest they are not trained on"
+            for split, count in self.leaked.items()
+        ]
 
 
 def number_crops(paths: np.ndarray) -> np.ndarray:
@@ -225,6 +236,7 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
         order=hashlib.sha256(cached.digests.tobytes()).hexdigest(),
         label_names=label_names,
         manifest_sha256=None if manifest is None else hashlib.sha256(manifest).hexdigest(),
+        leaked={} if seed is None else _leaked(cached.digests, splits),
     )
     for line in dataset.describe():
         if line not in told:
@@ -251,6 +263,15 @@ def _assigned_splits(
         groups=groups,
         fold=config.fold,
     )
+
+
+def _leaked(digests: np.ndarray, splits: np.ndarray) -> dict[str, int]:
+    """Return how many images of the other splits are also in train, without zeros."""
+    trained_on = digests[splits == "train"]
+    counts = {
+        split: int(np.isin(digests[splits == split], trained_on).sum()) for split in SPLITS[1:]
+    }
+    return {split: count for split, count in counts.items() if count}
 
 
 def _log_listing(config: DataConfig, listing: Listing) -> list[str]:

@@ -300,6 +300,7 @@ def _finish(
             temperature,
         )
     summary = summarize(config, history, progress.best_epoch, result, progress.plain_accuracy)
+    summary = dataset.describe_leaks() + summary
     if folds:
         summary = describe_folds(folds) + summary
     write_run_record(config, run, dataset, progress, figures, summary)

@@ -14,6 +14,7 @@ from emodetect.errors import SourceError, VideoError
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.machine.terminal_text import on_one_line
 from emodetect.notebook import heading, lines, picture, table
+from emodetect.number_format import percent
 from emodetect.recognition.face import Face
 from emodetect.recognition.face_rows import FRAME_COLUMNS, frame_record, frame_rows
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -217,7 +218,7 @@ class AnalyzedVideo(Iterator[FrameResult]):
             (
                 "any" if face.id is None else str(face.id),
                 f"{face.visible_s:.1f} s",
-                ", ".join(f"{emotion} {share:.0%}" for emotion, share in face.shares.items()),
+                ", ".join(f"{emotion} {percent(share)}" for emotion, share in face.shares.items()),
             )
             for face in figures.faces or (figures.whole,)
         ]
