@@ -38,8 +38,12 @@ def on_startup(**_: Any) -> None:
 
     def convert(command: click.Command) -> None:
         command.help = _as_markdown(command.help or "")
-        for one in getattr(command, "commands", {}).values():
-            convert(one)
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                one = command.get_command(context, name)
+                assert one is not None
+                convert(one)
 
     convert(app)
 

@@ -22,9 +22,18 @@ ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
 
 
+def members(group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    """Yield the commands of a group, which may import them only when asked."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield name, command
+
+
 def commands(group: click.Group = app, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
     """Yield every command with its full name."""
-    for name, command in group.commands.items():
+    for name, command in members(group):
         if isinstance(command, click.Group):
             yield from commands(command, f"{prefix}{name} ")
         else:
@@ -133,7 +142,7 @@ def test_log_lines_come_where_decoders_are_kept_quiet(tmp_path: Path) -> None:
 def groups(group: click.Group = app, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Yield the words of every group of commands."""
     yield words
-    for name, command in group.commands.items():
+    for name, command in members(group):
         if isinstance(command, click.Group):
             yield from groups(command, (*words, name))
 
