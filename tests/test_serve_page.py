@@ -250,6 +250,7 @@ def test_the_empty_frame_takes_photos_and_offers_a_sample(
     page: Page, address: str, tmp_path: Path
 ) -> None:
     """The frame opens the file dialog; photos can be dropped and pasted, and a sample is drawn."""
+    page.on("filechooser", lambda _: None)  # registers the listener before the first click
     page.goto(address)
     frame = page.locator("#empty").bounding_box()
     assert frame is not None
