@@ -86,7 +86,12 @@ class EmotionRecognizer:
         threads = None if threads is None else int(threads)
         self.uncertain_below = uncertain_below
         self.tta = tta
-        self._settings = {"detector": str(detector), "threads": threads, "runtime": runtime}
+        self._settings = {
+            "detector": str(detector),
+            "threads": threads,
+            "runtime": runtime,
+            "tta": tta,
+        }
         path = model_path(model)
         # The package's own models are trusted like its code; `emodetect doctor` verifies them.
         artifact = read_artifact(path, verify=not is_shipped(path))
@@ -104,8 +109,7 @@ class EmotionRecognizer:
     def __getstate__(self) -> dict[str, Any]:
         # Another machine has the shipped models too, but maybe in another place.
         model = self.path.stem if is_shipped(self.path) else str(self.path.absolute())
-        open_with = {"uncertain_below": self.uncertain_below, "tta": self.tta}
-        return {"model": model, **open_with, **self._settings}
+        return {"model": model, "uncertain_below": self.uncertain_below, **self._settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         EmotionRecognizer.__init__(self, **state)
