@@ -33,7 +33,7 @@ def installed(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for name in ("first", "second"):
         shutil.copy(artifact, assets / f"{name}.keras")
     (assets / "first.md").write_text("# first\n\nKnows three emotions.\n\nMore.\n")
-    monkeypatch.setattr(shipped_models, "files", lambda _: tmp_path)
+    monkeypatch.setattr(shipped_models, "ASSETS", assets)
     return assets
 
 
