@@ -43,6 +43,29 @@ def test_idle_connections_lock_nobody_out() -> None:
                 assert other.get("/healthz").status_code == 200
 
 
+def test_a_client_is_not_ended_between_two_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many new connections end each other, not the one on which a client asks again and again.
+
+    Connections that have been answered make room too, once nothing else is left.
+    """
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 20)
+    app = create_app(EmotionRecognizer(threads=1))
+    protocol = partial(server._LimitedConnection, response_s=30)
+    request = HALF_A_HEADER + b"\r\n"
+    with serving(app, http=protocol) as client, ExitStack() as stack:
+        answered = client.get("/healthz").text.encode()
+        asking = stack.enter_context(connected(client, request))
+        assert asking.recv(10_000).endswith(answered)
+        for _ in range(3):
+            for _ in range(30):
+                stack.enter_context(connected(client))
+            asking.sendall(request)
+            assert asking.recv(10_000).endswith(answered)
+        for _ in range(30):
+            one = stack.enter_context(connected(client, request))
+            assert one.recv(10_000).endswith(answered)
+
+
 def test_waiting_connections_have_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends those that send nothing, or half a header byte by byte; not those that ask."""
     monkeypatch.setattr(server, "HEADER_S", 0.5)

@@ -33,14 +33,21 @@ from emodetect.serve.limits import FRAME_BYTES, Limits
 from emodetect.serve.routes import Services
 
 MOST_CONNECTIONS = 512
+# asyncio accepts as many connections at once before it reads from any of them. Far fewer than there
+# may be, or the first of a burst would make room before the request that they sent is read.
+ACCEPTED_AT_ONCE = 128
 # Logged as errors by uvicorn, the first with a traceback.
 CLIENTS_MESSAGES = (
     "Invalid UTF-8 sequence",
     "ASGI callable returned without completing",  # a response cut off, a WebSocket refused
     "Cancel ",  # and how many responses, which nobody reads
 )
-# From the connection to the end of a request's header, and between two requests.
+# From the connection, or the last response, to the end of a request's header. Clients keep a
+# connection for less (httpx for 5 s), and so do not send a request while it is being ended.
 HEADER_S = 10.0
+# A connection on which a request has been answered counts as this much younger when another must
+# make room: a client that asks again and again is not ended between two requests.
+ANSWERED_S = 2.0
 # A client that takes none of what is sent for so long is cut off. asyncio would wait for it even
 # after it has closed the connection.
 UNREAD_S = 30.0
@@ -270,7 +277,7 @@ class _LimitedConnection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room for the connection: the one that has waited longest for a request ends."""
         super().connection_made(cast(asyncio.Transport, JoinedWrites(transport)))
-        self.waits_since_s = self.loop.time()
+        self.waits_since_s, self.answered = self.loop.time(), False
         if len(self.connections) >= MOST_CONNECTIONS:
             idle = [
                 one
@@ -278,7 +285,7 @@ class _LimitedConnection(H11Protocol):
                 if isinstance(one, _LimitedConnection) and one.in_work is None and one is not self
             ]
             if idle:
-                oldest = min(idle, key=lambda one: one.waits_since_s)
+                oldest = min(idle, key=lambda one: one.waits_since_s + ANSWERED_S * one.answered)
                 self.connections.discard(oldest)
                 oldest.transport.abort()
         self._watch()
@@ -291,6 +298,7 @@ class _LimitedConnection(H11Protocol):
     def on_response_complete(self) -> None:
         """Wait for the next request, or begin it if it is there already."""
         super().on_response_complete()
+        self.answered = True
         self._watch()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
@@ -373,6 +381,8 @@ def _run(
         ws_max_size=2 * FRAME_BYTES,
         ws_per_message_deflate=False,
         limit_concurrency=MOST_CONNECTIONS,
+        backlog=ACCEPTED_AT_ONCE,
+        timeout_keep_alive=int(HEADER_S),
         server_header=False,
         proxy_headers=bool(options.trusted_proxies),
         forwarded_allow_ips=list(options.trusted_proxies),
