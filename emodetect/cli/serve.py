@@ -91,8 +91,8 @@ def _limit(
     "trusted_proxies",
     multiple=True,
     metavar="ADDRESS",
-    help="Address or network of a proxy whose X-Forwarded-For names the client that "
-    "--max-per-client counts. Repeatable.",
+    help="Address or network of a proxy. Its X-Forwarded-For names the client for "
+    "the count of --max-per-client. Repeatable.",
 )
 @_limit("--max-images", 16, most=1_000, metavar="N", help="Maximum images per request.")
 @_limit("--max-body", 32, most=256, metavar="MIB", help="Maximum size of a request.")

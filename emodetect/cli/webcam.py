@@ -39,8 +39,8 @@ class Resolution(click.ParamType):
 @recognizer_options
 @tracking_options(
     blurs="Blur faces in everything that is shown and written. A face that is not detected is "
-    "not blurred; --no-tracking detects smaller ones. If you switch blurring on with the key b, "
-    "new faces are found only every --scan-interval."
+    "not blurred; --no-tracking detects smaller ones. With the key b instead, new faces are "
+    "found only every --scan-interval."
 )
 @click.option(
     "--resolution",
