@@ -106,7 +106,7 @@ def test_clients_are_told_apart(address: str, name: str | None) -> None:
 @pytest.mark.parametrize("proxy", ["*", "10.0.0.1/8", "proxy.example"])
 def test_only_addresses_are_trusted(proxy: str) -> None:
     """A proxy that is no address is told: with * everyone could be anyone."""
-    with pytest.raises(EmodetectError, match="expected a proxy's address"):
+    with pytest.raises(EmodetectError, match="--trusted-proxy: expected the address of a proxy"):
         ServerOptions(trusted_proxies=(proxy,))
 
 

@@ -551,7 +551,7 @@ def test_votes_that_are_none_are_one_clear_error(tmp_path: Path, data: bytes) ->
         ("", "whole numbers of votes, got ''"),
         ("many", "whole numbers of votes, got 'many'"),
         ("1_0", "whole numbers of votes, got '1_0'"),
-        ("1,2", "got more or fewer"),
+        ("1,2", "expected 12 values, got 13"),
     ],
 )
 def test_a_row_of_wrong_votes_is_skipped_and_named(tmp_path: Path, value: str, said: str) -> None:

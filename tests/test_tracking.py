@@ -321,7 +321,7 @@ def test_without_smoothing_each_frame_speaks_for_itself(recognizer: EmotionRecog
     """With both options at 0 labels and scores are those of the frame."""
     recognizer.answers = [HAPPY, SAD, HAPPY]
     options = TrackingOptions(score_smoothing_s=0, hysteresis=0)
-    faces = [found[0] for found in recognizer.track([squares()] * 3, options=options)]
+    faces = [found[0] for found in recognizer.track([squares()] * 3, tracking=options)]
     assert [face.emotion for face in faces] == ["happy", "sad", "happy"]
     assert list(faces[1].scores.values()) == pytest.approx(SAD)
 

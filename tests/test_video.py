@@ -421,7 +421,7 @@ class FakeFile:
         return True, np.full((120, 160, 3), 127, np.uint8)
 
     def get(self, propId: int) -> float:  # noqa: N803
-        if propId == capture.PTS:
+        if propId == cv2.CAP_PROP_PTS:
             return max(0.0, self.now_s + self.start_s) * self.stated[cv2.CAP_PROP_FPS]
         if propId == cv2.CAP_PROP_POS_MSEC:
             return max(0.0, self.now_s) * 1000

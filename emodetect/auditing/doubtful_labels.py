@@ -17,7 +17,7 @@ from emodetect.data.crops import read_crops
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.images.model_input import to_input
 from emodetect.machine.progress import track
-from emodetect.machine.threads import bounded_map
+from emodetect.machine.threads import bounded_map, usable_cores
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.runtime import MAX_BATCH
@@ -166,7 +166,7 @@ def _predictions(
 
     asked, probabilities = [], [np.empty((0, len(recognizer.emotions)), np.float32)]
     waiting: list[np.ndarray] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         inputs = bounded_map(pool, prepare, rows.tolist(), at_once=4 * MAX_BATCH)
         bar = track(inputs, description="classifying", total=len(rows))
         for row, one in zip(rows, bar, strict=True):

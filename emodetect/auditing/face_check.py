@@ -37,13 +37,16 @@ class FaceSearch:
 
     Attributes:
         detector: "yunet" or "haar".
-        weak: whether "no face" is often wrong.
         has_face: returns whether a (height, width, 3) uint8 BGR image has a face; thread-safe.
     """
 
     detector: str
-    weak: bool
     has_face: Callable[[np.ndarray], bool]
+
+    @property
+    def weak(self) -> bool:
+        """Whether "no face" is often wrong."""
+        return self.detector == "haar"
 
 
 def open_search(name: str | None) -> FaceSearch | None:
@@ -65,7 +68,7 @@ def open_search(name: str | None) -> FaceSearch | None:
         views = _views(image, weak=weak)
         return not _is_strip(image) and any(map(detector.detect, views))
 
-    return FaceSearch("haar" if weak else "yunet", weak, has_face)
+    return FaceSearch("haar" if weak else "yunet", has_face)
 
 
 def _open(name: str) -> Detector:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from emodetect.data.listing import Sample
 from emodetect.errors import ImageError
 from emodetect.images.resizing import reduced
 from emodetect.machine.progress import track
-from emodetect.machine.threads import bounded_map
+from emodetect.machine.threads import bounded_map, usable_cores
 
 # The longer side, in pixels, to which an image is reduced before its sharpness is measured, so that
 # large photos and small crops are comparable.
@@ -122,7 +121,7 @@ def scan_pictures(
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             measured = bounded_map(pool, measure, pictures, at_once=256)
             for row, one in enumerate(track(measured, description="scanning", total=count)):
                 if isinstance(one, str):

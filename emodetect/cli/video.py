@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emodetect.cli.options.files import file_option, force_option
+from emodetect.cli.options.numbers import NumberRange
 from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
 from emodetect.cli.options.tracking import tracking_options
 from emodetect.cli.tables import new_table, print_table
@@ -62,7 +63,7 @@ SHOWN_EMOTIONS = 3
 )
 @click.option(
     "--min-seconds",
-    type=click.FloatRange(min=0),
+    type=NumberRange(min=0),
     default=0.0,
     show_default=True,
     metavar="SECONDS",

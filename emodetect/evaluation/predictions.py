@@ -15,6 +15,7 @@ from emodetect.machine.atomic_files import atomic_write
 from emodetect.machine.csv_files import csv_line, open_csv, printable
 
 PREDICTIONS_FILE = "predictions.csv"
+SHOWN_MISTAKES = 24
 COLUMNS = ["path", "crop", "true", "predicted"]
 
 
@@ -48,10 +49,10 @@ class Predictions:
         highest: np.ndarray = np.max(self.probabilities, axis=1)
         return highest
 
-    def worst_mistakes(self, count: int = 24) -> np.ndarray:
-        """Return (at most count,) int64, the positions of the most confident mistakes."""
+    def worst_mistakes(self) -> np.ndarray:
+        """Return (at most SHOWN_MISTAKES,) int64, the positions of the most confident mistakes."""
         wrong = np.flatnonzero(self.predicted != self.labels)
-        return wrong[np.argsort(-self.confidence[wrong], kind="stable")][:count]
+        return wrong[np.argsort(-self.confidence[wrong], kind="stable")][:SHOWN_MISTAKES]
 
 
 def image_keys(images: Predictions | Dataset) -> list[tuple[str, str]]:

@@ -26,7 +26,7 @@ def check_image(image: np.ndarray) -> None:
         got = f"shape {image.shape}, {image.dtype}"
     raise ImageError(
         f"expected a BGR image (height, width, 3), uint8 from 0 to 255, got {got}; "
-        "emodetect.images.reading.read_image returns one"
+        "emodetect.read_image returns one"
     )
 
 

@@ -81,7 +81,7 @@ class Table:
     def named(self, values: Sequence[str]) -> dict[str, str]:
         """Return the values of a row by column. Raises ValueError for too many or too few."""
         if len(values) != len(self.columns):
-            raise ValueError(f"expected {len(self.columns)} values, got more or fewer")
+            raise ValueError(f"expected {len(self.columns)} values, got {len(values)}")
         return dict(zip(self.columns, values, strict=True))
 
 

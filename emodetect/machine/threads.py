@@ -41,7 +41,7 @@ def usable_cores() -> int:
 
 def default_threads() -> int:
     """Return the default number of threads of a runtime: one per core, at most 4."""
-    return min(4, os.cpu_count() or 1)
+    return min(4, usable_cores())
 
 
 class SharedPool(Generic[Resource]):

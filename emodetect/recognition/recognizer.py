@@ -226,18 +226,19 @@ class EmotionRecognizer:
         frames: Iterable[AnyImage],
         *,
         fps: float = 25.0,
-        options: TrackingOptions | None = None,
+        tracking: TrackingOptions | None = None,
         color: ChannelOrder = "bgr",
     ) -> Iterator[list[Face]]:
         """Yield the faces of each frame of a video, with ids and smoothed scores.
 
-        A new face is a face once it is found in a second frame; the few frames up to there are held
+        A new face is a face once it is found in a fourth frame; the frames up to there are held
         back. For a file, see `analyze_video`; for a camera, whose results must not wait,
         `EmotionTracker`.
 
         Args:
             frames: an image each, in order; see `analyze`.
             fps: frames per second, needed to smooth scores and boxes over time; above 0.
+            tracking: how faces are tracked; the defaults if None.
             color: "rgb" for arrays whose channels are in that order.
         """
         if not fps > 0:
@@ -247,7 +248,7 @@ class EmotionRecognizer:
                 f"frames: expected images one after the other, got {type(frames).__name__}; for a "
                 "video file, use emodetect.analyze_video, or run `emodetect video`."
             )
-        tracker = EmotionTracker(self, options or TrackingOptions())
+        tracker = EmotionTracker(self, tracking or TrackingOptions())
         analyzed = (
             (index, tracker.look(to_bgr(image, color=color), index / fps))
             for index, image in enumerate(frames)

@@ -99,8 +99,8 @@ class ServerOptions:
                 ipaddress.ip_network(proxy)
             except ValueError as error:
                 raise EmodetectError(
-                    f"expected a proxy's address, such as 10.0.0.2, or a network, such as "
-                    f"10.0.0.0/24: {error}."
+                    f"--trusted-proxy: expected the address of a proxy, such as 10.0.0.2, or a "
+                    f"network, such as 10.0.0.0/24; got {proxy!r}: {error}."
                 ) from None
 
 

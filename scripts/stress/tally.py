@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-SHOWN_FAILURES = 5
-
 
 @dataclass
 class Tally:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from emodetect.cli.options.numbers import NumberRange
 from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import DataCommand
 
@@ -26,11 +27,11 @@ from emodetect.cli.options.source import DataCommand
 )
 @click.option(
     "--margin",
-    type=float,
+    type=NumberRange(0, 10),
     default=0.0,
     show_default=True,
     metavar="M",
-    help="Enlarge each detected box by this fraction of its side; 0 to 10.",
+    help="Enlarge each detected box by this fraction of its side.",
 )
 @click.option("--force", is_flag=True, help="Replace the crops of an earlier run in OUTPUT.")
 @quiet_decoders

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from emodetect.cli.options.files import FileWithSuffix, force_option, output_option
+from emodetect.cli.options.numbers import NumberRange
 from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import (
     DATA,
@@ -33,14 +34,14 @@ from emodetect.cli.options.source import (
 )
 @click.option(
     "--validation",
-    type=float,
+    type=NumberRange(0, 1, min_open=True, max_open=True),
     metavar="FRACTION",
     help="Fraction of validation images, if PATH has no val split; by default 0.1, more if that is "
     "fewer than 50 images, and at most 0.2.",
 )
 @click.option(
     "--test",
-    type=float,
+    type=NumberRange(0, 1, min_open=True, max_open=True),
     default=0.1,
     show_default=True,
     metavar="FRACTION",

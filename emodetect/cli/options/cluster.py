@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from emodetect.cli.options.numbers import NumberRange
+
 if TYPE_CHECKING:
     from emodetect.cli.options.recognizer import RecognizerChoice
     from emodetect.recognition.photos.predict import PredictCounts
@@ -52,7 +54,7 @@ def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option(
         "--start-timeout",
-        type=click.FloatRange(0, min_open=True),
+        type=NumberRange(0, min_open=True),
         metavar="SECONDS",
         help="With --engine ray: how long to wait while no worker can start, such as for new "
         "nodes. [default: 60]",

@@ -92,10 +92,9 @@ def output_option(**settings: Any) -> Decorator:
 force_option = click.option("--force", is_flag=True, help="Overwrite existing output.")
 
 
-def file_option(name: str, *, help: str, metavar: str = "FILE", dir_okay: bool = True) -> Decorator:
+def file_option(name: str, *, help: str, metavar: str = "FILE") -> Decorator:
     """Return an option for a file to write; the command gets a Path or None."""
-    path = click.Path(path_type=Path, dir_okay=dir_okay)
-    return click.option(name, type=path, metavar=metavar, help=help)
+    return click.option(name, type=click.Path(path_type=Path), metavar=metavar, help=help)
 
 
 def folder_option(name: str, *, help: str, default: str | None = None) -> Decorator:

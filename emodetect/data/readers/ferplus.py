@@ -207,7 +207,9 @@ def _votes_file(config: DataConfig, path: Path) -> Path:
     if config.votes is not None:
         return config.votes
     if not path.exists():
-        raise DataError(f"{path}: no such file or folder.")
+        raise DataError(
+            f"{path}: no such file or folder; expected FER2013 as a folder of images or a CSV file."
+        )
     places = [path / VOTES_FILE, path.parent / VOTES_FILE]
     for place in places:
         if place.is_file():

@@ -81,7 +81,7 @@ def _checked_path(
     """Return the path in a row. Raises DataError for a row with more or fewer values, or none."""
     if len(values) != len(table.columns):
         raise DataError(
-            f"{path}, line {table.line}: expected {len(table.columns)} values, got more or fewer."
+            f"{path}, line {table.line}: expected {len(table.columns)} values, got {len(values)}."
         )
     text = values[position["path"]]
     if not text or "\0" in text:

@@ -31,7 +31,7 @@ from emodetect.errors import DataError, EmodetectError, ImageError
 from emodetect.images.model_input import to_input
 from emodetect.machine.csv_files import printable
 from emodetect.machine.progress import track
-from emodetect.machine.threads import bounded_map
+from emodetect.machine.threads import bounded_map, usable_cores
 
 # A folder with this file was written by a conversion, and may be replaced.
 RECORD = "conversion.json"
@@ -173,7 +173,7 @@ def _read(
         except ImageError as error:
             return SkippedFile(sample.name, str(error))
 
-    threads = os.cpu_count() or 1
+    threads = usable_cores()
     with ThreadPoolExecutor(threads) as pool:
         images = bounded_map(pool, read, listing.samples, at_once=AT_ONCE * threads)
         bar = track(images, description="converting", total=len(listing.samples))

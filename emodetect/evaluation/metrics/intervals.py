@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
+from scipy.stats import binomtest
 
 from emodetect.evaluation.predictions import Predictions
 from emodetect.machine.progress import track
 
 PERCENTILES = (2.5, 97.5)
-NORMAL_975 = 1.959964  # the 97.5% quantile of the standard normal distribution
 SEED = 0
 RESAMPLES = 1000
 
@@ -35,11 +33,8 @@ def wilson_interval(right: int, total: int) -> list[float]:
         right: from 0 to `total`.
         total: at least 1.
     """
-    share, spread = right / total, NORMAL_975**2 / total
-    middle = share + spread / 2
-    half = NORMAL_975 * math.sqrt(share * (1 - share) / total + spread / (4 * total))
-    limits = ((middle - half) / (1 + spread), (middle + half) / (1 + spread))
-    return [min(1.0, max(0.0, limit)) for limit in limits]
+    interval = binomtest(right, total).proportion_ci(method="wilson")
+    return [float(interval.low), float(interval.high)]
 
 
 def resampled_figures(predictions: Predictions, *, resamples: int) -> dict[str, np.ndarray]:

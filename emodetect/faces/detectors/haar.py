@@ -22,6 +22,11 @@ from emodetect.images.resizing import reduced
 SCAN_SIDE = 1280
 # Side of the faces that OpenCV's cascade was trained on, the smallest it can find.
 WINDOW = 24
+# The smallest face that is searched for, in pixels of the reduced photo; smaller in images that
+# have no room for several such faces.
+MIN_SIZE = 40
+# Ratio between the sizes of a search at full size, as in detectMultiScale.
+SCALE_FACTOR = 1.1
 # A hit in a reduced image stands for this many of a search at full size, whose steps are half as
 # wide in both directions.
 REDUCED_HIT = 4
@@ -43,24 +48,13 @@ class HaarDetector:
     """OpenCV's frontal-face Haar cascade (Viola and Jones 2001).
 
     Args:
-        scale_factor: ratio between successive search sizes.
         min_neighbors: number of overlapping hits that make a face.
-        min_size: smallest face in pixels of the scanned image (longer side at most SCAN_SIDE);
-            smaller in images that have no room for several such faces.
         exhaustive: whether `detect` searches all sizes at full size, as OpenCV's detectMultiScale
             does, which takes more than twice as long.
     """
 
-    def __init__(
-        self,
-        *,
-        scale_factor: float = 1.1,
-        min_neighbors: int = 5,
-        min_size: int = 40,
-        exhaustive: bool = False,
-    ) -> None:
-        self.scale_factor, self.min_neighbors = scale_factor, min_neighbors
-        self.min_size, self.exhaustive = min_size, exhaustive
+    def __init__(self, *, min_neighbors: int = 5, exhaustive: bool = False) -> None:
+        self.min_neighbors, self.exhaustive = min_neighbors, exhaustive
         if not hasattr(cv2, "CascadeClassifier"):
             raise EmodetectError(
                 f"OpenCV {cv2.__version__} has no Haar cascades; install a version that has: "
@@ -81,7 +75,7 @@ class HaarDetector:
         gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         scale = max(1.0, max(height, width) / SCAN_SIDE)
         gray = reduced(gray, scale)
-        smallest = max(WINDOW, min(self.min_size, min(gray.shape) // 5))
+        smallest = max(WINDOW, min(MIN_SIZE, min(gray.shape) // 5))
         if self.exhaustive:
             return _boxes(self._dense(gray, smallest), width, height, scale)
         return _boxes(self._coarse_to_fine(gray, smallest), width, height, scale)
@@ -90,7 +84,7 @@ class HaarDetector:
         """Return the faces of these sizes, (n, 4) int; 0 is no upper bound."""
         hits = self.cascade.detectMultiScale(
             gray,
-            self.scale_factor,
+            SCALE_FACTOR,
             self.min_neighbors,
             minSize=(smallest, smallest),
             maxSize=(largest, largest),
@@ -115,7 +109,7 @@ class HaarDetector:
         while WINDOW * scale <= min(gray.shape):
             low, high = max(WINDOW, -(-smallest // scale)), 2 * WINDOW - 1
             if low <= high:
-                step = self.scale_factor if scale == 1 else max(REDUCED_STEP, self.scale_factor)
+                step = SCALE_FACTOR if scale == 1 else max(REDUCED_STEP, SCALE_FACTOR)
                 found = self.cascade.detectMultiScale(
                     small, step, 0, minSize=(low, low), maxSize=(high, high)
                 )
@@ -153,7 +147,7 @@ class HaarDetector:
         smallest, largest = max(WINDOW, round(side * 0.75)), max(WINDOW, round(side * 1.35))
         # Few sizes and positions give few hits, so fewer are required.
         hits = self.cascade.detectMultiScale(
-            gray, self.scale_factor, 3, minSize=(smallest, smallest), maxSize=(largest, largest)
+            gray, SCALE_FACTOR, 3, minSize=(smallest, smallest), maxSize=(largest, largest)
         )
         return _boxes(hits, gray.shape[1], gray.shape[0])
 

@@ -25,7 +25,6 @@ YUNET_URL = (
 )
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 YUNET_BYTES = 232_589
-YUNET_LICENSE = "MIT"
 
 # Photos are reduced to this longer side, at which YuNet finds faces of ten pixels.
 SCAN_SIDE = 640

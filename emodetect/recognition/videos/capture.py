@@ -34,8 +34,6 @@ MAX_FPS = 500.0
 REVIEWED_S = 1.0
 # Logs round the time of a frame to 0.1 ms.
 SAME_TIME_S = 1e-3
-# cv2.CAP_PROP_PTS, which OpenCV before 4.11 does not know.
-PTS = 71
 
 Size = tuple[int, int]
 
@@ -266,7 +264,7 @@ def _time_s(source: Source, started_s: float, last_s: float, every: int) -> floa
 def _clock_s(source: Source) -> float:
     """Return the time of the frame just grabbed by the clock of the file."""
     ticks_per_s = source.capture.get(cv2.CAP_PROP_FPS)
-    stamp_s = source.capture.get(PTS) / ticks_per_s if ticks_per_s > 0 else 0.0
+    stamp_s = source.capture.get(cv2.CAP_PROP_PTS) / ticks_per_s if ticks_per_s > 0 else 0.0
     return max(stamp_s, source.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
 
 

@@ -16,6 +16,7 @@ from emodetect.reports.plots.style import save_png, short_name, styled
 
 # Sizes in inches.
 CELL_WIDTH, CELL_HEIGHT, CAPTION, HEADING = 1.25, 1.6, 0.36, 0.3
+SHOWN_PER_EMOTION = 8  # in a contact sheet
 
 
 @styled()
@@ -46,34 +47,33 @@ def contact_sheet(
     dataset: Dataset,
     out: Path,
     *,
-    augment: Callable[[np.ndarray], np.ndarray] | None = None,
-    per_emotion: int = 8,
-    seed: int = 0,
+    augment: Callable[[np.ndarray], np.ndarray],
 ) -> None:
     """Write a picture of some training images of each emotion, each above its augmented version."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     train = dataset.indices("train") if "train" in dataset.splits else dataset.indices("all")
     chosen = []
     for label in range(len(dataset.emotions)):
         members = train[dataset.labels[train] == label]
-        count = min(per_emotion, len(members))
+        count = min(SHOWN_PER_EMOTION, len(members))
         chosen.append(np.sort(generator.choice(members, count, replace=False)))
     # In one call, so that every image gets its own augmentation.
-    changed = augment(dataset.images[np.concatenate(chosen)]) if augment else None
+    changed = augment(dataset.images[np.concatenate(chosen)])
     cells: list[np.ndarray] = []
     titles: list[str] = []
     done = 0
     for emotion, members in zip(dataset.emotions, chosen, strict=True):
-        kinds = [(dataset.images[members], short_name(emotion, longest=60))]
-        if changed is not None:
-            augmented = f"{short_name(emotion, longest=40)}, augmented"
-            kinds.append((changed[done : done + len(members)], augmented))
+        augmented = f"{short_name(emotion, longest=40)}, augmented"
+        kinds = [
+            (dataset.images[members], short_name(emotion, longest=60)),
+            (changed[done : done + len(members)], augmented),
+        ]
         done += len(members)
         for images, title in kinds:
-            missing = per_emotion - len(images)
+            missing = SHOWN_PER_EMOTION - len(images)
             cells += [images, np.full((missing, *images.shape[1:]), 255, np.uint8)]
-            titles += [title] + [""] * (per_emotion - 1)  # a title is wider than an image
-    save_png(_grid(np.concatenate(cells), titles, columns=per_emotion), out)
+            titles += [title] + [""] * (SHOWN_PER_EMOTION - 1)  # a title is wider than an image
+    save_png(_grid(np.concatenate(cells), titles, columns=SHOWN_PER_EMOTION), out)
 
 
 def _grid(images: np.ndarray, titles: Sequence[str], *, columns: int, title: str = "") -> Figure:
