@@ -9,6 +9,7 @@ import click
 
 from emodetect.cli.options.files import FOLDER, force_option, output_option
 from emodetect.errors import EmodetectError
+from emodetect.model_file.shipped_models import RUN_MODEL
 
 SCENE_EMOTIONS = ("happy", "surprise", "sad", "angry")
 
@@ -48,7 +49,7 @@ def demo(context: click.Context, out: Path, force: bool) -> None:
     marker.write_text("Created by emodetect demo; demo --force replaces it.\n", encoding="utf-8")
     scene = draw_scene(SCENE_EMOTIONS, np.random.default_rng(7), width=800, height=500)
     scene_file.write_bytes(cv2.imencode(".png", scene.image)[1].tobytes())
-    model = run / "best_model.keras"
+    model = run / RUN_MODEL
 
     click.secho("1/3  training on drawn faces", bold=True)
     context.invoke(train, config_name="demo", overrides=(f"output={run}",))

@@ -19,6 +19,7 @@ import numpy as np
 from emodetect.config import ExperimentConfig
 from emodetect.machine.atomic_files import write_text
 from emodetect.model_file.artifact import read_artifact
+from emodetect.model_file.shipped_models import RUN_MODEL
 from emodetect.number_format import between, percent, points_apart
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def cross_validate(
     results = []
     for number in range(1, count + 1):
         fold = fold_config(config, number)
-        artifact = fold.output / "best_model.keras"
+        artifact = fold.output / RUN_MODEL
         if not artifact.is_file():
             logger.info("fold %d of %d: %s", number, count, fold.output)
             train_run(fold)

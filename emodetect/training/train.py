@@ -24,6 +24,7 @@ from emodetect.machine.tensorflow_devices import mirrored, training_devices
 from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
+from emodetect.model_file.shipped_models import RUN_MODEL
 from emodetect.model_file.temperature import fit_temperature
 from emodetect.notebook import heading, lines, picture, table
 from emodetect.number_format import decimal, percent
@@ -196,8 +197,8 @@ def _resume(run: Path, config: ExperimentConfig | None, hooks: _Hooks) -> Traini
             f"{run}: was started with different values of {', '.join(changed)}; resume it without "
             "--config and --set, or start a new run."
         )
-    if (run / "best_model.keras").is_file():
-        raise ConfigError(f"{run}: already finished; the model is {run / 'best_model.keras'}.")
+    if (run / RUN_MODEL).is_file():
+        raise ConfigError(f"{run}: already finished; the model is {run / RUN_MODEL}.")
     with (
         mirrored(training_devices(own.training.devices)),
         said_once(*REPEATED_BY_FOLDS),
@@ -367,7 +368,7 @@ def _save_artifact(
         metrics=figures,
         versions=versions(),
     )
-    complete = run / "checkpoints" / "best_model.keras"
+    complete = run / "checkpoints" / RUN_MODEL
     write_artifact(complete, keras_file=plain, compiled=compile_to_litert(model), metadata=metadata)
     plain.unlink()
-    return complete.replace(run / "best_model.keras")
+    return complete.replace(run / RUN_MODEL)

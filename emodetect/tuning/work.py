@@ -23,6 +23,7 @@ from emodetect.evaluation.predictions import write_predictions
 from emodetect.machine.atomic_files import atomic_write
 from emodetect.machine.locks import locked
 from emodetect.machine.tensorflow_devices import use_tensorflow
+from emodetect.model_file.shipped_models import RUN_MODEL
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.tuning.options import TuningOptions
 from emodetect.tuning.search_space import (
@@ -177,7 +178,7 @@ class Work:
                 _check_own(run, config)
                 with locked(run, wait=True):
                     pass  # a process that was silent for long may still be in it
-                if not (run / "best_model.keras").is_file():
+                if not (run / RUN_MODEL).is_file():
                     resume(run, draw=draw_run, on_epoch=on_epoch)
             figures = _validate(run, config)
         for name in ("accuracy", "log_loss"):
@@ -217,7 +218,7 @@ def _check_own(run: Path, config: ExperimentConfig) -> None:
 def _validate(run: Path, config: ExperimentConfig) -> dict[str, float]:
     """Predict the validation images, keep the predictions, and return their figures."""
     dataset = load_dataset(config.data, seed=config.seed)
-    recognizer = EmotionRecognizer(run / "best_model.keras", detector="none")
+    recognizer = EmotionRecognizer(run / RUN_MODEL, detector="none")
     predictions = predict_images(recognizer, dataset, dataset.indices("val"))
     with atomic_write(run / VALIDATION_FILE) as partial:
         write_predictions(predictions, partial)
