@@ -68,7 +68,7 @@ def compare(
     if label_name and data is None:
         raise click.UsageError("--label-name requires --data.")
     if data is not None:
-        data = named_data(data, option="--data")
+        data = str(named_data(data, option="--data"))
     options = ComparisonOptions(
         folders=folders,
         data=data,

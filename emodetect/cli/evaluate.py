@@ -131,9 +131,10 @@ def evaluate(
         raise click.UsageError("--label-name requires --data; a config has data.label_names.")
     if pixels and labels is None:
         raise click.UsageError("--pixels requires --labels.")
-    data = tuple(named_data(one, option="--data") for one in data)
+    data = tuple(str(named_data(one, option="--data")) for one in data)
     chosen["exclude_duplicates_of"] = tuple(
-        named_data(one, option="--exclude-duplicates-of") for one in chosen["exclude_duplicates_of"]
+        str(named_data(one, option="--exclude-duplicates-of"))
+        for one in chosen["exclude_duplicates_of"]
     )
     if len(models) > 1 or len(data) > 1:
         _refuse_for_several(models, data, labels, chosen)

@@ -115,7 +115,7 @@ def export(
         if options[name] and not options["data"]:
             raise click.UsageError(f"{option} needs --data.")
     if options["data"]:
-        options["data"] = named_data(options["data"], option="--data")
+        options["data"] = str(named_data(options["data"], option="--data"))
     from emodetect.exporting.export import ExportOptions, export_model
 
     done = export_model(usable_model(model, labels, pixels), ExportOptions(**options))

@@ -92,19 +92,17 @@ def find_data(
 
 
 def config_of(
-    text: str | os.PathLike[str],
+    data: NamedData,
     *,
-    option: str,
     faces: Literal["whole", "detect"] | None = None,
     label_names: Mapping[str, str] | None = None,
     classes: Sequence[str] | None = None,
     own_labels: bool = False,
 ) -> DataConfig:
-    """Return the config of SOURCE:PATH, or PATH, with these settings.
+    """Return the config of a data set with these settings.
 
-    Raises DataError as `find_data`, and ConfigError for settings that the source does not take.
+    Raises ConfigError for settings that the source does not take.
     """
-    data = find_data(text, option=option)
     values = {
         "source": data.source,
         "path": data.path,

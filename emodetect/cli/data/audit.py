@@ -80,7 +80,7 @@ def audit(
 
     if unseen and model is None:
         raise click.UsageError("--unseen needs --model.")
-    sources = tuple(named_data(source, option="data audit") for source in sources)
+    sources = tuple(str(named_data(source, option="data audit")) for source in sources)
     options = AuditOptions(
         sources=sources,
         faces=faces_of_each(faces, sources),

@@ -78,7 +78,6 @@ def convert(
 
     config = config_of(
         named_data(source, option="data convert"),
-        option="data convert",
         faces=faces_of_each(faces, [source])[0],
         label_names=label_names(label_name),
         classes=names_in(classes) if classes else None,

@@ -90,10 +90,10 @@ def split(
     """
     from emodetect.data.writers.split_manifest import SplitOptions, write_splits
 
-    data = named_data(data, option="data split", among=("folder", "manifest"))
-    if group and data.startswith("folder:"):
+    named = named_data(data, option="data split", among=("folder", "manifest"))
+    if group and named.source == "folder":
         raise click.BadParameter(
-            f"expected a manifest with these columns, but {data} is a folder",
+            f"expected a manifest with these columns, but {named} is a folder",
             param_hint="--group",
         )
     options = SplitOptions(
@@ -105,7 +105,7 @@ def split(
         seed=seed,
         force=force,
     )
-    dataset = write_splits(data, out, options)
+    dataset = write_splits(str(named), out, options)
     counts = ", ".join(
         f"{sum(of_split.values()):,} {name}" for name, of_split in dataset.counts().items()
     )
