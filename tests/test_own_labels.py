@@ -22,7 +22,7 @@ from emodetect.auditing.audit import AuditOptions
 from emodetect.cli import app
 from emodetect.config import DataConfig, load_config, validate_data
 from emodetect.data.dataset import load_dataset, load_for_evaluation
-from emodetect.data.named_data import find_data
+from emodetect.data.named_data import NamedData, find_data
 from emodetect.data.synthetic import draw_face, draw_scene
 from emodetect.emotions import hex_colors
 from emodetect.errors import ConfigError, DataError, ModelError
@@ -156,7 +156,7 @@ def test_what_a_run_calls_labels_holds_for_the_models_it_is_compared_with(
 ) -> None:
     """The label names of one model's training data are known to the other, unless they disagree."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    source = f"folder:{renamed}"
+    source = NamedData("folder", str(renamed))
     names = {"a": "happy", "b": "sad"}
     knowing = Metadata(
         name="knowing",
@@ -173,7 +173,7 @@ def test_what_a_run_calls_labels_holds_for_the_models_it_is_compared_with(
         "a": "happy",
         "b": "fear",
     }
-    assert shared_label_names("synthetic:", [knowing, plain], {}) == {}
+    assert shared_label_names(NamedData("synthetic", ""), [knowing, plain], {}) == {}
 
 
 def test_letters_that_pictures_cannot_show_are_named_once(

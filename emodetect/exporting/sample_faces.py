@@ -71,7 +71,7 @@ def labelled_faces(
 
     Raises DataError as `load_labelled_data` and `select_images`.
     """
-    data = str(find_data(source, option="--data"))
+    data = find_data(source, option="--data")
     loaded = load_labelled_data(metadata, source=data, split=split, label_names=label_names)
     if loaded.seen:
         logger.warning("%s: %s", data, SEEN)

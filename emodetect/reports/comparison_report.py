@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emodetect.data.dataset import DATA_LOGGERS, Dataset
+from emodetect.data.named_data import find_data
 from emodetect.errors import EmodetectError
 from emodetect.evaluation.comparison import compare_models, match_images
 from emodetect.evaluation.evaluated_models import (
@@ -162,7 +163,8 @@ def compare(
 def _evaluated(options: ComparisonOptions) -> list[EvaluatedModel]:
     if options.data is None:
         return [load_evaluated_model(folder) for folder in options.folders]
-    return evaluate_on(options.data, options.folders, label_names=options.label_names)
+    source = find_data(options.data, option="--data")
+    return evaluate_on(source, options.folders, label_names=options.label_names)
 
 
 def _images(model: EvaluatedModel) -> Dataset | str:

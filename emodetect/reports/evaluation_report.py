@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from emodetect.data.named_data import NamedData, find_data
 from emodetect.errors import EmodetectError
 from emodetect.evaluation.cross_dataset import (
     CrossDatasetResult,
@@ -50,7 +51,7 @@ class EvaluationOptions:
         data: SOURCE:PATH or PATH each; several give a matrix. If empty, the data of `config`; if
             that is None too, the data that the model was trained on.
         config: a config file or preset.
-        faces: how to crop the faces of each of `data`; see `open_source`. Empty for None each.
+        faces: how to crop the faces of each of `data`; see `load_source`. Empty for None each.
         label_names: emotions of labels by other names, in addition to those of the training data.
         split: "train", "val", "test" or "all". If None, test, or all if the data has no splits.
         emotions: uses only the images of these.
@@ -231,12 +232,12 @@ def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> Evaluation
     task = open_task(
         name,
         recognizer,
-        source=options.data[0] if options.data else None,
+        source=find_data(options.data[0], option="--data") if options.data else None,
         config_name=options.config,
         faces=options.faces[0] if options.faces else None,
         split=options.split,
         emotions=options.emotions,
-        exclude_duplicates_of=options.exclude_duplicates_of,
+        exclude_duplicates_of=_excluded(options),
         slice_by=options.slice_by,
         label_names=options.label_names,
     )
@@ -274,15 +275,23 @@ def _evaluate_several(options: EvaluationOptions, on_result: OnResult) -> CrossD
     faces = options.faces or (None,) * len(options.data)
     results = evaluate_across(
         [NamedModel(name, _recognizer(name, options)) for name in options.models],
-        [DataSource(name, how) for name, how in zip(options.data, faces, strict=True)],
+        [
+            DataSource(find_data(name, option="--data"), how)
+            for name, how in zip(options.data, faces, strict=True)
+        ],
         split=options.split,
         emotions=options.emotions,
-        exclude_duplicates_of=options.exclude_duplicates_of,
+        exclude_duplicates_of=_excluded(options),
         label_names=options.label_names,
         bootstrap=options.bootstrap,
     )
     on_result(results)
     return CrossDatasetReport(results=results, files=write_matrix(results, out))
+
+
+def _excluded(options: EvaluationOptions) -> list[NamedData]:
+    option = "--exclude-duplicates-of"
+    return [find_data(source, option=option) for source in options.exclude_duplicates_of]
 
 
 def _recognizer(name: str, options: EvaluationOptions) -> EmotionRecognizer:
