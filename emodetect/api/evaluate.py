@@ -74,7 +74,8 @@ def evaluate(
         model: a run folder, a .keras file or the name of a shipped model; several give a matrix.
         data: labelled images, as PATH or SOURCE:PATH; several give a matrix. If None, those that
             the model was trained on.
-        output: the folder of the report; see `EvaluationOptions.out` if None.
+        output: the folder of the report. If None, `evaluation-SPLIT` next to the model, or in the
+            current folder for a shipped model; `evaluation-across` for a matrix.
         force: write into a folder that already contains files.
         settings: `split` ("test", or "all" without splits), `emotions`, `label_names`, `faces`,
             `slice_by`, `tta`, `exclude_duplicates_of`, `bootstrap`, `robustness`, `explain` (heat
@@ -110,7 +111,7 @@ def evaluate(
     options = EvaluationOptions(
         models=_texts(model),
         data=sources,
-        out=None if output is None else Path(output),
+        output=None if output is None else Path(output),
         force=force,
         **others,
     )
@@ -167,7 +168,7 @@ def compare(
         data=None if data is None else os.fspath(data),
         label_names=label_names or {},
         common=common,
-        out=Path(output),
+        output=Path(output),
         force=force,
     )
     return write_comparison(options)

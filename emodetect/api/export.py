@@ -70,7 +70,7 @@ def export(
         label_names=label_names or {},
         split=split,
         least_agreement=least_agreement,
-        out=None if output is None else Path(output),
+        output=None if output is None else Path(output),
         force=force,
     )
     return export_model(model_path(os.fspath(model)), options)

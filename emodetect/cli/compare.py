@@ -42,7 +42,7 @@ def compare(
     data: str | None,
     label_name: tuple[str, ...],
     common: bool,
-    out: Path,
+    output: Path,
     force: bool,
 ) -> None:
     """Compare models on the same images, from report folders of evaluate or from run folders.
@@ -74,7 +74,7 @@ def compare(
         data=data,
         label_names=label_names(label_name),
         common=common,
-        out=out,
+        output=output,
         force=force,
     )
     report = write_comparison(options, on_result=_print)

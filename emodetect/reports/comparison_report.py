@@ -39,7 +39,7 @@ class ComparisonOptions:
         label_names: with `data`, emotions of labels by other names, in addition to those that the
             models' training data has.
         common: if the images differ, compares on those that all models have.
-        out: the folder of compare.html and compare.json.
+        output: the folder of compare.html and compare.json.
         force: allows writing into a folder that already contains files.
     """
 
@@ -47,7 +47,7 @@ class ComparisonOptions:
     data: str | None = None
     label_names: Mapping[str, str] = field(default_factory=dict)
     common: bool = False
-    out: Path = Path("comparison")
+    output: Path = Path("comparison")
     force: bool = False
 
 
@@ -136,7 +136,7 @@ def compare(
     Raises:
         EmodetectError: if a folder cannot be used, or the models cannot be compared.
     """
-    check_output_folder(options.out, force=options.force)
+    check_output_folder(options.output, force=options.force)
     with said_once(*DATA_LOGGERS):
         models = _evaluated(options)
     names = shown_names(models)
@@ -155,7 +155,7 @@ def compare(
     images = _images(models[0])
     return ComparisonReport(
         comparison=comparison,
-        files=write_comparison(comparison, matched, options.out, images=images),
+        files=write_comparison(comparison, matched, options.output, images=images),
         no_pictures=images if isinstance(images, str) else "",
     )
 

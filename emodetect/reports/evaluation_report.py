@@ -62,7 +62,7 @@ class EvaluationOptions:
         robustness: also evaluates corrupted copies; not for a matrix.
         explain: adds Grad-CAM heat maps of the worst mistakes, which loads TensorFlow; not for a
             matrix.
-        out: the folder of the report. If None, `evaluation-SPLIT` next to the model, or in the
+        output: the folder of the report. If None, `evaluation-SPLIT` next to the model, or in the
             current folder for a shipped model; `evaluation-across` for a matrix.
         force: allows writing into a folder that already contains files.
     """
@@ -82,7 +82,7 @@ class EvaluationOptions:
     bootstrap: int = RESAMPLES
     robustness: bool = False
     explain: bool = True
-    out: Path | None = None
+    output: Path | None = None
     force: bool = False
 
 
@@ -225,8 +225,8 @@ def evaluate(
 
 
 def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> EvaluationReport:
-    if options.out is not None:  # the default folder depends on the data
-        check_output_folder(options.out, force=options.force)
+    if options.output is not None:  # the default folder depends on the data
+        check_output_folder(options.output, force=options.force)
     (name,) = options.models
     recognizer = _recognizer(name, options)
     task = open_task(
@@ -243,7 +243,7 @@ def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> Evaluation
     )
     # Not of the recognizer's file: a foreign model is compiled into the cache.
     run = None if name in shipped_models() else model_path(name).parent
-    out = options.out
+    out = options.output
     if out is None:
         out = (run or Path()) / f"evaluation-{task.description['split']}"
         check_output_folder(out, force=options.force)
@@ -270,7 +270,7 @@ def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> Evaluation
 
 
 def _evaluate_several(options: EvaluationOptions, on_result: OnResult) -> CrossDatasetReport:
-    out = options.out or Path("evaluation-across")
+    out = options.output or Path("evaluation-across")
     check_output_folder(out, force=options.force)
     faces = options.faces or (None,) * len(options.data)
     results = evaluate_across(

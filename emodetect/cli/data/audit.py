@@ -49,7 +49,7 @@ from emodetect.cli.tables import explain, new_table, print_table
 @quiet_decoders
 def audit(
     sources: tuple[str, ...],
-    out: Path | None,
+    output: Path | None,
     detector: str | None,
     model: str | None,
     unseen: bool,
@@ -90,7 +90,7 @@ def audit(
         label_names=label_names(label_name),
         own_labels=own_labels,
     )
-    report = audit_to_folder(options, out, force=force)
+    report = audit_to_folder(options, output, force=force)
     table = new_table(text=("",), numbers=("",))
     table.show_header = False
     for name, count in report.findings.items():

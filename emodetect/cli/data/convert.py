@@ -27,7 +27,7 @@ from emodetect.cli.options.source import (
     f"faces.csv --to fer2013_csv ({FORMS_OF_DATA})",
 )
 @click.argument("source", metavar=DATA)
-@click.argument("out", metavar="OUTPUT", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUTPUT", type=click.Path(path_type=Path))
 @click.option(
     "--to",
     "layout",
@@ -51,7 +51,7 @@ from emodetect.cli.options.source import (
 @quiet_decoders
 def convert(
     source: str,
-    out: Path,
+    output: Path,
     layout: str,
     shard_size: int,
     classes: str | None,
@@ -83,8 +83,8 @@ def convert(
         classes=names_in(classes) if classes else None,
         own_labels=own_labels,
     )
-    done = convert_data(config, ConversionOptions(out, layout, shard_size, force))
-    for line in done.describe(out):
+    done = convert_data(config, ConversionOptions(output, layout, shard_size, force))
+    for line in done.describe(output):
         click.echo(on_one_line(line))
     if done.skipped:
         raise SystemExit(1)

@@ -67,7 +67,7 @@ from emodetect.cli.options.source import (
 @quiet_decoders
 def split(
     data: str,
-    out: Path,
+    output: Path,
     validation: float | None,
     test: float,
     group: tuple[str, ...],
@@ -105,9 +105,9 @@ def split(
         seed=seed,
         force=force,
     )
-    dataset = write_splits(str(named), out, options)
+    dataset = write_splits(str(named), output, options)
     counts = ", ".join(
         f"{sum(of_split.values()):,} {name}" for name, of_split in dataset.counts().items()
     )
     skipped = f"; {len(dataset.skipped):,} unreadable, skipped" if dataset.skipped else ""
-    click.echo(f"{out}: {counts}{skipped}")
+    click.echo(f"{output}: {counts}{skipped}")

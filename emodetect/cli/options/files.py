@@ -85,8 +85,8 @@ FOLDER = Folder()
 
 
 def output_option(**settings: Any) -> Decorator:
-    """Return --output, which used to be --out; the command gets its value as `out`."""
-    return click.option("--output", "out", cls=RenamedOption, old="--out", **settings)
+    """Return --output, which used to be --out."""
+    return click.option("--output", cls=RenamedOption, old="--out", **settings)
 
 
 force_option = click.option("--force", is_flag=True, help="Overwrite existing output.")
