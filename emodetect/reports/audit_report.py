@@ -17,7 +17,7 @@ from emodetect.data.cleaning import write_audit_rows
 from emodetect.data.named_data import NamedData
 from emodetect.emotions import hex_colors
 from emodetect.errors import EmodetectError
-from emodetect.machine.atomic_files import atomic_write, write_text
+from emodetect.machine.atomic_files import write_text
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
 from emodetect.notebook import heading, lines, table
 from emodetect.reports.audit_sections import found_sections
@@ -172,8 +172,7 @@ def write_audit(audit: Audit, out: Path, *, force: bool = False) -> dict[str, An
         for name in (FIGURES, MANIFEST, PAGE):
             (out / name).unlink(missing_ok=True)
         figures = summary(audit)
-        with atomic_write(out / MANIFEST) as partial:
-            write_audit_rows(partial, manifest_rows(audit))
+        write_audit_rows(out / MANIFEST, manifest_rows(audit))
         write_page(
             "audit.html",
             out / PAGE,
