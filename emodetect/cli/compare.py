@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emodetect.cli.options.files import FOLDER, output_option
+from emodetect.cli.options.files import FOLDER, force_option, output_option
 from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import DATA, label_name_option, label_names, named_data
 from emodetect.cli.tables import explain, new_table, print_table
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Folder for compare.html and compare.json.",
 )
-@click.option("--force", is_flag=True, help="Write into a folder that already contains files.")
+@force_option(help="Write into a folder that already contains files.")
 @quiet_decoders
 def compare(
     folders: tuple[Path, ...],

@@ -33,7 +33,7 @@ def list_presets() -> None:
     metavar="FILE.toml",
     help="File to write. [default: NAME.toml]",
 )
-@force_option
+@force_option()
 def write(name: str, output: Path | None, force: bool) -> None:
     """Copy the preset NAME to a file, to edit and use with `train --config`."""
     from emodetect.config import preset_text

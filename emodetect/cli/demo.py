@@ -17,7 +17,7 @@ SCENE_EMOTIONS = ("happy", "surprise", "sad", "angry")
 @output_option(
     type=FOLDER, metavar="DIR", default="emodetect-demo", show_default=True, help="Output folder."
 )
-@force_option
+@force_option()
 @click.pass_context
 def demo(context: click.Context, output: Path, force: bool) -> None:
     """Draw faces, train a model on them, evaluate it, and classify the faces of a drawn scene.

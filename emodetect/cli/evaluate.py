@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import click
 
-from emodetect.cli.options.files import FOLDER, output_option
+from emodetect.cli.options.files import FOLDER, force_option, output_option
 from emodetect.cli.options.model import MODEL, PIXEL_RANGES, foreign_options, tta_option
 from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import (
@@ -93,7 +93,7 @@ from emodetect.cli.options.source import (
     "folder, evaluation-SPLIT for a shipped model, evaluation-across for several models or data "
     "sets]",
 )
-@click.option("--force", is_flag=True, help="Write into a folder that already contains files.")
+@force_option(help="Write into a folder that already contains files.")
 @quiet_decoders
 def evaluate(
     models: tuple[str, ...],

@@ -62,7 +62,7 @@ WORTH_A_HINT = 1.2
     help="Save a Grad-CAM heat map of each face here, named like its crop. Loads TensorFlow; "
     "uses no worker processes.",
 )
-@force_option
+@force_option()
 @click.option(
     "--max-pixels",
     type=click.IntRange(1, 1000),

@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from emodetect.cli.options.files import FOLDER, output_option
+from emodetect.cli.options.files import FOLDER, force_option, output_option
 from emodetect.cli.options.model import MODEL
 from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import (
@@ -45,7 +45,7 @@ from emodetect.cli.tables import explain, new_table, print_table
     "counts as unseen]",
 )
 @source_options
-@click.option("--force", is_flag=True, help="Write to an existing report folder.")
+@force_option(help="Write to an existing report folder.")
 @quiet_decoders
 def audit(
     sources: tuple[str, ...],

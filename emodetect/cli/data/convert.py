@@ -7,6 +7,7 @@ from typing import Literal
 
 import click
 
+from emodetect.cli.options.files import force_option
 from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import (
     DATA,
@@ -47,7 +48,7 @@ from emodetect.cli.options.source import (
 )
 @click.option("--classes", metavar="A,B,...", help="Convert only these emotions.")
 @source_options
-@click.option("--force", is_flag=True, help="Replace an earlier conversion, or the CSV file.")
+@force_option(help="Replace an earlier conversion, or the CSV file.")
 @quiet_decoders
 def convert(
     source: str,

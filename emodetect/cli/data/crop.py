@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from emodetect.cli.options.files import force_option
 from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import DataCommand
 
@@ -32,7 +33,7 @@ from emodetect.cli.options.source import DataCommand
     metavar="M",
     help="Enlarge each detected box by this fraction of its side; 0 to 10.",
 )
-@click.option("--force", is_flag=True, help="Replace the crops of an earlier run in OUTPUT.")
+@force_option(help="Replace the crops of an earlier run in OUTPUT.")
 @quiet_decoders
 def crop(folder: str, output: Path, faces_per_image: str, margin: float, force: bool) -> None:
     """Detect the faces in all images below DIR, as predict does, and write the crops to OUTPUT.

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     help="Contact sheet to write: labelled images before and after augmentation. Mixup and "
     "CutMix are not shown, because they mix labels too.",
 )
-@force_option
+@force_option()
 @quiet_decoders
 def show(data: str | None, choice: ConfigChoice, output: Path, force: bool) -> None:
     """Count the images per emotion and split, and draw a contact sheet.

@@ -63,7 +63,7 @@ from emodetect.cli.options.source import (
     metavar="N",
     help="Random seed of the split.",
 )
-@force_option
+@force_option()
 @quiet_decoders
 def split(
     data: str,

@@ -89,7 +89,9 @@ def output_option(**settings: Any) -> Decorator:
     return click.option("--output", cls=RenamedOption, old="--out", **settings)
 
 
-force_option = click.option("--force", is_flag=True, help="Overwrite existing output.")
+def force_option(*, help: str = "Overwrite existing output.") -> Decorator:
+    """Return --force."""
+    return click.option("--force", is_flag=True, help=help)
 
 
 def file_option(name: str, *, help: str, metavar: str = "FILE", dir_okay: bool = True) -> Decorator:
