@@ -29,13 +29,6 @@ from emodetect.model_file.shipped_models import TRAINED_ON
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 logger = logging.getLogger(__name__)
-FIGURES = (
-    "accuracy",
-    "balanced_accuracy",
-    "macro_f1",
-    "log_loss",
-    "expected_calibration_error",
-)
 
 
 @dataclass(frozen=True)
