@@ -11,7 +11,7 @@ from emodetect.api.python_words import in_python_words
 from emodetect.model_file.shipped_models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from emodetect.evaluation.labelled_data import Faces
+    from emodetect.config import Faces
     from emodetect.recognition.runtimes.mirrored import Tta
     from emodetect.reports.comparison_report import ComparisonReport
     from emodetect.reports.evaluation_report import CrossDatasetReport, EvaluationReport

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from emodetect.auditing.face_check import FaceSearch, open_search
 from emodetect.auditing.quality import quality_flags
 from emodetect.auditing.scan import FACE_MISSING, Scan, scan_pictures
 from emodetect.auditing.sources import SourceImages, list_images
+from emodetect.config import Faces
 from emodetect.data.named_data import NamedData, find_data
 from emodetect.emotions import EMOTIONS, in_canonical_order
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -40,7 +40,7 @@ class AuditOptions:
     """
 
     sources: Sequence[str]
-    faces: Sequence[Literal["whole", "detect"] | None] = ()
+    faces: Sequence[Faces | None] = ()
     detector: str | None = None
     model: str | Path | None = None
     unseen: bool = False

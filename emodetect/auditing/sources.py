@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from emodetect.auditing.scan import Picture
-from emodetect.config import SOURCES_OF_KEY, DataConfig
+from emodetect.config import SOURCES_OF_KEY, DataConfig, Faces
 from emodetect.data.listing import SkippedFile
 from emodetect.data.named_data import NamedData, config_of
 from emodetect.data.readers.ferplus import read_unvoted, read_winners
@@ -46,7 +45,7 @@ class SourceImages:
 def list_images(
     sources: Sequence[NamedData],
     *,
-    faces: Sequence[Literal["whole", "detect"] | None],
+    faces: Sequence[Faces | None],
     label_names: Mapping[str, str],
     own_labels: bool,
 ) -> SourceImages:
@@ -95,7 +94,7 @@ def name_in(sources: Sequence[NamedData], number: int, name: str) -> str:
 
 def _configs(
     sources: Sequence[NamedData],
-    faces: Sequence[Literal["whole", "detect"] | None],
+    faces: Sequence[Faces | None],
     label_names: Mapping[str, str],
     *,
     own_labels: bool,

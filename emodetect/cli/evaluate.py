@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from emodetect.cli.options.source import (
     named_data,
     names_in,
 )
+
+if TYPE_CHECKING:
+    from emodetect.config import Faces
 
 
 @click.command(
@@ -100,7 +103,7 @@ def evaluate(
     labels: str | None,
     pixels: str | None,
     data: tuple[str, ...],
-    faces: tuple[Literal["whole", "detect"], ...],
+    faces: tuple[Faces, ...],
     label_name: tuple[str, ...],
     classes: str | None,
     no_explain: bool,

@@ -9,9 +9,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
-from emodetect.config import DataConfig, validate_data
+from emodetect.config import DataConfig, Faces, validate_data
 from emodetect.data.labels import split_named
 from emodetect.data.readers.affectnet import LIST_FOLDERS, LISTS
 from emodetect.data.readers.ckplus import FRAMES, LABELS
@@ -94,7 +93,7 @@ def find_data(
 def config_of(
     data: NamedData,
     *,
-    faces: Literal["whole", "detect"] | None = None,
+    faces: Faces | None = None,
     label_names: Mapping[str, str] | None = None,
     classes: Sequence[str] | None = None,
     own_labels: bool = False,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from emodetect.config import Faces
 from emodetect.data.dataset import DATA_LOGGERS
 from emodetect.data.named_data import NamedData
 from emodetect.emotions import in_canonical_order, known_labels
@@ -16,7 +17,6 @@ from emodetect.errors import DataError
 from emodetect.evaluation.evaluate import evaluate_model
 from emodetect.evaluation.image_selection import Selection, select_images
 from emodetect.evaluation.labelled_data import (
-    Faces,
     LabelledData,
     load_labelled_data,
     open_excluded,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from emodetect.config import Faces
 from emodetect.data.dataset import Dataset
 from emodetect.data.named_data import NamedData
 from emodetect.evaluation.classify import batch_size_difference, predict_images
@@ -15,7 +16,6 @@ from emodetect.evaluation.image_selection import Selection, select_images
 from emodetect.evaluation.labelled_data import (
     OWN_DATA,
     SEEN,
-    Faces,
     load_labelled_data,
     open_excluded,
 )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from emodetect.config import (
     SOURCES_OF_KEY,
     DataConfig,
     ExperimentConfig,
+    Faces,
     load_config,
     validate_config,
     validate_data,
@@ -28,8 +29,6 @@ from emodetect.errors import ConfigError, DataError
 from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.shipped_models import TRAINED_ON
-
-Faces = Literal["whole", "detect"]
 
 SEEN = (
     "The model was trained on most of these images, so it will do worse on new ones. Evaluate it "

@@ -30,7 +30,7 @@ from emodetect.exporting.output_files import (
     move_into_place,
     sidecar_of,
 )
-from emodetect.exporting.sample_faces import Faces, drawn_faces, labelled_faces
+from emodetect.exporting.sample_faces import FaceCrops, drawn_faces, labelled_faces
 from emodetect.images.model_input import channels_of
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
 from emodetect.machine.quiet_libraries import quiet_stderr
@@ -165,7 +165,7 @@ def _format(options: ExportOptions) -> Format:
     return kind
 
 
-def _faces(options: ExportOptions, metadata: Metadata) -> tuple[Faces | None, Faces]:
+def _faces(options: ExportOptions, metadata: Metadata) -> tuple[FaceCrops | None, FaceCrops]:
     """Return the faces to calibrate on, and those to compare on."""
     labelled = calibration = rest = None
     if options.data is not None:

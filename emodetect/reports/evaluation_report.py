@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from emodetect.config import Faces
 from emodetect.data.named_data import NamedData, find_data
 from emodetect.errors import EmodetectError
 from emodetect.evaluation.cross_dataset import (
@@ -20,7 +21,6 @@ from emodetect.evaluation.cross_dataset import (
 )
 from emodetect.evaluation.evaluate import Evaluation, evaluate_model, open_task
 from emodetect.evaluation.grad_cam import HeatMaps, explain_mistakes
-from emodetect.evaluation.labelled_data import Faces
 from emodetect.evaluation.metrics.intervals import RESAMPLES
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.machine.output_folder import check_output_folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +20,9 @@ from emodetect.cli.options.source import (
     source_options,
 )
 from emodetect.cli.tables import explain, new_table, print_table
+
+if TYPE_CHECKING:
+    from emodetect.config import Faces
 
 
 @click.command(
@@ -53,7 +56,7 @@ def audit(
     detector: str | None,
     model: str | None,
     unseen: bool,
-    faces: tuple[Literal["whole", "detect"], ...],
+    faces: tuple[Faces, ...],
     label_name: tuple[str, ...],
     own_labels: bool,
     force: bool,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +19,9 @@ from emodetect.cli.options.source import (
     names_in,
     source_options,
 )
+
+if TYPE_CHECKING:
+    from emodetect.config import Faces
 
 
 @click.command(
@@ -56,7 +59,7 @@ def convert(
     layout: str,
     shard_size: int,
     classes: str | None,
-    faces: tuple[Literal["whole", "detect"], ...],
+    faces: tuple[Faces, ...],
     label_name: tuple[str, ...],
     own_labels: bool,
     force: bool,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from emodetect.config import Faces
     from emodetect.data.named_data import NamedData
 
 DATA = "[SOURCE:]PATH"
@@ -92,9 +93,7 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )(label_options(command))
 
 
-def faces_of_each(
-    faces: tuple[Literal["whole", "detect"], ...], sources: Sequence[str]
-) -> tuple[Literal["whole", "detect"] | None, ...]:
+def faces_of_each(faces: tuple[Faces, ...], sources: Sequence[str]) -> tuple[Faces | None, ...]:
     """Return the value of --faces for each source; None if it was not given."""
     if len(faces) <= 1:
         return (faces or (None,)) * len(sources)
