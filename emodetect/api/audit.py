@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emodetect.api.paths import AnyPath, texts
 from emodetect.api.python_words import in_python_words
 
 if TYPE_CHECKING:
     from emodetect.config import Faces
     from emodetect.reports.audit_report import AuditReport
-
-AnyPath = str | os.PathLike[str]
 
 
 @in_python_words
@@ -62,10 +61,10 @@ def audit(
     from emodetect.auditing.audit import AuditOptions
     from emodetect.reports.audit_report import audit_to_folder
 
-    many = [data] if isinstance(data, str | os.PathLike) else data
+    sources = texts(data)
     options = AuditOptions(
-        sources=tuple(os.fspath(one) for one in many),
-        faces=() if faces is None else (faces,) * len(many),
+        sources=sources,
+        faces=() if faces is None else (faces,) * len(sources),
         detector=detector,
         model=None if model is None else os.fspath(model),
         unseen=unseen,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
+from emodetect.api.paths import AnyPath, texts
 from emodetect.api.python_words import in_python_words
 from emodetect.model_file.shipped_models import DEFAULT_MODEL
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from emodetect.recognition.runtimes.mirrored import Tta
     from emodetect.reports.comparison_report import ComparisonReport
     from emodetect.reports.evaluation_report import CrossDatasetReport, EvaluationReport
-
-AnyPath = str | os.PathLike[str]
 
 
 class EvaluationSettings(TypedDict, total=False):
@@ -102,14 +101,14 @@ def evaluate(
     from emodetect.reports.evaluation_report import EvaluationOptions
     from emodetect.reports.evaluation_report import evaluate as write_evaluation
 
-    sources = () if data is None else _texts(data)
+    sources = () if data is None else texts(data)
     others: dict[str, Any] = {**settings}
     for name in {"emotions", "exclude_duplicates_of", "slice_by", "labels"} & others.keys():
-        others[name] = _texts(others[name])
+        others[name] = texts(others[name])
     if isinstance(others.get("faces"), str):
         others["faces"] = (others["faces"],) * len(sources)
     options = EvaluationOptions(
-        models=_texts(model),
+        models=texts(model),
         data=sources,
         output=None if output is None else Path(output),
         force=force,
@@ -160,7 +159,7 @@ def compare(
     from emodetect.reports.comparison_report import ComparisonOptions
     from emodetect.reports.comparison_report import compare as write_comparison
 
-    folders = tuple(Path(model) for model in _texts(models))
+    folders = tuple(Path(model) for model in texts(models))
     if len(folders) < 2:
         raise EmodetectError(f"models: expected at least 2 to compare, got {len(folders)}.")
     options = ComparisonOptions(
@@ -172,8 +171,3 @@ def compare(
         force=force,
     )
     return write_comparison(options)
-
-
-def _texts(given: AnyPath | Sequence[AnyPath]) -> tuple[str, ...]:
-    many = [given] if isinstance(given, str | os.PathLike) else given
-    return tuple(os.fspath(one) for one in many)
