@@ -38,10 +38,11 @@ from emodetect.config import (
 )
 from emodetect.data.dataset import Dataset, load_for_evaluation
 from emodetect.data.degradation import blur, jpeg
+from emodetect.data.named_data import NamedData
 from emodetect.errors import EmodetectError
 from emodetect.evaluation.classify import predict_images
 from emodetect.evaluation.image_selection import select_images
-from emodetect.evaluation.labelled_data import open_source
+from emodetect.evaluation.labelled_data import load_source
 from emodetect.evaluation.metrics.classification import compute_metrics
 from emodetect.recognition.recognizer import EmotionRecognizer
 
@@ -136,7 +137,7 @@ def _config(manifest: Path, model: ModelConfig, run: Path, *, seed: int) -> Expe
 
 def _evaluate(name: str, model: Path | None, manifest: Path) -> None:
     recognizer = EmotionRecognizer(model, detector="none")
-    data = open_source(f"manifest:{manifest}", recognizer.metadata, faces="whole")
+    data = load_source(NamedData("manifest", str(manifest)), recognizer.metadata, faces="whole")
     metrics = compute_metrics(predict_images(recognizer, data, data.indices("test")))
     click.echo(
         f"  {name}: accuracy {metrics['accuracy']:.1%}, "

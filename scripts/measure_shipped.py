@@ -19,10 +19,11 @@ from typing import Any
 
 import click
 
+from emodetect.data.named_data import NamedData
 from emodetect.errors import EmodetectError
 from emodetect.evaluation.evaluate import evaluate_model
 from emodetect.evaluation.image_selection import select_images
-from emodetect.evaluation.labelled_data import open_source, open_training_data, training_config
+from emodetect.evaluation.labelled_data import load_source, open_training_data, training_config
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, shipped_models
 from emodetect.number_format import between, decimal, percent, points
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -84,20 +85,20 @@ def main(folder: Path) -> None:
 
 def _measure(name: str, path: Path, folder: Path) -> Measured:
     recognizer = EmotionRecognizer(path, detector="none")
-    own, other = (f"{source}:{folder}" for source in SOURCES[name])
+    own, other = (NamedData(source, str(folder)) for source in SOURCES[name])
     metadata = recognizer.metadata
 
     def on(
-        source: str,
+        source: NamedData,
         *,
         unique: bool = False,
         emotions: Sequence[str] | None = None,
         recognizer: EmotionRecognizer = recognizer,
     ) -> Metrics:
-        data = open_source(source, metadata, faces="whole")
+        data = load_source(source, metadata, faces="whole")
         # All of FER2013's train split, including images without the model's own labels.
-        train = f"folder:{folder}"
-        seen = {train: open_source(train, metadata, faces="whole")} if unique else None
+        train = NamedData("folder", str(folder))
+        seen = {str(train): load_source(train, metadata, faces="whole")} if unique else None
         chosen = select_images(data, "test", emotions=emotions, trained_on=seen)
         return evaluate_model(recognizer, data, chosen).metrics
 

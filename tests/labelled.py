@@ -28,6 +28,7 @@ def dataset_of(
         "splits": np.array(splits or ["test"] * count, "U5"),
         "paths": np.array([f"{number}.png" for number in range(count)], object),
         "sides": np.full(count, 48, np.int32),
+        "digests": np.array(pixels).astype(bytes),
         "traits": {},
         "emotions": emotions,
         "carved": (),

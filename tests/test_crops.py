@@ -20,10 +20,11 @@ from emodetect.cli import app
 from emodetect.cli.data import data
 from emodetect.config import DataConfig, ExperimentConfig
 from emodetect.data.dataset import load_dataset, load_for_evaluation
+from emodetect.data.named_data import NamedData
 from emodetect.data.synthetic import draw_scene
 from emodetect.data.writers.face_crops import CropOptions, crop_photos
 from emodetect.errors import ConfigError, DataError, EmodetectError
-from emodetect.evaluation.labelled_data import open_source, open_training_data
+from emodetect.evaluation.labelled_data import load_source, open_training_data
 from emodetect.images.model_input import to_input
 from emodetect.images.reading import NO_IMAGE, read_image
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -402,11 +403,11 @@ def test_evaluation_frames_faces_as_the_model_was_trained(tmp_path: Path, photos
     metadata = replace(
         EmotionRecognizer().metadata, margin=0.2, config={"data": {"faces": "detect"}}
     )
-    own = open_source(f"folder:{photos}", metadata)
+    own = load_source(NamedData("folder", str(photos)), metadata)
     values = {"margin": 0.2, "image_size": metadata.image_size, "color": metadata.color}
     trained = load_for_evaluation(_config(photos, tmp_path / "c", **values))
     assert np.array_equal(own.images[:], trained.images[:])
-    whole = open_source(f"folder:{photos}", metadata, faces="whole")
+    whole = load_source(NamedData("folder", str(photos)), metadata, faces="whole")
     assert len(whole.images) > len(own.images)
     # A config of other framing does not change the model's.
     config = ExperimentConfig(data=_config(photos, tmp_path / "c", margin=0.0))

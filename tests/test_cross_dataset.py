@@ -18,6 +18,7 @@ from pictures import save
 from emodetect.cli import app
 from emodetect.config import validate_config
 from emodetect.data.dataset import load_dataset
+from emodetect.data.named_data import NamedData
 from emodetect.data.synthetic import draw_dataset, draw_face, draw_scene
 from emodetect.errors import DataError, EmodetectError
 from emodetect.evaluation.cross_dataset import (
@@ -262,9 +263,13 @@ def _model(emotions: tuple[str, ...] = ("happy", "sad"), **values: object) -> Na
     return NamedModel("it", _Constant(metadata))
 
 
+def _source(source: str, path: Path) -> DataSource:
+    return DataSource(NamedData(source, str(path)))
+
+
 def test_a_class_that_one_data_set_lacks_is_no_error(sets: Path) -> None:
     """--classes takes from each data set those it has; one that has none of them is told."""
-    sources = [DataSource(f"raf_db:{sets / 'RAF-DB'}"), DataSource(f"ckplus:{sets / 'CK+48'}")]
+    sources = [_source("raf_db", sets / "RAF-DB"), _source("ckplus", sets / "CK+48")]
     model = _model(("angry", "happy", "neutral"))
     cells = evaluate_across([model], sources, emotions=("anger", "happy"))
     assert [cell.emotions() for cell in cells] == [("happy",), ("angry", "happy")]
@@ -276,13 +281,13 @@ def test_a_model_that_knows_nothing_of_the_data_is_told(sets: Path) -> None:
     """A data set without any emotion of the model is an error that names both."""
     model = NamedModel("it", _Constant(_model(("disgust", "fear")).recognizer.metadata, "fear"))
     with pytest.raises(DataError, match=r"it on ckplus:.*knows only disgust, fear"):
-        evaluate_across([model], [DataSource(f"ckplus:{sets / 'CK+48'}")])
+        evaluate_across([model], [_source("ckplus", sets / "CK+48")])
 
 
 def test_a_fault_of_the_last_data_set_comes_before_the_work(sets: Path) -> None:
     """Nothing is classified where some data set of the matrix cannot be read."""
     model = _model()
-    sources = [DataSource(f"ckplus:{sets / 'CK+48'}"), DataSource(f"raf_db:{sets / 'nowhere'}")]
+    sources = [_source("ckplus", sets / "CK+48"), _source("raf_db", sets / "nowhere")]
     with pytest.raises(DataError, match="nowhere"):
         evaluate_across([model], sources)
     assert model.recognizer.calls == 0
@@ -293,8 +298,8 @@ def test_images_that_were_trained_on_are_left_out_of_each_pair(sets: Path, tmp_p
     copy = tmp_path / "trained" / "happy" / "copy.png"
     copy.parent.mkdir(parents=True)
     shutil.copy(sets / "CK+48" / "happy" / "S001_001_00000001.png", copy)
-    name = f"folder:{tmp_path / 'trained'}"
-    sources = [DataSource(f"ckplus:{sets / 'CK+48'}"), DataSource(f"raf_db:{sets / 'RAF-DB'}")]
+    name = NamedData("folder", str(tmp_path / "trained"))
+    sources = [_source("ckplus", sets / "CK+48"), _source("raf_db", sets / "RAF-DB")]
     cells = evaluate_across([_model()], sources, exclude_duplicates_of=[name])
     assert [cell.metrics["left_out"][f"also in {name}"] for cell in cells] == [1, 0]
     assert cells[0].metrics["images"] == 5
@@ -333,7 +338,7 @@ def trained(sets: Path, tmp_path: Path) -> tuple[NamedModel, DataSource, set[str
         dataset={"fingerprint": dataset.fingerprint},
     )
     test = set(dataset.paths[dataset.indices("test")].tolist())
-    return model, DataSource(f"folder:{tmp_path / 'faces'}"), test
+    return model, _source("folder", tmp_path / "faces"), test
 
 
 def test_a_model_is_not_judged_on_what_it_was_trained_on(
@@ -345,7 +350,7 @@ def test_a_model_is_not_judged_on_what_it_was_trained_on(
     assert (cell.split, cell.same_data) == ("test", True)
     assert cell.metrics["images"] == len(test) == 6
     draw_dataset(tmp_path / "others", counts={"": 2}, emotions=("happy",), seed=6, size=32)
-    (cell,) = evaluate_across([model], [DataSource(f"folder:{tmp_path / 'others'}")])
+    (cell,) = evaluate_across([model], [_source("folder", tmp_path / "others")])
     assert (cell.split, cell.same_data, cell.metrics["images"]) == ("all", False, 2)
     stranger = NamedModel("other", _model().recognizer)
     (cell,) = evaluate_across([stranger], [source])
@@ -368,7 +373,7 @@ def test_the_own_data_framed_otherwise_is_refused(
     model, source, _ = trained
     draw_dataset(tmp_path / "faces", counts={"": 12}, emotions=("happy", "sad"), seed=5, size=160)
     with pytest.raises(DataError, match=r"trained on this data with faces = 'whole'"):
-        evaluate_across([model], [DataSource(source.name, "detect")])
+        evaluate_across([model], [DataSource(source.data, "detect")])
 
 
 def test_a_model_from_elsewhere_has_no_known_data() -> None:
@@ -385,13 +390,13 @@ def test_a_manifest_whose_files_have_moved_is_told(tmp_path: Path) -> None:
     """The error counts the missing images, and names the first with the reason."""
     (tmp_path / "faces.csv").write_text("path,label\nhappy/1.png,happy\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"1 of 1 images.*happy/1\.png: no such file\. Were"):
-        evaluate_across([_model()], [DataSource(f"manifest:{tmp_path / 'faces.csv'}")])
+        evaluate_across([_model()], [_source("manifest", tmp_path / "faces.csv")])
 
 
 def test_a_single_image_has_a_matrix_too(tmp_path: Path) -> None:
     """One image of one emotion, and a model that never answers it, give files without a warning."""
     _save(tmp_path / "faces" / "sad" / "a.png", "sad", 1)
-    cells = evaluate_across([_model()], [DataSource(f"folder:{tmp_path / 'faces'}")])
+    cells = evaluate_across([_model()], [_source("folder", tmp_path / "faces")])
     files = write_matrix(cells, tmp_path / "deep" / "out")
     assert all(file.stat().st_size for file in files)
     assert cells[0].metrics["accuracy"] == 0

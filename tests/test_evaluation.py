@@ -21,6 +21,7 @@ from small import SMALL
 from emodetect.cli import app
 from emodetect.config import load_config
 from emodetect.data.dataset import load_dataset
+from emodetect.data.named_data import NamedData
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
 from emodetect.evaluation.classify import batch_size_difference, predict_images
@@ -617,7 +618,8 @@ def test_test_images_that_were_trained_on_are_refused(
 
     # Named by the user, it is the same data.
     own = SimpleNamespace(metadata=metadata)
-    kept = open_task("mine", own, source=f"folder:{faces}")
+    named = NamedData("folder", str(faces))
+    kept = open_task("mine", own, source=named)
     assert kept.description["split"] == "test"
     assert not kept.description["seen"]
     assert len(kept.selection.members) == len(trained.indices("test"))
@@ -625,7 +627,7 @@ def test_test_images_that_were_trained_on_are_refused(
     assert not open_task("mine", own, split="val").description["seen"]
     assert "trained on most of these" not in caplog.text
     for split in ("train", "all"):
-        for source in (None, f"folder:{faces}"):
+        for source in (None, named):
             caplog.clear()
             assert open_task("mine", own, source=source, split=split).description["seen"]
             assert "trained on most of these" in caplog.text

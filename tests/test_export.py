@@ -101,7 +101,7 @@ def exported(
                     format=format,
                     quantize=quantize,
                     representative=faces if quantize == "int8" else None,
-                    out=folder / f"fer2013-{precision}{format_named(format).suffix}",
+                    output=folder / f"fer2013-{precision}{format_named(format).suffix}",
                 ),
             )
         return done[key]
@@ -260,7 +260,7 @@ def test_a_file_that_answers_otherwise_is_not_written(
         )
         monkeypatch.setattr(tflite, "FORMAT", kind)
         with pytest.raises(ModelError, match="not written, because its predictions differ"):
-            export_model(model, ExportOptions(format="tflite", out=out, force=True))
+            export_model(model, ExportOptions(format="tflite", output=out, force=True))
         assert [path.name for path in tmp_path.iterdir()] == ["small.tflite"]
         assert out.read_text() == "older"
 
@@ -285,8 +285,8 @@ def test_a_saved_model_is_replaced_as_a_whole(
     (out / "variables").mkdir(parents=True)
     (out / "saved_model.pb").write_text("older")
     with pytest.raises(EmodetectError, match="--force"):
-        export_model(model, ExportOptions(format="saved_model", out=out))
-    export_model(model, ExportOptions(format="saved_model", out=out, force=True))
+        export_model(model, ExportOptions(format="saved_model", output=out))
+    export_model(model, ExportOptions(format="saved_model", output=out, force=True))
     assert [path.name for path in out.iterdir()] == ["saved_model.pb"]
     assert (out / "saved_model.pb").read_text() == "new"
     assert {path.name for path in tmp_path.iterdir()} == {"small", "small.json"}

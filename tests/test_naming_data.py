@@ -233,7 +233,7 @@ def test_a_file_of_another_kind_is_named(data: bytes, said: str, source: str) ->
     """Its bytes tell what it is, whatever its name, and the error never speaks of UTF-8."""
     Path("data.csv").write_bytes(data)
     with pytest.raises(DataError) as caught:
-        list_samples(config_of(f"{source}data.csv", option="--data"))
+        list_samples(config_of(find_data(f"{source}data.csv", option="--data")))
     assert said in str(caught.value)
     assert "UTF-8" not in str(caught.value)
 

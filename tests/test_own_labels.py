@@ -22,7 +22,7 @@ from emodetect.auditing.audit import AuditOptions
 from emodetect.cli import app
 from emodetect.config import DataConfig, load_config, validate_data
 from emodetect.data.dataset import load_dataset, load_for_evaluation
-from emodetect.data.named_data import find_data
+from emodetect.data.named_data import NamedData, find_data
 from emodetect.data.synthetic import draw_face, draw_scene
 from emodetect.emotions import hex_colors
 from emodetect.errors import ConfigError, DataError, ModelError
@@ -156,7 +156,7 @@ def test_what_a_run_calls_labels_holds_for_the_models_it_is_compared_with(
 ) -> None:
     """The label names of one model's training data are known to the other, unless they disagree."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    source = f"folder:{renamed}"
+    source = NamedData("folder", str(renamed))
     names = {"a": "happy", "b": "sad"}
     knowing = Metadata(
         name="knowing",
@@ -173,7 +173,7 @@ def test_what_a_run_calls_labels_holds_for_the_models_it_is_compared_with(
         "a": "happy",
         "b": "fear",
     }
-    assert shared_label_names("synthetic:", [knowing, plain], {}) == {}
+    assert shared_label_names(NamedData("synthetic", ""), [knowing, plain], {}) == {}
 
 
 def test_letters_that_pictures_cannot_show_are_named_once(
@@ -418,7 +418,7 @@ def test_corrections_are_the_labels_of_the_model() -> None:
 
 def test_an_export_carries_the_labels(model: Path, tmp_path: Path) -> None:
     """labels.txt in the file has a line for each."""
-    options = ExportOptions(format="tflite", out=tmp_path / "a.tflite")
+    options = ExportOptions(format="tflite", output=tmp_path / "a.tflite")
     path = export_model(model, options).path
     with zipfile.ZipFile(path) as archive:
         assert archive.read("labels.txt").decode().splitlines() == list(NAMES)
@@ -426,7 +426,7 @@ def test_an_export_carries_the_labels(model: Path, tmp_path: Path) -> None:
 
 def test_openvino_finds_a_label_for_each_output(model: Path, tmp_path: Path) -> None:
     """Its tools split the labels at spaces, so that those in a label are written as _."""
-    path = export_model(model, ExportOptions(format="openvino", out=tmp_path / "a.xml")).path
+    path = export_model(model, ExportOptions(format="openvino", output=tmp_path / "a.xml")).path
     import openvino
 
     info = openvino.Core().read_model(path).get_rt_info(["model_info", "labels"])
@@ -462,7 +462,7 @@ def test_an_export_is_compared_on_images_that_were_not_trained_on(
 ) -> None:
     """On the data of the training, its test split is used; all images are used with a warning."""
     out = tmp_path / "model.onnx"
-    options = ExportOptions(format="onnx", data=f"folder:{data}", out=out, force=True)
+    options = ExportOptions(format="onnx", data=f"folder:{data}", output=out, force=True)
     held_out = export_model(model, options).comparison
     assert "split test" in held_out.origin
     assert held_out.faces < 36

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from emodetect.api.paths import AnyPath, texts
 from emodetect.api.python_words import in_python_words
 
 if TYPE_CHECKING:
+    from emodetect.config import Faces
     from emodetect.reports.audit_report import AuditReport
-
-AnyPath = str | os.PathLike[str]
 
 
 @in_python_words
@@ -22,7 +22,7 @@ def audit(
     model: AnyPath | None = None,
     unseen: bool = False,
     detector: str | None = None,
-    faces: Literal["whole", "detect"] | None = None,
+    faces: Faces | None = None,
     label_names: Mapping[str, str] | None = None,
     own_labels: bool = False,
     output: AnyPath | None = None,
@@ -36,7 +36,7 @@ def audit(
         unseen: the model was trained on none of these images.
         detector: "yunet", the path of its .onnx file, "haar" or "none". If None, yunet if it was
             fetched, else haar.
-        faces: as data.faces of the config for training.
+        faces: "whole" or "detect", as data.faces of the config for training.
         label_names: the emotions of labels by other names, such as {"3": "happy"}.
         own_labels: labels need not be emotions.
         output: the folder of the report; audit-NAME in the current folder if None.
@@ -61,10 +61,10 @@ def audit(
     from emodetect.auditing.audit import AuditOptions
     from emodetect.reports.audit_report import audit_to_folder
 
-    many = [data] if isinstance(data, str | os.PathLike) else data
+    sources = texts(data)
     options = AuditOptions(
-        sources=tuple(os.fspath(one) for one in many),
-        faces=() if faces is None else (faces,) * len(many),
+        sources=sources,
+        faces=() if faces is None else (faces,) * len(sources),
         detector=detector,
         model=None if model is None else os.fspath(model),
         unseen=unseen,

@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
+from emodetect.api.paths import AnyPath, texts
 from emodetect.api.python_words import in_python_words
 from emodetect.model_file.shipped_models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from emodetect.evaluation.labelled_data import Faces
+    from emodetect.config import Faces
     from emodetect.recognition.runtimes.mirrored import Tta
     from emodetect.reports.comparison_report import ComparisonReport
     from emodetect.reports.evaluation_report import CrossDatasetReport, EvaluationReport
-
-AnyPath = str | os.PathLike[str]
 
 
 class EvaluationSettings(TypedDict, total=False):
@@ -74,7 +73,8 @@ def evaluate(
         model: a run folder, a .keras file or the name of a shipped model; several give a matrix.
         data: labelled images, as PATH or SOURCE:PATH; several give a matrix. If None, those that
             the model was trained on.
-        output: the folder of the report; see `EvaluationOptions.out` if None.
+        output: the folder of the report. If None, `evaluation-SPLIT` next to the model, or in the
+            current folder for a shipped model; `evaluation-across` for a matrix.
         force: write into a folder that already contains files.
         settings: `split` ("test", or "all" without splits), `emotions`, `label_names`, `faces`,
             `slice_by`, `tta`, `exclude_duplicates_of`, `bootstrap`, `robustness`, `explain` (heat
@@ -101,16 +101,16 @@ def evaluate(
     from emodetect.reports.evaluation_report import EvaluationOptions
     from emodetect.reports.evaluation_report import evaluate as write_evaluation
 
-    sources = () if data is None else _texts(data)
+    sources = () if data is None else texts(data)
     others: dict[str, Any] = {**settings}
     for name in {"emotions", "exclude_duplicates_of", "slice_by", "labels"} & others.keys():
-        others[name] = _texts(others[name])
+        others[name] = texts(others[name])
     if isinstance(others.get("faces"), str):
         others["faces"] = (others["faces"],) * len(sources)
     options = EvaluationOptions(
-        models=_texts(model),
+        models=texts(model),
         data=sources,
-        out=None if output is None else Path(output),
+        output=None if output is None else Path(output),
         force=force,
         **others,
     )
@@ -159,7 +159,7 @@ def compare(
     from emodetect.reports.comparison_report import ComparisonOptions
     from emodetect.reports.comparison_report import compare as write_comparison
 
-    folders = tuple(Path(model) for model in _texts(models))
+    folders = tuple(Path(model) for model in texts(models))
     if len(folders) < 2:
         raise EmodetectError(f"models: expected at least 2 to compare, got {len(folders)}.")
     options = ComparisonOptions(
@@ -167,12 +167,7 @@ def compare(
         data=None if data is None else os.fspath(data),
         label_names=label_names or {},
         common=common,
-        out=Path(output),
+        output=Path(output),
         force=force,
     )
     return write_comparison(options)
-
-
-def _texts(given: AnyPath | Sequence[AnyPath]) -> tuple[str, ...]:
-    many = [given] if isinstance(given, str | os.PathLike) else given
-    return tuple(os.fspath(one) for one in many)

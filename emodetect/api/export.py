@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emodetect.api.paths import AnyPath
 from emodetect.api.python_words import in_python_words
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path
 
 if TYPE_CHECKING:
     from emodetect.exporting.export import Export
-
-AnyPath = str | os.PathLike[str]
 
 
 @in_python_words
@@ -70,7 +69,7 @@ def export(
         label_names=label_names or {},
         split=split,
         least_agreement=least_agreement,
-        out=None if output is None else Path(output),
+        output=None if output is None else Path(output),
         force=force,
     )
     return export_model(model_path(os.fspath(model)), options)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emodetect.api.paths import AnyPath
 from emodetect.api.python_words import in_python_words, python_words
 from emodetect.config import ExperimentConfig, load_config
 from emodetect.data.named_data import find_data
@@ -21,12 +22,12 @@ DEFAULT_PRESET = "fine_tuning"
 
 @in_python_words
 def train(
-    config: str | os.PathLike[str] | ExperimentConfig = DEFAULT_PRESET,
-    data: str | os.PathLike[str] | None = None,
+    config: AnyPath | ExperimentConfig = DEFAULT_PRESET,
+    data: AnyPath | None = None,
     *,
     label_names: Mapping[str, str] | None = None,
     own_labels: bool = False,
-    resume: str | os.PathLike[str] | None = None,
+    resume: AnyPath | None = None,
     **overrides: Any,
 ) -> TrainingResult:
     """Train a model and save it in a run folder, as `emodetect train` does.
@@ -81,8 +82,8 @@ def train(
 
 
 def _chosen(
-    config: str | os.PathLike[str] | ExperimentConfig,
-    data: str | os.PathLike[str] | None,
+    config: AnyPath | ExperimentConfig,
+    data: AnyPath | None,
     overrides: dict[str, Any],
     *,
     label_names: Mapping[str, str] | None,

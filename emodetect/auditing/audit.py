@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from emodetect.auditing.face_check import FaceSearch, open_search
 from emodetect.auditing.quality import quality_flags
 from emodetect.auditing.scan import FACE_MISSING, Scan, scan_pictures
 from emodetect.auditing.sources import SourceImages, list_images
-from emodetect.data.named_data import find_data
+from emodetect.config import Faces
+from emodetect.data.named_data import NamedData, find_data
 from emodetect.emotions import EMOTIONS, in_canonical_order
 from emodetect.recognition.recognizer import EmotionRecognizer
 
@@ -39,12 +40,17 @@ class AuditOptions:
     """
 
     sources: Sequence[str]
-    faces: Sequence[Literal["whole", "detect"] | None] = ()
+    faces: Sequence[Faces | None] = ()
     detector: str | None = None
     model: str | Path | None = None
     unseen: bool = False
     label_names: Mapping[str, str] = field(default_factory=dict)
     own_labels: bool = False
+
+    @cached_property
+    def named(self) -> tuple[NamedData, ...]:
+        """The sources, as `find_data` names them; raises the same."""
+        return tuple(find_data(source, option="data audit") for source in self.sources)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +58,7 @@ class Audit(SourceImages):
     """What was found in n images.
 
     Attributes:
-        sources: the data sets, as SOURCE:PATH.
+        sources: the data sets.
         emotions: the labels that occur.
         scan: the measurements.
         duplicates: which images are the same.
@@ -62,7 +68,7 @@ class Audit(SourceImages):
         doubts: the labels it disagrees with; None without a model.
     """
 
-    sources: tuple[str, ...]
+    sources: tuple[NamedData, ...]
     emotions: tuple[str, ...]
     scan: Scan
     duplicates: Duplicates
@@ -94,9 +100,8 @@ def audit_sources(options: AuditOptions) -> Audit:
     recognizer = EmotionRecognizer(options.model, detector="none") if options.model else None
     search = open_search(options.detector)
     faces = options.faces or [None] * len(options.sources)
-    sources = tuple(str(find_data(source, option="data audit")) for source in options.sources)
     images = list_images(
-        sources, faces=faces, label_names=options.label_names, own_labels=options.own_labels
+        options.named, faces=faces, label_names=options.label_names, own_labels=options.own_labels
     )
     unseen = None
     if recognizer is not None:  # before the long work, because it may be refused
@@ -108,7 +113,7 @@ def audit_sources(options: AuditOptions) -> Audit:
         doubts = ask_model(recognizer, images.pictures, scan.readable, faces=faces, unseen=unseen)
     return Audit(
         **vars(images),
-        sources=sources,
+        sources=options.named,
         emotions=in_canonical_order(images.labels.tolist()),
         scan=scan,
         duplicates=find_duplicates(scan),

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from emodetect.auditing.scan import Picture
-from emodetect.config import validate_data
+from emodetect.config import Faces, validate_data
 from emodetect.data.crops import read_crops
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.images.model_input import to_input
@@ -47,7 +46,7 @@ def ask_model(
     pictures: Sequence[Picture],
     readable: np.ndarray,
     *,
-    faces: Sequence[Literal["whole", "detect"] | None],
+    faces: Sequence[Faces | None],
     unseen: np.ndarray,
 ) -> ModelDoubts:
     """Find the labels that a model confidently disagrees with.
@@ -136,7 +135,7 @@ def _predictions(
     recognizer: EmotionRecognizer,
     pictures: Sequence[Picture],
     rows: np.ndarray,
-    faces: Sequence[Literal["whole", "detect"] | None],
+    faces: Sequence[Faces | None],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the images with a crop, (m,) int64, and their probabilities."""
     metadata = recognizer.metadata

@@ -59,7 +59,7 @@ def summary(audit: Audit) -> dict[str, Any]:
     """Return all figures as plain values, as written to audit.json."""
     same, near = audit.duplicates.identical, audit.duplicates.near
     figures: dict[str, Any] = {
-        "sources": list(audit.sources),
+        "sources": [str(source) for source in audit.sources],
         "images": len(audit.pictures),
         "classes": class_counts(audit),
         "leaks": _leak_counts(audit),
@@ -170,7 +170,7 @@ def manifest_rows(audit: Audit) -> list[AuditRow]:
     grouped = repeated(near)
     return [
         AuditRow(
-            source=audit.sources[picture.source],
+            source=str(audit.sources[picture.source]),
             path=printable(picture.sample.name),
             hash=audit.scan.digests[row].decode(),
             label=picture.sample.emotion,

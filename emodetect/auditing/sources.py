@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from emodetect.auditing.scan import Picture
-from emodetect.config import SOURCES_OF_KEY, DataConfig
+from emodetect.config import SOURCES_OF_KEY, DataConfig, Faces
 from emodetect.data.listing import SkippedFile
-from emodetect.data.named_data import config_of, find_data
+from emodetect.data.named_data import NamedData, config_of
 from emodetect.data.readers.ferplus import read_unvoted, read_winners
 from emodetect.data.readers.registry import list_samples
 from emodetect.emotions import EMOTIONS
@@ -44,13 +43,13 @@ class SourceImages:
 
 
 def list_images(
-    sources: Sequence[str],
+    sources: Sequence[NamedData],
     *,
-    faces: Sequence[Literal["whole", "detect"] | None],
+    faces: Sequence[Faces | None],
     label_names: Mapping[str, str],
     own_labels: bool,
 ) -> SourceImages:
-    """List the images of each SOURCE:PATH.
+    """List the images of each data set.
 
     "ferplus" gives the images with their own labels, to be compared with the votes.
 
@@ -88,24 +87,23 @@ def list_images(
     )
 
 
-def name_in(sources: Sequence[str], number: int, name: str) -> str:
+def name_in(sources: Sequence[NamedData], number: int, name: str) -> str:
     """Return the name of an image, with its source if there are several."""
     return f"{sources[number]}: {name}" if len(sources) > 1 else name
 
 
 def _configs(
-    sources: Sequence[str],
-    faces: Sequence[Literal["whole", "detect"] | None],
+    sources: Sequence[NamedData],
+    faces: Sequence[Faces | None],
     label_names: Mapping[str, str],
     *,
     own_labels: bool,
 ) -> list[DataConfig]:
     accepting = SOURCES_OF_KEY["label_names"]
-    accepts = [find_data(source, option="data audit").source in accepting for source in sources]
+    accepts = [source.source in accepting for source in sources]
     return [
         config_of(
             source,
-            option="data audit",
             faces=how,
             # If no source accepts them, they are refused rather than ignored.
             label_names=label_names if accepting_one or not any(accepts) else None,

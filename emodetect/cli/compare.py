@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emodetect.cli.options.files import FOLDER, output_option
+from emodetect.cli.options.files import FOLDER, force_option, output_option
 from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import DATA, label_name_option, label_names, named_data
 from emodetect.cli.tables import explain, new_table, print_table
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="Folder for compare.html and compare.json.",
 )
-@click.option("--force", is_flag=True, help="Write into a folder that already contains files.")
+@force_option(help="Write into a folder that already contains files.")
 @quiet_decoders
 def compare(
     folders: tuple[Path, ...],
     data: str | None,
     label_name: tuple[str, ...],
     common: bool,
-    out: Path,
+    output: Path,
     force: bool,
 ) -> None:
     """Compare models on the same images, from report folders of evaluate or from run folders.
@@ -68,13 +68,13 @@ def compare(
     if label_name and data is None:
         raise click.UsageError("--label-name requires --data.")
     if data is not None:
-        data = named_data(data, option="--data")
+        data = str(named_data(data, option="--data"))
     options = ComparisonOptions(
         folders=folders,
         data=data,
         label_names=label_names(label_name),
         common=common,
-        out=out,
+        output=output,
         force=force,
     )
     report = write_comparison(options, on_result=_print)

@@ -33,8 +33,8 @@ def list_presets() -> None:
     metavar="FILE.toml",
     help="File to write. [default: NAME.toml]",
 )
-@force_option
-def write(name: str, out: Path | None, force: bool) -> None:
+@force_option()
+def write(name: str, output: Path | None, force: bool) -> None:
     """Copy the preset NAME to a file, to edit and use with `train --config`."""
     from emodetect.config import preset_text
     from emodetect.errors import ConfigError
@@ -42,10 +42,10 @@ def write(name: str, out: Path | None, force: bool) -> None:
     from emodetect.machine.output_folder import check_output_file
 
     text = preset_text(name)
-    out = out or Path(f"{name}.toml")
-    check_output_file(out, force=force)
+    output = output or Path(f"{name}.toml")
+    check_output_file(output, force=force)
     try:
-        write_text(out, text)
+        write_text(output, text)
     except OSError as error:
-        raise ConfigError(f"{out}: cannot be written: {error.strerror}.") from None
-    click.echo(str(out))
+        raise ConfigError(f"{output}: cannot be written: {error.strerror}.") from None
+    click.echo(str(output))

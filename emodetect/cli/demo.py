@@ -18,9 +18,9 @@ SCENE_EMOTIONS = ("happy", "surprise", "sad", "angry")
 @output_option(
     type=FOLDER, metavar="DIR", default="emodetect-demo", show_default=True, help="Output folder."
 )
-@force_option
+@force_option()
 @click.pass_context
-def demo(context: click.Context, out: Path, force: bool) -> None:
+def demo(context: click.Context, output: Path, force: bool) -> None:
     """Draw faces, train a model on them, evaluate it, and classify the faces of a drawn scene.
 
     Fine-tunes the shipped model on drawn faces. Needs no data, download or camera, and takes a
@@ -35,17 +35,17 @@ def demo(context: click.Context, out: Path, force: bool) -> None:
     from emodetect.data.synthetic import draw_scene
     from emodetect.machine.output_folder import check_output_folder
 
-    run, report, scene_file = out / "run", out / "report", out / "scene.png"
-    marker = out / ".emodetect-demo"
-    check_output_folder(out, force=force)
+    run, report, scene_file = output / "run", output / "report", output / "scene.png"
+    marker = output / ".emodetect-demo"
+    check_output_folder(output, force=force)
     if marker.is_file():
-        shutil.rmtree(out)
-    elif out.is_dir() and any(out.iterdir()):
+        shutil.rmtree(output)
+    elif output.is_dir() and any(output.iterdir()):
         raise EmodetectError(
-            f"{out}: contains files that are not from a demo, which --force does not replace; "
+            f"{output}: contains files that are not from a demo, which --force does not replace; "
             "choose another folder."
         )
-    out.mkdir(parents=True, exist_ok=True)
+    output.mkdir(parents=True, exist_ok=True)
     marker.write_text("Created by emodetect demo; demo --force replaces it.\n", encoding="utf-8")
     scene = draw_scene(SCENE_EMOTIONS, np.random.default_rng(7), width=800, height=500)
     scene_file.write_bytes(cv2.imencode(".png", scene.image)[1].tobytes())
@@ -54,9 +54,9 @@ def demo(context: click.Context, out: Path, force: bool) -> None:
     click.secho("1/3  training on drawn faces", bold=True)
     context.invoke(train, config_name="demo", overrides=(f"output={run}",))
     click.secho("2/3  evaluating on drawn faces not used in training", bold=True)
-    context.invoke(evaluate, models=(str(run),), out=report)
+    context.invoke(evaluate, models=(str(run),), output=report)
     click.secho("3/3  recognising the emotions in a drawn scene", bold=True)
-    context.invoke(predict, images=(scene_file,), model=str(run), annotate=out / "annotated")
+    context.invoke(predict, images=(scene_file,), model=str(run), annotate=output / "annotated")
     left_to_right = sorted(scene.faces, key=lambda face: face.box)
     click.echo(f"drawn, left to right: {', '.join(face.emotion for face in left_to_right)}")
 
@@ -66,6 +66,6 @@ def demo(context: click.Context, out: Path, force: bool) -> None:
         ("report", report / "report.html"),
         ("learning curves", run / "curves.png"),
         ("confusion matrix", report / "confusion_matrix.png"),
-        ("annotated scene", out / "annotated" / scene_file.name),
+        ("annotated scene", output / "annotated" / scene_file.name),
     ):
         click.echo(f"{name + ':':<18}{path}")

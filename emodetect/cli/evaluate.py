@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from emodetect.cli.options.files import FOLDER, output_option
+from emodetect.cli.options.files import FOLDER, force_option, output_option
 from emodetect.cli.options.model import MODEL, PIXEL_RANGES, foreign_options, tta_option
 from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import (
@@ -18,6 +18,9 @@ from emodetect.cli.options.source import (
     named_data,
     names_in,
 )
+
+if TYPE_CHECKING:
+    from emodetect.config import Faces
 
 
 @click.command(
@@ -93,14 +96,14 @@ from emodetect.cli.options.source import (
     "folder, evaluation-SPLIT for a shipped model, evaluation-across for several models or data "
     "sets]",
 )
-@click.option("--force", is_flag=True, help="Write into a folder that already contains files.")
+@force_option(help="Write into a folder that already contains files.")
 @quiet_decoders
 def evaluate(
     models: tuple[str, ...],
     labels: str | None,
     pixels: str | None,
     data: tuple[str, ...],
-    faces: tuple[Literal["whole", "detect"], ...],
+    faces: tuple[Faces, ...],
     label_name: tuple[str, ...],
     classes: str | None,
     no_explain: bool,
@@ -131,9 +134,10 @@ def evaluate(
         raise click.UsageError("--label-name requires --data; a config has data.label_names.")
     if pixels and labels is None:
         raise click.UsageError("--pixels requires --labels.")
-    data = tuple(named_data(one, option="--data") for one in data)
+    data = tuple(str(named_data(one, option="--data")) for one in data)
     chosen["exclude_duplicates_of"] = tuple(
-        named_data(one, option="--exclude-duplicates-of") for one in chosen["exclude_duplicates_of"]
+        str(named_data(one, option="--exclude-duplicates-of"))
+        for one in chosen["exclude_duplicates_of"]
     )
     if len(models) > 1 or len(data) > 1:
         _refuse_for_several(models, data, labels, chosen)

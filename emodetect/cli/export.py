@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emodetect.cli.options.files import RenamedOption, note_renaming, output_option
+from emodetect.cli.options.files import RenamedOption, force_option, note_renaming, output_option
 from emodetect.cli.options.model import model_options, usable_model
 from emodetect.cli.options.numbers import Probability
 from emodetect.cli.options.quiet import quiet_decoders
@@ -87,7 +87,7 @@ class _ExportTo(click.Option):
     help="Output file, or folder for saved_model. [default: MODEL-PRECISION.SUFFIX or "
     "MODEL-saved_model in the current folder; MODEL is the run, or the file without .keras]",
 )
-@click.option("--force", is_flag=True, help="Replace existing files.")
+@force_option(help="Replace existing files.")
 @table_or_json(cls=RenamedOption, old="--output-format", help="Output format of the comparison.")
 @quiet_decoders
 def export(
@@ -115,7 +115,7 @@ def export(
         if options[name] and not options["data"]:
             raise click.UsageError(f"{option} needs --data.")
     if options["data"]:
-        options["data"] = named_data(options["data"], option="--data")
+        options["data"] = str(named_data(options["data"], option="--data"))
     from emodetect.exporting.export import ExportOptions, export_model
 
     done = export_model(usable_model(model, labels, pixels), ExportOptions(**options))

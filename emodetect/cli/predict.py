@@ -62,7 +62,7 @@ WORTH_A_HINT = 1.2
     help="Save a Grad-CAM heat map of each face here, named like its crop. Loads TensorFlow; "
     "uses no worker processes.",
 )
-@force_option
+@force_option()
 @click.option(
     "--max-pixels",
     type=click.IntRange(1, 1000),
@@ -118,6 +118,12 @@ def predict(
 
     output = chosen["output"]
     chosen["max_pixels"] *= 1_000_000
+    if chosen["null"] and Path("-") not in chosen["images"]:
+        raise click.UsageError("-0 requires -, a list on standard input.")
+    if chosen["resume"] and chosen["force"]:
+        raise click.UsageError(
+            "--resume continues --output and --force overwrites it; give only one of them."
+        )
     if cluster is not None:
         counts = on_cluster(recognizer, output_format, chosen, cluster)
         _print(counts, output)
@@ -189,8 +195,6 @@ def _usable_format(chosen: str | None, output: Path | None) -> str:
 
 
 def _check(options: PredictOptions) -> None:
-    if options.null and Path("-") not in options.images:
-        raise click.UsageError("-0 requires -, a list on standard input.")
     if options.explain is not None and options.workers:
         raise click.UsageError("--explain cannot be combined with --workers.")
     explain, crops = options.explain, options.save_crops
@@ -200,10 +204,6 @@ def _check(options: PredictOptions) -> None:
         )
     if options.resume and options.output is None:
         raise click.UsageError("--resume requires --output FILE.")
-    if options.resume and options.force:
-        raise click.UsageError(
-            "--resume continues FILE and --force overwrites it; give only one of them."
-        )
 
 
 def _print(counts: PredictCounts, output: Path | None) -> None:

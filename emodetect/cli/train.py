@@ -12,7 +12,7 @@ from emodetect.cli.options.experiment import (
     chosen_config,
     config_options,
 )
-from emodetect.cli.options.files import FOLDER
+from emodetect.cli.options.files import folder_option
 from emodetect.cli.options.source import DATA, FORMS_OF_DATA, DataCommand
 from emodetect.machine.terminal_text import on_one_line
 
@@ -25,12 +25,7 @@ from emodetect.machine.terminal_text import on_one_line
     "Replaces data.source and data.path of the config.",
 )
 @config_options
-@click.option(
-    "--output",
-    metavar="DIR",
-    type=FOLDER,
-    help="Run folder to create. [default: output of the config]",
-)
+@folder_option("--output", help="Run folder to create. [default: output of the config]")
 @click.option(
     "--resume",
     "resume_run",

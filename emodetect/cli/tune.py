@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from emodetect.cli.options.experiment import ConfigChoice, chosen_config, config_options
-from emodetect.cli.options.files import FOLDER
+from emodetect.cli.options.files import folder_option
 from emodetect.cli.options.source import DATA, DataCommand
 from emodetect.cli.tables import new_table, print_table
 from emodetect.machine.terminal_text import on_one_line
@@ -56,12 +56,9 @@ SHOWN_TRIALS = 10
     help="Where machines share the study: a database such as postgresql://HOST/NAME, or a journal "
     "file on a shared drive. [default: SQLite in the output folder]",
 )
-@click.option(
+@folder_option(
     "--output",
-    metavar="DIR",
-    type=FOLDER,
     default="tuning",
-    show_default=True,
     help="Folder of the study: a run folder for each trial, and the results.",
 )
 def tune(

@@ -77,7 +77,7 @@ SHOWN_EMOTIONS = 3
 @click.option(
     "--resume", is_flag=True, help="Continue an interrupted run that wrote to the same --log."
 )
-@force_option
+@force_option()
 def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
     """Recognise the emotions of the faces in video files, frame by frame. Prints which faces were
     seen, for how long and with which emotions, unless an option below writes the results to files.

@@ -63,7 +63,7 @@ class Resolution(click.ParamType):
 )
 @file_option("--log", help="Write the results of each frame to this .jsonl or .csv file.")
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
-@force_option
+@force_option()
 def webcam(recognizer: RecognizerChoice, list_only: bool, no_display: bool, **chosen: Any) -> None:
     """Recognise the emotions of faces from a camera, a video file or a stream.
 

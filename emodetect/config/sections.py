@@ -36,6 +36,7 @@ class _Section(BaseModel):
 
 Section = TypeVar("Section", bound=_Section)
 OptionalPath = Annotated[Path | None, BeforeValidator(_refuse_empty)]
+Faces = Literal["whole", "detect"]
 
 
 def _known_label(name: str, values: ValidationInfo) -> str:
@@ -174,7 +175,7 @@ class DataConfig(_Section):
         default=(),
         description="manifest: columns such as age or gender by which evaluate breaks results down",
     )
-    faces: Literal["whole", "detect"] = Field(
+    faces: Faces = Field(
         default="whole",
         description="whole: each image is one crop; detect: faces are detected as in predict",
     )

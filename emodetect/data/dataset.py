@@ -40,6 +40,7 @@ class Dataset:
         splits: (n,) str, "train", "val" or "test".
         paths: (n,) str objects, the names of the images in the source.
         sides: (n,) int32, the longer side of each crop before resizing, in pixels.
+        digests: (n,) bytes, a hash of each crop's pixels.
         traits: by column of data.slice_by, (n,) str objects each.
         emotions: the label order.
         carved: splits that the source does not have, drawn from its images with the seed.
@@ -59,6 +60,7 @@ class Dataset:
     splits: np.ndarray
     paths: np.ndarray
     sides: np.ndarray
+    digests: np.ndarray
     traits: dict[str, np.ndarray]
     emotions: tuple[str, ...]
     carved: tuple[str, ...]
@@ -227,6 +229,7 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
         splits=splits,
         paths=names,
         sides=cached.sides,
+        digests=cached.digests,
         traits=traits,
         emotions=emotions,
         carved=tuple(split for split in SPLITS if split in splits and split not in given),

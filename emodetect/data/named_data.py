@@ -9,9 +9,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
-from emodetect.config import DataConfig, validate_data
+from emodetect.config import DataConfig, Faces, validate_data
 from emodetect.data.labels import split_named
 from emodetect.data.readers.affectnet import LIST_FOLDERS, LISTS
 from emodetect.data.readers.ckplus import FRAMES, LABELS
@@ -92,19 +91,17 @@ def find_data(
 
 
 def config_of(
-    text: str | os.PathLike[str],
+    data: NamedData,
     *,
-    option: str,
-    faces: Literal["whole", "detect"] | None = None,
+    faces: Faces | None = None,
     label_names: Mapping[str, str] | None = None,
     classes: Sequence[str] | None = None,
     own_labels: bool = False,
 ) -> DataConfig:
-    """Return the config of SOURCE:PATH, or PATH, with these settings.
+    """Return the config of a data set with these settings.
 
-    Raises DataError as `find_data`, and ConfigError for settings that the source does not take.
+    Raises ConfigError for settings that the source does not take.
     """
-    data = find_data(text, option=option)
     values = {
         "source": data.source,
         "path": data.path,

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from emodetect.config import Faces
 from emodetect.data.dataset import DATA_LOGGERS
-from emodetect.data.named_data import find_data
+from emodetect.data.named_data import NamedData
 from emodetect.emotions import in_canonical_order, known_labels
 from emodetect.errors import DataError
 from emodetect.evaluation.evaluate import evaluate_model
 from emodetect.evaluation.image_selection import Selection, select_images
 from emodetect.evaluation.labelled_data import (
-    Faces,
     LabelledData,
     load_labelled_data,
     open_excluded,
@@ -29,13 +29,6 @@ from emodetect.model_file.shipped_models import TRAINED_ON
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 logger = logging.getLogger(__name__)
-FIGURES = (
-    "accuracy",
-    "balanced_accuracy",
-    "macro_f1",
-    "log_loss",
-    "expected_calibration_error",
-)
 
 
 @dataclass(frozen=True)
@@ -48,9 +41,9 @@ class NamedModel:
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set given as SOURCE:PATH or PATH, and how its faces are cropped; see `open_source`."""
+    """A data set, and how its faces are cropped; see `load_source`."""
 
-    name: str
+    data: NamedData
     faces: Faces | None = None
 
 
@@ -100,7 +93,7 @@ def evaluate_across(
     *,
     split: str | None = None,
     emotions: Sequence[str] | None = None,
-    exclude_duplicates_of: Sequence[str] = (),
+    exclude_duplicates_of: Sequence[NamedData] = (),
     label_names: Mapping[str, str] | None = None,
     bootstrap: int = RESAMPLES,
 ) -> list[CrossDatasetResult]:
@@ -112,21 +105,19 @@ def evaluate_across(
     Args:
         split: see `load_labelled_data`.
         emotions: uses only the images of these, where a data set has them.
-        exclude_duplicates_of: data sets (SOURCE:PATH or PATH) whose training images are excluded.
+        exclude_duplicates_of: data sets whose training images are excluded.
         label_names: emotions of labels by other names, for the data sets that take them.
         bootstrap: the number of resamples for the 95% intervals.
 
     Raises:
         DataError: if a data set cannot be read, or no image is left for a model.
     """
-    found = [find_data(source.name, option="--data") for source in sources]
-    sources = [replace(one, name=str(data)) for one, data in zip(sources, found, strict=True)]
     # If no data set takes them, they are refused rather than ignored.
-    taking = [takes_label_names(data) for data in found]
+    taking = [takes_label_names(source.data) for source in sources]
     metadata = [model.recognizer.metadata for model in models]
     names = [
         shared_label_names(
-            source.name, metadata, (label_names or {}) if takes or not any(taking) else {}
+            source.data, metadata, (label_names or {}) if takes or not any(taking) else {}
         )
         for source, takes in zip(sources, taking, strict=True)
     ]
@@ -155,13 +146,13 @@ def _load_task(
     source: DataSource,
     split: str | None,
     wanted: Sequence[str] | None,
-    exclude_duplicates_of: Sequence[str],
+    exclude_duplicates_of: Sequence[NamedData],
     label_names: Mapping[str, str],
 ) -> _Task:
     metadata = model.recognizer.metadata
-    logger.info("loading %s for %s", source.name, model.name)
+    logger.info("loading %s for %s", source.data, model.name)
     loaded = load_labelled_data(
-        metadata, source=source.name, faces=source.faces, split=split, label_names=label_names
+        metadata, source=source.data, faces=source.faces, split=split, label_names=label_names
     )
     excluded = open_excluded(
         exclude_duplicates_of, metadata, faces=source.faces, label_names=label_names
@@ -173,7 +164,7 @@ def _load_task(
         emotions = [name for name in chosen if name in there]
         if not emotions:
             raise DataError(
-                f"--classes: {source.name} has no images of {', '.join(chosen)}, only of "
+                f"--classes: {source.data} has no images of {', '.join(chosen)}, only of "
                 f"{', '.join(there)}."
             )
     try:
@@ -185,7 +176,7 @@ def _load_task(
             trained_on=excluded,
         )
     except DataError as error:
-        raise DataError(f"{model.name} on {source.name}: {error}") from None
+        raise DataError(f"{model.name} on {source.data}: {error}") from None
     return _Task(model, source, loaded, selection)
 
 
@@ -196,7 +187,7 @@ def _evaluate(task: _Task, *, bootstrap: int) -> CrossDatasetResult:
     return CrossDatasetResult(
         model=task.model.name,
         trained_on=trained_on(task.model),
-        data=task.source.name,
+        data=str(task.source.data),
         split=loaded.split,
         faces=loaded.config.faces,
         same_data=loaded.same_data,

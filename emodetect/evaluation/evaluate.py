@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from emodetect.config import Faces
 from emodetect.data.dataset import Dataset
-from emodetect.data.named_data import find_data
+from emodetect.data.named_data import NamedData
 from emodetect.evaluation.classify import batch_size_difference, predict_images
 from emodetect.evaluation.image_selection import Selection, select_images
 from emodetect.evaluation.labelled_data import (
     OWN_DATA,
     SEEN,
-    Faces,
     load_labelled_data,
     open_excluded,
 )
@@ -57,12 +57,12 @@ def open_task(
     model: str,
     recognizer: EmotionRecognizer,
     *,
-    source: str | None = None,
+    source: NamedData | None = None,
     config_name: str | None = None,
     faces: Faces | None = None,
     split: str | None = None,
     emotions: Sequence[str] | None = None,
-    exclude_duplicates_of: Sequence[str] = (),
+    exclude_duplicates_of: Sequence[NamedData] = (),
     slice_by: tuple[str, ...] = (),
     label_names: Mapping[str, str] | None = None,
 ) -> EvaluationTask:
@@ -72,15 +72,13 @@ def open_task(
         model: its name or file, as the user gave it.
         source, config_name, faces, split, slice_by, label_names: see `load_labelled_data`.
         emotions: uses only the images of these.
-        exclude_duplicates_of: data sets (SOURCE:PATH or PATH) whose training images are excluded.
+        exclude_duplicates_of: data sets whose training images are excluded.
 
     Raises:
         DataError: if the data cannot be read, or no image is left.
         ConfigError: if the config is not valid.
     """
     metadata = recognizer.metadata
-    if source is not None:  # reports name it the same way, however it was given
-        source = str(find_data(source, option="--data"))
     loaded = load_labelled_data(
         metadata,
         source=source,
@@ -100,7 +98,7 @@ def open_task(
         ),
         description={
             "model": model,
-            "data": source or config_name or OWN_DATA,
+            "data": str(source or config_name or OWN_DATA),
             "faces": faces,
             "label_names": dict(label_names or {}),
             "split": loaded.split,

@@ -10,6 +10,7 @@ from typing import Any
 
 from emodetect.config import load_config
 from emodetect.data.dataset import Dataset
+from emodetect.data.named_data import NamedData
 from emodetect.data.readers.registry import READERS
 from emodetect.errors import DataError
 from emodetect.evaluation.classify import predict_images
@@ -17,7 +18,7 @@ from emodetect.evaluation.evaluate import images_fingerprint, open_task
 from emodetect.evaluation.image_selection import select_images
 from emodetect.evaluation.labelled_data import (
     OWN_DATA,
-    open_source,
+    load_source,
     open_training_data,
     shared_label_names,
     training_config,
@@ -119,9 +120,9 @@ def _no_predictions(folder: Path) -> DataError:
 
 
 def evaluate_on(
-    source: str, models: Sequence[Path], *, label_names: Mapping[str, str]
+    source: NamedData, models: Sequence[Path], *, label_names: Mapping[str, str]
 ) -> list[EvaluatedModel]:
-    """Evaluate models on labelled images given as SOURCE:PATH or PATH: the test split, or all.
+    """Evaluate models on labelled images: the test split, or all.
 
     Args:
         models: run folders, .keras files, or names of shipped models.
@@ -200,9 +201,10 @@ def open_images(model: EvaluatedModel) -> Dataset:
     if not isinstance(file, str) or not isinstance(data, str):
         raise DataError(f"{model.name}: its metrics.json does not name its model and data.")
     metadata = read_artifact(model_path(file)).metadata
-    if ":" in data and data.partition(":")[0] in READERS:
+    source, colon, path = data.partition(":")
+    if colon and source in READERS:
         names = model.metrics.get("label_names")
-        dataset = open_source(data, metadata, faces=faces, label_names=names)
+        dataset = load_source(NamedData(source, path), metadata, faces=faces, label_names=names)
     else:
         config = training_config(metadata) if data == OWN_DATA else load_config(data)
         dataset = open_training_data(config, metadata)

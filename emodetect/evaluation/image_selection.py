@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -64,8 +63,8 @@ def select_images(
     if known is not None:
         members = _exclude_unknown(dataset, members, known, left_out)
     for name, other in (trained_on or {}).items():
-        trained = set(_digests(other, _training_members(other, name)))
-        seen = np.array([digest in trained for digest in _digests(dataset, members)])
+        trained = other.digests[_training_members(other, name)]
+        seen = np.isin(dataset.digests[members], trained)
         if seen.all():
             raise DataError(
                 f"no image is left to evaluate: {len(members):,} are also among the training "
@@ -112,11 +111,3 @@ def _training_members(dataset: Dataset, name: str) -> np.ndarray:
             "Give the data that the model was trained on."
         )
     return members
-
-
-def _digests(dataset: Dataset, members: np.ndarray) -> list[bytes]:
-    # One by one, because the images may not fit into memory together.
-    return [
-        hashlib.blake2b(dataset.images[int(member)].tobytes(), digest_size=16).digest()
-        for member in members
-    ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from emodetect.config import (
     SOURCES_OF_KEY,
     DataConfig,
     ExperimentConfig,
+    Faces,
     load_config,
     validate_config,
     validate_data,
@@ -22,14 +23,12 @@ from emodetect.data.dataset import (
     load_for_evaluation,
 )
 from emodetect.data.labels import UnknownLabelError
-from emodetect.data.named_data import NamedData, find_data
+from emodetect.data.named_data import NamedData
 from emodetect.emotions import ALIASES, EMOTIONS
 from emodetect.errors import ConfigError, DataError
 from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.shipped_models import TRAINED_ON
-
-Faces = Literal["whole", "detect"]
 
 SEEN = (
     "The model was trained on most of these images, so it will do worse on new ones. Evaluate it "
@@ -66,7 +65,7 @@ class LabelledData:
 def load_labelled_data(
     metadata: Metadata,
     *,
-    source: str | None = None,
+    source: NamedData | None = None,
     config_name: str | None = None,
     faces: Faces | None = None,
     split: str | None = None,
@@ -79,12 +78,12 @@ def load_labelled_data(
     in training is used, unless `split` is "all".
 
     Args:
-        source: SOURCE:PATH or PATH. If None, the data of `config_name`, a file or preset; if that
-            is None too, the data that the model was trained on.
-        faces: for a source; see `open_source`.
+        source: if None, the data of `config_name`, a file or preset; if that is None too, the data
+            that the model was trained on.
+        faces: for a source; see `load_source`.
         split: "train", "val", "test" or "all". If None, test, or all if the data has no splits.
         slice_by: columns of a manifest to load as well.
-        label_names: for a source; see `open_source`.
+        label_names: for a source; see `load_source`.
 
     Raises:
         DataError: if the data cannot be read, or its test images cannot be distinguished from the
@@ -92,8 +91,8 @@ def load_labelled_data(
         ConfigError: if the config is not valid.
     """
     if source:
-        config = source_config(
-            source, metadata, faces=faces, slice_by=slice_by, label_names=label_names
+        config = _source_config(
+            source, metadata, faces=faces, label_names=label_names, slice_by=slice_by
         )
         same_data = was_trained_on(config, metadata)
         with said_once(*DATA_LOGGERS):
@@ -114,23 +113,21 @@ def load_labelled_data(
 
 
 def open_excluded(
-    sources: Sequence[str],
+    sources: Sequence[NamedData],
     metadata: Metadata,
     *,
     faces: Faces | None = None,
     label_names: Mapping[str, str] | None = None,
 ) -> dict[str, Dataset]:
-    """Load the data sets whose training images are to be excluded, by name; see `open_source`."""
-    option = "--exclude-duplicates-of"
-    found = [find_data(source, option=option) for source in sources]
+    """Load the data sets whose training images are to be excluded, by name; see `load_source`."""
     return {
-        str(data): open_source(
-            *(str(data), metadata),
+        str(source): load_source(
+            source,
+            metadata,
             faces=faces,
-            label_names=label_names if takes_label_names(data) else None,
-            option=option,
+            label_names=label_names if takes_label_names(source) else None,
         )
-        for data in found
+        for source in sources
     }
 
 
@@ -139,50 +136,37 @@ def takes_label_names(data: NamedData) -> bool:
     return data.source in SOURCES_OF_KEY["label_names"]
 
 
-def open_source(
-    source: str,
+def load_source(
+    source: NamedData,
     metadata: Metadata,
     *,
     faces: Faces | None = None,
-    slice_by: tuple[str, ...] = (),
     label_names: Mapping[str, str] | None = None,
-    option: str = "--data",
 ) -> Dataset:
-    """Load labelled images given as SOURCE:PATH, such as "folder:data/fer2013", or as PATH.
+    """Load labelled images for a model.
 
     The images keep the splits of the source, and get the size and colour of the model's input.
 
     Args:
         faces: "whole" uses each image as one crop, "detect" crops its largest face as `predict`
             does. If None, as in training.
-        slice_by: columns of a manifest to load as well.
         label_names: emotions of labels by other names, in addition to those of the training data.
-        option: the option to name in errors.
 
     Raises:
-        DataError: as `find_data`, or if the data cannot be read.
+        DataError: if the data cannot be read.
+        ConfigError: for faces or label names that the source does not take.
     """
-    config = source_config(
-        *(source, metadata),
-        faces=faces,
-        slice_by=slice_by,
-        label_names=label_names,
-        option=option,
-    )
-    return _load(config, metadata)
+    return _load(_source_config(source, metadata, faces=faces, label_names=label_names), metadata)
 
 
-def source_config(
-    source: str,
+def _source_config(
+    data: NamedData,
     metadata: Metadata,
     *,
-    faces: Faces | None = None,
+    faces: Faces | None,
+    label_names: Mapping[str, str] | None,
     slice_by: tuple[str, ...] = (),
-    label_names: Mapping[str, str] | None = None,
-    option: str = "--data",
 ) -> DataConfig:
-    """Return the config that `open_source` loads; takes and raises the same."""
-    data = find_data(source, option=option)
     values: dict[str, Any] = {"source": data.source, **_input_settings(metadata)}
     trained = metadata.config.get("data", {})
     if faces is not None:
@@ -200,21 +184,18 @@ def source_config(
         values["slice_by"] = list(slice_by)
     if data.path:
         values["path"] = data.path
-    return validate_data(values, origin=f"{option} {data}")
+    return validate_data(values, origin=str(data))
 
 
 def shared_label_names(
-    source: str, models: Sequence[Metadata], label_names: Mapping[str, str]
+    source: NamedData, models: Sequence[Metadata], label_names: Mapping[str, str]
 ) -> dict[str, str]:
     """Return what the labels of a source are called for all models that are compared on it.
 
     That is `label_names`, and what the training data of the models says, except for labels that
     they call by different names.
-
-    Args:
-        source: SOURCE:PATH or PATH.
     """
-    if not takes_label_names(find_data(source, option="--data")):
+    if not takes_label_names(source):
         return dict(label_names)
     own = all(not set(model.emotions) <= set(EMOTIONS) for model in models)
     shared: dict[str, set[str]] = {}
@@ -311,7 +292,7 @@ def _input_settings(metadata: Metadata) -> dict[str, Any]:
     return {key: getattr(metadata, key) for key in ("image_size", "color", "margin")}
 
 
-def _split_as_in_training(source: str, config: DataConfig, metadata: Metadata) -> Dataset:
+def _split_as_in_training(source: NamedData, config: DataConfig, metadata: Metadata) -> Dataset:
     training = training_config(metadata)
     if training.data.faces != config.faces:
         raise DataError(

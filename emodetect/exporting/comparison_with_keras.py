@@ -11,7 +11,7 @@ import numpy as np
 
 from emodetect.errors import ModelError
 from emodetect.exporting.formats.format import Run
-from emodetect.exporting.sample_faces import Faces
+from emodetect.exporting.sample_faces import FaceCrops
 from emodetect.machine.progress import track
 from emodetect.machine.threads import default_threads
 from emodetect.model_file.artifact import Artifact
@@ -60,7 +60,7 @@ class Comparison:
 
 
 def compare_with_keras(
-    artifact: Artifact, run: Run, faces: Faces, *, file_bytes: int
+    artifact: Artifact, run: Run, faces: FaceCrops, *, file_bytes: int
 ) -> Comparison:
     """Compare a file's predictions with Keras', face by face, and time it.
 

@@ -30,7 +30,7 @@ from emodetect.exporting.output_files import (
     move_into_place,
     sidecar_of,
 )
-from emodetect.exporting.sample_faces import Faces, drawn_faces, labelled_faces
+from emodetect.exporting.sample_faces import FaceCrops, drawn_faces, labelled_faces
 from emodetect.images.model_input import channels_of
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
 from emodetect.machine.quiet_libraries import quiet_stderr
@@ -57,7 +57,7 @@ class ExportOptions:
         split: of `data`: "train", "val", "test" or "all"; see `labelled_faces`.
         least_agreement: minimum share of faces, 0 to 1, for which file and model predict the same
             emotion; as in LEAST_AGREEMENT if None.
-        out: the file, or the folder of a SavedModel; see `default_out` if None.
+        output: the file, or the folder of a SavedModel; see `default_out` if None.
         force: replace existing files.
     """
 
@@ -68,7 +68,7 @@ class ExportOptions:
     label_names: Mapping[str, str] = field(default_factory=dict)
     split: str | None = None
     least_agreement: float | None = None
-    out: Path | None = None
+    output: Path | None = None
     force: bool = False
 
 
@@ -102,14 +102,14 @@ def export_model(model: Path, options: ExportOptions) -> Export:
     probabilities.
 
     Raises:
-        EmodetectError: for options that do not go together, and an `out` that cannot be written.
+        EmodetectError: for options that do not go together, and an `output` that cannot be written.
         MissingRuntimeError: for a library that is not installed.
         ModelError: for a model that cannot be used or converted, and for a file whose predictions
             differ from the model's.
         DataError: for `data` that cannot be read, and a `representative` with too few images.
     """
     kind = _format(options)
-    out = options.out or default_out(model, options.format, options.quantize)
+    out = options.output or default_out(model, options.format, options.quantize)
     check_output_folder(out.parent, force=True)
     check_out(out, options.format, force=options.force)
     artifact = read_artifact(model)
@@ -165,7 +165,7 @@ def _format(options: ExportOptions) -> Format:
     return kind
 
 
-def _faces(options: ExportOptions, metadata: Metadata) -> tuple[Faces | None, Faces]:
+def _faces(options: ExportOptions, metadata: Metadata) -> tuple[FaceCrops | None, FaceCrops]:
     """Return the faces to calibrate on, and those to compare on."""
     labelled = calibration = rest = None
     if options.data is not None:

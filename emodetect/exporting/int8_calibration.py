@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emodetect.exporting.sample_faces import Faces, read_faces
+from emodetect.exporting.sample_faces import FaceCrops, read_faces
 from emodetect.model_file.metadata import Metadata
 
 # Ranges hardly change with more.
@@ -16,7 +16,7 @@ CALIBRATION_FACES = 500
 
 def calibration_faces(
     folder: Path, metadata: Metadata, *, hold_out: bool
-) -> tuple[Faces, Faces | None]:
+) -> tuple[FaceCrops, FaceCrops | None]:
     """Return the faces of a folder to calibrate on, and as many others to compare on.
 
     Args:
@@ -28,8 +28,8 @@ def calibration_faces(
     if not hold_out:
         return read_faces(folder, metadata, at_most=CALIBRATION_FACES), None
     found = read_faces(folder, metadata, at_most=2 * CALIBRATION_FACES)
-    calibration = Faces(images=found.images[::2], origin=found.origin, skipped=found.skipped)
-    rest = Faces(images=found.images[1::2], origin=f"other images of {found.origin}")
+    calibration = FaceCrops(images=found.images[::2], origin=found.origin, skipped=found.skipped)
+    rest = FaceCrops(images=found.images[1::2], origin=f"other images of {found.origin}")
     return calibration, rest
 
 

@@ -29,7 +29,7 @@ FEWEST_FACES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Faces:
+class FaceCrops:
     """Face crops, sized and coloured for a model.
 
     Attributes:
@@ -45,7 +45,7 @@ class Faces:
     skipped: int = 0
 
 
-def drawn_faces(metadata: Metadata) -> Faces:
+def drawn_faces(metadata: Metadata) -> FaceCrops:
     """Return drawn faces of a model's emotions; of all EMOTIONS for labels of one's own.
 
     Noise would not do: networks are so confident about it that differences disappear.
@@ -56,12 +56,12 @@ def drawn_faces(metadata: Metadata) -> Faces:
         _input(draw_face(emotions[number % len(emotions)], rng), metadata)
         for number in range(DRAWN_FACES)
     ]
-    return Faces(images=np.stack(drawn), origin="drawn faces")
+    return FaceCrops(images=np.stack(drawn), origin="drawn faces")
 
 
 def labelled_faces(
     source: str, split: str | None, metadata: Metadata, *, label_names: Mapping[str, str]
-) -> Faces:
+) -> FaceCrops:
     """Read labelled images from SOURCE:PATH, or PATH.
 
     Args:
@@ -71,20 +71,20 @@ def labelled_faces(
 
     Raises DataError as `load_labelled_data` and `select_images`.
     """
-    data = str(find_data(source, option="--data"))
+    data = find_data(source, option="--data")
     loaded = load_labelled_data(metadata, source=data, split=split, label_names=label_names)
     if loaded.seen:
         logger.warning("%s: %s", data, SEEN)
     dataset = loaded.dataset
     members = select_images(dataset, loaded.split, known=metadata.emotions).members
-    return Faces(
+    return FaceCrops(
         images=dataset.images[members],
         origin=f"{data}, split {loaded.split}",
         labels=labels_among(metadata.emotions, dataset, members),
     )
 
 
-def read_faces(folder: Path, metadata: Metadata, *, at_most: int) -> Faces:
+def read_faces(folder: Path, metadata: Metadata, *, at_most: int) -> FaceCrops:
     """Read up to `at_most` face crops from a folder, at any depth; a random sample if it has more.
 
     Raises DataError for a folder with fewer than 20 readable images.
@@ -105,7 +105,7 @@ def read_faces(folder: Path, metadata: Metadata, *, at_most: int) -> Faces:
             f"--representative {folder}: expected at least {FEWEST_FACES} images of faces, ideally "
             f"a few hundred, found {len(crops)} that can be read."
         )
-    return Faces(images=np.stack(crops), origin=str(folder), skipped=skipped)
+    return FaceCrops(images=np.stack(crops), origin=str(folder), skipped=skipped)
 
 
 def _input(crop: np.ndarray, metadata: Metadata) -> np.ndarray:

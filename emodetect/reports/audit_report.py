@@ -14,10 +14,10 @@ import tomli_w
 from emodetect.auditing.audit import Audit, AuditOptions, audit_sources
 from emodetect.auditing.findings import manifest_rows, summary
 from emodetect.data.cleaning import write_audit_rows
-from emodetect.data.named_data import find_data
+from emodetect.data.named_data import NamedData
 from emodetect.emotions import hex_colors
 from emodetect.errors import EmodetectError
-from emodetect.machine.atomic_files import atomic_write, write_text
+from emodetect.machine.atomic_files import write_text
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
 from emodetect.notebook import heading, lines, table
 from emodetect.reports.audit_sections import found_sections
@@ -128,26 +128,25 @@ def audit_to_folder(
         DataError: for a source that is missing, empty or has unknown labels.
         EmodetectError: for a folder that must not be written to, and as `audit_sources`.
     """
-    out = out or _default_folder(options.sources[0])
-    check_audit_folder(out, options.sources, force=force)  # before the work
+    out = out or _default_folder(options.named[0])
+    check_audit_folder(out, options.named, force=force)  # before the work
     figures = write_audit(audit_sources(options), out, force=force)
     return AuditReport(figures=figures, files=[out / name for name in (PAGE, MANIFEST, FIGURES)])
 
 
-def _default_folder(source: str) -> Path:
-    place = str(find_data(source, option="data audit")).partition(":")[2]
-    return Path(f"audit-{Path(place).resolve().stem if place else 'synthetic'}")
+def _default_folder(source: NamedData) -> Path:
+    return Path(f"audit-{Path(source.path).resolve().stem if source.path else 'synthetic'}")
 
 
-def check_audit_folder(out: Path, sources: Sequence[str], *, force: bool) -> None:
+def check_audit_folder(out: Path, sources: Sequence[NamedData], *, force: bool) -> None:
     """Raise EmodetectError if an audit cannot be written to a folder.
 
     The folder may contain files only with `force`, and a manifest.csv only if an audit wrote it.
     It must not be inside a source, where it would be taken for one of its folders.
     """
     for source in sources:
-        place = find_data(source, option="data audit").path
-        if place and Path(os.path.realpath(out)).is_relative_to(os.path.realpath(place)):
+        inside = Path(os.path.realpath(out)).is_relative_to(os.path.realpath(source.path))
+        if source.path and inside:
             raise EmodetectError(
                 f"{out}: is inside {source}, which is being audited; choose another folder with "
                 "--output."
@@ -173,12 +172,11 @@ def write_audit(audit: Audit, out: Path, *, force: bool = False) -> dict[str, An
         for name in (FIGURES, MANIFEST, PAGE):
             (out / name).unlink(missing_ok=True)
         figures = summary(audit)
-        with atomic_write(out / MANIFEST) as partial:
-            write_audit_rows(partial, manifest_rows(audit))
+        write_audit_rows(out / MANIFEST, manifest_rows(audit))
         write_page(
             "audit.html",
             out / PAGE,
-            title=f"Audit of {', '.join(audit.sources)}",
+            title=f"Audit of {', '.join(figures['sources'])}",
             audit=audit,
             figures=figures,
             sections=found_sections(audit),

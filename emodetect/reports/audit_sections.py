@@ -10,8 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from emodetect.auditing import quality
 from emodetect.auditing.audit import Audit
-from emodetect.auditing.findings import across_sources, conflicts, leaks, repeated, shown_name
+from emodetect.auditing.findings import (
+    SPLIT_PAIRS,
+    across_sources,
+    conflicts,
+    leaks,
+    repeated,
+    shown_name,
+)
+from emodetect.auditing.scan import SHARPNESS_SIDE
 from emodetect.data.cleaning import HELD_OUT
 from emodetect.data.crops import read_sample
 from emodetect.emotions import EMOTIONS
@@ -34,13 +43,20 @@ FLAGS = {
         "YuNet detects no face, even at a low threshold: drawings, hands in front of the face, "
         "profile views, or no face at all.",
     ),
-    "blank": ("Blank images", "Almost no contrast: below 6 of 255 grey levels."),
-    "tiny": ("Tiny images", "The shorter side is below 24 pixels."),
-    "dark": ("Dark images", "Mean brightness below 30 of 255 grey levels."),
-    "bright": ("Bright images", "Mean brightness above 220 of 255 grey levels."),
+    "blank": (
+        "Blank images",
+        f"Almost no contrast: below {quality.BLANK_BELOW:g} of 255 grey levels.",
+    ),
+    "tiny": ("Tiny images", f"The shorter side is below {quality.TINY_BELOW} pixels."),
+    "dark": ("Dark images", f"Mean brightness below {quality.DARK_BELOW:g} of 255 grey levels."),
+    "bright": (
+        "Bright images",
+        f"Mean brightness above {quality.BRIGHT_ABOVE:g} of 255 grey levels.",
+    ),
     "blurred": (
         "Blurred images",
-        "At 48 pixels, the variance of the Laplacian is below 0.125 of the variance of the image.",
+        f"At {SHARPNESS_SIDE} pixels, the variance of the Laplacian is below "
+        f"{quality.BLURRED_BELOW:g} of the variance of the image.",
     ),
 }
 WEAK_NO_FACE = (
@@ -108,7 +124,7 @@ def found_sections(audit: Audit) -> list[Section]:
 
 def _leak_sections(audit: Audit) -> Iterator[Section]:
     same, near = audit.duplicates.identical, audit.duplicates.near
-    for of, into in (("test", "train"), ("test", "val"), ("val", "train")):
+    for of, into in SPLIT_PAIRS:
         exact = leaks(audit, same, of, into)
         nearly = leaks(audit, near, of, into) & ~exact
         meaning = f"A model can memorise these images, so its results on {of} are too optimistic."

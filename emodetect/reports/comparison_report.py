@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emodetect.data.dataset import DATA_LOGGERS, Dataset
+from emodetect.data.named_data import find_data
 from emodetect.errors import EmodetectError
 from emodetect.evaluation.comparison import compare_models, match_images
 from emodetect.evaluation.evaluated_models import (
@@ -38,7 +39,7 @@ class ComparisonOptions:
         label_names: with `data`, emotions of labels by other names, in addition to those that the
             models' training data has.
         common: if the images differ, compares on those that all models have.
-        out: the folder of compare.html and compare.json.
+        output: the folder of compare.html and compare.json.
         force: allows writing into a folder that already contains files.
     """
 
@@ -46,7 +47,7 @@ class ComparisonOptions:
     data: str | None = None
     label_names: Mapping[str, str] = field(default_factory=dict)
     common: bool = False
-    out: Path = Path("comparison")
+    output: Path = Path("comparison")
     force: bool = False
 
 
@@ -135,7 +136,7 @@ def compare(
     Raises:
         EmodetectError: if a folder cannot be used, or the models cannot be compared.
     """
-    check_output_folder(options.out, force=options.force)
+    check_output_folder(options.output, force=options.force)
     with said_once(*DATA_LOGGERS):
         models = _evaluated(options)
     names = shown_names(models)
@@ -154,7 +155,7 @@ def compare(
     images = _images(models[0])
     return ComparisonReport(
         comparison=comparison,
-        files=write_comparison(comparison, matched, options.out, images=images),
+        files=write_comparison(comparison, matched, options.output, images=images),
         no_pictures=images if isinstance(images, str) else "",
     )
 
@@ -162,7 +163,8 @@ def compare(
 def _evaluated(options: ComparisonOptions) -> list[EvaluatedModel]:
     if options.data is None:
         return [load_evaluated_model(folder) for folder in options.folders]
-    return evaluate_on(options.data, options.folders, label_names=options.label_names)
+    source = find_data(options.data, option="--data")
+    return evaluate_on(source, options.folders, label_names=options.label_names)
 
 
 def _images(model: EvaluatedModel) -> Dataset | str:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from emodetect.evaluation.cross_dataset import FIGURES, CrossDatasetResult
+from emodetect.evaluation.cross_dataset import CrossDatasetResult
 from emodetect.machine.atomic_files import atomic_write, write_text
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.number_format import percent
+from emodetect.reports.glossary import FIGURE_NAMES
 from emodetect.reports.plots.style import INK, new_figure, save_png, styled
 
 
@@ -34,7 +35,7 @@ def _write_table(cells: Sequence[CrossDatasetResult], path: Path) -> None:
         writer.writerow(
             [
                 *("model", "trained_on", "tested_on", "same_data", "split", "faces"),
-                *("images", "available", *FIGURES, "emotions"),
+                *("images", "available", *FIGURE_NAMES, "emotions"),
             ]
         )
         for cell in cells:
@@ -42,7 +43,7 @@ def _write_table(cells: Sequence[CrossDatasetResult], path: Path) -> None:
                 [
                     *(cell.model, cell.trained_on, cell.data, cell.same_data, cell.split),
                     *(cell.faces, cell.metrics["images"], sum(cell.available.values())),
-                    *(cell.metrics[name] for name in FIGURES),
+                    *(cell.metrics[name] for name in FIGURE_NAMES),
                     " ".join(cell.emotions()),
                 ]
             )

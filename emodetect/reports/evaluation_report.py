@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from emodetect.config import Faces
+from emodetect.data.named_data import NamedData, find_data
 from emodetect.errors import EmodetectError
 from emodetect.evaluation.cross_dataset import (
     CrossDatasetResult,
@@ -19,7 +21,6 @@ from emodetect.evaluation.cross_dataset import (
 )
 from emodetect.evaluation.evaluate import Evaluation, evaluate_model, open_task
 from emodetect.evaluation.grad_cam import HeatMaps, explain_mistakes
-from emodetect.evaluation.labelled_data import Faces
 from emodetect.evaluation.metrics.intervals import RESAMPLES
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.machine.output_folder import check_output_folder
@@ -50,7 +51,7 @@ class EvaluationOptions:
         data: SOURCE:PATH or PATH each; several give a matrix. If empty, the data of `config`; if
             that is None too, the data that the model was trained on.
         config: a config file or preset.
-        faces: how to crop the faces of each of `data`; see `open_source`. Empty for None each.
+        faces: how to crop the faces of each of `data`; see `load_source`. Empty for None each.
         label_names: emotions of labels by other names, in addition to those of the training data.
         split: "train", "val", "test" or "all". If None, test, or all if the data has no splits.
         emotions: uses only the images of these.
@@ -61,7 +62,7 @@ class EvaluationOptions:
         robustness: also evaluates corrupted copies; not for a matrix.
         explain: adds Grad-CAM heat maps of the worst mistakes, which loads TensorFlow; not for a
             matrix.
-        out: the folder of the report. If None, `evaluation-SPLIT` next to the model, or in the
+        output: the folder of the report. If None, `evaluation-SPLIT` next to the model, or in the
             current folder for a shipped model; `evaluation-across` for a matrix.
         force: allows writing into a folder that already contains files.
     """
@@ -81,7 +82,7 @@ class EvaluationOptions:
     bootstrap: int = RESAMPLES
     robustness: bool = False
     explain: bool = True
-    out: Path | None = None
+    output: Path | None = None
     force: bool = False
 
 
@@ -224,25 +225,25 @@ def evaluate(
 
 
 def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> EvaluationReport:
-    if options.out is not None:  # the default folder depends on the data
-        check_output_folder(options.out, force=options.force)
+    if options.output is not None:  # the default folder depends on the data
+        check_output_folder(options.output, force=options.force)
     (name,) = options.models
     recognizer = _recognizer(name, options)
     task = open_task(
         name,
         recognizer,
-        source=options.data[0] if options.data else None,
+        source=find_data(options.data[0], option="--data") if options.data else None,
         config_name=options.config,
         faces=options.faces[0] if options.faces else None,
         split=options.split,
         emotions=options.emotions,
-        exclude_duplicates_of=options.exclude_duplicates_of,
+        exclude_duplicates_of=_excluded(options),
         slice_by=options.slice_by,
         label_names=options.label_names,
     )
     # Not of the recognizer's file: a foreign model is compiled into the cache.
     run = None if name in shipped_models() else model_path(name).parent
-    out = options.out
+    out = options.output
     if out is None:
         out = (run or Path()) / f"evaluation-{task.description['split']}"
         check_output_folder(out, force=options.force)
@@ -269,20 +270,28 @@ def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> Evaluation
 
 
 def _evaluate_several(options: EvaluationOptions, on_result: OnResult) -> CrossDatasetReport:
-    out = options.out or Path("evaluation-across")
+    out = options.output or Path("evaluation-across")
     check_output_folder(out, force=options.force)
     faces = options.faces or (None,) * len(options.data)
     results = evaluate_across(
         [NamedModel(name, _recognizer(name, options)) for name in options.models],
-        [DataSource(name, how) for name, how in zip(options.data, faces, strict=True)],
+        [
+            DataSource(find_data(name, option="--data"), how)
+            for name, how in zip(options.data, faces, strict=True)
+        ],
         split=options.split,
         emotions=options.emotions,
-        exclude_duplicates_of=options.exclude_duplicates_of,
+        exclude_duplicates_of=_excluded(options),
         label_names=options.label_names,
         bootstrap=options.bootstrap,
     )
     on_result(results)
     return CrossDatasetReport(results=results, files=write_matrix(results, out))
+
+
+def _excluded(options: EvaluationOptions) -> list[NamedData]:
+    option = "--exclude-duplicates-of"
+    return [find_data(source, option=option) for source in options.exclude_duplicates_of]
 
 
 def _recognizer(name: str, options: EvaluationOptions) -> EmotionRecognizer:

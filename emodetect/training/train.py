@@ -260,7 +260,13 @@ def _train(
         for phase in training_phases(config):
             if progress.epoch < phase.last and not progress.finished:
                 fit_phase(
-                    *(model, phase, config, schedule, dataset, run, progress),
+                    model,
+                    phase,
+                    config,
+                    schedule,
+                    dataset,
+                    run,
+                    progress,
                     restore_from=state,
                     trackers=trackers,
                     on_epoch=hooks.on_epoch,

@@ -18,7 +18,7 @@ from emodetect.errors import DataError
 from emodetect.evaluation.comparison import compare_models, holm, mcnemar_p
 from emodetect.evaluation.predictions import Predictions, image_keys, read_predictions
 from emodetect.evaluation.verdict import SIGNIFICANT, verdict
-from emodetect.machine.atomic_files import atomic_write, write_text
+from emodetect.machine.atomic_files import write_text
 from emodetect.number_format import signed_decimal
 from emodetect.reports.plots.style import save_png
 from emodetect.tuning.options import TuningOptions
@@ -106,8 +106,7 @@ def write_results(
         importances = _importances(study, len(finished))
         figures["values.png"] = draw_values(options, space, results, importances)
     for name, figure in figures.items():
-        with atomic_write(options.output / name) as partial:
-            save_png(figure, partial)
+        save_png(figure, options.output / name)
         files.append(options.output / name)
     return TuningResult(
         trials=tuple(results),

@@ -20,7 +20,6 @@ from emodetect.errors import ConfigError, DivergedError, OutOfMemoryError, first
 from emodetect.evaluation.classify import predict_images
 from emodetect.evaluation.metrics.intervals import figures_of
 from emodetect.evaluation.predictions import write_predictions
-from emodetect.machine.atomic_files import atomic_write
 from emodetect.machine.locks import locked
 from emodetect.machine.tensorflow_devices import use_tensorflow
 from emodetect.model_file.shipped_models import RUN_MODEL
@@ -220,8 +219,7 @@ def _validate(run: Path, config: ExperimentConfig) -> dict[str, float]:
     dataset = load_dataset(config.data, seed=config.seed)
     recognizer = EmotionRecognizer(run / RUN_MODEL, detector="none")
     predictions = predict_images(recognizer, dataset, dataset.indices("val"))
-    with atomic_write(run / VALIDATION_FILE) as partial:
-        write_predictions(predictions, partial)
+    write_predictions(predictions, run / VALIDATION_FILE)
     return figures_of(predictions)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import click
 
-from emodetect.cli.options.files import FOLDER, output_option
+from emodetect.cli.options.files import FOLDER, force_option, output_option
 from emodetect.cli.options.model import MODEL
 from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import (
@@ -20,6 +20,9 @@ from emodetect.cli.options.source import (
     source_options,
 )
 from emodetect.cli.tables import explain, new_table, print_table
+
+if TYPE_CHECKING:
+    from emodetect.config import Faces
 
 
 @click.command(
@@ -45,15 +48,15 @@ from emodetect.cli.tables import explain, new_table, print_table
     "counts as unseen]",
 )
 @source_options
-@click.option("--force", is_flag=True, help="Write to an existing report folder.")
+@force_option(help="Write to an existing report folder.")
 @quiet_decoders
 def audit(
     sources: tuple[str, ...],
-    out: Path | None,
+    output: Path | None,
     detector: str | None,
     model: str | None,
     unseen: bool,
-    faces: tuple[Literal["whole", "detect"], ...],
+    faces: tuple[Faces, ...],
     label_name: tuple[str, ...],
     own_labels: bool,
     force: bool,
@@ -80,7 +83,7 @@ def audit(
 
     if unseen and model is None:
         raise click.UsageError("--unseen needs --model.")
-    sources = tuple(named_data(source, option="data audit") for source in sources)
+    sources = tuple(str(named_data(source, option="data audit")) for source in sources)
     options = AuditOptions(
         sources=sources,
         faces=faces_of_each(faces, sources),
@@ -90,7 +93,7 @@ def audit(
         label_names=label_names(label_name),
         own_labels=own_labels,
     )
-    report = audit_to_folder(options, out, force=force)
+    report = audit_to_folder(options, output, force=force)
     table = new_table(text=("",), numbers=("",))
     table.show_header = False
     for name, count in report.findings.items():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import click
 
+from emodetect.cli.options.files import force_option
 from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import (
     DATA,
@@ -19,6 +20,9 @@ from emodetect.cli.options.source import (
     source_options,
 )
 
+if TYPE_CHECKING:
+    from emodetect.config import Faces
+
 
 @click.command(
     cls=DataCommand,
@@ -27,7 +31,7 @@ from emodetect.cli.options.source import (
     f"faces.csv --to fer2013_csv ({FORMS_OF_DATA})",
 )
 @click.argument("source", metavar=DATA)
-@click.argument("out", metavar="OUTPUT", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUTPUT", type=click.Path(path_type=Path))
 @click.option(
     "--to",
     "layout",
@@ -47,15 +51,15 @@ from emodetect.cli.options.source import (
 )
 @click.option("--classes", metavar="A,B,...", help="Convert only these emotions.")
 @source_options
-@click.option("--force", is_flag=True, help="Replace an earlier conversion, or the CSV file.")
+@force_option(help="Replace an earlier conversion, or the CSV file.")
 @quiet_decoders
 def convert(
     source: str,
-    out: Path,
+    output: Path,
     layout: str,
     shard_size: int,
     classes: str | None,
-    faces: tuple[Literal["whole", "detect"], ...],
+    faces: tuple[Faces, ...],
     label_name: tuple[str, ...],
     own_labels: bool,
     force: bool,
@@ -78,14 +82,13 @@ def convert(
 
     config = config_of(
         named_data(source, option="data convert"),
-        option="data convert",
         faces=faces_of_each(faces, [source])[0],
         label_names=label_names(label_name),
         classes=names_in(classes) if classes else None,
         own_labels=own_labels,
     )
-    done = convert_data(config, ConversionOptions(out, layout, shard_size, force))
-    for line in done.describe(out):
+    done = convert_data(config, ConversionOptions(output, layout, shard_size, force))
+    for line in done.describe(output):
         click.echo(on_one_line(line))
     if done.skipped:
         raise SystemExit(1)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from emodetect.cli.options.files import force_option
 from emodetect.cli.options.numbers import NumberRange
 from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import DataCommand
@@ -17,7 +18,7 @@ from emodetect.cli.options.source import DataCommand
     expects="a folder of photos and one for the crops, such as: emodetect data crop photos crops",
 )
 @click.argument("folder", metavar="DIR")
-@click.argument("out", metavar="OUTPUT", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("output", metavar="OUTPUT", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--faces-per-image",
     type=click.Choice(["largest", "all"]),
@@ -33,9 +34,9 @@ from emodetect.cli.options.source import DataCommand
     metavar="M",
     help="Enlarge each detected box by this fraction of its side.",
 )
-@click.option("--force", is_flag=True, help="Replace the crops of an earlier run in OUTPUT.")
+@force_option(help="Replace the crops of an earlier run in OUTPUT.")
 @quiet_decoders
-def crop(folder: str, out: Path, faces_per_image: str, margin: float, force: bool) -> None:
+def crop(folder: str, output: Path, faces_per_image: str, margin: float, force: bool) -> None:
     """Detect the faces in all images below DIR, as predict does, and write the crops to OUTPUT.
 
     \b
@@ -54,7 +55,7 @@ def crop(folder: str, out: Path, faces_per_image: str, margin: float, force: boo
     from emodetect.data.writers.face_crops import CropOptions, crop_photos
 
     photos = Path(find_data(folder, option="data crop", among=("folder",)).path)
-    counts = crop_photos(photos, out, CropOptions(faces_per_image, margin, force))
+    counts = crop_photos(photos, output, CropOptions(faces_per_image, margin, force))
     for line in counts.describe():
         click.echo(line)
     if counts.unreadable:

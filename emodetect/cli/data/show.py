@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     help="Contact sheet to write: labelled images before and after augmentation. Mixup and "
     "CutMix are not shown, because they mix labels too.",
 )
-@force_option
+@force_option()
 @quiet_decoders
-def show(data: str | None, choice: ConfigChoice, out: Path, force: bool) -> None:
+def show(data: str | None, choice: ConfigChoice, output: Path, force: bool) -> None:
     """Count the images per emotion and split, and draw a contact sheet.
 
     \b
@@ -61,13 +61,13 @@ def show(data: str | None, choice: ConfigChoice, out: Path, force: bool) -> None
         click.echo(f"preset: {DEFAULT_PRESET} (change it with --config)", err=True)
     dataset = load_dataset(config.data, seed=config.seed)
     _print_counts(dataset)
-    check_output_file(out, force=force)
+    check_output_file(output, force=force)
     from emodetect.data.augmentation import augment_images
     from emodetect.reports.plots.image_grids import contact_sheet
 
     augment = partial(augment_images, config=config.augmentation, seed=config.seed)
-    contact_sheet(dataset, out, augment=augment)
-    click.echo(str(out))
+    contact_sheet(dataset, output, augment=augment)
+    click.echo(str(output))
 
 
 def _print_counts(dataset: Dataset) -> None:

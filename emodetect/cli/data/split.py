@@ -64,11 +64,11 @@ from emodetect.cli.options.source import (
     metavar="N",
     help="Random seed of the split.",
 )
-@force_option
+@force_option()
 @quiet_decoders
 def split(
     data: str,
-    out: Path,
+    output: Path,
     validation: float | None,
     test: float,
     group: tuple[str, ...],
@@ -91,10 +91,10 @@ def split(
     """
     from emodetect.data.writers.split_manifest import SplitOptions, write_splits
 
-    data = named_data(data, option="data split", among=("folder", "manifest"))
-    if group and data.startswith("folder:"):
+    named = named_data(data, option="data split", among=("folder", "manifest"))
+    if group and named.source == "folder":
         raise click.BadParameter(
-            f"expected a manifest with these columns, but {data} is a folder",
+            f"expected a manifest with these columns, but {named} is a folder",
             param_hint="--group",
         )
     options = SplitOptions(
@@ -106,9 +106,9 @@ def split(
         seed=seed,
         force=force,
     )
-    dataset = write_splits(data, out, options)
+    dataset = write_splits(str(named), output, options)
     counts = ", ".join(
         f"{sum(of_split.values()):,} {name}" for name, of_split in dataset.counts().items()
     )
     skipped = f"; {len(dataset.skipped):,} unreadable, skipped" if dataset.skipped else ""
-    click.echo(f"{out}: {counts}{skipped}")
+    click.echo(f"{output}: {counts}{skipped}")

@@ -113,12 +113,6 @@ def on_cluster(
         )
     if chosen["workers"] == 0:
         raise click.UsageError("--workers: --engine ray needs at least 1.")
-    if chosen["resume"] and chosen["force"]:
-        raise click.UsageError(
-            "--resume continues DIR and --force overwrites it; give only one of them."
-        )
-    if chosen["null"] and Path("-") not in chosen["images"]:
-        raise click.UsageError("-0 requires -, a list on standard input.")
     from emodetect.recognition.cluster.predict_on_cluster import ClusterOptions, predict_on_cluster
 
     options = ClusterOptions(**chosen, **cluster)

@@ -82,7 +82,7 @@ def chosen_config(choice: ConfigChoice, data: str | None, *, option: str) -> Exp
     from emodetect.config import load_config
     from emodetect.errors import DataError
 
-    named = None if data is None else named_data(data, option=option)
+    named = None if data is None else str(named_data(data, option=option))
     path = (named or "").partition(":")[2]
     if path and not os.path.exists(path):  # noqa: PTH110  Path.exists raises for some names
         raise DataError(f"{option}: {named}: no such file or folder: {path}.")

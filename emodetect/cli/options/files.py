@@ -85,11 +85,13 @@ FOLDER = Folder()
 
 
 def output_option(**settings: Any) -> Decorator:
-    """Return --output, which used to be --out; the command gets its value as `out`."""
-    return click.option("--output", "out", cls=RenamedOption, old="--out", **settings)
+    """Return --output, which used to be --out."""
+    return click.option("--output", cls=RenamedOption, old="--out", **settings)
 
 
-force_option = click.option("--force", is_flag=True, help="Overwrite existing output.")
+def force_option(*, help: str = "Overwrite existing output.") -> Decorator:
+    """Return --force."""
+    return click.option("--force", is_flag=True, help=help)
 
 
 def file_option(name: str, *, help: str, metavar: str = "FILE") -> Decorator:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from emodetect.config import Faces
+    from emodetect.data.named_data import NamedData
 
 DATA = "[SOURCE:]PATH"
 FORMS_OF_DATA = "a folder of folders named after emotions, a CSV, or SOURCE:PATH"
@@ -30,19 +34,19 @@ def label_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return label_name_option(own_labels_option(command))
 
 
-def named_data(text: str, *, option: str, among: Collection[str] | None = None) -> str:
-    """Return SOURCE:PATH for what the user gave; print it once on stderr if it was a PATH alone.
+def named_data(text: str, *, option: str, among: Collection[str] | None = None) -> NamedData:
+    """Return the data set that the user gave; print it once on stderr if it was a PATH alone.
 
     Args and raises as `find_data`.
     """
     from emodetect.data.named_data import find_data
     from emodetect.machine.terminal_text import on_one_line
 
-    found = str(find_data(text, option=option, among=among))
+    found = find_data(text, option=option, among=among)
     told = click.get_current_context().meta.setdefault(__name__, set())
-    if found != text and found not in told:
+    if str(found) != text and found not in told:
         told.add(found)
-        click.echo(f"data: {on_one_line(found)}", err=True)
+        click.echo(f"data: {on_one_line(str(found))}", err=True)
     return found
 
 
@@ -89,9 +93,7 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )(label_options(command))
 
 
-def faces_of_each(
-    faces: tuple[Literal["whole", "detect"], ...], sources: Sequence[str]
-) -> tuple[Literal["whole", "detect"] | None, ...]:
+def faces_of_each(faces: tuple[Faces, ...], sources: Sequence[str]) -> tuple[Faces | None, ...]:
     """Return the value of --faces for each source; None if it was not given."""
     if len(faces) <= 1:
         return (faces or (None,)) * len(sources)

@@ -67,7 +67,7 @@ class ConversionOptions:
     """Where and how `convert` writes a data set.
 
     Attributes:
-        out: the folder to write; the file for "fer2013_csv".
+        output: the folder to write; the file for "fer2013_csv".
         layout: "folder" (PNGs at their own size in class folders, inside split folders if there
             are splits), "fer2013_csv" (greyscale, 48x48, seven emotions; images without a split
             become Training), or "tfrecord" (shards of `shard_size` PNGs).
@@ -75,7 +75,7 @@ class ConversionOptions:
         force: replace an earlier conversion, or a file.
     """
 
-    out: Path
+    output: Path
     layout: str
     shard_size: int = 4096
     force: bool = False
@@ -84,19 +84,19 @@ class ConversionOptions:
 def convert(config: DataConfig, options: ConversionOptions) -> Conversion:
     """Write the images of a data set in another layout.
 
-    With `data.faces` "detect" whole photos are written, not faces. `out` is written completely or
-    not at all; unfinished output is kept next to it under a hidden name.
+    With `data.faces` "detect" whole photos are written, not faces. `output` is written completely
+    or not at all; unfinished output is kept next to it under a hidden name.
 
     Raises:
         DataError: for data that cannot be read, or that the layout cannot hold.
-        EmodetectError: for an `out` that exists, or that overlaps with the data.
+        EmodetectError: for an `output` that exists, or that overlaps with the data.
     """
     if options.layout == "fer2013_csv" and config.faces == "detect":
         raise DataError(
             "fer2013.csv holds face crops, not whole photos; crop the faces first (emodetect data "
             "crop), or convert to another layout."
         )
-    out = Path(os.path.realpath(options.out))
+    out = Path(os.path.realpath(options.output))
     _check_out(out, options.layout, force=options.force)
     _refuse_overlap(out, config)
     listing = list_samples(config)
