@@ -298,3 +298,19 @@ def test_long_descriptions_are_wrapped(words: list[str], monkeypatch: pytest.Mon
     result = CliRunner().invoke(app, words)
     long = [line for line in result.stdout.splitlines() if len(line) > 80]
     assert [line for line in long if " -> " not in line and line.count("/") < 2] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["predict", ""], ""),
+        (["data", "crop", "", "crops"], ""),
+        (["video", "a.mp4", "--log", ""], "--log: "),
+        (["train", "--config="], "--config: "),
+    ],
+)
+def test_an_empty_argument_is_not_the_current_folder(words: list[str], place: str) -> None:
+    """An empty argument, as of an unset variable, is refused before anything is read."""
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert f"Error: {place}got an empty argument" in result.stderr
