@@ -179,7 +179,7 @@ def test_a_summary_has_a_row_for_each_video_and_face(
     for name in ("summary.csv", "summary.json"):
         result = call(*words, "--summary", tmp_path / name)
         assert result.exit_code == 1
-        assert f"wrote {tmp_path / name}" in result.stderr
+        assert f"such as .mp4; wrote {tmp_path / name}" in result.stderr
     with (tmp_path / "summary.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["video"], row["face"]) for row in rows] == [

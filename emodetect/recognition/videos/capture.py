@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from emodetect.errors import SourceError
-from emodetect.images.formats import is_photo
+from emodetect.images.formats import is_photo, is_video
 from emodetect.machine.quiet_libraries import quiet_stderr
 
 SEARCHED_BYTES = 2**22  # at either end of a file, for its list of tracks
@@ -344,6 +344,10 @@ def _open_file_or_url(source: str) -> cv2.VideoCapture:
     if not capture.isOpened():
         if _is_only_sound(path):
             raise SourceError(f"{source}: contains no video, only sound.")
+        if is_video(path):
+            raise SourceError(
+                f"{source}: cannot be read as a video; the file may be cut short or damaged."
+            )
         raise SourceError(f"{source}: cannot be read as a video; expected a file such as .mp4.")
     return capture
 

@@ -82,6 +82,7 @@ class VideoResult:
         name = on_one_line(self.source)
         begin = f"error: {on_one_line(self.error)}" if self.error else f"{name}: {self._done()}"
         if self.files:
+            begin = begin.removesuffix(".")
             begin += f"; wrote {on_one_line(', '.join(map(str, self.files)))}"
         return [begin, *(f"{name}: {note}" for note in self.notes)]
 
