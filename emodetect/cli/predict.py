@@ -54,7 +54,12 @@ WORTH_A_HINT = 1.2
     help="Write jsonl or csv to this file, each photo as soon as it is ready; with --engine ray, "
     "Parquet files to this folder.",
 )
-@click.option("--resume", is_flag=True, help="Skip photos that --output already contains.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Skip photos that --output already contains; their rows stay as they are, whatever the "
+    "model and the settings were.",
+)
 @folder_option("--annotate", help="Save copies with boxes and labels here.")
 @folder_option("--save-crops", help="Save face crops here, in one folder per emotion.")
 @folder_option(
