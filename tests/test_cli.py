@@ -314,3 +314,18 @@ def test_an_empty_argument_is_not_the_current_folder(words: list[str], place: st
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
     assert f"Error: {place}got an empty argument" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["predict", "a.jpg", "--max-pixels", "0.5"], "from 1 to 1000, got 0.5"),
+        (["serve", "--port", "70000"], "from 0 to 65535, got 70000"),
+        (["video", "a.mp4", "--every", "0"], "of at least 1, got 0"),
+    ],
+)
+def test_a_number_out_of_bounds_is_told_in_words(words: list[str], expected: str) -> None:
+    """An error names what is expected, not what a library calls the type."""
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert f"expected a whole number {expected}" in result.stderr

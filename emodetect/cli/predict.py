@@ -12,7 +12,7 @@ import click
 
 from emodetect.cli.options.cluster import PhotoSource, check_local, cluster_options, on_cluster
 from emodetect.cli.options.files import file_option, folder_option, force_option
-from emodetect.cli.options.numbers import Probability
+from emodetect.cli.options.numbers import Probability, WholeNumber
 from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
 from emodetect.machine.terminal_text import on_one_line
 
@@ -70,7 +70,7 @@ WORTH_A_HINT = 1.2
 @force_option()
 @click.option(
     "--max-pixels",
-    type=click.IntRange(1, 1000),
+    type=WholeNumber(1, 1000),
     default=200,
     show_default=True,
     metavar="MILLIONS",
@@ -80,7 +80,7 @@ WORTH_A_HINT = 1.2
 @click.option("-0", "--null", is_flag=True, help="Paths on standard input end with NUL.")
 @click.option(
     "--workers",
-    type=click.IntRange(0, 256),
+    type=WholeNumber(0, 256),
     metavar="N",
     help="Worker processes for many photos; 0 for none.  [default: the number of cores, at most 8]",
 )

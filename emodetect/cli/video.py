@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emodetect.cli.options.files import file_option, force_option
-from emodetect.cli.options.numbers import NumberRange
+from emodetect.cli.options.numbers import NumberRange, WholeNumber
 from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
 from emodetect.cli.options.tracking import tracking_options
 from emodetect.cli.tables import new_table, print_table
@@ -55,7 +55,7 @@ SHOWN_EMOTIONS = 3
 )
 @click.option(
     "--every",
-    type=click.IntRange(min=1),
+    type=WholeNumber(1),
     default=1,
     show_default=True,
     metavar="N",
