@@ -329,3 +329,18 @@ def test_a_number_out_of_bounds_is_told_in_words(words: list[str], expected: str
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
     assert f"expected a whole number {expected}" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "a.jpg", "--format", "csv", "--output", "-"],
+        ["video", "a.mp4", "--log", "-"],
+        ["export", "--to", "onnx", "--output", "-"],
+    ],
+)
+def test_no_file_is_called_like_standard_output(words: list[str]) -> None:
+    """`-` is the list on standard input; as an output, it is refused, and no file is made."""
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert "expected the name of a file, got -" in result.stderr
