@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -156,6 +157,7 @@ def predict(
         raise
     _print(counts, output)
     _print_folders(options, counts)
+    _hint_at_lists(options.images)
     if counts.formulas and options.output_format == "csv":
         click.echo(
             f"{counts.formulas:,} path{'s' * (counts.formulas != 1)} beginning with =, +, - or @, "
@@ -170,6 +172,17 @@ def predict(
         )
     if counts.failed:
         sys.exit(1)
+
+
+def _hint_at_lists(images: tuple[Path, ...]) -> None:
+    """Say how the photos in a list are analysed, if one was given as if it was a photo."""
+    listing = next((path for path in images if path.suffix.lower() == ".txt"), None)
+    if listing is not None and listing.is_file():
+        click.echo(
+            f"hint: for the photos that a list names: emodetect predict - < "
+            f"{on_one_line(shlex.quote(str(listing)))}",
+            err=True,
+        )
 
 
 def _usable_format(chosen: str | None, output: Path | None) -> str:
