@@ -1,4 +1,4 @@
-# The server and its web page:  docker build -t emodetect . && docker run -p 127.0.0.1:8000:8000 -e EMODETECT_TOKEN=secret emodetect
+# The server and its web page:  docker build -t emodetect . && docker run -p 127.0.0.1:8000:8000 -e EMODETECT_TOKEN=$(openssl rand -hex 16) emodetect
 FROM python:3.12-slim
 # System libraries that OpenCV needs.
 RUN apt-get update \

@@ -307,6 +307,15 @@ def test_the_report_is_whole_safe_and_offline(clean: Path, tmp_path: Path) -> No
     assert all(len(row.hash) == 32 for row in rows)
 
 
+def test_near_identical_images_are_not_called_copies(clean: Path, tmp_path: Path) -> None:
+    """Different faces can be as similar, so the page leaves the judgement to who looks at them."""
+    save(clean / "train/happy/mirrored.png", np.ascontiguousarray(face(6)[:, ::-1]))
+    write_audit(look(clean), tmp_path / "out")
+    page = (tmp_path / "out" / "audit.html").read_text(encoding="utf-8")
+    assert "They may be crops" in page
+    assert "look at the pairs" in page
+
+
 def test_cleaning_is_advised_for_training_images_alone(clean: Path, tmp_path: Path) -> None:
     """The page tells how many of the flagged images drop_flags takes away: none of val or test."""
     blank = np.full((48, 48, 3), 90, np.uint8)

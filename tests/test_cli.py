@@ -298,3 +298,49 @@ def test_long_descriptions_are_wrapped(words: list[str], monkeypatch: pytest.Mon
     result = CliRunner().invoke(app, words)
     long = [line for line in result.stdout.splitlines() if len(line) > 80]
     assert [line for line in long if " -> " not in line and line.count("/") < 2] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["predict", ""], ""),
+        (["data", "crop", "", "crops"], ""),
+        (["video", "a.mp4", "--log", ""], "--log: "),
+        (["train", "--config="], "--config: "),
+    ],
+)
+def test_an_empty_argument_is_not_the_current_folder(words: list[str], place: str) -> None:
+    """An empty argument, as of an unset variable, is refused before anything is read."""
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert f"Error: {place}got an empty argument" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["predict", "a.jpg", "--max-pixels", "0.5"], "from 1 to 1000, got 0.5"),
+        (["serve", "--port", "70000"], "from 0 to 65535, got 70000"),
+        (["video", "a.mp4", "--every", "0"], "of at least 1, got 0"),
+    ],
+)
+def test_a_number_out_of_bounds_is_told_in_words(words: list[str], expected: str) -> None:
+    """An error names what is expected, not what a library calls the type."""
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert f"expected a whole number {expected}" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "a.jpg", "--format", "csv", "--output", "-"],
+        ["video", "a.mp4", "--log", "-"],
+        ["export", "--to", "onnx", "--output", "-"],
+    ],
+)
+def test_no_file_is_called_like_standard_output(words: list[str]) -> None:
+    """`-` is the list on standard input; as an output, it is refused, and no file is made."""
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert "expected the name of a file, got -" in result.stderr

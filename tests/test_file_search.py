@@ -113,7 +113,7 @@ def _listed(tmp_path: Path, data: bytes, **options: bytes) -> list[Path]:
 
 def test_a_list_is_read_as_programs_write_it(tmp_path: Path) -> None:
     """Line ends of Unix and Windows, empty lines, no last line end, and NULs are understood."""
-    assert _listed(tmp_path, b"a.jpg\r\n\nb c.jpg\n*.jpg") == [
+    assert _listed(tmp_path, b"a.jpg\r\n\r\n\nb c.jpg\n*.jpg\r\n\r") == [
         Path("a.jpg"),
         Path("b c.jpg"),
         Path("*.jpg"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import cv2
@@ -320,11 +321,16 @@ def test_what_is_no_image_is_told(tmp_path: Path, content: bytes, said: str) -> 
         read_image(file)
 
 
-def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A path that is not there or is a folder is told apart from a broken picture."""
     with pytest.raises(ImageError, match="no such file"):
         read_image(tmp_path / "none.jpg")
     with pytest.raises(ImageError, match=r"[Dd]irectory|not a regular file"):
+        read_image(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # also for root
+    with pytest.raises(ImageError, match="no permission to read this folder"):
         read_image(tmp_path)
 
 

@@ -287,6 +287,22 @@ def test_what_cannot_be_told_is_said_with_what_to_write(
     assert all(one in message for one in said), message
 
 
+def test_a_class_folder_without_permission_does_not_end_the_search(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The layout is told by the other folders; the reader then names the one it cannot read."""
+    _faces("data", 1)
+    is_dir = Path.is_dir
+
+    def refuses(path: Path, **options: bool) -> bool:  # root, as whom tests may run, is never
+        if path.parent.name == "happy":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_dir(path, **options)
+
+    monkeypatch.setattr(Path, "is_dir", refuses)
+    assert str(find_data("data", option="--data")) == "folder:data"
+
+
 # --- every command takes both
 
 

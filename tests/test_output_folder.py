@@ -44,8 +44,9 @@ def test_a_folder_that_cannot_be_written_is_told(
         ["evaluate", "--data", "folder:absent", "--data", "folder:absent_too"],
         ["data", "audit", "folder:absent"],
         ["compare", "absent", "absent_too"],
+        ["train", "--config", "fine_tuning", "--set", "data.path=absent"],
     ],
-    ids=["evaluate", "matrix", "audit", "compare"],
+    ids=["evaluate", "matrix", "audit", "compare", "train"],
 )
 def test_a_folder_below_a_file_is_told_before_the_work(words: list[str], tmp_path: Path) -> None:
     """The fault of --output comes before that of missing data, and thus before the work."""

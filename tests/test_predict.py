@@ -120,6 +120,18 @@ def test_json_without_faces_is_a_list_still(artifact: Path, blank: Path, broken:
     assert "not an image" in second["error"]
 
 
+def test_a_list_given_as_a_photo_is_told_how_it_is_read(
+    artifact: Path, blank: Path, tmp_path: Path
+) -> None:
+    """A text file among the photos is an error, with the command that takes it as a list."""
+    listing = tmp_path / "my list.txt"
+    listing.write_text(f"{blank}\n", encoding="utf-8")
+    result = _invoke(artifact, blank, listing)
+    assert result.exit_code == 1
+    assert f"emodetect predict - < '{listing}'" in result.stderr
+    assert "hint" not in _invoke(artifact, blank).stderr
+
+
 def test_jsonl_is_one_photo_a_line(artifact: Path, photo: Path, blank: Path, broken: Path) -> None:
     """Each line of jsonl is the object that the JSON list would hold."""
     named = (photo, blank, broken)

@@ -139,15 +139,18 @@ def test_several_videos_and_one_that_is_none(film: Path, artifact: Path, tmp_pat
     """A file at fault is named and the others are worked off; results go into folders."""
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("no video\n" * 100)
+    (tmp_path / "cut.mp4").write_bytes(film.read_bytes()[:200])
     other = shutil.copy(film, tmp_path / "other.mp4")
     log, folder, lines = tmp_path / "rows.csv", tmp_path / "drawn", tmp_path / "lines"
-    names = [film, tmp_path / "empty.mp4", tmp_path / "text.mp4", tmp_path / "gone.mp4", other]
+    faulty = [tmp_path / f"{name}.mp4" for name in ("empty", "text", "cut", "gone")]
+    names = [film, *faulty, other]
     written = ["--log", log, "--output", folder, "--timeline", lines]
     result = call(*names, "--model", artifact, *written)
     assert result.exit_code == 1
     for name in (
         "empty.mp4: the file is empty",
-        "text.mp4: cannot be read",
+        "text.mp4: cannot be read as a video; expected a file such as .mp4.",
+        "cut.mp4: cannot be read as a video; the file may be cut short",
         "gone.mp4: No such file",
     ):
         assert f"error: {tmp_path}/{name}" in result.stderr
@@ -493,6 +496,7 @@ def test_a_film_that_ends_early_is_told(
         monkeypatch,
         *("--model", artifact, "--every", every),
     )
+    assert result.exit_code == 1
     (note,) = result.stderr.splitlines()
     assert f"{times_s[-1]:.1f} s of 10.4 s" in note
     assert "truncated" in note

@@ -16,6 +16,8 @@ from click.testing import CliRunner, Result
 from emodetect.cli.video import video
 from emodetect.data.synthetic import draw_film
 from emodetect.recognition.face import Face
+from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.videos.analyzed_video import analyze_video
 from emodetect.recognition.videos.capture import Frame
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.summary.best_moments import BestMoments
@@ -85,6 +87,21 @@ def test_an_only_frame_counts_for_its_length() -> None:
     """Of a single frame, the frame rate gives the length."""
     figures = figures_of([(0.0, [face(1, "sad")])])
     assert figures.seconds == figures.whole.visible_s == 0.04
+
+
+@pytest.mark.parametrize("every", [1, 15, 100])
+def test_the_last_frame_counts_to_the_end_of_the_video(
+    film: Path, artifact: Path, tmp_path: Path, every: int
+) -> None:
+    """However few frames are analysed, a video and its faces last no longer than the file."""
+    summary = tmp_path / "figures.json"
+    call(film, "--model", artifact, "--every", every, "--summary", summary)
+    (of_summary,) = json.loads(summary.read_text())["videos"]
+    recognizer = EmotionRecognizer(artifact)
+    of_python = analyze_video(film, recognizer, every=every).figures()
+    assert of_python is not None
+    assert of_summary["length_s"] == pytest.approx(FRAMES / FPS)
+    assert of_python.seconds == of_python.whole.visible_s == pytest.approx(FRAMES / FPS)
 
 
 def test_without_tracking_faces_are_only_summed_up() -> None:
@@ -162,7 +179,7 @@ def test_a_summary_has_a_row_for_each_video_and_face(
     for name in ("summary.csv", "summary.json"):
         result = call(*words, "--summary", tmp_path / name)
         assert result.exit_code == 1
-        assert f"wrote {tmp_path / name}" in result.stderr
+        assert f"such as .mp4; wrote {tmp_path / name}" in result.stderr
     with (tmp_path / "summary.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["video"], row["face"]) for row in rows] == [

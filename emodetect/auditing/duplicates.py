@@ -12,6 +12,10 @@ corrupted copies of 1,500 of its images, the check finds: JPEG of quality 30 99.
 20 grey levels brighter 99.9%, 30 darker (with clipping) 99.5%. It finds 56% if shifted by one pixel
 of 48, 55% if rotated by 3 degrees, and 2% if cropped by two pixels on each side: different crops
 of a photo are not meant to be found.
+
+Among 2,000 drawn faces, which have few lines and one background, 62 pairs of different faces are
+found. Finer pixels do not tell them apart: of the correlations of the aligned details at 48 pixels,
+90% of these pairs have at most 0.67, but so have about a quarter of FER2013's pairs.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import shlex
 import signal
 import sys
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -63,6 +64,8 @@ class _Commands(click.Group):
     def resolve_command(
         self, context: click.Context, words: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not context.resilient_parsing:
+            _check_not_empty(words, context)
         unknown = self.get_command(context, words[0]) is None and not context.resilient_parsing
         if unknown and (command := _taking(Path(words[0]))):
             given = shlex.join(words[:SHOWN_FILES]) + (" ..." if len(words) > SHOWN_FILES else "")
@@ -94,6 +97,18 @@ class _Commands(click.Group):
             if not isinstance(error.param, click.Option):
                 raise
             raise click.UsageError(f"expected {_in_words(error.param)}", error.ctx) from None
+
+
+def _check_not_empty(words: list[str], context: click.Context) -> None:
+    """Raise click.UsageError for an empty argument, which as a path is the current folder."""
+    for before, word in pairwise(["", *words]):
+        option = word.removesuffix("=") if word else before
+        if not word or (option != word and option.startswith("--") and "=" not in option):
+            place = f"{option}: " if option.startswith("--") else ""
+            raise click.UsageError(
+                f"{place}got an empty argument; is it a variable of the shell that is not set?",
+                context,
+            )
 
 
 def _load(name: str) -> click.Command:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from emodetect.cli.options.model import model_options, usable_model
+from emodetect.cli.options.numbers import WholeNumber
 from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
 from emodetect.number_format import percent
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @model_options
 @click.option(
     "--threads",
-    type=click.IntRange(1, 256),
+    type=WholeNumber(1, 256),
     metavar="N",
     help="Threads of each runtime; Keras always uses all cores. [default: the number of cores, at "
     "most 4]",

@@ -8,6 +8,7 @@ import click
 
 from emodetect.cli.options.files import FOLDER, force_option, output_option
 from emodetect.cli.options.model import MODEL, PIXEL_RANGES, foreign_options, tta_option
+from emodetect.cli.options.numbers import WholeNumber
 from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import (
     DATA,
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
 @click.option(
     "--bootstrap",
     metavar="N",
-    type=click.IntRange(100, 100_000),
+    type=WholeNumber(100, 100_000),
     default=1000,
     show_default=True,
     help="Number of resamples for the 95% intervals.",

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emodetect.cli.options.files import RenamedOption, force_option, note_renaming, output_option
+from emodetect.cli.options.files import (
+    OutputFile,
+    RenamedOption,
+    force_option,
+    note_renaming,
+    output_option,
+)
 from emodetect.cli.options.model import model_options, usable_model
 from emodetect.cli.options.numbers import Probability
 from emodetect.cli.options.quiet import quiet_decoders
@@ -82,7 +88,7 @@ class _ExportTo(click.Option):
     "written. [default: 0.99; float16 0.98, dynamic and int8 0.9]",
 )
 @output_option(
-    type=click.Path(path_type=Path),
+    type=OutputFile(),
     metavar="FILE|DIR",
     help="Output file, or folder for saved_model. [default: MODEL-PRECISION.SUFFIX or "
     "MODEL-saved_model in the current folder; MODEL is the run, or the file without .keras]",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 
 from emodetect.cli.options.cluster import PhotoSource, check_local, cluster_options, on_cluster
 from emodetect.cli.options.files import file_option, folder_option, force_option
-from emodetect.cli.options.numbers import Probability
+from emodetect.cli.options.numbers import Probability, WholeNumber
 from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
 from emodetect.machine.terminal_text import on_one_line
 
@@ -54,7 +55,12 @@ WORTH_A_HINT = 1.2
     help="Write jsonl or csv to this file, each photo as soon as it is ready; with --engine ray, "
     "Parquet files to this folder.",
 )
-@click.option("--resume", is_flag=True, help="Skip photos that --output already contains.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Skip photos that --output already contains; their rows stay as they are, whatever the "
+    "model and the settings were.",
+)
 @folder_option("--annotate", help="Save copies with boxes and labels here.")
 @folder_option("--save-crops", help="Save face crops here, in one folder per emotion.")
 @folder_option(
@@ -65,7 +71,7 @@ WORTH_A_HINT = 1.2
 @force_option()
 @click.option(
     "--max-pixels",
-    type=click.IntRange(1, 1000),
+    type=WholeNumber(1, 1000),
     default=200,
     show_default=True,
     metavar="MILLIONS",
@@ -75,7 +81,7 @@ WORTH_A_HINT = 1.2
 @click.option("-0", "--null", is_flag=True, help="Paths on standard input end with NUL.")
 @click.option(
     "--workers",
-    type=click.IntRange(0, 256),
+    type=WholeNumber(0, 256),
     metavar="N",
     help="Worker processes for many photos; 0 for none.  [default: the number of cores, at most 8]",
 )
@@ -151,6 +157,7 @@ def predict(
         raise
     _print(counts, output)
     _print_folders(options, counts)
+    _hint_at_lists(options.images)
     if counts.formulas and options.output_format == "csv":
         click.echo(
             f"{counts.formulas:,} path{'s' * (counts.formulas != 1)} beginning with =, +, - or @, "
@@ -165,6 +172,17 @@ def predict(
         )
     if counts.failed:
         sys.exit(1)
+
+
+def _hint_at_lists(images: tuple[Path, ...]) -> None:
+    """Say how the photos in a list are analysed, if one was given as if it was a photo."""
+    listing = next((path for path in images if path.suffix.lower() == ".txt"), None)
+    if listing is not None and listing.is_file():
+        click.echo(
+            f"hint: for the photos that a list names: emodetect predict - < "
+            f"{on_one_line(shlex.quote(str(listing)))}",
+            err=True,
+        )
 
 
 def _usable_format(chosen: str | None, output: Path | None) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from emodetect.cli.options.numbers import WholeNumber
 from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
 from emodetect.errors import EmodetectError
 
@@ -19,7 +20,7 @@ def _limit(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option(
         name,
-        type=click.IntRange(1, most),
+        type=WholeNumber(1, most),
         default=default,
         show_default=True,
         metavar=metavar,
@@ -37,7 +38,7 @@ def _limit(
 )
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=WholeNumber(0, 65535),
     default=8000,
     show_default=True,
     metavar="N",
@@ -46,7 +47,7 @@ def _limit(
 @recognizer_options
 @click.option(
     "--workers",
-    type=click.IntRange(1, 256),
+    type=WholeNumber(1, 256),
     metavar="N",
     help="Threads that decode images and find faces, in addition to the model's own threads. "
     "[default: number of cores, at most 8]",
@@ -80,7 +81,7 @@ def _limit(
 )
 @click.option(
     "--max-per-client",
-    type=click.IntRange(1, 10_000),
+    type=WholeNumber(1, 10_000),
     metavar="N",
     help="Maximum unfinished images of one client address; beyond that, status 429 with "
     "Retry-After. Clients on this machine are not counted. [default: half of --queue, at least "
@@ -114,7 +115,7 @@ def _limit(
 @click.option(
     "--drain-timeout",
     "drain_s",
-    type=click.IntRange(1, 7200),
+    type=WholeNumber(1, 7200),
     metavar="SECONDS",
     help="Time limit to finish the requests in work after SIGTERM or Ctrl-C. [default: twice "
     "--timeout]",

@@ -11,6 +11,7 @@ import click
 
 from emodetect.cli.options.experiment import ConfigChoice, chosen_config, config_options
 from emodetect.cli.options.files import folder_option
+from emodetect.cli.options.numbers import WholeNumber
 from emodetect.cli.options.source import DATA, DataCommand
 from emodetect.cli.tables import new_table, print_table
 from emodetect.machine.terminal_text import on_one_line
@@ -37,7 +38,7 @@ SHOWN_TRIALS = 10
 )
 @click.option(
     "--trials",
-    type=click.IntRange(min=1),
+    type=WholeNumber(1),
     default=20,
     show_default=True,
     metavar="N",

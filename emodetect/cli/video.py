@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emodetect.cli.options.files import file_option, force_option
-from emodetect.cli.options.numbers import NumberRange
+from emodetect.cli.options.numbers import NumberRange, WholeNumber
 from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
 from emodetect.cli.options.tracking import tracking_options
 from emodetect.cli.tables import new_table, print_table
@@ -55,7 +55,7 @@ SHOWN_EMOTIONS = 3
 )
 @click.option(
     "--every",
-    type=click.IntRange(min=1),
+    type=WholeNumber(1),
     default=1,
     show_default=True,
     metavar="N",
@@ -107,7 +107,8 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
     episode is a time in which a face shows one emotion without interruption; a transition is a
     change from one to the next. The mean probability is over all the time that the face is visible.
 
-    Exit status: 0; 1 if a video cannot be read (the others are still processed); 130 after Ctrl-C
+    Exit status: 0; 1 if a video cannot be read to its end (what could be read is written,
+    and the others are still processed); 130 after Ctrl-C
     (143 after SIGTERM): what was written up to then is complete.
     """
     from emodetect.recognition.videos.video_files import analyze_videos
@@ -137,7 +138,7 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
                 del lines[0]  # only how fast that was
         for line in lines:
             click.echo(line, err=True)
-        failed, stopped = failed or result.error is not None, result.signal
+        failed, stopped = failed or bool(result.incomplete), result.signal
     if stopped is not None:
         sys.exit(128 + stopped)
     if failed:

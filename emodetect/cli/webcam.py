@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from emodetect.cli.options.files import file_option, folder_option, force_option
+from emodetect.cli.options.numbers import WholeNumber
 from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
 from emodetect.cli.options.tracking import tracking_options
 
@@ -29,9 +30,7 @@ class Resolution(click.ParamType):
 
 
 @click.command(short_help="Recognise the emotions of faces from a camera or stream.")
-@click.option(
-    "--camera", type=click.IntRange(min=0), metavar="N", help="Camera number. [default: 0]"
-)
+@click.option("--camera", type=WholeNumber(0), metavar="N", help="Camera number. [default: 0]")
 @click.option(
     "--source", metavar="FILE|URL", help="Use a video file or stream instead of a camera."
 )
@@ -62,7 +61,7 @@ class Resolution(click.ParamType):
     help="Write the frames with boxes and labels to this .mp4, .webm, .gif or .avi file; no sound.",
 )
 @file_option("--log", help="Write the results of each frame to this .jsonl or .csv file.")
-@click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
+@click.option("--max-frames", type=WholeNumber(1), metavar="N", help="Stop after N frames.")
 @force_option()
 def webcam(recognizer: RecognizerChoice, list_only: bool, no_display: bool, **chosen: Any) -> None:
     """Recognise the emotions of faces from a camera, a video file or a stream.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from emodetect.config import DataConfig, Faces, validate_data
 from emodetect.data.labels import split_named
-from emodetect.data.readers.affectnet import LIST_FOLDERS, LISTS
+from emodetect.data.readers.affectnet import LIST_FOLDERS, LISTS, has_annotations
 from emodetect.data.readers.ckplus import FRAMES, LABELS
 from emodetect.data.readers.ferplus import VOTES_FILE
 from emodetect.data.readers.folder import has_direct_photos
@@ -155,7 +155,7 @@ def _in_folder(root: Path) -> list[str]:
             (
                 "affectnet",
                 any((root / inner / name).is_file() for inner in LIST_FOLDERS for name in LISTS)
-                or any((folder / "annotations").is_dir() for folder in below),
+                or any(map(has_annotations, below)),
             ),
             ("ckplus", {root / FRAMES, root / LABELS} <= below),
             ("tfrecord", any(path.suffix == SUFFIX for path in root.iterdir())),

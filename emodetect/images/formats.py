@@ -140,6 +140,11 @@ def is_photo(path: Path) -> bool:
     return image_format(head) is not None or (unread_kind(head) is None and has_image_suffix(path))
 
 
+def is_video(path: Path) -> bool:
+    """Return whether a file begins like a video."""
+    return unread_kind(_head(path)) == VIDEO
+
+
 def has_video_suffix(path: Path) -> bool:
     """Return whether a file is named like a video."""
     return _KIND_OF_SUFFIX.get(path.suffix.lower()) == VIDEO

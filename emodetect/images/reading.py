@@ -5,6 +5,7 @@ Images are BGR, as OpenCV decodes them.
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -77,7 +78,10 @@ def read_image(path: str | Path, *, max_pixels: int = MOST_PIXELS) -> np.ndarray
     """
     path = Path(path)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe or device might never end
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode) and not os.access(path, os.R_OK | os.X_OK):
+            raise ImageError("no permission to read this folder")
+        if not stat.S_ISREG(mode):  # reading a pipe or device might never end
             raise ImageError("not a regular file")
         data = path.read_bytes()
     except FileNotFoundError:

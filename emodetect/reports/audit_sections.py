@@ -32,6 +32,12 @@ SHOWN_AT_MOST = 24  # images or groups in a section
 SHOWN_OF_A_GROUP = 4
 SHOWN_SIDE = 160  # pixels; enough to enlarge
 
+# Among small faces framed alike, different ones can be this similar.
+MAYBE_COPIES = (
+    "They may be crops or re-lit, recompressed or mirrored copies, or only similar: look at the "
+    "pairs."
+)
+
 # The title and the meaning of each flag.
 FLAGS = {
     "votes_no_face": (
@@ -140,8 +146,7 @@ def _leak_sections(audit: Audit) -> Iterator[Section]:
                 count=int(found.sum()),
                 key=f"{prefix}{of}-in-{into}",
                 title=f"{of.capitalize()} images that also appear in {into} ({prefix}identical)",
-                meaning=meaning
-                + (" They are crops or re-lit, recompressed or mirrored copies." if prefix else ""),
+                meaning=meaning + (f" {MAYBE_COPIES}" if prefix else ""),
                 advice=advice,
                 lines=("drop_leaks = true",) if into == "train" else (),
                 serious=True,
@@ -169,8 +174,7 @@ def _conflict_sections(audit: Audit) -> Iterator[Section]:
         conflicts(audit, near) & ~conflicting & ~np.isin(near, near[conflicting]),
         key="near-conflicts",
         title="Groups of near-identical images with different labels",
-        meaning="Crops or re-lit, recompressed or mirrored copies of one picture with different "
-        "labels.",
+        meaning=f"One picture with different labels, if they are copies. {MAYBE_COPIES}",
         advice="drop_conflicts removes these groups too, unless near = false.",
         lines=("drop_conflicts = true",),
     )

@@ -48,7 +48,8 @@ MEANINGS = {
     "share of the images",
     "val": "validation images, used in training to choose the best epoch",
     "unseen": "not used to train the model, so its judgement is independent",
-    "near-identical": "crops, or re-lit, recompressed or mirrored copies of one picture",
+    "near-identical": "so similar that they may be crops, or re-lit, recompressed or mirrored "
+    "copies of one picture; look at the pairs",
 }
 
 

@@ -52,7 +52,11 @@ def how_to_resume(run: Path, *, first: str = "free up space") -> str:
     Args:
         first: what to do before the run is resumed.
     """
-    return f"The epochs finished so far are kept; {first} and continue with --resume {run}."
+    if not (run / "config.toml").is_file():
+        return f"Nothing was trained yet; {first} and start again."
+    finished = saved_state(run / "checkpoints")[1].best is not None
+    kept = "The epochs finished so far are kept" if finished else "No epoch was finished yet"
+    return f"{kept}; {first} and continue with --resume {run}."
 
 
 def best_name(epoch: int) -> str:

@@ -20,6 +20,7 @@ from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_c
 from emodetect.data.dataset import DATA_LOGGERS, Dataset, load_dataset
 from emodetect.errors import ConfigError
 from emodetect.machine.atomic_files import write_text
+from emodetect.machine.output_folder import check_output_folder
 from emodetect.machine.tensorflow_devices import mirrored, training_devices
 from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.artifact import write_artifact
@@ -129,9 +130,9 @@ def train(
 ) -> TrainingResult:
     """Train a new model into the run folder `config.output`.
 
-    Raises ConfigError if that folder is not empty, DataError and ModelError for unusable data and
-    weights, OutOfMemoryError for a network and batch that are too large, and DivergedError if the
-    loss is no longer finite.
+    Raises ConfigError if that folder is not empty, EmodetectError if it cannot be written to,
+    DataError and ModelError for unusable data and weights, OutOfMemoryError for a network and batch
+    that are too large, and DivergedError if the loss is no longer finite.
     """
     with (
         mirrored(training_devices(config.training.devices)),
@@ -144,6 +145,7 @@ def train(
 def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     run = config.output
     require_new(run)
+    check_output_folder(run, force=True)
     require_trackers(config.training.track)
     check_initial_weights(config)
     dataset = load_dataset(config.data, seed=config.seed)

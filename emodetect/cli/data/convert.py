@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from emodetect.cli.options.files import force_option
+from emodetect.cli.options.numbers import WholeNumber
 from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import (
     DATA,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--shard-size",
-    type=click.IntRange(1),
+    type=WholeNumber(1),
     default=4096,
     show_default=True,
     metavar="N",

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from emodetect.cli.options.files import FileWithSuffix, force_option, output_option
-from emodetect.cli.options.numbers import NumberRange
+from emodetect.cli.options.numbers import NumberRange, WholeNumber
 from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import (
     DATA,
@@ -58,7 +58,7 @@ from emodetect.cli.options.source import (
 @own_labels_option
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**31 - 1),
+    type=WholeNumber(0, 2**31 - 1),
     default=0,
     show_default=True,
     metavar="N",

@@ -32,6 +32,23 @@ class FileWithSuffix(click.Path):
         return path
 
 
+class OutputFile(click.Path):
+    """The path of a file or folder to write to; `-` is refused, which would be a file named so."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> Path:
+        """Return the path. Raises click.BadParameter for `-`."""
+        if value == "-":
+            self.fail(
+                "expected the name of a file, got -, which is not stdout here", param, context
+            )
+        return Path(str(super().convert(value, param, context)))
+
+
 class RenamedOption(click.Option):
     """An option whose old name still works: unlisted, and with a note on stderr.
 
@@ -96,7 +113,7 @@ def force_option(*, help: str = "Overwrite existing output.") -> Decorator:
 
 def file_option(name: str, *, help: str, metavar: str = "FILE") -> Decorator:
     """Return an option for a file to write; the command gets a Path or None."""
-    return click.option(name, type=click.Path(path_type=Path), metavar=metavar, help=help)
+    return click.option(name, type=OutputFile(), metavar=metavar, help=help)
 
 
 def folder_option(name: str, *, help: str, default: str | None = None) -> Decorator:

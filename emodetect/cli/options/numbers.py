@@ -1,4 +1,4 @@
-"""Option types for numbers within bounds, such as probabilities, and --uncertain-below."""
+"""Option types for numbers within bounds, such as counts and shares, and --uncertain-below."""
 
 from __future__ import annotations
 
@@ -18,6 +18,25 @@ class NumberRange(click.FloatRange):
         number: float = super().convert(value, param, context)
         if math.isnan(number):
             self.fail("expected a number, got nan", param, context)
+        return number
+
+
+class WholeNumber(click.IntRange):
+    """A whole number within bounds, which an error names in words."""
+
+    def __init__(self, least: int, most: int | None = None) -> None:
+        super().__init__(least, most)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> int:
+        """Return the number. Raises click.BadParameter."""
+        try:
+            number: int = super().convert(value, param, context)
+        except click.BadParameter:
+            upwards = self.max is None
+            bounds = f"of at least {self.min}" if upwards else f"from {self.min} to {self.max}"
+            self.fail(f"expected a whole number {bounds}, got {value}", param, context)
         return number
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tokenize
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -200,12 +201,17 @@ def _box(row: Mapping[str, str]) -> Box:
 # --- one annotation a file
 
 
+def has_annotations(folder: Path) -> bool:
+    """Return whether a folder has a folder of annotations; False for one that cannot be read."""
+    return os.path.isdir(folder / "annotations")  # noqa: PTH112  Path.is_dir raises there
+
+
 def _annotated_sets(root: Path) -> dict[Path, str]:
     """Return the folders with annotations, such as `val_set`, and their splits."""
     return {
         folder: split
         for folder in sorted(root.iterdir())
-        if (folder / "annotations").is_dir() and (split := split_named(folder.name))
+        if has_annotations(folder) and (split := split_named(folder.name))
     }
 
 

@@ -75,7 +75,8 @@ def listed_names(descriptor: int, *, separator: bytes = b"\n") -> Iterator[str |
 
     Args:
         descriptor: an open file, pipe or terminal.
-        separator: the end of each path: b"\\n" or b"\\0". Empty lines are skipped.
+        separator: the end of each path: b"\\n" or b"\\0". Empty lines are skipped, also those
+            that end with CR LF: as a path, they would be the current folder.
 
     Raises:
         EmodetectError: if the input is not a list of paths.
@@ -83,14 +84,14 @@ def listed_names(descriptor: int, *, separator: bytes = b"\n") -> Iterator[str |
     rest = b""
     while data := os.read(descriptor, BYTES_AT_ONCE):
         *lines, rest = (rest + data).split(separator)
-        yield from map(_listed_name, filter(None, lines))
+        yield from filter(None, map(_listed_name, lines))
         if len(rest) > BYTES_AT_ONCE:
             raise EmodetectError(
                 "-: expected a list of paths, one per line or ended by NUL (-0); got a longer line."
             )
         yield None
-    if rest:
-        yield _listed_name(rest)
+    if name := _listed_name(rest):
+        yield name
 
 
 def _listed_name(line: bytes) -> str:

@@ -181,8 +181,12 @@ class AnalyzedVideo(Iterator[FrameResult]):
         return self._figures(min_seconds)
 
     def _figures(self, min_seconds: float = 0.0) -> VideoFigures | None:
-        frame_s = self._every / self.fps
-        return video_figures(self._record, frame_s=frame_s, min_seconds=min_seconds)
+        return video_figures(
+            self._record,
+            frame_s=self._every / self.fps,
+            min_seconds=min_seconds,
+            end_s=self._source.end_of_analysis_s(self._every),
+        )
 
     def timeline(self) -> Figure:
         """Plot the probability of each emotion over time, a row for each face.

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from emodetect.errors import SourceError
-from emodetect.images.formats import is_photo
+from emodetect.images.formats import is_photo, is_video
 from emodetect.machine.quiet_libraries import quiet_stderr
 
 SEARCHED_BYTES = 2**22  # at either end of a file, for its list of tracks
@@ -73,6 +73,8 @@ class Source:
         duration_s: length that the file states, in seconds; 0 if unknown.
         end_s: time of the last frame that was read, in seconds by the clock of the file, which
             need not begin at 0.
+        until_s: when the last frame that was read ends, in seconds by the clock of
+            `Frame.time_s`; a frame is taken to last as long as the one before it.
         live: a camera or stream, whose frames arrive in real time.
         reopen: reopens a live source; None to not try.
         mirror: frames are flipped left to right.
@@ -87,6 +89,11 @@ class Source:
     mirror: bool = False
     duration_s: float = 0.0
     end_s: float = 0.0
+    until_s: float = 0.0
+
+    def end_of_analysis_s(self, every: int) -> float:
+        """Return when the frames read so far end, in seconds; no limit if each was analysed."""
+        return self.until_s if every > 1 else math.inf
 
     def missing_end(self, frames: int) -> str | None:
         """Return a sentence on an end that is missing after `frames` frames; None if it is not.
@@ -198,7 +205,7 @@ def read_frames(
     """
     stop = stop or threading.Event()
     index = given = damaged = 0
-    started_s = last_s = -math.inf
+    started_s = last_s = read_s = -math.inf
     while (max_frames is None or given < max_frames) and not stop.is_set():
         if damaged == MAX_DAMAGED or not source.capture.grab():
             if not source.live:
@@ -211,6 +218,10 @@ def read_frames(
             continue
         if source.duration_s:
             source.end_s = max(source.end_s, _clock_s(source))
+        if not source.live:
+            before_s, read_s = read_s, _time_s(source, started_s, read_s, 1)
+            frame_s = read_s - before_s if index else 1 / source.fps
+            source.until_s = read_s + frame_s
         if index % every == 0:
             good, image = source.capture.retrieve()
             if not good:
@@ -333,6 +344,10 @@ def _open_file_or_url(source: str) -> cv2.VideoCapture:
     if not capture.isOpened():
         if _is_only_sound(path):
             raise SourceError(f"{source}: contains no video, only sound.")
+        if is_video(path):
+            raise SourceError(
+                f"{source}: cannot be read as a video; the file may be cut short or damaged."
+            )
         raise SourceError(f"{source}: cannot be read as a video; expected a file such as .mp4.")
     return capture
 

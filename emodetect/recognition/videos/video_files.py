@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -81,6 +82,7 @@ class VideoResult:
         name = on_one_line(self.source)
         begin = f"error: {on_one_line(self.error)}" if self.error else f"{name}: {self._done()}"
         if self.files:
+            begin = begin.removesuffix(".")
             begin += f"; wrote {on_one_line(', '.join(map(str, self.files)))}"
         return [begin, *(f"{name}: {note}" for note in self.notes)]
 
@@ -238,7 +240,8 @@ class _Video:
         self.known: Iterator[tuple[int, list[Face]]] = iter(())
         if job.known and options.log is not None:
             self.known = _known_rows(options.log, job, recognizer.emotions)
-        self.record, self.frame_s = FaceRecord(recognizer.emotions), 0.0
+        self.record = FaceRecord(recognizer.emotions)
+        self.frame_s, self.end_s = 0.0, math.inf
         self.moments: BestMoments | None = None
         if options.report is not None:
             self.moments = BestMoments(privacy=self.privacy)
@@ -254,11 +257,14 @@ class _Video:
             self._find_start()
             with open_source(source=self.job.source) as source:
                 missing = self._read(source, signals)
+                self.end_s = source.end_of_analysis_s(self.every)
         except (SourceError, UnwritableVideoError) as raised:
             error = str(raised)
         if self.file is not None and error is None and not signals:
             self.file.remove(whose="any" if self.done else "own")
-        figures = video_figures(self.record, frame_s=self.frame_s, min_seconds=self.min_seconds)
+        figures = video_figures(
+            self.record, frame_s=self.frame_s, min_seconds=self.min_seconds, end_s=self.end_s
+        )
         files, notes = self._complete(figures)
         stopped = f"{stopped_by(signals[0])}{_counted(self.read)} read" if signals else ""
         return VideoResult(

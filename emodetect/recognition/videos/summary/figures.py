@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -128,7 +129,7 @@ class VideoFigures:
 
 
 def video_figures(
-    record: FaceRecord, *, frame_s: float, min_seconds: float = 0.0
+    record: FaceRecord, *, frame_s: float, min_seconds: float = 0.0, end_s: float = math.inf
 ) -> VideoFigures | None:
     """Return the figures of a video; None if it has no frames.
 
@@ -139,12 +140,14 @@ def video_figures(
         frame_s: how long an only frame counts, in seconds; the last of several counts as long as
             the one before it.
         min_seconds: leave out tracked faces that were visible for less.
+        end_s: when the video ends, in seconds: the last frame counts no longer.
     """
     times_s = record.times_s
     if not len(times_s):
         return None
     steps_s = np.diff(times_s)
     lengths_s = np.append(steps_s, steps_s[-1] if len(steps_s) else frame_s)
+    lengths_s[-1] = min(lengths_s[-1], max(0.0, end_s - times_s[-1]))
     kept, left_out = {}, set()
     for number, rows in record.faces.items():
         # 1e-6 s: the sum of the frames' times must not miss it due to rounding.
