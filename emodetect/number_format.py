@@ -42,9 +42,16 @@ def signed_decimal(difference: float) -> str:
     return _signed(difference, 3)
 
 
-def between(limits: Sequence[float], form: Callable[[float], str]) -> str:
-    """Return an interval [low, high], such as "80.0% to 87.4%"."""
-    return " to ".join(form(limit) for limit in limits)
+def between(limits: Sequence[float] | None, form: Callable[[float], str]) -> str:
+    """Return an interval [low, high], such as "80.0% to 87.4%", or "" if there is none."""
+    return " to ".join(form(limit) for limit in limits or ())
+
+
+def with_interval(
+    value: float, limits: Sequence[float] | None, form: Callable[[float], str]
+) -> str:
+    """Return a figure and its interval, if any, such as "83.9% (80.0% to 87.4%)"."""
+    return f"{form(value)} ({between(limits, form)})" if limits else form(value)
 
 
 def p_value(p: float) -> str:

@@ -29,7 +29,7 @@ from emodetect.evaluation.evaluate import open_task
 from emodetect.evaluation.image_selection import select_images
 from emodetect.evaluation.labelled_data import open_training_data
 from emodetect.evaluation.metrics.classification import compute_metrics
-from emodetect.evaluation.metrics.intervals import bootstrap_intervals
+from emodetect.evaluation.metrics.intervals import metric_intervals, resampled_figures
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -64,7 +64,9 @@ def _write_report(predictions: ImagePredictions, metrics: dict, out: Path) -> li
             "seen": False,
         },
         **{"skipped": [], "left_out": {}, "slices": [], "bootstrap": 100},
-        "intervals_95": bootstrap_intervals(predictions, resamples=100),
+        "intervals_95": metric_intervals(
+            predictions, resampled_figures(predictions, resamples=100)
+        ),
         **metrics,
     }
     metadata = Metadata(name="mine", emotions=predictions.emotions, image_size=16, color="gray")

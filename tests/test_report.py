@@ -217,6 +217,7 @@ def test_a_single_image_has_a_page(answer: int, tmp_path: Path) -> None:
         page = _page(_evaluate(_dataset([0], [answer])), tmp_path)
     words = assert_self_contained(page).words
     assert "Only 1 image: these results are not reliable" in words
+    assert "100.0% to 100.0%" not in words
     assert "nan" not in words.lower()
     assert ("No mistakes on these images." in words) == (answer == 0)
 

@@ -18,6 +18,7 @@ from emodetect.errors import DataError
 from emodetect.evaluation.metrics.intervals import (
     RESAMPLES,
     figures_of,
+    metric_intervals,
     percentile_interval,
     resampled_figures,
 )
@@ -115,9 +116,9 @@ def compare_models(
             {
                 "name": name,
                 "figures": own,
-                "intervals_95": {key: percentile_interval(drawn[key]) for key in own},
+                "intervals_95": metric_intervals(entry, drawn),
             }
-            for name, own, drawn in zip(names, values, figures, strict=True)
+            for name, entry, own, drawn in zip(names, entries, values, figures, strict=True)
         ],
         "comparisons": comparisons,
         "holm": len(comparisons) > 1,

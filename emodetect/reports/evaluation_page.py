@@ -110,11 +110,10 @@ def _cards(metrics: dict[str, Any]) -> Iterator[dict[str, str]]:
     intervals = metrics["intervals_95"]
     for key, name in FIGURE_NAMES.items():
         form = figure_form(key)
-        interval = between(intervals[key], form) if key in intervals else ""
         yield {
             "name": name,
             "value": form(metrics[key]),
-            "between": interval,
+            "between": between(intervals.get(key), form),
             "meaning": MEANINGS[name],
         }
 
@@ -162,7 +161,7 @@ def _notes(metrics: dict[str, Any]) -> Iterator[str]:
     if metrics["images"] < FEW_IMAGES:
         yield (
             f"Only {metrics['images']} image{'s' * (metrics['images'] > 1)}: these results are not "
-            "reliable, and the intervals are too narrow. Use more images."
+            "reliable, and the bootstrap intervals are too narrow. Use more images."
         )
     if names := metrics["never_predicted"]:
         yield f"Never predicted: {', '.join(names)}. Their precision is undefined ({DASH})."
