@@ -59,6 +59,12 @@ def p_value(p: float) -> str:
     return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
+def p_equals(p: float) -> str:
+    """Return a p-value for a sentence, such as "p = 0.015" or "p < 0.0001"."""
+    text = p_value(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
 def _signed(value: float, decimals: int) -> str:
     # A difference that rounds to 0 is neither a gain nor a loss.
     text = f"{value:+z.{decimals}f}"

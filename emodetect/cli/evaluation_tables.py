@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emodetect.cli.tables import explain, new_table, print_table
-from emodetect.number_format import between, percent, points, points_apart, with_interval
+from emodetect.number_format import between, p_equals, percent, points, points_apart, with_interval
 from emodetect.reports.glossary import FIGURE_NAMES, SHARES, figure_form
 
 if TYPE_CHECKING:
@@ -40,9 +40,11 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
             table.add_row(name, percent(row["accuracy"]), points(row["difference_points"] / 100))
         print_table(table)
         explain("corrupted copies", "points")
-    for way in metrics["slices"]:
-        if way["gap"]:
-            click.echo(_gap_line(way))
+    gaps = [way for way in metrics["slices"] if way["gap"]]
+    for way in gaps:
+        click.echo(_gap_line(way))
+    if gaps:
+        explain("p", "Holm's method")
     if metrics["never_predicted"]:
         click.echo(f"never predicted: {', '.join(metrics['never_predicted'])}")
     if metrics["absent"]:
@@ -69,13 +71,16 @@ def _figure(metrics: dict[str, Any], key: str) -> str:
 
 def _gap_line(way: dict[str, Any]) -> str:
     """Return the accuracy gap of a way to slice the images in words; see `measure_slices`."""
+    from emodetect.evaluation.metrics.significance import SIGNIFICANT  # loads SciPy
+
     gap = way["gap"]
     apart = points_apart(gap["points"] / 100)
     if apart == points_apart(0):
         return f"no accuracy gap by {way['by']}: all subsets have the same accuracy"
-    chance = "; may be due to chance" if gap["overlap"] else ""
+    chance = "; may be due to chance" if gap["p"] >= SIGNIFICANT else ""
     return (
-        f"accuracy gap by {way['by']}: {apart} (best: {gap['best']}; worst: {gap['worst']}{chance})"
+        f"accuracy gap by {way['by']}: {apart} (best: {gap['best']}; worst: {gap['worst']}; "
+        f"{p_equals(gap['p'])}{chance})"
     )
 
 

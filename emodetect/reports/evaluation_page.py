@@ -19,10 +19,11 @@ from emodetect.errors import first_line
 from emodetect.evaluation.grad_cam import HeatMaps, overlay
 from emodetect.evaluation.labelled_data import OWN_DATA, SEEN
 from emodetect.evaluation.metrics.intervals import wilson_interval
+from emodetect.evaluation.metrics.significance import SIGNIFICANT
 from emodetect.evaluation.metrics.slices import FEW_IMAGES
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.model_file.metadata import Metadata
-from emodetect.number_format import between, percent, points_apart
+from emodetect.number_format import between, p_equals, percent, points_apart
 from emodetect.reports.glossary import FIGURE_NAMES, MEANINGS, figure_form
 from emodetect.reports.html import THUMBNAIL_SIDE, thumbnail, write_page
 from emodetect.reports.plots.confusion_matrix import shares_of_truth
@@ -135,13 +136,13 @@ def _summary(metrics: dict[str, Any]) -> Iterator[str]:
         f"{percent(low['recall'])})"
         + (f", most often mistaken for {confused}." if confused else ".")
     )
-    gaps = [way for way in metrics["slices"] if way["gap"] and not way["gap"]["overlap"]]
+    gaps = [way for way in metrics["slices"] if way["gap"] and way["gap"]["p"] < SIGNIFICANT]
     if gaps:
         widest = max(gaps, key=lambda way: way["gap"]["points"])
         gap = widest["gap"]
         yield (
             f"Widest accuracy gap: {points_apart(gap['points'] / 100)} by {widest['by']}, between "
-            f"{gap['best']} (best) and {gap['worst']} (worst)."
+            f"{gap['best']} (best) and {gap['worst']} (worst), {p_equals(gap['p'])}."
         )
 
 
@@ -151,8 +152,9 @@ def _gap_text(gap: dict[str, Any] | None) -> str:
     apart = points_apart(gap["points"] / 100)
     if apart == points_apart(0):
         return "No gap: all subsets have the same accuracy."
-    chance = " Their intervals overlap, so it may be due to chance." if gap["overlap"] else ""
-    return f"Gap: {apart}, from {gap['best']} (best) to {gap['worst']} (worst).{chance}"
+    chance = " It may be due to chance." if gap["p"] >= SIGNIFICANT else ""
+    ends = f"from {gap['best']} (best) to {gap['worst']} (worst)"
+    return f"Gap: {apart}, {ends}, {p_equals(gap['p'])}.{chance}"
 
 
 def _notes(metrics: dict[str, Any]) -> Iterator[str]:
