@@ -216,6 +216,18 @@ def test_a_single_image_has_a_report_too(probabilities: list[float], tmp_path: P
     _assert_report(tmp_path)
 
 
+def test_emotions_that_are_recognised_equally_well_are_named_together(tmp_path: Path) -> None:
+    """All that share the best or worst recall are named, at most three, and the rest counted."""
+    emotions = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+    answers = np.eye(7)[[0, 1, 2, 3, 4, 0, 0]]  # the last two are wrong
+    predictions = predictions_of(list(range(7)), answers.tolist(), emotions)
+    _write_report(predictions, compute_metrics(predictions), tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    best = f"{emotions[0]}, {emotions[1]}, {emotions[2]} and 2 more (recall 100.0%)"
+    worst = f"{emotions[5]} and {emotions[6]} (recall 0.0%)."
+    assert f"Best recognised: {best}; worst: {worst}" in page
+
+
 def test_many_mistakes_fit_a_picture(tmp_path: Path) -> None:
     """A model that is always wrong on colour images of eight emotions gets its report too."""
     count = 40

@@ -313,6 +313,7 @@ def test_a_gap_of_nothing_is_no_gap(tmp_path: Path) -> None:
     words = assert_self_contained(page).words
     assert "No gap: all subsets have the same accuracy." in words
     assert "0.0 points" not in words
+    assert "All emotions are recognised equally well (recall 100.0%)." in words
 
 
 def test_long_names_and_many_classes_stay_in_the_plots() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ from emodetect.reports.plots.style import to_svg
 
 EXAMPLES = 6  # of each emotion, correct and incorrect
 NAMED_AT_MOST = 200
+NAMED_TOGETHER = 3  # emotions that are recognised equally well
 DASH = "—"
 NO_RUN = "No learning curves: the model is not in the folder of its training run."
 
@@ -128,14 +129,7 @@ def _summary(metrics: dict[str, Any]) -> Iterator[str]:
     yield f"Baseline: always predicting {guess} would give an accuracy of {share}."
     if len(classes) < 2:
         return
-    ordered = sorted(classes.items(), key=lambda item: item[1]["recall"])
-    (worst, low), (best, high) = ordered[0], ordered[-1]
-    confused = _mistaken_for(metrics, worst)
-    yield (
-        f"Best recognised: {best} (recall {percent(high['recall'])}); worst: {worst} (recall "
-        f"{percent(low['recall'])})"
-        + (f", most often mistaken for {confused}." if confused else ".")
-    )
+    yield _extremes(metrics)
     gaps = [way for way in metrics["slices"] if way["gap"] and way["gap"]["p"] < SIGNIFICANT]
     if gaps:
         widest = max(gaps, key=lambda way: way["gap"]["points"])
@@ -144,6 +138,27 @@ def _summary(metrics: dict[str, Any]) -> Iterator[str]:
             f"Widest accuracy gap: {points_apart(gap['points'] / 100)} by {widest['by']}, between "
             f"{gap['best']} (best) and {gap['worst']} (worst), {p_equals(gap['p'])}."
         )
+
+
+def _extremes(metrics: dict[str, Any]) -> str:
+    """Return which emotions are recognised best and worst, and their recall."""
+    recalls = {name: row["recall"] for name, row in metrics["per_class"].items()}
+    low, high = min(recalls.values()), max(recalls.values())
+    if low == high:
+        return f"All emotions are recognised equally well (recall {percent(low)})."
+    best, worst = ([name for name in recalls if recalls[name] == end] for end in (high, low))
+    confused = _mistaken_for(metrics, worst[0]) if len(worst) == 1 else ""
+    return (
+        f"Best recognised: {_names(best)} (recall {percent(high)}); worst: {_names(worst)} (recall "
+        f"{percent(low)})" + (f", most often mistaken for {confused}." if confused else ".")
+    )
+
+
+def _names(names: Sequence[str]) -> str:
+    """Return at most `NAMED_TOGETHER` names, and how many more there are."""
+    more = len(names) - NAMED_TOGETHER
+    *first, last = [*names[:NAMED_TOGETHER], f"{more} more"] if more > 0 else names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _gap_text(gap: dict[str, Any] | None) -> str:
