@@ -301,7 +301,9 @@ def _recognizer(name: str, options: EvaluationOptions) -> EmotionRecognizer:
 
 
 def _explain(model: Path, predictions: ImagePredictions) -> HeatMaps | str:
-    """Return heat maps of the worst mistakes, or why there are none."""
+    """Return heat maps of the worst mistakes, or why there are none; "" without a mistake."""
+    if not len(predictions.worst_mistakes()):
+        return ""
     logger.info("explaining the worst mistakes (this loads TensorFlow)")
     try:
         return explain_mistakes(model, predictions)
