@@ -42,14 +42,27 @@ def signed_decimal(difference: float) -> str:
     return _signed(difference, 3)
 
 
-def between(limits: Sequence[float], form: Callable[[float], str]) -> str:
-    """Return an interval [low, high], such as "80.0% to 87.4%"."""
-    return " to ".join(form(limit) for limit in limits)
+def between(limits: Sequence[float] | None, form: Callable[[float], str]) -> str:
+    """Return an interval [low, high], such as "80.0% to 87.4%", or "" if there is none."""
+    return " to ".join(form(limit) for limit in limits or ())
+
+
+def with_interval(
+    value: float, limits: Sequence[float] | None, form: Callable[[float], str]
+) -> str:
+    """Return a figure and its interval, if any, such as "83.9% (80.0% to 87.4%)"."""
+    return f"{form(value)} ({between(limits, form)})" if limits else form(value)
 
 
 def p_value(p: float) -> str:
     """Return a p-value with two significant digits, or "< 0.0001"."""
     return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
+
+
+def p_equals(p: float) -> str:
+    """Return a p-value for a sentence, such as "p = 0.015" or "p < 0.0001"."""
+    text = p_value(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def _signed(value: float, decimals: int) -> str:

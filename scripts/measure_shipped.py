@@ -25,7 +25,7 @@ from emodetect.evaluation.evaluate import evaluate_model
 from emodetect.evaluation.image_selection import select_images
 from emodetect.evaluation.labelled_data import load_source, open_training_data, training_config
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, shipped_models
-from emodetect.number_format import between, decimal, percent, points
+from emodetect.number_format import decimal, percent, points, with_interval
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.reports.glossary import figure_form
 
@@ -240,8 +240,7 @@ def _percent(metrics: Metrics, name: str) -> str:
 
 
 def _with_interval(metrics: Metrics, name: str) -> str:
-    form = figure_form(name)
-    return f"{form(metrics[name])} ({between(metrics['intervals_95'][name], form)})"
+    return with_interval(metrics[name], metrics["intervals_95"][name], figure_form(name))
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

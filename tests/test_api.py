@@ -78,11 +78,12 @@ def test_a_training_shows_its_figures_and_curves(users_folder: Path, tmp_path: P
     assert result.config.training.epochs == len(result.history) == 2
     assert result.config.data.image_size == 32
     record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert result.best_epoch == record["best_epoch"]
     assert result.accuracy == record["validation"]["accuracy"]
     assert result.loss == record["validation"]["loss"]
-    assert result.history[result.best_epoch]["val_loss"] == result.loss
+    assert result.history[result.best_epoch - 1]["val_loss"] == result.loss
     page = result._repr_html_()
-    assert f"best epoch {result.best_epoch + 1} of 2" in page
+    assert f"best epoch {result.best_epoch} of 2" in page
     assert page.count("data:image/png;base64,") == 1
     assert "ndarray" not in repr(result)
     with pytest.raises(ConfigError, match="already finished"):

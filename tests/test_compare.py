@@ -19,9 +19,7 @@ from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
 from emodetect.evaluation.comparison import (
     compare_models,
-    holm,
     match_images,
-    mcnemar_p,
     only_right,
 )
 from emodetect.evaluation.evaluate import images_fingerprint
@@ -30,6 +28,7 @@ from emodetect.evaluation.evaluated_models import (
     changed_data,
     load_evaluated_model,
 )
+from emodetect.evaluation.metrics.significance import holm, mcnemar_p
 from emodetect.evaluation.predictions import Predictions, write_predictions
 from emodetect.evaluation.verdict import verdict
 from emodetect.model_file.artifact import read_artifact

@@ -241,6 +241,14 @@ def test_an_error_names_its_options_and_what_came_once(tmp_path: Path) -> None:
     assert [line.count(" got ") for line in said.splitlines()] == [0, 1, 1]
 
 
+def test_a_default_that_depends_on_an_invalid_key_is_no_error(tmp_path: Path) -> None:
+    """An unknown network is one error, not a second one of model.weights, which was not given."""
+    with pytest.raises(ConfigError) as refused:
+        load_config(_write(tmp_path, DRAWN), ["model.name=resnet50"])
+    _, *lines = str(refused.value).splitlines()
+    assert [line.partition(":")[0].strip() for line in lines] == ["model.name"]
+
+
 def test_keys_without_a_value_are_comments() -> None:
     """A written config has every key; TOML has no null, so those that are unset are comments."""
     text = config_toml(load_config("fine_tuning"))

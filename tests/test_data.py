@@ -348,9 +348,26 @@ def test_given_validation_is_kept_too() -> None:
 
 
 def test_too_few_pictures_to_split_are_told() -> None:
-    """One picture of an emotion cannot be shared out, and the error names the setting."""
-    with pytest.raises(DataError, match=r"data\.test_fraction"):
+    """One picture of an emotion cannot be shared out: more are needed, no other fraction."""
+    with pytest.raises(DataError, match="the rarest emotion has only 1, but needs 2 or more"):
         _assign(np.array([0, 0, 0, 0, 0, 0, 1]))
+
+
+@pytest.mark.parametrize(("fraction", "limit"), [(0.1, "or more"), (0.9, "or less")])
+def test_a_fraction_that_cannot_be_drawn_is_told_with_one_that_can(
+    fraction: float, limit: str
+) -> None:
+    """A test split without room for each emotion names a fraction, which then works."""
+    labels = np.array([0, 0, 0, 1, 1, 1, 1])
+    with pytest.raises(DataError, match=limit) as error:
+        _assign(labels, test_fraction=fraction)
+    works = float(str(error.value).partition("data.test_fraction to ")[2].split()[0])
+    if limit == "or less":  # nothing is left to validate on
+        with pytest.raises(DataError, match="cannot draw a val split"):
+            _assign(labels, test_fraction=works)
+    else:
+        splits = _assign(labels, test_fraction=works, validation_fraction=0.5)
+        assert set(labels[splits == "test"]) == {0, 1}
 
 
 def test_no_training_picture_is_also_in_the_given_test(tmp_path: Path, stored: Path) -> None:

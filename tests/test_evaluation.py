@@ -29,7 +29,7 @@ from emodetect.evaluation.evaluate import open_task
 from emodetect.evaluation.image_selection import select_images
 from emodetect.evaluation.labelled_data import open_training_data
 from emodetect.evaluation.metrics.classification import compute_metrics
-from emodetect.evaluation.metrics.intervals import bootstrap_intervals
+from emodetect.evaluation.metrics.intervals import metric_intervals, resampled_figures
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -64,7 +64,9 @@ def _write_report(predictions: ImagePredictions, metrics: dict, out: Path) -> li
             "seen": False,
         },
         **{"skipped": [], "left_out": {}, "slices": [], "bootstrap": 100},
-        "intervals_95": bootstrap_intervals(predictions, resamples=100),
+        "intervals_95": metric_intervals(
+            predictions, resampled_figures(predictions, resamples=100)
+        ),
         **metrics,
     }
     metadata = Metadata(name="mine", emotions=predictions.emotions, image_size=16, color="gray")
@@ -212,6 +214,18 @@ def test_a_single_image_has_a_report_too(probabilities: list[float], tmp_path: P
     assert metrics["accuracy"] == (1 if probabilities[0] > 0.5 else 0)
     assert metrics["absent"] == ["happy"]
     _assert_report(tmp_path)
+
+
+def test_emotions_that_are_recognised_equally_well_are_named_together(tmp_path: Path) -> None:
+    """All that share the best or worst recall are named, at most three, and the rest counted."""
+    emotions = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+    answers = np.eye(7)[[0, 1, 2, 3, 4, 0, 0]]  # the last two are wrong
+    predictions = predictions_of(list(range(7)), answers.tolist(), emotions)
+    _write_report(predictions, compute_metrics(predictions), tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    best = f"{emotions[0]}, {emotions[1]}, {emotions[2]} and 2 more (recall 100.0%)"
+    worst = f"{emotions[5]} and {emotions[6]} (recall 0.0%)."
+    assert f"Best recognised: {best}; worst: {worst}" in page
 
 
 def test_many_mistakes_fit_a_picture(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from emodetect.errors import EmodetectError, ModelError
 from emodetect.evaluation.grad_cam import GradCam, overlay
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 SIDE = 16
 
@@ -158,6 +159,25 @@ def test_a_report_shows_heat_beside_the_worst_mistakes(
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Grad-CAM" in page
     assert 0 < page.count('alt="heat map"') <= 24
+
+
+def test_nothing_is_explained_without_a_mistake(
+    artifact: Path, faces: Path, tmp_path: Path
+) -> None:
+    """Images that are all classified correctly have no heat maps, so TensorFlow is not loaded."""
+    recognizer = EmotionRecognizer(artifact, detector="none")
+    data = tmp_path / "correct"
+    for file in (faces / "happy").iterdir():
+        (face,) = recognizer.analyze(file)
+        (data / face.emotion).mkdir(parents=True, exist_ok=True)
+        (data / face.emotion / file.name).write_bytes(file.read_bytes())
+    words = ["evaluate", "--model", str(artifact), "--data", f"folder:{data}", "--split", "all"]
+    result = CliRunner().invoke(app, [*words, "--output", str(tmp_path / "report")])
+    assert result.exit_code == 0, result.output
+    assert "explaining the worst mistakes" not in result.stderr
+    assert "no heat maps" not in result.stderr
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "No mistakes on these images." in page
 
 
 def test_a_report_is_written_where_tensorflow_is_missing(

@@ -6,6 +6,7 @@ import base64
 import csv
 import hashlib
 import json
+import math
 import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from labelled import dataset_of, predictions_of
+from scipy.stats import fisher_exact
 
 from emodetect.cli import app
 from emodetect.data.dataset import Dataset
@@ -24,6 +26,7 @@ from emodetect.evaluation.evaluate import Evaluation, evaluate_model
 from emodetect.evaluation.grad_cam import HeatMaps
 from emodetect.evaluation.image_selection import Selection
 from emodetect.evaluation.metrics.intervals import wilson_interval
+from emodetect.evaluation.metrics.significance import equal_accuracy_p
 from emodetect.evaluation.predictions import read_predictions, write_predictions
 from emodetect.model_file.metadata import Metadata
 from emodetect.reports.evaluation_page import ReportedModel, write_report_page
@@ -217,6 +220,7 @@ def test_a_single_image_has_a_page(answer: int, tmp_path: Path) -> None:
         page = _page(_evaluate(_dataset([0], [answer])), tmp_path)
     words = assert_self_contained(page).words
     assert "Only 1 image: these results are not reliable" in words
+    assert "100.0% to 100.0%" not in words
     assert "nan" not in words.lower()
     assert ("No mistakes on these images." in words) == (answer == 0)
 
@@ -309,6 +313,7 @@ def test_a_gap_of_nothing_is_no_gap(tmp_path: Path) -> None:
     words = assert_self_contained(page).words
     assert "No gap: all subsets have the same accuracy." in words
     assert "0.0 points" not in words
+    assert "All emotions are recognised equally well (recall 100.0%)." in words
 
 
 def test_long_names_and_many_classes_stay_in_the_plots() -> None:
@@ -386,6 +391,11 @@ def _slices(dataset: Dataset) -> dict[str, dict]:
     return {way["by"]: way for way in _evaluate(dataset).metrics["slices"]}
 
 
+def _gaps(labels: list[int], answers: list[int], **traits: np.ndarray) -> list[dict]:
+    """Return the slices with a gap; those of the pixels and sizes have none."""
+    return [way for way in _slices(_dataset(labels, answers, traits=traits)).values() if way["gap"]]
+
+
 def test_slices_are_counted_as_by_hand() -> None:
     """Accuracy, balanced accuracy and the gap of the sizes of faces follow their definitions."""
     # 30 of 20 pixels: 10 angry, all right; 20 happy, 10 right. 40 of 50 pixels, all right.
@@ -401,8 +411,31 @@ def test_slices_are_counted_as_by_hand() -> None:
         "best": "48 to 63",
         "worst": "below 32",
         "points": pytest.approx(100 / 3),
-        "overlap": False,
+        "p": equal_accuracy_p([20, 40], [30, 40]),
     }
+
+
+def test_subsets_are_compared_by_a_test_not_by_their_intervals() -> None:
+    """Intervals that overlap do not hide a difference, and p is that of the exact test."""
+    assert wilson_interval(180, 200)[0] < wilson_interval(162, 200)[1]
+    for right, images in (([180, 162], [200, 200]), ([30, 27], [30, 31])):
+        table = [right, [total - hits for hits, total in zip(right, images, strict=True)]]
+        p = equal_accuracy_p(right, images)
+        # Random tables: three standard errors.
+        assert p == pytest.approx(fisher_exact(table).pvalue, abs=3 * math.sqrt(p / 10_000))
+    # Three mistakes, all in one of three equal subsets.
+    assert equal_accuracy_p([27, 30, 30], [30, 30, 30]) == pytest.approx(
+        3 * math.comb(30, 3) / math.comb(90, 3), abs=0.01
+    )
+
+
+def test_gaps_are_corrected_for_their_number() -> None:
+    """The same gap by two columns has twice the p that it has by one."""
+    labels, answers = [0] * 400, [0] * 180 + [1] * 20 + [0] * 162 + [1] * 38
+    ages = np.array(["young"] * 200 + ["old"] * 200, object)
+    (p,) = {way["gap"]["p"] for way in _gaps(labels, answers, age=ages)}
+    both = _gaps(labels, answers, age=ages, era=ages)
+    assert [way["gap"]["p"] for way in both] == [2 * p, 2 * p]
 
 
 def test_small_slices_are_in_no_gap() -> None:

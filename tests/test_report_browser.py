@@ -16,7 +16,7 @@ from emodetect.cli.video import video
 from emodetect.data.synthetic import draw_film
 from emodetect.emotions import EMOTIONS
 from emodetect.evaluation.metrics.classification import compute_metrics
-from emodetect.evaluation.metrics.intervals import bootstrap_intervals
+from emodetect.evaluation.metrics.intervals import metric_intervals, resampled_figures
 from emodetect.evaluation.metrics.slices import measure_slices
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.videos.capture import Frame
@@ -154,7 +154,9 @@ def test_tables_of_an_evaluation_fit_a_desktop(browser: Browser, tmp_path: Path)
         **{"skipped": [], "left_out": {}, "tta": None, "bootstrap": 100, "robustness": None},
         **compute_metrics(predictions),
         "batch_size_difference": 0.0,
-        "intervals_95": bootstrap_intervals(predictions, resamples=100),
+        "intervals_95": metric_intervals(
+            predictions, resampled_figures(predictions, resamples=100)
+        ),
         "slices": measure_slices(predictions, dataset, np.arange(len(labels))),
     }
     metadata = Metadata(name="mine", emotions=emotions, image_size=16, color="gray")

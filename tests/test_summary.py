@@ -371,17 +371,15 @@ def test_the_best_epoch_of_another_monitor_is_called_so() -> None:
     assert "best epoch: 7 of 8 (lowest validation loss), validation accuracy 80.1%" in text
 
 
-@pytest.mark.parametrize(("right", "lowest", "highest"), [(10, 0.1, 0.3), (5, 0.25, 0.32)])
-def test_few_validation_images_are_told_with_what_is_known(
-    right: int, lowest: float, highest: float
-) -> None:
-    """Ten images give a wide margin, even where all ten are answered rightly."""
+@pytest.mark.parametrize(
+    ("right", "interval"), [(10, "72.2% to 100.0%"), (8, "49.0% to 94.3%")], ids=["all", "most"]
+)
+def test_few_validation_images_are_told_with_what_is_known(right: int, interval: str) -> None:
+    """Of ten images, Wilson's interval is told: 10 / (10 + 1.96^2) to 1 if all are right."""
     answers = _answers((right, 0), (10 - right, 0), emotions=("happy", "sad"), train_counts=(9, 9))
     history = [{**row, "val_accuracy": right / 10} for row in LEVEL]
     text = _summary(history, answers=answers)
-    assert "only 10 validation images" in text
-    margin = float(text.split("±")[1].split(" points\n")[0])
-    assert lowest < margin / 100 < highest
+    assert f"only 10 validation images: the 95% interval of the accuracy is {interval}" in text
     assert "validation images" not in _summary(LEVEL)
 
 

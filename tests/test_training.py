@@ -23,6 +23,7 @@ from emodetect.errors import (
 )
 from emodetect.model_file.artifact import read_artifact
 from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.reports.plots.learning_curves import best_epoch
 
 
 def test_run_folder_is_complete(artifact: Path, small_config: ExperimentConfig) -> None:
@@ -42,13 +43,49 @@ def test_best_epoch_is_what_the_artifact_holds(artifact: Path) -> None:
     """The figures of the record are those of the best validation epoch."""
     run = artifact.parent
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
-    best = max(rows, key=lambda row: float(row["val_accuracy"]))
+    best = max(rows, key=lambda row: (float(row["val_accuracy"]), -float(row["val_loss"])))
     record = json.loads((run / "run.json").read_text())
     assert str(record["best_epoch"]) == best["epoch"]
     for split, prefix in (("training", ""), ("validation", "val_")):
         assert record[split] == {name: float(best[prefix + name]) for name in ("accuracy", "loss")}
     metrics = read_artifact(artifact).metadata.metrics
     assert metrics["val_accuracy"] == float(best["val_accuracy"])
+
+
+def test_of_epochs_with_equal_accuracy_the_lower_loss_is_best(tmp_path: Path) -> None:
+    """It decides which weights are kept, when training stops, and which epoch is marked."""
+    from emodetect.training.fitting import KeepBest, StopEarly
+
+    class Model:
+        stop_training = False
+
+        def save_weights(self, path: str, overwrite: bool) -> None:
+            saved.append(Path(path).name)
+
+    saved: list[str] = []
+    model = Model()
+    keep = KeepBest(
+        str(tmp_path / "{epoch}.weights.h5"),
+        monitor="val_accuracy",
+        save_best_only=True,
+        save_weights_only=True,
+    )
+    stop = StopEarly(monitor="val_accuracy", patience=1)
+    keep.set_model(model)
+    stop.set_model(model)
+    stop.on_train_begin()
+    rows = [
+        {"val_accuracy": accuracy, "val_loss": loss}
+        for accuracy, loss in ((0.5, 0.6), (0.8, 0.9), (0.8, 0.8999), (0.8, 0.95))
+    ]
+    for epoch, row in enumerate(rows):
+        assert not model.stop_training
+        keep.on_epoch_end(epoch, row)
+        stop.on_epoch_end(epoch, row)
+    assert saved == [f"{epoch}.weights.h5" for epoch in (1, 2, 3)]
+    assert model.stop_training
+    assert best_epoch(rows, "val_accuracy") == 2
+    assert best_epoch(rows, "val_loss") == 0
 
 
 def test_artifact_is_plain_keras_and_agrees_with_its_compiled_form(artifact: Path) -> None:
@@ -212,7 +249,7 @@ def test_two_phases_train_head_then_backbone(
     assert len(validated) == 1
     rows = list(csv.DictReader((tmp_path / "run" / "history.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert result.best_epoch in (0, 1)
+    assert result.best_epoch in (1, 2)
     assert read_artifact(result.artifact).metadata.emotions == ("happy", "sad", "surprise")
 
 

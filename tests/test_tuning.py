@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from emodetect.evaluation.predictions import write_predictions
 from emodetect.tuning import trials as trials_module
 from emodetect.tuning import work as work_module
 from emodetect.tuning.options import TuningOptions
+from emodetect.tuning.plots import draw_values
 from emodetect.tuning.results import TrialResult, compare_best
 from emodetect.tuning.search_space import check_space, parse_search, trial_config
 from emodetect.tuning.storage import open_storage
@@ -413,6 +415,40 @@ def test_two_processes_share_a_study_and_are_killed(tmp_path: Path, words: list[
     for row in rows:
         history = (folder / row["run"] / "history.csv").read_text().splitlines()
         assert len(history) == 1 + int(row["epochs"])
+
+
+@pytest.mark.parametrize("ends", ["5e-4..2e-3", "1e-4..1e-2", "1e-7..1"])
+def test_the_axis_of_a_value_spans_its_range_and_can_be_read(ends: str, tmp_path: Path) -> None:
+    """Trials near each other do not narrow it, and at least two labels stand side by side."""
+    search = (f"training.learning_rate={ends}", "training.epochs=2..12", "model.dropout=0..0.5")
+    options = TuningOptions(config=CONFIG, search=search, output=tmp_path)
+    results = [
+        TrialResult(
+            number=number,
+            state="finished",
+            value=0.5 + number / 10,
+            accuracy=None,
+            log_loss=None,
+            epochs=1,
+            values={"training.learning_rate": rate, "training.epochs": 3, "model.dropout": 0.1},
+            run=None,
+            error="",
+            curve=(),
+        )
+        for number, rate in enumerate((7e-4, 8e-4, 9e-4))
+    ]
+    figure = draw_values(options, parse_search(search), results, {})
+    figure.draw_without_rendering()
+    low, high = (float(end) for end in ends.split(".."))
+    assert figure.axes[0].get_xlim()[0] < low < high < figure.axes[0].get_xlim()[1]
+    for axes in figure.axes:
+        ticks = [*axes.xaxis.get_major_ticks(), *axes.xaxis.get_minor_ticks()]
+        first, last = axes.get_xlim()
+        labels = [tick.label1 for tick in ticks if first <= tick.get_loc() <= last]
+        boxes = [label.get_window_extent() for label in labels if label.get_text()]
+        boxes.sort(key=lambda box: box.x0)
+        assert len(boxes) >= 2
+        assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_a_study_ends_with_a_config_to_train(tmp_path: Path, words: list[str]) -> None:

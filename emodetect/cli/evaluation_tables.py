@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emodetect.cli.tables import explain, new_table, print_table
-from emodetect.number_format import between, percent, points, points_apart
+from emodetect.number_format import between, p_equals, percent, points, points_apart, with_interval
 from emodetect.reports.glossary import FIGURE_NAMES, SHARES, figure_form
 
 if TYPE_CHECKING:
@@ -31,16 +31,20 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
     explain("precision", "recall", "F1", "macro average", "weighted average")
     print_table(_figures_table(metrics))
     explain(*FIGURE_NAMES.values(), "95% interval", "bootstrap")
-    click.echo(f"({metrics['bootstrap']:,} bootstrap resamples)")
+    click.echo(
+        f"(accuracy: Wilson's interval; others: {metrics['bootstrap']:,} bootstrap resamples)"
+    )
     if metrics["robustness"]:
         table = new_table(text=("corrupted copies",), numbers=("accuracy", "difference"))
         for name, row in metrics["robustness"].items():
             table.add_row(name, percent(row["accuracy"]), points(row["difference_points"] / 100))
         print_table(table)
         explain("corrupted copies", "points")
-    for way in metrics["slices"]:
-        if way["gap"]:
-            click.echo(_gap_line(way))
+    gaps = [way for way in metrics["slices"] if way["gap"]]
+    for way in gaps:
+        click.echo(_gap_line(way))
+    if gaps:
+        explain("p", "Holm's method")
     if metrics["never_predicted"]:
         click.echo(f"never predicted: {', '.join(metrics['never_predicted'])}")
     if metrics["absent"]:
@@ -56,25 +60,27 @@ def _figures_table(metrics: dict[str, Any]) -> Table:
     table = new_table(text=("metric",), numbers=("value", "95% interval"))
     for key, name in FIGURE_NAMES.items():
         form, limits = figure_form(key), metrics["intervals_95"].get(key)
-        table.add_row(name, form(metrics[key]), between(limits, form) if limits else "")
+        table.add_row(name, form(metrics[key]), between(limits, form))
     return table
 
 
 def _figure(metrics: dict[str, Any], key: str) -> str:
-    """Return a metric with its 95% interval in brackets."""
-    form = figure_form(key)
-    return f"{form(metrics[key])} ({between(metrics['intervals_95'][key], form)})"
+    """Return a metric with its 95% interval, if any, in brackets."""
+    return with_interval(metrics[key], metrics["intervals_95"][key], figure_form(key))
 
 
 def _gap_line(way: dict[str, Any]) -> str:
     """Return the accuracy gap of a way to slice the images in words; see `measure_slices`."""
+    from emodetect.evaluation.metrics.significance import SIGNIFICANT  # loads SciPy
+
     gap = way["gap"]
     apart = points_apart(gap["points"] / 100)
     if apart == points_apart(0):
         return f"no accuracy gap by {way['by']}: all subsets have the same accuracy"
-    chance = "; may be due to chance" if gap["overlap"] else ""
+    chance = "; may be due to chance" if gap["p"] >= SIGNIFICANT else ""
     return (
-        f"accuracy gap by {way['by']}: {apart} (best: {gap['best']}; worst: {gap['worst']}{chance})"
+        f"accuracy gap by {way['by']}: {apart} (best: {gap['best']}; worst: {gap['worst']}; "
+        f"{p_equals(gap['p'])}{chance})"
     )
 
 
@@ -104,7 +110,9 @@ def _print_matrix(results: Sequence[CrossDatasetResult]) -> None:
         table.add_row(f"{model}\n(trained on {row[0].trained_on})", *map(_cell, row))
     print_table(table)
     explain(*(FIGURE_NAMES[key] for key in SHARES))
-    click.echo("  in brackets: 95% intervals, from bootstrap resamples")
+    click.echo(
+        "  in brackets: 95% intervals: Wilson's for accuracy, others from bootstrap resamples"
+    )
     explain("95% interval", "bootstrap")
     if any(result.same_data for result in results):
         click.echo("* the model was trained on this data set")

@@ -58,7 +58,9 @@ def _validate(section: type[Section], values: Mapping[str, Any], origin: str) ->
         # paths; numbers written as text remain errors.
         return section.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        lines = [_explain(detail) for detail in error.errors()]
+        # A default that depends on a key with an error is no error of its own.
+        details = [one for one in error.errors() if one["type"] != "default_factory_not_called"]
+        lines = [_explain(detail) for detail in details]
         joined = "\n  ".join(lines)
         raise ConfigError(f"{origin}: invalid config:\n  {joined}") from None
 

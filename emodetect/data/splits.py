@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -186,13 +187,29 @@ def _draw_images(
             np.arange(len(first)), test_size=fraction, stratify=strata, random_state=seed
         )
     except ValueError:
-        fewest = np.bincount(strata).min() if len(strata) else 0
         raise DataError(
-            f"cannot draw a {name} split of {fraction:g} from {len(first)} different images, "
-            f"{fewest} of the rarest emotion: each emotion needs at least 2 images, and the split "
-            f"at least one of each emotion. Add images, or change data.{_key(name)}."
+            f"cannot draw a {name} split of {fraction:g} from {len(first)} different images: "
+            f"{_why_not(strata, name, fraction)}."
         ) from None
     return np.isin(group, chosen)
+
+
+def _why_not(strata: np.ndarray, name: str, fraction: float) -> str:
+    """Return why the split cannot hold, or leave, an image of each emotion, and what would do."""
+    counts = np.unique(strata, return_counts=True)[1]
+    if counts.min() < 2:
+        return "the rarest emotion has only 1, but needs 2 or more; add images of it"
+    images, emotions = len(strata), len(counts)
+    smallest = math.ceil(1000 * emotions / images) / 1000
+    if fraction < smallest:
+        lacks, limit = "the split", f"{smallest:g} or more"
+    else:
+        lacks = "the rest"
+        limit = f"{math.floor(1000 * (images - emotions) / images) / 1000:g} or less"
+    return (
+        f"{lacks} would be too small for an image of each of the {emotions} emotions; set "
+        f"data.{_key(name)} to {limit}, or add images"
+    )
 
 
 def _draw_groups(

@@ -11,16 +11,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from emodetect.emotions import in_canonical_order
 from emodetect.errors import DataError
 from emodetect.evaluation.metrics.intervals import (
     RESAMPLES,
     figures_of,
+    metric_intervals,
     percentile_interval,
     resampled_figures,
 )
+from emodetect.evaluation.metrics.significance import holm, mcnemar_p
 from emodetect.evaluation.predictions import Predictions, image_keys
 
 
@@ -115,33 +116,13 @@ def compare_models(
             {
                 "name": name,
                 "figures": own,
-                "intervals_95": {key: percentile_interval(drawn[key]) for key in own},
+                "intervals_95": metric_intervals(entry, drawn),
             }
-            for name, own, drawn in zip(names, values, figures, strict=True)
+            for name, entry, own, drawn in zip(names, entries, values, figures, strict=True)
         ],
         "comparisons": comparisons,
         "holm": len(comparisons) > 1,
     }
-
-
-def mcnemar_p(only_first: int, only_second: int) -> float:
-    """Return the two-sided p-value of the exact McNemar test (McNemar 1947).
-
-    Args:
-        only_first: the number of images that only the first model classifies correctly.
-        only_second: the number that only the second does.
-    """
-    total = only_first + only_second
-    return float(binomtest(only_first, total).pvalue) if total else 1.0
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for multiple comparisons (Holm 1979), in the order given."""
-    corrected, highest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(np.argsort(p_values, kind="stable")):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = highest
-    return corrected
 
 
 def only_right(first: Predictions, second: Predictions) -> np.ndarray:

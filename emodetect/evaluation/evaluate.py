@@ -20,7 +20,11 @@ from emodetect.evaluation.labelled_data import (
     open_excluded,
 )
 from emodetect.evaluation.metrics.classification import compute_metrics
-from emodetect.evaluation.metrics.intervals import RESAMPLES, bootstrap_intervals
+from emodetect.evaluation.metrics.intervals import (
+    RESAMPLES,
+    metric_intervals,
+    resampled_figures,
+)
 from emodetect.evaluation.metrics.robustness import corrupted_accuracies
 from emodetect.evaluation.metrics.slices import measure_slices
 from emodetect.evaluation.predictions import ImagePredictions
@@ -121,7 +125,7 @@ def evaluate_model(
 
     Args:
         description: what the metrics begin with; see `EvaluationTask`.
-        bootstrap: the number of resamples for the 95% intervals.
+        bootstrap: the number of resamples for the 95% intervals; see `metric_intervals`.
         robustness: also classifies corrupted copies; "robustness" is None otherwise.
 
     Raises:
@@ -139,7 +143,9 @@ def evaluate_model(
         **compute_metrics(predictions),
         "batch_size_difference": batch_size_difference(recognizer, predictions.images),
         "bootstrap": bootstrap,
-        "intervals_95": bootstrap_intervals(predictions, resamples=bootstrap),
+        "intervals_95": metric_intervals(
+            predictions, resampled_figures(predictions, resamples=bootstrap)
+        ),
         "slices": measure_slices(predictions, dataset, selection.members),
         "robustness": corrupted,
     }

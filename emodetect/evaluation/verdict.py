@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from emodetect.number_format import p_value, points, points_apart, points_between
+from emodetect.evaluation.metrics.significance import SIGNIFICANT
+from emodetect.number_format import p_equals, points, points_apart, points_between
 
-SIGNIFICANT = 0.05
 # With fewer images that only one of two models gets right, the exact test stays above 0.05.
 FEWEST_IMAGES = 6
 # Smaller differences are written as 0.0 points.
@@ -43,8 +43,7 @@ def _sentence(reference: str, row: dict[str, Any], *, corrected: bool) -> str:
         return f"{pair}: no difference; they predict the same for every image."
     if not lost + won:
         return f"{pair}: no difference; both are correct on the same images."
-    p = p_value(row["mcnemar_p"])
-    p = f"p {p}" if p.startswith("<") else f"p = {p}"
+    p = p_equals(row["mcnemar_p"])
     if row["mcnemar_p"] >= SIGNIFICANT:
         few = f"; only {lost + won} images separate them" if lost + won < FEWEST_IMAGES else ""
         but = ""

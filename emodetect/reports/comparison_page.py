@@ -11,8 +11,8 @@ from typing import Any
 from emodetect.data.dataset import Dataset
 from emodetect.emotions import hex_colors, in_canonical_order
 from emodetect.evaluation.comparison import only_right
+from emodetect.evaluation.metrics.significance import SIGNIFICANT
 from emodetect.evaluation.predictions import Predictions, image_keys
-from emodetect.evaluation.verdict import SIGNIFICANT
 from emodetect.machine.atomic_files import write_text
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.number_format import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,10 +19,11 @@ from emodetect.errors import first_line
 from emodetect.evaluation.grad_cam import HeatMaps, overlay
 from emodetect.evaluation.labelled_data import OWN_DATA, SEEN
 from emodetect.evaluation.metrics.intervals import wilson_interval
+from emodetect.evaluation.metrics.significance import SIGNIFICANT
 from emodetect.evaluation.metrics.slices import FEW_IMAGES
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.model_file.metadata import Metadata
-from emodetect.number_format import between, percent, points_apart
+from emodetect.number_format import between, p_equals, percent, points_apart
 from emodetect.reports.glossary import FIGURE_NAMES, MEANINGS, figure_form
 from emodetect.reports.html import THUMBNAIL_SIDE, thumbnail, write_page
 from emodetect.reports.plots.confusion_matrix import shares_of_truth
@@ -32,6 +33,7 @@ from emodetect.reports.plots.style import to_svg
 
 EXAMPLES = 6  # of each emotion, correct and incorrect
 NAMED_AT_MOST = 200
+NAMED_TOGETHER = 3  # emotions that are recognised equally well
 DASH = "—"
 NO_RUN = "No learning curves: the model is not in the folder of its training run."
 
@@ -110,11 +112,10 @@ def _cards(metrics: dict[str, Any]) -> Iterator[dict[str, str]]:
     intervals = metrics["intervals_95"]
     for key, name in FIGURE_NAMES.items():
         form = figure_form(key)
-        interval = between(intervals[key], form) if key in intervals else ""
         yield {
             "name": name,
             "value": form(metrics[key]),
-            "between": interval,
+            "between": between(intervals.get(key), form),
             "meaning": MEANINGS[name],
         }
 
@@ -128,22 +129,36 @@ def _summary(metrics: dict[str, Any]) -> Iterator[str]:
     yield f"Baseline: always predicting {guess} would give an accuracy of {share}."
     if len(classes) < 2:
         return
-    ordered = sorted(classes.items(), key=lambda item: item[1]["recall"])
-    (worst, low), (best, high) = ordered[0], ordered[-1]
-    confused = _mistaken_for(metrics, worst)
-    yield (
-        f"Best recognised: {best} (recall {percent(high['recall'])}); worst: {worst} (recall "
-        f"{percent(low['recall'])})"
-        + (f", most often mistaken for {confused}." if confused else ".")
-    )
-    gaps = [way for way in metrics["slices"] if way["gap"] and not way["gap"]["overlap"]]
+    yield _extremes(metrics)
+    gaps = [way for way in metrics["slices"] if way["gap"] and way["gap"]["p"] < SIGNIFICANT]
     if gaps:
         widest = max(gaps, key=lambda way: way["gap"]["points"])
         gap = widest["gap"]
         yield (
             f"Widest accuracy gap: {points_apart(gap['points'] / 100)} by {widest['by']}, between "
-            f"{gap['best']} (best) and {gap['worst']} (worst)."
+            f"{gap['best']} (best) and {gap['worst']} (worst), {p_equals(gap['p'])}."
         )
+
+
+def _extremes(metrics: dict[str, Any]) -> str:
+    """Return which emotions are recognised best and worst, and their recall."""
+    recalls = {name: row["recall"] for name, row in metrics["per_class"].items()}
+    low, high = min(recalls.values()), max(recalls.values())
+    if low == high:
+        return f"All emotions are recognised equally well (recall {percent(low)})."
+    best, worst = ([name for name in recalls if recalls[name] == end] for end in (high, low))
+    confused = _mistaken_for(metrics, worst[0]) if len(worst) == 1 else ""
+    return (
+        f"Best recognised: {_names(best)} (recall {percent(high)}); worst: {_names(worst)} (recall "
+        f"{percent(low)})" + (f", most often mistaken for {confused}." if confused else ".")
+    )
+
+
+def _names(names: Sequence[str]) -> str:
+    """Return at most `NAMED_TOGETHER` names, and how many more there are."""
+    more = len(names) - NAMED_TOGETHER
+    *first, last = [*names[:NAMED_TOGETHER], f"{more} more"] if more > 0 else names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _gap_text(gap: dict[str, Any] | None) -> str:
@@ -152,8 +167,9 @@ def _gap_text(gap: dict[str, Any] | None) -> str:
     apart = points_apart(gap["points"] / 100)
     if apart == points_apart(0):
         return "No gap: all subsets have the same accuracy."
-    chance = " Their intervals overlap, so it may be due to chance." if gap["overlap"] else ""
-    return f"Gap: {apart}, from {gap['best']} (best) to {gap['worst']} (worst).{chance}"
+    chance = " It may be due to chance." if gap["p"] >= SIGNIFICANT else ""
+    ends = f"from {gap['best']} (best) to {gap['worst']} (worst)"
+    return f"Gap: {apart}, {ends}, {p_equals(gap['p'])}.{chance}"
 
 
 def _notes(metrics: dict[str, Any]) -> Iterator[str]:
@@ -162,7 +178,7 @@ def _notes(metrics: dict[str, Any]) -> Iterator[str]:
     if metrics["images"] < FEW_IMAGES:
         yield (
             f"Only {metrics['images']} image{'s' * (metrics['images'] > 1)}: these results are not "
-            "reliable, and the intervals are too narrow. Use more images."
+            "reliable, and the bootstrap intervals are too narrow. Use more images."
         )
     if names := metrics["never_predicted"]:
         yield f"Never predicted: {', '.join(names)}. Their precision is undefined ({DASH})."

@@ -151,8 +151,9 @@ class EvaluationReport:
 
     def _repr_html_(self) -> str:
         figures = [
-            (name, figure_form(key)(self.metrics[key]), self._interval(key))
+            (name, form(self.metrics[key]), between(self.metrics["intervals_95"].get(key), form))
             for key, name in FIGURE_NAMES.items()
+            for form in [figure_form(key)]
         ]
         classes = [
             (name, percent(row["recall"]), percent(row["precision"]), f"{row['support']:,.0f}")
@@ -168,10 +169,6 @@ class EvaluationReport:
                 lines([f"report: {self.files[0]}"]),
             ]
         )
-
-    def _interval(self, key: str) -> str:
-        limits = self.metrics["intervals_95"].get(key)
-        return between(limits, figure_form(key)) if limits else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,7 +301,9 @@ def _recognizer(name: str, options: EvaluationOptions) -> EmotionRecognizer:
 
 
 def _explain(model: Path, predictions: ImagePredictions) -> HeatMaps | str:
-    """Return heat maps of the worst mistakes, or why there are none."""
+    """Return heat maps of the worst mistakes, or why there are none; "" without a mistake."""
+    if not len(predictions.worst_mistakes()):
+        return ""
     logger.info("explaining the worst mistakes (this loads TensorFlow)")
     try:
         return explain_mistakes(model, predictions)

@@ -35,7 +35,7 @@ MEANINGS = {
     "95% interval": "range of values that fit these images; fewer images, wider range",
     "bootstrap": "repeats the measurement on images drawn again from these, with repeats",
     "points": "percentage points; from 65.0% to 70.0% is +5.0 points",
-    "p": "chance of a difference at least this large between models of equal accuracy",
+    "p": "chance of a difference at least this large if the accuracies are really equal",
     "gains": "images that only this model gets right, not the first",
     "losses": "images that only the first model gets right",
     "McNemar's test": "uses only the images that one of the two models gets right",

@@ -62,7 +62,8 @@ class EpochDisplay(keras.callbacks.Callback):
         rate = self.steps * self.batch_size / self.trained_s
         left_s = seconds * (self.epochs - epoch - 1)
         self.console.print(
-            f"{self._title(epoch)}  {figures}  {seconds:.0f} s, {rate:.0f} images/s"
+            f"{self._title(epoch)}  {figures}  {seconds:.0f} s with validation, "
+            f"training at {rate:.0f} images/s"
             + (f", {left_s / 60:.0f} min left" if left_s > 90 else "")
         )
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import operator
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,36 @@ def validation_batches(dataset: Dataset, *, devices: int = 1) -> tf.data.Dataset
     return evaluation_batches(dataset.images, dataset.certain(), members, batch_size=size)
 
 
+class _Scores(keras.callbacks.Callback):
+    """Makes a Keras callback that looks for the best epoch compare `with_scores`."""
+
+    def __init__(self, *args: Any, monitor: str, **options: Any):
+        super().__init__(*args, monitor=f"{monitor}_score", mode="max", **options)
+        self.monitor_op = operator.gt  # Keras' is in float32, too coarse for the scores
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        super().on_epoch_end(epoch, with_scores(logs or {}))
+
+
+class KeepBest(_Scores, keras.callbacks.ModelCheckpoint):
+    """Saves the weights of the best epoch."""
+
+
+class StopEarly(_Scores, keras.callbacks.EarlyStopping):
+    """Ends the training after `patience` epochs that are not better than the best."""
+
+
+def with_scores(figures: Mapping[str, float]) -> dict[str, float]:
+    """Return the figures of an epoch, and of each that can be monitored a score: high is better.
+
+    Of epochs with the same validation accuracy, the one with the lower loss has the higher score.
+    """
+    accuracy, loss = figures["val_accuracy"], figures["val_loss"]
+    # Less than what one image of a million changes the accuracy by.
+    tie_break = 1e-7 / (1 + loss) if math.isfinite(loss) else 0.0
+    return {**figures, "val_accuracy_score": accuracy + tie_break, "val_loss_score": -loss}
+
+
 class HistoryFile(keras.callbacks.CSVLogger):
     """Writes the figures of each epoch to a CSV, counting epochs from 1 as everything else does."""
 
@@ -200,21 +232,17 @@ def _saving(
     """Return the callbacks that keep the best weights, stop, log and save the run's state."""
     training = config.training
     checkpoints = run / "checkpoints"
-    mode = "max" if training.monitor == "val_accuracy" else "min"
-    checkpoint = keras.callbacks.ModelCheckpoint(
+    checkpoint = KeepBest(
         # A file for each epoch, so that the best weights of a saved state are never overwritten.
         str(checkpoints / BEST_NAME),
         monitor=training.monitor,
-        mode=mode,
         save_best_only=True,
         save_weights_only=True,
         initial_value_threshold=progress.best,
     )
     # Never in the head's phase: fine-tuning must start at its epoch.
     patience = 0 if phase.name == "head" else training.early_stopping_patience
-    stopping = keras.callbacks.EarlyStopping(
-        training.monitor, mode=mode, patience=patience or phase.last + 1
-    )
+    stopping = StopEarly(monitor=training.monitor, patience=patience or phase.last + 1)
     started = time.monotonic() - progress.seconds
     return [
         checkpoint,

@@ -68,7 +68,7 @@ class TrainingResult:
     Attributes:
         run: the run folder.
         artifact: the model file in it.
-        best_epoch: the epoch, counted from 0, whose weights are in the artifact.
+        best_epoch: the epoch, counted from 1, whose weights are in the artifact.
         training: accuracy and loss of that epoch: means over the epoch, on augmented images.
         validation: accuracy and loss on the validation images after that epoch.
         summary: explains them in lines of text and says what to try next.
@@ -105,7 +105,7 @@ class TrainingResult:
         curves = self.run / "curves.png"
         return "".join(
             [
-                heading(f"{self.run}: best epoch {self.best_epoch + 1} of {len(self.history)}"),
+                heading(f"{self.run}: best epoch {self.best_epoch} of {len(self.history)}"),
                 table(("", "accuracy", "loss"), rows),
                 lines(self.summary),
                 picture(curves.read_bytes(), alt="learning curves") if curves.is_file() else "",
@@ -322,7 +322,7 @@ def _finish(
         run=run,
         config=config,
         artifact=artifact,
-        best_epoch=progress.best_epoch,
+        best_epoch=progress.best_epoch + 1,
         training=by_split["training"],
         validation=by_split["validation"],
         summary=summary,
@@ -339,7 +339,7 @@ def _outcome(result: TrainingResult) -> Outcome:
     return Outcome(
         artifact=result.artifact,
         plots=tuple(sorted(result.run.glob("*.png"))),
-        figures={"epoch": result.best_epoch + 1, **figures},
+        figures={"epoch": result.best_epoch, **figures},
         summary=tuple(result.summary),
     )
 

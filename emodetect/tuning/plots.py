@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
+from emodetect.config import number_type
 from emodetect.number_format import percent
 from emodetect.reports.plots.style import (
     GRID,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from emodetect.tuning.results import TrialResult
 
 COLUMNS = 3
+MARGIN = 0.05  # of the range searched, at both ends of its axis
 
 
 @styled()
@@ -92,8 +95,7 @@ def draw_values(
         some = [one for one in shown if key in one.values]
         values: list[Any] = [one.values[key] for one in some]
         if isinstance(searched, Range):
-            if searched.log:
-                axes.set_xscale("log")
+            _scale(axes, searched)
         else:
             texts = list(searched.values)
             values = [texts.index(value_text(value)) for value in values]
@@ -113,6 +115,22 @@ def draw_values(
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
     figure.supylabel(f"validation {_name(options)}", fontsize=11)
     return figure
+
+
+def _scale(axes: Axes, searched: Range) -> None:
+    """Let an x-axis span the range that was searched, with labels that do not meet."""
+    low, high = searched.low, searched.high
+    if not searched.log:
+        margin = MARGIN * (high - low)
+        axes.set_xlim(low - margin, high + margin)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=number_type(searched.key) is int))
+        return
+    margin = (high / low) ** MARGIN
+    axes.set_xscale("log")
+    axes.set_xlim(low / margin, high * margin)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if math.floor(math.log10(high)) - math.ceil(math.log10(low)) < 1:  # fewer than two powers of 10
+        axes.set_xticks([low, high], [f"{low:g}", f"{high:g}"])
 
 
 def _points(axes: Axes, places: Sequence[Any], results: Sequence[TrialResult], state: str) -> None:

@@ -15,9 +15,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from emodetect.config import ExperimentConfig, config_toml
 from emodetect.errors import DataError
-from emodetect.evaluation.comparison import compare_models, holm, mcnemar_p
+from emodetect.evaluation.comparison import compare_models
+from emodetect.evaluation.metrics.significance import SIGNIFICANT, holm, mcnemar_p
 from emodetect.evaluation.predictions import Predictions, image_keys, read_predictions
-from emodetect.evaluation.verdict import SIGNIFICANT, verdict
+from emodetect.evaluation.verdict import verdict
 from emodetect.machine.atomic_files import write_text
 from emodetect.number_format import signed_decimal
 from emodetect.reports.plots.style import save_png

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from scipy.stats import binomtest
 
@@ -13,12 +15,23 @@ SEED = 0
 RESAMPLES = 1000
 
 
-def bootstrap_intervals(predictions: Predictions, *, resamples: int) -> dict[str, list[float]]:
-    """Return the 95% interval [low, high] of each metric (percentile bootstrap, Efron 1979)."""
-    return {
-        name: percentile_interval(values)
-        for name, values in resampled_figures(predictions, resamples=resamples).items()
+def metric_intervals(
+    predictions: Predictions, resampled: Mapping[str, np.ndarray]
+) -> dict[str, list[float] | None]:
+    """Return the 95% interval [low, high] of each metric.
+
+    That of the accuracy is Wilson's; the others are percentile bootstrap intervals (Efron 1979),
+    or None if all resamples agree, as they do at 100%: they say nothing about other images then.
+
+    Args:
+        resampled: the metrics of resamples; see `resampled_figures`.
+    """
+    intervals = {
+        name: percentile_interval(values) if np.ptp(values) else None
+        for name, values in resampled.items()
     }
+    right = int((predictions.labels == predictions.predicted).sum())
+    return {**intervals, "accuracy": wilson_interval(right, len(predictions.labels))}
 
 
 def percentile_interval(values: np.ndarray) -> list[float]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from emodetect.data.dataset import SPLITS, Dataset
 from emodetect.evaluation.metrics.intervals import wilson_interval
+from emodetect.evaluation.metrics.significance import equal_accuracy_p, holm
 from emodetect.evaluation.predictions import ImagePredictions
 
 # With fewer images the interval is 30 points or wider: too wide to show a gap.
@@ -38,8 +39,9 @@ def measure_slices(
         there are no slices, or ""; "slices", each with "name", "images", "accuracy" and its
         "interval_95" (Wilson 1927), "balanced_accuracy" over the emotions in the slice, and
         whether it is "small"; and the "gap" between the best and the worst slice that are not
-        small: their names, the difference in "points", and whether their intervals "overlap".
-        "gap" is None with fewer than two such slices.
+        small: their names, the difference in "points", and "p", of the test that all slices that
+        are not small have the same accuracy (`equal_accuracy_p`), corrected for the number of ways
+        to slice that have a gap (Holm 1979). "gap" is None with fewer than two such slices.
     """
     unit = "side of the crop before resizing, pixels"
     ways = [("face size", unit, *_by_size(dataset, members), "")]
@@ -52,10 +54,14 @@ def measure_slices(
         ways.append(("split", "", names, np.array([present.index(split) for split in splits]), ""))
     for column, traits in dataset.traits.items():
         ways.append((column, "column of the manifest", *_by_value(traits[members]), ""))
-    return [
+    measured = [
         {"by": by, "unit": unit, "unformed": unformed, **_measure(predictions, names, parts)}
         for by, unit, names, parts, unformed in ways
     ]
+    gaps = [way["gap"] for way in measured if way["gap"]]
+    for gap, p in zip(gaps, holm([gap["p"] for gap in gaps]), strict=True):
+        gap["p"] = p
+    return measured
 
 
 def _measure(predictions: ImagePredictions, names: list[str], parts: np.ndarray) -> dict[str, Any]:
@@ -84,6 +90,8 @@ def _measure(predictions: ImagePredictions, names: list[str], parts: np.ndarray)
 
 def _gap(slices: list[dict[str, Any]]) -> dict[str, Any] | None:
     large = sorted((row for row in slices if not row["small"]), key=lambda row: row["accuracy"])
+    images = [row["images"] for row in large]
+    right = [round(row["accuracy"] * row["images"]) for row in large]
     if len(large) < 2:
         return None
     worst, best = large[0], large[-1]
@@ -91,7 +99,7 @@ def _gap(slices: list[dict[str, Any]]) -> dict[str, Any] | None:
         "best": best["name"],
         "worst": worst["name"],
         "points": 100 * (best["accuracy"] - worst["accuracy"]),
-        "overlap": worst["interval_95"][1] >= best["interval_95"][0],
+        "p": equal_accuracy_p(right, images),
     }
 
 

@@ -30,7 +30,7 @@ def learning_curves(
     Args:
         head_epochs: the first epochs, in which only the head was trained; they are shaded.
         monitor: the column whose best value, highest for accuracy and lowest for loss, decides
-            which epoch is marked as the best.
+            which epoch is marked as the best; of those with the same accuracy, the lower loss.
     """
     with history.open(newline="", encoding="utf-8") as file:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
@@ -53,9 +53,9 @@ def learning_curves(
 
 
 def best_epoch(rows: Sequence[dict[str, float]], monitor: str) -> int:
-    """Return the position of the first epoch with the best value, whose weights are kept."""
-    values = [row[monitor] for row in rows]
-    return values.index(min(values) if monitor == "val_loss" else max(values))
+    """Return the position of the epoch whose weights are kept; see `learning_curves`."""
+    ranks = [(row["val_accuracy"] * (monitor == "val_accuracy"), -row["val_loss"]) for row in rows]
+    return ranks.index(max(ranks))
 
 
 def _draw_curves(axes: Axes, name: str, rows: Sequence[dict[str, float]]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
 
 from emodetect.config import ExperimentConfig
-from emodetect.number_format import percent, points_apart
+from emodetect.number_format import between, percent
 from emodetect.training.advice.fit_diagnosis import FinishedRun, diagnose
 from emodetect.training.fitting import PLAIN_IMAGES
 from emodetect.training.schedule import run_schedule
@@ -87,12 +87,12 @@ def summarize(
         f"{percent(run.val_accuracy)}{stopped}"
     ]
     if count < FEW_IMAGES:
-        # Agresti and Coull 1998: also valid if all predictions are correct, or none.
-        middle = (run.val_accuracy * count + 2) / (count + 4)
-        error = 2 * math.sqrt(middle * (1 - middle) / (count + 4))
+        right = round(run.val_accuracy * count)
+        # Wilson 1927: also valid if all predictions are correct, or none.
+        interval = binomtest(right, count).proportion_ci(method="wilson")
         lines.append(
-            f"only {count} validation images: the 95% interval of the accuracy is about "
-            f"±{points_apart(error)}"
+            f"only {count} validation images: the 95% interval of the accuracy is "
+            f"{between(interval, percent)}"
         )
     fit, advice = diagnose(run)
     advices = [advice, _advice_on_weakest(config, validation)]
