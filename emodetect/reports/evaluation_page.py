@@ -155,9 +155,9 @@ def _extremes(metrics: dict[str, Any]) -> str:
 
 
 def _names(names: Sequence[str]) -> str:
-    """Return at most `NAMED_TOGETHER` names, and how many more there are."""
+    """Return at most `NAMED_TOGETHER` names, and how many more there are; no "1 more"."""
     more = len(names) - NAMED_TOGETHER
-    *first, last = [*names[:NAMED_TOGETHER], f"{more} more"] if more > 0 else names
+    *first, last = [*names[:NAMED_TOGETHER], f"{more} more"] if more > 1 else names
     return f"{', '.join(first)} and {last}" if first else last
 
 
