@@ -63,6 +63,8 @@ def test_without_tensorflow_a_command_that_needs_it_says_how_to_install_it(
 def test_without_tensorflow_all_else_works(words: tuple[str, ...], faces: Path) -> None:
     """Evaluating and predicting needs LiteRT only; what is left out for its lack is said."""
     named = [word.format(faces=faces) for word in words]
+    (first, *_, last) = sorted(faces.iterdir())
+    next(first.iterdir()).rename(last / "wrong.png")  # without a mistake, no heat map is drawn
     done = run_without(("tensorflow", "keras"), *named, cwd=faces.parent)
     assert done.returncode == 0, done.stderr
     if words[0] == "evaluate":  # there are no heat maps
