@@ -109,7 +109,7 @@ class HaarDetector:
         while WINDOW * scale <= min(gray.shape):
             low, high = max(WINDOW, -(-smallest // scale)), 2 * WINDOW - 1
             if low <= high:
-                step = SCALE_FACTOR if scale == 1 else max(REDUCED_STEP, SCALE_FACTOR)
+                step = SCALE_FACTOR if scale == 1 else REDUCED_STEP
                 found = self.cascade.detectMultiScale(
                     small, step, 0, minSize=(low, low), maxSize=(high, high)
                 )

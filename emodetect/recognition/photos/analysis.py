@@ -201,9 +201,8 @@ def _read(path: Path | str, options: PhotoOptions) -> np.ndarray:
     try:
         return read_image(path, max_pixels=options.max_pixels)
     except ImageError:
-        if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
-            if not os.access(path, os.R_OK | os.X_OK):
-                raise ImageError("no permission to read this folder") from None
+        # Path.is_dir raises for some names. Without access, the error says so already.
+        if os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK):  # noqa: PTH112
             raise ImageError(f"the folder contains no images ({READ_FORMATS})") from None
         if is_pattern(path):
             raise ImageError("no such file, and no matching image") from None
