@@ -6,6 +6,7 @@ import hashlib
 import json
 import mmap
 import os
+import re
 import shutil
 import tempfile
 import weakref
@@ -37,6 +38,8 @@ FORMAT = 3  # increase it when the stored content changes, so that older caches 
 CHECKED_BYTES = 2**29
 IMAGES_AT_ONCE = 1024
 UNFINISHED = ".unfinished"  # subfolder of a cache folder for incomplete work
+# What can be made again from the data set or the config; downloaded and imported models stay.
+_MADE_HERE = re.compile(r"images-[0-9a-f]{24}|synthetic-[0-9a-f]{16}")
 
 
 class StoredImages:
@@ -130,6 +133,63 @@ def _remove_abandoned(workshop: Path) -> None:
         with suppress(OSError), locked(folder, wait=False) as lock:
             if lock == "held":
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class CachedImages:
+    """The pictures of faces in a cache folder.
+
+    Attributes:
+        folder: the cache folder, which may be missing.
+        sets: a folder for each data set and each setting that its images were decoded with.
+        size: of all their files, in bytes.
+    """
+
+    folder: Path
+    sets: tuple[Path, ...]
+    size: int
+
+
+def cached_images(folder: Path | None = None) -> CachedImages:
+    """Return what a cache folder holds, the user's by default.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    folder = cache_root(folder)
+    try:
+        inside = sorted(folder.iterdir()) if folder.exists() else []
+        sets = tuple(
+            each
+            for each in inside
+            if _MADE_HERE.fullmatch(each.name) and each.is_dir() and not each.is_symlink()
+        )
+        size = sum(file.stat().st_size for each in sets for file in each.rglob("*"))
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or folder}: cannot read the cache: {error.strerror}."
+        ) from None
+    return CachedImages(folder, sets, size)
+
+
+def clear_cached_images(cached: CachedImages) -> None:
+    """Remove the pictures of a cache folder, and what killed processes left there unfinished.
+
+    A training that uses the pictures goes on: on Linux and macOS a file stays readable while it is
+    open, and on Windows it is not removed.
+
+    Raises:
+        DataError: if one cannot be removed.
+    """
+    try:
+        for folder in cached.sets:
+            with suppress(FileNotFoundError):  # removed by another process
+                shutil.rmtree(folder)
+        if (workshop := cached.folder / UNFINISHED).is_dir():
+            with locked(workshop, wait=True):
+                _remove_abandoned(workshop)
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot remove it: {error.strerror}.") from None
 
 
 def load_images(root: Path, samples: Sequence[Sample], config: DataConfig) -> ImageCache:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from emodetect.cli.data.audit import audit
+from emodetect.cli.data.cache import cache
 from emodetect.cli.data.convert import convert
 from emodetect.cli.data.crop import crop
 from emodetect.cli.data.show import show
@@ -16,5 +17,5 @@ def data() -> None:
     """Inspect and prepare data sets."""
 
 
-for command in (show, audit, crop, split, convert):
+for command in (show, audit, crop, split, convert, cache):
     data.add_command(command)
