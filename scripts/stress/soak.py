@@ -61,6 +61,7 @@ FLOOD_S = 8.0
 SIDE = 5000  # of the large photos in pixels: --max-pixels
 MANY_WORKERS = ("--workers", "8")
 UPLOAD = b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
+MOST_LINKS = 10_000  # of a file; some file systems allow no more than 65,000
 
 
 @dataclass
@@ -277,10 +278,12 @@ def try_photos(count: int, tally: Tally) -> None:
     with tempfile.TemporaryDirectory(prefix="emodetect-soak-") as scratch:
         folder, output = Path(scratch) / "photos", Path(scratch) / "rows.csv"
         folder.mkdir()
-        drawn = Path(scratch) / "drawn.jpg"
-        drawn.write_bytes(photo(320, 200))
+        drawn = photo(320, 200)
         for number in range(count):
-            os.link(drawn, folder / f"{number:06}.jpg")
+            original = Path(scratch) / f"drawn{number // MOST_LINKS}.jpg"
+            if number % MOST_LINKS == 0:
+                original.write_bytes(drawn)
+            os.link(original, folder / f"{number:06}.jpg")
         samples: list[tuple[int, int]] = []
         with subprocess.Popen(
             [
