@@ -138,7 +138,7 @@ def test_a_file_of_something_else_is_not_resumed(
 ) -> None:
     """A file that holds anything but rows of this model is refused and stays as it is."""
     file = tmp_path / f"rows.{form}"
-    _invoke(drawn / "a.png", drawn / "b.png", "--output", file)
+    _invoke(drawn / "a.png", drawn / "d.png", "--output", file)  # which is no photo
     spoilt = spoil(file.read_bytes())
     file.write_bytes(spoilt)
     result = _invoke(drawn / "b.png", drawn / "e.png", "--output", file, "--resume")
@@ -154,6 +154,49 @@ def test_a_file_of_the_other_format_is_not_resumed(drawn: Path, tmp_path: Path) 
     _invoke(drawn / "b.png", "--output", file, "--format", "csv")
     result = _invoke(drawn, "--output", file, "--format", "jsonl", "--resume")
     assert isinstance(result.exception, EmodetectError)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+@pytest.mark.parametrize(
+    "other",
+    [("--uncertain-below", "1"), ("--model", "ferplus"), ("--detector", "none"), ("--tta", "flip")],
+)
+def test_a_file_of_other_options_is_not_resumed(
+    drawn: Path, tmp_path: Path, form: str, other: tuple[str, str]
+) -> None:
+    """Rows of two models or settings would stand in one file, and nothing would tell them apart."""
+    file = tmp_path / f"rows.{form}"
+    _invoke(drawn / "a.png", drawn / "d.png", "--output", file)  # which is no photo
+    before = file.read_bytes()
+    result = _invoke(drawn, "--output", file, "--resume", *other)
+    assert isinstance(result.exception, EmodetectError)
+    assert str(result.exception).startswith(f"{file}: cannot be resumed: ")
+    assert file.read_bytes() == before
+    _invoke(drawn, "--output", file, "--resume")
+    assert str(drawn / "e.png") in file.read_text(encoding="utf-8")
+
+
+def test_a_file_is_resumed_where_its_last_photo_is_gone(drawn: Path, tmp_path: Path) -> None:
+    """There is nothing to compare with then."""
+    photo, file = tmp_path / "photo.png", tmp_path / "rows.jsonl"
+    shutil.copy(drawn / "b.png", photo)
+    _invoke(photo, "--output", file)
+    photo.unlink()
+    result = _invoke(drawn / "e.png", "--output", file, "--resume", "--uncertain-below", "1")
+    assert result.exit_code == 0
+    assert [row["path"] for row in _rows(file)] == [str(photo), str(drawn / "e.png")]
+
+
+def test_scores_that_are_no_numbers_are_told(drawn: Path, tmp_path: Path) -> None:
+    """A file that someone edited is an error in a line."""
+    file = tmp_path / "rows.jsonl"
+    _invoke(drawn / "b.png", "--output", file)
+    (row,) = _rows(file)
+    row["faces"][0]["scores"]["sad"] = None
+    file.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    result = _invoke(drawn, "--output", file, "--resume")
+    assert isinstance(result.exception, EmodetectError)
+    assert "are not numbers" in str(result.exception)
 
 
 def test_two_runs_do_not_write_one_file(drawn: Path, tmp_path: Path) -> None:

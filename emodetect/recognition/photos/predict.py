@@ -9,28 +9,33 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from emodetect.errors import EmodetectError
 from emodetect.machine.output_folder import check_output_folder
 from emodetect.machine.progress import track
+from emodetect.machine.terminal_text import on_one_line
 from emodetect.recognition.drawn_text import warn_of_boxes
 from emodetect.recognition.photos.analysis import (
     Explainer,
     Photo,
     PhotoOptions,
     PhotoResult,
+    analyze_photos,
     real_paths,
 )
 from emodetect.recognition.photos.faster_detector import LONG_RUN_S, SAMPLE, yunet_speedup
 from emodetect.recognition.photos.file_search import LIST, find_photos, listed_paths
 from emodetect.recognition.photos.output_formats import WRITERS
-from emodetect.recognition.photos.result_file import HeldPaths, open_photo_rows
+from emodetect.recognition.photos.result_file import HeldPaths, HeldPhoto, open_photo_rows
 from emodetect.recognition.photos.workers import analyze_many
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 # Fewer photos are done before a progress bar would help.
 PHOTOS_WITHOUT_PROGRESS = 20
+# Machines differ by less in the probability that they compute for the same face.
+SAME_SCORE = 0.01
 FORMULA_BEGINNINGS = ("=", "+", "-", "@")
 
 
@@ -117,6 +122,7 @@ def predict_photos(
                     recognizer.emotions,
                     resume=options.resume,
                     force=options.force,
+                    check=partial(_check_same_results, options, recognizer),
                 )
             )
             photos = _without_held(photos, rows.held, counts)
@@ -170,6 +176,30 @@ def _holds_files(folder: Path) -> bool:
     # By its real path: `new/..` does not exist yet, but will.
     real = Path(os.path.realpath(folder))
     return real.is_dir() and any(real.iterdir())
+
+
+def _check_same_results(
+    options: PredictOptions, recognizer: EmotionRecognizer, held: HeldPhoto
+) -> None:
+    """Raise EmodetectError if a photo that `options.output` holds gets other results now.
+
+    Otherwise the file would end with those of two models or settings, which no row tells apart.
+    """
+    again = replace(options, annotate=None, save_crops=None, explain=None)
+    (result,) = analyze_photos([Photo(Path(held.path), Path())], recognizer, again)
+    if result.error is not None:
+        return  # moved or deleted in the meantime
+    found = [(face.emotion, list(face.scores.values())) for face in result.faces]
+    if [emotion for emotion, _ in found] != [emotion for emotion, _ in held.faces] or any(
+        not abs(new - old) <= SAME_SCORE  # nor nan
+        for (_, scores), (_, kept) in zip(found, held.faces, strict=True)
+        for new, old in zip(scores, kept, strict=True)
+    ):
+        raise EmodetectError(
+            f"{options.output}: cannot be resumed: {on_one_line(held.path)} has other results in "
+            "it than it gets now; use the model and the options that the file was created with, "
+            "or another file."
+        )
 
 
 def _without_held(

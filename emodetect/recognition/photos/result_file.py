@@ -6,8 +6,9 @@ import csv
 import json
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import blake2b
 from io import FileIO
 from pathlib import Path
@@ -19,9 +20,18 @@ from emodetect.errors import EmodetectError
 from emodetect.machine.csv_files import csv_line, printable
 from emodetect.machine.locks import locked
 from emodetect.machine.output_folder import how_to_write_on
+from emodetect.machine.terminal_text import on_one_line
 from emodetect.recognition.face_rows import image_columns
 
 RECORD_KEYS = ["path", "width", "height", "faces", "error"]
+
+
+@dataclass(frozen=True)
+class HeldPhoto:
+    """A photo in a results file, with the emotion and the scores of each of its faces."""
+
+    path: str
+    faces: list[tuple[str, list[float]]]
 
 
 class HeldPaths:
@@ -29,10 +39,14 @@ class HeldPaths:
 
     With ten million photos in the file and ten million new ones, the probability that a new one
     is mistaken for an old one is 1 in 100,000.
+
+    Attributes:
+        last: the last photo with a face, or None.
     """
 
     def __init__(self, form: str) -> None:
         self.form = form
+        self.last: HeldPhoto | None = None
         self.hashes = array("Q")
         self.used = array("I")
 
@@ -99,7 +113,13 @@ class PhotoRows:
 
 @contextmanager
 def open_photo_rows(
-    path: Path, form: str, emotions: tuple[str, ...], *, resume: bool, force: bool
+    path: Path,
+    form: str,
+    emotions: tuple[str, ...],
+    *,
+    resume: bool,
+    force: bool,
+    check: Callable[[HeldPhoto], None] = lambda held: None,
 ) -> Iterator[PhotoRows]:
     """Open and lock a results file.
 
@@ -109,6 +129,7 @@ def open_photo_rows(
         resume: keep the rows in the file, except an incomplete last one. The last photo of a CSV
             is analysed again, because rows for more of its faces may be missing.
         force: overwrite the file.
+        check: gets the last photo with a face that is kept, before the file is changed.
 
     Raises:
         EmodetectError: if the file exists without `resume` or `force`, if another run is writing
@@ -128,6 +149,8 @@ def open_photo_rows(
         end = 0
         if resume and path.is_file():
             end = _read_held(path, form, emotions, held)
+            if held.last is not None:
+                check(held.last)
         if path.is_file():
             file.truncate(end)
         held.finish()
@@ -157,6 +180,7 @@ def _read_held(path: Path, form: str, emotions: tuple[str, ...], held: HeldPaths
 
 def _read_jsonl(path: Path, file: IO[bytes], emotions: tuple[str, ...], held: HeldPaths) -> int:
     end = 0
+    last: dict[str, Any] | None = None  # with a face
     for number, line in enumerate(file, start=1):
         if not line.endswith(b"\n"):
             break
@@ -171,6 +195,11 @@ def _read_jsonl(path: Path, file: IO[bytes], emotions: tuple[str, ...], held: He
                 raise _unfit(path, f"line {number} is from a model with other emotions")
         held.add(record["path"])
         end += len(line)
+        if record["faces"]:
+            last = record
+    if last is not None:
+        faces = [(face.get("emotion"), face["scores"].values()) for face in last["faces"]]
+        held.last = _held_photo(path, last["path"], faces)
     return end
 
 
@@ -188,22 +217,38 @@ def _is_record(record: Any) -> bool:
 
 
 def _read_csv(path: Path, file: IO[bytes], emotions: tuple[str, ...], held: HeldPaths) -> int:
-    columns = len(image_columns(emotions))
+    names = image_columns(emotions)
+    emotion, score = names.index("emotion"), names.index(emotions[0])
     end = file.tell()
-    last: list[str] | None = None  # first row of the photo that is being read
+    rows: list[list[str]] = []  # of the photo that is being read
+    last = rows  # of the last complete one with a face
     for start, line in _csv_records(file):
         try:
             (row,) = csv.reader([line.decode()], strict=True)
         except (ValueError, csv.Error):
             row = []
-        if len(row) != columns:
+        if len(row) != len(names):
             raise _unfit(path, f"the row at byte {start:,} is not from predict")
         # A photo has each box once; if a box repeats, the photo was listed twice.
-        if last is None or row[0] != last[0] or row == last:
-            if last is not None:
-                held.add(last[0])
-            last, end = row, start
+        if not rows or row[0] != rows[0][0] or row == rows[0]:
+            if rows:
+                held.add(rows[0][0])
+                last = rows if rows[0][emotion] else last
+            rows, end = [], start
+        rows.append(row)
+    if last:
+        faces = [(row[emotion], row[score : score + len(emotions)]) for row in last]
+        held.last = _held_photo(path, last[0][0], faces)
     return end
+
+
+def _held_photo(path: Path, photo: str, faces: Iterable[tuple[Any, Iterable[Any]]]) -> HeldPhoto:
+    try:
+        return HeldPhoto(
+            photo, [(str(emotion), list(map(float, scores))) for emotion, scores in faces]
+        )
+    except (TypeError, ValueError):
+        raise _unfit(path, f"the scores of {on_one_line(photo)} are not numbers") from None
 
 
 def _csv_records(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
