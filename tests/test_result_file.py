@@ -17,7 +17,10 @@ from click.testing import CliRunner, Result
 from emodetect.cli import app
 from emodetect.data.synthetic import draw_face, draw_scene
 from emodetect.errors import EmodetectError
+from emodetect.machine.csv_files import csv_line
 from emodetect.machine.locks import locked
+from emodetect.recognition.face_rows import image_columns
+from emodetect.recognition.photos.result_file import HeldPhoto, open_photo_rows
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +141,7 @@ def test_a_file_of_something_else_is_not_resumed(
 ) -> None:
     """A file that holds anything but rows of this model is refused and stays as it is."""
     file = tmp_path / f"rows.{form}"
-    _invoke(drawn / "a.png", drawn / "d.png", "--output", file)  # which is no photo
+    _invoke(drawn / "a.png", drawn / "b.png", "--output", file)
     spoilt = spoil(file.read_bytes())
     file.write_bytes(spoilt)
     result = _invoke(drawn / "b.png", drawn / "e.png", "--output", file, "--resume")
@@ -185,6 +188,21 @@ def test_a_file_is_resumed_where_its_last_photo_is_gone(drawn: Path, tmp_path: P
     result = _invoke(drawn / "e.png", "--output", file, "--resume", "--uncertain-below", "1")
     assert result.exit_code == 0
     assert [row["path"] for row in _rows(file)] == [str(photo), str(drawn / "e.png")]
+
+
+def test_a_label_with_the_name_of_a_column_is_read_by_its_place(tmp_path: Path) -> None:
+    """A model of one's own labels may have one named "confidence"; its scores are the last."""
+    file, held = tmp_path / "rows.csv", list[HeldPhoto]()
+    emotions = ("confidence", "sad")
+    rows = (
+        image_columns(emotions),
+        ["a.png", 9, 9, 1, 2, 3, 4, "sad", 0.6, 0.4, 0.6, None],
+        ["b.png", 9, 9, *[None] * 8, None],
+    )
+    file.write_text("".join(csv_line(row) + "\n" for row in rows), encoding="utf-8")
+    with open_photo_rows(file, "csv", emotions, resume=True, force=False, check=held.append):
+        pass
+    assert held == [HeldPhoto("a.png", [("sad", [0.4, 0.6])])]
 
 
 def test_scores_that_are_no_numbers_are_told(drawn: Path, tmp_path: Path) -> None:

@@ -218,10 +218,11 @@ def _is_record(record: Any) -> bool:
 
 def _read_csv(path: Path, file: IO[bytes], emotions: tuple[str, ...], held: HeldPaths) -> int:
     names = image_columns(emotions)
-    emotion, score = names.index("emotion"), names.index(emotions[0])
+    emotion = names.index("emotion")
+    scores = slice(-1 - len(emotions), -1)  # by place: a label may have the name of a column
     end = file.tell()
     rows: list[list[str]] = []  # of the photo that is being read
-    last = rows  # of the last complete one with a face
+    last: list[list[str]] = []  # of the last complete one with a face
     for start, line in _csv_records(file):
         try:
             (row,) = csv.reader([line.decode()], strict=True)
@@ -237,7 +238,7 @@ def _read_csv(path: Path, file: IO[bytes], emotions: tuple[str, ...], held: Held
             rows, end = [], start
         rows.append(row)
     if last:
-        faces = [(row[emotion], row[score : score + len(emotions)]) for row in last]
+        faces = [(row[emotion], row[scores]) for row in last]
         held.last = _held_photo(path, last[0][0], faces)
     return end
 
