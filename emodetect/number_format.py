@@ -3,7 +3,7 @@
 Shares are percentages with one decimal, differences of shares are percentage points, and other
 figures have three decimals. A value that rounds to 0 has no sign. Files for programs (JSON, CSV)
 keep shares as fractions from 0 to 1. Labels drawn on pictures, and the server's page beside them,
-have whole percentages, because there is little room.
+have whole percentages, because there is little room. Counts have commas.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ def with_interval(
 ) -> str:
     """Return a figure and its interval, if any, such as "83.9% (80.0% to 87.4%)"."""
     return f"{form(value)} ({between(limits, form)})" if limits else form(value)
+
+
+def quantity(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a count and its noun, such as "1 face" or "1,234 faces"; `plural` if not with s."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def p_value(p: float) -> str:

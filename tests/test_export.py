@@ -298,7 +298,7 @@ def test_a_saved_model_is_replaced_as_a_whole(
         (["--to", "onnx", "--quantize", "int8"], "onnx supports none, float16, got 'int8'"),
         (["--to", "saved_model", "--quantize", "float16"], "saved_model supports none, got"),
         (["--to", "tflite", "--quantize", "int8"], "--representative DIR"),
-        (["--to", "tflite", "--representative", "."], "needs --quantize int8, got none"),
+        (["--to", "tflite", "--representative", "."], "requires --quantize int8, got none"),
         (
             ["--to", "tflite", "--quantize", "int8", "--representative", "."],
             "expected at least 20 images of faces, ideally a few hundred, found 0",

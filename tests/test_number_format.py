@@ -1,4 +1,4 @@
-"""Numbers in text: one way to write a share, a difference, a figure and a p-value."""
+"""Numbers in text: one way to write a share, a difference, a figure, a p-value and a count."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from emodetect.number_format import (
     points,
     points_apart,
     points_between,
+    quantity,
     signed_decimal,
 )
 
@@ -63,3 +64,18 @@ def test_no_page_puts_a_space_before_a_percent_sign() -> None:
         file for file in files if re.search(r"[0-9}] %(?!})", file.read_text(encoding="utf-8"))
     ]
     assert spaced == []
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "text"),
+    [
+        (0, ("face",), "0 faces"),
+        (1, ("face",), "1 face"),
+        (1234, ("face",), "1,234 faces"),
+        (1, ("batch", "batches"), "1 batch"),
+        (2, ("batch", "batches"), "2 batches"),
+    ],
+)
+def test_a_count_and_its_noun_agree(count: int, words: tuple[str, ...], text: str) -> None:
+    """One thing is not "1 things"."""
+    assert quantity(count, *words) == text

@@ -664,7 +664,7 @@ def test_faces_that_are_seen_shortly_can_be_left_out(
     assert all(len(faces) == 1 for _, _, _, faces in rows_of(log))
     untracked = call(film, "--model", artifact, "--min-seconds", 1, "--no-tracking")
     assert untracked.exit_code == 2
-    assert "--min-seconds needs tracked faces" in untracked.stderr
+    assert "--min-seconds requires tracked faces" in untracked.stderr
 
 
 @pytest.mark.parametrize("tracking", [[], ["--no-tracking"]])

@@ -11,6 +11,7 @@ from emodetect.cli.options.files import FOLDER, force_option, output_option
 from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import DATA, label_name_option, label_names, named_data
 from emodetect.cli.tables import explain, new_table, print_table
+from emodetect.number_format import p_value, percent, points, points_between, quantity
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -87,7 +88,7 @@ def compare(
 def _print(comparison: dict[str, Any]) -> None:
     rows = zip(comparison["models"], comparison["settings"], comparison["left_out"], strict=True)
     for model, setting, count in rows:
-        excluded = f"; {count:,} images excluded" if count else ""
+        excluded = f"; {quantity(count, 'image')} excluded" if count else ""
         click.echo(f"{model['name']}: {setting}{excluded}")
     for line in comparison["changed"]:
         click.echo(f"warning: {line}", err=True)
@@ -102,8 +103,6 @@ def _print(comparison: dict[str, Any]) -> None:
 
 
 def _accuracy_table(comparison: dict[str, Any]) -> Table:
-    from emodetect.number_format import p_value, percent, points, points_between
-
     models, comparisons = comparison["models"], comparison["comparisons"]
     reference = models[0]
     table = new_table(
@@ -127,8 +126,6 @@ def _accuracy_table(comparison: dict[str, Any]) -> Table:
 
 
 def _recall_table(comparison: dict[str, Any]) -> Table:
-    from emodetect.number_format import percent, points
-
     comparisons = comparison["comparisons"]
     names = (model["name"] for model in comparison["models"])
     table = new_table(title="recall", text=("emotion",), numbers=("images", *names))

@@ -21,6 +21,7 @@ from emodetect.cli.options.quiet import quiet_decoders
 from emodetect.cli.options.source import DATA, label_name_option, label_names, named_data
 from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
 from emodetect.exporting.formats.registry import FORMAT_NAMES
+from emodetect.number_format import quantity
 
 if TYPE_CHECKING:
     from emodetect.exporting.comparison_with_keras import Comparison
@@ -119,7 +120,7 @@ def export(
     options["label_names"] = label_names(label_name)
     for option, name in (("--split", "split"), ("--label-name", "label_names")):
         if options[name] and not options["data"]:
-            raise click.UsageError(f"{option} needs --data.")
+            raise click.UsageError(f"{option} requires --data.")
     if options["data"]:
         options["data"] = str(named_data(options["data"], option="--data"))
     from emodetect.exporting.export import ExportOptions, export_model
@@ -140,7 +141,7 @@ def export(
 def _print(comparison: Comparison, name: str) -> None:
     from emodetect.exporting.comparison_with_keras import ORIGINAL_NOTE, comparison_rows
 
-    title = f"{comparison.faces:,} faces: {comparison.origin}"
+    title = f"{quantity(comparison.faces, 'face')}: {comparison.origin}"
     table = new_table(title=title, text=("",), numbers=("original", name))
     for row in comparison_rows(comparison):
         table.add_row(*row)

@@ -16,6 +16,7 @@ from emodetect.cli.options.files import file_option, folder_option, force_option
 from emodetect.cli.options.numbers import Probability, WholeNumber
 from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
 from emodetect.machine.terminal_text import on_one_line
+from emodetect.number_format import quantity
 
 if TYPE_CHECKING:
     from emodetect.recognition.photos.analysis import Explainer
@@ -160,7 +161,7 @@ def predict(
     _hint_at_lists(options.images)
     if counts.formulas and options.output_format == "csv":
         click.echo(
-            f"{counts.formulas:,} path{'s' * (counts.formulas != 1)} beginning with =, +, - or @, "
+            f"{quantity(counts.formulas, 'path')} beginning with =, +, - or @, "
             "which spreadsheets take for formulas; import the CSV as text",
             err=True,
         )
@@ -226,7 +227,7 @@ def _check(options: PredictOptions) -> None:
 
 def _print(counts: PredictCounts, output: Path | None) -> None:
     if output is not None:
-        click.echo(f"{output}: {counts.done:,} photo{'s' * (counts.done != 1)} added", err=True)
+        click.echo(f"{output}: {quantity(counts.done, 'photo')} added", err=True)
     if counts.skipped:
         click.echo(f"{counts.skipped:,} skipped: already in {output}", err=True)
     if counts.failed:
@@ -241,8 +242,8 @@ def _print_folders(options: PredictOptions, counts: PredictCounts) -> None:
         (options.explain, counts.faces, "heat map"),
     ):
         if folder is not None:
-            named = f"{on_one_line(str(folder))}: {count:,} {kind}{'s' * (count != 1)} written"
-            click.echo(named, err=True)
+            named = on_one_line(str(folder))
+            click.echo(f"{named}: {quantity(count, kind)} written", err=True)
 
 
 def _print_not_read(counts: PredictCounts) -> None:
@@ -252,6 +253,6 @@ def _print_not_read(counts: PredictCounts) -> None:
     if set(counts.not_read) - {SYSTEM_FILE} or not (counts.done or counts.skipped):
         total = counts.not_read.total()
         click.echo(
-            f"{total:,} file{'s' * (total != 1)} not read: {count_in_words(counts.not_read)}",
+            f"{quantity(total, 'file')} not read: {count_in_words(counts.not_read)}",
             err=True,
         )

@@ -107,9 +107,9 @@ def _check_combination(
                 f"({FORMS_OF_DATA})."
             )
         if option := choice.option_without_data():
-            raise click.UsageError(f"{option} changes a config; it needs --config or --data.")
+            raise click.UsageError(f"{option} changes a config; it requires --config or --data.")
         if dry_run:
-            raise click.UsageError("--dry-run needs --config or --data.")
+            raise click.UsageError("--dry-run requires --config or --data.")
     if output is not None and resume_run is not None:
         raise click.UsageError("--resume continues in its run folder; omit --output.")
     if data is not None and resume_run is not None:

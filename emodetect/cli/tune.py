@@ -15,6 +15,7 @@ from emodetect.cli.options.numbers import WholeNumber
 from emodetect.cli.options.source import DATA, DataCommand
 from emodetect.cli.tables import new_table, print_table
 from emodetect.machine.terminal_text import on_one_line
+from emodetect.number_format import decimal, percent
 
 if TYPE_CHECKING:
     from emodetect.tuning.results import TrialResult
@@ -127,8 +128,6 @@ def tune(
 
 
 def _print_trials(trials: Sequence[TrialResult]) -> None:
-    from emodetect.number_format import decimal, percent
-
     table = new_table(
         title="the trials, best first",
         text=("trial", "state", "values"),

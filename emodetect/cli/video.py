@@ -13,7 +13,7 @@ from emodetect.cli.options.numbers import NumberRange, WholeNumber
 from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
 from emodetect.cli.options.tracking import tracking_options
 from emodetect.cli.tables import new_table, print_table
-from emodetect.number_format import percent
+from emodetect.number_format import percent, quantity
 
 if TYPE_CHECKING:
     from emodetect.recognition.videos.summary.figures import FaceFigures, VideoFigures
@@ -119,7 +119,7 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
     if options.privacy and options.output is options.report is None:
         raise click.UsageError("--privacy requires --output or --report, whose faces it blurs.")
     if options.privacy and options.every > 1:
-        raise click.UsageError("--privacy needs the faces of every frame; omit --every.")
+        raise click.UsageError("--privacy requires the faces of every frame; omit --every.")
     rows = (options.output, options.log)
     figures = (options.timeline, options.summary, options.report)
     if options.min_seconds and any(rows) and not any(figures):
@@ -128,7 +128,7 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
             "--summary or --report, or omit it."
         )
     if options.min_seconds and options.tracking is None:
-        raise click.UsageError("--min-seconds needs tracked faces; omit --no-tracking.")
+        raise click.UsageError("--min-seconds requires tracked faces; omit --no-tracking.")
     failed, stopped = False, None
     for result in analyze_videos(options, recognizer.open(), open_page=VideoPage):
         lines = result.lines()
@@ -151,12 +151,12 @@ def _print_seen(source: str, figures: VideoFigures) -> None:
 
     found = "faces found" if figures.whole.frames or figures.left_out else "no face found"
     if total := len(figures.faces) + len(figures.left_out):
-        found = f"{total:,} face{'s' * (total != 1)}"
+        found = quantity(total, "face")
     click.echo(f"{on_one_line(source)}: {figures.seconds:.1f} s, {found}")
     if figures.whole.frames:
         _print_faces(figures.faces or (figures.whole,), figures.seconds)
     if short := len(figures.left_out):
-        click.echo(f"{short:,} face{'s' * (short != 1)} visible for less than --min-seconds")
+        click.echo(f"{quantity(short, 'face')} visible for less than --min-seconds")
 
 
 def _print_faces(faces: Sequence[FaceFigures], seconds: float) -> None:

@@ -20,6 +20,7 @@ from emodetect.data.readers.registry import list_samples
 from emodetect.data.splits import assign_splits, connect
 from emodetect.errors import DataError
 from emodetect.images.formats import count_in_words
+from emodetect.number_format import quantity
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +112,8 @@ class Dataset:
         parts = ", ".join(
             f"{int(np.sum(self.splits == split)):,} {split or 'without a split'}" for split in found
         )
-        lines = [f"{len(self.labels):,} images ({parts if found != [''] else 'no split given'})"]
+        splits = parts if found != [""] else "no split given"
+        lines = [f"{quantity(len(self.labels), 'image')} ({splits})"]
         lines += _left_out_lines(self.left_out)
         for split in self.carved:
             counts = self.counts()[split]

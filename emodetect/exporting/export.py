@@ -156,7 +156,7 @@ def _format(options: ExportOptions) -> Format:
             "hundred face crops such as those the model was trained on."
         )
     if quantize != "int8" and options.representative is not None:
-        raise EmodetectError(f"--representative needs --quantize int8, got {quantize}.")
+        raise EmodetectError(f"--representative requires --quantize int8, got {quantize}.")
     for module, pip_line in kind.needs.items():
         if importlib.util.find_spec(module) is None:
             raise MissingRuntimeError(

@@ -12,6 +12,7 @@ from typing import Literal
 
 from emodetect.errors import ConfigError, EmodetectError
 from emodetect.machine.quiet_libraries import quiet_stderr
+from emodetect.number_format import quantity
 
 
 def use_tensorflow() -> None:
@@ -65,7 +66,7 @@ def training_devices(devices: int | Literal["all"]) -> list[str]:
     if devices > len(names):
         raise ConfigError(
             f"training.devices: expected at most {len(names)}, because TensorFlow has "
-            f"{len(names)} {kind}{'s' if len(names) > 1 else ''}, got {devices}; "
+            f"{quantity(len(names), kind)}, got {devices}; "
             "`emodetect doctor` says which GPUs it finds, and what is missing."
         )
     return names[:devices]

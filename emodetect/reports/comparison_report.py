@@ -23,7 +23,7 @@ from emodetect.evaluation.verdict import verdict
 from emodetect.machine.output_folder import check_output_folder
 from emodetect.machine.terminal_text import said_once
 from emodetect.notebook import heading, lines, table
-from emodetect.number_format import p_value, percent, points, points_between
+from emodetect.number_format import p_value, percent, points, points_between, quantity
 from emodetect.reports.comparison_page import write_comparison
 
 
@@ -115,7 +115,7 @@ class ComparisonReport:
             )
         return "".join(
             [
-                heading(f"{self.images:,} images, compared with {self.models[0]}"),
+                heading(f"{quantity(self.images, 'image')}, compared with {self.models[0]}"),
                 table(("model", "accuracy", "difference", "95% interval", "p"), rows),
                 lines([*self.verdict, f"report: {self.files[0]}"]),
             ]

@@ -23,7 +23,7 @@ from emodetect.evaluation.metrics.significance import SIGNIFICANT
 from emodetect.evaluation.metrics.slices import FEW_IMAGES
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.model_file.metadata import Metadata
-from emodetect.number_format import between, p_equals, percent, points_apart
+from emodetect.number_format import between, p_equals, percent, points_apart, quantity
 from emodetect.reports.glossary import FIGURE_NAMES, MEANINGS, figure_form
 from emodetect.reports.html import THUMBNAIL_SIDE, thumbnail, write_page
 from emodetect.reports.plots.confusion_matrix import shares_of_truth
@@ -177,7 +177,7 @@ def _notes(metrics: dict[str, Any]) -> Iterator[str]:
         yield SEEN
     if metrics["images"] < FEW_IMAGES:
         yield (
-            f"Only {metrics['images']} image{'s' * (metrics['images'] > 1)}: these results are not "
+            f"Only {quantity(metrics['images'], 'image')}: these results are not "
             "reliable, and the bootstrap intervals are too narrow. Use more images."
         )
     if names := metrics["never_predicted"]:

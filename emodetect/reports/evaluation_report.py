@@ -26,7 +26,7 @@ from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.machine.output_folder import check_output_folder
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path, shipped_models
 from emodetect.notebook import heading, lines, picture, table
-from emodetect.number_format import between, percent
+from emodetect.number_format import between, percent, quantity
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.mirrored import Tta
 from emodetect.reports.cross_dataset_files import write_matrix
@@ -162,7 +162,7 @@ class EvaluationReport:
         plot = png_of(confusion_matrix(self.predictions, self.metrics))
         return "".join(
             [
-                heading(f"{self.metrics.get('model', 'model')}: {self.images:,} images"),
+                heading(f"{self.metrics.get('model', 'model')}: {quantity(self.images, 'image')}"),
                 table(("metric", "value", "95% interval"), figures),
                 table(("emotion", "recall", "precision", "images"), classes),
                 picture(plot, alt="confusion matrix"),

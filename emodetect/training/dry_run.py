@@ -13,6 +13,7 @@ from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.splits import assign_splits, connect
 from emodetect.emotions import EMOTIONS
+from emodetect.number_format import quantity
 from emodetect.training.advice.small_data import small_data_warnings
 from emodetect.training.initial_model import build_network, initial_artifact
 from emodetect.training.models.layers import freeze_below
@@ -55,7 +56,7 @@ def _describe_training(config: ExperimentConfig, counts: Counts) -> list[str]:
     # Which groups fit into a split depends on their order, that of their pixels.
     about = ", about" if config.data.group or config.data.faces_per_image == "all" else ""
     lines = [
-        f"training{about}: {train:,} images, {validation:,} for validation; "
+        f"training{about}: {quantity(train, 'image')}, {validation:,} for validation; "
         f"{run_schedule(config.training, train).describe()}"
     ]
     if config.data.source != "synthetic":

@@ -12,6 +12,7 @@ from emodetect.config import TrainingConfig
 from emodetect.data.batches import even_batches
 from emodetect.errors import ConfigError
 from emodetect.machine.tensorflow_devices import training_devices
+from emodetect.number_format import quantity
 
 # Of fine-tuning's steps. The learning rate decays to 0, so the last tenth barely moves the weights.
 AVERAGED_SHARE = 0.1
@@ -44,10 +45,10 @@ class Schedule:
     def describe(self) -> str:
         """Return the schedule in a line of text."""
         parts = [
-            f"{self.steps:,} batches of {self.batch_size} an epoch"
+            f"{quantity(self.steps, 'batch', 'batches')} of {self.batch_size} an epoch"
             + (f", each shared by {self.devices} devices" if self.devices > 1 else ""),
             f"{self.fine_tuning_steps:,} in fine-tuning, {self.warmup_steps:,} of them warm-up",
-            f"weights averaged over {_horizon(self.ema_momentum):,} batches "
+            f"weights averaged over {quantity(_horizon(self.ema_momentum), 'batch', 'batches')} "
             f"(ema_momentum {self.ema_momentum:.4g})"
             if self.ema_momentum
             else "weights not averaged",

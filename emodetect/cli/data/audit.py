@@ -82,7 +82,7 @@ def audit(
     from emodetect.reports.audit_report import audit_to_folder
 
     if unseen and model is None:
-        raise click.UsageError("--unseen needs --model.")
+        raise click.UsageError("--unseen requires --model.")
     sources = tuple(str(named_data(source, option="data audit")) for source in sources)
     options = AuditOptions(
         sources=sources,

@@ -82,7 +82,7 @@ def check_local(images: tuple[Path | str, ...], output: Path | None) -> None:
     if output is not None and output.is_dir():
         raise click.UsageError(
             f"--output: {output} is a folder; expected a file for jsonl or csv. A folder of "
-            "Parquet files needs --engine ray."
+            "Parquet files requires --engine ray."
         )
 
 
@@ -112,7 +112,7 @@ def on_cluster(
             f"--output: expected a folder for Parquet files, got a file: {output}"
         )
     if chosen["workers"] == 0:
-        raise click.UsageError("--workers: --engine ray needs at least 1.")
+        raise click.UsageError("--workers: --engine ray requires at least 1.")
     from emodetect.recognition.cluster.predict_on_cluster import ClusterOptions, predict_on_cluster
 
     options = ClusterOptions(**chosen, **cluster)

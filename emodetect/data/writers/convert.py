@@ -32,6 +32,7 @@ from emodetect.images.model_input import to_input
 from emodetect.machine.csv_files import printable
 from emodetect.machine.progress import track
 from emodetect.machine.threads import bounded_map, usable_cores
+from emodetect.number_format import quantity
 
 # A folder with this file was written by a conversion, and may be replaced.
 RECORD = "conversion.json"
@@ -59,7 +60,7 @@ class Conversion:
 
     def describe(self, out: Path) -> list[str]:
         """Return lines that say what was skipped, and how many images were written to `out`."""
-        return [*skipped_lines(self.skipped), f"{out}: {self.images:,} images"]
+        return [*skipped_lines(self.skipped), f"{out}: {quantity(self.images, 'image')}"]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from emodetect.errors import SourceError, VideoError
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.machine.terminal_text import on_one_line
 from emodetect.notebook import heading, lines, picture, table
-from emodetect.number_format import percent
+from emodetect.number_format import percent, quantity
 from emodetect.recognition.face import Face
 from emodetect.recognition.face_rows import FRAME_COLUMNS, frame_record, frame_rows
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -212,8 +212,7 @@ class AnalyzedVideo(Iterator[FrameResult]):
 
     def _repr_html_(self) -> str:
         figures = self._figures()
-        counted = f"{self.frames:,} frame{'s' * (self.frames != 1)} analysed"
-        begin = heading(self.video) + lines([counted])
+        begin = heading(self.video) + lines([f"{quantity(self.frames, 'frame')} analysed"])
         if figures is None:
             return begin
         plot = io.BytesIO()

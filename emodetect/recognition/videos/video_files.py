@@ -17,6 +17,7 @@ from emodetect.errors import SourceError, VideoError
 from emodetect.machine.interrupts import noted_signals, stopped_by
 from emodetect.machine.progress import track
 from emodetect.machine.terminal_text import on_one_line
+from emodetect.number_format import quantity
 from emodetect.recognition.drawn_text import warn_of_boxes
 from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import blur_faces, draw_faces
@@ -88,15 +89,11 @@ class VideoResult:
 
     def _done(self) -> str:
         if self.known and not self.frames and self.signal is None:
-            return f"already finished; all {_counted(self.known)} are in the log"
+            return f"already finished; all {quantity(self.known, 'frame')} are in the log"
         rate = self.frames / max(self.seconds, 1e-9)
-        speed = f"{_counted(self.frames)} in {self.seconds:.1f} s ({rate:.0f} frames/s)"
+        speed = f"{quantity(self.frames, 'frame')} in {self.seconds:.1f} s ({rate:.0f} frames/s)"
         resumed = f" after {self.known:,} that were in the log" if self.known else ""
         return f"{stopped_by(self.signal)}{speed}{resumed}"
-
-
-def _counted(frames: int) -> str:
-    return f"{frames:,} frame{'s' * (frames != 1)}"
 
 
 class Page(Protocol):
@@ -266,7 +263,7 @@ class _Video:
             self.record, frame_s=self.frame_s, min_seconds=self.min_seconds, end_s=self.end_s
         )
         files, notes = self._complete(figures)
-        stopped = f"{stopped_by(signals[0])}{_counted(self.read)} read" if signals else ""
+        stopped = f"{stopped_by(signals[0])}{quantity(self.read, 'frame')} read" if signals else ""
         return VideoResult(
             source=self.job.source,
             frames=self.done,

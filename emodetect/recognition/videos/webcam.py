@@ -11,6 +11,7 @@ from pathlib import Path
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.machine.interrupts import noted_signals, stopped_by
 from emodetect.machine.progress import track
+from emodetect.number_format import quantity
 from emodetect.recognition.drawn_text import warn_of_boxes
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.sightings import HeldFrames, Seen
@@ -81,11 +82,10 @@ class Summary:
     signal: int | None
 
     def __str__(self) -> str:
-        count = "1 frame" if self.frames == 1 else f"{self.frames} frames"
         rate = self.frames / max(self.seconds, 1e-9)
         files = f"; wrote {', '.join(map(str, self.files))}" if self.files else ""
-        stopped = stopped_by(self.signal)
-        return f"{stopped}{count} in {self.seconds:.1f} s ({rate:.1f} frames/s){files}"
+        counted = f"{quantity(self.frames, 'frame')} in {self.seconds:.1f} s ({rate:.1f} frames/s)"
+        return f"{stopped_by(self.signal)}{counted}{files}"
 
 
 def run_webcam(
