@@ -130,7 +130,7 @@ def test_transparent_pixels_are_laid_on_white() -> None:
         (None, "a Pillow image, or a list of them, got NoneType"),
         (3, "got int"),
         ("gone.jpg", "gone.jpg: no such file"),
-        ("", "'': not a regular file"),
+        ("", "'': expected an image file, got a folder"),
         ("a\0b.jpg", "no file can have this name"),
         ("data:image/jpeg;base64," + "A" * 10_000, r"^.{0,120}$"),
         (io.StringIO("photo"), "opened in binary mode, got str"),

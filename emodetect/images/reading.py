@@ -81,6 +81,8 @@ def read_image(path: str | Path, *, max_pixels: int = MOST_PIXELS) -> np.ndarray
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode) and not os.access(path, os.R_OK | os.X_OK):
             raise ImageError("no permission to read this folder")
+        if stat.S_ISDIR(mode):
+            raise ImageError("expected an image file, got a folder")
         if not stat.S_ISREG(mode):  # reading a pipe or device might never end
             raise ImageError("not a regular file")
         data = path.read_bytes()
