@@ -87,7 +87,11 @@ def test_an_unknown_key_like_no_other_lists_the_known_ones(tmp_path: Path) -> No
         ("training.track", '["comet"]', "'tensorboard'", '"comet"'),
         ("augmentation.flip", '"yes"', "boolean", '"yes"'),
         ("model.weights", "3", "string", "3"),
-        ("data.classes", '"happy"', "array", '"happy"'),
+        ("data.classes", '"happy"', 'array such as ["happy"]', '"happy"'),
+        ("data.classes", "happy, sad", 'array such as ["happy", "sad"]', '"happy, sad"'),
+        ("training.track", "[mlflow]", 'array such as ["mlflow"]', '"[mlflow]"'),
+        ("model.dense", "64", "array such as [64]", "64"),
+        ("model.dense", "128,64", "array such as [128, 64]", '"128,64"'),
         ("model.dense", "[64, 0]", "1 or more", "0"),
         ("data.color", '"grey"', "'gray'", '"grey"'),
         ("data.source", '"csv"', "'folder'", '"csv"'),
@@ -298,6 +302,16 @@ def test_broken_toml_is_told_with_file_and_line(tmp_path: Path) -> None:
     message = _refusal(tmp_path, "seed = 1\n[data\n")
     assert "experiment.toml" in message
     assert "line 2" in message
+
+
+@pytest.mark.parametrize("path", [r"C:\Users\me", r"D:\pictures", r"D:\x"])
+def test_a_path_of_windows_in_double_quotes_is_told_to_use_single_ones(
+    tmp_path: Path, path: str
+) -> None:
+    """In double quotes, TOML takes a backslash for the beginning of an escape."""
+    message = _refusal(tmp_path, f'[data]\npath = "{path}"\n')
+    assert "line 2" in message
+    assert message.endswith("single quotes: 'C:\\Users'.")
 
 
 def test_a_key_twice_is_refused(tmp_path: Path) -> None:

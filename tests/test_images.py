@@ -327,7 +327,7 @@ def test_a_missing_file_and_a_folder_are_told(
     """A path that is not there or is a folder is told apart from a broken picture."""
     with pytest.raises(ImageError, match="no such file"):
         read_image(tmp_path / "none.jpg")
-    with pytest.raises(ImageError, match="^expected an image file, got a folder$"):
+    with pytest.raises(ImageError, match=r"^expected an image file, got a folder$"):
         read_image(tmp_path)
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # also for root
     with pytest.raises(ImageError, match="no permission to read this folder"):

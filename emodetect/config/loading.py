@@ -86,7 +86,7 @@ def load_config(
     try:
         values = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{name_or_path}: not valid TOML: {error}.") from None
+        raise ConfigError(f"{name_or_path}: not valid TOML: {error}{_toml_hint(error)}.") from None
     changes = []
     if data is not None:
         _replace_data(values, data, origin=name_or_path)
@@ -134,6 +134,13 @@ def _presets() -> Any:
     packaged = files("emodetect") / "configs"
     # An editable install has no packaged copy; its presets are next to the package.
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "configs"
+
+
+def _toml_hint(error: Exception) -> str:
+    # A path of Windows in double quotes: in "C:\Users", \U begins the number of a character.
+    if str(error).startswith(("Invalid hex value", "Unescaped")):
+        return "; put text with backslashes in single quotes: 'C:\\Users'"
+    return ""
 
 
 def _replace_data(values: dict[str, Any], data: str, *, origin: str) -> None:

@@ -85,7 +85,7 @@ def _explain(detail: Any) -> str:
             hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
             return f"{key}: unknown key; {hint}"
         case "tuple_type" | "list_type":
-            return f'{key}: expected an array such as ["happy", "sad"] or [128, 64], got {got}'
+            return f"{key}: expected an array such as {_as_array(detail['input'])}, got {got}"
         case "missing":
             return f"{key}: missing; this key has no default"
         case "value_error":
@@ -96,6 +96,14 @@ def _explain(detail: Any) -> str:
             return ".".join([*location, message])
         case _:
             return f"{key}: {_in_words(detail['msg'])}, got {got}"
+
+
+def _as_array(value: object) -> str:
+    """Return what was meant by a value that should have been an array: x,y is ["x", "y"]."""
+    if not isinstance(value, str):
+        return json.dumps([value], default=str)
+    parts = [part.strip(" []'\"") for part in value.split(",")]
+    return json.dumps([int(part) for part in parts] if all(map(str.isdecimal, parts)) else parts)
 
 
 def _in_words(message: str) -> str:
