@@ -86,7 +86,9 @@ def write_votes(folder: Path, out: Path, votes_file: Path | None) -> None:
         else:
             usable = second < first == emotions.max()
         if usable:
-            rows.append([_from(out, folder / path), EMOTIONS[emotions.argmax()], split, *emotions])
+            rows.append(
+                [_from(out, dataset.root / path), EMOTIONS[emotions.argmax()], split, *emotions]
+            )
     _write(out, EMOTIONS, rows)
 
 
@@ -132,7 +134,7 @@ def write_blend(
     targets = dataset.targets.copy()
     targets[train] = (1 - share) * _group_means(targets[train], same) + share * teacher
     members = np.setdiff1d(dataset.indices("all"), faceless)
-    _write_targets(out, folder, dataset, members, splits=dataset.splits, targets=targets)
+    _write_targets(out, dataset, members, splits=dataset.splits, targets=targets)
 
 
 @main.command("distill")
@@ -181,7 +183,7 @@ def write_distilled(
     targets = dataset.targets.copy()
     targets[train] = (1 - share) * targets[train] + share * teacher
     members = np.arange(len(dataset.paths))
-    _write_targets(out, manifest.parent, dataset, members, splits=splits, targets=targets)
+    _write_targets(out, dataset, members, splits=splits, targets=targets)
 
 
 def _joining_train(dataset: Dataset, share: float) -> np.ndarray:
@@ -262,7 +264,6 @@ def _out_of_fold(inputs: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> 
 
 def _write_targets(
     out: Path,
-    root: Path,
     dataset: Dataset,
     members: np.ndarray,
     *,
@@ -271,7 +272,7 @@ def _write_targets(
 ) -> None:
     rows: list[list[object]] = [
         [
-            _from(out, root / dataset.paths[row]),
+            _from(out, dataset.root / dataset.paths[row]),
             dataset.emotions[dataset.labels[row]],
             splits[row],
             *(f"{weight:.4f}" for weight in targets[row]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ def dataset_of(
         "labels": np.array(labels),
         "targets": np.eye(len(emotions), dtype=np.float32)[labels],
         "splits": np.array(splits or ["test"] * count, "U5"),
+        "root": Path(),
         "paths": np.array([f"{number}.png" for number in range(count)], object),
         "sides": np.full(count, 48, np.int32),
         "digests": np.array(pixels).astype(bytes),

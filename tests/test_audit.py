@@ -21,9 +21,10 @@ from emodetect.auditing.duplicates import MOST_NEIGHBOURS, find_duplicates
 from emodetect.auditing.findings import manifest_rows, summary
 from emodetect.auditing.scan import Picture, scan_pictures
 from emodetect.cli import app
+from emodetect.config import DataConfig
 from emodetect.data.cleaning import read_audit_rows
 from emodetect.data.listing import Sample
-from emodetect.data.readers.ferplus import OTHER_VOTES, VOTE_COLUMNS
+from emodetect.data.readers.ferplus import OTHER_VOTES, VOTE_COLUMNS, read_ferplus
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError, EmodetectError
@@ -243,6 +244,26 @@ def test_votes_contradict_labels_and_faces(clean: Path) -> None:
     assert flagged(audit, "votes_no_face") == {"train/happy/2.png"}
     assert summary(audit)["votes"] == {"voted": 4, "contradict": 1, "no_face": 1}
     assert "votes" not in summary(look(clean))
+
+
+def test_votes_find_the_images_of_nested_class_folders(clean: Path) -> None:
+    """Above the folders with the votes, the audit names images as training on its manifest does."""
+    header = ",".join(["Usage", "Image name", *VOTES])
+    rows = [votes_row("0.png", happiness=10), votes_row("1.png", happiness=9)]
+    (clean.parent / "fer2013new.csv").write_text("\n".join([header, *rows]) + "\n")
+    audit = look(clean.parent, kind="ferplus")
+    assert summary(audit)["votes"] == {"voted": 2, "contradict": 1, "no_face": 0}
+    assert flagged(audit, "votes_contradict") == {f"{clean.name}/train/sad/1.png"}
+    listed = read_ferplus(DataConfig(source="ferplus", path=clean.parent))
+    assert {sample.name for sample in listed.samples} < {row.path for row in manifest_rows(audit)}
+
+
+def test_votes_for_none_of_the_images_are_an_error(clean: Path) -> None:
+    """Votes are matched by file name; images by other names would silently have none."""
+    header = ",".join(["Usage", "Image name", *VOTES])
+    (clean / "fer2013new.csv").write_text("\n".join([header, votes_row("fer1.png", fear=9)]) + "\n")
+    with pytest.raises(DataError, match="none of the 10 images has votes"):
+        look(clean, kind="ferplus")
 
 
 def test_confident_learning_finds_the_swapped_label() -> None:

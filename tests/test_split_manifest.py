@@ -117,6 +117,17 @@ def test_splits_of_a_folder_come_back_from_the_manifest(tmp_path: Path) -> None:
         assert (tmp_path / "lists" / there).samefile(root / here)
 
 
+def test_a_nested_folder_comes_back_from_the_manifest(tmp_path: Path) -> None:
+    """Paths lead to the images, also if a download nests the class folders."""
+    root = _folder(tmp_path / "download" / "archive" / "faces", {"happy": 10, "sad": 10})
+    split = _split(tmp_path / "download", tmp_path / "splits.csv")
+    loaded = _load(tmp_path / "splits.csv")
+    assert loaded.fingerprint == split.fingerprint
+    assert {(tmp_path / path).resolve() for path in loaded.paths} == {
+        *root.resolve().rglob("*.png")
+    }
+
+
 def test_the_splits_are_those_that_training_would_draw(tmp_path: Path) -> None:
     """`data split` writes down what training on the same data with the same seed does."""
     root = _folder(tmp_path / "faces", {"happy": 30, "sad": 30})

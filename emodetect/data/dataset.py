@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class Dataset:
         targets: (n, emotions) float32, the probability of each emotion: 1 for the label, or the
             fraction of the votes.
         splits: (n,) str, "train", "val" or "test".
+        root: the folder that relative paths start from.
         paths: (n,) str objects, the names of the images in the source.
         sides: (n,) int32, the longer side of each crop before resizing, in pixels.
         digests: (n,) bytes, a hash of each crop's pixels.
@@ -59,6 +60,7 @@ class Dataset:
     labels: np.ndarray
     targets: np.ndarray
     splits: np.ndarray
+    root: Path
     paths: np.ndarray
     sides: np.ndarray
     digests: np.ndarray
@@ -210,7 +212,7 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
     labels = np.array([emotions.index(sample.emotion) for sample in samples], np.int64)
     targets = _targets(samples, labels, listing, soft=config.soft_labels)
     groups = None if seed is None else _groups(config, listing.groups, samples, cached)
-    label_names = listing.label_names
+    root, label_names = listing.root, listing.label_names
     names = np.array([sample.name for sample in samples], object)
     traits = {
         column: np.array([sample.traits[number] for sample in samples], object)
@@ -229,6 +231,7 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
         labels=labels,
         targets=targets,
         splits=splits,
+        root=root,
         paths=names,
         sides=cached.sides,
         digests=cached.digests,

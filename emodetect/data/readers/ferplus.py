@@ -89,13 +89,18 @@ def _why_no_image(row: _Votes | SkippedFile) -> str:
     return "votes without an image"
 
 
-def _refuse_all(where: str, images: _Images, found: ListingBuilder) -> NoReturn:
+def _refuse_unmatched(where: str, images: _Images) -> None:
+    """Raise DataError if no image has votes."""
     if images.without_votes and all(image is None for image in images.of_row):
         raise DataError(
             f"{where}: none of the {images.without_votes:,} images has votes; they are matched by "
             "file name, such as fer0000000.png. If your files have other names, set data.path to "
             "fer2013.csv, which is matched by row."
         )
+
+
+def _refuse_all(where: str, images: _Images, found: ListingBuilder) -> NoReturn:
+    _refuse_unmatched(where, images)
     reasons = [f"{reason}: {count:,}" for reason, count in (+found.left_out).items()]
     if found.skipped:
         reasons.append(f"invalid rows: {len(found.skipped):,}, the first: {found.skipped[0]}")
@@ -113,7 +118,14 @@ def read_unvoted(config: DataConfig) -> Listing:
     if not path.is_dir():
         return read_fer2013_csv(config.model_copy(update={"source": "fer2013_csv", **plain}))
     if any(folder.is_dir() for folder in path.iterdir()):
-        return read_folder(config.model_copy(update={"source": "folder", **plain}))
+        listing = read_folder(config.model_copy(update={"source": "folder", **plain}))
+        # Named from `path` on, as the votes are, however deep the class folders are nested.
+        above = listing.root.relative_to(path)
+        samples = (
+            replace(sample, name=(name := (above / sample.name).as_posix()), file=name)
+            for sample in listing.samples
+        )
+        return replace(listing, root=path, samples=tuple(samples))
     return read_ferplus(config)
 
 
@@ -121,14 +133,16 @@ def read_winners(config: DataConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Return what the voters of the `ferplus` source chose, by image name.
 
     The first value is the emotion, "unknown" or "no face" with strictly the most votes, or "tie";
-    the second is the votes for EMOTIONS, in that order.
+    the second is the votes for EMOTIONS, in that order. Raises DataError if no image has votes.
     """
     path = config.data_path
-    votes = list(_vote_rows(_votes_file(config, path)))
+    votes_file = _votes_file(config, path)
+    votes = list(_vote_rows(votes_file))
     if path.is_dir():
         images = _images_by_name(path, votes, Counter())
     else:
         images = _images_by_row(path, votes)
+    _refuse_unmatched(f"{path} with {votes_file}", images)
     return {
         image.name: (row.winner, row.votes)
         for row, image in zip(votes, images.of_row, strict=True)

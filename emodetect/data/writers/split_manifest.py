@@ -90,7 +90,7 @@ def write_splits(data: str | Path, out: Path, options: SplitOptions | None = Non
     values: list[list[str]] = [[]] * len(names)
     if config.source == "manifest":
         others, values = _other_columns(path, names)
-    base = relative_path(path if config.source == "folder" else path.parent, out.parent)
+    base = relative_path(dataset.root, out.parent)
     rows = [
         [_in_csv(base / name), dataset.emotions[label], split, *more]
         for name, label, split, more in zip(
