@@ -28,6 +28,7 @@ from emodetect.evaluation.evaluated_models import (
     changed_data,
     load_evaluated_model,
 )
+from emodetect.evaluation.labelled_data import OWN_DATA
 from emodetect.evaluation.metrics.significance import holm, mcnemar_p
 from emodetect.evaluation.predictions import Predictions, write_predictions
 from emodetect.evaluation.verdict import verdict
@@ -426,9 +427,9 @@ def test_other_splits_of_the_same_images_are_no_change() -> None:
     redrawn = dataset_of(EMOTIONS, labels, [1, 2, 3, 5], fingerprint="of others")
     relabelled = dataset_of(EMOTIONS, [0, 1, 1, 1], [1, 2, 3, 4], fingerprint="of other labels")
 
-    def model(name: str, data: Dataset) -> EvaluatedModel:
+    def model(name: str, data: Dataset, named: str = "folder:faces") -> EvaluatedModel:
         metrics = {
-            "data": "folder:faces",
+            "data": named,
             "fingerprint": data.fingerprint,
             "images_fingerprint": images_fingerprint(data),
         }
@@ -438,6 +439,10 @@ def test_other_splits_of_the_same_images_are_no_change() -> None:
     for other in (redrawn, relabelled):
         (warning,) = changed_data([model("fer2013", whole), model("mine", other)])
         assert "images or labels differ" in warning
+    runs = [model("runs/a", whole, OWN_DATA), model("runs/b", split, OWN_DATA)]
+    assert changed_data(runs) == []
+    (warning,) = changed_data([*runs, model("runs/c", redrawn, OWN_DATA)])
+    assert "the data of runs/a and runs/c is not the same" in warning
 
 
 def test_the_verdict_and_the_words_are_printed(

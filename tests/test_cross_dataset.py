@@ -308,12 +308,16 @@ def test_images_that_were_trained_on_are_left_out_of_each_pair(sets: Path, tmp_p
 def test_each_data_set_has_its_own_framing(sets: Path, tmp_path: Path) -> None:
     """--faces once for each --data goes by their order, and each pair tells how it was framed."""
     scene = draw_scene(["happy"], np.random.default_rng(1), width=200, height=220)
-    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos, out, rows = tmp_path / "photos", tmp_path / "out", tmp_path / "fer2013.csv"
+    pixels = " ".join(["7"] * 48 * 48)
+    rows.write_text(f"emotion,pixels,Usage\n3,{pixels},Training\n", encoding="utf-8")
     (photos / "happy").mkdir(parents=True)
     (photos / "happy" / "a.png").write_bytes(cv2.imencode(".png", scene.image)[1].tobytes())
     result = _evaluate(
         *("--data", f"ckplus:{sets / 'CK+48'}", "--faces", "whole"),
         *("--data", f"folder:{photos}", "--faces", "detect", "--output", out),
+        # The data that is excluded has crops, whatever --faces says of the others.
+        *("--exclude-duplicates-of", f"fer2013_csv:{rows}"),
     )
     assert result.exit_code == 0, result.exception
     found = {pair[1]: cell.faces for pair, cell in _cells(out).items()}
@@ -364,6 +368,9 @@ def test_all_images_of_the_own_data_are_marked(
     model, source, _ = trained
     (cell,) = evaluate_across([model], [source], split="all")
     assert (cell.split, cell.same_data, cell.metrics["images"]) == ("all", True, 24)
+    assert cell.seen
+    (cell,) = evaluate_across([model], [source], split="val")
+    assert (cell.split, cell.same_data, cell.seen) == ("val", True, False)
 
 
 def test_the_own_data_framed_otherwise_is_refused(

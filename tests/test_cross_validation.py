@@ -103,7 +103,7 @@ def test_a_run_with_folds_reports_mean_and_spread_and_ends_with_one_model(
         pass
 
     caplog.set_level(logging.INFO, "emodetect")
-    # Killed after the first fold, and resumed.
+    # Killed after the first fold, renamed and resumed.
     runs = []
 
     def kill(run: Path, *_: object) -> None:
@@ -113,14 +113,14 @@ def test_a_run_with_folds_reports_mean_and_spread_and_ends_with_one_model(
 
     with pytest.raises(Killed):
         train(folded, draw=kill)
-    result = resume(folded.output)
+    moved = folded.output.rename(folded.output.with_name("renamed"))
+    result = resume(moved)
+    assert not folded.output.exists()
     assert runs == [folded.output / "folds" / number for number in ("1", "2")]
-    rows = list(csv.DictReader((folded.output / "folds.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((moved / "folds.csv").read_text().splitlines()))
     accuracies = []
     for number, row in enumerate(rows, start=1):
-        metadata = read_artifact(
-            folded.output / "folds" / str(number) / "best_model.keras"
-        ).metadata
+        metadata = read_artifact(moved / "folds" / str(number) / "best_model.keras").metadata
         assert float(row["accuracy"]) == metadata.metrics["val_accuracy"]
         assert metadata.config["data"]["fold"] == [number, 2]
         accuracies.append(100 * float(row["accuracy"]))
@@ -133,7 +133,7 @@ def test_a_run_with_folds_reports_mean_and_spread_and_ends_with_one_model(
     assert len(lines) == 2
     assert sum("few validation images" in line for line in caplog.messages) == 1
     assert "retracing" not in caplog.text
-    assert json.loads((folded.output / "run.json").read_text())["summary"] == result.summary
+    assert json.loads((moved / "run.json").read_text())["summary"] == result.summary
     plain = folded.model_copy(
         update={
             "training": folded.training.model_copy(update={"folds": 0}),
@@ -141,9 +141,7 @@ def test_a_run_with_folds_reports_mean_and_spread_and_ends_with_one_model(
         }
     )
     train(plain)
-    compiled = [
-        read_artifact(config.output / "best_model.keras").compiled for config in (folded, plain)
-    ]
+    compiled = [read_artifact(run / "best_model.keras").compiled for run in (moved, plain.output)]
     assert compiled[0] == compiled[1]
 
 

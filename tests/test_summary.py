@@ -93,6 +93,13 @@ def test_curves_that_level_off_together_are_a_good_fit() -> None:
     assert "try in a new run" not in text
 
 
+def test_a_validation_of_one_emotion_is_no_divergence() -> None:
+    """The loss of guesses is that of all emotions trained on, not of those validated on."""
+    text = _summary(LEVEL, answers=_answers((80, 0, 0), (20, 0, 0)))
+    assert "a good fit" in text
+    assert "diverged" not in text
+
+
 def test_a_validation_loss_that_rises_while_training_falls_is_overfitting() -> None:
     """The line names the epoch of the turn and both losses, and advises against overfitting."""
     history = _history(

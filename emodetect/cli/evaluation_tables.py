@@ -172,7 +172,7 @@ def _recall(result: CrossDatasetResult, emotion: str) -> str:
 def _print_notes(result: CrossDatasetResult) -> None:
     """Print which images were excluded, and other limits of the metrics of a result."""
     where, metrics = f"{result.model} on {result.data}", result.metrics
-    if result.same_data and result.split != "test":
+    if result.seen:
         click.echo(f"{where}: includes training images of the model")
     for reason, count in metrics["left_out"].items():
         click.echo(f"{where}: excluded {count:,}: {reason}")

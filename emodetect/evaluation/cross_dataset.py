@@ -59,6 +59,7 @@ class CrossDatasetResult:
         split: "train", "val", "test" or "all".
         faces: how the images were cropped, "whole" or "detect".
         same_data: whether the model was trained on this data set.
+        seen: whether it was trained on some of these images.
         label_names: the emotion for each label of the data set.
         available: the number of images of each emotion in the split, before any were excluded.
         metrics: see `evaluate_model`.
@@ -70,6 +71,7 @@ class CrossDatasetResult:
     split: str
     faces: str
     same_data: bool
+    seen: bool
     label_names: dict[str, str]
     available: dict[str, int]
     metrics: dict[str, Any]
@@ -154,9 +156,7 @@ def _load_task(
     loaded = load_labelled_data(
         metadata, source=source.data, faces=source.faces, split=split, label_names=label_names
     )
-    excluded = open_excluded(
-        exclude_duplicates_of, metadata, faces=source.faces, label_names=label_names
-    )
+    excluded = open_excluded(exclude_duplicates_of, metadata, label_names=label_names)
     emotions = None
     if wanted is not None:
         there = loaded.dataset.emotions
@@ -191,6 +191,7 @@ def _evaluate(task: _Task, *, bootstrap: int) -> CrossDatasetResult:
         split=loaded.split,
         faces=loaded.config.faces,
         same_data=loaded.same_data,
+        seen=loaded.seen,
         label_names=dataset.label_names,
         available={
             emotion: int(np.sum(labels == label)) for label, emotion in enumerate(dataset.emotions)

@@ -94,7 +94,7 @@ def open_task(
     )
     if loaded.seen:
         logger.warning("%s: %s", source or config_name or "the training data", SEEN)
-    excluded = open_excluded(exclude_duplicates_of, metadata, faces=faces, label_names=label_names)
+    excluded = open_excluded(exclude_duplicates_of, metadata, label_names=label_names)
     return EvaluationTask(
         dataset=loaded.dataset,
         selection=select_images(

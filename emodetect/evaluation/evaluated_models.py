@@ -14,8 +14,7 @@ from emodetect.data.named_data import NamedData
 from emodetect.data.readers.registry import READERS
 from emodetect.errors import DataError
 from emodetect.evaluation.classify import predict_images
-from emodetect.evaluation.evaluate import images_fingerprint, open_task
-from emodetect.evaluation.image_selection import select_images
+from emodetect.evaluation.evaluate import EvaluationTask, images_fingerprint, open_task
 from emodetect.evaluation.labelled_data import (
     OWN_DATA,
     load_source,
@@ -90,15 +89,7 @@ def load_evaluated_model(folder: Path) -> EvaluatedModel:
         if _is_whole_test_split(found.metrics):
             return found
     recognizer = EmotionRecognizer(model, detector="none")
-    dataset = open_training_data(training_config(recognizer.metadata), recognizer.metadata)
-    predictions = predict_images(recognizer, dataset, select_images(dataset, "test").members)
-    metrics = {
-        **{"model": str(model), "data": OWN_DATA, "faces": None, "split": "test", "tta": None},
-        "images_fingerprint": images_fingerprint(dataset),
-    }
-    return EvaluatedModel(
-        name=str(folder), predictions=predictions, metrics=metrics, dataset=dataset
-    )
+    return _evaluated(folder, recognizer, open_task(str(model), recognizer, split="test"))
 
 
 def _run_of(model: str) -> str:
@@ -140,18 +131,20 @@ def evaluate_on(
     evaluated = []
     for model, file, recognizer in zip(models, files, opened, strict=True):
         task = open_task(file, recognizer, source=source, label_names=label_names)
-        try:
-            predictions = predict_images(recognizer, task.dataset, task.selection.members)
-        except DataError as error:
-            raise DataError(f"{model}: {error}") from None
-        fingerprint = images_fingerprint(task.dataset)
-        metrics = {**task.description, "tta": None, "images_fingerprint": fingerprint}
-        evaluated.append(
-            EvaluatedModel(
-                name=str(model), predictions=predictions, metrics=metrics, dataset=task.dataset
-            )
-        )
+        evaluated.append(_evaluated(model, recognizer, task))
     return evaluated
+
+
+def _evaluated(name: Path, recognizer: EmotionRecognizer, task: EvaluationTask) -> EvaluatedModel:
+    try:
+        predictions = predict_images(recognizer, task.dataset, task.selection.members)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
+    fingerprint = images_fingerprint(task.dataset)
+    metrics = {**task.description, "tta": None, "images_fingerprint": fingerprint}
+    return EvaluatedModel(
+        name=str(name), predictions=predictions, metrics=metrics, dataset=task.dataset
+    )
 
 
 def shown_names(models: Sequence[EvaluatedModel]) -> list[str]:
@@ -166,13 +159,21 @@ def changed_data(models: Sequence[EvaluatedModel]) -> list[str]:
     first: dict[str, EvaluatedModel] = {}
     for model in models:
         metrics = model.metrics
-        if metrics.get("data", OWN_DATA) == OWN_DATA or "images_fingerprint" not in metrics:
+        if not {"data", "images_fingerprint"} <= metrics.keys():
             continue
-        # The fingerprint depends on the size and colour of the model's input.
-        known = first.setdefault(str([metrics.get(key) for key in ("faces", "input")]), model)
+        # The fingerprint depends on the size and colour of the model's input, and that of its own
+        # data on the emotions it was trained on.
+        own = metrics["data"] == OWN_DATA
+        alike = (metrics.get("faces"), metrics.get("input"), own and model.predictions.emotions)
+        known = first.setdefault(str(alike), model)
         if metrics["images_fingerprint"] == known.metrics["images_fingerprint"]:
             continue
-        if metrics["data"] == known.metrics["data"]:
+        if own:
+            warnings.append(
+                f"the data of {known.name} and {model.name} is not the same: images are paired by "
+                "name but may differ. Evaluate both on the same data, with --data."
+            )
+        elif metrics["data"] == known.metrics["data"]:
             warnings.append(
                 f"{metrics['data']} was not the same for {known.name} and {model.name}: images or "
                 "labels differ. Evaluate both again."

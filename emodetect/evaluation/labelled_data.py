@@ -116,15 +116,16 @@ def open_excluded(
     sources: Sequence[NamedData],
     metadata: Metadata,
     *,
-    faces: Faces | None = None,
     label_names: Mapping[str, str] | None = None,
 ) -> dict[str, Dataset]:
-    """Load the data sets whose training images are to be excluded, by name; see `load_source`."""
+    """Load the data sets whose training images are to be excluded, by name; see `load_source`.
+
+    Their faces are cropped as in training, however those of the evaluated data are.
+    """
     return {
         str(source): load_source(
             source,
             metadata,
-            faces=faces,
             label_names=label_names if takes_label_names(source) else None,
         )
         for source in sources

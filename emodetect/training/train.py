@@ -193,8 +193,10 @@ def resume(
 
 
 def _resume(run: Path, config: ExperimentConfig | None, hooks: _Hooks) -> TrainingResult:
-    own = load_config(str(run / "config.toml"))
-    if config is not None and (changed := changed_keys(own, config)):
+    # The folder of a run may be renamed, and so may that of its folds.
+    here = {"output": run}
+    own = load_config(str(run / "config.toml")).model_copy(update=here)
+    if config is not None and (changed := changed_keys(own, config.model_copy(update=here))):
         raise ConfigError(
             f"{run}: was started with different values of {', '.join(changed)}; resume it without "
             "--config and --set, or start a new run."

@@ -74,7 +74,7 @@ def summarize(
         history=history,
         best_epoch=best_epoch,
         mean_recall=float(np.mean(recalls)),
-        chance_recall=1 / len(recalls),
+        chance_recall=1 / len(validation.emotions),
         chance_accuracy=np.bincount(validation.labels).max() / count,
         val_images=count,
         plain_accuracy=plain_accuracy,
