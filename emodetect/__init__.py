@@ -51,9 +51,7 @@ __all__ = [
     "train",
 ]
 
-# OpenCV reads these once, when it is loaded, so they must be set before any module imports it.
-# Decoding a small file that claims to have gigapixels would take all memory.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "200000000")
+# OpenCV reads this once, when it is loaded, so it must be set before any module imports it.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")  # errors are raised, or are results
 
 # Imported on first use, so that `emodetect --help` and `predict` start quickly.

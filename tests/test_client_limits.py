@@ -1,8 +1,9 @@
-"""What one client may have in work, and the memory in which images are decoded."""
+"""What one client may have in progress, and the memory in which images are decoded."""
 
 from __future__ import annotations
 
 import io
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -74,8 +75,18 @@ def test_a_client_with_too_much_in_work_is_refused(proxied: httpx.Client) -> Non
     assert again.status_code == 200
 
 
+def test_a_client_of_few_photos_may_have_a_stream() -> None:
+    """A stream counts as no more photos than a client may have."""
+    app = create_app(EmotionRecognizer(threads=1), limits=Limits(per_client=2))
+    with (
+        serving(app, proxy_headers=True, forwarded_allow_ips=["127.0.0.1"]) as client,
+        stream_of(client, "192.0.2.1") as stream,
+    ):
+        assert json.loads(stream.recv())["frame"] == 0
+
+
 def test_the_photos_of_a_request_count_each(proxied: httpx.Client) -> None:
-    """A request with more photos than a client may have in work is refused as a whole."""
+    """A request with more photos than a client may have in progress is refused as a whole."""
     photos = [("files", ("a.jpg", PHOTO))] * (STREAM_IMAGES + 1)
     for address, status in (("192.0.2.3", 429), ("127.0.0.1", 200)):
         assert proxied.post("/v1/analyze", files=photos, headers=behind(address)).status_code == (

@@ -211,7 +211,7 @@ def test_a_job_without_an_answer_or_a_worker_ends_in_a_line(
     """No Ray at the address, and a bucket that is not there, are one line each."""
     done = predict(faces, "--address", "127.0.0.1:9", "--output", tmp_path / "rows")
     assert done.returncode == 1
-    assert "error: --address 127.0.0.1:9: nobody answers (Connection refused)" in done.stderr
+    assert "error: --address 127.0.0.1:9: no answer (Connection refused)" in done.stderr
     assert "Traceback" not in done.stderr
     done = predict("s3://nowhere/", "--address", address, "--output", tmp_path / "rows", "--force")
     assert done.stderr.startswith("error: s3://nowhere: no such bucket")

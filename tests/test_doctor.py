@@ -1,4 +1,4 @@
-"""`emodetect doctor`: it says what is broken and how to mend it, whatever is broken."""
+"""`emodetect doctor`: it says what is broken and how to fix it, whatever is broken."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def test_a_sound_installation_has_nothing_broken() -> None:
         "TensorFlow",
         f"model {DEFAULT_MODEL}",
     } <= names
-    assert all(one.mend for one in found if one.status == "absent" and one.name != "GPU")
+    assert all(one.fix for one in found if one.status == "absent" and one.name != "GPU")
 
 
 def test_a_missing_system_library_is_named_with_its_package(fake_module) -> None:
     """OpenCV without libGL: the line that installs it, not a traceback."""
     fake_module("cv2", "raise ImportError('libGL.so.1: cannot open shared object file')")
     found = broken(findings_of("opencv"))
-    assert found["OpenCV"].mend == "sudo apt install libgl1"
+    assert found["OpenCV"].fix == "sudo apt install libgl1"
     assert "libGL.so.1" in found["OpenCV"].detail
 
 
@@ -92,7 +92,7 @@ def test_a_package_that_cannot_be_loaded_is_told(module: str, package: str, fake
     fake_module(module, "raise ImportError('half of it is of another version')")
     found = broken(findings_of("packages"))
     assert "of another version" in found[package].detail
-    assert found[package].mend.endswith(f"--force-reinstall {package}")
+    assert found[package].fix.endswith(f"--force-reinstall {package}")
 
 
 def test_a_probe_without_an_answer_is_stopped(fake_module, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def test_two_opencv_wheels_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (info / "METADATA").write_text("Name: opencv-python-headless\nVersion: 4.11.0.86\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     (finding,) = checks._opencv_wheels()
-    assert "uninstall -y opencv-python opencv-python-headless" in finding.mend
+    assert "uninstall -y opencv-python opencv-python-headless" in finding.fix
 
 
 def test_a_package_of_the_wrong_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def test_a_package_of_the_wrong_version_is_named(monkeypatch: pytest.MonkeyPatch
     )
     found = broken(list(checks._requirements()))
     assert set(found) == {"click", "no-such-package"}
-    assert found["click"].mend.endswith("install 'click>=99'")
+    assert found["click"].fix.endswith("install 'click>=99'")
     assert "not installed" in found["no-such-package"].detail
 
 
@@ -132,8 +132,8 @@ def test_without_ffmpeg_the_extra_that_brings_one_is_named(
     (finding,) = checks._ffmpeg()
     assert finding.status == "absent"
     assert "cannot be written as .mp4, .webm" in finding.detail
-    assert "pip install" in finding.mend
-    assert "[video]" in finding.mend
+    assert "pip install" in finding.fix
+    assert "[video]" in finding.fix
 
 
 def test_a_missing_extra_is_missing_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +148,7 @@ def test_a_missing_extra_is_missing_not_broken(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(importlib.metadata, "version", without_onnx)
     (finding,) = (one for one in checks._extras() if one.name == "extra onnxruntime")
     assert finding.status == "absent"
-    assert finding.mend.endswith(f"install {pip_commands.install_source('onnxruntime')}")
+    assert finding.fix.endswith(f"install {pip_commands.install_source('onnxruntime')}")
 
 
 def test_an_extra_needs_the_extras_of_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +217,7 @@ def test_a_cache_that_cannot_be_written_is_told(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (finding,) = checks._cache()
     assert finding.status == "broken"
-    assert "XDG_CACHE_HOME" in finding.mend
+    assert "XDG_CACHE_HOME" in finding.fix
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_no_broken_package_is_a_traceback(
 
 
 @pytest.mark.parametrize(
-    ("built_with_cuda", "driver", "words", "mend"),
+    ("built_with_cuda", "driver", "words", "fix"),
     [
         (False, True, "no GPU support", ""),
         (True, False, "no NVIDIA driver", ""),
@@ -249,14 +249,14 @@ def test_no_broken_package_is_a_traceback(
     ],
 )
 def test_a_gpu_that_tensorflow_does_not_find_has_a_reason(
-    built_with_cuda: bool, driver: bool, words: str, mend: str
+    built_with_cuda: bool, driver: bool, words: str, fix: str
 ) -> None:
     """Whether the build, the driver or CUDA is missing is said, and what can be mended."""
     found = probes.gpu_finding(0, built_with_cuda=built_with_cuda, driver=driver)
     assert found.status == "absent"
     assert words in found.detail
-    assert mend in found.mend
-    assert bool(found.mend) == bool(mend)
+    assert fix in found.fix
+    assert bool(found.fix) == bool(fix)
 
 
 def test_several_gpus_come_with_the_setting_that_uses_them() -> None:

@@ -571,7 +571,7 @@ def test_images_that_moved_as_a_whole_are_found(
     ],
 )
 def test_most_paths_missing_says_what_to_set(tmp_path: Path, written: str, begin: str) -> None:
-    """The error has the common beginning of the missing paths, in the line that mends it."""
+    """The error has the common beginning of the missing paths, in the line that fixes it."""
     rows = [
         (written + n.replace("/", "\\" if "\\" in written else "/"), e) for n, e in _faces(tmp_path)
     ]

@@ -1,4 +1,4 @@
-"""How a server ends: what is in work is finished, and everybody else hears that it is ending."""
+"""How a server ends: requests in progress are finished, and everybody else hears that it ends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PHOTO = cv2.imencode(".jpg", draw_scene(["happy"], np.random.default_rng(0)).ima
 
 
 class HalfSent:
-    """A request whose photo has only arrived in part, so that it is in work until it is `sent`."""
+    """A request whose photo has only arrived in part, so that it is open until `sent`."""
 
     def __init__(self, address: str) -> None:
         host, _, port = address.removeprefix("http://").partition(":")
@@ -111,11 +111,11 @@ def test_a_signal_lets_requests_in_work_finish(sent: signal.Signals, status: int
         found, told = ends(process)
     assert found == status
     assert told.count("\n") == 1
-    assert "shutting down: requests and streams in work: 2, for at most 60 s" in told
+    assert "shutting down: requests and streams in progress: 2, for at most 60 s" in told
 
 
 def test_an_idle_server_ends_without_a_word() -> None:
-    """Without requests in work, SIGTERM ends the server, however many clients keep a connection."""
+    """Without open requests, SIGTERM ends the server, however many clients keep a connection."""
     with started() as (process, address), httpx.Client(trust_env=False) as client:
         assert client.get(f"{address}/healthz").status_code == 200
         process.terminate()

@@ -122,6 +122,7 @@ def test_a_list_is_read_as_programs_write_it(tmp_path: Path) -> None:
         Path("a\nb.jpg"),
         Path("c.jpg"),
     ]
+    assert _listed(tmp_path, "a.jpg\n".encode("utf-8-sig")) == [Path("a.jpg")]
     (odd,) = _listed(tmp_path, b"\xff\xfe.jpg\n")
     assert os.fsencode(odd) == b"\xff\xfe.jpg"
 
@@ -137,6 +138,17 @@ def test_what_is_no_list_is_refused(tmp_path: Path, data: bytes) -> None:
     """NULs without -0, and bytes without any line end, end in one clear line."""
     with pytest.raises(EmodetectError, match="-0"):
         _listed(tmp_path, data)
+
+
+def test_a_list_in_another_encoding_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PowerShell writes UTF-16, and programs of Windows an older encoding that is no UTF-8."""
+    with pytest.raises(EmodetectError, match="in UTF-8, got UTF-16"):
+        _listed(tmp_path, "a.jpg\r\n".encode("utf-16"))
+    monkeypatch.setattr(os, "fsdecode", bytes.decode)  # as on Windows
+    with pytest.raises(EmodetectError, match=r"in UTF-8, got b'gr\\xfc\.jpg'"):
+        _listed(tmp_path, b"gr\xfc.jpg\n")
 
 
 def test_an_empty_list_is_refused() -> None:
@@ -169,6 +181,13 @@ def test_nothing_is_read_ahead_of_a_slow_list() -> None:
     assert next(photos).path == Path("a.jpg")
     assert next(photos) is None
     assert asked == ["a.jpg"]
+
+
+def test_places_of_results_differ_on_any_disk() -> None:
+    """A HEIC photo's copy is a PNG, and many file systems ignore the case of names."""
+    named = [Path(name) for name in ("a/x.heic", "b/x.heic.png", "c/y.jpg", "d/Y.JPG")]
+    places = [photo.inner.name for photo in find_photos(named, unique=True) if photo]
+    assert places == ["x.heic", "x.heic-2.png", "y.jpg", "Y-2.JPG"]
 
 
 def test_places_of_results_are_all_different(albums: Path) -> None:

@@ -290,6 +290,30 @@ def test_a_small_file_that_claims_too_many_pixels_is_refused(kind: str) -> None:
             decode_image(data)
 
 
+@pytest.mark.parametrize("kind", ["PPM", "GIF"])
+def test_the_limit_is_the_callers_and_not_pillows(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow refuses images of more than 179 million pixels; --max-pixels may allow more."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    data = encoded(kind, np.full((8, 8, 3), 200, np.uint8))
+    assert decode_image(data).shape == (8, 8, 3)
+    assert Image.MAX_IMAGE_PIXELS == 10
+    with pytest.raises(ImageError, match="expected at most 63 pixels, got 8 x 8"):
+        decode_image(data, max_pixels=63)
+
+
+@pytest.mark.nightly
+def test_more_pixels_than_usual_are_decoded_on_demand() -> None:
+    """A PNG beyond the default limit is an error, and an image with a higher one."""
+    side = 14_500
+    done, data = cv2.imencode(".png", np.zeros((side, side), np.uint8))
+    assert done
+    with pytest.raises(ImageError, match="at most 200,000,000 pixels"):
+        decode_image(data.tobytes())
+    assert decode_image(data.tobytes(), max_pixels=300_000_000).shape == (side, side, 3)
+
+
 @pytest.mark.parametrize("kind", [1, 3, 4, 6, 8, 9])
 def test_no_type_of_value_hides_the_size_of_a_tiff(kind: int) -> None:
     """Sizes count in whatever type libtiff takes them, and of a repeated tag the first."""

@@ -110,7 +110,7 @@ def test_the_error_says_how_to_use_labels_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_all_unknown_labels_are_named_at_once(tmp_path: Path) -> None:
-    """Folders, and labels of a manifest, are named together, so that one look mends them."""
+    """Folders, and labels of a manifest, are named together, so that one look fixes them."""
     draw(tmp_path / "faces", {"bored": "sad", "happy": "happy", "so so": "surprise"}, 1)
     rows = [f"faces/{name}/0.png,{name}" for name in ("bored", "happy", "so so")]
     (tmp_path / "list.csv").write_text("path,label\n" + "\n".join(rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ctypes
 import html
 import io
 import json
@@ -43,7 +44,7 @@ from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.images import reading
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.runtime import MAX_BATCH
-from emodetect.serve import stream, uploads
+from emodetect.serve import server, stream, uploads
 from emodetect.serve.app import create_app
 from emodetect.serve.batching import BatchingRuntime
 from emodetect.serve.limits import FRAME_BYTES, Limits
@@ -825,3 +826,14 @@ def test_a_server_ends_in_good_order(photo: bytes, tmp_path: Path) -> None:
     assert process.returncode == 0
     assert told.startswith("shutting down")
     assert told.count("\n") == 1
+
+
+def test_a_server_needs_no_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows, the C library of the process cannot be opened by no name."""
+
+    def of_windows(name: str | None) -> None:
+        assert "/" in name  # type: ignore[operator]
+
+    monkeypatch.setattr(ctypes, "CDLL", of_windows)
+    server._give_memory_back()
+    server._trim_memory()

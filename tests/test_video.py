@@ -282,6 +282,24 @@ def test_a_state_that_does_not_fit_is_not_used(interrupted: Interrupted) -> None
         assert interrupted.analyzed == FRAMES
 
 
+def test_a_log_of_other_options_is_not_gone_on_with(interrupted: Interrupted) -> None:
+    """Rows of two settings in one log would be one table of two measurements."""
+    frames, state = min(interrupted.states.items())
+    rows = "".join(interrupted.rows.splitlines(keepends=True)[:frames])
+    for option in (("--uncertain-below", "0.99"), ("--tta", "flip"), ("--smoothing", "0.1")):
+        interrupted.log.write_text(rows)
+        interrupted.state.write_text(state)
+        result = call(*interrupted.words, *option, "--resume")
+        assert isinstance(result.exception, VideoError)
+        assert "another model or other options" in str(result.exception)
+        assert interrupted.log.read_text() == rows
+    summary = interrupted.log.with_name("summary.csv")
+    done = call(*interrupted.words, "--resume", "--summary", summary, "--min-seconds", "0.1")
+    assert done.exit_code == 0, done.exception
+    assert interrupted.log.read_text() == interrupted.rows
+    assert call(*interrupted.words, "--resume", "--force").exit_code == 2
+
+
 def test_the_end_of_a_video_is_known(film: Path, tmp_path: Path) -> None:
     """Whether a log has all frames is told in files with and without a place for each time."""
     raw = tmp_path / "film.h264"

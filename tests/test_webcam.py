@@ -682,8 +682,35 @@ def test_a_camera_that_stays_away_ends_the_run(
 
     source = fake_source([scene], live=True)
     source.reopen = reopen
-    with pytest.raises(SourceError, match="stopped after 1 frames"):
+    with pytest.raises(SourceError, match="stopped after 1 frame;"):
         list(capture.read_frames(source))
+
+
+def test_a_run_without_a_frame_names_no_files(
+    recognizer: EmotionRecognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C before a camera sends its first frame leaves no file, and the summary says so."""
+    monkeypatch.setattr(
+        webcam_module, "noted_signals", lambda: contextlib.nullcontext([signal.SIGINT])
+    )
+    monkeypatch.setattr(webcam_module, "HEARTBEAT_S", 0.01)
+    options = LiveOptions(output=tmp_path / "none.avi", log=tmp_path / "none.csv")
+    summary = webcam_module.run_live(fake_source([], live=True), recognizer, options)
+    assert (summary.frames, summary.files) == (0, ())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("rtsp://me:s@cr:t@cam:554/live?a=b@c", "rtsp://cam:554/live?a=b@c"),
+        ("http://cam/video", "http://cam/video"),
+        ("me@home.mp4", "me@home.mp4"),
+    ],
+)
+def test_no_password_is_shown(source: str, shown: str) -> None:
+    """Logs and messages are shared."""
+    assert capture.shown_name(source) == shown
 
 
 def test_a_stream_that_stalls_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:

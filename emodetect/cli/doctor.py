@@ -46,8 +46,8 @@ def doctor(output_format: str, report: bool) -> None:
             click.secho(status, fg=COLORS[finding.status], nl=False)
             line = hanging(f"{status}{finding.name:18} ", finding.detail)
             click.echo(line.removeprefix(status))
-            if finding.mend:
-                click.echo(f"{'':26} -> {finding.mend}")
+            if finding.fix:
+                click.echo(f"{'':26} -> {finding.fix}")
     if output_format == "json":
         print_json(findings)
     broken = sum(finding.status == "broken" for finding in findings)

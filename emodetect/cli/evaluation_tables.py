@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emodetect.cli.tables import explain, new_table, print_table
-from emodetect.number_format import between, p_equals, percent, points, points_apart, with_interval
+from emodetect.number_format import (
+    between,
+    p_equals,
+    percent,
+    points,
+    points_apart,
+    quantity,
+    with_interval,
+)
 from emodetect.reports.glossary import FIGURE_NAMES, SHARES, figure_form
 
 if TYPE_CHECKING:
@@ -52,7 +60,8 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
     for reason, count in metrics["left_out"].items():
         click.echo(f"excluded {count:,}: {reason}")
     if metrics["skipped"]:
-        click.echo(f"skipped {len(metrics['skipped'])} unreadable files, listed in metrics.json")
+        files = quantity(len(metrics["skipped"]), "unreadable file")
+        click.echo(f"skipped {files}, listed in metrics.json")
     _warn_of_batches(metrics)
 
 
@@ -177,9 +186,8 @@ def _print_notes(result: CrossDatasetResult) -> None:
     for reason, count in metrics["left_out"].items():
         click.echo(f"{where}: excluded {count:,}: {reason}")
     if metrics["skipped"]:
-        click.echo(
-            f"{where}: skipped {len(metrics['skipped'])} unreadable files, listed in matrix.json"
-        )
+        files = quantity(len(metrics["skipped"]), "unreadable file")
+        click.echo(f"{where}: skipped {files}, listed in matrix.json")
     if absent := [name for name in metrics["absent"] if not result.available.get(name)]:
         names = ", ".join(absent)
         click.echo(f"{where}: no images of {names}; predicting {names} counts as an error")

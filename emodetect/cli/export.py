@@ -127,10 +127,8 @@ def export(
 
     done = export_model(usable_model(model, labels, pixels), ExportOptions(**options))
     if done.skipped:
-        click.echo(
-            f"skipped {done.skipped:,} unreadable files in {options['representative']}",
-            err=True,
-        )
+        files = quantity(done.skipped, "unreadable file")
+        click.echo(f"skipped {files} in {options['representative']}", err=True)
     if output_format == "json":
         print_json(done)
         return

@@ -117,7 +117,7 @@ def _limit(
     "drain_s",
     type=WholeNumber(1, 7200),
     metavar="SECONDS",
-    help="Time limit to finish the requests in work after SIGTERM or Ctrl-C. [default: twice "
+    help="Time limit to finish the requests in progress after SIGTERM or Ctrl-C. [default: twice "
     "--timeout]",
 )
 def serve(
@@ -143,9 +143,9 @@ def serve(
     The web page is at /, the API's description at /docs. The API returns the rows of `emodetect
     predict --format json`. Images are processed in memory and not stored.
 
-    After SIGTERM or Ctrl-C, the server finishes the requests in work, refuses new ones with status
-    503 and closes streams; /healthz then responds 503. The exit status is 0 after SIGTERM, 130
-    after Ctrl-C, 1 if a request was cut off. A second signal ends the server at once.
+    After SIGTERM or Ctrl-C, the server finishes the requests in progress, refuses new ones with
+    status 503 and closes streams; /healthz then responds 503. The exit status is 0 after SIGTERM,
+    130 after Ctrl-C, 1 if a request was cut off. A second signal ends the server at once.
     """
     try:
         from emodetect.serve.access import read_token

@@ -116,6 +116,10 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
     from emodetect.reports.videos.video_page import VideoPage
 
     options = VideoOptions(**chosen)
+    if options.resume and options.force:
+        raise click.UsageError(
+            "--resume continues --log and --force overwrites it; give only one of them."
+        )
     if options.privacy and options.output is options.report is None:
         raise click.UsageError("--privacy requires --output or --report, whose faces it blurs.")
     if options.privacy and options.every > 1:

@@ -120,7 +120,7 @@ class LabelReader:
 
 
 def all_unknown(errors: Sequence[UnknownLabelError]) -> UnknownLabelError:
-    """Return one error for all labels that a source names, so that they can be mended at once."""
+    """Return one error for all labels that a source names, so that they can be fixed at once."""
     first, *others = errors
     named = [repr(error.label) for error in others[:NAMED_AT_MOST]]
     if more := len(others) - len(named):

@@ -183,7 +183,7 @@ def _cache() -> Iterator[Finding]:
         name="cache",
         status="ok" if free > FREE_BYTES else "absent",
         detail=f"{folder}, {free / 1e9:,.1f} GB free",
-        mend="" if free > FREE_BYTES else "free some space; training stores its images there",
+        fix="" if free > FREE_BYTES else "free some space; training stores its images there",
     )
 
 

@@ -14,13 +14,13 @@ class Finding:
         name: what was checked.
         status: "ok"; "absent" if only some commands need it; "broken" if emodetect needs it.
         detail: what was found, or what is wrong with it, in one line.
-        mend: the command or step that fixes it; empty if there is nothing to do.
+        fix: the command or step that fixes it; empty if there is nothing to do.
     """
 
     name: str
     status: Literal["ok", "absent", "broken"]
     detail: str
-    mend: str = ""
+    fix: str = ""
 
 
 def ok(name: str, detail: str) -> Finding:
@@ -28,11 +28,11 @@ def ok(name: str, detail: str) -> Finding:
     return Finding(name=name, status="ok", detail=detail)
 
 
-def absent(name: str, detail: str, mend: str) -> Finding:
+def absent(name: str, detail: str, fix: str) -> Finding:
     """Return the finding that something is missing which only some commands need."""
-    return Finding(name=name, status="absent", detail=detail, mend=mend)
+    return Finding(name=name, status="absent", detail=detail, fix=fix)
 
 
-def broken(name: str, detail: str, mend: str) -> Finding:
+def broken(name: str, detail: str, fix: str) -> Finding:
     """Return the finding that something does not work which emodetect needs."""
-    return Finding(name=name, status="broken", detail=detail, mend=mend)
+    return Finding(name=name, status="broken", detail=detail, fix=fix)

@@ -38,8 +38,8 @@ _FEATURES = {formats.AVIF: "avif", formats.JPEG2000: "jpg_2000"}
 _ORIENTATION = 0x112  # the EXIF tag
 # Colours are converted in bands of this many pixels: each step needs a copy or two.
 _BAND_PIXELS = 2**22
-# Python's warning filters are shared by all threads.
-_filters = threading.Lock()
+# Pillow's limit and Python's warning filters are shared by all threads.
+_shared = threading.Lock()
 
 
 def pixel_size(data: bytes, form: str) -> tuple[int, int]:
@@ -113,10 +113,8 @@ def _clear_errors(form: str) -> Iterator[None]:
     except MemoryError:
         raise ImageError(TOO_LARGE) from None
     except Exception as error:
-        from PIL import Image, UnidentifiedImageError
+        from PIL import UnidentifiedImageError
 
-        if isinstance(error, Image.DecompressionBombError):
-            raise ImageError(TOO_LARGE) from None
         said = f": {' '.join(str(error).split())}"
         if isinstance(error, UnidentifiedImageError) or said == ": ":
             said = ""
@@ -125,10 +123,16 @@ def _clear_errors(form: str) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Pillow's warnings off stderr."""
-    with _filters, warnings.catch_warnings():
+    """Keep Pillow's warnings off stderr, and let it open an image of any size."""
+    from PIL import Image
+
+    with _shared, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _opened(data: bytes, form: str) -> Any:
@@ -146,7 +150,7 @@ def _opened(data: bytes, form: str) -> Any:
         raise ImageError(
             f"this installation of Pillow cannot read {form}; pip install --upgrade pillow"
         )
-    with _quiet():  # sizes are checked elsewhere, and damage is found in decoding
+    with _quiet():  # the caller checks the size before it decodes, and damage is found in decoding
         return Image.open(io.BytesIO(data), formats=[_PILLOW_NAMES[form]])
 
 

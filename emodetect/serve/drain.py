@@ -1,4 +1,4 @@
-"""How the server ends: it answers the requests in work, refuses new ones and closes its streams."""
+"""How the server ends: it answers open requests, refuses new ones and closes its streams."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Drain:
 
     Attributes:
         begun: set once the server drains.
-        in_work: a time limit for each request and stream in work; none of them ends before a drain.
+        in_work: a time limit for each request and stream in progress; none ends before a drain.
         cut_off: number of requests and streams that did not end within the time to drain.
     """
 
@@ -27,7 +27,7 @@ class Drain:
         self.cut_off = 0
 
     def begin(self, seconds: float) -> None:
-        """Begin to drain; what is in work has this many seconds left."""
+        """Begin to drain; what is in progress has this many seconds left."""
         self.begun.set()
         end_s = asyncio.get_running_loop().time() + seconds
         for limit in self.in_work:
@@ -35,12 +35,12 @@ class Drain:
 
     @property
     def is_over(self) -> bool:
-        """Whether the server drains and nothing is in work any more."""
+        """Whether the server drains and nothing is in progress any more."""
         return self.begun.is_set() and not self.in_work
 
 
 class DrainedRequests:
-    """Middleware that notes the requests and streams in work, and refuses new ones during a drain.
+    """Middleware that notes requests and streams in progress, and refuses new ones in a drain.
 
     Args:
         open_paths: paths that are served during a drain, and do not prolong it.

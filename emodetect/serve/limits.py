@@ -1,7 +1,7 @@
 """How much a request and a client may ask of the server, and the error for those that ask for more.
 
-What is not a limit of one request is counted here too: what each client has in work, and the memory
-in which images are decoded.
+What is not a limit of one request is counted here too: what each client has in progress, and the
+memory in which images are decoded.
 """
 
 from __future__ import annotations
@@ -75,13 +75,13 @@ class RefusedError(Exception):
 
 
 class Clients:
-    """Counts what each client has in work; only used on the event loop.
+    """Counts what each client has in progress; only used on the event loop.
 
     A client is an IPv4 address, or the first 64 bits of an IPv6 address. This machine itself is not
     counted: its programs are not strangers, and a proxy on it is not one client.
 
     Args:
-        most: images that a client may have in work.
+        most: images that a client may have in progress.
     """
 
     def __init__(self, most: int) -> None:
@@ -92,7 +92,7 @@ class Clients:
     async def hold(self, address: str, images: int) -> AsyncIterator[None]:
         """Count images of a client until the end of the context.
 
-        Raises RefusedError if the client has too many in work already.
+        Raises RefusedError if the client has too many in progress already.
         """
         name = _client_name(address)
         if name is None or images == 0:

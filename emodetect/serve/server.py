@@ -55,7 +55,9 @@ UNREAD_S = 30.0
 SHORT_TOKEN = 16
 # glibc's names for two of its settings, and the size in bytes from which memory goes back.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, GIVEN_BACK_BYTES = -1, -3, 2**20
-# After large photos, the gaps between smaller blocks are given back too, once nothing is in work.
+# What calling glibc raises with another system's C library; Windows gives no library by that name.
+NOT_GLIBC = (OSError, AttributeError, TypeError)
+# After large photos, the gaps between smaller blocks are given back too, once no request is open.
 TRIM_EVERY_TICKS = 50  # of 0.1 s
 
 
@@ -74,7 +76,7 @@ class ServerOptions:
             for `limits.per_client`; from other addresses, the header is ignored.
         workers: see `Analysis`.
         limits: how much a request and a client may ask for.
-        drain_s: time in seconds to finish what is in work when the server ends; None for twice
+        drain_s: time in seconds to finish what is in progress when the server ends; None for twice
             `limits.seconds`, in which every request within its limits is answered.
 
     Raises EmodetectError for a token that an HTTP header cannot carry, and for a proxy without an
@@ -140,11 +142,11 @@ def serve(
     Args:
         open_recognizer: opens the recogniser, with a keyword `threads`.
         announce: called with a line that contains the server's address, once it is known,
-            and with a line at the beginning of a drain if anything is in work.
+            and with a line at the beginning of a drain if anything is in progress.
 
     Raises:
         EmodetectError: for an address that is not available, or that other machines can reach
-            without a token although `without_token` is not set; and if something in work had to
+            without a token although `without_token` is not set; and if something in progress had to
             be cut off because the time to drain was over.
         ModelError: for a model that cannot be used.
         KeyboardInterrupt: after a drain that SIGINT began.
@@ -197,7 +199,7 @@ def _give_memory_back() -> None:
 
     By default it keeps blocks of up to 32 MB, and with several threads a heap for each.
     """
-    with contextlib.suppress(OSError, AttributeError):  # another system's C library
+    with contextlib.suppress(*NOT_GLIBC):
         library = ctypes.CDLL(None)
         library.mallopt(M_MMAP_THRESHOLD, GIVEN_BACK_BYTES)
         library.mallopt(M_TRIM_THRESHOLD, GIVEN_BACK_BYTES)
@@ -205,7 +207,7 @@ def _give_memory_back() -> None:
 
 def _trim_memory() -> None:
     """Let glibc give back all pages on which nothing is left."""
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(*NOT_GLIBC):
         ctypes.CDLL(None).malloc_trim(0)
 
 
@@ -271,7 +273,7 @@ class _LimitedConnection(H11Protocol):
 
     @property
     def in_work(self) -> object | None:
-        """The request that is in work, None between two."""
+        """The request that is in progress, None between two."""
         return None if self.cycle is None or self.cycle.response_complete else self.cycle
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -355,8 +357,9 @@ class _DrainingServer(uvicorn.Server):
         if self.signal is not None and not self.drain.begun.is_set():
             if self.drain.in_work:
                 self.announce(
-                    f"shutting down: requests and streams in work: {len(self.drain.in_work)}, for "
-                    f"at most {self.seconds:g} s (a second signal stops at once)"
+                    "shutting down: requests and streams in progress: "
+                    f"{len(self.drain.in_work)}, for at most {self.seconds:g} s "
+                    "(a second signal stops at once)"
                 )
             self.drain.begin(self.seconds)
         return await super().on_tick(counter) or self.drain.is_over
@@ -386,7 +389,7 @@ def _run(
         server_header=False,
         proxy_headers=bool(options.trusted_proxies),
         forwarded_allow_ips=list(options.trusted_proxies),
-        # What is in work has ended by then, except for clients that don't read.
+        # What is in progress has ended by then, except for clients that don't read.
         timeout_graceful_shutdown=1,
     )
     seconds = 2 * options.limits.seconds if options.drain_s is None else options.drain_s

@@ -54,9 +54,9 @@ class Streams:
         self.metrics.streams.inc()
         try:
             try:
-                async with self.clients.hold(
-                    socket.client.host if socket.client else "", STREAM_IMAGES
-                ):
+                images = min(STREAM_IMAGES, self.clients.most)
+                address = socket.client.host if socket.client else ""
+                async with self.clients.hold(address, images):
                     code, reason = await self._serve(socket)
             except RefusedError as error:
                 code, reason = TRY_LATER, error.reason

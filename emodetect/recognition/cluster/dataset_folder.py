@@ -217,7 +217,7 @@ def _short(value: Any) -> str:
 
 def _sync(path: Path) -> None:
     """Write a file to the disk: a name must not appear before its content, also in a power cut."""
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows refuses one that is only read
         os.fsync(file.fileno())
 
 
@@ -228,5 +228,5 @@ def _disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         why = error.strerror or str(error)
         raise EmodetectError(
-            f"{path}: cannot be written: {why}; mend this and continue with --resume."
+            f"{path}: cannot be written: {why}; fix this and continue with --resume."
         ) from None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PHOTOS_PER_TASK = 64
-# One is in work, and one waits at the worker, so that it need not wait for the driver.
+# One is in progress, and one waits at the worker, so that it need not wait for the driver.
 TASKS_PER_WORKER = 2
 # With the list that it came in, and alone: its worker may have died of something else.
 DEATHS_PER_PHOTO = 3
@@ -34,7 +34,7 @@ SECONDS_BEFORE_WORD = 20
 
 @dataclass
 class _OpenPart:
-    """A part in work: the rows that are there, by the index of their first photo."""
+    """A part in progress: the rows that are there, by the index of their first photo."""
 
     number: int
     missing: int  # photos

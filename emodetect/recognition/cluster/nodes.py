@@ -80,7 +80,7 @@ def check_nodes(
         except ray.exceptions.RayError as error:
             why = type(error).__name__
             raise EmodetectError(
-                f"node {name}: does not answer ({why}); remove it from the cluster or mend it."
+                f"node {name}: does not answer ({why}); remove it from the cluster or fix it."
             ) from None
         if problem := next(problems(facts, here), None):
             raise EmodetectError(f"node {name}: {problem}.")

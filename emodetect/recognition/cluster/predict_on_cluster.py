@@ -123,6 +123,7 @@ def _job(options: ClusterOptions, recognizer: EmotionRecognizer) -> dict[str, An
         "uncertain_below": recognizer.uncertain_below,
         "tta": recognizer.tta,
         "min_confidence": options.min_confidence,
+        "max_pixels": options.max_pixels,
         "photos_per_part": PHOTOS_PER_PART,
     }
 

@@ -119,9 +119,7 @@ def _check_address(address: str) -> None:
             socket.create_connection((host, int(port)), CONNECT_S).close()
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or error
-            raise EmodetectError(
-                f"--address {address}: nobody answers ({why}); {START_HINT}"
-            ) from None
+            raise EmodetectError(f"--address {address}: no answer ({why}); {START_HINT}") from None
         words = ["--address", address]
     problem = _health_problem(words)
     # Ray uses a token that it has made here for new clusters, but not to join one.

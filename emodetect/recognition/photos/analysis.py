@@ -232,8 +232,7 @@ def _write_images(
 
 
 def _write_image(path: Path, image: np.ndarray, originals: frozenset[str]) -> None:
-    written = path.suffix.lower() in WRITTEN_SUFFIXES
-    path = _of_possible_length(path if written else _as_png(path))
+    path = _of_possible_length(written_place(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if os.path.realpath(path) in originals:
@@ -249,6 +248,11 @@ def _write_image(path: Path, image: np.ndarray, originals: frozenset[str]) -> No
             partial.write_bytes(encoded.tobytes())
     except OSError as error:
         raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
+
+
+def written_place(path: Path) -> Path:
+    """Return where a copy is written: `.png` is added to a format that is only read."""
+    return path if path.suffix.lower() in WRITTEN_SUFFIXES else _as_png(path)
 
 
 def _as_png(path: Path) -> Path:

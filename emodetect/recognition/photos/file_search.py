@@ -5,6 +5,7 @@ No function keeps all paths at once: memory use depends on the largest folder on
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ from emodetect.images.formats import (
     is_junk,
     why_not_read,
 )
-from emodetect.recognition.photos.analysis import Photo, is_pattern
+from emodetect.recognition.photos.analysis import Photo, is_pattern, written_place
 
 # As an argument: the list on standard input.
 LIST = Path("-")
@@ -48,8 +49,9 @@ def find_photos(
         named: files, folders and patterns; `-` stands for the files and folders in `listed`.
         listed: see `listed_paths`. Its None is yielded too, and one before an error.
         leave_out: folders not to search, such as those with results of an earlier run.
-        unique: add a number to the `inner` path of a photo if another photo, from a different
-            folder, has the same. Needs memory for every photo.
+        unique: add a number to the `inner` path of a photo if results of another photo, such as one
+            of the same name in a different folder, would be written to the same. Needs memory for
+            every photo.
         not_read: gets the number of files that were found and not yielded, by kind, so that both
             together are all files of the searched folders that match; see `why_not_read`.
 
@@ -81,8 +83,13 @@ def listed_names(descriptor: int, *, separator: bytes = b"\n") -> Iterator[str |
     Raises:
         EmodetectError: if the input is not a list of paths.
     """
-    rest = b""
+    rest, first = b"", True
     while data := os.read(descriptor, BYTES_AT_ONCE):
+        if first:
+            # Without a NUL, it is an odd name of Linux.
+            if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and b"\0" in data[2:4]:
+                raise EmodetectError("-: expected a list of paths in UTF-8, got UTF-16.")
+            data, first = data.removeprefix(codecs.BOM_UTF8), False
         *lines, rest = (rest + data).split(separator)
         yield from filter(None, map(_listed_name, lines))
         if len(rest) > BYTES_AT_ONCE:
@@ -99,7 +106,10 @@ def _listed_name(line: bytes) -> str:
         raise EmodetectError(
             "-: expected one path per line, got a NUL byte; add -0 if paths end with NUL."
         )
-    return os.fsdecode(line.removesuffix(b"\r"))
+    try:
+        return os.fsdecode(line.removesuffix(b"\r"))
+    except UnicodeDecodeError:  # on Windows; elsewhere, file names may be any bytes
+        raise EmodetectError(f"-: expected a list of paths in UTF-8, got {line!r}.") from None
 
 
 class _Search:
@@ -282,6 +292,10 @@ def _with_next_folders(numbers: set[int], parts: tuple[str, ...]) -> set[int]:
 
 
 def _with_places_of_their_own(photos: Iterable[Photo | None]) -> Iterator[Photo | None]:
+    def key(place: Path) -> str:
+        # To many file systems, a.jpg and A.JPG are one file.
+        return str(written_place(place)).casefold()
+
     taken: set[str] = set()
     highest: dict[str, int] = {}
     for photo in photos:
@@ -289,11 +303,11 @@ def _with_places_of_their_own(photos: Iterable[Photo | None]) -> Iterator[Photo 
             yield None
             continue
         place, inner = photo.inner, photo.inner
-        if str(inner) in taken:
-            for number in count(highest.get(str(place), 1) + 1):
+        if key(inner) in taken:
+            for number in count(highest.get(key(place), 1) + 1):
                 inner = place.with_name(f"{place.stem}-{number}{place.suffix}")
-                if str(inner) not in taken:
-                    highest[str(place)] = number
+                if key(inner) not in taken:
+                    highest[key(place)] = number
                     break
-        taken.add(str(inner))
+        taken.add(key(inner))
         yield Photo(photo.path, inner)

@@ -20,6 +20,7 @@ import numpy as np
 from emodetect.errors import SourceError
 from emodetect.images.formats import is_photo, is_video
 from emodetect.machine.quiet_libraries import quiet_stderr
+from emodetect.number_format import quantity
 
 SEARCHED_BYTES = 2**22  # at either end of a file, for its list of tracks
 URL_TIMEOUT_MS = 10_000
@@ -67,6 +68,7 @@ class Source:
     """An open camera, file or stream.
 
     Attributes:
+        name: as the user gave it, but an address without the password; see `shown_name`.
         capture: the current capture; replaced when a live source drops out and returns.
         fps: frames per second of a video written from it.
         frame_count: as stated by the file, or estimated from its length; 0 if unknown.
@@ -147,7 +149,7 @@ def open_source(
     # The length of a stream is unknown.
     live = source is None or ("://" in source and frame_count == 0)
     opened = Source(
-        f"camera {number}" if source is None else source,
+        f"camera {number}" if source is None else shown_name(source),
         capture,
         fps=fps if 0 < fps <= MAX_FPS else DEFAULT_FPS,
         frame_count=frame_count,
@@ -160,6 +162,11 @@ def open_source(
         yield opened
     finally:
         opened.capture.release()
+
+
+def shown_name(source: str) -> str:
+    """Return how a source is called in messages and logs: `rtsp://me:secret@cam` is `rtsp://cam`."""
+    return re.sub(r"(?<=://)[^/]*@", "", source)
 
 
 def list_cameras() -> list[Camera]:
@@ -304,13 +311,14 @@ def _silence_opencv() -> None:
 
 
 def _open_file_or_url(source: str) -> cv2.VideoCapture:
+    name = shown_name(source)
     if "://" in source:
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC]
         options = [value for limit in limits for value in (limit, URL_TIMEOUT_MS)]
         capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, options)
         if not capture.isOpened():
             raise SourceError(
-                f"{source}: cannot be opened as a video; is the address correct and the server "
+                f"{name}: cannot be opened as a video; is the address correct and the server "
                 "running?"
             )
         return capture
@@ -404,7 +412,8 @@ def _open_camera(number: int, resolution: Size | None) -> cv2.VideoCapture:
 def _live_stopped(name: str, index: int) -> str:
     if index == 0:
         return f"{name} sends no frames; is it used by another program?"
-    return f"{name} stopped after {index} frames; was it unplugged? Frames up to then are kept."
+    frames = quantity(index, "frame")
+    return f"{name} stopped after {frames}; was it unplugged? Frames up to then are kept."
 
 
 def _device(number: int) -> Path:

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
+from emodetect.errors import VideoError
 from emodetect.faces.template import FaceTemplate
 from emodetect.faces.tracking import FaceTracker
 from emodetect.faces.tracks import Track
@@ -29,6 +30,9 @@ from emodetect.recognition.videos.capture import Frame
 LONGEST_FILE = 2**20  # bytes; a face takes about 500
 # Two runs may round the time of a frame differently, if they read others in between.
 SAME_TIME_S = 1e-6
+# Settings that may differ in a resumed run: no row of the log depends on the last, and a log may be
+# gone on with after an update.
+NOT_IN_ROWS = ("emodetect", "min_seconds")
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0, lt=2**53)]
@@ -84,11 +88,13 @@ class TrackerState(_Stored):
 
     Attributes:
         made_by: the digest of the video and the settings; see `StateFile`.
+        settings: the digest of the settings that rows depend on.
         frames: number of frames analysed.
         search: None without tracking.
     """
 
     made_by: str
+    settings: str
     frames: Annotated[int, Field(gt=0)]
     next_key: Count
     next_id: Count
@@ -97,7 +103,7 @@ class TrackerState(_Stored):
     _templates: dict[int, FaceTemplate] = PrivateAttr(default_factory=dict)
 
     @classmethod
-    def of(cls, tracker: EmotionTracker, *, made_by: str, frames: int) -> TrackerState | None:
+    def of(cls, tracker: EmotionTracker, file: StateFile, *, frames: int) -> TrackerState | None:
         """Return the state of a tracker; None while a new face is unconfirmed."""
         finder, tracks = tracker.faces, tracker.faces.tracks
         faces = [
@@ -115,7 +121,8 @@ class TrackerState(_Stored):
                 full_interval_s=finder.full_interval_s,
             )
         return cls(
-            made_by=made_by,
+            made_by=file.made_by,
+            settings=file.settings,
             frames=frames,
             next_key=tracks.next_key,
             next_id=tracks.next_id,
@@ -196,7 +203,7 @@ class StateFile:
     """
 
     def __init__(self, log: Path, video: str, settings: Mapping[str, Any]) -> None:
-        self.path = log.with_name(f"{log.name}.resume")
+        self.path = _beside(log)
         try:
             found = Path(video).stat()
             identity = [video, found.st_size, found.st_mtime_ns]
@@ -204,6 +211,7 @@ class StateFile:
             identity = [video, time.time_ns()]
         made_by = json.dumps([*identity, cv2.__version__, settings], sort_keys=True)
         self.made_by = hashlib.sha256(made_by.encode("utf-8", "replace")).hexdigest()
+        self.settings = _digest(settings)
 
     def read(self, *, frames: int, emotions: int) -> TrackerState | None:
         """Return the state, or None if there is none that can be used.
@@ -219,14 +227,8 @@ class StateFile:
         return state if all(len(one.average) == emotions > one.shown for one in scores) else None
 
     def _of_this_video(self) -> TrackerState | None:
-        try:
-            if not self.path.is_file():
-                return None
-            with self.path.open("rb") as file:
-                state = TrackerState.model_validate_json(file.read(LONGEST_FILE))
-        except (OSError, ValueError):
-            return None
-        return state if state.made_by == self.made_by else None
+        state = _stored(self.path)
+        return state if state is not None and state.made_by == self.made_by else None
 
     def write(self, state: TrackerState) -> None:
         """Replace the file; a disk that does not take it costs time when resuming, no more."""
@@ -242,3 +244,32 @@ class StateFile:
         if whose == "any" or self._of_this_video() is not None:
             with suppress(OSError):
                 self.path.unlink()
+
+
+def check_settings(log: Path, settings: Mapping[str, Any]) -> None:
+    """Raise VideoError if a log that is resumed was interrupted in a run of other settings."""
+    state = _stored(_beside(log))
+    if state is not None and state.settings != _digest(settings):
+        raise VideoError(
+            f"{log}: cannot be resumed: its last rows come from another model or other options; "
+            "use the same, or start over with --force."
+        )
+
+
+def _beside(log: Path) -> Path:
+    return log.with_name(f"{log.name}.resume")
+
+
+def _stored(path: Path) -> TrackerState | None:
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return TrackerState.model_validate_json(file.read(LONGEST_FILE))
+    except (OSError, ValueError):
+        return None
+
+
+def _digest(settings: Mapping[str, Any]) -> str:
+    rows_depend_on = {key: settings[key] for key in settings if key not in NOT_IN_ROWS}
+    return hashlib.sha256(json.dumps(rows_depend_on, sort_keys=True).encode()).hexdigest()

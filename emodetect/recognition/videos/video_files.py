@@ -40,7 +40,7 @@ from emodetect.recognition.videos.summary.figures import VideoFigures, video_fig
 from emodetect.recognition.videos.summary.settings import analysis_settings
 from emodetect.recognition.videos.summary.summary_file import SummarizedVideo, write_summary
 from emodetect.recognition.videos.summary.timeline import draw_timeline, save_timeline
-from emodetect.recognition.videos.tracker_state import StateFile, TrackerState
+from emodetect.recognition.videos.tracker_state import StateFile, TrackerState, check_settings
 from emodetect.recognition.videos.video_plan import VideoJob, VideoOptions, plan_videos
 
 # The state of the tracker is written after this many frames, which a resumed run analyses again.
@@ -128,6 +128,8 @@ def analyze_videos(
     if options.output is not None:
         warn_of_boxes(recognizer.emotions)
     overall = _Overall(options, recognizer, open_page)
+    if options.resume and options.log is not None:
+        check_settings(options.log, overall.settings)
     with ExitStack() as stack:
         signals = stack.enter_context(noted_signals())
         rows = _Rows(options, recognizer.emotions, stack)
@@ -188,7 +190,7 @@ def _known_rows(
     log: Path, job: VideoJob, emotions: Sequence[str]
 ) -> Iterator[tuple[int, list[Face]]]:
     """Yield the frame number and faces of each row of a video that was in the log at the start."""
-    name, left = on_one_line(job.source), job.known
+    name, left = on_one_line(job.name), job.known
     for video, rows in groupby(read_rows(log, emotions), key=lambda row: row[0]):
         if video == name:
             for _, frame, _, faces in rows:
@@ -265,7 +267,7 @@ class _Video:
         files, notes = self._complete(figures)
         stopped = f"{stopped_by(signals[0])}{quantity(self.read, 'frame')} read" if signals else ""
         return VideoResult(
-            source=self.job.source,
+            source=self.job.name,
             frames=self.done,
             known=min(self.job.known, -(-self.read // self.every)),
             seconds=time.monotonic() - started,
@@ -333,8 +335,7 @@ class _Video:
         seen = self.tracker.look(frame.image, frame.time_s)
         frames = frame.index // self.every + 1
         if self.file is not None and frames >= max(self.job.known, self.saved) + STATE_FRAMES:
-            made_by = self.file.made_by
-            state = TrackerState.of(self.tracker, made_by=made_by, frames=frames)
+            state = TrackerState.of(self.tracker, self.file, frames=frames)
             if state is not None:
                 self.states.append((frame.index, state))
                 self.saved = frames
@@ -349,7 +350,7 @@ class _Video:
                 self.moments.add(frame, faces, everything=seen.everything)
             if frame.index >= self.first_new:
                 self.done += 1
-                self.rows.write(self.job.source, frame, faces)
+                self.rows.write(self.job.name, frame, faces)
                 self._save_state(frame.index)
         if self.writer is not None:
             image = blur_faces(frame.image, seen.everything) if self.privacy else frame.image

@@ -9,6 +9,7 @@ from pathlib import Path
 from emodetect.errors import VideoError
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.machine.terminal_text import on_one_line
+from emodetect.recognition.videos.capture import shown_name
 from emodetect.recognition.videos.recording.ffmpeg import FORMATS, ffmpeg_for
 from emodetect.recognition.videos.recording.output_files import check_files, check_suffix
 from emodetect.recognition.videos.row_log import (
@@ -71,6 +72,11 @@ class VideoJob:
     known: int = 0
     known_s: float = 0.0
 
+    @property
+    def name(self) -> str:
+        """What the video is called in results."""
+        return shown_name(self.source)
+
 
 def plan_videos(options: VideoOptions, emotions: Sequence[str]) -> list[VideoJob]:
     """Return a job for each video, after checking every path to write to.
@@ -94,7 +100,7 @@ def plan_videos(options: VideoOptions, emotions: Sequence[str]) -> list[VideoJob
         known = _known_frames(log, emotions, every=options.every)
     jobs = []
     for video in videos:
-        frames, last_s = known.get(on_one_line(video), (0, 0.0))
+        frames, last_s = known.get(on_one_line(shown_name(video)), (0, 0.0))
         output = _place(options.output, video, ".mp4", videos)
         timeline = _place(options.timeline, video, ".png", videos)
         jobs.append(VideoJob(video, output, timeline, known=frames, known_s=last_s))

@@ -164,8 +164,8 @@ def run_live(
         else:
             if options.max_frames is None and (missing := source.missing_end(done)):
                 notify(f"{source.name}: {missing}.")
-    written = tuple(path for path in (options.output, options.log) if path is not None)
-    return Summary(done, time.monotonic() - started, written, signals[0] if signals else None)
+    seconds = time.monotonic() - started
+    return Summary(done, seconds, output.written(), signals[0] if signals else None)
 
 
 class _Output:
@@ -203,6 +203,11 @@ class _Output:
             self._draw(frame, seen)
         for complete, resolved in self.held.add(frame, seen):
             self._write(complete, resolved)
+
+    def written(self) -> tuple[Path, ...]:
+        """Return the files that were written; without a frame, there are none."""
+        there = [self.writer.path] if self.writer is not None and self.writer.complete else []
+        return (*there, self.rows.path) if self.rows is not None else (*there,)
 
     def _write(self, frame: Frame, seen: Seen) -> None:
         if self.options.log is not None:

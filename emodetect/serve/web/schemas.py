@@ -12,7 +12,7 @@ ABOUT = """Finds faces in images and classifies their emotion: the label describ
 not what the person feels. Images are processed in memory and not stored. If the server has a token,
 everything under /v1 and /metrics needs the header Authorization: Bearer TOKEN. A server that is
 overloaded or shutting down responds with status 503 and Retry-After, and to a client that has too
-many images in work with 429."""
+many images in progress with 429."""
 PREVIEW = """With preview=true, the row also has a preview: the photo as a JPEG in base64, upright
 and of at most 1280 pixels a side, for browsers that cannot show HEIC or TIFF. Such a request takes
 one image."""
@@ -150,7 +150,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         **_answer("None of the images could be read", [_BAD_PHOTO]),
     },
     429: _refusal(
-        "Too many images of this client in work; see Retry-After",
+        "Too many images of this client in progress; see Retry-After",
         "expected at most 16 unfinished images of one client; try again later",
     ),
     503: _refusal(
@@ -186,7 +186,7 @@ MODEL_ANSWERS: dict[int | str, dict[str, Any]] = {
 HEALTH_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: _answer("The server is running", {"status": "ok"}),
     503: _answer(
-        "The server is shutting down: it finishes the requests in work and refuses new ones",
+        "The server is shutting down: it finishes the requests in progress and refuses new ones",
         {"status": "draining"},
     ),
 }

@@ -43,7 +43,8 @@ def import_keras_model(
     low, high = pixel_range
     key = hashlib.sha256(f"v1 {emotions} {low} {high}".encode())
     key.update(path.read_bytes())
-    imported = cache_root() / "models" / f"{path.stem}-{key.hexdigest()[:16]}.keras"
+    # By its own name, which an export of it is called after.
+    imported = cache_root() / "models" / key.hexdigest()[:16] / f"{path.stem}.keras"
     if imported.is_file():
         return imported
     model = load_keras(path)
