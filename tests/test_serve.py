@@ -837,3 +837,13 @@ def test_a_server_needs_no_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", of_windows)
     server._give_memory_back()
     server._trim_memory()
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
+def test_all_addresses_include_those_of_ipv4() -> None:
+    """A server at :: answers clients of both kinds."""
+    with open_socket("::", 0) as listening:
+        port = listening.getsockname()[1]
+        for host in ("127.0.0.1", "::1"):
+            with socket.create_connection((host, port), timeout=5):
+                pass

@@ -34,7 +34,8 @@ def _limit(
     default="127.0.0.1",
     show_default=True,
     metavar="ADDRESS",
-    help="Address to listen on; 0.0.0.0 for all addresses of this machine (needs a token).",
+    help="Address to listen on; :: for all addresses of this machine, 0.0.0.0 for those of IPv4 "
+    "(both need a token).",
 )
 @click.option(
     "--port",

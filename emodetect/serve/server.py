@@ -107,7 +107,7 @@ class ServerOptions:
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Return a socket bound to an address; port 0 picks a free port.
+    """Return a socket bound to an address; port 0 picks a free port, "::" is all addresses.
 
     Raises EmodetectError for an address that is not available.
     """
@@ -115,7 +115,8 @@ def open_socket(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listening = socket.create_server(address[:2], family=family)
+        dual = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+        listening = socket.create_server(address[:2], family=family, dualstack_ipv6=dual)
     except (OSError, UnicodeError) as error:  # the latter for an invalid host name
         raise EmodetectError(
             f"{host}:{port}: cannot listen here: {getattr(error, 'strerror', None) or error}; "
