@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -44,6 +45,17 @@ def test_wheel_holds_presets_models_and_types(packages: Path) -> None:
         assert f"emodetect/configs/{preset}.toml" in names
     assert "emodetect/serve/web/responsible_use.md" in names
     assert not any("test" in name.split("/")[0] for name in names)
+
+
+def test_the_wheel_is_built_from_what_docker_copies(packages: Path, tmp_path: Path) -> None:
+    """The image's build sees only what .dockerignore lets through."""
+    for line in (ROOT / ".dockerignore").read_text().splitlines()[1:]:
+        source, copy = ROOT / line[1:], tmp_path / "context" / line[1:]
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, copy)
+    _build(tmp_path / "context", tmp_path / "dist", "--wheel")
+    (wheel,), (built,) = packages.glob("*.whl"), (tmp_path / "dist").glob("*.whl")
+    assert zipfile.ZipFile(built).namelist() == zipfile.ZipFile(wheel).namelist()
 
 
 def test_the_sdist_builds_the_same_wheel(packages: Path, tmp_path: Path) -> None:

@@ -414,7 +414,7 @@ class TrainingConfig(_Section):
     freeze_batch_norm: bool = Field(
         default=False,
         description="freeze batch norm as initialised; useful with a pretrained model or few "
-        "images, and a third faster on a CPU",
+        "images, and about 1.5 times as fast on a CPU",
     )
     fine_tune_from: str = Field(
         default="all", description="first backbone layer to train, or 'all'"

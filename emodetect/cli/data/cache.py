@@ -22,9 +22,10 @@ def cache(clear: bool, folder: Path | None) -> None:
     emodetect data cache
     emodetect data cache --clear
 
-    Training, evaluation and audits keep the images of a data set decoded, so that the next run
-    starts faster: pictures of faces, which stay when you delete the data set itself. Without them,
-    images are decoded again when they are needed. Downloaded models are not removed.
+    Commands that read labelled images, such as train, evaluate and export, keep them decoded, so
+    that the next run starts faster: pictures of faces, which stay when you delete the data set
+    itself. Without them, images are decoded again when they are needed. Downloaded models are not
+    removed.
     """
     from emodetect.data.cache import cached_images, clear_cached_images
 
