@@ -5,6 +5,10 @@ class EmodetectError(Exception):
     """An error with a one-line message: what was expected, what was found, what to do next."""
 
 
+class OptionsError(EmodetectError):
+    """Options that do not go together, or one out of range."""
+
+
 class ConfigError(EmodetectError):
     """A config file, preset or override that cannot be used."""
 

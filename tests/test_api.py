@@ -7,6 +7,7 @@ import importlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,3 +228,53 @@ def test_an_export_shows_how_it_compares(artifact: Path, tmp_path: Path) -> None
     assert "100.0%" in page
     with pytest.raises(EmodetectError, match="expected one of"):
         emodetect.export(artifact, "tflit")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("evaluate", {"model": ["fer2013", "ferplus"]}, "at least one data to be evaluated on"),
+        (
+            "evaluate",
+            {"model": ["fer2013"] * 2, "data": "faces"},
+            "model: expected each value once",
+        ),
+        ("evaluate", {"data": ["faces", "faces"]}, "data: expected each value once"),
+        (
+            "evaluate",
+            {"data": ["faces", "others"], "faces": ["detect"]},
+            "expected one value, or 2",
+        ),
+        ("evaluate", {"model": [], "data": "faces"}, "model: expected at least one model"),
+        ("evaluate", {"data": []}, "data: expected at least one data set"),
+        ("evaluate", {"faces": "detect"}, "faces requires data"),
+        ("evaluate", {"data": "faces", "bootstrap": 0}, "bootstrap: expected at least 1, got 0"),
+        ("evaluate", {"data": "faces", "config": "demo"}, "give the data once"),
+        ("evaluate", {"data": "faces", "pixel_range": (0, 1)}, "pixel_range requires labels"),
+        (
+            "evaluate",
+            {"model": ["a", "b"], "data": "faces", "robustness": True},
+            "robustness works",
+        ),
+        ("compare", {"models": ["a", "b"], "label_names": {"3": "happy"}}, "requires data"),
+        ("compare", {"models": ["a"]}, "expected at least 2"),
+        ("audit", {"data": []}, "expected at least one data set"),
+        ("audit", {"data": "faces", "unseen": True}, "unseen=True requires model"),
+        (
+            "export",
+            {"model": "fer2013", "to": "tflite", "split": "test"},
+            "split requires data",
+        ),
+    ],
+)
+def test_arguments_that_do_not_go_together_are_refused(
+    name: str,
+    arguments: dict[str, Any],
+    said: str,
+    users_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is silently ignored: Python callers get the errors of the command line."""
+    monkeypatch.chdir(users_folder)
+    with pytest.raises(EmodetectError, match=said):
+        getattr(emodetect, name)(**arguments)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from emodetect.api.paths import AnyPath, texts
 from emodetect.api.python_words import in_python_words
+from emodetect.errors import EmodetectError
 from emodetect.model_file.shipped_models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -102,11 +103,13 @@ def evaluate(
     from emodetect.reports.evaluation_report import evaluate as write_evaluation
 
     sources = () if data is None else texts(data)
+    if data is not None and not sources:
+        raise EmodetectError("data: expected at least one data set, got none.")
     others: dict[str, Any] = {**settings}
     for name in {"emotions", "exclude_duplicates_of", "slice_by", "labels"} & others.keys():
         others[name] = texts(others[name])
     if isinstance(others.get("faces"), str):
-        others["faces"] = (others["faces"],) * len(sources)
+        others["faces"] = (others["faces"],) * max(1, len(sources))
     options = EvaluationOptions(
         models=texts(model),
         data=sources,
@@ -155,15 +158,11 @@ def compare(
         >>> len(report.verdict) > 0
         True
     """
-    from emodetect.errors import EmodetectError
     from emodetect.reports.comparison_report import ComparisonOptions
     from emodetect.reports.comparison_report import compare as write_comparison
 
-    folders = tuple(Path(model) for model in texts(models))
-    if len(folders) < 2:
-        raise EmodetectError(f"models: expected at least 2 to compare, got {len(folders)}.")
     options = ComparisonOptions(
-        folders=folders,
+        folders=tuple(map(Path, texts(models))),
         data=None if data is None else os.fspath(data),
         label_names=label_names or {},
         common=common,

@@ -18,12 +18,15 @@ from emodetect.auditing.sources import SourceImages, list_images
 from emodetect.config import Faces
 from emodetect.data.named_data import NamedData, find_data
 from emodetect.emotions import EMOTIONS, in_canonical_order
+from emodetect.errors import OptionsError
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 
 @dataclass(frozen=True)
 class AuditOptions:
     """What to audit, and how.
+
+    Raises OptionsError for options that do not go together.
 
     Attributes:
         sources: the data sets, as SOURCE:PATH such as "folder:faces", or as PATH where `find_data`
@@ -46,6 +49,12 @@ class AuditOptions:
     unseen: bool = False
     label_names: Mapping[str, str] = field(default_factory=dict)
     own_labels: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise OptionsError("data audit: expected at least one data set, got none.")
+        if self.unseen and self.model is None:
+            raise OptionsError("--unseen requires --model.")
 
     @cached_property
     def named(self) -> tuple[NamedData, ...]:

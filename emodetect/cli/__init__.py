@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import click
 
-from emodetect.errors import EmodetectError
+from emodetect.errors import EmodetectError, OptionsError
 
 # In the order of --help; each is a function of the module of its name.
 COMMANDS = (
@@ -83,6 +83,8 @@ class _Commands(click.Group):
         except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
+        except OptionsError as error:
+            _fail(str(error), status=2)
         except click.NoSuchOption as error:
             # --out means --output, not --log, which is no further from it in letters.
             begun = [

@@ -58,16 +58,9 @@ def compare(
     paired bootstrap and are tested with McNemar's exact test, corrected with Holm's method for
     several comparisons. A run without a report is evaluated on its own test split.
     """
-    if len(folders) < 2:
-        raise click.UsageError(
-            f"expected at least 2 run or report folders, got {len(folders)}, such as: emodetect "
-            "compare runs/first runs/second; with --data, models too."
-        )
     from emodetect.reports.comparison_report import ComparisonOptions
     from emodetect.reports.comparison_report import compare as write_comparison
 
-    if label_name and data is None:
-        raise click.UsageError("--label-name requires --data.")
     if data is not None:
         data = str(named_data(data, option="--data"))
     options = ComparisonOptions(

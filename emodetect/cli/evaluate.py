@@ -127,21 +127,11 @@ def evaluate(
     Without --data and --config, the model is evaluated on the data it was trained on, split as in
     training. Labels are matched by name, in any order.
     """
-    if data and chosen["config"]:
-        raise click.UsageError("give the data once: with --data or with --config.")
-    if faces and not data:
-        raise click.UsageError("--faces requires --data; a config has data.faces.")
-    if label_name and not data:
-        raise click.UsageError("--label-name requires --data; a config has data.label_names.")
-    if pixels and labels is None:
-        raise click.UsageError("--pixels requires --labels.")
     data = tuple(str(named_data(one, option="--data")) for one in data)
     chosen["exclude_duplicates_of"] = tuple(
         str(named_data(one, option="--exclude-duplicates-of"))
         for one in chosen["exclude_duplicates_of"]
     )
-    if len(models) > 1 or len(data) > 1:
-        _refuse_for_several(models, data, labels, chosen)
     from emodetect.cli.evaluation_tables import print_result
     from emodetect.model_file.shipped_models import DEFAULT_MODEL
     from emodetect.reports.evaluation_report import EvaluationOptions
@@ -152,7 +142,7 @@ def evaluate(
         labels=None if labels is None else names_in(labels),
         pixel_range=PIXEL_RANGES[pixels or "0..255"],
         data=data,
-        faces=faces_of_each(faces, data) if data else (),
+        faces=faces_of_each(faces, data) if data else faces,
         label_names=label_names(label_name),
         emotions=None if classes is None else names_in(classes),
         explain=not no_explain,
@@ -163,18 +153,3 @@ def evaluate(
         click.echo(f"no heat maps: {report.no_heat_maps}", err=True)
     for file in report.files:
         click.echo(str(file))
-
-
-def _refuse_for_several(
-    models: tuple[str, ...], data: tuple[str, ...], labels: str | None, others: dict[str, Any]
-) -> None:
-    if not data:
-        raise click.UsageError("several models need at least one --data to be evaluated on.")
-    for option, values in (("--model", models), ("--data", data)):
-        if len(set(values)) < len(values):
-            raise click.UsageError(f"{option}: expected each value once, got {', '.join(values)}.")
-    if labels and len(models) > 1:
-        raise click.UsageError("--labels works only with one --model.")
-    for option, name in (("--robustness", "robustness"), ("--slice-by", "slice_by")):
-        if others[name]:
-            raise click.UsageError(f"{option} works only with one --model and one --data.")

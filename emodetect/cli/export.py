@@ -118,9 +118,6 @@ def export(
     its predictions differ from the model's.
     """
     options["label_names"] = label_names(label_name)
-    for option, name in (("--split", "split"), ("--label-name", "label_names")):
-        if options[name] and not options["data"]:
-            raise click.UsageError(f"{option} requires --data.")
     if options["data"]:
         options["data"] = str(named_data(options["data"], option="--data"))
     from emodetect.exporting.export import ExportOptions, export_model

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from emodetect import __version__
-from emodetect.errors import EmodetectError, ModelError, first_line
+from emodetect.errors import EmodetectError, ModelError, OptionsError, first_line
 from emodetect.exporting.comparison_with_keras import (
     ORIGINAL_NOTE,
     Comparison,
@@ -155,6 +155,9 @@ def _format(options: ExportOptions) -> Format:
             "--quantize int8 is calibrated on images: add --representative DIR, a folder of a few "
             "hundred face crops such as those the model was trained on."
         )
+    if options.data is None and (options.split is not None or options.label_names):
+        option = "--label-name" if options.label_names else "--split"
+        raise OptionsError(f"{option} requires --data.")
     if quantize != "int8" and options.representative is not None:
         raise EmodetectError(f"--representative requires --quantize int8, got {quantize}.")
     for module, pip_line in kind.needs.items():

@@ -9,7 +9,7 @@ from typing import Any
 
 from emodetect.data.dataset import DATA_LOGGERS, Dataset
 from emodetect.data.named_data import find_data
-from emodetect.errors import EmodetectError
+from emodetect.errors import EmodetectError, OptionsError
 from emodetect.evaluation.comparison import compare_models, match_images
 from emodetect.evaluation.evaluated_models import (
     EvaluatedModel,
@@ -31,6 +31,8 @@ from emodetect.reports.comparison_page import write_comparison
 class ComparisonOptions:
     """What to compare, and where to write the report.
 
+    Raises OptionsError for options that do not go together.
+
     Attributes:
         folders: at least 2 report folders or run folders; the first is the reference. With `data`,
             run folders, .keras files or names of shipped models.
@@ -49,6 +51,15 @@ class ComparisonOptions:
     common: bool = False
     output: Path = Path("comparison")
     force: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.folders) < 2:
+            raise OptionsError(
+                "expected at least 2 run or report folders to compare (with --data, models too), "
+                f"got {len(self.folders)}."
+            )
+        if self.label_names and self.data is None:
+            raise OptionsError("--label-name requires --data.")
 
 
 @dataclass(frozen=True, kw_only=True)

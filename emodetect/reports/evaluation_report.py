@@ -12,7 +12,7 @@ import numpy as np
 
 from emodetect.config import Faces
 from emodetect.data.named_data import NamedData, find_data
-from emodetect.errors import EmodetectError
+from emodetect.errors import EmodetectError, OptionsError
 from emodetect.evaluation.cross_dataset import (
     CrossDatasetResult,
     DataSource,
@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions:
     """What to evaluate, on which images, and what to report.
+
+    Raises OptionsError for options that do not go together.
 
     Attributes:
         models: files, run folders, or names of shipped models; several give a matrix.
@@ -84,6 +86,42 @@ class EvaluationOptions:
     explain: bool = True
     output: Path | None = None
     force: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise OptionsError("--model: expected at least one model, got none.")
+        if self.bootstrap < 1:
+            raise OptionsError(f"--bootstrap: expected at least 1, got {self.bootstrap}.")
+        if self.labels is None and self.pixel_range != (0, 255):
+            raise OptionsError("--pixels requires --labels.")
+        if self.data:
+            if self.config is not None:
+                raise OptionsError("give the data once: with --data or with --config.")
+            if self.faces and len(self.faces) != len(self.data):
+                raise OptionsError(
+                    f"--faces: expected one value, or {len(self.data)} (one per data set), got "
+                    f"{len(self.faces)}."
+                )
+        elif self.faces:
+            raise OptionsError("--faces requires --data; a config has data.faces.")
+        elif self.label_names:
+            raise OptionsError("--label-name requires --data; a config has data.label_names.")
+        if self.several:
+            self._check_several()
+
+    @property
+    def several(self) -> bool:
+        """Whether the result is a matrix."""
+        return len(self.models) > 1 or len(self.data) > 1
+
+    def _check_several(self) -> None:
+        if not self.data:
+            raise OptionsError("several models need at least one --data to be evaluated on.")
+        if self.labels is not None and len(self.models) > 1:
+            raise OptionsError("--labels works only with one --model.")
+        for option, value in (("--robustness", self.robustness), ("--slice-by", self.slice_by)):
+            if value:
+                raise OptionsError(f"{option} works only with one --model and one --data.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +254,7 @@ def evaluate(
     Raises:
         EmodetectError: if a model, the data, the config or the folder cannot be used.
     """
-    if len(options.models) > 1 or len(options.data) > 1:
+    if options.several:
         return _evaluate_several(options, on_result)
     return _evaluate_one(options, on_result)
 
@@ -270,12 +308,13 @@ def _evaluate_several(options: EvaluationOptions, on_result: OnResult) -> CrossD
     out = options.output or Path("evaluation-across")
     check_output_folder(out, force=options.force)
     faces = options.faces or (None,) * len(options.data)
+    sources = [find_data(name, option="--data") for name in options.data]
+    for option, names in (("--model", options.models), ("--data", list(map(str, sources)))):
+        if len(set(names)) < len(names):
+            raise OptionsError(f"{option}: expected each value once, got {', '.join(names)}.")
     results = evaluate_across(
         [NamedModel(name, _recognizer(name, options)) for name in options.models],
-        [
-            DataSource(find_data(name, option="--data"), how)
-            for name, how in zip(options.data, faces, strict=True)
-        ],
+        [DataSource(source, how) for source, how in zip(sources, faces, strict=True)],
         split=options.split,
         emotions=options.emotions,
         exclude_duplicates_of=_excluded(options),

@@ -81,8 +81,6 @@ def audit(
     from emodetect.machine.terminal_text import on_one_line
     from emodetect.reports.audit_report import audit_to_folder
 
-    if unseen and model is None:
-        raise click.UsageError("--unseen requires --model.")
     sources = tuple(str(named_data(source, option="data audit")) for source in sources)
     options = AuditOptions(
         sources=sources,

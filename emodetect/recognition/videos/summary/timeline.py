@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
+from unicodedata import east_asian_width
 
 import numpy as np
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 MAX_FACES = 6
 # Per line of the title.
 TITLE_LETTERS = 100
+# Per line of the legend; each name has a patch of colour and a gap.
+LEGEND_LETTERS, PATCH_LETTERS = 125, 6
 # A face not seen for this long leaves a gap; longer if only every Nth frame is analysed.
 GAP_S = 1.0
 # Of a face. More could not be told apart, and take megabytes on a page.
@@ -46,7 +49,10 @@ def draw_timeline(record: FaceRecord, *, title: str, left_out: Collection[int] =
     )
     shown = sorted(longest[:MAX_FACES])
     more, short = len(longest) - len(shown), len(faces) - len(longest)
-    figure = Figure(figsize=(11, 1.2 + 1.7 * max(1, len(shown))), layout="constrained")
+    columns = _legend_columns(record.emotions)
+    legend_rows = -(-len(record.emotions) // columns)
+    height = 1.0 + 1.7 * max(1, len(shown)) + 0.2 * legend_rows
+    figure = Figure(figsize=(11, height), layout="constrained")
     axes = figure.subplots(max(1, len(shown)), 1, sharex=True, squeeze=False)[:, 0]
     colors = list(map(hex_colors(record.emotions).__getitem__, record.emotions))
     for axis, number in zip(axes, shown, strict=False):
@@ -70,7 +76,7 @@ def draw_timeline(record: FaceRecord, *, title: str, left_out: Collection[int] =
         figure.legend(
             *axes[0].get_legend_handles_labels(),
             loc="outside lower center",
-            ncols=len(record.emotions),
+            ncols=columns,
             frameon=False,
         )
     return figure
@@ -83,6 +89,12 @@ def save_timeline(figure: Figure, path: Path) -> None:
             figure.savefig(partial, format="png", dpi=110)
     except OSError as error:
         raise VideoError(f"{path}: cannot be written: {error.strerror}.") from None
+
+
+def _legend_columns(names: Sequence[str]) -> int:
+    """Return how many names fit side by side; a wide letter, such as of Chinese, counts twice."""
+    longest = max(sum(1 + (east_asian_width(letter) in "WF") for letter in name) for name in names)
+    return min(len(names), max(1, LEGEND_LETTERS // (longest + PATCH_LETTERS)))
 
 
 def _not_shown(more: int, short: int) -> str:
