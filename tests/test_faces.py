@@ -199,3 +199,9 @@ def test_the_faces_do_not_depend_on_the_number_of_threads(haar: HaarDetector) ->
     finally:
         cv2.setNumThreads(threads)
     assert found[0] == found[1] == found[2] != []
+
+
+def test_boxes_of_fractions_are_refused() -> None:
+    """Other detectors give them; rounding is theirs to decide."""
+    with pytest.raises(ImageError, match=r"whole numbers, got \(1\.5, 2, 4, 4\)"):
+        crop_face(np.zeros((9, 9, 3), np.uint8), (1.5, 2, 4, 4))  # type: ignore[arg-type]

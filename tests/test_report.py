@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 import math
+import re
 import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -31,6 +32,7 @@ from emodetect.evaluation.predictions import read_predictions, write_predictions
 from emodetect.model_file.metadata import Metadata
 from emodetect.reports.evaluation_page import ReportedModel, write_report_page
 from emodetect.reports.glossary import FIGURE_NAMES, MEANINGS
+from emodetect.reports.html import page_colors
 from emodetect.reports.plots.learning_curves import learning_curves
 from emodetect.reports.plots.one_vs_rest import precision_recall, roc
 from emodetect.reports.plots.reliability import reliability
@@ -566,3 +568,10 @@ def test_a_manifest_whose_files_have_moved_is_told(
     assert isinstance(result.exception, DataError)
     assert "no such file" in str(result.exception)
     assert not (tmp_path / "report").exists()
+
+
+def test_contempt_has_the_ink_of_the_page() -> None:
+    """Its black would be invisible on a dark page; the other emotions keep their colours."""
+    colors = page_colors(("happy", "contempt"))
+    assert colors["contempt"] == "var(--ink)"
+    assert re.fullmatch("#[0-9a-f]{6}", colors["happy"])

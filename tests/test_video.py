@@ -19,6 +19,7 @@ import time
 import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,6 +28,7 @@ from click.testing import CliRunner, Result
 from matplotlib.figure import Figure
 from running import posix_only
 
+import emodetect
 from emodetect.cli import app
 from emodetect.cli.video import video
 from emodetect.data.synthetic import draw_film
@@ -877,3 +879,36 @@ def test_rows_are_json(film: Path, artifact: Path, tmp_path: Path) -> None:
         assert set(row) == {"video", "frame", "time_s", "faces"}
         for face in row["faces"]:
             assert set(face) == {"id", "box", "emotion", "confidence", "scores"}
+
+
+@pytest.mark.parametrize(
+    ("names", "columns"),
+    [
+        (tuple("abcdefgh"), 8),
+        (tuple(f"label {number:02d}" for number in range(20)), 8),
+        (("x" * 200, "y"), 1),
+        (("表情" * 40, "怒り"), 1),
+    ],
+)
+def test_the_legend_of_a_timeline_is_inside_it(names: tuple[str, ...], columns: int) -> None:
+    """Names that do not fit side by side get further lines."""
+    record = FaceRecord(names)
+    for time_s in (0.0, 0.2):
+        scores = dict.fromkeys(names, 1 / len(names))
+        record.add(time_s, [Face((0, 0, 9, 9), names[0], 0.5, scores, 1)])
+    figure = draw_timeline(record, title="")
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    assert legend._ncols == min(columns, len(names))
+    if names[0].isascii() and len(names[0]) < 100:
+        place = legend.get_window_extent()
+        assert 0 <= place.x0 < place.x1 <= figure.bbox.width
+
+
+@pytest.mark.parametrize("argument", [{"every": 1.5}, {"every": 0}, {"recognizer": "ferplus"}])
+def test_analyze_video_refuses_other_kinds_of_arguments(
+    film: Path, argument: dict[str, Any]
+) -> None:
+    """Half a frame, and a model's name in place of a recogniser."""
+    with pytest.raises(VideoError, match=next(iter(argument))):
+        emodetect.analyze_video(film, **argument)

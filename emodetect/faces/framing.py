@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import cv2
 import numpy as np
 
@@ -21,8 +23,10 @@ def crop_face(image: np.ndarray, box: Box, *, margin: float = 0.0) -> np.ndarray
         (height, width, 3) uint8 BGR; a copy.
 
     Raises:
-        ImageError: if the box lies outside the image.
+        ImageError: if the box lies outside the image, or is not of whole numbers.
     """
+    if not all(isinstance(side, Integral) for side in box):  # as other detectors give them
+        raise ImageError(f"expected a box (x, y, width, height) of whole numbers, got {box}")
     x, y, width, height = box
     grow_x, grow_y = round(width * margin / 2), round(height * margin / 2)
     left, top = x - grow_x, y - grow_y

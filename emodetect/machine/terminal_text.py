@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unicodedata import category
 
 
 def on_one_line(text: str) -> str:
     """Return text with line breaks and terminal control codes escaped."""
     return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
+        letter if _is_shown(letter) else letter.encode("unicode_escape").decode() for letter in text
     )
+
+
+def _is_shown(letter: str) -> bool:
+    # Python calls no space but that of ASCII printable, nor the joiners that some alphabets need.
+    return letter.isprintable() or category(letter) == "Zs" or letter in "\u200c\u200d"
 
 
 @contextmanager

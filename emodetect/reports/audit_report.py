@@ -15,13 +15,12 @@ from emodetect.auditing.audit import Audit, AuditOptions, audit_sources
 from emodetect.auditing.findings import manifest_rows, summary
 from emodetect.data.cleaning import write_audit_rows
 from emodetect.data.named_data import NamedData
-from emodetect.emotions import hex_colors
 from emodetect.errors import EmodetectError
 from emodetect.machine.atomic_files import write_text
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
 from emodetect.notebook import heading, lines, table
 from emodetect.reports.audit_sections import found_sections
-from emodetect.reports.html import write_page
+from emodetect.reports.html import page_colors, write_page
 
 PAGE, MANIFEST, FIGURES = "audit.html", "manifest.csv", "audit.json"
 
@@ -135,7 +134,10 @@ def audit_to_folder(
 
 
 def _default_folder(source: NamedData) -> Path:
-    return Path(f"audit-{Path(source.path).resolve().stem if source.path else 'synthetic'}")
+    if not source.path:
+        return Path("audit-synthetic")
+    path = Path(source.path).resolve()
+    return Path(f"audit-{path.name if path.is_dir() else path.stem}")
 
 
 def check_audit_folder(out: Path, sources: Sequence[NamedData], *, force: bool) -> None:
@@ -182,7 +184,7 @@ def write_audit(audit: Audit, out: Path, *, force: bool = False) -> dict[str, An
             sections=found_sections(audit),
             unreadable=list(figures["unreadable"]["first"].items())[:NAMED_AT_MOST],
             config_lines=_config_lines(audit, out),
-            colors=hex_colors(audit.emotions),
+            colors=page_colors(audit.emotions),
         )
         write_text(out / FIGURES, json.dumps(figures, indent=1) + "\n")
     except OSError as error:

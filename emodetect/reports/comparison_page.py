@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emodetect.data.dataset import Dataset
-from emodetect.emotions import hex_colors, in_canonical_order
+from emodetect.emotions import in_canonical_order
 from emodetect.evaluation.comparison import only_right
 from emodetect.evaluation.metrics.significance import SIGNIFICANT
 from emodetect.evaluation.predictions import Predictions, image_keys
@@ -21,10 +21,11 @@ from emodetect.number_format import (
     percent,
     points,
     points_between,
+    quantity,
     signed_decimal,
 )
 from emodetect.reports.glossary import FIGURE_NAMES, SHARES, figure_form
-from emodetect.reports.html import thumbnail, write_page
+from emodetect.reports.html import page_colors, thumbnail, write_page
 
 FACES = 12  # shown of the images that only one of two models classifies correctly
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
@@ -48,13 +49,13 @@ def write_comparison(
     write_page(
         "comparison.html",
         page,
-        title=f"{compared} compared on {comparison['images']:,} images",
+        title=f"{compared} compared on {quantity(comparison['images'], 'image')}",
         comparison=comparison,
         date=f"{datetime.now():%Y-%m-%d %H:%M}",
         names=names,
         figures=[FIGURE_NAMES[key] for key in COMPARED],
         rows=[_row(comparison, number) for number in range(len(entries))],
-        recalls=list(_recalls(comparison, hex_colors(reference.emotions))),
+        recalls=list(_recalls(comparison, page_colors(reference.emotions))),
         pairs=[
             {
                 **row,

@@ -14,7 +14,6 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from emodetect.emotions import hex_colors
 from emodetect.errors import first_line
 from emodetect.evaluation.grad_cam import HeatMaps, overlay
 from emodetect.evaluation.labelled_data import OWN_DATA, SEEN
@@ -25,7 +24,7 @@ from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.model_file.metadata import Metadata
 from emodetect.number_format import between, p_equals, percent, points_apart, quantity
 from emodetect.reports.glossary import FIGURE_NAMES, MEANINGS, figure_form
-from emodetect.reports.html import THUMBNAIL_SIDE, thumbnail, write_page
+from emodetect.reports.html import THUMBNAIL_SIDE, page_colors, thumbnail, write_page
 from emodetect.reports.plots.confusion_matrix import shares_of_truth
 from emodetect.reports.plots.learning_curves import learning_curves
 from emodetect.reports.plots.registry import PLOTS
@@ -187,7 +186,7 @@ def _notes(metrics: dict[str, Any]) -> Iterator[str]:
 
 
 def _classes(metrics: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    colors = hex_colors(metrics["emotions"])
+    colors = page_colors(metrics["emotions"])
     for name, row in metrics["per_class"].items():
         support = int(row["support"])
         interval = wilson_interval(round(row["recall"] * support), support)
@@ -239,7 +238,7 @@ def _mistakes(predictions: ImagePredictions, heat: HeatMaps | str) -> Iterator[d
 def _examples(predictions: ImagePredictions) -> Iterator[dict[str, Any]]:
     """Yield random faces of each emotion, classified correctly and incorrectly (fixed seed)."""
     generator = np.random.default_rng(0)
-    colors = hex_colors(predictions.emotions)
+    colors = page_colors(predictions.emotions)
     correct = predictions.labels == predictions.predicted
     for label, emotion in enumerate(predictions.emotions):
         drawn = {}

@@ -193,8 +193,13 @@ class EvaluationReport:
             for key, name in FIGURE_NAMES.items()
             for form in [figure_form(key)]
         ]
+        never = self.metrics["never_predicted"]
         classes = [
-            (name, percent(row["recall"]), percent(row["precision"]), f"{row['support']:,.0f}")
+            (
+                *(name, percent(row["recall"])),
+                "undefined" if name in never else percent(row["precision"]),
+                f"{row['support']:,.0f}",
+            )
             for name, row in self.metrics["per_class"].items()
         ]
         plot = png_of(confusion_matrix(self.predictions, self.metrics))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -13,13 +14,21 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from emodetect.emotions import hex_colors
 from emodetect.errors import EmodetectError
 from emodetect.machine.atomic_files import write_text
-from emodetect.number_format import decimal, percent, points
+from emodetect.number_format import decimal, percent, points, quantity
 from emodetect.reports.glossary import MEANINGS
 
 THUMBNAIL_SIDE = 96  # pixels
+BLACK = "#000000"
 SCRIPT = resources.files("emodetect.reports").joinpath("templates/report.js").read_text("utf-8")
+
+
+def page_colors(emotions: Sequence[str]) -> dict[str, str]:
+    """Return the CSS colour of each emotion; contempt's black would be invisible on a dark page."""
+    colors = hex_colors(emotions)
+    return {name: "var(--ink)" if color == BLACK else color for name, color in colors.items()}
 
 
 def render_page(template: str, **values: Any) -> str:
@@ -39,6 +48,7 @@ def render_page(template: str, **values: Any) -> str:
         "percent": percent,
         "points": points,
         "decimal": decimal,
+        "quantity": quantity,
     }
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     environment.globals |= {

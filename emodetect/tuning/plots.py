@@ -148,7 +148,7 @@ def _points(axes: Axes, places: Sequence[Any], results: Sequence[TrialResult], s
 
 def _finish(axes: Axes, options: TuningOptions) -> None:
     if not options.minimizes:
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
     axes.grid(color=GRID)
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -49,7 +50,8 @@ def analyze_video(
         tracking: how faces are tracked; None detects them in each frame independently.
 
     Raises:
-        VideoError: if the video cannot be opened, is a live stream, or `every` is less than 1.
+        VideoError: if the video cannot be opened or is a live stream, or for another kind of
+            argument.
 
     Examples:
         >>> import emodetect
@@ -62,8 +64,10 @@ def analyze_video(
         >>> video.figures().frames
         10
     """
-    if every < 1:
-        raise VideoError(f"every: expected 1 or more, got {every}.")
+    if not isinstance(every, Integral) or every < 1:
+        raise VideoError(f"every: expected a whole number, 1 or more, got {every!r}.")
+    if not isinstance(recognizer, EmotionRecognizer | None):
+        raise VideoError(f"recognizer: expected an EmotionRecognizer or None, got {recognizer!r}.")
     return AnalyzedVideo(os.fspath(video), recognizer or EmotionRecognizer(), every, tracking)
 
 

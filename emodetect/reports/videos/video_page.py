@@ -10,19 +10,18 @@ from typing import Any
 
 from markupsafe import Markup
 
-from emodetect.emotions import UNCERTAIN, hex_colors
+from emodetect.emotions import UNCERTAIN
 from emodetect.machine.terminal_text import on_one_line
 from emodetect.recognition.videos.summary.best_moments import Moment
 from emodetect.recognition.videos.summary.figures import FaceFigures, VideoFigures
 from emodetect.recognition.videos.summary.settings import MEANINGS
 from emodetect.recognition.videos.summary.timeline import MAX_FACES, draw_timeline
 from emodetect.recognition.videos.video_files import VideoResult
-from emodetect.reports.html import write_page
+from emodetect.reports.html import page_colors, write_page
 
 SHOWN_FACES = 12
 # Lighter and darker than neutral's grey, in both themes.
 UNCERTAIN_COLOR = "color-mix(in srgb, var(--soft) 45%, transparent)"
-INK = "#000000"  # contempt's colour, which is invisible on a dark page
 
 
 class VideoPage:
@@ -36,11 +35,7 @@ class VideoPage:
 
     def __init__(self, path: Path, emotions: Sequence[str], settings: dict[str, Any]) -> None:
         self.path, self.settings = path, settings
-        colors = hex_colors(emotions)
-        self.colors = {
-            **{name: "var(--ink)" if color == INK else color for name, color in colors.items()},
-            UNCERTAIN: UNCERTAIN_COLOR,
-        }
+        self.colors = {**page_colors(emotions), UNCERTAIN: UNCERTAIN_COLOR}
         self.videos: list[dict[str, Any]] = []
 
     def add(self, result: VideoResult) -> None:

@@ -30,7 +30,6 @@ export async function askOrShowForm(path, options) {
 
 export async function loadModel({ again = false } = {}) {
   if (model && !again) return;
-  model = null;
   model = await askOrShowForm("v1/model");
   // Rendered by the server, which escapes any HTML in the card.
   byId("card").querySelector("div").innerHTML = model.card_html;
@@ -43,12 +42,13 @@ export function color(emotion) {
 }
 
 // Run an action and show what went wrong; repeat it once there is a token. The action gets a function
-// that returns whether it is still the newest.
-export async function attempt(action) {
+// that returns whether it is still the newest. With `again`, the model is asked for again: a restarted
+// server may have another one.
+export async function attempt(action, { again = false } = {}) {
   const mine = ++latest, isNewest = () => mine === latest;
   afterToken = action;
   try {
-    await loadModel();
+    await loadModel({ again });
     if (isNewest()) await action(isNewest);
     if (isNewest()) afterToken = null;
   } catch (error) {

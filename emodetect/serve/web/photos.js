@@ -27,7 +27,7 @@ export function take(files) {
   list();
   paintThumbnails(photos);
   choose(photos[0]);
-  attempt(analyzeAll);
+  attempt(analyzeAll, { again: true });
 }
 
 // Finish the analysis that something else, such as starting the camera, has interrupted.
@@ -37,6 +37,7 @@ export async function resume(isNewest) {
 
 export function forgetPhotos() {
   photos = [];
+  picture?.close();
   shown = picture = null;
   byId("photos").replaceChildren();
   byId("photos").hidden = true;

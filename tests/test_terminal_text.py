@@ -1,0 +1,23 @@
+"""What users' files are called, on a line of a terminal or of a table."""
+
+from __future__ import annotations
+
+import pytest
+
+from emodetect.machine.terminal_text import on_one_line
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a\nb\r\x1b[31m", r"a\nb\r\x1b[31m"),
+        ("a\u2028b\u202eb", r"a\u2028b\u202eb"),
+        ("東京\u3000駅.mp4", "東京\u3000駅.mp4"),
+        ("9.41\u202fAM\u00a0x", "9.41\u202fAM\u00a0x"),
+        ("\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u200c\u062e"),
+    ],
+)
+def test_only_what_breaks_a_line_is_escaped(text: str, line: str) -> None:
+    """Line breaks, control codes and changes of direction are; spaces and joiners of any alphabet
+    stay as they are."""
+    assert on_one_line(text) == line
