@@ -255,7 +255,11 @@ def test_a_report_does_without_faces_and_without_tracking(
     with VideoWriter(blank, fps=FPS) as writer:
         for index in range(5):
             writer.write(Frame(index, index / FPS, np.full((200, 320, 3), 127, np.uint8)))
-    assert "No face was found." in _page(blank, artifact, tmp_path / "blank.html")
+    page = _page(blank, artifact, tmp_path / "blank.html")
+    assert "No face was found." in page
+    assert "<b>0</b>" in page
+    page = _page(blank, artifact, tmp_path / "untracked.html", "--no-tracking")
+    assert "<b>0</b>" not in page  # there are no transitions to count
     page = _page(film, artifact, tmp_path / "any.html", "--no-tracking")
     assert "All faces together" in page
     assert "need tracked faces" in page

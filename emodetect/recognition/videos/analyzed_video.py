@@ -97,7 +97,7 @@ class AnalyzedVideo(Iterator[FrameResult]):
         self.video, self.emotions = video, recognizer.emotions
         self.incomplete = ""
         self._every = every
-        self._record = FaceRecord(self.emotions)
+        self._record = FaceRecord(self.emotions, tracked=tracking is not None)
         self._faces: list[tuple[int, float, list[Face]]] = []
         with ExitStack() as stack:
             self._source = stack.enter_context(open_source(source=video))

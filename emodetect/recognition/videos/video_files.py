@@ -239,7 +239,7 @@ class _Video:
         self.known: Iterator[tuple[int, list[Face]]] = iter(())
         if job.known and options.log is not None:
             self.known = _known_rows(options.log, job, recognizer.emotions)
-        self.record = FaceRecord(recognizer.emotions)
+        self.record = FaceRecord(recognizer.emotions, tracked=tracked)
         self.frame_s, self.end_s = 0.0, math.inf
         self.moments: BestMoments | None = None
         if options.report is not None:

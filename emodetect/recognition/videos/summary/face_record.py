@@ -43,10 +43,10 @@ class FaceRecord:
         tracked: whether faces have IDs.
     """
 
-    def __init__(self, emotions: Sequence[str]) -> None:
+    def __init__(self, emotions: Sequence[str], *, tracked: bool = True) -> None:
         self.emotions = tuple(emotions)
         self.labels = (*self.emotions, UNCERTAIN)
-        self.tracked = True
+        self.tracked = tracked
         self._position = {label: place for place, label in enumerate(self.labels)}
         self._times_s = array("d")
         self._rows: dict[int, _Rows] = {}
