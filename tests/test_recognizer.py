@@ -119,6 +119,13 @@ def test_transparent_pixels_are_laid_on_white() -> None:
     assert (to_bgr(pixels)[:, 0] == 255).all()
 
 
+def test_an_image_of_a_list_is_named_by_its_place(recognizer: EmotionRecognizer) -> None:
+    """An array has no name of its own."""
+    images = [np.zeros((5, 5, 3), np.uint8), np.zeros((5, 5, 2), np.uint8)]
+    with pytest.raises(ImageError, match=r"^image 2 of 2: expected pixels"):
+        recognizer.analyze(images)
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [

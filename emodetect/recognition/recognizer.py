@@ -11,7 +11,7 @@ from typing import Any, Self, overload
 import numpy as np
 
 from emodetect.emotions import UNCERTAIN
-from emodetect.errors import EmodetectError, ModelError
+from emodetect.errors import EmodetectError, ImageError, ModelError
 from emodetect.faces.boxes import Box
 from emodetect.faces.detectors.registry import Detector, open_detector
 from emodetect.faces.detectors.shared import SharedDetector
@@ -205,11 +205,17 @@ class EmotionRecognizer:
             color: "rgb" for arrays whose channels are in that order.
 
         Raises:
-            ImageError: if an image cannot be read; of a list, the first one.
+            ImageError: if an image cannot be read; of a list, the first one, which it names.
         """
-        if isinstance(image, list | tuple):
-            return [self._analyze(one, color) for one in image]
-        return self._analyze(image, color)
+        if not isinstance(image, list | tuple):
+            return self._analyze(image, color)
+        results = []
+        for number, one in enumerate(image, start=1):
+            try:
+                results.append(self._analyze(one, color))
+            except ImageError as error:
+                raise ImageError(f"image {number} of {len(image)}: {error}") from None
+        return results
 
     def _analyze(self, image: AnyImage, color: ChannelOrder) -> Result:
         pixels = to_bgr(image, color=color)
