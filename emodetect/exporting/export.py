@@ -47,6 +47,8 @@ from emodetect.training.models.litert_conversion import with_temperature
 class ExportOptions:
     """What to export a model to, and what to check the file on.
 
+    Raises OptionsError for `split` or `label_names` without `data`.
+
     Attributes:
         format: one of FORMAT_NAMES.
         quantize: "none", "float16", "dynamic" (8-bit weights) or "int8" (8 bits throughout).
@@ -70,6 +72,11 @@ class ExportOptions:
     least_agreement: float | None = None
     output: Path | None = None
     force: bool = False
+
+    def __post_init__(self) -> None:
+        for option, value in (("--split", self.split), ("--label-name", self.label_names)):
+            if value and self.data is None:
+                raise OptionsError(f"{option} requires --data.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,9 +162,6 @@ def _format(options: ExportOptions) -> Format:
             "--quantize int8 is calibrated on images: add --representative DIR, a folder of a few "
             "hundred face crops such as those the model was trained on."
         )
-    if options.data is None and (options.split is not None or options.label_names):
-        option = "--label-name" if options.label_names else "--split"
-        raise OptionsError(f"{option} requires --data.")
     if quantize != "int8" and options.representative is not None:
         raise EmodetectError(f"--representative requires --quantize int8, got {quantize}.")
     for module, pip_line in kind.needs.items():

@@ -45,14 +45,8 @@ def read_ferplus(config: DataConfig) -> Listing:
     and counted. `data.path` is a folder of PNGs, matched to the votes by file name, or
     fer2013.csv, matched by row.
     """
-    path = config.data_path
-    votes_file = _votes_file(config, path)
-    votes = list(_vote_rows(votes_file))
     found = ListingBuilder(config)
-    if path.is_dir():
-        images = _images_by_name(path, votes, found.left_out)
-    else:
-        images = _images_by_row(path, votes)
+    where, votes, images = _matched(config, found.left_out)
     pairs = list(zip(votes, images.of_row, strict=True))
     split_of = splits_of(
         {
@@ -75,7 +69,6 @@ def read_ferplus(config: DataConfig) -> Listing:
             split = split_of[row.usage]
             found.samples.append(replace(image, emotion=row.winner, split=split, votes=row.votes))
     found.left_out["image without votes"] = images.without_votes
-    where = f"{path} with {votes_file}"
     if not found.samples:
         _refuse_all(where, images, found)
     emotion_of_column = {column: emotion for emotion, column in VOTE_COLUMNS.items()}
@@ -135,14 +128,8 @@ def read_winners(config: DataConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
     The first value is the emotion, "unknown" or "no face" with strictly the most votes, or "tie";
     the second is the votes for EMOTIONS, in that order. Raises DataError if no image has votes.
     """
-    path = config.data_path
-    votes_file = _votes_file(config, path)
-    votes = list(_vote_rows(votes_file))
-    if path.is_dir():
-        images = _images_by_name(path, votes, Counter())
-    else:
-        images = _images_by_row(path, votes)
-    _refuse_unmatched(f"{path} with {votes_file}", images)
+    where, votes, images = _matched(config, Counter())
+    _refuse_unmatched(where, images)
     return {
         image.name: (row.winner, row.votes)
         for row, image in zip(votes, images.of_row, strict=True)
@@ -172,6 +159,20 @@ class _Images:
     root: Path
     of_row: list[Sample | SkippedFile | None]
     without_votes: int = 0
+
+
+def _matched(
+    config: DataConfig, left_out: Counter[str]
+) -> tuple[str, list[_Votes | SkippedFile], _Images]:
+    """Return where the images and votes are, in words, the rows of votes, and their images."""
+    path = config.data_path
+    votes_file = _votes_file(config, path)
+    votes = list(_vote_rows(votes_file))
+    if path.is_dir():
+        images = _images_by_name(path, votes, left_out)
+    else:
+        images = _images_by_row(path, votes)
+    return f"{path} with {votes_file}", votes, images
 
 
 def _images_by_name(

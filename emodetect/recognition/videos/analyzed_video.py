@@ -102,7 +102,7 @@ class AnalyzedVideo(Iterator[FrameResult]):
         with ExitStack() as stack:
             self._source = stack.enter_context(open_source(source=video))
             if self._source.live:
-                raise SourceError(f"{video}: expected a video file, got a live stream.")
+                raise SourceError(f"{self._source.name}: expected a video file, got a live stream.")
             self._analyze = frame_analysis(recognizer, tracking)
             self._opened = stack.pop_all()
         self.fps = self._source.fps

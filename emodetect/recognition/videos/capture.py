@@ -141,7 +141,9 @@ def open_source(
     capture = open_it()
     if source is not None and capture.get(cv2.CAP_PROP_FPS) > MAX_FPS:
         if capture.grab() and not capture.grab():
-            raise SourceError(f"{source}: contains no video, only sound with a cover picture.")
+            raise SourceError(
+                f"{shown_name(source)}: contains no video, only sound with a cover picture."
+            )
         capture = open_it()
     fps = capture.get(cv2.CAP_PROP_FPS)
     frames = capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -311,15 +313,14 @@ def _silence_opencv() -> None:
 
 
 def _open_file_or_url(source: str) -> cv2.VideoCapture:
-    name = shown_name(source)
     if "://" in source:
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC]
         options = [value for limit in limits for value in (limit, URL_TIMEOUT_MS)]
         capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, options)
         if not capture.isOpened():
             raise SourceError(
-                f"{name}: cannot be opened as a video; is the address correct and the server "
-                "running?"
+                f"{shown_name(source)}: cannot be opened as a video; is the address correct and "
+                "the server running?"
             )
         return capture
     path = Path(source)

@@ -206,8 +206,8 @@ class _Output:
 
     def written(self) -> tuple[Path, ...]:
         """Return the files that were written; without a frame, there are none."""
-        there = [self.writer.path] if self.writer is not None and self.writer.complete else []
-        return (*there, self.rows.path) if self.rows is not None else (*there,)
+        video = self.writer if self.writer is not None and self.writer.complete else None
+        return tuple(file.path for file in (video, self.rows) if file is not None)
 
     def _write(self, frame: Frame, seen: Seen) -> None:
         if self.options.log is not None:
