@@ -744,7 +744,9 @@ def test_what_clients_send_wrongly_is_not_logged() -> None:
                 stream.recv()
         process.terminate()
         assert process.stderr is not None
-        assert process.stderr.read() == ""
+        # The stream may still be closing, which the server tells as it ends.
+        logged = [line for line in process.stderr if not line.startswith("shutting down: ")]
+        assert logged == []
 
 
 def test_options_refuse_a_token_that_no_header_can_carry() -> None:
