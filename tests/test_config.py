@@ -314,6 +314,14 @@ def test_a_path_of_windows_in_double_quotes_is_told_to_use_single_ones(
     assert message.endswith("single quotes: 'C:\\Users'.")
 
 
+@pytest.mark.parametrize("path", [r"C:\test", r"D:\faces", r"d:/data\new"])
+def test_a_path_of_windows_that_is_a_valid_escape_is_told_too(tmp_path: Path, path: str) -> None:
+    """TOML takes the backslash and letter for a tab, form feed or newline."""
+    message = _refusal(tmp_path, f'[data]\npath = "{path}"\n')
+    assert "data.path: expected a path without control characters" in message
+    assert "in single quotes: 'C:\\test'" in message
+
+
 def test_a_key_twice_is_refused(tmp_path: Path) -> None:
     """A key that a file states twice is an error, not a silent choice."""
     assert "experiment.toml" in _refusal(tmp_path, "seed = 1\nseed = 2\n" + DRAWN)

@@ -345,7 +345,7 @@ def test_a_picture_between_two_given_splits_is_told(tmp_path: Path) -> None:
     rows[1].update(video="shared", split="test")
     rows[10].update(video="shared")
     manifest = _write(tmp_path / "m.csv", rows)
-    with pytest.raises(DataError, match="image 11 of 60 has no split"):
+    with pytest.raises(DataError, match=r"^\S*10\.png has no split"):
         _split(manifest, tmp_path / "s.csv", group=["person", "video"])
 
 

@@ -5,6 +5,7 @@ The defaults are here; the files in configs/ contain only what differs from them
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -24,9 +25,15 @@ from emodetect.errors import DataError
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
-def _refuse_empty(path: object) -> object:
+def _check_path(path: object) -> object:
     if path == "":
         raise ValueError("expected a path")
+    if isinstance(path, str) and re.match(r"[A-Za-z]:.*[\b\t\n\f\r]", path, re.DOTALL):
+        # In TOML's double quotes, the \t of "C:\test" is a tab, without an error.
+        raise ValueError(
+            "expected a path without control characters; put a path with backslashes in single "
+            "quotes: 'C:\\test'"
+        )
     return path
 
 
@@ -35,7 +42,7 @@ class _Section(BaseModel):
 
 
 Section = TypeVar("Section", bound=_Section)
-OptionalPath = Annotated[Path | None, BeforeValidator(_refuse_empty)]
+OptionalPath = Annotated[Path | None, BeforeValidator(_check_path)]
 Faces = Literal["whole", "detect"]
 
 
@@ -477,7 +484,7 @@ class ExperimentConfig(_Section):
     augmentation: AugmentationConfig = AugmentationConfig()
     training: TrainingConfig = TrainingConfig()
     seed: int = Field(default=0, ge=0, lt=2**31)
-    output: Annotated[Path, BeforeValidator(_refuse_empty)] = Field(
+    output: Annotated[Path, BeforeValidator(_check_path)] = Field(
         default=Path("runs/emodetect"), description="the run folder"
     )
 

@@ -224,7 +224,7 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
     if seed is None:
         splits = np.array([split or "" for split in given], "U5")
     else:
-        splits = _assigned_splits(config, labels, cached.digests, given, groups, seed)
+        splits = _assigned_splits(config, labels, cached.digests, given, groups, seed, names)
     manifest = None if config.manifest is None else config.manifest.read_bytes()
     dataset = Dataset(
         images=cached.images,
@@ -259,6 +259,7 @@ def _assigned_splits(
     given: list[str | None],
     groups: np.ndarray | None,
     seed: int,
+    names: np.ndarray,
 ) -> np.ndarray:
     return assign_splits(
         labels,
@@ -270,6 +271,7 @@ def _assigned_splits(
         seed=seed,
         groups=groups,
         fold=config.fold,
+        names=names,
     )
 
 

@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 
 from emodetect.errors import DataError
+from emodetect.machine.terminal_text import on_one_line
 
 
 def assign_splits(
@@ -23,6 +24,7 @@ def assign_splits(
     seed: int,
     groups: np.ndarray | None = None,
     fold: tuple[int, int] | None = None,
+    names: Sequence[str] | np.ndarray | None = None,
 ) -> np.ndarray:
     """Return "train", "val" or "test" for each image.
 
@@ -39,13 +41,14 @@ def assign_splits(
         groups: (n,) int; images with the same number stay in one split.
         fold: (k, n): the k-th of n folds of train and validation together becomes the validation
             split, whatever the source gives.
+        names: n names for errors; by default the images' places.
 
     Raises:
         DataError: for too few images to split, or an image without a split whose group has
             images in two given splits.
     """
     splits = np.array([split or "train" for split in given], dtype="U5")
-    _follow_given(splits, given, digests, groups)
+    _follow_given(splits, given, digests, groups, names)
     if "test" not in splits:
         _carve(splits, "test", test_fraction, labels, digests, groups, seed)
     if fold is not None:
@@ -97,6 +100,7 @@ def _follow_given(
     given: Sequence[str | None],
     digests: np.ndarray,
     groups: np.ndarray | None,
+    names: Sequence[str] | np.ndarray | None,
 ) -> None:
     """Assign images without a split to the given split of their group."""
     own = np.array([split is not None for split in given], bool)
@@ -112,8 +116,9 @@ def _follow_given(
             splits[row] = next(iter(sides))
         # Copies that the source itself has in two splits are left as they are.
         elif sides and groups is not None:
+            name = f"image {row + 1} of {len(splits)}" if names is None else on_one_line(names[row])
             raise DataError(
-                f"image {row + 1} of {len(splits)} has no split, but shares groups with images "
+                f"{name} has no split, but shares groups with images "
                 f"in {' and in '.join(sorted(sides))}; a group must stay in one split. Change "
                 "their splits, or remove the split column to draw the splits."
             )

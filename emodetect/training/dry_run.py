@@ -83,6 +83,7 @@ def _expected_counts(config: ExperimentConfig, listing: Listing) -> Counts:
         seed=config.seed,
         groups=connect(columns) if columns else None,
         fold=config.data.fold,
+        names=[sample.name for sample in samples],
     )
     return {
         split: {
