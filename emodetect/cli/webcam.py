@@ -68,7 +68,7 @@ def webcam(recognizer: RecognizerChoice, list_only: bool, no_display: bool, **ch
 
     Keys in the window: q quit, s snapshot, r record, space pause, d next detector, b blur faces,
     p panel with all scores, h help. 1 to 8 save the largest face to --corrections as angry,
-    disgust, fear, happy, neutral, sad, surprise or contempt. With a few dozen of these,
+    disgust, fear, happy, neutral, sad, surprise or contempt. With a few hundred of these,
     `emodetect train --data corrections` adapts a model to your face.
 
     For a camera or stream, the newest frame is always shown. Frames that cannot be processed in
