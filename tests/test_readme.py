@@ -81,11 +81,22 @@ def test_a_command_line_of_the_pages_is_understood(
     parse(app, list(line.words), monkeypatch)
 
 
+def headings(page: Path) -> set[str]:
+    """Return the names that links use for the headings of a page."""
+    lines = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_links_to_is_there(page: Path) -> None:
-    """Links and pictures of a page lead to files of the repository."""
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
-        assert target.startswith("https://") or (page.parent / target).exists(), target
+    """Links and pictures of a page lead to files of the repository, and to headings in them."""
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        if target.startswith("https://"):
+            continue
+        file, _, heading = target.partition("#")
+        there = page.parent / file if file else page
+        assert there.exists(), target
+        assert not heading or heading in headings(there), target
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +132,16 @@ def test_a_command_line_of_the_readme_works(line: Line, users_folder: Path) -> N
     done = run_emodetect(*line.words, cwd=users_folder)
     assert done.returncode == 0, done.stderr
     assert "error" not in done.stderr.lower()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/quick_start.md"])
+def test_what_the_first_command_prints_is_what_the_page_shows(page: str) -> None:
+    """Each line has the emotion and the box that the page shows, and nearly its percentage."""
+    shown = re.findall(r"^    (docs/scene\.jpg .+)$", (ROOT / page).read_text(), re.MULTILINE)
+    printed = run_emodetect("predict", "docs/scene.jpg", cwd=ROOT).stdout.splitlines()
+    assert len(shown) == 5
+    for expected, line in zip(shown, printed, strict=True):
+        told, found = (re.sub(r"[\d.]+%", "", text).split() for text in (expected, line))
+        assert told == found
+        percentages = [float(re.search(r"([\d.]+)%", text)[1]) for text in (expected, line)]  # type: ignore[index]
+        assert percentages[0] == pytest.approx(percentages[1], abs=1)

@@ -40,6 +40,21 @@ def test_averages_and_warm_up_fit_into_the_run(images: int, epochs: int) -> None
     assert batch_norm_steps <= 100 + 1e-6
 
 
+@pytest.mark.parametrize(
+    ("images", "epochs", "averaged", "warm_up", "batch_norm"),
+    [(640, 30, 30, 30, 10), (64_000, 30, 1000, 3000, 100), (640, 1, 2, 1, 10)],
+)
+def test_averages_and_warm_up_follow_the_length_of_the_run(
+    images: int, epochs: int, averaged: float, warm_up: int, batch_norm: float
+) -> None:
+    """Weights span a tenth of the steps, at most 1,000, and so does the warm-up, without a limit;
+    batch norm spans an epoch, at most 100."""
+    schedule = run_schedule(TrainingConfig(epochs=epochs, batch_size=64), images)
+    assert schedule.ema_momentum == pytest.approx(1 - 1 / averaged)
+    assert schedule.warmup_steps == warm_up
+    assert schedule.batch_norm_momentum == pytest.approx(1 - 1 / batch_norm)
+
+
 @pytest.mark.parametrize("images", [20, 600, 3000, 28_000])
 def test_statistics_are_estimated_again_on_no_more_than_an_epoch(images: int) -> None:
     """Each validation of a small data set does not cost many epochs of it."""

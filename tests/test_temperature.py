@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emodetect.model_file.temperature import FEWEST_IMAGES, at_temperature, fit_temperature
+from emodetect.model_file.temperature import at_temperature, fit_temperature
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -38,10 +38,11 @@ def test_a_fitted_temperature_makes_confidence_what_it_says() -> None:
 
 
 def test_a_handful_of_images_fits_no_temperature() -> None:
-    """99 validation images leave the probabilities as the network gives them."""
-    probabilities, labels = _answers(2.0, FEWEST_IMAGES - 1)
-    assert fit_temperature(probabilities, labels) == 1.0
-    assert fit_temperature(probabilities, labels, otherwise=1.3) == 1.3
+    """99 validation images leave the probabilities as the network gives them, 100 do not."""
+    probabilities, labels = _answers(2.0, 100)
+    assert fit_temperature(probabilities[1:], labels[1:]) == 1.0
+    assert fit_temperature(probabilities[1:], labels[1:], otherwise=1.3) == 1.3
+    assert fit_temperature(probabilities, labels) == pytest.approx(2.0, rel=0.5)
 
 
 def test_answers_that_are_all_right_or_all_wrong_fit_no_temperature() -> None:

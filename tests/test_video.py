@@ -695,7 +695,7 @@ def test_rows_of_the_first_sightings_are_written(
     log = tmp_path / "rows.jsonl"
     assert call(film, "--model", artifact, "--log", log, *tracking).exit_code == 0
     rows = rows_of(log)
-    assert [frame for _, frame, _, _ in rows] == list(range(len(rows)))
+    assert [frame for _, frame, _, _ in rows] == list(range(FRAMES))
     assert all(len(faces) == 1 for _, _, _, faces in rows)
 
 
@@ -874,9 +874,11 @@ def test_rows_are_json(film: Path, artifact: Path, tmp_path: Path) -> None:
     """Each line of a .jsonl stands for itself, with the keys that the help names."""
     log = tmp_path / "rows.jsonl"
     assert call(film, "--model", artifact, "--log", log).exit_code == 0
-    for line in log.read_text().splitlines():
-        row = json.loads(line)
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert len(rows) == FRAMES
+    for row in rows:
         assert set(row) == {"video", "frame", "time_s", "faces"}
+        assert row["faces"]
         for face in row["faces"]:
             assert set(face) == {"id", "box", "emotion", "confidence", "scores"}
 
