@@ -26,7 +26,7 @@ from emodetect.data.named_data import NamedData, find_data
 from emodetect.data.synthetic import draw_face, draw_scene
 from emodetect.emotions import hex_colors
 from emodetect.errors import ConfigError, DataError, ModelError
-from emodetect.evaluation.labelled_data import shared_label_names
+from emodetect.evaluation.labelled_data import load_source, shared_label_names
 from emodetect.exporting.export import ExportOptions, export_model
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.metadata import Metadata, parse_metadata
@@ -326,6 +326,19 @@ def test_another_vocabulary_is_one_clear_line(model: Path, artifact: Path, data:
     assert "\n" not in message
     compared = run("compare", model, artifact, "--data", data)
     assert "not trained on: bored" in str(compared.exception)
+
+
+def test_an_unknown_label_leaves_the_others_as_they_are(artifact: Path, tmp_path: Path) -> None:
+    """Beside a folder that no emotion is named after, the others are still known by any name."""
+    folders = {"Anger": "angry", "1_happiness": "happy", "SAD faces": "sad", "Other": "neutral"}
+    folder = draw(tmp_path / "faces", folders, count=2)
+    dataset = load_source(NamedData("folder", str(folder)), read_artifact(artifact).metadata)
+    assert dataset.emotions == ("angry", "happy", "sad", "Other")
+    (folder / "Hapy").mkdir()
+    for file in (folder / "Other").iterdir():
+        file.rename(folder / "Hapy" / file.name)
+    with pytest.raises(DataError, match="misspelt 'happy'"):
+        load_source(NamedData("folder", str(folder)), read_artifact(artifact).metadata)
 
 
 def test_a_matrix_leaves_out_what_a_model_does_not_know(

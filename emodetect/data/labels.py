@@ -81,14 +81,14 @@ class UnknownLabelError(DataError):
     Attributes:
         problem: the message without what to do about it.
         advice: what to do about it.
-        label: the first of the labels.
-        is_number: whether it is a number, which means something else in each data set.
+        labels: the labels.
+        has_number: whether one is a number, which means something else in each data set.
     """
 
-    def __init__(self, problem: str, advice: str, *, label: str) -> None:
+    def __init__(self, problem: str, advice: str, *, labels: tuple[str, ...]) -> None:
         super().__init__(f"{problem} {advice}")
-        self.problem, self.advice, self.label = problem, advice, label
-        self.is_number = label.strip().isdecimal()
+        self.problem, self.advice, self.labels = problem, advice, labels
+        self.has_number = any(label.strip().isdecimal() for label in labels)
 
 
 class LabelReader:
@@ -121,12 +121,12 @@ class LabelReader:
 
 def all_unknown(errors: Sequence[UnknownLabelError]) -> UnknownLabelError:
     """Return one error for all labels that a source names, so that they can be fixed at once."""
-    first, *others = errors
-    named = [repr(error.label) for error in others[:NAMED_AT_MOST]]
-    if more := len(others) - len(named):
+    labels = tuple(label for error in errors for label in error.labels)
+    named = [repr(label) for label in labels[1 : NAMED_AT_MOST + 1]]
+    if more := len(labels) - 1 - len(named):
         named.append(f"{more:,} more")
-    likewise = f" The same goes for {', '.join(named)}." if others else ""
-    return UnknownLabelError(f"{first.problem}{likewise}", first.advice, label=first.label)
+    likewise = f" The same goes for {', '.join(named)}." if named else ""
+    return UnknownLabelError(f"{errors[0].problem}{likewise}", errors[0].advice, labels=labels)
 
 
 def emotion_of(label: str, config: DataConfig, *, where: str) -> str:
@@ -150,7 +150,7 @@ def emotion_of(label: str, config: DataConfig, *, where: str) -> str:
             str(error),
             f"{numbers}{OWN_LABELS} If {label!r} is an emotion by another name, say which: "
             f"{_label_names(label, 'EMOTION')} in a config, or {_option(label, 'EMOTION')}.",
-            label=label,
+            labels=(label,),
         ) from None
 
 
@@ -161,14 +161,14 @@ def _own_label(label: str, where: str) -> str:
         raise UnknownLabelError(
             str(error),
             f"Rename it: {_label_names(label, 'NEW NAME')} in a config does, too.",
-            label=label,
+            labels=(label,),
         ) from None
     if near := misspelt_emotion(name):
         raise UnknownLabelError(
             f"{where}: {name!r} looks like a misspelt {near!r}.",
             f"If it is, rename it. To keep it as a label of its own, say so: "
             f"{_label_names(label, name)} in a config, or {_option(label, name)}.",
-            label=label,
+            labels=(label,),
         )
     return name
 

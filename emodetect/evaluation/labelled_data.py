@@ -22,9 +22,9 @@ from emodetect.data.dataset import (
     load_dataset,
     load_for_evaluation,
 )
-from emodetect.data.labels import UnknownLabelError
+from emodetect.data.labels import UnknownLabelError, emotion_of
 from emodetect.data.named_data import NamedData
-from emodetect.emotions import ALIASES, EMOTIONS
+from emodetect.emotions import EMOTIONS
 from emodetect.errors import ConfigError, DataError
 from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.metadata import Metadata
@@ -277,15 +277,20 @@ def _load(config: DataConfig, metadata: Metadata) -> Dataset:
     Such images may be left out, or count as what the model was not trained on.
     """
     try:
-        return load_for_evaluation(config)
+        try:
+            return load_for_evaluation(config)
+        except UnknownLabelError as error:
+            if error.has_number or config.labels == "own":
+                raise
+            as_own = config.model_copy(update={"labels": "own"})
+            kept = {one: emotion_of(one, as_own, where=str(config.path)) for one in error.labels}
+        names = {**config.label_names, **kept}
+        return load_for_evaluation(config.model_copy(update={"label_names": names}))
     except UnknownLabelError as error:
-        if error.is_number or config.labels == "own":
-            raise DataError(
-                f"{error.problem} The model {metadata.name} was trained on "
-                f"{', '.join(metadata.emotions)}; evaluate it on images with these labels."
-            ) from None
-    kept = {"labels": "own", "label_names": {**ALIASES, **config.label_names}}
-    return _load(config.model_copy(update=kept), metadata)
+        raise DataError(
+            f"{error.problem} The model {metadata.name} was trained on "
+            f"{', '.join(metadata.emotions)}; evaluate it on images with these labels."
+        ) from None
 
 
 def _input_settings(metadata: Metadata) -> dict[str, Any]:
