@@ -62,6 +62,8 @@ def _write_report(predictions: ImagePredictions, metrics: dict, out: Path) -> li
             "tta": None,
             "robustness": None,
             "seen": False,
+            "caveats": [],
+            "leaked": 0,
         },
         **{"skipped": [], "left_out": {}, "slices": [], "bootstrap": 100},
         "intervals_95": metric_intervals(
@@ -640,11 +642,70 @@ def test_test_images_that_were_trained_on_are_refused(
     assert not open_task("mine", own).description["seen"]
     assert not open_task("mine", own, split="val").description["seen"]
     assert "trained on most of these" not in caplog.text
+    assert "chose the model's best epoch" in caplog.text
     for split in ("train", "all"):
         for source in (None, named):
             caplog.clear()
             assert open_task("mine", own, source=source, split=split).description["seen"]
             assert "trained on most of these" in caplog.text
+
+
+def test_validation_images_that_were_trained_on_are_refused(tmp_path: Path) -> None:
+    """Where only test is given, validation is drawn, and drawn otherwise once an image is gone."""
+    faces = tmp_path / "faces"
+    draw_dataset(faces, counts={"train": 12, "test": 6}, emotions=("happy", "sad"), seed=5, size=32)
+    values = f'data={{source="folder", image_size=32, path="{faces}", cache_dir="{tmp_path}"}}'
+    config = load_config(SMALL, [values])
+    trained = load_dataset(config.data, seed=config.seed)
+    own = SimpleNamespace(
+        metadata=Metadata(
+            name="mine",
+            emotions=("happy", "sad"),
+            image_size=32,
+            color="gray",
+            config=config.model_dump(mode="json", exclude_none=True),
+            dataset={"fingerprint": trained.fingerprint},
+        )
+    )
+    named = NamedData("folder", str(faces))
+    for source in (None, named):
+        kept = open_task("mine", own, source=source, split="val")
+        assert len(kept.selection.members) == len(trained.indices("val"))
+    next((faces / "train" / "happy").iterdir()).unlink()
+    for source in (None, named):
+        with pytest.raises(DataError, match="its validation images can no longer"):
+            open_task("mine", own, source=source, split="val")
+        assert open_task("mine", own, source=source).description["split"] == "test"
+
+
+def test_test_images_among_the_training_images_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However the training data is named, copies of training images are counted."""
+    caplog.set_level("INFO")
+    faces = tmp_path / "faces"
+    counts = {"train": 12, "val": 6, "test": 6}
+    draw_dataset(faces, counts=counts, emotions=("happy", "sad"), seed=5, size=32)
+    for number, file in enumerate(sorted((faces / "train" / "sad").iterdir())[:3]):
+        shutil.copy(file, faces / "test" / "sad" / f"copy{number}.png")
+    values = f'data={{source="folder", image_size=32, path="{faces}", cache_dir="{tmp_path}"}}'
+    config = load_config(SMALL, [values])
+    own = SimpleNamespace(
+        metadata=Metadata(
+            name="mine",
+            emotions=("happy", "sad"),
+            image_size=32,
+            color="gray",
+            config=config.model_dump(mode="json", exclude_none=True),
+            dataset={"fingerprint": load_dataset(config.data, seed=config.seed).fingerprint},
+        )
+    )
+    for source in (None, NamedData("folder", str(faces))):
+        caplog.clear()
+        assert open_task("mine", own, source=source).description["leaked"] == 3
+        assert "3 of 15 test images are identical" in caplog.text
+    own.metadata = replace(own.metadata, config={})
+    assert open_task("mine", own, source=source).description["leaked"] == 0
 
 
 def test_a_run_folder_gets_its_report_as_its_model_does(

@@ -76,6 +76,8 @@ def _page(
         "data": "folder:faces",
         "split": "test",
         "seen": False,
+        "caveats": [],
+        "leaked": 0,
         **evaluation.metrics,
     }
     metadata = Metadata(

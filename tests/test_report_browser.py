@@ -151,6 +151,7 @@ def test_tables_of_an_evaluation_fit_a_desktop(browser: Browser, tmp_path: Path)
     dataset = dataset_of(emotions, labels.tolist(), rng.integers(0, 256, len(labels)).tolist())
     metrics = {
         **{"model": "runs/mine", "data": "folder:faces", "split": "test", "seen": False},
+        **{"caveats": [], "leaked": 0},
         **{"skipped": [], "left_out": {}, "tta": None, "bootstrap": 100, "robustness": None},
         **compute_metrics(predictions),
         "batch_size_difference": 0.0,

@@ -244,7 +244,7 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
         order=hashlib.sha256(cached.digests.tobytes()).hexdigest(),
         label_names=label_names,
         manifest_sha256=None if manifest is None else hashlib.sha256(manifest).hexdigest(),
-        leaked={} if seed is None else _leaked(cached.digests, splits),
+        leaked={} if seed is None else leaked_images(cached.digests, splits),
     )
     for line in dataset.describe():
         if line not in told:
@@ -275,8 +275,13 @@ def _assigned_splits(
     )
 
 
-def _leaked(digests: np.ndarray, splits: np.ndarray) -> dict[str, int]:
-    """Return how many images of the other splits are also in train, without zeros."""
+def leaked_images(digests: np.ndarray, splits: np.ndarray) -> dict[str, int]:
+    """Return how many images of "val" and "test" are identical to a training image, without zeros.
+
+    Args:
+        digests: (n,) hash of each image's pixels.
+        splits: (n,) "train", "val", "test" or "".
+    """
     trained_on = digests[splits == "train"]
     counts = {
         split: int(np.isin(digests[splits == split], trained_on).sum()) for split in SPLITS[1:]

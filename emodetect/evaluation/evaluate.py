@@ -15,7 +15,6 @@ from emodetect.evaluation.classify import batch_size_difference, predict_images
 from emodetect.evaluation.image_selection import Selection, select_images
 from emodetect.evaluation.labelled_data import (
     OWN_DATA,
-    SEEN,
     load_labelled_data,
     open_excluded,
 )
@@ -41,7 +40,8 @@ class EvaluationTask:
     Attributes:
         description: JSON-ready, for metrics.json: the "model" and the "data" as the user named
             them, "faces", the "label_names" given for the data, "split", whether the model has
-            "seen" some of the images in training, and its "input".
+            "seen" some of the images in training, the "caveats", the number of images "leaked"
+            from training, and the model's "input".
     """
 
     dataset: Dataset
@@ -92,8 +92,8 @@ def open_task(
         slice_by=slice_by,
         label_names=label_names,
     )
-    if loaded.seen:
-        logger.warning("%s: %s", source or config_name or "the training data", SEEN)
+    for line in loaded.caveats:
+        logger.warning("%s: %s", source or config_name or "the training data", line)
     excluded = open_excluded(exclude_duplicates_of, metadata, label_names=label_names)
     return EvaluationTask(
         dataset=loaded.dataset,
@@ -107,6 +107,8 @@ def open_task(
             "label_names": dict(label_names or {}),
             "split": loaded.split,
             "seen": loaded.seen,
+            "caveats": loaded.caveats,
+            "leaked": loaded.dataset.leaked.get(loaded.split, 0),
             "input": [metadata.image_size, metadata.color, metadata.margin],
         },
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from emodetect.config import (
 from emodetect.data.dataset import (
     DATA_LOGGERS,
     Dataset,
+    leaked_images,
     load_dataset,
     load_for_evaluation,
 )
@@ -30,9 +32,15 @@ from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.shipped_models import TRAINED_ON
 
+logger = logging.getLogger(__name__)
+
 SEEN = (
     "The model was trained on most of these images, so it will do worse on new ones. Evaluate it "
     "on held-out images, such as its test split (--split test)."
+)
+CHOSEN_ON = (
+    "These images chose the model's best epoch and its temperature, so it will do worse on new "
+    "ones. Evaluate it on its test split (--split test)."
 )
 OWN_DATA = "the model's own"  # in metrics.json: the data that the model was trained on
 # May hold whole photos, whose faces are then framed as in training.
@@ -60,6 +68,13 @@ class LabelledData:
     def seen(self) -> bool:
         """Whether the model was trained on some of the images to use."""
         return self.same_data and self.split in ("train", "all")
+
+    @property
+    def caveats(self) -> list[str]:
+        """Why the figures will be better than those on new images."""
+        if self.seen:
+            return [SEEN]
+        return [CHOSEN_ON] if self.same_data and self.split == "val" else []
 
 
 def load_labelled_data(
@@ -97,12 +112,18 @@ def load_labelled_data(
         same_data = was_trained_on(config, metadata)
         with said_once(*DATA_LOGGERS):
             dataset = _load(config, metadata)
-            if same_data and split != "all" and "test" not in dataset.splits:
-                dataset = _split_as_in_training(source, config, metadata)
+            needed = {"test"} if split in (None, "test") else {"val", "test"}
+            if same_data and split != "all" and not needed <= {*dataset.splits.tolist()}:
+                dataset = _split_as_in_training(source, config, metadata, split)
+            elif same_data:
+                leaked = leaked_images(dataset.digests, dataset.splits)
+                dataset = replace(dataset, leaked=leaked)
+                for line in dataset.describe_leaks():
+                    logger.info(line)
     else:
         experiment = load_config(config_name) if config_name else training_config(metadata)
         config = experiment.data
-        dataset = open_training_data(experiment, metadata, slice_by=slice_by)
+        dataset = open_training_data(experiment, metadata, split=split, slice_by=slice_by)
         same_data = was_trained_on(config, metadata)
     return LabelledData(
         dataset=dataset,
@@ -209,16 +230,21 @@ def shared_label_names(
 
 
 def open_training_data(
-    config: ExperimentConfig, metadata: Metadata, *, slice_by: tuple[str, ...] = ()
+    config: ExperimentConfig,
+    metadata: Metadata,
+    *,
+    split: str | None = None,
+    slice_by: tuple[str, ...] = (),
 ) -> Dataset:
     """Load the data of a training config, split as in training.
 
     Args:
+        split: the images to use; if None, test.
         slice_by: columns of a manifest to load as well as those of the config.
 
     Raises:
-        DataError: if the model was trained on this data with a randomly drawn test split, and the
-            data or the seed has changed since: the new split would contain training images.
+        DataError: if the model was trained on this data, `split` was drawn at random, and the data
+            or the seed has changed since: the new split would contain training images.
     """
     columns = tuple(dict.fromkeys((*config.data.slice_by, *slice_by)))
     of_model = {**_input_settings(metadata), "slice_by": columns}
@@ -228,11 +254,13 @@ def open_training_data(
         )
     dataset = load_dataset(config.data.model_copy(update=of_model), seed=config.seed)
     changed = dataset.fingerprint != metadata.dataset.get("fingerprint")
-    if "test" in dataset.carved and changed and was_trained_on(config.data, metadata):
+    used = "test" if split in (None, "all") else split
+    if used in dataset.carved and changed and was_trained_on(config.data, metadata):
+        kind = {"val": "validation"}.get(used, used)
         raise DataError(
             f"{config.data.path}: the data or the seed have changed since the model was trained, "
-            "so its test images can no longer be told apart from its training images. Evaluate it "
-            "on held-out images: --data folder:PATH --split all."
+            f"so its {kind} images can no longer be told apart from its training images. Evaluate "
+            "it on held-out images: --data folder:PATH --split all."
         )
     return dataset
 
@@ -298,7 +326,9 @@ def _input_settings(metadata: Metadata) -> dict[str, Any]:
     return {key: getattr(metadata, key) for key in ("image_size", "color", "margin")}
 
 
-def _split_as_in_training(source: NamedData, config: DataConfig, metadata: Metadata) -> Dataset:
+def _split_as_in_training(
+    source: NamedData, config: DataConfig, metadata: Metadata, split: str | None
+) -> Dataset:
     training = training_config(metadata)
     if training.data.faces != config.faces:
         raise DataError(
@@ -308,5 +338,8 @@ def _split_as_in_training(source: NamedData, config: DataConfig, metadata: Metad
         )
     data = training.data.model_copy(update={"label_names": config.label_names})
     return open_training_data(
-        training.model_copy(update={"data": data}), metadata, slice_by=config.slice_by
+        training.model_copy(update={"data": data}),
+        metadata,
+        split=split,
+        slice_by=config.slice_by,
     )

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from emodetect.errors import first_line
 from emodetect.evaluation.grad_cam import HeatMaps, overlay
-from emodetect.evaluation.labelled_data import OWN_DATA, SEEN
+from emodetect.evaluation.labelled_data import OWN_DATA
 from emodetect.evaluation.metrics.intervals import wilson_interval
 from emodetect.evaluation.metrics.significance import SIGNIFICANT
 from emodetect.evaluation.metrics.slices import FEW_IMAGES
@@ -172,8 +172,12 @@ def _gap_text(gap: dict[str, Any] | None) -> str:
 
 
 def _notes(metrics: dict[str, Any]) -> Iterator[str]:
-    if metrics["seen"]:
-        yield SEEN
+    yield from metrics["caveats"]
+    if metrics["leaked"]:
+        yield (
+            f"{metrics['leaked']:,} images of the split are identical to training images, so these "
+            "figures are too good; --exclude-duplicates-of leaves them out."
+        )
     if metrics["images"] < FEW_IMAGES:
         yield (
             f"Only {quantity(metrics['images'], 'image')}: these results are not "
