@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ from emodetect.data.readers.ferplus import OTHER_VOTES, VOTE_COLUMNS, read_ferpl
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError, EmodetectError
-from emodetect.model_file.shipped_models import DEFAULT_MODEL
+from emodetect.evaluation.labelled_data import usual_faces
+from emodetect.model_file.artifact import read_artifact
+from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path
 from emodetect.reports.audit_report import write_audit
 
 Change = Callable[[np.ndarray], np.ndarray]
@@ -258,6 +261,20 @@ def test_votes_find_the_images_of_nested_class_folders(clean: Path) -> None:
     assert {sample.name for sample in listed.samples} < {row.path for row in manifest_rows(audit)}
 
 
+@pytest.mark.parametrize("inner", ["FER2013Train", ".ipynb_checkpoints"])
+def test_votes_label_images_outside_of_class_folders(tmp_path: Path, inner: str) -> None:
+    """In the folders of FER+ as published, and in a flat one, the votes are all the labels."""
+    header = ",".join(["Usage", "Image name", *VOTES])
+    rows = [votes_row(f"fer{number}.png", happiness=10) for number in range(4)]
+    (tmp_path / "fer2013new.csv").write_text("\n".join([header, *rows]) + "\n")
+    (tmp_path / inner).mkdir()
+    for number in range(4):
+        place = tmp_path if inner.startswith(".") else tmp_path / inner
+        save(place / f"fer{number}.png", face(number))
+    audit = look(tmp_path, kind="ferplus")
+    assert audit.labels.tolist() == ["happy"] * 4
+
+
 def test_votes_for_none_of_the_images_are_an_error(clean: Path) -> None:
     """Votes are matched by file name; images by other names would silently have none."""
     header = ",".join(["Usage", "Image name", *VOTES])
@@ -303,6 +320,15 @@ def test_the_model_is_asked_about_the_faces_of_photos(tmp_path: Path) -> None:
     )
     assert audit.doubts is not None
     assert audit.doubts.asked.tolist() == [False, False, True, True]
+
+
+def test_crops_are_shown_whole_to_a_model_of_photos() -> None:
+    """A model that found the faces of its photos is not asked to find them in crops of faces."""
+    metadata = read_artifact(model_path(DEFAULT_MODEL)).metadata
+    of_photos = replace(metadata, config={"data": {"faces": "detect"}})
+    assert usual_faces("raf_db", of_photos) == "detect"
+    for source in ("fer2013_csv", "ferplus", "tfrecord"):
+        assert usual_faces(source, of_photos) == "whole"
 
 
 def test_the_report_is_whole_safe_and_offline(clean: Path, tmp_path: Path) -> None:

@@ -24,8 +24,9 @@ from emodetect.data.synthetic import draw_scene
 from emodetect.errors import EmodetectError
 from emodetect.images.reading import MOST_BYTES, USUAL_BYTES, decode_bounded
 from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.serve import uploads
 from emodetect.serve.app import create_app
-from emodetect.serve.limits import DecodingMemory, Limits, _client_name
+from emodetect.serve.limits import DecodingMemory, Limits, client_name
 from emodetect.serve.server import ServerOptions
 from emodetect.serve.stream import STREAM_IMAGES
 
@@ -74,6 +75,22 @@ def test_a_client_with_too_much_in_work_is_refused(proxied: httpx.Client) -> Non
     assert again.status_code == 200
 
 
+def test_one_client_cannot_hold_the_memory_of_all(
+    proxied: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond half of the memory for bodies, a client gets 429; others are served."""
+    monkeypatch.setattr(uploads, "HELD_BYTES", 2 * len(PHOTO) - 2)
+    for address, status in (("192.0.2.1", 429), ("127.0.0.1", 200)):
+        answer = proxied.post("/v1/analyze", content=PHOTO, headers=behind(address))
+        assert answer.status_code == status
+    assert (
+        "of one client"
+        in proxied.post("/v1/analyze", content=PHOTO, headers=behind("192.0.2.1")).text
+    )
+    small = proxied.post("/v1/analyze", content=b"small", headers=behind("192.0.2.1"))
+    assert small.status_code == 422
+
+
 def test_a_client_of_few_photos_may_have_a_stream() -> None:
     """A stream counts as no more photos than a client may have."""
     app = create_app(EmotionRecognizer(threads=1), limits=Limits(per_client=2))
@@ -110,7 +127,7 @@ def test_the_photos_of_a_request_count_each(proxied: httpx.Client) -> None:
 )
 def test_clients_are_told_apart(address: str, name: str | None) -> None:
     """A client is an IPv4 address or a /64 of IPv6; this machine is none."""
-    assert _client_name(address) == name
+    assert client_name(address) == name
 
 
 @pytest.mark.parametrize("proxy", ["*", "10.0.0.1/8", "proxy.example"])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from pictures import save
-from running import run_without
+from running import posix_only, run_emodetect, run_without
 
 from emodetect.cli import app
 from emodetect.cli.data import data
@@ -144,6 +144,24 @@ def test_crops_of_class_folders_are_class_folders(tmp_path: Path, photos: Path) 
     for path, label in zip(dataset.paths, dataset.labels, strict=True):
         assert path.split("/")[0] == dataset.emotions[label]
     assert "sad/03.png_1.png" in dataset.paths
+
+
+@posix_only
+def test_names_of_photos_send_nothing_to_the_terminal(tmp_path: Path) -> None:
+    """Control codes in a file's name are escaped, in what is printed and in what is logged."""
+    name = "a\x1b]0;owned\x07\nerror: b"
+    _broken(tmp_path / "photos" / f"{name}.jpg")
+    _scene(tmp_path / "photos" / f"{name}.png", 1)
+    done = run_emodetect("data", "crop", "photos", "out", cwd=tmp_path)
+    told = done.stdout + done.stderr
+    assert r"a\x1b]0;owned\x07\nerror: b.jpg" in told
+    assert "\x1b" not in told
+    assert "\nerror" not in told
+    _broken(tmp_path / "faces" / "happy" / f"{name}.jpg")
+    for number in range(25):
+        save(tmp_path / "faces" / "happy" / f"{number}.png", np.full((32, 32, 3), number, np.uint8))
+    shown = run_emodetect("data", "show", "faces", cwd=tmp_path)
+    assert "\x1b" not in shown.stdout + shown.stderr
 
 
 def test_the_table_accounts_for_every_photo(tmp_path: Path) -> None:

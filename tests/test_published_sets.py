@@ -311,6 +311,15 @@ def test_where_faces_are_found_the_box_is_not_cut(tmp_path: Path) -> None:
     assert _list("affectnet", tmp_path, faces="detect").samples[0].box is None
 
 
+def test_labels_of_several_faces_fit_no_detected_one(tmp_path: Path) -> None:
+    """With faces = detect, a photo listed twice is left out: its largest face may be either."""
+    _lists(tmp_path, [_row("a.png", 1), _row("a.png", 2), _row("b.png", 1)], [])
+    listing = _list("affectnet", tmp_path, faces="detect")
+    assert [sample.name for sample in listing.samples] == ["b.png"]
+    assert listing.left_out == {"one of several labelled faces in a photo": 2}
+    assert len(_list("affectnet", tmp_path).samples) == 3
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [

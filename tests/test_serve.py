@@ -781,6 +781,15 @@ def test_options_refuse_a_token_that_no_header_can_carry() -> None:
             ServerOptions(token=token)
 
 
+def test_a_token_is_not_dropped_without_a_word(tmp_path: Path) -> None:
+    """Who gives a token and --without-token meant one of them."""
+    (tmp_path / "token").write_text(TOKEN)
+    words = ["serve", "--token-file", str(tmp_path / "token"), "--without-token"]
+    result = CliRunner().invoke(command_line, words)
+    assert result.exit_code == 2
+    assert "--token-file and --without-token exclude each other" in result.output
+
+
 def test_strangers_need_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An address that others can reach needs a token, or --without-token."""
     monkeypatch.delenv("EMODETECT_TOKEN", raising=False)

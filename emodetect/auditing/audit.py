@@ -19,6 +19,7 @@ from emodetect.config import Faces
 from emodetect.data.named_data import NamedData, find_data
 from emodetect.emotions import EMOTIONS, in_canonical_order
 from emodetect.errors import OptionsError
+from emodetect.evaluation.labelled_data import usual_faces
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 
@@ -119,7 +120,11 @@ def audit_sources(options: AuditOptions) -> Audit:
     scan = scan_pictures(images.pictures, search.has_face if search else None)
     doubts = None
     if recognizer is not None and unseen is not None:
-        doubts = ask_model(recognizer, images.pictures, scan.readable, faces=faces, unseen=unseen)
+        framed = [
+            how or usual_faces(source.source, recognizer.metadata)
+            for how, source in zip(faces, options.named, strict=True)
+        ]
+        doubts = ask_model(recognizer, images.pictures, scan.readable, faces=framed, unseen=unseen)
     return Audit(
         **vars(images),
         sources=options.named,

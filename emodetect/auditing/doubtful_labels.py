@@ -46,7 +46,7 @@ def ask_model(
     pictures: Sequence[Picture],
     readable: np.ndarray,
     *,
-    faces: Sequence[Faces | None],
+    faces: Sequence[Faces],
     unseen: np.ndarray,
 ) -> ModelDoubts:
     """Find the labels that a model confidently disagrees with.
@@ -56,7 +56,7 @@ def ask_model(
 
     Args:
         readable: (n,) bool.
-        faces: `data.faces` of each source; None for that of the model's training.
+        faces: `data.faces` of each source.
         unseen: (n,) bool; see `unseen_by`.
     """
     emotions = np.array([picture.sample.emotion for picture in pictures], object)
@@ -135,17 +135,16 @@ def _predictions(
     recognizer: EmotionRecognizer,
     pictures: Sequence[Picture],
     rows: np.ndarray,
-    faces: Sequence[Faces | None],
+    faces: Sequence[Faces],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the images with a crop, (m,) int64, and their probabilities."""
     metadata = recognizer.metadata
-    as_trained = metadata.config.get("data", {}).get("faces", "whole")
     configs = [
         validate_data(
             {
                 "source": "folder",
                 "path": ".",  # not read: the samples are listed already
-                "faces": how or as_trained,
+                "faces": how,
                 "margin": metadata.margin,
             },
             origin=metadata.name,

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import click
 
 from emodetect.errors import EmodetectError, OptionsError
+from emodetect.machine.terminal_text import on_one_line
 
 # In the order of --help; each is a function of the module of its name.
 COMMANDS = (
@@ -150,7 +151,9 @@ class _PlainLines(logging.Handler):
     """Prints log messages on stderr, whatever it is at the moment: see `quiet_libraries`."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(self.format(record), err=True)
+        # Names of files in a message may hold control codes of a terminal.
+        lines = self.format(record).split("\n")
+        click.echo("\n".join(map(on_one_line, lines)), err=True)
 
 
 def main() -> None:

@@ -159,6 +159,8 @@ def serve(
             "pip install 'emodetect[serve]'"
         ) from None
 
+    if without_token and token_file is not None:
+        raise click.UsageError("--token-file and --without-token exclude each other.")
     if max_images > queue:
         raise click.UsageError(f"--max-images {max_images} must not exceed --queue {queue}.")
     if max_per_client is None:

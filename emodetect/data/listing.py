@@ -8,6 +8,7 @@ from pathlib import Path
 
 from emodetect.emotions import EMOTIONS
 from emodetect.faces.boxes import Box
+from emodetect.machine.terminal_text import on_one_line
 
 # How many unusable images are named; the rest are only counted.
 NAMED_AT_MOST = 10
@@ -56,7 +57,7 @@ class SkippedFile:
 
 def skipped_lines(files: Sequence[SkippedFile]) -> list[str]:
     """Return lines that name the first skipped files and count the rest."""
-    lines = [f"skipped {file}" for file in files[:NAMED_AT_MOST]]
+    lines = [f"skipped {on_one_line(str(file))}" for file in files[:NAMED_AT_MOST]]
     if (more := len(files) - NAMED_AT_MOST) > 0:
         lines.append(f"skipped {more:,} more")
     return lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import io
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,11 +15,17 @@ from emodetect.data.labels import split_named
 from emodetect.data.readers.affectnet import LIST_FOLDERS, LISTS, has_annotations
 from emodetect.data.readers.ckplus import FRAMES, LABELS
 from emodetect.data.readers.ferplus import VOTES_FILE
-from emodetect.data.readers.folder import has_direct_photos
+from emodetect.data.readers.folder import (
+    DEEPEST_CLASS_FOLDER,
+    has_class_folders,
+    has_direct_photos,
+    is_emotion,
+    subfolders,
+)
 from emodetect.data.readers.raf_db import LIST
 from emodetect.data.readers.registry import READERS, refuse_no_table
 from emodetect.data.readers.tfrecord import SUFFIX
-from emodetect.emotions import EMOTIONS, canonical_emotion
+from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
 from emodetect.images.formats import has_image_suffix, why_no_table
 from emodetect.machine.csv_files import csv_rows, open_csv, spelt_as
@@ -121,7 +127,6 @@ FILES = ("manifest", "fer2013_csv", "ferplus", "tfrecord")
 
 
 # Downloads nest their folders; deeper ones are not searched, so that the answer comes at once.
-DEEPEST_CLASS_FOLDER = 6
 
 
 # A header is shorter; a file without line breaks may have any size.
@@ -146,11 +151,11 @@ def _missing(name: str, possible: Sequence[str]) -> str:
 
 def _in_folder(root: Path) -> list[str]:
     """Return the sources whose files a folder contains."""
-    below = set(_subfolders(root))
+    below = set(subfolders(root))
     found = [
         source
         for source, there in (
-            ("folder", _has_class_folders(root)),
+            ("folder", has_class_folders(root)),
             ("raf_db", any((root / inner / LIST).is_file() for inner in (".", "basic"))),
             (
                 "affectnet",
@@ -165,15 +170,6 @@ def _in_folder(root: Path) -> list[str]:
     return found or (["folder"] if _has_own_class_folders(root) else [])
 
 
-def _has_class_folders(root: Path) -> bool:
-    folders = [root]
-    for _ in range(DEEPEST_CLASS_FOLDER):
-        folders = [inner for folder in folders for inner in _subfolders(folder)]
-        if any(_is_emotion(folder.name) for folder in folders):
-            return True
-    return False
-
-
 def _has_own_class_folders(root: Path) -> bool:
     """Return whether folders of images lie side by side that are not splits.
 
@@ -181,7 +177,7 @@ def _has_own_class_folders(root: Path) -> bool:
     """
     folders = [root]
     for _ in range(DEEPEST_CLASS_FOLDER):
-        inner = {folder: list(_subfolders(folder)) for folder in folders}
+        inner = {folder: list(subfolders(folder)) for folder in folders}
         for side_by_side in inner.values():
             others = [
                 one
@@ -198,29 +194,10 @@ def _numbered_folders(root: Path) -> set[str]:
     """Return the names of the folders nearest to `root` that are named by a number."""
     folders = [root]
     for _ in range(DEEPEST_CLASS_FOLDER):
-        folders = [inner for folder in folders for inner in _subfolders(folder)]
+        folders = [inner for folder in folders for inner in subfolders(folder)]
         if numbers := {folder.name for folder in folders if folder.name.isdigit()}:
             return numbers
     return set()
-
-
-def _is_emotion(label: str) -> bool:
-    try:
-        canonical_emotion(label)
-    except DataError:
-        return False
-    return True
-
-
-def _subfolders(folder: Path) -> Iterator[Path]:
-    """Yield the folders in a folder, without hidden ones and those that cannot be read."""
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir() and not entry.name.startswith((".", "__")):
-                    yield Path(entry.path)
-    except OSError:
-        return
 
 
 def _why_unclear_folder(root: Path, found: Sequence[str]) -> str:
@@ -236,7 +213,7 @@ def _why_unclear_folder(root: Path, found: Sequence[str]) -> str:
             f"{_choices([*sources, 'folder'], str(root))} (folder needs a name for each number: "
             'data.label_names, or --label-name 3=happy; or data.labels = "own").'
         )
-    if _is_emotion(root.resolve().name):
+    if is_emotion(root.resolve().name):
         return f"is a class folder itself; name the folder that contains it: {root.parent}."
     files = sorted(path for path in root.iterdir() if path.is_file())
     lists = [path for path in files if path.suffix.lower() == ".csv" and path.name != VOTES_FILE]

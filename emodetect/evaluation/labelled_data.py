@@ -191,10 +191,7 @@ def _source_config(
 ) -> DataConfig:
     values: dict[str, Any] = {"source": data.source, **_input_settings(metadata)}
     trained = metadata.config.get("data", {})
-    if faces is not None:
-        values["faces"] = faces
-    elif data.source in SOURCES_OF_PHOTOS:
-        values["faces"] = trained.get("faces", "whole")
+    values["faces"] = faces or usual_faces(data.source, metadata)
     for key, sources in SOURCES_OF_KEY.items():
         if data.source in sources and key in INHERITED and key in trained:
             values[key] = trained[key]
@@ -207,6 +204,14 @@ def _source_config(
     if data.path:
         values["path"] = data.path
     return validate_data(values, origin=str(data))
+
+
+def usual_faces(source: str, metadata: Metadata) -> Faces:
+    """Return how a model expects the faces of a source to be framed: as in training, if it can."""
+    if source not in SOURCES_OF_PHOTOS:
+        return "whole"
+    faces: Faces = metadata.config.get("data", {}).get("faces", "whole")
+    return faces
 
 
 def shared_label_names(

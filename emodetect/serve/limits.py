@@ -94,7 +94,7 @@ class Clients:
 
         Raises RefusedError if the client has too many in progress already.
         """
-        name = _client_name(address)
+        name = client_name(address)
         if name is None or images == 0:
             yield
             return
@@ -115,7 +115,7 @@ class Clients:
                 del self.in_work[name]
 
 
-def _client_name(address: str) -> str | None:
+def client_name(address: str) -> str | None:
     """Return what a client is counted by; None for this machine."""
     try:
         found = ipaddress.ip_address(address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from emodetect.serve.limits import HELD_BYTES, Limits, RefusedError
+from emodetect.serve.limits import HELD_BYTES, Limits, RefusedError, client_name
 
 FIELD = "files"
 
@@ -25,11 +26,15 @@ class Upload:
 
 
 class UploadReader:
-    """Reads bodies within the limits; together, unfinished ones hold at most HELD_BYTES."""
+    """Reads bodies within the limits.
+
+    Together, unfinished ones hold at most HELD_BYTES, and those of one client half of that.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.held_bytes = 0
+        self.held_of: Counter[str | None] = Counter()  # None: this machine
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[list[Upload]]:
@@ -38,17 +43,25 @@ class UploadReader:
         Raises RefusedError for a body that is too large, arrives too slowly, or has no image.
         """
         taken = 0
+        client = client_name(request.client.host if request.client else "")
 
         async def chunks() -> AsyncGenerator[bytes]:
             nonlocal taken
             async for chunk in request.stream():
                 taken += len(chunk)
                 self.held_bytes += len(chunk)
+                self.held_of[client] += len(chunk)
                 if taken > self.limits.body_bytes:
                     raise self._too_large()
                 if self.held_bytes > HELD_BYTES:
                     raise RefusedError(
                         503, "the server is out of memory for requests; try again later"
+                    )
+                if client is not None and self.held_of[client] > HELD_BYTES // 2:
+                    raise RefusedError(
+                        429,
+                        f"expected at most {HELD_BYTES // 2:,} bytes of unfinished requests of one "
+                        "client; try again later",
                     )
                 yield chunk
 
@@ -59,6 +72,9 @@ class UploadReader:
             yield await self._in_time(request, chunks())
         finally:
             self.held_bytes -= taken
+            self.held_of[client] -= taken
+            if not self.held_of[client]:
+                del self.held_of[client]
 
     async def _in_time(self, request: Request, chunks: AsyncGenerator[bytes]) -> list[Upload]:
         try:

@@ -53,10 +53,11 @@ def crop(folder: str, output: Path, faces_per_image: str, margin: float, force: 
     """
     from emodetect.data.named_data import find_data
     from emodetect.data.writers.face_crops import CropOptions, crop_photos
+    from emodetect.machine.terminal_text import on_one_line
 
     photos = Path(find_data(folder, option="data crop", among=("folder",)).path)
     counts = crop_photos(photos, output, CropOptions(faces_per_image, margin, force))
     for line in counts.describe():
-        click.echo(line)
+        click.echo(on_one_line(line))
     if counts.unreadable:
         raise SystemExit(1)

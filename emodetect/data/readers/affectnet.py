@@ -154,6 +154,14 @@ def _read_lists(root: Path, lists: Mapping[Path, str], config: DataConfig) -> Li
             # If faces are detected, the whole photo is read.
             cut = None if config.faces == "detect" else box
             found.samples.append(Sample(name, file, emotion, split, box=cut))
+    if config.faces == "detect":  # whose labels these are is not known then
+        several = {
+            (PurePosixPath(images) / photo).as_posix() for photo in faces if faces[photo] > 1
+        }
+        kept = [sample for sample in found.samples if sample.file not in several]
+        if more := len(found.samples) - len(kept):
+            found.left_out["one of several labelled faces in a photo"] += more
+        found.samples = kept
     return found.listing(root, where=root, label_names=AFFECTNET_EMOTIONS)
 
 

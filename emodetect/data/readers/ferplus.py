@@ -17,7 +17,7 @@ from emodetect.data.readers.fer2013_csv import (
     splits_of,
     usage_split,
 )
-from emodetect.data.readers.folder import photos_below, read_folder
+from emodetect.data.readers.folder import has_class_folders, photos_below, read_folder
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
@@ -103,14 +103,14 @@ def _refuse_all(where: str, images: _Images, found: ListingBuilder) -> NoReturn:
 def read_unvoted(config: DataConfig) -> Listing:
     """List the images of the `ferplus` source with the labels that they have without the votes.
 
-    These are the labels in fer2013.csv or of class folders. A flat folder of PNGs has none, so
-    its labels are the votes'.
+    These are the labels in fer2013.csv or of class folders. PNGs outside of class folders have
+    none, so their labels are the votes'.
     """
     path = config.data_path
     plain = {"votes": None, "soft_labels": False}
     if not path.is_dir():
         return read_fer2013_csv(config.model_copy(update={"source": "fer2013_csv", **plain}))
-    if any(folder.is_dir() for folder in path.iterdir()):
+    if has_class_folders(path):
         listing = read_folder(config.model_copy(update={"source": "folder", **plain}))
         # Named from `path` on, as the votes are, however deep the class folders are nested.
         above = listing.root.relative_to(path)

@@ -20,7 +20,7 @@ from emodetect.data.labels import (
 )
 from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.listing_builder import ListingBuilder
-from emodetect.emotions import EMOTIONS
+from emodetect.emotions import EMOTIONS, canonical_emotion
 from emodetect.errors import DataError
 from emodetect.images.formats import (
     HIDDEN_FILE,
@@ -34,6 +34,7 @@ from emodetect.images.formats import (
 # Enough for any download, and few enough that a search of a whole disk ends soon.
 SEARCHED_AT_MOST = 10_000
 LISTED_AT_MOST = 5
+DEEPEST_CLASS_FOLDER = 6  # below the folder that is given
 
 
 def read_folder(config: DataConfig) -> Listing:
@@ -278,6 +279,36 @@ def _only_top(root: Path, places: Sequence[_Place], hint: str) -> Path:
 
 def _has_photos(folder: Path) -> bool:
     return any(map(is_photo, files_below(folder)))
+
+
+def has_class_folders(root: Path) -> bool:
+    """Return whether folders named after emotions are below a folder, nested as in downloads."""
+    folders = [root]
+    for _ in range(DEEPEST_CLASS_FOLDER):
+        folders = [inner for folder in folders for inner in subfolders(folder)]
+        if any(is_emotion(folder.name) for folder in folders):
+            return True
+    return False
+
+
+def is_emotion(label: str) -> bool:
+    """Return whether a label is the name of an emotion, or an alias."""
+    try:
+        canonical_emotion(label)
+    except DataError:
+        return False
+    return True
+
+
+def subfolders(folder: Path) -> Iterator[Path]:
+    """Yield the folders in a folder, without hidden ones and those that cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir() and not entry.name.startswith((".", "__")):
+                    yield Path(entry.path)
+    except OSError:
+        return
 
 
 def has_direct_photos(folder: Path) -> bool:

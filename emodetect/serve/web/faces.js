@@ -9,12 +9,15 @@ const CARD_SIDE = 112;      // of the face on a card
 const AROUND = 0.15;        // of a face's box, on each side
 
 // Show a picture (perhaps reduced; null if the browser cannot) with the faces of its row. In a stream, faces have an id.
-export function show(picture, row) {
+// Screen readers say what was found, or else why there are no faces.
+export function show(picture, row, withoutFaces = "No face") {
   byId("empty").hidden = true;
   byId("stage").hidden = false;
   const faces = row.faces.map((face, index) => ({ ...face, number: face.id ?? index + 1 }));
   const whole = { width: row.width ?? picture.width, height: row.height ?? picture.height };
   paint(picture, faces, whole);
+  const found = faces.map(title).join(", ");
+  view.setAttribute("aria-label", found ? `${inWords(faces.length, "face")}: ${found}` : withoutFaces);
   resize(byId("boxes"), faces.length, makeBox);
   resize(byId("faces"), faces.length, makeCard);
   faces.forEach((face, index) => {
@@ -74,8 +77,6 @@ function paint(picture, faces, whole) {
     pen.fillStyle = "#fff";
     pen.fillText(title(face), left + size / 4, top + size / 5);
   }
-  const described = faces.map(title).join(", ");
-  view.setAttribute("aria-label", described ? `${inWords(faces.length, "face")}: ${described}` : "No face");
 }
 
 // Add or remove children at the end; the others keep the focus, also while the camera runs.

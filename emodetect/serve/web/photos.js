@@ -188,7 +188,7 @@ async function choose(photo) {
 function draw() {
   const { file, row, preview } = shown;
   if (row && row.error === null) show(picture, row);
-  else if (picture) show(picture, { faces: [] });
+  else if (picture) show(picture, { faces: [] }, row ? row.error : "Not analysed yet");
   else showNone();
   const hidden = row && row.error === null && !picture;
   const origin = preview && picture ? "a preview from the server, because " : "";
