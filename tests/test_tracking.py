@@ -154,6 +154,16 @@ def test_a_new_face_is_no_face_before_it_is_seen_again() -> None:
     assert {number for found in shown for number, _ in found} == {1}
 
 
+def test_a_face_found_now_and_then_is_in_each_frame_where_it_is_found() -> None:
+    """What is found too rarely to be a face is still there to be blurred."""
+    tracker = FaceTracker(BrightSquares(), TrackingOptions(scan_interval_s=0))
+    for index in range(20):
+        there = index % 5 in (0, 1, 4)
+        image = squares((20, 50, 60, 60)) if there else squares()
+        found = tracker.update(image, index / FPS)
+        assert found or not there
+
+
 def test_without_tracking_a_new_face_must_be_seen_again_too() -> None:
     """A hit of one frame is no face, and a face that a single frame misses is one."""
     tracker = FrameByFrame(BrightSquares())

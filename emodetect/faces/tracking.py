@@ -100,11 +100,11 @@ class FaceTracker:
         if time_s - self.scanned_s >= wait_s - 1e-6:
             self.scanned_s = time_s
             self._match(self._scan(image, time_s), image)
-        self.tracks.end(self.options.keep_s)
+        shown = self.tracks.end(self.options.keep_s)
         height, width = image.shape[:2]
         keep = kept_share(self.tracks.elapsed_s, self.options.box_smoothing_s)
         found = []
-        for track in self.tracks.known:
+        for track in shown:
             track.shown = keep * track.shown + (1 - keep) * np.asarray(track.box)
             found.append((track, clip(track.shown.tolist(), width, height)))
         return found
