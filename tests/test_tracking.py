@@ -344,6 +344,18 @@ def test_smoothing_has_its_time_constant(recognizer: EmotionRecognizer) -> None:
         assert faces[0].scores["sad"] == pytest.approx(1 - np.exp(-1), abs=1e-4)
 
 
+def test_a_lost_face_keeps_its_scores(recognizer: EmotionRecognizer) -> None:
+    """What is seen where a face was does not count as its emotion."""
+    recognizer.detector = BrightSquares()
+    face = squares((20, 50, 60, 60))
+    recognizer.answers = [HAPPY] * 4
+    tracker = EmotionTracker(recognizer, TrackingOptions(keep_s=0.4))
+    for index in range(4):
+        shown = tracker.update(face, index / FPS)
+    recognizer.answers = [SAD] * 5
+    assert [tracker.update(squares(), index / FPS) for index in range(4, 9)] == [shown] * 5
+
+
 def test_without_smoothing_each_frame_speaks_for_itself(recognizer: EmotionRecognizer) -> None:
     """With both options at 0 labels and scores are those of the frame."""
     recognizer.answers = [HAPPY, SAD, HAPPY]

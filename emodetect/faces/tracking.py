@@ -48,7 +48,7 @@ class TrackingOptions:
         scan_interval_s: seconds between full scans for new faces while all known ones are visible.
         scan_side: longer side, in pixels, to which a frame is reduced for a scan. The cascade finds
             faces of at least 24 of these pixels: at 320, of at least 7.5% of the longer side.
-        keep_s: how long a face that is no longer found stays at its last position.
+        keep_s: how long a face that is no longer found keeps its last position and scores.
         box_smoothing_s: time constant of the moving average of boxes; 0 switches it off.
         score_smoothing_s: the same for the probabilities of the emotions.
         hysteresis: lead in probability that another emotion needs to change the label.

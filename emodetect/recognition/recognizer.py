@@ -337,12 +337,18 @@ class EmotionTracker:
         self.last_s = time_s
         self.faces.detector = self.recognizer.detector  # a key may have changed it
         found = self.faces.update(image, time_s)
-        rows = self.recognizer.classify([self.recognizer.crop(image, box) for _, box in found])
-        before, self.smoothed = self.smoothed, {}
+        before = self.smoothed
+        self.smoothed = {track.key: before[track.key] for track, _ in found if track.key in before}
+        # Where a face was lost, there may be anything now: it keeps its scores.
+        visible = [pair for pair in found if pair[0].seen_s == time_s or pair[0].key not in before]
+        rows = self.recognizer.classify([self.recognizer.crop(image, box) for _, box in visible])
+        for (track, _), row in zip(visible, rows, strict=True):
+            self.smoothed[track.key] = smooth(
+                before.get(track.key), row, keep=keep, hysteresis=self.options.hysteresis
+            )
         sightings = []
-        for (track, box), row in zip(found, rows, strict=True):
-            now = smooth(before.get(track.key), row, keep=keep, hysteresis=self.options.hysteresis)
-            self.smoothed[track.key] = now
+        for track, box in found:
+            now = self.smoothed[track.key]
             number = (track.id or track.key) if self.tracked else None
             face = self.recognizer.face(box, now.average, best=now.shown, id=number)
             sightings.append(Sighting(face, None if track.id else track.key))
