@@ -344,6 +344,16 @@ def test_smoothing_has_its_time_constant(recognizer: EmotionRecognizer) -> None:
         assert faces[0].scores["sad"] == pytest.approx(1 - np.exp(-1), abs=1e-4)
 
 
+def test_a_face_is_uncertain_by_its_highest_probability(recognizer: EmotionRecognizer) -> None:
+    """A label that is kept while another leads by little is certain if the other one is."""
+    recognizer.uncertain_below = 0.5
+    options = TrackingOptions(score_smoothing_s=0, hysteresis=0.1)
+    recognizer.answers = [HAPPY, (0.44, 0.53, 0.03), (0.44, 0.48, 0.08)]
+    shown = [faces[0] for faces in recognizer.track([squares()] * 3, tracking=options)]
+    assert [face.emotion for face in shown] == ["happy", "happy", "uncertain"]
+    assert [face.confidence for face in shown] == pytest.approx([0.6, 0.44, 0.44])
+
+
 def test_a_lost_face_keeps_its_scores(recognizer: EmotionRecognizer) -> None:
     """What is seen where a face was does not count as its emotion."""
     recognizer.detector = BrightSquares()
