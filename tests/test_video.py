@@ -399,6 +399,7 @@ def test_files_are_neither_lost_nor_mixed_up(film: Path, artifact: Path, tmp_pat
         ([film, "--timeline", "x.jpg"], ".png"),
         ([film, "--log", "x.txt"], ".jsonl or .csv"),
         ([film, film], "given twice"),
+        (["http://h/v?key=1", "http://h/v?key=2"], "http://h/v: given twice"),
         ([film, twin, "--output", tmp_path / "both"], "two videos"),
         ([film, "--resume"], "--log"),
         ([film, "--log", log, "--resume"], "--every"),

@@ -167,8 +167,12 @@ def open_source(
 
 
 def shown_name(source: str) -> str:
-    """Return how a source is called in messages and logs: `rtsp://me:secret@cam` is `rtsp://cam`."""
-    return re.sub(r"(?<=://)[^/]*@", "", source)
+    """Return how a source is called in messages and logs: an address without user and query.
+
+    Both may hold a password: `rtsp://me:secret@cam/live?token=x` is `rtsp://cam/live`.
+    """
+    scheme, mark, address = source.partition("://")
+    return scheme + mark + address.partition("?")[0].rpartition("@")[2] if mark else source
 
 
 def list_cameras() -> list[Camera]:

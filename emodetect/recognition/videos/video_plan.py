@@ -90,8 +90,12 @@ def plan_videos(options: VideoOptions, emotions: Sequence[str]) -> list[VideoJob
             log cannot be resumed.
     """
     videos, log = options.videos, options.log
-    if repeated := sorted({video for video in videos if videos.count(video) > 1}):
-        raise VideoError(f"{repeated[0]}: given twice; give each video once.")
+    names = [shown_name(video) for video in videos]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise VideoError(
+            f"{repeated[0]}: given twice; give each video once, and addresses that differ only in "
+            "what follows the ? in runs of their own."
+        )
     if options.resume and log is None:
         raise VideoError("--resume requires the --log of the interrupted run.")
     _check_names(options)
@@ -139,7 +143,7 @@ def _place(given: Path | None, video: str, suffix: str, videos: Sequence[str]) -
     """Return where a video's result goes: the given file, or a file in the given folder."""
     if given is None or len(videos) == 1:
         return given
-    return given / f"{Path(video).stem}{suffix}"
+    return given / f"{Path(shown_name(video)).stem}{suffix}"
 
 
 def _known_frames(

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from emodetect.errors import first_line
-from emodetect.recognition.videos.capture import URL_TIMEOUT_MS
+from emodetect.recognition.videos.capture import URL_TIMEOUT_MS, shown_name
 from emodetect.recognition.videos.recording.ffmpeg import FORMATS, ffmpeg_for
 from emodetect.recognition.videos.recording.output_files import unfinished
 
@@ -40,4 +40,4 @@ def add_sound(video: Path, source: str, *, seconds: float) -> list[str]:
         reason = first_line(error)
     finally:
         with_sound.unlink(missing_ok=True)
-    return [f"{video} has no sound: ffmpeg: {reason}"]
+    return [f"{video} has no sound: ffmpeg: {reason.replace(source, shown_name(source))}"]
