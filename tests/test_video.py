@@ -35,7 +35,7 @@ from emodetect.data.synthetic import draw_film
 from emodetect.errors import VideoError
 from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import draw_faces
-from emodetect.recognition.recognizer import EmotionTracker
+from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 from emodetect.recognition.sightings import Seen
 from emodetect.recognition.videos import capture, video_files
 from emodetect.recognition.videos.capture import Frame
@@ -45,6 +45,7 @@ from emodetect.recognition.videos.row_log import RowLog, drop_cut_row, read_rows
 from emodetect.recognition.videos.summary.face_record import FaceRecord
 from emodetect.recognition.videos.summary.timeline import draw_timeline, save_timeline
 from emodetect.recognition.videos.tracker_state import StateFile, TrackerState
+from emodetect.recognition.videos.video_plan import VideoOptions, plan_videos
 
 EMOTIONS = ("happy", "sad", "surprise")
 FRAMES, FPS = 30, 25.0
@@ -754,6 +755,24 @@ def test_a_cut_row_of_a_csv_takes_its_frame_along(tmp_path: Path) -> None:
         ("a,b.mp4", 0, 2),
         ("a,b.mp4", 1, 2),
     ]
+
+
+def test_a_csv_cut_between_two_faces_gets_both(artifact: Path, tmp_path: Path) -> None:
+    """A frame of an unfinished video, of which a crash left one face of two, is analysed again."""
+    log, scores = tmp_path / "rows.csv", dict.fromkeys(EMOTIONS, 1 / 3)
+    faces = [Face((1, 2, 3, 4), "sad", 1 / 3, scores, number) for number in (1, 2)]
+    with RowLog(log, EMOTIONS) as rows:
+        for index in range(3):
+            rows.write("a.mp4", Frame(index, index / FPS, np.empty(0)), faces)
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-1]))
+    file = StateFile(log, "a.mp4", {})
+    tracker = EmotionTracker(EmotionRecognizer(artifact), tracked=False)
+    state = TrackerState.of(tracker, file, frames=2)
+    assert state is not None
+    file.write(state)
+    for _ in range(2):  # the state was written after all rows of two frames
+        (job,) = plan_videos(VideoOptions(videos=("a.mp4",), log=log, resume=True), EMOTIONS)
+        assert job.known == 2
 
 
 def test_rows_of_another_model_are_refused(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from emodetect.recognition.videos.row_log import (
     read_rows,
 )
 from emodetect.recognition.videos.summary.summary_file import SUMMARY_SUFFIXES
+from emodetect.recognition.videos.tracker_state import certain_frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,12 +152,12 @@ def _known_frames(
 ) -> dict[str, tuple[int, float]]:
     """Return how many frames of each video a log contains, and the time of the last in seconds.
 
-    An incomplete last row is removed from the log.
+    Rows that a crash may have cut off are removed from the log.
 
     Raises VideoError for a log of another model or another `every`, and for another kind of file.
     """
     check_beginning(log, emotions)
-    drop_cut_row(log)
+    drop_cut_row(log, doubtful=certain_frames(log) * every)
     known: dict[str, tuple[int, float]] = {}
     for video, frame, time_s, _ in read_rows(log, emotions):
         frames, _ = known.get(video, (0, 0.0))
