@@ -775,6 +775,18 @@ def test_a_csv_cut_between_two_faces_gets_both(artifact: Path, tmp_path: Path) -
         assert job.known == 2
 
 
+def test_a_copy_does_not_change_the_rows_of_few_frames(artifact: Path, tmp_path: Path) -> None:
+    """Frames that are only copied do not count among those that could confirm a face."""
+    film, log, output = tmp_path / "short.mp4", tmp_path / "rows.jsonl", tmp_path / "out.avi"
+    write_film(film, 15)
+    words = (film, "--model", artifact, "--every", 5, "--log", log)
+    assert call(*words).exit_code == 0
+    rows = rows_of(log)
+    assert [[face.id for face in faces] for _, _, _, faces in rows] == [[1]] * 3
+    assert call(*words, "--output", output, "--force").exit_code == 0
+    assert rows_of(log) == rows
+
+
 def test_rows_of_another_model_are_refused(tmp_path: Path) -> None:
     """A log with other emotions is not gone on with."""
     for name in ("rows.csv", "rows.jsonl"):

@@ -14,7 +14,8 @@ from emodetect.faces.template import FaceTemplate
 MAX_COST = 2.0
 # A face whose side is this many times larger or smaller is another face.
 MAX_SIZE_RATIO = 1.8
-# A new face must be found again within this many frames, which callers hold in memory.
+# A new face must be found again within this many frames, which callers hold in memory, together
+# with those between them that are not analysed.
 CONFIRMING_FRAMES = 4
 # In frames further apart than this, a face moves too far to be recognised by its place: nothing
 # can confirm it, so the first sighting is enough.
