@@ -580,6 +580,26 @@ def test_the_copy_keeps_the_sound(film: Path, artifact: Path, tmp_path: Path) ->
             assert len(frames_of(output)) == FRAMES
 
 
+def test_pixels_that_are_not_square_are_made_so(film: Path, tmp_path: Path) -> None:
+    """Frames of an anamorphic film look as in a player, also where the film lies on its side."""
+    program, squeezed, turned = next(ffmpeg.installed_ffmpegs()), *map(tmp_path.joinpath, "ab")
+    form = ["-f", "mp4", squeezed]
+    subprocess.run(
+        [program, "-v", "error", "-i", film, "-vf", "scale=160:200,setsar=2", *form], check=True
+    )
+    with capture.open_source(source=str(squeezed)) as source:
+        (frame,) = capture.read_frames(source, max_frames=1)
+    assert np.abs(frame.image.astype(int) - frames_of(film)[0]).mean() < 8
+    upright = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    on_side = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    before, found, after = squeezed.read_bytes().rpartition(upright)  # that of the track
+    assert found
+    turned.write_bytes(before + on_side + after)
+    with capture.open_source(source=str(turned)) as source:
+        (frame,) = capture.read_frames(source, max_frames=1)
+    assert frame.image.shape == (320, 200, 3)
+
+
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[str]:
     """The address under which the files of a folder are there, for the block."""
