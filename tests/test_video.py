@@ -580,6 +580,28 @@ def test_the_copy_keeps_the_sound(film: Path, artifact: Path, tmp_path: Path) ->
             assert len(frames_of(output)) == FRAMES
 
 
+def test_the_sound_of_a_copy_fits_a_picture_that_begins_late(
+    film: Path, artifact: Path, tmp_path: Path
+) -> None:
+    """What is heard with the first picture of a video is heard with that of its copy."""
+    program, late, output = next(ffmpeg.installed_ffmpegs()), tmp_path / "l.mp4", tmp_path / "o.mp4"
+    tone = ["-f", "lavfi", "-i", "aevalsrc='gt(t,0.5)*sin(2000*t)':duration=1.7"]
+    made = ["-c:v", "copy", "-c:a", "aac", late]
+    subprocess.run(
+        [program, "-v", "error", "-itsoffset", "0.5", "-i", film, *tone, *made], check=True
+    )
+    assert call(late, "--model", artifact, "--output", output).exit_code == 0
+    heard = {}
+    for path in (late, output):
+        words = [program, "-v", "error", "-i", path, "-ac", "1", "-ar", "1000", "-f", "s16le", "-"]
+        samples = np.frombuffer(
+            subprocess.run(words, capture_output=True, check=True).stdout, "<i2"
+        )
+        heard[path] = np.flatnonzero(np.abs(samples.astype(int)) > 3000)[0] / 1000
+    assert heard[late] == pytest.approx(0.5, abs=0.1)
+    assert heard[output] == pytest.approx(0.0, abs=0.1)
+
+
 def test_pixels_that_are_not_square_are_made_so(film: Path, tmp_path: Path) -> None:
     """Frames of an anamorphic film look as in a player, also where the film lies on its side."""
     program, squeezed, turned = next(ffmpeg.installed_ffmpegs()), *map(tmp_path.joinpath, "ab")
