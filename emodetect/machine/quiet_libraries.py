@@ -19,6 +19,14 @@ class _Stderr:
     saved: int | None = None
 
 
+def _after_fork() -> None:
+    _Stderr.lock = threading.Lock()  # another thread may have held it, and is not here
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 @contextlib.contextmanager
 def quiet_stderr(log: Path | None = None) -> Iterator[int | None]:
     """Hide everything written to stderr, including by C++ code; errors must be raised.

@@ -97,13 +97,13 @@ def drop_cut_row(path: Path, *, doubtful: float = math.inf) -> None:
             raise VideoError(
                 f"{path}: the last line is too long for a log of emodetect; the file is unchanged."
             )
-        if path.suffix.lower() == ".csv" and lines:
+        if path.suffix.lower() == ".csv" and lines and (dropped or doubtful < math.inf):
             last = _place(lines[-1])
-            number = int(last[1]) if last[1:] and last[1].isdecimal() else -1
-            if dropped or number >= doubtful:
+            if dropped or (last[1:] and last[1].isdecimal() and float(last[1]) >= doubtful):
                 while lines and _place(lines[-1]) == last != list(FRAME_COLUMNS[:2]):
                     dropped.append(lines.pop())
-        file.truncate(end - sum(map(len, dropped)))
+        if dropped:
+            file.truncate(end - sum(map(len, dropped)))
 
 
 def check_beginning(path: Path, emotions: Sequence[str]) -> None:

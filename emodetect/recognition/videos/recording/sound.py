@@ -31,7 +31,9 @@ def add_sound(video: Path, source: str, *, seconds: float) -> list[str]:
     command = [program, "-nostdin", "-v", "error", "-y", "-i", str(video.absolute())]
     try:
         # The copy begins with the first picture, which may come after the first sound.
-        command += ["-ss", f"{_first_picture_s(program, original):.3f}", *original]
+        if start_s := _first_picture_s(program, original):
+            command += ["-ss", f"{start_s:.3f}"]
+        command += original
         # An interrupted copy is shorter than its source.
         command += ["-map", "0:v:0", "-map", "1:a?", "-t", f"{seconds:.3f}"]
         command += ["-c:v", "copy", *form.final_options, str(with_sound.absolute())]
@@ -53,5 +55,5 @@ def _first_picture_s(program: str, original: Sequence[str]) -> float:
     command = [program, "-nostdin", "-hide_banner", *original, "-map", "0:V:0", "-frames:v", "1"]
     command += ["-vf", "showinfo", "-f", "null", "-"]
     done = subprocess.run(command, capture_output=True, timeout=FFMPEG_TIMEOUT_S)
-    found = re.search(rb"pts_time: *([0-9.]+)", done.stderr)
+    found = re.search(rb"pts_time: *(\d\S*)", done.stderr)
     return float(found[1]) if found else 0.0
