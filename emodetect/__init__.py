@@ -20,11 +20,13 @@ if TYPE_CHECKING:
         SourceError,
         VideoError,
     )
+    from emodetect.faces.tracking import TrackingOptions
     from emodetect.images.conversion import to_bgr as read_image
     from emodetect.recognition.face import Face
-    from emodetect.recognition.recognizer import EmotionRecognizer
+    from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
     from emodetect.recognition.results import FrameResult, Result
     from emodetect.recognition.videos.analyzed_video import AnalyzedVideo, analyze_video
+    from emodetect.recognition.videos.summary.figures import VideoFigures
 
     __version__: str
 
@@ -34,13 +36,16 @@ __all__ = [
     "DataError",
     "EmodetectError",
     "EmotionRecognizer",
+    "EmotionTracker",
     "Face",
     "FrameResult",
     "ImageError",
     "ModelError",
     "Result",
     "SourceError",
+    "TrackingOptions",
     "VideoError",
+    "VideoFigures",
     "__version__",
     "analyze_video",
     "audit",
@@ -61,13 +66,18 @@ _ERRORS = (
 )
 _PUBLIC = {  # name: its module, and its name there
     **{name: ("emodetect.errors", name) for name in _ERRORS},
-    "EmotionRecognizer": ("emodetect.recognition.recognizer", "EmotionRecognizer"),
+    **{
+        name: ("emodetect.recognition.recognizer", name)
+        for name in ("EmotionRecognizer", "EmotionTracker")
+    },
     "Face": ("emodetect.recognition.face", "Face"),
     **{name: ("emodetect.recognition.results", name) for name in ("FrameResult", "Result")},
     **{
         name: ("emodetect.recognition.videos.analyzed_video", name)
         for name in ("AnalyzedVideo", "analyze_video")
     },
+    "TrackingOptions": ("emodetect.faces.tracking", "TrackingOptions"),
+    "VideoFigures": ("emodetect.recognition.videos.summary.figures", "VideoFigures"),
     "read_image": ("emodetect.images.conversion", "to_bgr"),
     "audit": ("emodetect.api.audit", "audit"),
     "compare": ("emodetect.api.evaluate", "compare"),

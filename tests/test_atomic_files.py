@@ -25,3 +25,13 @@ def test_an_interrupted_file_leaves_the_old_one(tmp_path: Path) -> None:
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"page.html": "old"}
     write("new")
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"page.html": "new"}
+
+
+def test_a_long_name_is_cut_between_characters(tmp_path: Path) -> None:
+    """The temporary name is Unicode too, which some disks and programs insist on."""
+    for beginning in ("", "a", "ab"):  # one of them cuts a character of three bytes
+        path = tmp_path / f"{beginning}{'字' * 80}.txt"
+        with atomic_write(path) as partial:
+            partial.name.encode()
+            partial.write_text("whole")
+        assert path.read_text() == "whole"

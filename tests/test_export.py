@@ -33,6 +33,7 @@ from emodetect.exporting.formats import saved_model, tflite
 from emodetect.exporting.formats.registry import FORMAT_NAMES, format_named
 from emodetect.exporting.output_files import default_out
 from emodetect.exporting.sample_faces import DRAWN_FACES
+from emodetect.faces.framing import crop_face
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.runtimes.runtime import MissingRuntimeError
@@ -59,7 +60,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     network.save(folder / "plain.keras")
     metadata = Metadata(
-        name="small", emotions=EMOTIONS, image_size=32, color="gray", temperature=1.7
+        name="small", emotions=EMOTIONS, image_size=32, color="gray", temperature=1.7, margin=0.3
     )
     path = folder / "fer2013.keras"  # as in the examples of the docs
     write_artifact(
@@ -132,6 +133,20 @@ def test_every_export_answers_as_the_model(
     assert not any(name.startswith(".") for name in beside)
     for name in told["sha256"]:
         assert (done.path.parent / name).is_file()
+
+
+def test_who_follows_the_card_crops_as_the_model_was_trained(
+    exported: Callable[[str, str], Export],
+) -> None:
+    """Enlarging a box as `preprocessing` says gives the crop that the recogniser takes."""
+    told = json.loads(exported("tflite", "none").sidecar.read_text(encoding="utf-8"))
+    share = re.search(r"by ([\d.]+) of its side on each side", told["preprocessing"])
+    assert share is not None
+    grow = round(100 * float(share[1]))
+    assert grow > 0
+    image = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    by_hand = image[100 - grow : 200 + grow, 100 - grow : 200 + grow]
+    assert np.array_equal(by_hand, crop_face(image, (100, 100, 100, 100), margin=told["margin"]))
 
 
 def test_the_temperature_is_in_the_file(model: Path) -> None:

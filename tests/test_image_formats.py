@@ -18,6 +18,7 @@ from PIL import Image, ImageCms, features
 
 from emodetect.errors import ImageError
 from emodetect.images import pillow_decoding
+from emodetect.images.conversion import to_bgr
 from emodetect.images.formats import has_image_suffix
 from emodetect.images.reading import decode_bounded, decode_image, read_image
 
@@ -143,6 +144,17 @@ def test_the_colour_profile_counts(form: str) -> None:
         data = encoded("AVIF", picture, quality=95, icc_profile=swapping_profile())
         swapped[0] = WHITE if form == "transparent AVIF" else swapped[0]
     assert_quarters(decode_image(data), swapped)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "AVIF"])
+def test_a_pillow_image_has_the_colours_of_its_file(form: str) -> None:
+    """A photo with a colour profile, perhaps on its side, is the same however it is given."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    for options in ({}, {"exif": exif} if form in ("JPEG", "AVIF") else {}):
+        data = encoded(form, icc_profile=swapping_profile(), **options)
+        opened = to_bgr(Image.open(io.BytesIO(data))).astype(int)
+        assert np.abs(opened - decode_image(data)).max() <= 3
 
 
 def test_a_damaged_profile_does_no_harm() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import multiprocessing
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ import pytest
 from PIL import Image
 
 import emodetect
-from emodetect import EmodetectError, EmotionRecognizer, Face, ImageError
+from emodetect import AnalyzedVideo, EmodetectError, EmotionRecognizer, Face, ImageError
 from emodetect.data.synthetic import draw_face, draw_scene
 from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.images.conversion import AnyImage, to_bgr
@@ -342,3 +343,13 @@ def test_the_errors_and_results_are_importable_from_the_top() -> None:
         emodetect.read_image("gone.jpg")
     assert issubclass(emodetect.ImageError, emodetect.EmodetectError)
     assert emodetect.Face is Face
+
+
+def test_what_functions_take_and_return_has_a_public_name() -> None:
+    """Options can be set, and results annotated, without looking for modules."""
+    for function in (EmotionRecognizer.track, emodetect.analyze_video, AnalyzedVideo.figures):
+        for name in re.findall(r"\w+", " ".join(function.__annotations__.values())):
+            kind = getattr(sys.modules[function.__module__], name, None)
+            if getattr(kind, "__module__", "").startswith("emodetect."):
+                assert getattr(emodetect, name) is kind
+    assert emodetect.EmotionTracker(EmotionRecognizer()).update(SCENE, 0.0) == []

@@ -15,7 +15,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from running import run_python
+from running import posix_only, run_python
 
 from emodetect.cli.bench import bench
 from emodetect.cli.options.model import RUNTIME_NAMES
@@ -32,6 +32,7 @@ from emodetect.recognition.runtimes.litert import LiteRTRuntime
 from emodetect.recognition.runtimes.registry import RUNTIMES, open_runtime
 from emodetect.recognition.runtimes.runtime import MissingRuntimeError
 
+ROOT = Path(__file__).parent.parent
 EXTRAS = ("onnxruntime", "openvino")
 # What weights in float16 change: the compiled network has them, Keras has not.
 HALF_PRECISION = 2e-3
@@ -121,6 +122,43 @@ def test_every_runtime_answers_as_litert(artifact: Path, name: str) -> None:
             assert found.dtype == np.float32
             allowed = HALF_PRECISION if name == "keras" else 1e-4
             np.testing.assert_allclose(found, expected[:count], atol=allowed)
+
+
+def test_threads_leave_stderr_as_it_was() -> None:
+    """What threads print while others open recognisers is shown, and nothing of LiteRT's."""
+    program = (
+        "import os, threading\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "import numpy as np\n"
+        "from emodetect import EmotionRecognizer\n"
+        "shared = EmotionRecognizer()\n"
+        "shared.classify([np.zeros((50, 50, 3), np.uint8)])\n"
+        "def work(number):\n"
+        "    for size in range(1, 9):\n"
+        "        shared.classify([np.zeros((50, 50, 3), np.uint8)] * size)\n"
+        "        os.write(2, b'%d %d\\n' % (number, size))\n"
+        "with ThreadPoolExecutor(4) as pool: list(pool.map(work, range(4)))\n"
+        "def open_one(number):\n"
+        "    EmotionRecognizer(threads=1).classify([np.zeros((50, 50, 3), np.uint8)])\n"
+        "with ThreadPoolExecutor(4) as pool: list(pool.map(open_one, range(16)))\n"
+        "os.write(2, b'end\\n')"
+    )
+    done = run_python(program)
+    assert done.returncode == 0, done.stderr
+    expected = [f"{number} {size}" for number in range(4) for size in range(1, 9)]
+    assert sorted(done.stderr.splitlines()) == sorted([*expected, "end"])
+
+
+@posix_only
+def test_a_process_without_stderr_can_recognise() -> None:
+    """A service that has closed its stderr gets its results."""
+    program = (
+        "import os; os.close(2)\n"
+        "from emodetect import EmotionRecognizer\n"
+        "print(len(EmotionRecognizer().analyze('docs/scene.jpg')))"
+    )
+    done = run_python(program, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (0, "5\n")
 
 
 def test_an_unknown_runtime_is_refused(artifact: Path) -> None:

@@ -121,17 +121,30 @@ def test_a_cut_to_another_scene_makes_new_faces() -> None:
         assert iou(found, box) > 0.9
 
 
-def test_frames_far_apart_are_no_cut() -> None:
+def test_a_face_far_apart_in_time_stays_the_same() -> None:
     """Where few frames are looked at, a changed picture and a miss do not end a face."""
     dark, box = squares((20, 50, 60, 60)), (20, 50, 60, 60)
-    light = np.full_like(dark, 100)
-    light[50:110, 20:80] = 255
+    changed = dark.copy()
+    changed[:, 200:330] = 100  # between neighbouring frames, this would be a cut
     tracker = FaceTracker(BrightSquares())
-    frames = (dark, light, squares(), dark)
+    frames = (dark, changed, changed - dark, changed)
     found = [update(tracker, image, 2.0 * index) for index, image in enumerate(frames)]
     # The first frame's face is confirmed by the second, which says that frames are far apart.
     assert [[number for number, _ in faces] for faces in found[1:]] == [[1]] * 3
     assert iou(found[-1][0][1], box) > 0.9
+
+
+def test_a_cut_is_found_however_few_frames_are_looked_at() -> None:
+    """In each scene of a film it is somebody else, in frames a second apart too."""
+    scenes = [
+        scene.image
+        for seed in (1, 2, 3)
+        for scene in list(draw_film(["happy"], np.random.default_rng(seed), frames=51))[::25]
+    ]
+    tracker = FaceTracker(HaarDetector())
+    found = [update(tracker, image, float(second)) for second, image in enumerate(scenes)]
+    numbers = [{number for number, _ in faces} for faces in found]
+    assert numbers[1:] == [{1}] * 2 + [{2}] * 3 + [{3}] * 3
 
 
 def test_a_new_face_is_found_by_the_next_scan() -> None:
@@ -152,6 +165,16 @@ def test_a_new_face_is_no_face_before_it_is_seen_again() -> None:
     frames = [two, *[one] * 6]
     shown = [update(tracker, image, (4 + index) / FPS) for index, image in enumerate(frames)]
     assert {number for found in shown for number, _ in found} == {1}
+
+
+def test_a_face_found_now_and_then_is_in_each_frame_where_it_is_found() -> None:
+    """What is found too rarely to be a face is still there to be blurred."""
+    tracker = FaceTracker(BrightSquares(), TrackingOptions(scan_interval_s=0))
+    for index in range(20):
+        there = index % 5 in (0, 1, 4)
+        image = squares((20, 50, 60, 60)) if there else squares()
+        found = tracker.update(image, index / FPS)
+        assert found or not there
 
 
 def test_without_tracking_a_new_face_must_be_seen_again_too() -> None:
@@ -319,6 +342,28 @@ def test_smoothing_has_its_time_constant(recognizer: EmotionRecognizer) -> None:
         for index in range(frames + 1):
             faces = tracker.look(squares(), index * step_s).everything
         assert faces[0].scores["sad"] == pytest.approx(1 - np.exp(-1), abs=1e-4)
+
+
+def test_a_face_is_uncertain_by_its_highest_probability(recognizer: EmotionRecognizer) -> None:
+    """A label that is kept while another leads by little is certain if the other one is."""
+    recognizer.uncertain_below = 0.5
+    options = TrackingOptions(score_smoothing_s=0, hysteresis=0.1)
+    recognizer.answers = [HAPPY, (0.44, 0.53, 0.03), (0.44, 0.48, 0.08)]
+    shown = [faces[0] for faces in recognizer.track([squares()] * 3, tracking=options)]
+    assert [face.emotion for face in shown] == ["happy", "happy", "uncertain"]
+    assert [face.confidence for face in shown] == pytest.approx([0.6, 0.44, 0.44])
+
+
+def test_a_lost_face_keeps_its_scores(recognizer: EmotionRecognizer) -> None:
+    """What is seen where a face was does not count as its emotion."""
+    recognizer.detector = BrightSquares()
+    face = squares((20, 50, 60, 60))
+    recognizer.answers = [HAPPY] * 4
+    tracker = EmotionTracker(recognizer, TrackingOptions(keep_s=0.4))
+    for index in range(4):
+        shown = tracker.update(face, index / FPS)
+    recognizer.answers = [SAD] * 5
+    assert [tracker.update(squares(), index / FPS) for index in range(4, 9)] == [shown] * 5
 
 
 def test_without_smoothing_each_frame_speaks_for_itself(recognizer: EmotionRecognizer) -> None:

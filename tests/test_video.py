@@ -35,7 +35,7 @@ from emodetect.data.synthetic import draw_film
 from emodetect.errors import VideoError
 from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import draw_faces
-from emodetect.recognition.recognizer import EmotionTracker
+from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 from emodetect.recognition.sightings import Seen
 from emodetect.recognition.videos import capture, video_files
 from emodetect.recognition.videos.capture import Frame
@@ -45,6 +45,7 @@ from emodetect.recognition.videos.row_log import RowLog, drop_cut_row, read_rows
 from emodetect.recognition.videos.summary.face_record import FaceRecord
 from emodetect.recognition.videos.summary.timeline import draw_timeline, save_timeline
 from emodetect.recognition.videos.tracker_state import StateFile, TrackerState
+from emodetect.recognition.videos.video_plan import VideoOptions, plan_videos
 
 EMOTIONS = ("happy", "sad", "surprise")
 FRAMES, FPS = 30, 25.0
@@ -399,6 +400,7 @@ def test_files_are_neither_lost_nor_mixed_up(film: Path, artifact: Path, tmp_pat
         ([film, "--timeline", "x.jpg"], ".png"),
         ([film, "--log", "x.txt"], ".jsonl or .csv"),
         ([film, film], "given twice"),
+        (["http://h/v?key=1", "http://h/v?key=2"], "http://h/v: given twice"),
         ([film, twin, "--output", tmp_path / "both"], "two videos"),
         ([film, "--resume"], "--log"),
         ([film, "--log", log, "--resume"], "--every"),
@@ -578,6 +580,48 @@ def test_the_copy_keeps_the_sound(film: Path, artifact: Path, tmp_path: Path) ->
             assert len(frames_of(output)) == FRAMES
 
 
+def test_the_sound_of_a_copy_fits_a_picture_that_begins_late(
+    film: Path, artifact: Path, tmp_path: Path
+) -> None:
+    """What is heard with the first picture of a video is heard with that of its copy."""
+    program, late, output = next(ffmpeg.installed_ffmpegs()), tmp_path / "l.mp4", tmp_path / "o.mp4"
+    tone = ["-f", "lavfi", "-i", "aevalsrc='gt(t,0.5)*sin(2000*t)':duration=1.7"]
+    made = ["-c:v", "copy", "-c:a", "aac", late]
+    subprocess.run(
+        [program, "-v", "error", "-itsoffset", "0.5", "-i", film, *tone, *made], check=True
+    )
+    assert call(late, "--model", artifact, "--output", output).exit_code == 0
+    heard = {}
+    for path in (late, output):
+        words = [program, "-v", "error", "-i", path, "-ac", "1", "-ar", "1000", "-f", "s16le", "-"]
+        samples = np.frombuffer(
+            subprocess.run(words, capture_output=True, check=True).stdout, "<i2"
+        )
+        heard[path] = np.flatnonzero(np.abs(samples.astype(int)) > 3000)[0] / 1000
+    assert heard[late] == pytest.approx(0.5, abs=0.1)
+    assert heard[output] == pytest.approx(0.0, abs=0.1)
+
+
+def test_pixels_that_are_not_square_are_made_so(film: Path, tmp_path: Path) -> None:
+    """Frames of an anamorphic film look as in a player, also where the film lies on its side."""
+    program, squeezed, turned = next(ffmpeg.installed_ffmpegs()), *map(tmp_path.joinpath, "ab")
+    form = ["-f", "mp4", squeezed]
+    subprocess.run(
+        [program, "-v", "error", "-i", film, "-vf", "scale=160:200,setsar=2", *form], check=True
+    )
+    with capture.open_source(source=str(squeezed)) as source:
+        (frame,) = capture.read_frames(source, max_frames=1)
+    assert np.abs(frame.image.astype(int) - frames_of(film)[0]).mean() < 8
+    upright = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    on_side = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    before, found, after = squeezed.read_bytes().rpartition(upright)  # that of the track
+    assert found
+    turned.write_bytes(before + on_side + after)
+    with capture.open_source(source=str(turned)) as source:
+        (frame,) = capture.read_frames(source, max_frames=1)
+    assert frame.image.shape == (320, 200, 3)
+
+
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[str]:
     """The address under which the files of a folder are there, for the block."""
@@ -753,6 +797,36 @@ def test_a_cut_row_of_a_csv_takes_its_frame_along(tmp_path: Path) -> None:
         ("a,b.mp4", 0, 2),
         ("a,b.mp4", 1, 2),
     ]
+
+
+def test_a_csv_cut_between_two_faces_gets_both(artifact: Path, tmp_path: Path) -> None:
+    """A frame of an unfinished video, of which a crash left one face of two, is analysed again."""
+    log, scores = tmp_path / "rows.csv", dict.fromkeys(EMOTIONS, 1 / 3)
+    faces = [Face((1, 2, 3, 4), "sad", 1 / 3, scores, number) for number in (1, 2)]
+    with RowLog(log, EMOTIONS) as rows:
+        for index in range(3):
+            rows.write("a.mp4", Frame(index, index / FPS, np.empty(0)), faces)
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-1]))
+    file = StateFile(log, "a.mp4", {})
+    tracker = EmotionTracker(EmotionRecognizer(artifact), tracked=False)
+    state = TrackerState.of(tracker, file, frames=2)
+    assert state is not None
+    file.write(state)
+    for _ in range(2):  # the state was written after all rows of two frames
+        (job,) = plan_videos(VideoOptions(videos=("a.mp4",), log=log, resume=True), EMOTIONS)
+        assert job.known == 2
+
+
+def test_a_copy_does_not_change_the_rows_of_few_frames(artifact: Path, tmp_path: Path) -> None:
+    """Frames that are only copied do not count among those that could confirm a face."""
+    film, log, output = tmp_path / "short.mp4", tmp_path / "rows.jsonl", tmp_path / "out.avi"
+    write_film(film, 15)
+    words = (film, "--model", artifact, "--every", 5, "--log", log)
+    assert call(*words).exit_code == 0
+    rows = rows_of(log)
+    assert [[face.id for face in faces] for _, _, _, faces in rows] == [[1]] * 3
+    assert call(*words, "--output", output, "--force").exit_code == 0
+    assert rows_of(log) == rows
 
 
 def test_rows_of_another_model_are_refused(tmp_path: Path) -> None:

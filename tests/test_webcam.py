@@ -703,9 +703,11 @@ def test_a_run_without_a_frame_names_no_files(
 @pytest.mark.parametrize(
     ("source", "shown"),
     [
-        ("rtsp://me:s@cr:t@cam:554/live?a=b@c", "rtsp://cam:554/live?a=b@c"),
+        ("rtsp://me:s@cr:t@cam:554/live?a=b@c", "rtsp://cam:554/live"),
+        ("rtsp://me:p/w@cam/live", "rtsp://cam/live"),
+        ("http://192.168.0.7/cgi/mjpg?user=admin&pwd=secret", "http://192.168.0.7/cgi/mjpg"),
         ("http://cam/video", "http://cam/video"),
-        ("me@home.mp4", "me@home.mp4"),
+        ("me@home?.mp4", "me@home?.mp4"),
     ],
 )
 def test_no_password_is_shown(source: str, shown: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from running import posix_only, run_emodetect
+from running import posix_only, run_emodetect, run_python
 
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import EmodetectError
@@ -120,6 +120,28 @@ def test_a_photo_that_kills_its_worker_is_an_error(
             assert "Killed" in result.error
         else:
             assert result == wanted
+
+
+@posix_only
+def test_resume_gets_past_a_photo_that_killed_the_command(faces: Path, tmp_path: Path) -> None:
+    """A photo among the first ones ends the run; the next run tells it and does the others."""
+    fatal, out = tmp_path / "fatal.png", tmp_path / "rows.jsonl"
+    fatal.write_bytes(cv2.imencode(".png", np.zeros((20, FATAL_WIDTH, 3), np.uint8))[1].tobytes())
+    program = (
+        "import sys; from functools import partial; from pathlib import Path\n"
+        "sys.path.insert(0, sys.argv[1]); from test_workers import FragileRecognizer\n"
+        "from emodetect.recognition.photos.predict import PredictOptions, predict_photos\n"
+        "options = PredictOptions(images=(Path(sys.argv[2]), Path(sys.argv[3])), workers=1,\n"
+        "    output=Path(sys.argv[4]), output_format='jsonl', resume=True)\n"
+        "predict_photos(options, partial(FragileRecognizer, detector='none'))"
+    )
+    words = (Path(__file__).parent, fatal, faces / "00.png", out)
+    assert run_python(program, *words).returncode == -signal.SIGKILL
+    done = run_python(program, *words)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert "its worker process died (Killed)" in rows[0]["error"]
+    assert [len(row["faces"]) for row in rows] == [0, 1]
 
 
 def test_a_worker_that_cannot_start_is_told(faces: Path, recognizer: EmotionRecognizer) -> None:

@@ -59,7 +59,7 @@ SHOWN_EMOTIONS = 3
     default=1,
     show_default=True,
     metavar="N",
-    help="Analyse only every Nth frame.",
+    help="Analyse only every Nth frame. In frames more than 0.5 s apart, IDs are less certain.",
 )
 @click.option(
     "--min-seconds",

@@ -205,9 +205,9 @@ def _card(metadata: Metadata, quantize: str) -> dict[str, Any]:
         "output": {"meaning": "probability of each label, calibrated", **output},
         "margin": metadata.margin,
         "preprocessing": (
-            f"enlarge the face box by {metadata.margin:g} of its side on each side, crop, resize "
-            f"to {size} x {size} pixels, {'gray' if channels == 1 else 'red, green, blue'}, 0 to "
-            "255; the network does the rest"
+            f"enlarge the face box by {metadata.margin / 2:g} of its side on each side, crop, "
+            f"resize to {size} x {size} pixels, {'gray' if channels == 1 else 'red, green, blue'}, "
+            "0 to 255; the network does the rest"
         ),
         "made_by": f"emodetect {__version__}",
     }

@@ -48,7 +48,7 @@ class TrackingOptions:
         scan_interval_s: seconds between full scans for new faces while all known ones are visible.
         scan_side: longer side, in pixels, to which a frame is reduced for a scan. The cascade finds
             faces of at least 24 of these pixels: at 320, of at least 7.5% of the longer side.
-        keep_s: how long a face that is no longer found stays at its last position.
+        keep_s: how long a face that is no longer found keeps its last position and scores.
         box_smoothing_s: time constant of the moving average of boxes; 0 switches it off.
         score_smoothing_s: the same for the probabilities of the emotions.
         hysteresis: lead in probability that another emotion needs to change the label.
@@ -100,11 +100,11 @@ class FaceTracker:
         if time_s - self.scanned_s >= wait_s - 1e-6:
             self.scanned_s = time_s
             self._match(self._scan(image, time_s), image)
-        self.tracks.end(self.options.keep_s)
+        shown = self.tracks.end(self.options.keep_s)
         height, width = image.shape[:2]
         keep = kept_share(self.tracks.elapsed_s, self.options.box_smoothing_s)
         found = []
-        for track in self.tracks.known:
+        for track in shown:
             track.shown = keep * track.shown + (1 - keep) * np.asarray(track.box)
             found.append((track, clip(track.shown.tolist(), width, height)))
         return found

@@ -14,7 +14,8 @@ from emodetect.faces.template import FaceTemplate
 MAX_COST = 2.0
 # A face whose side is this many times larger or smaller is another face.
 MAX_SIZE_RATIO = 1.8
-# A new face must be found again within this many frames, which callers hold in memory.
+# A new face must be found again within this many frames, which callers hold in memory, together
+# with those between them that are not analysed.
 CONFIRMING_FRAMES = 4
 # In frames further apart than this, a face moves too far to be recognised by its place: nothing
 # can confirm it, so the first sighting is enough.
@@ -116,18 +117,19 @@ class Tracks:
             self._confirm(track)
         return track
 
-    def end(self, keep_s: float) -> None:
-        """Give up doubles, faces not found for `keep_s`, and new faces not found again in time."""
+    def end(self, keep_s: float) -> list[Track]:
+        """Give up doubles, faces not found for `keep_s`, and new faces not found again in time.
+
+        Returns the faces of this frame: those that are left, and the new ones given up that were
+        found in it once more.
+        """
         # If frames are further apart than that, a single miss must not end a track.
         keep_s = max(keep_s, 1.5 * self.elapsed_s)
+        shown = [track for track in self._without_doubles() if self.time_s - track.seen_s <= keep_s]
         self.keep(
-            [
-                track
-                for track in self._without_doubles()
-                if self.time_s - track.seen_s <= keep_s
-                and (track.id is not None or track.frames < CONFIRMING_FRAMES)
-            ]
+            [track for track in shown if track.id is not None or track.frames < CONFIRMING_FRAMES]
         )
+        return [track for track in shown if track in self.known or track.seen_s == self.time_s]
 
     def match(self, boxes: Sequence[Box]) -> list[tuple[Track, Box]]:
         """Return the pairs of known faces and boxes of minimum total cost.

@@ -35,6 +35,9 @@ _PILLOW_NAMES = {
     formats.WEBP: "WEBP",
 }
 _FEATURES = {formats.AVIF: "avif", formats.JPEG2000: "jpg_2000"}
+# What Pillow calls the formats that OpenCV decodes from files, with the colours of their own
+# profiles; MPO is a JPEG with more images.
+_DECODED_BY_OPENCV = ("BMP", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
 _ORIENTATION = 0x112  # the EXIF tag
 # Colours are converted in bands of this many pixels: each step needs a copy or two.
 _BAND_PIXELS = 2**22
@@ -91,12 +94,11 @@ def decode_transparent(data: bytes, form: str) -> np.ndarray | None:
         # Pillow loses the range of 16-bit grey when it converts to 8 bits.
         if not image.has_transparency_data or image.mode.startswith("I"):
             return None
-        image.info.pop("icc_profile", None)  # as OpenCV decodes images without transparency
         return _pixels_of(image)
 
 
 def pixels_of(image: Image.Image) -> np.ndarray:
-    """Return the pixels of an open Pillow image as `decode` does; raises the same."""
+    """Return the pixels of a Pillow image, which are those of its file; raises as `decode`."""
     if 0 in image.size:
         raise ImageError("the image has no pixels")
     with _clear_errors(image.format or "image"):
@@ -155,6 +157,7 @@ def _opened(data: bytes, form: str) -> Any:
 
 
 def _pixels_of(image: Image.Image) -> np.ndarray:
+    converted = image.format not in _DECODED_BY_OPENCV
     image = _upright(image)
     width, height = image.size
     pixels = np.empty((height, width, 3), np.uint8)
@@ -162,7 +165,8 @@ def _pixels_of(image: Image.Image) -> np.ndarray:
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
         band = image if rows >= height else image.crop((0, top, width, bottom))
-        rgb = np.asarray(_on_white(_in_srgb(_in_eight_bits(band))))
+        band = _in_eight_bits(band)
+        rgb = np.asarray(_on_white(_in_srgb(band) if converted else band))
         cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR, dst=pixels[top:bottom])
     return pixels
 

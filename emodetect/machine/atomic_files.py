@@ -19,8 +19,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     An OSError of a full or read-only disk names `path`.
     """
-    name = os.fsdecode(os.fsencode(path.name)[:LONGEST_NAME])
-    partial = path.with_name(f".{name}.{os.getpid()}")
+    partial = path.with_name(f".{shortened(path.name, LONGEST_NAME)}.{os.getpid()}")
     try:
         yield partial
         partial.replace(path)
@@ -31,6 +30,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # such as a folder that is not there
             partial.unlink()
+
+
+def shortened(name: str, most: int) -> str:
+    """Return the beginning of a file name, at most so many bytes, that ends between characters."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= most else encoded[:most].decode("utf-8", "ignore")
 
 
 def write_text(path: Path, text: str, *, errors: str = "strict") -> None:

@@ -5,39 +5,79 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 
+class _Stderr:
+    """Stderr of this process while it is hidden: `saved`, for as long as anyone hides it."""
+
+    lock = threading.Lock()
+    hiding = 0
+    saved: int | None = None
+
+
+def _after_fork() -> None:
+    _Stderr.lock = threading.Lock()  # another thread may have held it, and is not here
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 @contextlib.contextmanager
-def quiet_stderr(log: Path | None = None) -> Iterator[None]:
+def quiet_stderr(log: Path | None = None) -> Iterator[int | None]:
     """Hide everything written to stderr, including by C++ code; errors must be raised.
 
+    Any number of threads may: the first hides it, the last shows it again. Yields the descriptor
+    of the real stderr; None in a process that has none.
+
     Args:
-        log: a file to append it to.
+        log: a file to append it to, unless it is hidden already.
     """
-    with contextlib.ExitStack() as stack:
+    with _Stderr.lock:
+        if not _Stderr.hiding:
+            _Stderr.saved = _redirect(log or os.devnull)
+        _Stderr.hiding += 1
+    try:
+        yield _Stderr.saved
+    finally:
+        with _Stderr.lock:
+            _Stderr.hiding -= 1
+            if not _Stderr.hiding and _Stderr.saved is not None:
+                os.dup2(_Stderr.saved, 2)
+                os.close(_Stderr.saved)
+                _Stderr.saved = None
+
+
+def _redirect(path: Path | str) -> int | None:
+    """Let stderr go to a file; return a descriptor of where it went before, None for nowhere."""
+    try:
         saved = os.dup(2)
-        stack.callback(os.close, saved)
-        nowhere = os.open(log or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        stack.callback(os.close, nowhere)
-        os.dup2(nowhere, 2)
-        stack.callback(os.dup2, saved, 2)
-        yield
+    except OSError:  # a service or pythonw may have closed it
+        return None
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    except OSError:
+        os.close(saved)
+        raise
+    os.dup2(file, 2)
+    os.close(file)
+    return saved
 
 
 @contextlib.contextmanager
 def quiet_libraries(log: Path | None = None) -> Iterator[None]:
     """Hide what C++ code writes to stderr, but show what Python writes; see `quiet_stderr`."""
     with contextlib.ExitStack() as stack:
-        if _is_stderr(sys.stderr):  # not one of a notebook or test, which goes elsewhere
-            shown = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+        saved = stack.enter_context(quiet_stderr(log))
+        # One of a notebook or test goes elsewhere.
+        if saved is not None and _is_stderr(sys.stderr):
+            shown = os.fdopen(os.dup(saved), "w", buffering=1, errors="backslashreplace")
             stack.enter_context(shown)
-            stack.enter_context(quiet_stderr(log))
             stack.enter_context(contextlib.redirect_stderr(shown))
-        else:
-            stack.enter_context(quiet_stderr(log))
         yield
 
 

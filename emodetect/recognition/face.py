@@ -13,8 +13,9 @@ class Face:
 
     Attributes:
         box: x, y, width, height in pixels.
-        emotion: the most probable emotion, or "uncertain".
-        confidence: probability of the most probable emotion.
+        emotion: the most probable emotion, or "uncertain". In a video, the previous one is kept
+            until another leads by more than a little; see `TrackingOptions.hysteresis`.
+        confidence: probability of the emotion, or of what it would be if it were not "uncertain".
         scores: probability of each emotion, in the model's label order.
         id: identifies the face within a video, from 1; None in a still image.
     """

@@ -43,7 +43,8 @@ class EmotionRecognizer:
         threads: threads of the classifier; the number of cores, at most 4, if None.
         runtime: "litert", "keras", "onnxruntime" or "openvino"; if None, LiteRT, or Keras where
             LiteRT has no wheel.
-        uncertain_below: a face with a confidence below this gets the emotion "uncertain"; 0 to 1.
+        uncertain_below: a face whose highest probability is below this gets the emotion
+            "uncertain"; 0 to 1.
         tta: test-time augmentation: "flip" averages the probabilities for each face and its mirror
             image, which makes the classifier take twice as long.
 
@@ -264,10 +265,11 @@ class EmotionRecognizer:
 
     def face(self, box: Box, scores: np.ndarray, *, best: int, id: int | None = None) -> Face:
         """Return a face with (emotions,) probabilities and the emotion at index `best`."""
-        confidence = float(scores[best])
-        emotion = UNCERTAIN if confidence < self.uncertain_below else self.emotions[best]
         named = {name: float(score) for name, score in zip(self.emotions, scores, strict=True)}
-        return Face(box, emotion, confidence, named, id)
+        # Not of the emotion at `best`, which in a video stays while another leads by little.
+        unsure = max(named.values()) < self.uncertain_below
+        emotion = UNCERTAIN if unsure else self.emotions[best]
+        return Face(box, emotion, named[self.emotions[best]], named, id)
 
 
 def _is_a(kind: type, number: object) -> bool:
@@ -337,12 +339,18 @@ class EmotionTracker:
         self.last_s = time_s
         self.faces.detector = self.recognizer.detector  # a key may have changed it
         found = self.faces.update(image, time_s)
-        rows = self.recognizer.classify([self.recognizer.crop(image, box) for _, box in found])
-        before, self.smoothed = self.smoothed, {}
+        before = self.smoothed
+        self.smoothed = {track.key: before[track.key] for track, _ in found if track.key in before}
+        # Where a face was lost, there may be anything now: it keeps its scores.
+        visible = [pair for pair in found if pair[0].seen_s == time_s or pair[0].key not in before]
+        rows = self.recognizer.classify([self.recognizer.crop(image, box) for _, box in visible])
+        for (track, _), row in zip(visible, rows, strict=True):
+            self.smoothed[track.key] = smooth(
+                before.get(track.key), row, keep=keep, hysteresis=self.options.hysteresis
+            )
         sightings = []
-        for (track, box), row in zip(found, rows, strict=True):
-            now = smooth(before.get(track.key), row, keep=keep, hysteresis=self.options.hysteresis)
-            self.smoothed[track.key] = now
+        for track, box in found:
+            now = self.smoothed[track.key]
             number = (track.id or track.key) if self.tracked else None
             face = self.recognizer.face(box, now.average, best=now.shown, id=number)
             sightings.append(Sighting(face, None if track.id else track.key))

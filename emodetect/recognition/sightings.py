@@ -72,17 +72,26 @@ class Seen:
 
 
 class HeldFrames(Generic[Item]):
-    """Holds back each frame until its new faces are confirmed or dropped, at most a few frames."""
+    """Holds back each frame until its new faces are confirmed or dropped.
+
+    At most CONFIRMING_FRAMES + 1 analysed frames are held, and those that come between them.
+    """
 
     def __init__(self) -> None:
         self.held: deque[tuple[Item, Seen]] = deque()
         self.confirmed: dict[int, int | None] = {}
         self.open: set[int] = set()
-        self.added = 0
+        self.analyzed = 0
+        self.last: Seen | None = None
 
     def add(self, item: Item, seen: Seen) -> Iterator[tuple[Item, Seen]]:
-        """Add a frame, and yield those that are complete now, in order."""
-        self.added += 1
+        """Add a frame, and yield those that are complete now, in order.
+
+        Args:
+            seen: for a frame that is not analysed, the same object as for the frame before it.
+        """
+        self.analyzed += seen is not self.last
+        self.last = seen
         self.held.append((item, seen))
         self.open |= {one.unconfirmed for one in seen.sightings if one.unconfirmed is not None}
         self.open -= seen.confirmed.keys() | seen.dropped
@@ -94,7 +103,7 @@ class HeldFrames(Generic[Item]):
 
         They are kept if there were too few frames to confirm any.
         """
-        if self.added < CONFIRMING_FRAMES:
+        if self.analyzed < CONFIRMING_FRAMES:
             self.confirmed |= {
                 one.unconfirmed: one.face.id
                 for _, seen in self.held

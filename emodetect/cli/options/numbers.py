@@ -54,5 +54,5 @@ uncertain_option = click.option(
     type=Probability(),
     default=0.0,
     metavar="0..1",
-    help="Label a face uncertain, with its two best guesses, if its confidence is lower.",
+    help="Label a face uncertain, with its two best guesses, if its highest probability is lower.",
 )

@@ -18,7 +18,7 @@ from emodetect.errors import EmodetectError, ImageError
 from emodetect.faces.boxes import Box
 from emodetect.images.formats import READ_FORMATS, WRITTEN_SUFFIXES
 from emodetect.images.reading import MOST_PIXELS, decode_image, memory_errors, read_image
-from emodetect.machine.atomic_files import atomic_write
+from emodetect.machine.atomic_files import atomic_write, shortened
 from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -265,4 +265,4 @@ def _of_possible_length(path: Path) -> Path:
     if len(name) <= LONGEST_NAME:
         return path
     end = f"-{blake2b(name, digest_size=8).hexdigest()}{path.suffix}"
-    return path.with_name(name[: LONGEST_NAME - len(end)].decode("utf-8", "ignore") + end)
+    return path.with_name(shortened(path.name, LONGEST_NAME - len(end)) + end)

@@ -29,7 +29,7 @@ from emodetect.recognition.photos.faster_detector import LONG_RUN_S, SAMPLE, yun
 from emodetect.recognition.photos.file_search import LIST, find_photos, listed_paths
 from emodetect.recognition.photos.output_formats import WRITERS
 from emodetect.recognition.photos.result_file import HeldPaths, HeldPhoto, open_photo_rows
-from emodetect.recognition.photos.workers import analyze_many
+from emodetect.recognition.photos.workers import PHOTOS_WITHOUT_WORKERS, analyze_many
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 # Fewer photos are done before a progress bar would help.
@@ -112,6 +112,8 @@ def predict_photos(
     counts = PredictCounts()
     started, sample = time.monotonic(), deque[str](maxlen=SAMPLE)
     photos, originals = _find(options, counts.not_read)
+    # One of the first photos may have crashed the run that left the file.
+    interrupted = options.resume and options.output is not None and options.output.is_file()
     with ExitStack() as stack:
         rows = None
         if options.output is not None:
@@ -132,6 +134,7 @@ def predict_photos(
             replace(options, originals=originals, explainer=explainer),
             open_recognizer=open_recognizer,
             workers=options.workers,
+            without_workers=0 if interrupted else PHOTOS_WITHOUT_WORKERS,
         )
         stack.enter_context(closing(analysis))  # ends the workers, whatever happens
         results = _counted(analysis, counts, sample)

@@ -54,6 +54,7 @@ def analyze_many(
     *,
     open_recognizer: Callable[..., EmotionRecognizer],
     workers: int | None = None,
+    without_workers: int = PHOTOS_WITHOUT_WORKERS,
 ) -> Generator[PhotoResult]:
     """Analyse any number of photos, in order, all but the first few in worker processes.
 
@@ -65,6 +66,8 @@ def analyze_many(
             picklable, such as `functools.partial(EmotionRecognizer, "model.keras")`.
         workers: number of additional processes; 0 to do all work in this one. If None, the number
             of cores that this process may use, at most 8, or 0 for a single core.
+        without_workers: number of photos, the first ones, to analyse in this process; one that
+            crashes it ends the run.
 
     Raises:
         EmodetectError: if a result would overwrite a photo or cannot be written, or a worker
@@ -78,7 +81,7 @@ def analyze_many(
     if workers == 0:
         yield from analyze_photos(photos, recognizer, options)
         return
-    yield from analyze_photos(islice(photos, PHOTOS_WITHOUT_WORKERS), recognizer, options)
+    yield from analyze_photos(islice(photos, without_workers), recognizer, options)
     if following := list(islice(photos, 1)):
         photos = chain(following, photos)
         yield from analyze_in_workers(photos, open_recognizer, options, workers=workers)

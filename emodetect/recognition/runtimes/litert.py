@@ -48,14 +48,18 @@ class LiteRTRuntime:
             )
         self.input, self.output = input_details["index"], output_details["index"]
         self.shape: tuple[int, ...] = ()
+        try:
+            with quiet_stderr():  # where the delegate says that it is there, the first time
+                self.interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(damaged(self.path, error)) from None
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return (n, classes) float32 for (n, size, size, channels) float32 in 0-255."""
         try:
             if batch.shape != self.shape:
-                with quiet_stderr():
-                    self.interpreter.resize_tensor_input(self.input, batch.shape, strict=True)
-                    self.interpreter.allocate_tensors()
+                self.interpreter.resize_tensor_input(self.input, batch.shape, strict=True)
+                self.interpreter.allocate_tensors()
                 self.shape = batch.shape
             self.interpreter.set_tensor(self.input, batch)
             self.interpreter.invoke()

@@ -147,7 +147,7 @@ class AnalyzedVideo(Iterator[FrameResult]):
                     )
             self.incomplete = self._source.missing_end(last + self._every) or ""
         if self.incomplete:
-            logger.warning("%s: %s", on_one_line(self.video), self.incomplete)
+            logger.warning("%s: %s", on_one_line(self._source.name), self.incomplete)
 
     def _finish(self) -> None:
         for _ in self:

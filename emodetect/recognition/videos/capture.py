@@ -31,6 +31,8 @@ RECONNECT_S, FIRST_WAIT_S, LONGEST_WAIT_S = 60.0, 0.5, 8.0
 DEFAULT_FPS = 20.0
 # Some containers report their clock rate (90000) as the frame rate.
 MAX_FPS = 500.0
+# Pixels further from square than this are an error of the file; anamorphic films have up to 2.
+MOST_STRETCH = 4.0
 # To see whether a file ends after a certain frame, it is read from this long before it.
 REVIEWED_S = 1.0
 # Logs round the time of a frame to 0.1 ms.
@@ -68,7 +70,7 @@ class Source:
     """An open camera, file or stream.
 
     Attributes:
-        name: as the user gave it, but an address without the password; see `shown_name`.
+        name: as the user gave it, but an address without user and query; see `shown_name`.
         capture: the current capture; replaced when a live source drops out and returns.
         fps: frames per second of a video written from it.
         frame_count: as stated by the file, or estimated from its length; 0 if unknown.
@@ -80,6 +82,7 @@ class Source:
         live: a camera or stream, whose frames arrive in real time.
         reopen: reopens a live source; None to not try.
         mirror: frames are flipped left to right.
+        stretch: by how much frames are enlarged in width and height to make their pixels square.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Source:
     live: bool
     reopen: Callable[[], cv2.VideoCapture] | None = None
     mirror: bool = False
+    stretch: tuple[float, float] = (1.0, 1.0)
     duration_s: float = 0.0
     end_s: float = 0.0
     until_s: float = 0.0
@@ -158,6 +162,7 @@ def open_source(
         live=live,
         reopen=open_it if live else None,
         mirror=source is None if mirror is None else mirror,
+        stretch=_stretch(capture),
         duration_s=frame_count / fps if fps > 0 else 0.0,
     )
     try:
@@ -167,8 +172,12 @@ def open_source(
 
 
 def shown_name(source: str) -> str:
-    """Return how a source is called in messages and logs: `rtsp://me:secret@cam` is `rtsp://cam`."""
-    return re.sub(r"(?<=://)[^/]*@", "", source)
+    """Return how a source is called in messages and logs: an address without user and query.
+
+    Both may hold a password: `rtsp://me:secret@cam/live?token=x` is `rtsp://cam/live`.
+    """
+    scheme, mark, address = source.partition("://")
+    return scheme + mark + address.partition("?")[0].rpartition("@")[2] if mark else source
 
 
 def list_cameras() -> list[Camera]:
@@ -238,11 +247,28 @@ def read_frames(
                 continue
             started_s = time.monotonic() if index == 0 else started_s
             time_s = _time_s(source, started_s, last_s, every)
-            yield Frame(index, time_s, cv2.flip(image, 1) if source.mirror else image)
+            yield Frame(index, time_s, _as_shown(image, source))
             given, damaged, last_s = given + 1, 0, time_s
         index += 1
     if index == 0 and not stop.is_set():
         raise SourceError(f"{source.name}: no frame could be decoded; is the file damaged?")
+
+
+def _stretch(capture: cv2.VideoCapture) -> tuple[float, float]:
+    """Return by how much frames must be enlarged in width and height to look as in a player."""
+    width, height = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
+    ratio = width / height if width > 0 and height > 0 else 1.0
+    if not 1 / MOST_STRETCH <= ratio <= MOST_STRETCH:
+        ratio = 1.0
+    turned = capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90  # OpenCV turns it upright
+    return (1.0, ratio) if turned else (ratio, 1.0)
+
+
+def _as_shown(image: np.ndarray, source: Source) -> np.ndarray:
+    if source.stretch != (1.0, 1.0):
+        x, y = source.stretch
+        image = cv2.resize(image, None, fx=x, fy=y, interpolation=cv2.INTER_LINEAR)
+    return cv2.flip(image, 1) if source.mirror else image
 
 
 def is_read(name: str, *, frames: int, last_s: float, every: int) -> bool:

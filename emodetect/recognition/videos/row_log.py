@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -77,28 +78,32 @@ class RowLog:
             raise VideoError(f"{self.path}: the disk is full; the last row is incomplete.")
 
 
-def drop_cut_row(path: Path) -> None:
+def drop_cut_row(path: Path, *, doubtful: float = math.inf) -> None:
     """Remove an incomplete last line, left by a crash or a full disk.
 
-    In a CSV, the rows of the last frame are removed too: the line may have been another face of it.
+    In a CSV, the rows of the last frame are removed too if there is such a line, which may have
+    been another face of it, or if a crash may have cut them off between two faces.
+
+    Args:
+        doubtful: number of the first frame to which that may have happened.
     """
     with path.open("rb+") as file:
         end = file.seek(0, io.SEEK_END)
         start = max(0, end - TAIL_BYTES)
         file.seek(start)
         lines = file.read().splitlines(keepends=True)
-        if not lines or lines[-1].endswith(b"\n"):
-            return
-        dropped = [lines.pop()]
-        if start and not lines:
+        dropped = [lines.pop()] if lines and not lines[-1].endswith(b"\n") else []
+        if dropped and start and not lines:
             raise VideoError(
                 f"{path}: the last line is too long for a log of emodetect; the file is unchanged."
             )
-        if path.suffix.lower() == ".csv" and lines:
-            frame = _place(lines[-1])
-            while lines and _place(lines[-1]) == frame != list(FRAME_COLUMNS[:2]):
-                dropped.append(lines.pop())
-        file.truncate(end - sum(map(len, dropped)))
+        if path.suffix.lower() == ".csv" and lines and (dropped or doubtful < math.inf):
+            last = _place(lines[-1])
+            if dropped or (last[1:] and last[1].isdecimal() and float(last[1]) >= doubtful):
+                while lines and _place(lines[-1]) == last != list(FRAME_COLUMNS[:2]):
+                    dropped.append(lines.pop())
+        if dropped:
+            file.truncate(end - sum(map(len, dropped)))
 
 
 def check_beginning(path: Path, emotions: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -254,6 +255,15 @@ def check_settings(log: Path, settings: Mapping[str, Any]) -> None:
             f"{log}: cannot be resumed: its last rows come from another model or other options; "
             "use the same, or start over with --force."
         )
+
+
+def certain_frames(log: Path) -> float:
+    """Return of how many analysed frames of an unfinished video all rows are in its log.
+
+    Infinite without a state, which a finished video leaves none of.
+    """
+    state = _stored(_beside(log))
+    return math.inf if state is None else state.frames
 
 
 def _beside(log: Path) -> Path:

@@ -373,7 +373,7 @@ class _Video:
             notes = add_sound(self.writer.path, self.job.source, seconds=self.writer.length_s)
             files.append(self.writer.path)
         if self.job.timeline is not None and figures is not None:
-            title = Path(self.job.source).name
+            title = Path(self.job.name).name
             figure = draw_timeline(self.record, title=title, left_out=figures.left_out)
             save_timeline(figure, self.job.timeline)
             files.append(self.job.timeline)

@@ -19,6 +19,7 @@ from emodetect.recognition.videos.row_log import (
     read_rows,
 )
 from emodetect.recognition.videos.summary.summary_file import SUMMARY_SUFFIXES
+from emodetect.recognition.videos.tracker_state import certain_frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +91,12 @@ def plan_videos(options: VideoOptions, emotions: Sequence[str]) -> list[VideoJob
             log cannot be resumed.
     """
     videos, log = options.videos, options.log
-    if repeated := sorted({video for video in videos if videos.count(video) > 1}):
-        raise VideoError(f"{repeated[0]}: given twice; give each video once.")
+    names = [shown_name(video) for video in videos]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise VideoError(
+            f"{repeated[0]}: given twice; give each video once, and addresses that differ only in "
+            "what follows the ? in runs of their own."
+        )
     if options.resume and log is None:
         raise VideoError("--resume requires the --log of the interrupted run.")
     _check_names(options)
@@ -139,7 +144,7 @@ def _place(given: Path | None, video: str, suffix: str, videos: Sequence[str]) -
     """Return where a video's result goes: the given file, or a file in the given folder."""
     if given is None or len(videos) == 1:
         return given
-    return given / f"{Path(video).stem}{suffix}"
+    return given / f"{Path(shown_name(video)).stem}{suffix}"
 
 
 def _known_frames(
@@ -147,12 +152,12 @@ def _known_frames(
 ) -> dict[str, tuple[int, float]]:
     """Return how many frames of each video a log contains, and the time of the last in seconds.
 
-    An incomplete last row is removed from the log.
+    Rows that a crash may have cut off are removed from the log.
 
     Raises VideoError for a log of another model or another `every`, and for another kind of file.
     """
     check_beginning(log, emotions)
-    drop_cut_row(log)
+    drop_cut_row(log, doubtful=certain_frames(log) * every)
     known: dict[str, tuple[int, float]] = {}
     for video, frame, time_s, _ in read_rows(log, emotions):
         frames, _ = known.get(video, (0, 0.0))
