@@ -30,7 +30,6 @@ from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 logger = logging.getLogger(__name__)
-IMAGES_AT_ONCE = 1000  # read from the disk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,10 +158,8 @@ def images_fingerprint(dataset: Dataset) -> str:
 
     Unlike the fingerprint of the data set, it is the same for models that split the data otherwise.
     """
-    lines = []
-    for start in range(0, len(dataset.labels), IMAGES_AT_ONCE):
-        part = slice(start, start + IMAGES_AT_ONCE)
-        for image, label in zip(dataset.images[part], dataset.labels[part], strict=True):
-            digest = hashlib.sha256(image.tobytes()).hexdigest()
-            lines.append(f"{digest} {dataset.emotions[label]}")
+    lines = [
+        f"{digest.decode()} {dataset.emotions[label]}"
+        for digest, label in zip(dataset.digests, dataset.labels, strict=True)
+    ]
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
