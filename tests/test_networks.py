@@ -130,7 +130,7 @@ def test_a_frozen_backbone_leaves_the_head_to_train(name: str) -> None:
         for layer in (last, model.get_layer("probabilities"))
         for weight in layer.trainable_weights
     }
-    with pytest.raises(ConfigError, match=rf"layer of {name}"):
+    with pytest.raises(ModelError, match=rf"layer of {name}"):
         freeze_below(model, "nothing")
 
 

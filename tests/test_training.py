@@ -173,7 +173,7 @@ def test_missing_weights_and_unknown_layers_are_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be used"):
         build_model(NARROW, **arguments, weights=str(wrong))
     model = build_model(NARROW, **arguments, weights="none")
-    with pytest.raises(ConfigError, match="block_13_expand"):
+    with pytest.raises(ModelError, match="block_13_expand"):
         freeze_below(model, "block_13_expend")
 
 

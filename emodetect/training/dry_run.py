@@ -31,8 +31,8 @@ def describe_run(config: ExperimentConfig) -> str:
 
     Raises:
         DataError: if the data exists but cannot be used, or has too few images to split.
-        ConfigError: if the backbone has no layer training.fine_tune_from.
-        ModelError: if model.init does not exist.
+        ModelError: if model.init does not exist, or the backbone has no layer
+            training.fine_tune_from.
         OutOfMemoryError: if the memory of this machine cannot hold the training.
     """
     if config.model.init:

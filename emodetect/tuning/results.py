@@ -102,7 +102,9 @@ def write_results(
         config = config.model_copy(update={"output": options.output / "best"})
         write_text(best_config, config_toml(config))
         files.append(best_config)
-    figures = {"progress.png": draw_progress(options, results)}
+    figures = {}
+    if any(one.value is not None for one in results):
+        figures["progress.png"] = draw_progress(options, results)
     if finished:
         importances = _importances(study, len(finished))
         figures["values.png"] = draw_values(options, space, results, importances)
@@ -182,7 +184,8 @@ def _summary(
     ]
     lines = [f"{len(results)} trials: {', '.join(counts)}"]
     if not finished:
-        lines.append("no trial finished; trials.csv says why")
+        reason = next((one.error for one in results if one.error), "all were stopped early")
+        lines.append(f"no trial finished, so there is no best config. The first reason: {reason}")
         return lines
     best = finished[0]
     assert best.value is not None  # as it has finished

@@ -12,10 +12,11 @@ from optuna.exceptions import ExperimentalWarning, OptunaError
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from sqlalchemy.exc import SQLAlchemyError
 
-from emodetect.config import flatten
+from emodetect.config import ExperimentConfig, flatten
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.errors import ConfigError, EmodetectError, first_line
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
+from emodetect.machine.tensorflow_devices import use_tensorflow
 from emodetect.tuning.options import TuningOptions
 from emodetect.tuning.results import TuningResult, write_results
 from emodetect.tuning.search_space import DATA_KEYS, SearchSpace, check_space, parse_search
@@ -40,7 +41,8 @@ def tune(options: TuningOptions) -> TuningResult:
     An existing study is continued, and so are trials whose process has ended.
 
     Raises ConfigError for a search that does not fit the config, or not the study in the folder,
-    and as `train` if a trial meets an error that is not due to its values.
+    and as `train` if a trial meets an error that is not due to its values. Trials whose values
+    cannot be trained with count as failed.
     """
     space = parse_search(options.search)
     check_space(options.config, space)
@@ -52,6 +54,7 @@ def tune(options: TuningOptions) -> TuningResult:
     _check_folder(options.output)
     dataset = load_dataset(options.config.data, seed=options.config.seed)
     _check_splits(dataset, space)
+    _check_weights(options.config)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -97,6 +100,14 @@ def _check_splits(dataset: Dataset, space: SearchSpace) -> None:
             f"--search {searched[0]}: the source has no val split, and other crops would be "
             "validated with each value. Assign the splits first, with emodetect data split."
         )
+
+
+def _check_weights(config: ExperimentConfig) -> None:
+    """Raise ModelError for weights that do not exist, or each trial would fail."""
+    use_tensorflow()  # here, because a search that is refused need not wait for it
+    from emodetect.training.initial_model import check_initial_weights
+
+    check_initial_weights(config)
 
 
 def _pruner(options: TuningOptions, space: SearchSpace) -> BasePruner:
