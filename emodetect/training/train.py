@@ -148,7 +148,7 @@ def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     check_output_folder(run, force=True)
     require_trackers(config.training.track)
     check_initial_weights(config)
-    dataset = load_dataset(config.data, seed=config.seed)
+    dataset = load_dataset(config.data, seed=config.seed, folds=config.training.folds)
     if config.data.fold is None:  # else said before the first fold
         for line in small_data_warnings(dataset.counts(), config):
             logger.warning(line)
@@ -168,6 +168,7 @@ def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
         require_new(run)
         with clear_disk_errors(run):
             write_text(run / "config.toml", config_toml(config))
+            _require_same_data(run, dataset)
         folds = _cross_validate(config, hooks.draw)
         if folds:  # whose runs have used up the random numbers of this model
             model, temperature = initial_model(config, dataset.emotions)
@@ -214,11 +215,8 @@ def _resume(run: Path, config: ExperimentConfig | None, hooks: _Hooks) -> Traini
 def _continue(run: Path, own: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     require_trackers(own.training.track)
     dataset = load_dataset(own.data, seed=own.seed)
-    record = run / "checkpoints" / "dataset.json"
-    if record.is_file() and json.loads(record.read_text()) != _identity(dataset):
-        raise ConfigError(
-            f"{run}: the data has changed since the run was started; start a new run."
-        )
+    with clear_disk_errors(run):
+        _require_same_data(run, dataset)
     require_memory(own, len(dataset.emotions), images=len(dataset.indices("train")))
     folds = _cross_validate(own, hooks.draw)
     state, _ = saved_state(run / "checkpoints")
@@ -236,9 +234,18 @@ def _cross_validate(config: ExperimentConfig, draw: Draw | None) -> tuple[FoldRe
     return cross_validate(config, train_run)
 
 
-def _identity(dataset: Dataset) -> dict[str, str]:
+def _require_same_data(run: Path, dataset: Dataset) -> None:
+    """Record what data a run is trained on, or raise ConfigError if it was started on other."""
     # The order too: batches are drawn by position.
-    return {"fingerprint": dataset.fingerprint, "order": dataset.order}
+    identity = {"fingerprint": dataset.fingerprint, "order": dataset.order}
+    record = run / "checkpoints" / "dataset.json"
+    if not record.is_file():
+        record.parent.mkdir(exist_ok=True)
+        write_text(record, json.dumps(identity))
+    elif json.loads(record.read_text()) != identity:
+        raise ConfigError(
+            f"{run}: the data has changed since the run was started; start a new run."
+        )
 
 
 def _train(
@@ -252,9 +259,7 @@ def _train(
 ) -> TrainingResult:
     checkpoints = run / "checkpoints"
     with clear_disk_errors(run):
-        checkpoints.mkdir(exist_ok=True)
         remove_abandoned(run)
-        write_text(checkpoints / "dataset.json", json.dumps(_identity(dataset)))
     state, progress = saved_state(checkpoints)
     if state is None:
         progress.temperature = temperature
