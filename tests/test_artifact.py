@@ -571,6 +571,25 @@ def test_code_inside_a_foreign_model_is_refused(tmp_path: Path) -> None:
         load_keras(path)
 
 
+def test_layers_without_their_weights_are_refused_before_they_take_memory(tmp_path: Path) -> None:
+    """A config of a few bytes may declare layers of terabytes, which Keras would create first."""
+    from emodetect.training.models.import_keras import import_keras_model
+
+    path = tmp_path / "small.keras"
+    foreign_model(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = members["config.json"].replace(b'"units": 2,', b'"units": 200000000000,')
+    assert config != members["config.json"]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in {**members, "config.json": config}.items():
+            archive.writestr(name, data)
+    with pytest.raises(ModelError, match=r"refused: its layers have [\d,]{13,} weights, but it"):
+        import_keras_model(path, labels=["happy", "sad"])
+    foreign_model(path)  # nor does Keras create them with the next model
+    import_keras_model(path, labels=["happy", "sad"])
+
+
 def test_a_class_of_ones_own_in_a_foreign_model_is_named(tmp_path: Path) -> None:
     """A layer that is not Keras' own is refused by name; a loss of one's own does no harm."""
     import keras
