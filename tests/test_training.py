@@ -272,6 +272,16 @@ def test_training_that_diverges_says_so(small_overrides: list[str], tmp_path: Pa
     assert not (tmp_path / "run" / "best_model.keras").exists()
 
 
+def test_a_run_folder_may_have_any_name(small_overrides: list[str], tmp_path: Path) -> None:
+    """Braces, which Keras would fill in, and spaces are kept as they are."""
+    from emodetect.training.train import train
+
+    run = tmp_path / "a {exp} of }{ 50%"
+    changes = [*small_overrides, *LENET, "training.epochs=1"]
+    config = load_config(SMALL, changes).model_copy(update={"output": run})
+    assert train(config).artifact == run / "best_model.keras"
+
+
 def test_dry_run_reports_absent_data_and_size() -> None:
     """--dry-run shows config, data and model size, calls absent data so, and exits 0."""
     seven = 'data.classes=["angry","disgust","fear","happy","neutral","sad","surprise"]'

@@ -232,9 +232,11 @@ def _saving(
     """Return the callbacks that keep the best weights, stop, log and save the run's state."""
     training = config.training
     checkpoints = run / "checkpoints"
+    # Keras formats the whole path, of which only the name has a placeholder.
+    literal = str(checkpoints).replace("{", "{{").replace("}", "}}")
     checkpoint = KeepBest(
         # A file for each epoch, so that the best weights of a saved state are never overwritten.
-        str(checkpoints / BEST_NAME),
+        str(Path(literal) / BEST_NAME),
         monitor=training.monitor,
         save_best_only=True,
         save_weights_only=True,
