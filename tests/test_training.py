@@ -39,6 +39,14 @@ def test_run_folder_is_complete(artifact: Path, small_config: ExperimentConfig) 
     assert {"tensorflow", "keras", "emodetect"} <= record["versions"].keys()
 
 
+def test_a_finished_run_keeps_its_weights_once(artifact: Path) -> None:
+    """Once the artifact has them, the checkpoints that take as much space again are gone."""
+    assert sorted(path.name for path in (artifact.parent / "checkpoints").iterdir()) == [
+        "dataset.json",
+        "finished.json",
+    ]
+
+
 def test_best_epoch_is_what_the_artifact_holds(artifact: Path) -> None:
     """The figures of the record are those of the best validation epoch."""
     run = artifact.parent

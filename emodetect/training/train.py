@@ -31,7 +31,7 @@ from emodetect.notebook import heading, lines, picture, table
 from emodetect.number_format import decimal, percent
 from emodetect.training.advice.small_data import small_data_warnings
 from emodetect.training.advice.summary import ValidationResult, summarize
-from emodetect.training.checkpoints import Progress, best_name, saved_state
+from emodetect.training.checkpoints import BEST_NAME, Progress, best_name, saved_state
 from emodetect.training.cross_validation import FoldResult, cross_validate, describe_folds
 from emodetect.training.fitting import OnEpoch, fit_phase, validation_batches
 from emodetect.training.initial_model import build_network, check_initial_weights, initial_model
@@ -287,6 +287,8 @@ def _train(
             for old_state in checkpoints.glob("epoch-*"):
                 shutil.rmtree(old_state)
             result = _finish(config, run, dataset, progress, hooks.draw, folds)
+            for weights in checkpoints.glob(BEST_NAME.format(epoch="*")):
+                weights.unlink()  # only now, because the artifact is made from them
         trackers.finish(_outcome(result))
     return result
 
