@@ -573,6 +573,27 @@ def test_weights_that_no_trial_could_use_end_the_study_at_once(
     assert not (tmp_path / "tuned").exists()
 
 
+def test_warnings_of_a_training_are_heard(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    small_overrides: list[str],
+) -> None:
+    """Few images are told once in a study, and a tracker that fails in each trial."""
+    from emodetect.training.tracking import trackers
+
+    def fail(name: str) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(trackers, "new_tracker", fail)
+    changes = [*LENET, "training.epochs=1", 'training.track=["tensorboard"]']
+    config = load_config(SMALL, [*small_overrides, *changes])
+    tune(options_of(tmp_path / "tuned", config=config, trials=2))
+    assert caplog.text.count("few validation images: 24") == 1
+    assert caplog.text.count("tensorboard failed and records no more of this run") == 2
+    assert "an epoch; " not in caplog.text  # of the schedule
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, words: list[str]) -> None:
     """A study does not mix with files that are not its own."""
     (tmp_path / "notes.txt").write_text("mine")

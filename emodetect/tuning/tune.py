@@ -17,6 +17,7 @@ from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.errors import ConfigError, EmodetectError, first_line
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
 from emodetect.machine.tensorflow_devices import use_tensorflow
+from emodetect.machine.terminal_text import said_once
 from emodetect.tuning.options import TuningOptions
 from emodetect.tuning.results import TuningResult, write_results
 from emodetect.tuning.search_space import DATA_KEYS, SearchSpace, check_space, parse_search
@@ -33,6 +34,8 @@ LOSS_KEYS = ("training.label_smoothing", "training.imbalance", "training.focal_g
 # Finished trials with which others are compared; with fewer, none is stopped early.
 LEAST_FINISHED = 5
 DEFINITION = "definition"
+# The logger that warns of too few images, at the start of each trial.
+WARNINGS_ON_DATA = "emodetect.training.train"
 
 
 def tune(options: TuningOptions) -> TuningResult:
@@ -78,7 +81,7 @@ def _tune(options: TuningOptions, space: SearchSpace, dataset: Dataset) -> Tunin
     )
     _check_definition(study, options, space, dataset)
     make_output_folder(options.output)
-    with announced(options.output) as process:
+    with announced(options.output) as process, said_once(WARNINGS_ON_DATA):
         trials = SharedTrials(study, storage, options.output, process)
         Work(options, space, trials).run()
     return write_results(options, study, space, trials.all())

@@ -235,13 +235,17 @@ def _short(value: object) -> str:
 def _without_notes() -> Iterator[None]:
     """Leave out what training says about the data and the schedule, the same for each trial."""
     # TensorFlow's is that it traces a graph for each trial.
-    names = ("emodetect.data", "emodetect.training", "tensorflow")
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [one.level for one in loggers]
-    for one in loggers:
-        one.setLevel(logging.ERROR)
+    quiet = {
+        "emodetect.data": logging.ERROR,
+        "emodetect.training": logging.WARNING,
+        "tensorflow": logging.ERROR,
+    }
+    loggers = {logging.getLogger(name): level for name, level in quiet.items()}
+    levels = {one: one.level for one in loggers}
+    for one, level in loggers.items():
+        one.setLevel(max(level, one.getEffectiveLevel()))
     try:
         yield
     finally:
-        for one, level in zip(loggers, levels, strict=True):
+        for one, level in levels.items():
             one.setLevel(level)
