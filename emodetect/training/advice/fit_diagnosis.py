@@ -126,7 +126,9 @@ def diagnose(run: FinishedRun) -> tuple[str, str]:
             _slower(run),
         )
     if run.plain_accuracy is not None:
-        if run.plain_accuracy < run.history[-1]["accuracy"] - LARGE_GAP:
+        # On balanced batches, the training accuracy is that of other frequencies.
+        balanced = run.config.training.imbalance == "balanced_sampling"
+        if not balanced and run.plain_accuracy < run.history[-1]["accuracy"] - LARGE_GAP:
             return _diagnose_lag(run, run.plain_accuracy)
         last = run.history[-1]["val_accuracy"]
         learnt = run.plain_accuracy > _low(run.chance_accuracy)
