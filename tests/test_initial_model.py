@@ -323,7 +323,8 @@ def test_a_run_from_an_artifact_goes_on_after_a_kill(
     ]
     with caplog.at_level(logging.INFO, logger="emodetect"):
         whole = training.train(load_config(SMALL, overrides))
-    assert "keeping the initial model's, 1.500" in caplog.text
+    assert "keeping the temperature of the initial model, 1.500" in caplog.text
+    assert "24 validation images are too few" in caplog.text
 
     def check(run: Path) -> None:
         resumed = training.resume(run)

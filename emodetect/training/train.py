@@ -26,7 +26,7 @@ from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.shipped_models import RUN_MODEL
-from emodetect.model_file.temperature import fit_temperature
+from emodetect.model_file.temperature import fit_temperature, why_not_fitted
 from emodetect.notebook import heading, lines, picture, table
 from emodetect.number_format import decimal, percent
 from emodetect.training.advice.small_data import small_data_warnings
@@ -313,9 +313,10 @@ def _finish(
     )
     if temperature == progress.temperature != 1:
         logger.info(
-            "too few validation images to fit a temperature, which makes confidence match "
-            "accuracy; keeping the initial model's, %.3f",
+            "keeping the temperature of the initial model, %.3f, which makes confidence match "
+            "accuracy: %s",
             temperature,
+            why_not_fitted(len(result.labels)),
         )
     summary = summarize(config, history, progress.best_epoch, result, progress.plain_accuracy)
     summary = dataset.describe_leaks() + summary
