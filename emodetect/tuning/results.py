@@ -44,7 +44,8 @@ class TrialResult:
 
     Attributes:
         number: of the trial, from 0; numbers may be missing.
-        state: "finished", "stopped early" (below the median of the others) or "failed".
+        state: "finished", "stopped early" (its best epoch was worse than the median of the
+            others at the same epoch) or "failed".
         value: the objective: of the saved model if finished, of the last epoch if stopped early.
         accuracy, log_loss: of a finished trial, on the validation images.
         epochs: how many were trained.

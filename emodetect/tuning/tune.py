@@ -114,7 +114,7 @@ def _check_weights(config: ExperimentConfig) -> None:
 
 
 def _pruner(options: TuningOptions, space: SearchSpace) -> BasePruner:
-    """Return what stops unpromising trials: those below the median of others at the same epoch."""
+    """Return what stops trials whose best epoch is worse than the median of others by then."""
     searched = {one.key for one in space}
     incomparable = LENGTH_KEYS + (LOSS_KEYS if options.minimizes else ())
     if keys := sorted(searched & set(incomparable)):
