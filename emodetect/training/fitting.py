@@ -142,8 +142,10 @@ def with_scores(figures: Mapping[str, float]) -> dict[str, float]:
     Of epochs with the same validation accuracy, the one with the lower loss has the higher score.
     """
     accuracy, loss = figures["val_accuracy"], figures["val_loss"]
+    if not math.isfinite(loss):  # NaN is neither better nor worse, and would remain the best
+        loss = math.inf
     # Less than what one image of a million changes the accuracy by.
-    tie_break = 1e-7 / (1 + loss) if math.isfinite(loss) else 0.0
+    tie_break = 1e-7 / (1 + loss)
     return {**figures, "val_accuracy_score": accuracy + tie_break, "val_loss_score": -loss}
 
 
