@@ -21,14 +21,13 @@ from emodetect.model_file.archive import (
     read_json,
     read_member,
 )
-from emodetect.model_file.artifact import CONFIG, MAX_JSON_BYTES
+from emodetect.model_file.artifact import CONFIG, MAX_JSON_BYTES, WEIGHTS
 from emodetect.model_file.shipped_models import is_shipped
 from emodetect.model_file.trials import how_it_crashes
 
 if TYPE_CHECKING:
     import h5py
 
-WEIGHTS = "model.weights.h5"
 # A network of 150 layers has 1,000 groups and arrays, and its optimizer twice as many.
 MAX_OBJECTS = 100_000
 

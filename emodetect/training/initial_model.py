@@ -15,7 +15,7 @@ from emodetect.model_file.artifact import has_metadata, read_artifact
 from emodetect.model_file.shipped_models import model_path
 from emodetect.training.models.keras_files import load_keras
 from emodetect.training.models.layers import BACKBONE, freeze_below
-from emodetect.training.models.mobilenet import check_weights
+from emodetect.training.models.mobilenet import check_weights_file
 from emodetect.training.models.registry import build_model
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 def check_initial_weights(config: ExperimentConfig) -> None:
     """Raise ModelError if the file or model that a run takes its weights from does not exist."""
-    check_weights(_backbone_weights(config))
+    check_weights_file(_backbone_weights(config))
     if config.model.init:
         initial_artifact(config.model.init)
 

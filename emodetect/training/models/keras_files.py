@@ -11,9 +11,8 @@ import keras
 import numpy as np
 
 from emodetect.errors import ModelError, first_line
+from emodetect.model_file.artifact import WEIGHTS
 from emodetect.model_file.weights import check_size, check_weights
-
-WEIGHTS = "model.weights.h5"
 
 
 def load_keras(path: Path) -> keras.Model:

@@ -22,7 +22,7 @@ def mobilenet(config: ModelConfig, weights: str, channels: int) -> keras.Model:
     return _application(keras.applications.MobileNet, config, weights)
 
 
-def check_weights(weights: str) -> None:
+def check_weights_file(weights: str) -> None:
     """Raise ModelError if the weights file does not exist."""
     if weights not in ("imagenet", "none") and not Path(weights).is_file():
         raise ModelError(
@@ -34,7 +34,7 @@ def check_weights(weights: str) -> None:
 def _application(
     application: Callable[..., keras.Model], config: ModelConfig, weights: str
 ) -> keras.Model:
-    check_weights(weights)
+    check_weights_file(weights)
     try:
         return application(
             input_shape=(config.backbone_size, config.backbone_size, 3),
