@@ -504,7 +504,9 @@ def test_answers_that_are_no_probabilities_are_refused(artifact: Path, answer: l
         recognizer.analyze(np.zeros((32, 32, 3), np.uint8))
 
 
-def foreign_model(path: Path, *, logits: bool = False) -> Path:
+def foreign_model(
+    path: Path, *, activation: str | None = "softmax", bias: tuple[float, float] = (-12, 12)
+) -> Path:
     """Save a small Keras model that emodetect did not make; it answers by mean brightness."""
     from emodetect.machine.tensorflow_devices import use_tensorflow
 
@@ -513,20 +515,20 @@ def foreign_model(path: Path, *, logits: bool = False) -> Path:
 
     inputs = keras.Input((8, 8, 3))
     mean = keras.layers.GlobalAveragePooling2D()(inputs)
-    outputs = keras.layers.Dense(2, activation=None if logits else "softmax")(mean)
+    outputs = keras.layers.Dense(2, activation=activation)(mean)
     model = keras.Model(inputs, outputs)
-    model.set_weights([np.array([[8.0, -8]] * 3), np.array([-12.0, 12])])
+    model.set_weights([np.array([[8.0, -8]] * 3), np.array(bias)])
     model.save(path)
     return path
 
 
-@pytest.mark.parametrize("logits", [False, True])
+@pytest.mark.parametrize("activation", ["softmax", None])
 def test_foreign_model_works_with_labels(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logits: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, activation: str | None
 ) -> None:
     """A Keras file from elsewhere works once its labels and pixel range are given."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    path = foreign_model(tmp_path / "foreign.keras", logits=logits)
+    path = foreign_model(tmp_path / "foreign.keras", activation=activation)
     with pytest.raises(ModelError, match="--labels"):
         EmotionRecognizer(path)
     from emodetect.training.models.import_keras import import_keras_model
@@ -539,6 +541,24 @@ def test_foreign_model_works_with_labels(
     assert [recognizer.analyze(image)[0].emotion for image in (white, black)] == ["happy", "sad"]
     scores = recognizer.classify([white, black])
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+
+
+def test_values_of_a_sigmoid_are_divided_by_their_sum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are no logits, whose softmax would make a sure answer unsure; a line says so."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    from emodetect.training.models.import_keras import import_keras_model
+
+    path = foreign_model(tmp_path / "foreign.keras", activation="sigmoid", bias=(-12, 10))
+    adopted = import_keras_model(path, labels=["happy", "sad"], pixel_range=(0, 1))
+    assert "do not sum to 1" in caplog.text
+    recognizer = EmotionRecognizer(adopted, detector="none")
+    gray = np.full((8, 8, 3), 140, np.uint8)
+    brightness = 24 * 140 / 255
+    values = 1 / (1 + np.exp([12 - brightness, brightness - 10]))
+    (scores,) = recognizer.classify([gray])
+    np.testing.assert_allclose(scores, values / values.sum(), atol=1e-3)
 
 
 def test_foreign_model_with_wrong_labels_is_refused(artifact: Path, tmp_path: Path) -> None:
@@ -569,6 +589,25 @@ def test_code_inside_a_foreign_model_is_refused(tmp_path: Path) -> None:
         import_keras_model(path, labels=["happy", "sad"])
     with pytest.raises(ModelError, match="Keras cannot open it"):
         load_keras(path)
+
+
+def test_layers_without_their_weights_are_refused_before_they_take_memory(tmp_path: Path) -> None:
+    """A config of a few bytes may declare layers of terabytes, which Keras would create first."""
+    from emodetect.training.models.import_keras import import_keras_model
+
+    path = tmp_path / "small.keras"
+    foreign_model(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = members["config.json"].replace(b'"units": 2,', b'"units": 200000000000,')
+    assert config != members["config.json"]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in {**members, "config.json": config}.items():
+            archive.writestr(name, data)
+    with pytest.raises(ModelError, match=r"refused: its layers have [\d,]{13,} weights, but it"):
+        import_keras_model(path, labels=["happy", "sad"])
+    foreign_model(path)  # nor does Keras create them with the next model
+    import_keras_model(path, labels=["happy", "sad"])
 
 
 def test_a_class_of_ones_own_in_a_foreign_model_is_named(tmp_path: Path) -> None:

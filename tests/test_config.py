@@ -151,6 +151,7 @@ def test_a_value_out_of_range_is_refused(tmp_path: Path, key: str, value: str) -
         (DRAWN + 'path = "faces"\n', ("data.path", "synthetic")),
         ("[data]\n", ("data.path", "folder")),
         (DRAWN + "[training]\nepochs = 3\nwarmup_epochs = 3.0\n", ("warmup_epochs", "3")),
+        (DRAWN + "[training]\nepochs = 0\nwarmup_epochs = 2.0\n", ("warmup_epochs", "2")),
         (
             DRAWN + "[training]\nepochs = 0\nhead_epochs = 0\nwarmup_epochs = 0.0\n",
             ("epochs", "head_epochs"),

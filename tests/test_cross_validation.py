@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,14 @@ from small import LENET, SMALL
 from emodetect.config import ExperimentConfig, load_config
 from emodetect.data.dataset import load_dataset
 from emodetect.data.splits import assign_splits
+from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import ConfigError, DataError
+from emodetect.machine.tensorflow_devices import use_tensorflow
 from emodetect.model_file.artifact import read_artifact
+
+use_tensorflow()
+
+from emodetect.training.dry_run import describe_run  # noqa: E402
 
 
 def _assign(labels: np.ndarray, fold: tuple[int, int], **values: object) -> np.ndarray:
@@ -74,6 +81,61 @@ def test_too_few_images_for_the_folds_are_one_clear_error() -> None:
     """An emotion with three images cannot be in five folds."""
     with pytest.raises(DataError, match="5 folds"):
         _assign(np.repeat([0, 1], [60, 4]), (1, 5))
+
+
+@pytest.mark.parametrize("kind", ["digests", "groups"])
+def test_every_fold_leaves_images_of_each_emotion_to_train_on(kind: str) -> None:
+    """An emotion all of whose images belong together is refused by each fold, not by one."""
+    labels = np.repeat([0, 1], [60, 10])
+    together = np.minimum(np.arange(70), 60)
+    values = np.array([f"{value:032d}" for value in together]) if kind == "digests" else together
+    given = ["train"] * 69 + ["test"]
+    for number in (1, 2, 3):
+        with (
+            warnings.catch_warnings(action="ignore"),  # of scikit-learn, for identical images
+            pytest.raises(DataError, match=r"all 9 images of an emotion \(such as image 61 of 70"),
+        ):
+            _assign(labels, (number, 3), given=given, **{kind: values})
+
+
+def test_folds_that_cannot_be_made_leave_no_run_behind(tmp_path: Path) -> None:
+    """They are refused before the run folder is made, also by a dry run."""
+    from emodetect.training.train import train
+
+    draw_dataset(tmp_path, counts={"faces": 8}, emotions=("happy", "sad"), seed=1, size=64)
+    words = [*LENET, f"data.cache_dir={tmp_path / 'cache'}", f"output={tmp_path / 'run'}"]
+    data = f"folder:{tmp_path / 'faces'}"
+    config = load_config(SMALL, [*words, "training.folds=10"], data=data)
+    with pytest.raises(DataError, match="cannot make 10 folds"):
+        train(config)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(DataError, match="cannot make 10 folds"):
+        describe_run(config)
+
+
+def test_folds_are_not_continued_on_other_data(tmp_path: Path) -> None:
+    """A run killed between two folds, to which images were added meanwhile, is refused."""
+    from emodetect.training.train import resume, train
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    emotions = ("happy", "sad")
+    draw_dataset(tmp_path, counts={"faces": 12, "more": 2}, emotions=emotions, seed=1, size=64)
+    changes = ["training.epochs=1", "training.folds=2", "data.image_size=32"]
+    words = [*LENET, *changes, "model.backbone_size=32", f"data.cache_dir={tmp_path / 'cache'}"]
+    data = f"folder:{tmp_path / 'faces'}"
+    run = tmp_path / "run"
+    with pytest.raises(Killed):
+        train(load_config(SMALL, [*words, f"output={run}"], data=data), draw=kill)
+    for emotion in emotions:
+        for number, image in enumerate((tmp_path / "more" / emotion).iterdir()):
+            image.rename(tmp_path / "faces" / emotion / f"more{number}{image.suffix}")
+    with pytest.raises(ConfigError, match="the data has changed"):
+        resume(run)
 
 
 @pytest.mark.parametrize("change", ["training.folds=1", "data.fold=[4, 3]", "data.fold=[0, 3]"])

@@ -92,14 +92,14 @@ def test_the_same_emotions_give_the_same_model(artifact: Path, donor: keras.Mode
     """Before any training, a model that starts from an artifact answers exactly as it does."""
     model = _build()
     assert not np.allclose(_answers(model), _answers(donor), atol=1e-3)
-    load_initial(model, artifact, THREE)
+    load_initial(model, artifact, THREE, width=0.25)
     assert np.array_equal(_answers(model), _answers(donor))
 
 
 def test_another_order_of_the_emotions_is_carried_over(artifact: Path, donor: keras.Model) -> None:
     """With the classes in another order each emotion keeps its own answer."""
     model = _build()
-    load_initial(model, artifact, ("surprise", "happy", "sad"))
+    load_initial(model, artifact, ("surprise", "happy", "sad"), width=0.25)
     assert _answers(model) == pytest.approx(_answers(donor)[:, [2, 0, 1]], abs=1e-6)
 
 
@@ -116,7 +116,7 @@ def test_other_emotions_keep_the_backbone_and_get_a_new_head(
     model = _build(emotions)
     head = model.get_layer("probabilities").get_weights()
     with caplog.at_level(logging.INFO, logger="emodetect"):
-        load_initial(model, artifact, emotions)
+        load_initial(model, artifact, emotions, width=0.25)
     for own, theirs in zip(
         model.get_layer(BACKBONE).get_weights(),
         donor.get_layer(BACKBONE).get_weights(),
@@ -133,14 +133,14 @@ def test_dense_layers_are_part_of_the_head(tmp_path: Path) -> None:
     trained = _build(dense="[8, 8]")
     path = _artifact_of(trained, tmp_path / "deep.keras")
     same = _build(dense="[8, 8]")
-    load_initial(same, path, THREE[::-1])
+    load_initial(same, path, THREE[::-1], width=0.25)
     assert _answers(same) == pytest.approx(_answers(trained)[:, ::-1], abs=1e-6)
     # Each has layers of the same name and shape as the artifact's, on other inputs.
     for dense in ("[8]", "[8, 9]", "[]"):
         model = _build(dense=dense)
         heads = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Dense)]
         before = {name: model.get_layer(name).get_weights() for name in heads}
-        load_initial(model, path, THREE)
+        load_initial(model, path, THREE, width=0.25)
         for name, weights in before.items():
             for own, new in zip(weights, model.get_layer(name).get_weights(), strict=True):
                 assert np.array_equal(own, new), (dense, name)
@@ -149,7 +149,7 @@ def test_dense_layers_are_part_of_the_head(tmp_path: Path) -> None:
 def test_other_crops_may_start_from_an_artifact(artifact: Path, donor: keras.Model) -> None:
     """Image size, colour and dropout are the new run's own; the backbone takes them all."""
     model = _build(color="rgb", image_size=48, backbone_size=64, dropout=0.5, l2=0.01)
-    load_initial(model, artifact, THREE)
+    load_initial(model, artifact, THREE, width=0.25)
     assert np.array_equal(
         model.get_layer(BACKBONE).get_weights()[0], donor.get_layer(BACKBONE).get_weights()[0]
     )
@@ -162,8 +162,10 @@ def test_another_network_is_refused(artifact: Path, other: dict[str, Any]) -> No
     """An artifact of another network or width is named with what it holds and what to set."""
     model = _build(**other)
     before = model.get_weights()
-    with pytest.raises(ModelError, match=r"mobilenet, width 0\.25.*model\.width") as caught:
-        load_initial(model, artifact, THREE)
+    width = other.get("width", 0.25)
+    said = rf"mobilenet, width 0\.25.*width {width:g}, gray.*model\.width"
+    with pytest.raises(ModelError, match=said) as caught:
+        load_initial(model, artifact, THREE, width=width)
     assert str(artifact) in str(caught.value)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
@@ -171,9 +173,9 @@ def test_another_network_is_refused(artifact: Path, other: dict[str, Any]) -> No
 def test_a_lenet_of_other_colours_is_refused_by_its_colour(tmp_path: Path) -> None:
     """LeNet-5's first layer is for gray or for RGB; the message names both."""
     path = _artifact_of(_build(name="lenet5", width=1.0), tmp_path / "lenet.keras")
-    load_initial(_build(name="lenet5", width=1.0), path, THREE)
-    with pytest.raises(ModelError, match=r"gray\).*lenet5, rgb\).*data\.color"):
-        load_initial(_build(name="lenet5", width=1.0, color="rgb"), path, THREE)
+    load_initial(_build(name="lenet5", width=1.0), path, THREE, width=1.0)
+    with pytest.raises(ModelError, match=r"gray\).*lenet5, width 1, rgb\).*data\.color"):
+        load_initial(_build(name="lenet5", width=1.0, color="rgb"), path, THREE, width=1.0)
 
 
 def test_files_that_are_no_artifacts_are_refused(
@@ -197,7 +199,7 @@ def test_files_that_are_no_artifacts_are_refused(
             data = source.read(member)
             target.writestr(member, data + b" " if member == "config.json" else data)
     with pytest.raises(ModelError, match="do not belong together"):
-        load_initial(_build(), initial_artifact(str(tampered)), THREE)
+        load_initial(_build(), initial_artifact(str(tampered)), THREE, width=0.25)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -211,7 +213,7 @@ def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -
     broken.set_weights(weights)
     path = _artifact_of(broken, tmp_path / "broken.keras")
     with pytest.raises(ModelError, match=r"broken\.keras: expected finite weights"):
-        load_initial(model, path, THREE)
+        load_initial(model, path, THREE, width=0.25)
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
     with pytest.raises(ModelError, match=r"plain\.keras: expected finite weights"):
         import_keras_model(tmp_path / "plain.keras", labels=THREE)
@@ -263,7 +265,7 @@ def test_the_shipped_model_can_be_started_from() -> None:
     model = build_model(
         config.model, image_size=48, color="gray", class_count=len(emotions), weights="none"
     )
-    load_initial(model, path, emotions)
+    load_initial(model, path, emotions, width=0.25)
     shipped = keras.models.load_model(path, compile=False)
     crops = np.random.default_rng(1).integers(0, 256, (3, 48, 48, 1)).astype(np.float32)
     answers = np.asarray(model(crops, training=False))
@@ -321,7 +323,8 @@ def test_a_run_from_an_artifact_goes_on_after_a_kill(
     ]
     with caplog.at_level(logging.INFO, logger="emodetect"):
         whole = training.train(load_config(SMALL, overrides))
-    assert "keeping the initial model's, 1.500" in caplog.text
+    assert "keeping the temperature of the initial model, 1.500" in caplog.text
+    assert "24 validation images are too few" in caplog.text
 
     def check(run: Path) -> None:
         resumed = training.resume(run)

@@ -96,6 +96,7 @@ def test_show_prints_what_a_model_of_ones_own_tells(artifact: Path) -> None:
     # Of 40 drawn faces for each emotion, few as they are, a fifth is taken for validation.
     assert {"| train | 32 | 32 | 32 |", "| val | 8 | 8 | 8 |", "| test | 10 | 10 | 10 |"} < {*lines}
     assert f"Fingerprint: {metadata.dataset['fingerprint']}" in lines
+    assert "## Metrics of the best epoch, without temperature scaling" in lines
     assert f"- validation accuracy: {metadata.metrics['val_accuracy']:.1%}" in lines
     assert f"- keras: {metadata.versions['keras']}" in lines
 

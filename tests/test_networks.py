@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from emodetect.config import ModelConfig, load_config
-from emodetect.errors import ConfigError, ModelError, OutOfMemoryError
+from emodetect.errors import ConfigError, EmodetectError, ModelError, OutOfMemoryError
 from emodetect.machine.tensorflow_devices import use_tensorflow
 
 use_tensorflow()
@@ -130,7 +130,7 @@ def test_a_frozen_backbone_leaves_the_head_to_train(name: str) -> None:
         for layer in (last, model.get_layer("probabilities"))
         for weight in layer.trainable_weights
     }
-    with pytest.raises(ConfigError, match=rf"layer of {name}"):
+    with pytest.raises(ModelError, match=rf"layer of {name}"):
         freeze_below(model, "nothing")
 
 
@@ -150,6 +150,21 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         _build("lenet5", weights=str(v2))
     with pytest.raises(ModelError, match=r"gone\.weights\.h5: no such file"):
         _build("mobilenet", weights=str(tmp_path / "gone.weights.h5"))
+
+
+def test_a_width_without_weights_is_no_failed_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a download that failed is told what to download, and may work another time."""
+    with pytest.raises(ModelError, match=r"0\.75.*Choose a model\.width") as caught:
+        _build("mobilenet", width=0.3, weights="imagenet")
+    assert "Download" not in str(caught.value)
+
+    def fail(**_: object) -> None:
+        raise Exception("URL fetch failure on https://storage.example")
+
+    monkeypatch.setattr(keras.applications, "MobileNet", fail)
+    with pytest.raises(EmodetectError, match=r"URL fetch.*Download the weights") as offline:
+        _build("mobilenet", weights="imagenet")
+    assert not isinstance(offline.value, ModelError)
 
 
 @pytest.mark.parametrize(

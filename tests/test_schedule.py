@@ -71,6 +71,13 @@ def test_values_of_the_config_are_kept() -> None:
     assert schedule.warmup_steps == 2 * schedule.steps == 20
 
 
+def test_a_run_of_the_head_alone_averages_nothing() -> None:
+    """Without fine-tuning there is neither averaging nor a warm-up to speak of."""
+    for ema_momentum in (None, 0.9):
+        schedule = run_schedule(TrainingConfig(epochs=0, ema_momentum=ema_momentum), 640)
+        assert "0 in fine-tuning, 0 of them warm-up; weights not averaged" in schedule.describe()
+
+
 @pytest.mark.parametrize(
     ("count", "validation"), [(100, 20), (300, 50), (500, 50), (600, 60), (5000, 500)]
 )

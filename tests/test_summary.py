@@ -340,6 +340,25 @@ def test_validation_that_stays_flat_while_training_rises_is_not_the_rate(
     assert "learning_rate" not in text
 
 
+def test_balanced_batches_are_no_lag() -> None:
+    """Their accuracy is that of other frequencies than the images' own, so no gap is a fault."""
+    config = _config(8, training={"imbalance": "balanced_sampling"})
+    assert "a good fit" in _summary(LEVEL, config, plain_accuracy=0.65)
+    assert "lag behind" in _summary(LEVEL, plain_accuracy=0.65)
+
+
+def test_a_penalty_on_the_weights_is_no_divergence() -> None:
+    """The L2 penalty is part of the loss, and may be many times the loss of guesses."""
+    penalised = [{**row, "loss": row["loss"] + 6 - n / 2} for n, row in enumerate(LEVEL)]
+    config = _config(8, model={"name": "lenet5", "weights": "none", "l2": 0.01})
+    assert "a good fit" in _summary(penalised, config)
+    unlearnt = [{**row, "accuracy": 0.33, "val_accuracy": 0.33} for row in penalised]
+    guesses = _answers(right=(100, 0, 0), wrong=(0, 100, 100))
+    assert "nothing learnt yet" in _summary(unlearnt, config, guesses)
+    risen = [*penalised[:-1], {**penalised[-1], "loss": 20.0}]
+    assert "diverged: " in _summary(risen, config)
+
+
 def test_a_loss_that_shot_up_and_came_back_to_guesses_is_too_high_a_rate() -> None:
     """Who learns nothing after such a jump is told of the rate, and not to wait for longer."""
     history = _history(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emodetect.model_file.temperature import at_temperature, fit_temperature
+from emodetect.model_file.temperature import at_temperature, fit_temperature, why_not_fitted
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -51,3 +51,5 @@ def test_answers_that_are_all_right_or_all_wrong_fit_no_temperature() -> None:
     unsure = np.tile(np.array([[0.6, 0.4]], np.float32), (200, 1))
     assert fit_temperature(unsure, np.zeros(200, int)) == 1.0
     assert fit_temperature(sure, np.ones(200, int)) == 1.0
+    assert "few" not in why_not_fitted(200)
+    assert "few" in why_not_fitted(99)

@@ -39,6 +39,14 @@ def test_run_folder_is_complete(artifact: Path, small_config: ExperimentConfig) 
     assert {"tensorflow", "keras", "emodetect"} <= record["versions"].keys()
 
 
+def test_a_finished_run_keeps_its_weights_once(artifact: Path) -> None:
+    """Once the artifact has them, the checkpoints that take as much space again are gone."""
+    assert sorted(path.name for path in (artifact.parent / "checkpoints").iterdir()) == [
+        "dataset.json",
+        "finished.json",
+    ]
+
+
 def test_best_epoch_is_what_the_artifact_holds(artifact: Path) -> None:
     """The figures of the record are those of the best validation epoch."""
     run = artifact.parent
@@ -52,40 +60,58 @@ def test_best_epoch_is_what_the_artifact_holds(artifact: Path) -> None:
     assert metrics["val_accuracy"] == float(best["val_accuracy"])
 
 
-def test_of_epochs_with_equal_accuracy_the_lower_loss_is_best(tmp_path: Path) -> None:
-    """It decides which weights are kept, when training stops, and which epoch is marked."""
+class _Model:
+    """What Keras' callbacks need of a model: it notes the names of the weights it saves."""
+
+    def __init__(self) -> None:
+        self.stop_training = False
+        self.saved: list[str] = []
+
+    def save_weights(self, path: str, overwrite: bool) -> None:
+        self.saved.append(Path(path).name)
+
+
+def _epochs_kept(
+    rows: list[dict[str, float]], monitor: str, folder: Path
+) -> tuple[list[str], bool]:
+    """Return the epochs whose weights are saved, and whether the last ends a patience of 1."""
     from emodetect.training.fitting import KeepBest, StopEarly
 
-    class Model:
-        stop_training = False
-
-        def save_weights(self, path: str, overwrite: bool) -> None:
-            saved.append(Path(path).name)
-
-    saved: list[str] = []
-    model = Model()
+    model = _Model()
     keep = KeepBest(
-        str(tmp_path / "{epoch}.weights.h5"),
-        monitor="val_accuracy",
+        str(folder / "{epoch}.weights.h5"),
+        monitor=monitor,
         save_best_only=True,
         save_weights_only=True,
     )
-    stop = StopEarly(monitor="val_accuracy", patience=1)
+    stop = StopEarly(monitor=monitor, patience=1)
     keep.set_model(model)
     stop.set_model(model)
     stop.on_train_begin()
-    rows = [
-        {"val_accuracy": accuracy, "val_loss": loss}
-        for accuracy, loss in ((0.5, 0.6), (0.8, 0.9), (0.8, 0.8999), (0.8, 0.95))
-    ]
     for epoch, row in enumerate(rows):
         assert not model.stop_training
         keep.on_epoch_end(epoch, row)
         stop.on_epoch_end(epoch, row)
-    assert saved == [f"{epoch}.weights.h5" for epoch in (1, 2, 3)]
-    assert model.stop_training
+    return [name.partition(".")[0] for name in model.saved], model.stop_training
+
+
+def test_of_epochs_with_equal_accuracy_the_lower_loss_is_best(tmp_path: Path) -> None:
+    """It decides which weights are kept, when training stops, and which epoch is marked."""
+    rows = [
+        {"val_accuracy": accuracy, "val_loss": loss}
+        for accuracy, loss in ((0.5, 0.6), (0.8, 0.9), (0.8, 0.8999), (0.8, 0.95))
+    ]
+    assert _epochs_kept(rows, "val_accuracy", tmp_path) == (["1", "2", "3"], True)
     assert best_epoch(rows, "val_accuracy") == 2
     assert best_epoch(rows, "val_loss") == 0
+
+
+def test_an_epoch_without_a_validation_loss_is_the_worst(tmp_path: Path) -> None:
+    """NaN, which compares with nothing, does not stay the best of a run."""
+    losses = (float("nan"), 0.9, 0.8)
+    rows = [{"val_accuracy": 0.5, "val_loss": loss} for loss in losses]
+    assert _epochs_kept(rows, "val_loss", tmp_path) == (["1", "2", "3"], False)
+    assert best_epoch(rows, "val_loss") == best_epoch(rows, "val_accuracy") == 2
 
 
 def test_artifact_is_plain_keras_and_agrees_with_its_compiled_form(artifact: Path) -> None:
@@ -173,7 +199,7 @@ def test_missing_weights_and_unknown_layers_are_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be used"):
         build_model(NARROW, **arguments, weights=str(wrong))
     model = build_model(NARROW, **arguments, weights="none")
-    with pytest.raises(ConfigError, match="block_13_expand"):
+    with pytest.raises(ModelError, match="block_13_expand"):
         freeze_below(model, "block_13_expend")
 
 
@@ -270,6 +296,16 @@ def test_training_that_diverges_says_so(small_overrides: list[str], tmp_path: Pa
     with pytest.raises(EmodetectError, match=r"training\.learning_rate"):
         train(config)
     assert not (tmp_path / "run" / "best_model.keras").exists()
+
+
+def test_a_run_folder_may_have_any_name(small_overrides: list[str], tmp_path: Path) -> None:
+    """Braces, which Keras would fill in, and spaces are kept as they are."""
+    from emodetect.training.train import train
+
+    run = tmp_path / "a {exp} of }{ 50%"
+    changes = [*small_overrides, *LENET, "training.epochs=1"]
+    config = load_config(SMALL, changes).model_copy(update={"output": run})
+    assert train(config).artifact == run / "best_model.keras"
 
 
 def test_dry_run_reports_absent_data_and_size() -> None:

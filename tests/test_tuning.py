@@ -26,7 +26,7 @@ from small import LENET, SMALL
 
 from emodetect.cli import app
 from emodetect.config import load_config
-from emodetect.errors import ConfigError, EmodetectError
+from emodetect.errors import ConfigError, EmodetectError, ModelError
 from emodetect.evaluation.predictions import write_predictions
 from emodetect.tuning import trials as trials_module
 from emodetect.tuning import work as work_module
@@ -523,6 +523,75 @@ def test_unpromising_trials_stop_early_and_a_diverged_one_is_a_result(
     states = [one.state for one in result.trials]
     assert states == ["finished"] * 5 + ["stopped early", "failed"]
     assert "NaN" in result.trials[-1].error
+
+
+def test_a_network_that_cannot_be_built_is_a_failed_trial(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, small_overrides: list[str]
+) -> None:
+    """Values that no config check can refuse do not end the study, nor each later run of it."""
+    caplog.set_level("INFO", "emodetect")
+    config = load_config(
+        SMALL, [*small_overrides, "model.weights=imagenet", "training.head_epochs=1"]
+    )
+    search = ("model.width=0.3,0.4",)
+    result = tune(options_of(tmp_path / "widths", config=config, search=search))
+    assert [one.state for one in result.trials] == ["failed"] * 2
+    assert "0.25" in result.trials[0].error  # a width that has weights
+    assert "Download" not in result.trials[0].error
+    assert caplog.text.count(": failed: model.weights = 'imagenet' cannot be used") == 2
+    assert "no trial finished" in result.summary[1]
+    assert result.trials[0].error in result.summary[1]
+    config = load_config(SMALL, [*small_overrides, *LENET, "training.epochs=1"])
+    search = ("training.fine_tune_from=convolution_1,block_12_expand",)
+    result = tune(options_of(tmp_path / "layers", config=config, search=search))
+    assert [one.state for one in result.trials] == ["finished", "failed"]
+    assert "block_12_expand" in result.trials[1].error
+
+
+def test_values_that_are_invalid_together_get_an_outcome_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pair that only the trial shows to be invalid is reported as any other failure."""
+    caplog.set_level("INFO", "emodetect")
+
+    def refuse(*_: Any) -> None:
+        raise ConfigError("this trial: too much of both")
+
+    monkeypatch.setattr(work_module, "trial_config", refuse)
+    work_on(options_of(tmp_path, trials=1))
+    assert "trial 0: failed: this trial: too much of both; 1 of 1 trials done" in caplog.text
+
+
+def test_weights_that_no_trial_could_use_end_the_study_at_once(
+    tmp_path: Path, small_overrides: list[str]
+) -> None:
+    """A mistake in what is not searched makes no study of failed trials."""
+    missing = tmp_path / "gone.weights.h5"
+    config = load_config(SMALL, [*small_overrides, f"model.weights={missing}"])
+    with pytest.raises(ModelError, match=r"gone\.weights\.h5: no such file"):
+        tune(options_of(tmp_path / "tuned", config=config))
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_warnings_of_a_training_are_heard(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    small_overrides: list[str],
+) -> None:
+    """Few images are told once in a study, and a tracker that fails in each trial."""
+    from emodetect.training.tracking import trackers
+
+    def fail(name: str) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(trackers, "new_tracker", fail)
+    changes = [*LENET, "training.epochs=1", 'training.track=["tensorboard"]']
+    config = load_config(SMALL, [*small_overrides, *changes])
+    tune(options_of(tmp_path / "tuned", config=config, trials=2))
+    assert caplog.text.count("few validation images: 24") == 1
+    assert caplog.text.count("tensorboard failed and records no more of this run") == 2
+    assert "an epoch; " not in caplog.text  # of the schedule
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, words: list[str]) -> None:

@@ -125,6 +125,8 @@ def tune(
             click.echo(f"model: {on_one_line(str(best.run))}")
             click.echo(f"next:  emodetect evaluate --model {on_one_line(str(best.run))}")
         click.echo(f"again: emodetect train --config {result.best_config}")
+    else:
+        raise SystemExit(1)
 
 
 def _print_trials(trials: Sequence[TrialResult]) -> None:

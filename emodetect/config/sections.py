@@ -464,7 +464,7 @@ class TrainingConfig(_Section):
             )
         if self.folds == 1:
             raise ValueError("folds: expected 0 or at least 2, got 1")
-        if self.epochs and self.warmup >= self.epochs:
+        if self.warmup_epochs and self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"warmup_epochs: expected less than epochs ({self.epochs}), got {self.warmup:g}"
             )

@@ -150,15 +150,18 @@ def number_crops(paths: np.ndarray) -> np.ndarray:
     return np.array(numbers, object)
 
 
-def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
+def load_dataset(config: DataConfig, *, seed: int, folds: int = 0) -> Dataset:
     """List, decode (once, see cache.py) and split a data set for training.
 
     Files that cannot be decoded are skipped and listed in the result.
 
+    Args:
+        folds: into how many folds it must be possible to divide the data, too; 0 for none.
+
     Raises DataError for data that cannot be used, or with more unreadable files than
     `max_unreadable_fraction` allows.
     """
-    dataset = _load(config, seed=seed)
+    dataset = _load(config, seed=seed, folds=folds)
     weights = dataset.targets[dataset.indices("train")].sum(axis=0)
     for (emotion, count), weight in zip(dataset.counts()["train"].items(), weights, strict=True):
         if count == 0 or weight == 0:
@@ -196,7 +199,7 @@ def load_for_evaluation(config: DataConfig) -> Dataset:
     return _load(config, seed=None)
 
 
-def _load(config: DataConfig, *, seed: int | None) -> Dataset:
+def _load(config: DataConfig, *, seed: int | None, folds: int = 0) -> Dataset:
     listing = list_samples(config)
     if seed is not None:
         require_trainable(config, listing)
@@ -225,6 +228,9 @@ def _load(config: DataConfig, *, seed: int | None) -> Dataset:
         splits = np.array([split or "" for split in given], "U5")
     else:
         splits = _assigned_splits(config, labels, cached.digests, given, groups, seed, names)
+        if folds:
+            first = config.model_copy(update={"fold": (1, folds)})
+            _assigned_splits(first, labels, cached.digests, given, groups, seed, names)
     manifest = None if config.manifest is None else config.manifest.read_bytes()
     dataset = Dataset(
         images=cached.images,

@@ -45,14 +45,14 @@ def assign_splits(
 
     Raises:
         DataError: for too few images to split, or an image without a split whose group has
-            images in two given splits.
+            images in two given splits. Of folds, all n must be possible.
     """
     splits = np.array([split or "train" for split in given], dtype="U5")
     _follow_given(splits, given, digests, groups, names)
     if "test" not in splits:
         _carve(splits, "test", test_fraction, labels, digests, groups, seed)
     if fold is not None:
-        _fold(splits, fold, labels, digests, groups, seed)
+        _fold(splits, fold, labels, digests, groups, seed, names)
     elif "val" not in splits:
         fraction = validation_fraction or usual_fraction(int(np.sum(splits == "train")))
         _carve(splits, "val", fraction, labels, digests, groups, seed)
@@ -116,12 +116,15 @@ def _follow_given(
             splits[row] = next(iter(sides))
         # Copies that the source itself has in two splits are left as they are.
         elif sides and groups is not None:
-            name = f"image {row + 1} of {len(splits)}" if names is None else on_one_line(names[row])
             raise DataError(
-                f"{name} has no split, but shares groups with images "
+                f"{_name(names, row, len(splits))} has no split, but shares groups with images "
                 f"in {' and in '.join(sorted(sides))}; a group must stay in one split. Change "
                 "their splits, or remove the split column to draw the splits."
             )
+
+
+def _name(names: Sequence[str] | np.ndarray | None, row: int, count: int) -> str:
+    return f"image {row + 1} of {count}" if names is None else on_one_line(names[row])
 
 
 def _carve(
@@ -152,8 +155,12 @@ def _fold(
     digests: np.ndarray,
     groups: np.ndarray | None,
     seed: int,
+    names: Sequence[str] | np.ndarray | None,
 ) -> None:
-    """Make a fold of the training and validation images the validation split."""
+    """Make a fold of the training and validation images the validation split.
+
+    Raises DataError if any of the folds is impossible, so that no other is trained in vain.
+    """
     number, count = fold
     members = np.flatnonzero(splits != "test")
     # Sorted by pixels, so that the order of the images does not matter.
@@ -172,13 +179,21 @@ def _fold(
         folds = StratifiedKFold(count, shuffle=True, random_state=seed).split(
             first, labels[members][first]
         )
-        chosen = np.isin(group, [*folds][number - 1][1])
+        chosen = [np.isin(group, part) for _, part in folds]
     else:
         folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(
             members, labels[members], group
         )
-        chosen = np.isin(np.arange(len(members)), [*folds][number - 1][1])
-    splits[members] = np.where(chosen, "val", "train")
+        chosen = [np.isin(np.arange(len(members)), part) for _, part in folds]
+    for part in chosen:
+        lost = members[~np.isin(labels[members], labels[members][~part])]
+        if len(lost):
+            raise DataError(
+                f"cannot make {count} folds: one would hold all {len(lost)} images of an emotion "
+                f"(such as {_name(names, lost[0], len(splits))}), and leave none to train on. Add "
+                "different images or groups of it, or change training.folds."
+            )
+    splits[members] = np.where(chosen[number - 1], "val", "train")
 
 
 def _draw_images(

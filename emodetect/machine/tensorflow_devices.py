@@ -7,12 +7,15 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, TypeVar
 
 from emodetect.errors import ConfigError, EmodetectError
 from emodetect.machine.quiet_libraries import quiet_stderr
 from emodetect.number_format import quantity
+
+Built = TypeVar("Built")
 
 
 def use_tensorflow() -> None:
@@ -86,6 +89,19 @@ def mirrored(devices: list[str]) -> Iterator[None]:
     else:
         with tf.distribute.MirroredStrategy(devices).scope():
             yield
+
+
+def without_weights(build: Callable[[], Built]) -> Built:
+    """Return the Keras model that a function builds; its variables have shapes, but no values."""
+    import keras
+
+    def built() -> Built:
+        with keras.StatelessScope(initialize_variables=False):
+            return build()
+
+    # In a thread of its own, or Keras would give them values at the end of its next such scope.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(built).result()
 
 
 def gpu_count() -> int:

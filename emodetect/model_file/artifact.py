@@ -25,7 +25,8 @@ from emodetect.model_file.safe_keras_config import check_config
 METADATA = "emodetect.json"
 COMPILED = "model.tflite"
 CONFIG = "config.json"
-KERAS_MEMBERS = (CONFIG, "model.weights.h5")
+WEIGHTS = "model.weights.h5"
+KERAS_MEMBERS = (CONFIG, WEIGHTS)
 FORMAT = 1
 # A network of 150 layers has a config of 0.2 MB. Parsed JSON takes up to 30 times its size.
 MAX_JSON_BYTES = 4 * 2**20

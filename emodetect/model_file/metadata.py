@@ -24,7 +24,7 @@ class Metadata:
         temperature: the divisor of the logits (Guo et al. 2017); 1 has no effect.
         config: the resolved training config; empty for a model trained elsewhere.
         dataset: fingerprint and counts of the training data.
-        metrics: validation metrics at the end of training.
+        metrics: of the epoch whose weights these are, by Keras' names, without temperature scaling.
         versions: of the libraries that trained it.
     """
 

@@ -125,7 +125,7 @@ def _described(artifact: Artifact) -> Iterator[str]:
         for name, value in metadata.metrics.items()
     }
     for title, entries in (
-        ("Metrics at the end of training, without temperature scaling", figures),
+        ("Metrics of the best epoch, without temperature scaling", figures),
         ("Library versions", metadata.versions),
     ):
         if entries:

@@ -53,3 +53,10 @@ def fit_temperature(
     temperature = float(np.exp(best.x))
     at_limit = min(temperature / LOWEST, HIGHEST / temperature) < 1.02
     return otherwise if at_limit else temperature
+
+
+def why_not_fitted(count: int) -> str:
+    """Return why `fit_temperature` fits none to that many images."""
+    if count < FEWEST_IMAGES:
+        return f"{count} validation images are too few to fit one"
+    return f"none from {LOWEST:g} to {HIGHEST:g} is the best for the validation images"

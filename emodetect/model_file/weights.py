@@ -13,14 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emodetect.errors import ModelError, first_line
-from emodetect.model_file.archive import MAX_FILE_BYTES, member_sha256, open_archive, read_member
+from emodetect.machine.tensorflow_devices import without_weights
+from emodetect.model_file.archive import (
+    MAX_FILE_BYTES,
+    member_sha256,
+    open_archive,
+    read_json,
+    read_member,
+)
+from emodetect.model_file.artifact import CONFIG, MAX_JSON_BYTES, WEIGHTS
 from emodetect.model_file.shipped_models import is_shipped
 from emodetect.model_file.trials import how_it_crashes
 
 if TYPE_CHECKING:
     import h5py
 
-WEIGHTS = "model.weights.h5"
 # A network of 150 layers has 1,000 groups and arrays, and its optimizer twice as many.
 MAX_OBJECTS = 100_000
 
@@ -48,6 +55,31 @@ def check_weights(path: Path) -> None:
             ) from None
     if problem is not None:
         raise ModelError(f"{path}: refused: its weights {problem}; Keras writes no such file.")
+
+
+def check_size(path: Path) -> None:
+    """Raise ModelError if the layers of a .keras file have more weights than it holds.
+
+    Keras would create them all before it saw that, and a few bytes of config.json declare more
+    than any memory. Imports Keras; call `check_weights` first.
+    """
+    import keras
+
+    with open_archive(path) as archive:
+        config = read_json(archive, CONFIG, max_bytes=MAX_JSON_BYTES)
+        with _opened(archive) as file:
+            stored = sum(array.size for array in _arrays(file))
+    try:
+        config.pop("compile_config", None)
+        model = without_weights(lambda: keras.saving.deserialize_keras_object(config))
+        declared = model.count_params()
+    except Exception as error:
+        raise ModelError(f"{path}: Keras cannot open it: {first_line(error)}") from None
+    if declared > stored:
+        raise ModelError(
+            f"{path}: refused: its layers have {declared:,} weights, but it holds {stored:,}; "
+            "save the model again."
+        )
 
 
 def _try_out(path: Path) -> None:

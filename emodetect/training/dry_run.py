@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,10 @@ def describe_run(config: ExperimentConfig) -> str:
     "not found".
 
     Raises:
-        DataError: if the data exists but cannot be used, or has too few images to split.
-        ConfigError: if the backbone has no layer training.fine_tune_from.
-        ModelError: if model.init does not exist.
+        DataError: if the data exists but cannot be used, or has too few images to split, or for
+            training.folds.
+        ModelError: if model.init does not exist, or the backbone has no layer
+            training.fine_tune_from.
         OutOfMemoryError: if the memory of this machine cannot hold the training.
     """
     if config.model.init:
@@ -74,7 +76,8 @@ def _expected_counts(config: ExperimentConfig, listing: Listing) -> Counts:
     samples = listing.samples
     emotions = np.array([listing.emotions.index(sample.emotion) for sample in samples])
     columns = [[sample.groups[n] for sample in samples] for n in range(len(listing.groups))]
-    splits = assign_splits(
+    assign = partial(
+        assign_splits,
         emotions,
         np.arange(len(samples)),
         [sample.split for sample in samples],
@@ -82,9 +85,11 @@ def _expected_counts(config: ExperimentConfig, listing: Listing) -> Counts:
         test_fraction=config.data.test_fraction,
         seed=config.seed,
         groups=connect(columns) if columns else None,
-        fold=config.data.fold,
         names=[sample.name for sample in samples],
     )
+    if folds := config.training.folds:
+        assign(fold=(1, folds))  # fails if any of them is impossible
+    splits = assign(fold=config.data.fold)
     return {
         split: {
             emotion: int(np.sum(emotions[splits == split] == label))

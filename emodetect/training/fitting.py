@@ -142,8 +142,10 @@ def with_scores(figures: Mapping[str, float]) -> dict[str, float]:
     Of epochs with the same validation accuracy, the one with the lower loss has the higher score.
     """
     accuracy, loss = figures["val_accuracy"], figures["val_loss"]
+    if not math.isfinite(loss):  # NaN is neither better nor worse, and would remain the best
+        loss = math.inf
     # Less than what one image of a million changes the accuracy by.
-    tie_break = 1e-7 / (1 + loss) if math.isfinite(loss) else 0.0
+    tie_break = 1e-7 / (1 + loss)
     return {**figures, "val_accuracy_score": accuracy + tie_break, "val_loss_score": -loss}
 
 
@@ -232,9 +234,11 @@ def _saving(
     """Return the callbacks that keep the best weights, stop, log and save the run's state."""
     training = config.training
     checkpoints = run / "checkpoints"
+    # Keras formats the whole path, of which only the name has a placeholder.
+    literal = str(checkpoints).replace("{", "{{").replace("}", "}}")
     checkpoint = KeepBest(
         # A file for each epoch, so that the best weights of a saved state are never overwritten.
-        str(checkpoints / BEST_NAME),
+        str(Path(literal) / BEST_NAME),
         monitor=training.monitor,
         save_best_only=True,
         save_weights_only=True,

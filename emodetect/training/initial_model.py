@@ -15,7 +15,7 @@ from emodetect.model_file.artifact import has_metadata, read_artifact
 from emodetect.model_file.shipped_models import model_path
 from emodetect.training.models.keras_files import load_keras
 from emodetect.training.models.layers import BACKBONE, freeze_below
-from emodetect.training.models.mobilenet import check_weights
+from emodetect.training.models.mobilenet import check_weights_file
 from emodetect.training.models.registry import build_model
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 def check_initial_weights(config: ExperimentConfig) -> None:
     """Raise ModelError if the file or model that a run takes its weights from does not exist."""
-    check_weights(_backbone_weights(config))
+    check_weights_file(_backbone_weights(config))
     if config.model.init:
         initial_artifact(config.model.init)
 
@@ -39,7 +39,8 @@ def initial_model(
     weights = _backbone_weights(config) if load_weights else "none"
     model = trainable_model(config, len(emotions), weights=weights)
     if config.model.init and load_weights:
-        return model, load_initial(model, initial_artifact(config.model.init), emotions)
+        path = initial_artifact(config.model.init)
+        return model, load_initial(model, path, emotions, width=config.model.width)
     return model, 1.0
 
 
@@ -91,8 +92,13 @@ def initial_artifact(init: str) -> Path:
     return path
 
 
-def load_initial(model: keras.Model, path: Path, emotions: tuple[str, ...]) -> float:
+def load_initial(
+    model: keras.Model, path: Path, emotions: tuple[str, ...], *, width: float
+) -> float:
     """Load the weights of an artifact into `model`, with the head if the emotions are the same.
+
+    Args:
+        width: model.width of `model`, for the error.
 
     Returns:
         the artifact's temperature; 1 with a new head, to which it does not apply.
@@ -102,12 +108,12 @@ def load_initial(model: keras.Model, path: Path, emotions: tuple[str, ...]) -> f
     metadata = read_artifact(path).metadata
     donor = load_keras(path)
     if _shapes(donor, [BACKBONE]) != _shapes(model, [BACKBONE]):
-        width = metadata.config.get("model", {}).get("width", "unknown")
+        theirs = metadata.config.get("model", {}).get("width", "unknown")
         color = "gray" if model.input_shape[-1] == 1 else "rgb"
         raise ModelError(
-            f"{path}: contains another network ({donor.name}, width {width}, {metadata.color}) "
-            f"than the config ({model.name}, {color}); set model.name, model.width and data.color "
-            "to match it."
+            f"{path}: contains another network ({donor.name}, width {theirs}, {metadata.color}) "
+            f"than the config ({model.name}, width {width:g}, {color}); set model.name, "
+            "model.width and data.color to match it."
         )
     model.get_layer(BACKBONE).set_weights(donor.get_layer(BACKBONE).get_weights())
     head = _head(model)

@@ -75,7 +75,9 @@ def run_schedule(training: TrainingConfig, image_count: int) -> Schedule:
     steps, batch_size = even_batches(image_count, training.batch_size, multiple_of=devices)
     total = training.epochs * steps
     ema, batch_norm = training.ema_momentum, training.batch_norm_momentum
-    if ema is None:
+    if not total:  # the head's phase averages nothing
+        ema = 0.0
+    elif ema is None:
         ema = _momentum(AVERAGED_SHARE * total, most=MOST_AVERAGED_STEPS)
     if training.freeze_batch_norm:
         batch_norm = 1.0

@@ -26,12 +26,12 @@ from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.shipped_models import RUN_MODEL
-from emodetect.model_file.temperature import fit_temperature
+from emodetect.model_file.temperature import fit_temperature, why_not_fitted
 from emodetect.notebook import heading, lines, picture, table
 from emodetect.number_format import decimal, percent
 from emodetect.training.advice.small_data import small_data_warnings
 from emodetect.training.advice.summary import ValidationResult, summarize
-from emodetect.training.checkpoints import Progress, best_name, saved_state
+from emodetect.training.checkpoints import BEST_NAME, Progress, best_name, saved_state
 from emodetect.training.cross_validation import FoldResult, cross_validate, describe_folds
 from emodetect.training.fitting import OnEpoch, fit_phase, validation_batches
 from emodetect.training.initial_model import build_network, check_initial_weights, initial_model
@@ -148,7 +148,7 @@ def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     check_output_folder(run, force=True)
     require_trackers(config.training.track)
     check_initial_weights(config)
-    dataset = load_dataset(config.data, seed=config.seed)
+    dataset = load_dataset(config.data, seed=config.seed, folds=config.training.folds)
     if config.data.fold is None:  # else said before the first fold
         for line in small_data_warnings(dataset.counts(), config):
             logger.warning(line)
@@ -168,6 +168,7 @@ def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
         require_new(run)
         with clear_disk_errors(run):
             write_text(run / "config.toml", config_toml(config))
+            _require_same_data(run, dataset)
         folds = _cross_validate(config, hooks.draw)
         if folds:  # whose runs have used up the random numbers of this model
             model, temperature = initial_model(config, dataset.emotions)
@@ -214,11 +215,8 @@ def _resume(run: Path, config: ExperimentConfig | None, hooks: _Hooks) -> Traini
 def _continue(run: Path, own: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     require_trackers(own.training.track)
     dataset = load_dataset(own.data, seed=own.seed)
-    record = run / "checkpoints" / "dataset.json"
-    if record.is_file() and json.loads(record.read_text()) != _identity(dataset):
-        raise ConfigError(
-            f"{run}: the data has changed since the run was started; start a new run."
-        )
+    with clear_disk_errors(run):
+        _require_same_data(run, dataset)
     require_memory(own, len(dataset.emotions), images=len(dataset.indices("train")))
     folds = _cross_validate(own, hooks.draw)
     state, _ = saved_state(run / "checkpoints")
@@ -236,9 +234,18 @@ def _cross_validate(config: ExperimentConfig, draw: Draw | None) -> tuple[FoldRe
     return cross_validate(config, train_run)
 
 
-def _identity(dataset: Dataset) -> dict[str, str]:
+def _require_same_data(run: Path, dataset: Dataset) -> None:
+    """Record what data a run is trained on, or raise ConfigError if it was started on other."""
     # The order too: batches are drawn by position.
-    return {"fingerprint": dataset.fingerprint, "order": dataset.order}
+    identity = {"fingerprint": dataset.fingerprint, "order": dataset.order}
+    record = run / "checkpoints" / "dataset.json"
+    if not record.is_file():
+        record.parent.mkdir(exist_ok=True)
+        write_text(record, json.dumps(identity))
+    elif json.loads(record.read_text()) != identity:
+        raise ConfigError(
+            f"{run}: the data has changed since the run was started; start a new run."
+        )
 
 
 def _train(
@@ -252,9 +259,7 @@ def _train(
 ) -> TrainingResult:
     checkpoints = run / "checkpoints"
     with clear_disk_errors(run):
-        checkpoints.mkdir(exist_ok=True)
         remove_abandoned(run)
-        write_text(checkpoints / "dataset.json", json.dumps(_identity(dataset)))
     state, progress = saved_state(checkpoints)
     if state is None:
         progress.temperature = temperature
@@ -282,6 +287,8 @@ def _train(
             for old_state in checkpoints.glob("epoch-*"):
                 shutil.rmtree(old_state)
             result = _finish(config, run, dataset, progress, hooks.draw, folds)
+            for weights in checkpoints.glob(BEST_NAME.format(epoch="*")):
+                weights.unlink()  # only now, because the artifact is made from them
         trackers.finish(_outcome(result))
     return result
 
@@ -306,9 +313,10 @@ def _finish(
     )
     if temperature == progress.temperature != 1:
         logger.info(
-            "too few validation images to fit a temperature, which makes confidence match "
-            "accuracy; keeping the initial model's, %.3f",
+            "keeping the temperature of the initial model, %.3f, which makes confidence match "
+            "accuracy: %s",
             temperature,
+            why_not_fitted(len(result.labels)),
         )
     summary = summarize(config, history, progress.best_epoch, result, progress.plain_accuracy)
     summary = dataset.describe_leaks() + summary

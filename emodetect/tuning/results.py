@@ -44,7 +44,8 @@ class TrialResult:
 
     Attributes:
         number: of the trial, from 0; numbers may be missing.
-        state: "finished", "stopped early" (below the median of the others) or "failed".
+        state: "finished", "stopped early" (its best epoch was worse than the median of the
+            others at the same epoch) or "failed".
         value: the objective: of the saved model if finished, of the last epoch if stopped early.
         accuracy, log_loss: of a finished trial, on the validation images.
         epochs: how many were trained.
@@ -102,7 +103,9 @@ def write_results(
         config = config.model_copy(update={"output": options.output / "best"})
         write_text(best_config, config_toml(config))
         files.append(best_config)
-    figures = {"progress.png": draw_progress(options, results)}
+    figures = {}
+    if any(one.value is not None for one in results):
+        figures["progress.png"] = draw_progress(options, results)
     if finished:
         importances = _importances(study, len(finished))
         figures["values.png"] = draw_values(options, space, results, importances)
@@ -182,7 +185,8 @@ def _summary(
     ]
     lines = [f"{len(results)} trials: {', '.join(counts)}"]
     if not finished:
-        lines.append("no trial finished; trials.csv says why")
+        reason = next((one.error for one in results if one.error), "all were stopped early")
+        lines.append(f"no trial finished, so there is no best config. The first reason: {reason}")
         return lines
     best = finished[0]
     assert best.value is not None  # as it has finished

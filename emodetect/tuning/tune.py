@@ -12,10 +12,12 @@ from optuna.exceptions import ExperimentalWarning, OptunaError
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from sqlalchemy.exc import SQLAlchemyError
 
-from emodetect.config import flatten
+from emodetect.config import ExperimentConfig, flatten
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.errors import ConfigError, EmodetectError, first_line
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
+from emodetect.machine.tensorflow_devices import use_tensorflow
+from emodetect.machine.terminal_text import said_once
 from emodetect.tuning.options import TuningOptions
 from emodetect.tuning.results import TuningResult, write_results
 from emodetect.tuning.search_space import DATA_KEYS, SearchSpace, check_space, parse_search
@@ -32,6 +34,8 @@ LOSS_KEYS = ("training.label_smoothing", "training.imbalance", "training.focal_g
 # Finished trials with which others are compared; with fewer, none is stopped early.
 LEAST_FINISHED = 5
 DEFINITION = "definition"
+# The logger that warns of too few images, at the start of each trial.
+WARNINGS_ON_DATA = "emodetect.training.train"
 
 
 def tune(options: TuningOptions) -> TuningResult:
@@ -40,7 +44,8 @@ def tune(options: TuningOptions) -> TuningResult:
     An existing study is continued, and so are trials whose process has ended.
 
     Raises ConfigError for a search that does not fit the config, or not the study in the folder,
-    and as `train` if a trial meets an error that is not due to its values.
+    and as `train` if a trial meets an error that is not due to its values. Trials whose values
+    cannot be trained with count as failed.
     """
     space = parse_search(options.search)
     check_space(options.config, space)
@@ -52,6 +57,7 @@ def tune(options: TuningOptions) -> TuningResult:
     _check_folder(options.output)
     dataset = load_dataset(options.config.data, seed=options.config.seed)
     _check_splits(dataset, space)
+    _check_weights(options.config)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -75,7 +81,7 @@ def _tune(options: TuningOptions, space: SearchSpace, dataset: Dataset) -> Tunin
     )
     _check_definition(study, options, space, dataset)
     make_output_folder(options.output)
-    with announced(options.output) as process:
+    with announced(options.output) as process, said_once(WARNINGS_ON_DATA):
         trials = SharedTrials(study, storage, options.output, process)
         Work(options, space, trials).run()
     return write_results(options, study, space, trials.all())
@@ -99,8 +105,16 @@ def _check_splits(dataset: Dataset, space: SearchSpace) -> None:
         )
 
 
+def _check_weights(config: ExperimentConfig) -> None:
+    """Raise ModelError for weights that do not exist, or each trial would fail."""
+    use_tensorflow()  # here, because a search that is refused need not wait for it
+    from emodetect.training.initial_model import check_initial_weights
+
+    check_initial_weights(config)
+
+
 def _pruner(options: TuningOptions, space: SearchSpace) -> BasePruner:
-    """Return what stops unpromising trials: those below the median of others at the same epoch."""
+    """Return what stops trials whose best epoch is worse than the median of others by then."""
     searched = {one.key for one in space}
     incomparable = LENGTH_KEYS + (LOSS_KEYS if options.minimizes else ())
     if keys := sorted(searched & set(incomparable)):

@@ -16,12 +16,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from emodetect.config import ExperimentConfig, changed_keys, load_config
 from emodetect.data.dataset import load_dataset
-from emodetect.errors import ConfigError, DivergedError, OutOfMemoryError, first_line
+from emodetect.errors import ConfigError, DivergedError, ModelError, OutOfMemoryError, first_line
 from emodetect.evaluation.classify import predict_images
 from emodetect.evaluation.metrics.intervals import figures_of
 from emodetect.evaluation.predictions import write_predictions
 from emodetect.machine.locks import locked
-from emodetect.machine.tensorflow_devices import use_tensorflow
 from emodetect.model_file.shipped_models import RUN_MODEL
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.tuning.options import TuningOptions
@@ -124,7 +123,7 @@ class Work:
         try:
             config = trial_config(self.options.config, self.space, params)
         except ConfigError as error:
-            return self.trials.fail(trial, " ".join(str(error).split()))
+            return self._fail(trial, number, " ".join(str(error).split()))
         try:
             value = self._train(trial, number, config)
         except _StoppedEarlyError:
@@ -132,12 +131,17 @@ class Work:
             value = values_so_far[max(values_so_far)]
             ended = self.trials.finish(trial, TrialState.PRUNED, value)
             self._report(number, f"stopped early at {self.options.shown(value)}")
-        except (DivergedError, OutOfMemoryError) as error:
-            ended = self.trials.fail(trial, first_line(error))
-            self._report(number, f"failed: {first_line(error)}")
+        except (DivergedError, ModelError, OutOfMemoryError) as error:
+            return self._fail(trial, number, first_line(error))
         else:
             ended = self.trials.finish(trial, TrialState.COMPLETE, value)
             self._report(number, self.options.shown(value))
+        return ended
+
+    def _fail(self, trial: Trial, number: int, reason: str) -> bool:
+        """End a trial that has no result; return False if another process has taken it over."""
+        ended = self.trials.fail(trial, reason)
+        self._report(number, f"failed: {reason.rstrip('.')}")
         return ended
 
     def _draw(self, trial: Trial) -> dict[str, object]:
@@ -149,9 +153,9 @@ class Work:
     def _train(self, trial: Trial, number: int, config: ExperimentConfig) -> float:
         """Train or continue the run of a trial, and return the objective of its model.
 
-        Raises DivergedError and OutOfMemoryError for values that cannot be trained with.
+        Raises DivergedError, ModelError and OutOfMemoryError for values that cannot be trained
+        with.
         """
-        use_tensorflow()  # here, because a search that is refused need not wait for it
         from keras.utils import clear_session
 
         from emodetect.reports.run_plots import draw_run
@@ -231,13 +235,17 @@ def _short(value: object) -> str:
 def _without_notes() -> Iterator[None]:
     """Leave out what training says about the data and the schedule, the same for each trial."""
     # TensorFlow's is that it traces a graph for each trial.
-    names = ("emodetect.data", "emodetect.training", "tensorflow")
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [one.level for one in loggers]
-    for one in loggers:
-        one.setLevel(logging.ERROR)
+    quiet = {
+        "emodetect.data": logging.ERROR,
+        "emodetect.training": logging.WARNING,
+        "tensorflow": logging.ERROR,
+    }
+    loggers = {logging.getLogger(name): level for name, level in quiet.items()}
+    levels = {one: one.level for one in loggers}
+    for one, level in loggers.items():
+        one.setLevel(max(level, one.getEffectiveLevel()))
     try:
         yield
     finally:
-        for one, level in zip(loggers, levels, strict=True):
+        for one, level in levels.items():
             one.setLevel(level)

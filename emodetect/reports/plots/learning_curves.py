@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,7 +55,9 @@ def learning_curves(
 
 def best_epoch(rows: Sequence[dict[str, float]], monitor: str) -> int:
     """Return the position of the epoch whose weights are kept; see `learning_curves`."""
-    ranks = [(row["val_accuracy"] * (monitor == "val_accuracy"), -row["val_loss"]) for row in rows]
+    losses = [row["val_loss"] if math.isfinite(row["val_loss"]) else math.inf for row in rows]
+    accuracies = [row["val_accuracy"] * (monitor == "val_accuracy") for row in rows]
+    ranks = [(accuracy, -loss) for accuracy, loss in zip(accuracies, losses, strict=True)]
     return ranks.index(max(ranks))
 
 

@@ -20,7 +20,7 @@ FEW_STEPS = 100
 FEW_HORIZONS = 2
 # A training accuracy this far above validation's is overfitting, whatever the loss does.
 LARGE_GAP = 0.1
-# A training loss so many times that of guesses is not that of a run that is still learning.
+# A training loss of so many times that of guesses is too high for a run that is still learning.
 DIVERGED = 2
 # A loss that rose by this share and stayed there did not rise by chance.
 LOSS_RISE = 0.05
@@ -86,6 +86,18 @@ class FinishedRun:
         return _by_chance(self.plain_accuracy, self.chance_accuracy, self.plain_images)
 
     @property
+    def loss_of_guesses(self) -> float:
+        """The loss of giving each emotion the same probability."""
+        return math.log(1 / self.chance_recall)
+
+    def is_lost(self, loss: float) -> bool:
+        """Whether a training loss is too high for a run that is still learning."""
+        usual = self.loss_of_guesses
+        if self.config.model.l2:  # part of the loss, of unknown size, which training lowers too
+            usual = max(usual, self.history[0]["loss"])
+        return loss > DIVERGED * usual
+
+    @property
     def planned_epochs(self) -> int:
         """The number of epochs without early stopping."""
         return self.config.training.head_epochs + self.config.training.epochs
@@ -108,15 +120,15 @@ class FinishedRun:
 def diagnose(run: FinishedRun) -> tuple[str, str]:
     """Return what the curves say, and what to try next ("" for nothing)."""
     figures = _figures(run)
-    loss, loss_of_guesses = run.history[-1]["loss"], math.log(1 / run.chance_recall)
-    if loss > DIVERGED * loss_of_guesses:
+    if run.is_lost(loss := run.history[-1]["loss"]):
         return (
-            f"diverged: {figures}; the training loss is {decimal(loss)}, that of guesses is "
-            f"{decimal(loss_of_guesses)}",
+            f"diverged: {figures}; the training loss is {decimal(loss)}, {_that_of_guesses(run)}",
             _slower(run),
         )
     if run.plain_accuracy is not None:
-        if run.plain_accuracy < run.history[-1]["accuracy"] - LARGE_GAP:
+        # On balanced batches, the training accuracy is that of other frequencies.
+        balanced = run.config.training.imbalance == "balanced_sampling"
+        if not balanced and run.plain_accuracy < run.history[-1]["accuracy"] - LARGE_GAP:
             return _diagnose_lag(run, run.plain_accuracy)
         last = run.history[-1]["val_accuracy"]
         learnt = run.plain_accuracy > _low(run.chance_accuracy)
@@ -128,11 +140,10 @@ def diagnose(run: FinishedRun) -> tuple[str, str]:
                 "of faces as the training images (`emodetect data audit`, `emodetect data show`)",
             )
     if run.val_guesses and run.train_guesses:
-        highest = _curve(run, "loss").max()
-        if highest > DIVERGED * loss_of_guesses:
+        if run.is_lost(highest := _curve(run, "loss").max()):
             return (
-                f"nothing learnt: {figures}; the training loss was up to {decimal(highest)}, that "
-                f"of guesses is {decimal(loss_of_guesses)}",
+                f"nothing learnt: {figures}; the training loss was up to {decimal(highest)}, "
+                f"{_that_of_guesses(run)}",
                 _slower(run),
             )
         return (
@@ -152,6 +163,11 @@ def diagnose(run: FinishedRun) -> tuple[str, str]:
             _slower(run),
         )
     return _diagnose_levelled(run, figures)
+
+
+def _that_of_guesses(run: FinishedRun) -> str:
+    l2 = " without the L2 penalty" if run.config.model.l2 else ""
+    return f"that of guesses{l2} is {decimal(run.loss_of_guesses)}"
 
 
 def _by_chance(share: float, chance: float, count: int, *, least: float = 0.02) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from emodetect.model_file.metadata import Metadata
 from emodetect.training.models.keras_files import load_keras, save_keras
 from emodetect.training.models.litert_conversion import compile_to_litert
 
+logger = logging.getLogger(__name__)
+
 
 def import_keras_model(
     path: Path, *, labels: Sequence[str], pixel_range: tuple[float, float] = (0, 255)
@@ -27,7 +30,8 @@ def import_keras_model(
 
     Args:
         path: a .keras file whose input is (batch, side, side, 1 or 3) and whose output is
-            (batch, classes), probabilities or logits.
+            (batch, classes): probabilities, logits, or values of a sigmoid, which are divided by
+            their sum.
         labels: the emotions, or labels of one's own, in the order of the outputs.
         pixel_range: the values of a black and a white pixel that the model was trained on.
 
@@ -41,7 +45,7 @@ def import_keras_model(
     if has_metadata(path):
         raise ModelError(f"{path}: has its own label order; remove --labels.")
     low, high = pixel_range
-    key = hashlib.sha256(f"v1 {emotions} {low} {high}".encode())
+    key = hashlib.sha256(f"v2 {emotions} {low} {high}".encode())
     key.update(path.read_bytes())
     # By its own name, which an export of it is called after.
     imported = cache_root() / "models" / key.hexdigest()[:16] / f"{path.stem}.keras"
@@ -57,7 +61,7 @@ def import_keras_model(
         )
     metadata = Metadata(name=path.stem, emotions=emotions, image_size=size, color=color)
     imported.parent.mkdir(parents=True, exist_ok=True)
-    _write(imported, _from_pixels(model, low, high), metadata, origin=path)
+    _write(imported, _from_pixels(model, low, high, path), metadata, origin=path)
     return imported
 
 
@@ -84,15 +88,22 @@ def _input_of(model: keras.Model, path: Path) -> tuple[int, Color]:
     return int(shape[1]), "gray" if shape[3] == 1 else "rgb"
 
 
-def _from_pixels(model: keras.Model, low: float, high: float) -> keras.Model:
+def _from_pixels(model: keras.Model, low: float, high: float, path: Path) -> keras.Model:
     """Return the model with pixels of 0-255 as its input and probabilities as its output."""
     inputs = keras.Input(model.input_shape[1:])
     outputs = model(keras.layers.Rescaling((high - low) / 255, offset=low)(inputs))
-    # Rows that do not sum to 1 are logits.
     noise = np.random.default_rng(0).uniform(low, high, (4, *model.input_shape[1:]))
     trial = np.asarray(model(noise.astype(np.float32), training=False))
-    if trial.min() < 0 or not np.allclose(trial.sum(axis=1), 1, atol=1e-3):
+    if trial.min() < 0 or trial.max() > 1:  # logits
         outputs = keras.layers.Softmax()(outputs)
+    elif not np.allclose(trial.sum(axis=1), 1, atol=1e-3):
+        logger.warning(
+            "the outputs of %s are from 0 to 1, as those of a sigmoid, but do not sum to 1; each "
+            "is divided by their sum",
+            path,
+        )
+        # Whose softmax is that, and even shares if all are 0.
+        outputs = keras.layers.Softmax()(keras.ops.log(outputs + keras.config.epsilon()))
     return keras.Model(inputs, outputs)
 
 

@@ -11,18 +11,18 @@ import keras
 import numpy as np
 
 from emodetect.errors import ModelError, first_line
-from emodetect.model_file.weights import check_weights
-
-WEIGHTS = "model.weights.h5"
+from emodetect.model_file.artifact import WEIGHTS
+from emodetect.model_file.weights import check_size, check_weights
 
 
 def load_keras(path: Path) -> keras.Model:
     """Open a .keras file.
 
     Raises ModelError if Keras refuses it, for example because it contains code, or if its weights
-    are not finite, or not as Keras writes them.
+    are not finite, not as Keras writes them, or not all there.
     """
     check_weights(path)
+    check_size(path)
     try:
         # Safe mode, Keras' default, stays on: it refuses code inside the file.
         model = keras.models.load_model(path, compile=False)

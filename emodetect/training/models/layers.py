@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import keras
 
 from emodetect.config import ModelConfig
-from emodetect.errors import ConfigError
+from emodetect.errors import ModelError
 
 BACKBONE = "backbone"
 
@@ -16,7 +16,7 @@ BACKBONE = "backbone"
 def freeze_below(model: keras.Model, first_trainable: str) -> None:
     """Freeze the backbone's layers below `first_trainable`; "all" leaves every layer trainable.
 
-    Raises ConfigError if the backbone has no such layer.
+    Raises ModelError if the backbone has no such layer.
     """
     backbone = model.get_layer(BACKBONE)
     backbone.trainable = True
@@ -25,7 +25,7 @@ def freeze_below(model: keras.Model, first_trainable: str) -> None:
     names = [layer.name for layer in backbone.layers]
     if first_trainable not in names:
         near = difflib.get_close_matches(first_trainable, names, n=3)
-        raise ConfigError(
+        raise ModelError(
             f"training.fine_tune_from: expected 'all' or a layer of {model.name} "
             f"(such as {', '.join(near or names[-3:])}), got {first_trainable!r}."
         )

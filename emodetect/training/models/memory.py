@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from emodetect.config import ExperimentConfig
 from emodetect.errors import OutOfMemoryError
+from emodetect.machine.tensorflow_devices import without_weights
 from emodetect.training.models.registry import build_model
 
 ADVICE = (
@@ -40,14 +41,15 @@ def require_memory(config: ExperimentConfig, class_count: int, *, images: int) -
         and batch <= USUAL_BATCH
     ) or tf.config.list_physical_devices("GPU"):
         return
-    with keras.StatelessScope(initialize_variables=False):  # shapes only
-        network = build_model(
+    network = without_weights(
+        lambda: build_model(
             model,
             image_size=config.data.image_size,
             color=config.data.color,
             class_count=class_count,
             weights="none",
         )
+    )
     # Half of the activations, because some operations need none for their gradient.
     values = COPIES * network.count_params() + batch * _activations(network) // 2
     there = _memory_bytes()

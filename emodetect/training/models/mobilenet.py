@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from emodetect.config import ModelConfig
-from emodetect.errors import ModelError, first_line
+from emodetect.errors import EmodetectError, ModelError, first_line
 from emodetect.training.models.layers import BACKBONE
 
 
@@ -22,7 +22,7 @@ def mobilenet(config: ModelConfig, weights: str, channels: int) -> keras.Model:
     return _application(keras.applications.MobileNet, config, weights)
 
 
-def check_weights(weights: str) -> None:
+def check_weights_file(weights: str) -> None:
     """Raise ModelError if the weights file does not exist."""
     if weights not in ("imagenet", "none") and not Path(weights).is_file():
         raise ModelError(
@@ -34,7 +34,7 @@ def check_weights(weights: str) -> None:
 def _application(
     application: Callable[..., keras.Model], config: ModelConfig, weights: str
 ) -> keras.Model:
-    check_weights(weights)
+    check_weights_file(weights)
     try:
         return application(
             input_shape=(config.backbone_size, config.backbone_size, 3),
@@ -47,17 +47,27 @@ def _application(
     except Exception as error:
         # Keras raises a bare Exception if a download failed, and ValueError or OSError for a width
         # without weights or the weights of another network.
-        reason = first_line(error)
+        reason = first_line(error).rstrip(".")
         if weights == "none":
             raise ModelError(
                 f"{config.name} cannot be built with model.width = {config.width:g} and "
                 f"model.backbone_size = {config.backbone_size}: {reason}"
             ) from None
-        hint = (
-            "Download the weights on a machine with internet access and pass the file with "
-            "--set model.weights=FILE; or start from random weights with "
-            "--set model.weights=none --set training.head_epochs=0."
-            if weights == "imagenet"
-            else f"Expected weights of {config.name} (width {config.width:g}, without its top)."
+        unusable = f"model.weights = {weights!r} cannot be used: {reason}."
+        random = (
+            "start from random weights with --set model.weights=none --set training.head_epochs=0."
         )
-        raise ModelError(f"model.weights = {weights!r} cannot be used: {reason}. {hint}") from None
+        if weights != "imagenet":
+            raise ModelError(
+                f"{unusable} Expected weights of {config.name} (width {config.width:g}, without "
+                "its top)."
+            ) from None
+        if isinstance(error, ValueError):
+            raise ModelError(
+                f"{unusable} Choose a model.width (Keras' alpha) that has weights; or {random}"
+            ) from None
+        # No ModelError, because it may work tomorrow, or on another machine.
+        raise EmodetectError(
+            f"{unusable} Download the weights on a machine with internet access and pass the file "
+            f"with --set model.weights=FILE; or {random}"
+        ) from None
