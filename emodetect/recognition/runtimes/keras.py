@@ -7,7 +7,7 @@ import numpy as np
 from emodetect.errors import ModelError, first_line
 from emodetect.machine.tensorflow_devices import use_tensorflow
 from emodetect.model_file.artifact import Artifact
-from emodetect.model_file.weights import check_weights
+from emodetect.model_file.weights import check_size, check_weights
 from emodetect.recognition.runtimes.checks import check_shapes
 
 
@@ -17,6 +17,7 @@ class KerasRuntime:
     def __init__(self, artifact: Artifact, *, threads: int) -> None:
         check_weights(artifact.path)
         use_tensorflow()
+        check_size(artifact.path)
         import keras
 
         try:
