@@ -138,8 +138,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def fake_source(images: Iterable[np.ndarray], *, live: bool = False) -> capture.Source:
-    fake = FakeCapture(images, wait_s=0.2 if live else 0)
+def fake_source(
+    images: Iterable[np.ndarray], *, live: bool = False, wait_s: float = 0.2
+) -> capture.Source:
+    fake = FakeCapture(images, wait_s=wait_s if live else 0)
     return capture.Source("fake", fake, fps=FPS, frame_count=0, live=live)
 
 
@@ -338,7 +340,7 @@ def test_a_camera_pulled_out_keeps_what_it_gave(
     output, log = tmp_path / "out.mp4", tmp_path / "rows.jsonl"
     options = LiveOptions(output=output, log=log)
     with pytest.raises(VideoError, match="stopped after 3 frames"):
-        webcam_module.run_live(fake_source([scene] * 3, live=True), recognizer, options)
+        webcam_module.run_live(fake_source([scene] * 3, live=True, wait_s=0.6), recognizer, options)
     assert len(read_rows(log)) == 3
     assert read_video(output)
     with pytest.raises(VideoError, match="sends no frames"):
@@ -396,7 +398,10 @@ def test_keys_of_the_window(
     monkeypatch.chdir(tmp_path)
     window, told = FakeWindow("s sq sss"), []
     summary = webcam_module.run_live(
-        fake_source([scene] * 9, live=True), recognizer, window=window, notify=told.append
+        fake_source([scene] * 9, live=True, wait_s=0.6),
+        recognizer,
+        window=window,
+        notify=told.append,
     )
     assert summary.frames == 4
     assert window.is_gone
@@ -415,7 +420,7 @@ def test_closing_the_window_ends_the_run(
     """The window's close button ends a camera's run, with its files complete."""
     output = tmp_path / "out.mp4"
     summary = webcam_module.run_live(
-        fake_source([scene] * 9, live=True),
+        fake_source([scene] * 9, live=True, wait_s=0.6),
         recognizer,
         LiveOptions(output=output),
         window=FakeWindow("  "),
