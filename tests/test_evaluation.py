@@ -19,7 +19,7 @@ from labelled import dataset_of, predictions_of
 from small import SMALL
 
 from emodetect.cli import app
-from emodetect.config import load_config
+from emodetect.config import ExperimentConfig, load_config
 from emodetect.data.dataset import load_dataset
 from emodetect.data.named_data import NamedData
 from emodetect.data.synthetic import draw_dataset
@@ -601,6 +601,19 @@ def test_a_report_that_cannot_be_written_is_told(
     assert str(tmp_path / "file") in str(result.exception)
 
 
+def _trained_on(config: ExperimentConfig) -> SimpleNamespace:
+    """Stands in for a recogniser whose model was trained with a config, on two emotions."""
+    metadata = Metadata(
+        name="mine",
+        emotions=("happy", "sad"),
+        image_size=32,
+        color="gray",
+        config=config.model_dump(mode="json", exclude_none=True),
+        dataset={"fingerprint": load_dataset(config.data, seed=config.seed).fingerprint},
+    )
+    return SimpleNamespace(metadata=metadata)
+
+
 def test_test_images_that_were_trained_on_are_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -618,14 +631,8 @@ def test_test_images_that_were_trained_on_are_refused(
         ],
     )
     trained = load_dataset(config.data, seed=config.seed)
-    metadata = Metadata(
-        name="mine",
-        emotions=("happy", "sad"),
-        image_size=32,
-        color="gray",
-        config=config.model_dump(mode="json", exclude_none=True),
-        dataset={"fingerprint": trained.fingerprint},
-    )
+    own = _trained_on(config)
+    metadata = own.metadata
     assert open_training_data(config, metadata).fingerprint == trained.fingerprint
     elsewhere = config.data.model_copy(update={"path": faces / ".." / "faces"})
     for data in (config.data, elsewhere):  # one place, however it is written
@@ -633,7 +640,6 @@ def test_test_images_that_were_trained_on_are_refused(
             open_training_data(config.model_copy(update={"seed": 1, "data": data}), metadata)
 
     # Named by the user, it is the same data.
-    own = SimpleNamespace(metadata=metadata)
     named = NamedData("folder", str(faces))
     kept = open_task("mine", own, source=named)
     assert kept.description["split"] == "test"
@@ -657,16 +663,7 @@ def test_validation_images_that_were_trained_on_are_refused(tmp_path: Path) -> N
     values = f'data={{source="folder", image_size=32, path="{faces}", cache_dir="{tmp_path}"}}'
     config = load_config(SMALL, [values])
     trained = load_dataset(config.data, seed=config.seed)
-    own = SimpleNamespace(
-        metadata=Metadata(
-            name="mine",
-            emotions=("happy", "sad"),
-            image_size=32,
-            color="gray",
-            config=config.model_dump(mode="json", exclude_none=True),
-            dataset={"fingerprint": trained.fingerprint},
-        )
-    )
+    own = _trained_on(config)
     named = NamedData("folder", str(faces))
     for source in (None, named):
         kept = open_task("mine", own, source=source, split="val")
@@ -690,16 +687,7 @@ def test_test_images_among_the_training_images_are_told(
         shutil.copy(file, faces / "test" / "sad" / f"copy{number}.png")
     values = f'data={{source="folder", image_size=32, path="{faces}", cache_dir="{tmp_path}"}}'
     config = load_config(SMALL, [values])
-    own = SimpleNamespace(
-        metadata=Metadata(
-            name="mine",
-            emotions=("happy", "sad"),
-            image_size=32,
-            color="gray",
-            config=config.model_dump(mode="json", exclude_none=True),
-            dataset={"fingerprint": load_dataset(config.data, seed=config.seed).fingerprint},
-        )
-    )
+    own = _trained_on(config)
     for source in (None, NamedData("folder", str(faces))):
         caplog.clear()
         assert open_task("mine", own, source=source).description["leaked"] == 3

@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 from emodetect.config import DataConfig, Faces, validate_data
@@ -16,10 +16,10 @@ from emodetect.data.readers.affectnet import LIST_FOLDERS, LISTS, has_annotation
 from emodetect.data.readers.ckplus import FRAMES, LABELS
 from emodetect.data.readers.ferplus import VOTES_FILE
 from emodetect.data.readers.folder import (
-    DEEPEST_CLASS_FOLDER,
     has_class_folders,
     has_direct_photos,
     is_emotion,
+    levels_below,
     subfolders,
 )
 from emodetect.data.readers.raf_db import LIST
@@ -126,9 +126,6 @@ FOLDERS = ("folder", "raf_db", "affectnet", "ckplus", "ferplus", "tfrecord")
 FILES = ("manifest", "fer2013_csv", "ferplus", "tfrecord")
 
 
-# Downloads nest their folders; deeper ones are not searched, so that the answer comes at once.
-
-
 # A header is shorter; a file without line breaks may have any size.
 LONGEST_HEADER = 2**16
 
@@ -175,10 +172,8 @@ def _has_own_class_folders(root: Path) -> bool:
 
     What numbers mean depends on the source, so they do not count.
     """
-    folders = [root]
-    for _ in range(DEEPEST_CLASS_FOLDER):
-        inner = {folder: list(subfolders(folder)) for folder in folders}
-        for side_by_side in inner.values():
+    for level in levels_below(root):
+        for _, side_by_side in groupby(level, key=lambda folder: folder.parent):
             others = [
                 one
                 for one in side_by_side
@@ -186,16 +181,13 @@ def _has_own_class_folders(root: Path) -> bool:
             ]
             if len(list(islice(filter(has_direct_photos, others), 2))) == 2:
                 return True
-        folders = [one for side_by_side in inner.values() for one in side_by_side]
     return False
 
 
 def _numbered_folders(root: Path) -> set[str]:
     """Return the names of the folders nearest to `root` that are named by a number."""
-    folders = [root]
-    for _ in range(DEEPEST_CLASS_FOLDER):
-        folders = [inner for folder in folders for inner in subfolders(folder)]
-        if numbers := {folder.name for folder in folders if folder.name.isdigit()}:
+    for level in levels_below(root):
+        if numbers := {folder.name for folder in level if folder.name.isdigit()}:
             return numbers
     return set()
 

@@ -33,8 +33,7 @@ class UploadReader:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.held_bytes = 0
-        self.held_of: Counter[str | None] = Counter()  # None: this machine
+        self.held: Counter[str | None] = Counter()  # bytes by client; None: this machine
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[list[Upload]]:
@@ -49,15 +48,14 @@ class UploadReader:
             nonlocal taken
             async for chunk in request.stream():
                 taken += len(chunk)
-                self.held_bytes += len(chunk)
-                self.held_of[client] += len(chunk)
+                self.held[client] += len(chunk)
                 if taken > self.limits.body_bytes:
                     raise self._too_large()
-                if self.held_bytes > HELD_BYTES:
+                if self.held.total() > HELD_BYTES:
                     raise RefusedError(
                         503, "the server is out of memory for requests; try again later"
                     )
-                if client is not None and self.held_of[client] > HELD_BYTES // 2:
+                if client is not None and self.held[client] > HELD_BYTES // 2:
                     raise RefusedError(
                         429,
                         f"expected at most {HELD_BYTES // 2:,} bytes of unfinished requests of one "
@@ -71,10 +69,9 @@ class UploadReader:
         try:
             yield await self._in_time(request, chunks())
         finally:
-            self.held_bytes -= taken
-            self.held_of[client] -= taken
-            if not self.held_of[client]:
-                del self.held_of[client]
+            self.held[client] -= taken
+            if not self.held[client]:
+                del self.held[client]
 
     async def _in_time(self, request: Request, chunks: AsyncGenerator[bytes]) -> list[Upload]:
         try:

@@ -34,7 +34,8 @@ from emodetect.images.formats import (
 # Enough for any download, and few enough that a search of a whole disk ends soon.
 SEARCHED_AT_MOST = 10_000
 LISTED_AT_MOST = 5
-DEEPEST_CLASS_FOLDER = 6  # below the folder that is given
+# Downloads nest their folders; deeper ones are not searched, so that the answer comes at once.
+DEEPEST_CLASS_FOLDER = 6
 
 
 def read_folder(config: DataConfig) -> Listing:
@@ -283,12 +284,15 @@ def _has_photos(folder: Path) -> bool:
 
 def has_class_folders(root: Path) -> bool:
     """Return whether folders named after emotions are below a folder, nested as in downloads."""
-    folders = [root]
+    return any(is_emotion(folder.name) for level in levels_below(root) for folder in level)
+
+
+def levels_below(root: Path) -> Iterator[list[Path]]:
+    """Yield the folders below a folder, level by level, as deep as class folders may be."""
+    level = [root]
     for _ in range(DEEPEST_CLASS_FOLDER):
-        folders = [inner for folder in folders for inner in subfolders(folder)]
-        if any(is_emotion(folder.name) for folder in folders):
-            return True
-    return False
+        level = [inner for folder in level for inner in subfolders(folder)]
+        yield level
 
 
 def is_emotion(label: str) -> bool:
