@@ -688,10 +688,13 @@ def test_test_images_among_the_training_images_are_told(
     values = f'data={{source="folder", image_size=32, path="{faces}", cache_dir="{tmp_path}"}}'
     config = load_config(SMALL, [values])
     own = _trained_on(config)
-    for source in (None, NamedData("folder", str(faces))):
+    named = NamedData("folder", str(faces))
+    for source in (None, named):
         caplog.clear()
         assert open_task("mine", own, source=source).description["leaked"] == 3
         assert "3 of 15 test images are identical" in caplog.text
+        without = open_task("mine", own, source=source, exclude_duplicates_of=[named])
+        assert (len(without.selection.members), without.description["leaked"]) == (12, 0)
     own.metadata = replace(own.metadata, config={})
     assert open_task("mine", own, source=source).description["leaked"] == 0
 

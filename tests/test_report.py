@@ -216,6 +216,16 @@ def test_a_class_never_predicted_and_an_absent_one_are_told(tmp_path: Path) -> N
     assert "nan" not in words.lower()
 
 
+@pytest.mark.parametrize(("count", "copies"), [(1, "1 copy"), (12, "12 copies")])
+def test_what_makes_figures_too_good_is_told(tmp_path: Path, count: int, copies: str) -> None:
+    """The page says what the model saw, and how many images are copies of training images."""
+    evaluation = _evaluate(_dataset([0, 0, 1, 1], [0, 0, 0, 1]))
+    evaluation.metrics.update({"caveats": ["Seen in training."], "leaked": count})
+    words = _Tags(_page(evaluation, tmp_path)).words
+    assert "Seen in training." in words
+    assert f"Includes {copies} of training images, so" in words
+
+
 @pytest.mark.parametrize("answer", [0, 1])
 def test_a_single_image_has_a_page(answer: int, tmp_path: Path) -> None:
     """One image, right or wrong: no warning, no NaN, and a note that this says little."""

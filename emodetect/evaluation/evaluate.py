@@ -8,13 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from emodetect.config import Faces
-from emodetect.data.dataset import Dataset
+from emodetect.data.dataset import Dataset, leaked_images
 from emodetect.data.named_data import NamedData
 from emodetect.evaluation.classify import batch_size_difference, predict_images
 from emodetect.evaluation.image_selection import Selection, select_images
 from emodetect.evaluation.labelled_data import (
     OWN_DATA,
+    LabelledData,
     load_labelled_data,
     open_excluded,
 )
@@ -94,11 +97,10 @@ def open_task(
     for line in loaded.caveats:
         logger.warning("%s: %s", source or config_name or "the training data", line)
     excluded = open_excluded(exclude_duplicates_of, metadata, label_names=label_names)
+    selection = select_images(loaded.dataset, loaded.split, emotions=emotions, trained_on=excluded)
     return EvaluationTask(
         dataset=loaded.dataset,
-        selection=select_images(
-            loaded.dataset, loaded.split, emotions=emotions, trained_on=excluded
-        ),
+        selection=selection,
         description={
             "model": model,
             "data": str(source or config_name or OWN_DATA),
@@ -107,10 +109,19 @@ def open_task(
             "split": loaded.split,
             "seen": loaded.seen,
             "caveats": loaded.caveats,
-            "leaked": loaded.dataset.leaked.get(loaded.split, 0),
+            "leaked": _leaked(loaded, selection),
             "input": [metadata.image_size, metadata.color, metadata.margin],
         },
     )
+
+
+def _leaked(loaded: LabelledData, selection: Selection) -> int:
+    """Return how many selected images are identical to images that the model was trained on."""
+    dataset = loaded.dataset
+    if loaded.split not in dataset.leaked:
+        return 0
+    rows = np.union1d(dataset.indices("train"), selection.members)
+    return leaked_images(dataset.digests[rows], dataset.splits[rows]).get(loaded.split, 0)
 
 
 def evaluate_model(

@@ -174,9 +174,10 @@ def _gap_text(gap: dict[str, Any] | None) -> str:
 def _notes(metrics: dict[str, Any]) -> Iterator[str]:
     yield from metrics["caveats"]
     if metrics["leaked"]:
+        copies = quantity(metrics["leaked"], "copy", "copies")
         yield (
-            f"{metrics['leaked']:,} images of the split are identical to training images, so these "
-            "figures are too good; --exclude-duplicates-of leaves them out."
+            f"Includes {copies} of training images, so these figures are too good; "
+            "--exclude-duplicates-of leaves them out."
         )
     if metrics["images"] < FEW_IMAGES:
         yield (
