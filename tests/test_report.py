@@ -271,12 +271,17 @@ def test_the_history_of_its_own_run_is_drawn(some: Dataset, tmp_path: Path) -> N
     history.write_text(
         "epoch,accuracy,loss,val_accuracy,val_loss\n1,0.5,1,0.4,1.2\n2,0.6,0.9,0.5,1.1\n"
     )
-    told = {"summary": ["a good fit & more"], "dataset": {"fingerprint": "of mine"}}
+    told = {
+        "best_epoch": 2,
+        "summary": ["a good fit & more"],
+        "dataset": {"fingerprint": "of mine"},
+    }
     record.write_text(json.dumps(told))
     page = _page(evaluation, tmp_path)
     assert "Accuracy and loss by epoch" in page
     assert "a good fit &amp; more" in page
     assert_self_contained(page)
+    assert "best epoch: 2 (" in page
     history.write_text("epoch,price\n1,3\n")
     assert "is not a training history" in _page(evaluation, tmp_path)
     record.write_text(json.dumps({**told, "dataset": {"fingerprint": "of another"}}))
@@ -296,7 +301,7 @@ def test_learning_curves_mark_the_best_epoch_and_the_phases(tmp_path: Path) -> N
     ]
     lines = [",".join(map(str, (number, *row))) for number, row in enumerate(rows, 1)]
     history.write_text("epoch,accuracy,loss,val_accuracy,val_loss\n" + "\n".join(lines) + "\n")
-    figure = learning_curves(history, head_epochs=2)
+    figure = learning_curves(history, best_epoch=3, head_epochs=2)
     for axes in figure.axes:
         marks = [line for line in axes.get_lines() if "best epoch" in str(line.get_label())]
         assert [list(line.get_xdata()) for line in marks] == [[3, 3]]
@@ -306,9 +311,9 @@ def test_learning_curves_mark_the_best_epoch_and_the_phases(tmp_path: Path) -> N
     (legend,) = figure.legends
     told = [text.get_text() for text in legend.get_texts()]
     assert told[-1] == "best epoch: 3 (validation accuracy 70.0%, loss 0.800)"
-    by_loss = learning_curves(history, monitor="val_loss").axes[0]
-    assert list(by_loss.get_lines()[-1].get_xdata()) == [4, 4]
-    assert [text.get_text() for text in by_loss.texts] == ["fine-tuning"]
+    without_head = learning_curves(history, best_epoch=4).axes[0]
+    assert list(without_head.get_lines()[-1].get_xdata()) == [4, 4]
+    assert [text.get_text() for text in without_head.texts] == ["fine-tuning"]
 
 
 def test_technical_words_are_explained_on_the_page(some: Dataset, tmp_path: Path) -> None:

@@ -54,10 +54,10 @@ def stop_after(epoch: int) -> Callable[[int, dict[str, float]], None]:
     return hook
 
 
-def _draw(run: Path, config: ExperimentConfig, dataset: Any) -> None:
+def _draw(run: Path, config: ExperimentConfig, dataset: Any, best_epoch: int) -> None:
     from emodetect.reports.run_plots import draw_run
 
-    draw_run(run, config, dataset)
+    draw_run(run, config, dataset, best_epoch)
 
 
 def _history(run: Path) -> list[dict[str, str]]:

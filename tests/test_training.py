@@ -23,7 +23,6 @@ from emodetect.errors import (
 )
 from emodetect.model_file.artifact import read_artifact
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.reports.plots.learning_curves import best_epoch
 
 
 def test_run_folder_is_complete(artifact: Path, small_config: ExperimentConfig) -> None:
@@ -96,14 +95,13 @@ def _epochs_kept(
 
 
 def test_of_epochs_with_equal_accuracy_the_lower_loss_is_best(tmp_path: Path) -> None:
-    """It decides which weights are kept, when training stops, and which epoch is marked."""
+    """It decides which weights are kept, and when training stops."""
     rows = [
         {"val_accuracy": accuracy, "val_loss": loss}
         for accuracy, loss in ((0.5, 0.6), (0.8, 0.9), (0.8, 0.8999), (0.8, 0.95))
     ]
     assert _epochs_kept(rows, "val_accuracy", tmp_path) == (["1", "2", "3"], True)
-    assert best_epoch(rows, "val_accuracy") == 2
-    assert best_epoch(rows, "val_loss") == 0
+    assert _epochs_kept(rows[:2], "val_loss", tmp_path) == (["1"], True)
 
 
 def test_an_epoch_without_a_validation_loss_is_the_worst(tmp_path: Path) -> None:
@@ -111,7 +109,7 @@ def test_an_epoch_without_a_validation_loss_is_the_worst(tmp_path: Path) -> None
     losses = (float("nan"), 0.9, 0.8)
     rows = [{"val_accuracy": 0.5, "val_loss": loss} for loss in losses]
     assert _epochs_kept(rows, "val_loss", tmp_path) == (["1", "2", "3"], False)
-    assert best_epoch(rows, "val_loss") == best_epoch(rows, "val_accuracy") == 2
+    assert _epochs_kept(rows, "val_accuracy", tmp_path) == (["1", "2", "3"], False)
 
 
 def test_artifact_is_plain_keras_and_agrees_with_its_compiled_form(artifact: Path) -> None:

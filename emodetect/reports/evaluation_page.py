@@ -63,7 +63,7 @@ def write_report_page(
     """Write the page; see `evaluation_files.write_report`."""
     heat = model.heat
     record = _run_record(model)
-    curves = _curves(model.run, model.metadata) if model.run and record else NO_RUN
+    curves = _curves(model.run, record, model.metadata) if model.run and record else NO_RUN
     write_page(
         "evaluation.html",
         path,
@@ -281,14 +281,14 @@ def _run_record(model: ReportedModel) -> dict[str, Any]:
     return record if own else {}
 
 
-def _curves(run: Path, metadata: Metadata) -> Markup | str:
+def _curves(run: Path, record: dict[str, Any], metadata: Metadata) -> Markup | str:
     """Return the learning curves of a run folder, or why there are none."""
     history, training = run / "history.csv", metadata.config.get("training", {})
     try:
         figure = learning_curves(
             history,
+            best_epoch=record["best_epoch"],
             head_epochs=int(training.get("head_epochs", 0)),
-            monitor=training.get("monitor", "val_accuracy"),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"No learning curves: {history} is not a training history ({first_line(error)})."

@@ -12,13 +12,16 @@ from emodetect.reports.plots.learning_curves import learning_curves
 from emodetect.reports.plots.style import save_png
 
 
-def draw_run(run: Path, config: ExperimentConfig, dataset: Dataset) -> None:
-    """Write curves.png and samples.png (augmented training images) to a run folder."""
+def draw_run(run: Path, config: ExperimentConfig, dataset: Dataset, best_epoch: int) -> None:
+    """Write curves.png and samples.png (augmented training images) to a run folder.
+
+    Args:
+        best_epoch: the epoch, counted from 1, whose weights were kept.
+    """
     from emodetect.data.augmentation import augment_images  # here, because it loads TensorFlow
 
-    training = config.training
     curves = learning_curves(
-        run / "history.csv", head_epochs=training.head_epochs, monitor=training.monitor
+        run / "history.csv", best_epoch=best_epoch, head_epochs=config.training.head_epochs
     )
     save_png(curves, run / "curves.png")
     augment = partial(augment_images, config=config.augmentation, seed=config.seed)

@@ -113,8 +113,11 @@ class TrainingResult:
         )
 
 
-Draw = Callable[[Path, ExperimentConfig, Dataset], None]
-"""Draws a run's plots into its folder; called before the artifact is saved."""
+Draw = Callable[[Path, ExperimentConfig, Dataset, int], None]
+"""Draws a run's plots into its folder; called before the artifact is saved.
+
+It is given the run folder, the config, the data and the best epoch, counted from 1.
+"""
 
 
 @dataclass(frozen=True)
@@ -324,7 +327,7 @@ def _finish(
         summary = describe_folds(folds) + summary
     write_run_record(config, run, dataset, progress, figures, summary)
     if draw is not None:
-        draw(run, config, dataset)
+        draw(run, config, dataset, progress.best_epoch + 1)
     # Last, because the artifact marks the run as finished.
     artifact = _save_artifact(config, run, dataset, best, figures, temperature)
     by_split = figures_by_split(figures)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,42 +22,31 @@ from emodetect.reports.plots.style import (
 
 
 @styled()
-def learning_curves(
-    history: Path, *, head_epochs: int = 0, monitor: str = "val_accuracy"
-) -> Figure:
+def learning_curves(history: Path, *, best_epoch: int, head_epochs: int = 0) -> Figure:
     """Plot training and validation accuracy and loss from the history.csv of a run.
 
     Args:
+        best_epoch: the epoch, counted from 1, whose weights were kept; it is marked.
         head_epochs: the first epochs, in which only the head was trained; they are shaded.
-        monitor: the column whose best value, highest for accuracy and lowest for loss, decides
-            which epoch is marked as the best; of those with the same accuracy, the lower loss.
     """
     with history.open(newline="", encoding="utf-8") as file:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-    best = best_epoch(rows, monitor)
+    best = {row["epoch"]: row for row in rows}[best_epoch]
     figure = new_figure(9, 4.2)
     panels = figure.subplots(1, 2)
     for axes, name in zip(panels, ("accuracy", "loss"), strict=True):
         _draw_curves(axes, name, rows)
         axes.axvline(
-            best + 1,
+            best_epoch,
             color=INK,
             linestyle=":",
-            label=f"best epoch: {best + 1} (validation accuracy "
-            f"{percent(rows[best]['val_accuracy'])}, loss {decimal(rows[best]['val_loss'])})",
+            label=f"best epoch: {best_epoch} (validation accuracy "
+            f"{percent(best['val_accuracy'])}, loss {decimal(best['val_loss'])})",
         )
         _mark_phases(axes, head_epochs, len(rows))
     panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
-
-
-def best_epoch(rows: Sequence[dict[str, float]], monitor: str) -> int:
-    """Return the position of the epoch whose weights are kept; see `learning_curves`."""
-    losses = [row["val_loss"] if math.isfinite(row["val_loss"]) else math.inf for row in rows]
-    accuracies = [row["val_accuracy"] * (monitor == "val_accuracy") for row in rows]
-    ranks = [(accuracy, -loss) for accuracy, loss in zip(accuracies, losses, strict=True)]
-    return ranks.index(max(ranks))
 
 
 def _draw_curves(axes: Axes, name: str, rows: Sequence[dict[str, float]]) -> None:
