@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emodetect.machine.atomic_files import atomic_write
+from emodetect.machine.atomic_files import PARTIAL_FILES, atomic_write
 
 
 def test_an_interrupted_file_leaves_the_old_one(tmp_path: Path) -> None:
@@ -25,6 +25,26 @@ def test_an_interrupted_file_leaves_the_old_one(tmp_path: Path) -> None:
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"page.html": "old"}
     write("new")
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"page.html": "new"}
+
+
+def test_two_writers_of_one_process_do_not_mix(tmp_path: Path) -> None:
+    """Each has a file of its own, also of the same path; the last to end is what remains."""
+    path = tmp_path / "page.html"
+    with atomic_write(path) as first:
+        with atomic_write(path) as second:
+            first.write_text("first")
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+
+
+def test_only_files_left_behind_are_taken_for_such(tmp_path: Path) -> None:
+    """The hidden files and folders of others, whatever number they end in, are none."""
+    for name in (".env.1", ".notes.2024.txt", ".backup.2024", ".page.html.123.partial"):
+        (tmp_path / name).touch()
+    with atomic_write(tmp_path / "page.html") as partial:
+        partial.touch()
+        assert [*tmp_path.glob(PARTIAL_FILES)] == [partial]
 
 
 def test_a_long_name_is_cut_between_characters(tmp_path: Path) -> None:

@@ -1,16 +1,19 @@
-"""Atomic writes: a file appears complete or not at all."""
+"""Atomic writes: a file appears complete or not at all; and names that are short enough."""
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 
-PARTIAL_FILES = ".*.[0-9]*"
-"""Glob pattern of the files that killed processes leave behind: hidden, ending in a process ID."""
+PARTIAL_FILES = f".*.{'[0-9a-f]' * 16}.partial"
+"""Glob pattern of the files that killed processes leave behind, and hardly of any other."""
 
-LONGEST_NAME = 200  # bytes, so that there is room for what is added to the name
+LONGEST_NAME = 255  # bytes, in most file systems
+LONGEST_KEPT = 200  # bytes of a name to which something is added
 
 
 @contextmanager
@@ -19,7 +22,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     An OSError of a full or read-only disk names `path`.
     """
-    partial = path.with_name(f".{shortened(path.name, LONGEST_NAME)}.{os.getpid()}")
+    # Random, because processes in two containers may have the same ID, as two threads have.
+    name = f".{shortened(path.name, LONGEST_KEPT)}.{secrets.token_hex(8)}.partial"
+    partial = path.with_name(name)
     try:
         yield partial
         partial.replace(path)
@@ -36,6 +41,15 @@ def shortened(name: str, most: int) -> str:
     """Return the beginning of a file name, at most so many bytes, that ends between characters."""
     encoded = os.fsencode(name)
     return name if len(encoded) <= most else encoded[:most].decode("utf-8", "ignore")
+
+
+def of_possible_length(path: Path) -> Path:
+    """Return the path, with a name that is too long for a file shortened to end with a hash."""
+    name = os.fsencode(path.name)
+    if len(name) <= LONGEST_NAME:
+        return path
+    end = f"-{blake2b(name, digest_size=8).hexdigest()}{path.suffix}"
+    return path.with_name(shortened(path.name, LONGEST_NAME - len(end)) + end)
 
 
 def write_text(path: Path, text: str, *, errors: str = "strict") -> None:

@@ -29,7 +29,8 @@ def check_output_file(path: Path, *, force: bool) -> None:
         raise EmodetectError(
             f"{path}: already exists; choose another file, or add --force to replace it."
         )
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    # The folder, because a new file takes the place of the old one.
+    if not os.access(path.parent, os.W_OK | os.X_OK):
         raise EmodetectError(f"{path}: permission denied; choose another file.")
 
 

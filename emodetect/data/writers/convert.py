@@ -29,6 +29,7 @@ from emodetect.data.readers.registry import list_samples
 from emodetect.data.readers.tfrecord import SUFFIX, example, write_shard
 from emodetect.errors import DataError, EmodetectError, ImageError
 from emodetect.images.model_input import to_input
+from emodetect.machine.atomic_files import LONGEST_NAME, shortened
 from emodetect.machine.csv_files import printable
 from emodetect.machine.progress import track
 from emodetect.machine.threads import bounded_map, usable_cores
@@ -37,7 +38,6 @@ from emodetect.number_format import quantity
 # A folder with this file was written by a conversion, and may be replaced.
 RECORD = "conversion.json"
 
-LONGEST_NAME = 255  # bytes, on all usual file systems
 
 AT_ONCE = 8  # images waiting to be written, per thread
 
@@ -274,8 +274,7 @@ def _stem(sample: Sample) -> str:
 
 
 def _file_name(stem: str, ending: str) -> str:
-    name, room = os.fsencode(stem), LONGEST_NAME - len(ending)
-    return (stem if len(name) <= room else name[:room].decode(errors="ignore")) + ending
+    return shortened(stem, LONGEST_NAME - len(ending)) + ending
 
 
 def _pixels(image: np.ndarray) -> str:

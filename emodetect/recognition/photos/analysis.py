@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +17,7 @@ from emodetect.errors import EmodetectError, ImageError
 from emodetect.faces.boxes import Box
 from emodetect.images.formats import READ_FORMATS, WRITTEN_SUFFIXES
 from emodetect.images.reading import MOST_PIXELS, decode_image, memory_errors, read_image
-from emodetect.machine.atomic_files import atomic_write, shortened
+from emodetect.machine.atomic_files import atomic_write, of_possible_length
 from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -28,7 +27,6 @@ from emodetect.recognition.recognizer import EmotionRecognizer
 FACES_AT_ONCE = 8
 HELD_BYTES = 64 * 2**20
 LONGEST_WAIT_S = 0.25
-LONGEST_NAME = 255  # bytes
 
 
 @dataclass(frozen=True)
@@ -232,7 +230,7 @@ def _write_images(
 
 
 def _write_image(path: Path, image: np.ndarray, originals: frozenset[str]) -> None:
-    path = _of_possible_length(written_place(path))
+    path = of_possible_length(written_place(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if os.path.realpath(path) in originals:
@@ -242,7 +240,7 @@ def _write_image(path: Path, image: np.ndarray, originals: frozenset[str]) -> No
         # Encoded in memory, because OpenCV's own file writing fails on some Unicode paths.
         whole, encoded = cv2.imencode(path.suffix, image)
         if not whole:  # WebP allows at most 16,383 pixels per side
-            path = _of_possible_length(_as_png(path))
+            path = of_possible_length(_as_png(path))
             encoded = cv2.imencode(".png", image)[1]
         with atomic_write(path) as partial:
             partial.write_bytes(encoded.tobytes())
@@ -257,12 +255,3 @@ def written_place(path: Path) -> Path:
 
 def _as_png(path: Path) -> Path:
     return path.with_name(path.name + ".png")
-
-
-def _of_possible_length(path: Path) -> Path:
-    """Return the path, with a name that is too long for a file shortened to end with a hash."""
-    name = os.fsencode(path.name)
-    if len(name) <= LONGEST_NAME:
-        return path
-    end = f"-{blake2b(name, digest_size=8).hexdigest()}{path.suffix}"
-    return path.with_name(shortened(path.name, LONGEST_NAME - len(end)) + end)
