@@ -446,6 +446,29 @@ def test_a_manifest_of_the_users_own_stays(clean: Path, tmp_path: Path) -> None:
     write_audit(audit, tmp_path / "out", force=True)
 
 
+def test_an_interrupted_audit_leaves_the_earlier_one(
+    clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while the files are written changes nothing, and the next audit is written."""
+    audit, out = look(clean), tmp_path / "out"
+
+    def written() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in out.iterdir()} if out.is_dir() else {}
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for files in (0, 3):
+        before = written()
+        assert len(before) == files
+        with monkeypatch.context() as patch:
+            patch.setattr("emodetect.reports.audit_report.write_audit_rows", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                write_audit(audit, out, force=True)
+        assert written() == before
+        write_audit(audit, out, force=True)
+
+
 def test_long_strips_have_no_face(tmp_path: Path) -> None:
     """Squared for the search, a long strip would take more memory than there is."""
     save(tmp_path / "faces" / "happy" / "strip.png", np.full((2, 60_000, 3), 128, np.uint8))

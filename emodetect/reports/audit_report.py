@@ -16,11 +16,11 @@ from emodetect.auditing.findings import manifest_rows, summary
 from emodetect.data.cleaning import write_audit_rows
 from emodetect.data.named_data import NamedData
 from emodetect.errors import EmodetectError
-from emodetect.machine.atomic_files import write_text
+from emodetect.machine.atomic_files import atomic_write
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
 from emodetect.notebook import heading, lines, table
 from emodetect.reports.audit_sections import found_sections
-from emodetect.reports.html import page_colors, write_page
+from emodetect.reports.html import page_colors, render_page
 
 PAGE, MANIFEST, FIGURES = "audit.html", "manifest.csv", "audit.json"
 
@@ -164,20 +164,16 @@ def check_audit_folder(out: Path, sources: Sequence[NamedData], *, force: bool) 
 def write_audit(audit: Audit, out: Path, *, force: bool = False) -> dict[str, Any]:
     """Write audit.html, manifest.csv and audit.json to a folder; return the figures.
 
-    Each file is written completely or not at all, audit.json last.
+    All files are put in place at the end, so an interrupted audit leaves an earlier one as it was.
 
     Raises EmodetectError as `check_audit_folder` does.
     """
     check_audit_folder(out, audit.sources, force=force)
     make_output_folder(out)
     try:
-        for name in (FIGURES, MANIFEST, PAGE):
-            (out / name).unlink(missing_ok=True)
         figures = summary(audit)
-        write_audit_rows(out / MANIFEST, manifest_rows(audit))
-        write_page(
+        html = render_page(
             "audit.html",
-            out / PAGE,
             title=f"Audit of {', '.join(figures['sources'])}",
             audit=audit,
             figures=figures,
@@ -186,7 +182,16 @@ def write_audit(audit: Audit, out: Path, *, force: bool = False) -> dict[str, An
             config_lines=_config_lines(audit, out),
             colors=page_colors(audit.emotions),
         )
-        write_text(out / FIGURES, json.dumps(figures, indent=1) + "\n")
+        # The one opened last is the first in place: audit.json, which says whose the manifest is.
+        with (
+            atomic_write(out / MANIFEST) as manifest,
+            atomic_write(out / PAGE) as page,
+            atomic_write(out / FIGURES) as figures_file,
+        ):
+            write_audit_rows(manifest, manifest_rows(audit))
+            # File names that are not UTF-8 contain lone surrogates.
+            page.write_text(html, encoding="utf-8", errors="backslashreplace")
+            figures_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise EmodetectError(f"{out}: cannot be written: {error.strerror}.") from None
     return figures
