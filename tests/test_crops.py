@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -281,6 +282,26 @@ def test_force_leaves_no_crop_of_the_earlier_run(tmp_path: Path) -> None:
     result = _invoke(photos, out, "--force")
     assert result.exit_code == 0
     assert _pngs(out) == {"a.png_1.png", "mine.png"}
+
+
+@posix_only
+def test_names_of_any_kind_are_cropped_and_found_again(tmp_path: Path) -> None:
+    """Line breaks, bytes that are not UTF-8, too long for a suffix; --force removes all crops."""
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    _scene(photos / "a.png", 1)
+    odd = [b"b\rc.png", b"d\ne.png", b"bad\xff.png", b"l" * 251 + b".png"]
+    for name in odd:
+        shutil.copy(photos / "a.png", photos / os.fsdecode(name))
+    _crop(photos, out)
+    crops = _pngs(out)
+    assert len(crops) == 5
+    assert {"b\rc.png_1.png", "d\ne.png_1.png", "bad\\udcff.png_1.png"} < crops
+    with (out / "faces.csv").open(newline="", encoding="utf-8") as file:
+        assert {row["crop"] for row in csv.DictReader(file)} == crops
+    for name in odd:
+        (photos / os.fsdecode(name)).unlink()
+    _crop(photos, out, force=True)
+    assert _pngs(out) == {"a.png_1.png"}
 
 
 def test_force_deletes_nothing_outside(tmp_path: Path) -> None:

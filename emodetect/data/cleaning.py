@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +14,7 @@ from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.manifest import relative_path
 from emodetect.errors import DataError
 from emodetect.machine.atomic_files import atomic_write
-from emodetect.machine.csv_files import open_table, printable
+from emodetect.machine.csv_files import csv_line, open_table, printable
 
 HELD_OUT = ("val", "test")
 FLAG_SEPARATOR = " "
@@ -61,10 +60,10 @@ def write_audit_rows(path: Path, rows: Iterable[AuditRow]) -> None:
         atomic_write(path) as partial,
         partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
     ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        file.write(csv_line(COLUMNS) + "\n")
         for row in rows:
-            writer.writerow(astuple(replace(row, source=from_here(row.source))))
+            row = replace(row, source=from_here(row.source))
+            file.write(csv_line(astuple(row)) + "\n")
 
 
 def read_audit_rows(path: Path) -> list[AuditRow]:

@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -151,7 +151,7 @@ def require_columns(
         )
 
 
-def csv_line(values: list[Any]) -> str:
+def csv_line(values: Iterable[object]) -> str:
     """Return a CSV row without its line break."""
     text = io.StringIO()
     # The writer only quotes characters of its own line terminator, and file names may hold either.

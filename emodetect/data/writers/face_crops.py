@@ -20,8 +20,8 @@ from emodetect.errors import DataError, ImageError
 from emodetect.faces.boxes import Box
 from emodetect.faces.framing import crop_face
 from emodetect.images.formats import READ_FORMATS, count_in_words
-from emodetect.machine.atomic_files import atomic_write
-from emodetect.machine.csv_files import open_csv
+from emodetect.machine.atomic_files import atomic_write, of_possible_length
+from emodetect.machine.csv_files import csv_line, open_csv, printable
 from emodetect.machine.output_folder import check_output_folder
 from emodetect.machine.progress import track
 from emodetect.machine.threads import bounded_map
@@ -89,6 +89,7 @@ def crop_photos(folder: Path, out: Path, options: CropOptions | None = None) -> 
     own resolution and without loss. Subfolders are kept, even if no face is found in them, so
     class folders stay class folders. `faces.csv` in `out` has a row for each face and each image
     without one, with the box in pixels of the upright photo, or why an image could not be read.
+    Names that are not Unicode are written with escapes, and too long ones shortened.
 
     Links to folders are followed; hidden files and folders, and `out`, are left out.
 
@@ -119,13 +120,15 @@ def crop_photos(folder: Path, out: Path, options: CropOptions | None = None) -> 
     _remove_earlier(out)
     counts = Counter(images=0, faces=0, faceless=0, unreadable=0)
     named: list[SkippedFile] = []
-    # Line by line and before the crops, so that the table of an interrupted run lists them; with
-    # "replace", because a file name may not be Unicode.
-    with (out / TABLE).open("w", 1, encoding="utf-8", errors="replace", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
+    # Line by line and before the crops, so that the table of an interrupted run lists them.
+    with (out / TABLE).open("w", 1, encoding="utf-8", newline="") as file:
+
+        def write_row(values: Sequence[object]) -> None:
+            file.write(csv_line(values) + "\n")
+
+        write_row(COLUMNS)
         for name, found in _crop_all(folder, closed, config, total=images):
-            _write_photo(out, name, found, table.writerow)
+            _write_photo(out, printable(name), found, write_row)
             counts["images"] += 1
             if not isinstance(found, str):
                 counts["faces"] += len(found)
@@ -215,4 +218,4 @@ def _remove_earlier(out: Path) -> None:
 
 
 def _crop_name(photo: str, number: object) -> str:
-    return f"{photo}_{number}.png"
+    return of_possible_length(Path(f"{photo}_{number}.png")).as_posix()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from emodetect.data.named_data import find_data
 from emodetect.data.readers.manifest import path_in_list, relative_path
 from emodetect.errors import DataError
 from emodetect.machine.atomic_files import atomic_write
-from emodetect.machine.csv_files import open_table
+from emodetect.machine.csv_files import csv_line, open_table
 
 COLUMNS = ("path", "label", "split")
 
@@ -111,7 +110,7 @@ def _write_csv(out: Path, rows: Iterable[Sequence[str]], *, force: bool) -> None
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(out) as partial:
             with partial.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file, lineterminator="\n").writerows(rows)
+                file.writelines(csv_line(row) + "\n" for row in rows)
             if not force and os.path.lexists(out):  # created in the meantime
                 raise _exists(out)
     except OSError as error:
