@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from pictures import save
-from running import run_without
+from running import posix_only, run_emodetect, run_without
 
 from emodetect.cli import app
 from emodetect.cli.data import data
@@ -115,6 +115,16 @@ def test_splits_of_a_folder_come_back_from_the_manifest(tmp_path: Path) -> None:
     assert loaded.carved == ()
     for there, here in zip(loaded.paths, split.paths, strict=True):
         assert (tmp_path / "lists" / there).samefile(root / here)
+
+
+@posix_only
+def test_names_with_line_breaks_come_back_from_the_manifest(tmp_path: Path) -> None:
+    """A carriage return in a file name is no end of a row."""
+    root = _folder(tmp_path / "faces", {"happy": 10, "sad": 10})
+    for number, image in enumerate(sorted((root / "sad").iterdir())):
+        image.rename(image.with_name(f"x\r{number}\n.png"))
+    split = _split(root, tmp_path / "splits.csv")
+    assert _load(tmp_path / "splits.csv").fingerprint == split.fingerprint
 
 
 def test_a_nested_folder_comes_back_from_the_manifest(tmp_path: Path) -> None:
@@ -555,6 +565,17 @@ def test_labels_by_other_names_are_named_to_the_command(tmp_path: Path) -> None:
     done = _invoke(manifest, "--output", tmp_path / "out.csv", *names)
     assert done.exit_code == 0, done.output
     assert {row["label"] for row in _read(tmp_path / "out.csv")} == {"happy", "sad"}
+
+
+def test_images_that_cannot_be_read_are_named_if_the_others_are_too_few(tmp_path: Path) -> None:
+    """They may be why a split cannot be drawn."""
+    root = _folder(tmp_path / "faces", {"happy": 10, "sad": 1})
+    for number in range(3):
+        (root / "sad" / f"bad{number}.png").write_bytes(b"no image")
+    refused = run_emodetect("data", "split", root, "--output", tmp_path / "out.csv")
+    assert refused.returncode == 1
+    assert f"skipped {root}/sad/bad0.png: not an image" in refused.stderr
+    assert "the rarest emotion has only 1" in refused.stderr
 
 
 def test_a_manifest_is_replaced_only_by_force(tmp_path: Path) -> None:

@@ -227,10 +227,15 @@ def _load(config: DataConfig, *, seed: int | None, folds: int = 0) -> Dataset:
     if seed is None:
         splits = np.array([split or "" for split in given], "U5")
     else:
-        splits = _assigned_splits(config, labels, cached.digests, given, groups, seed, names)
-        if folds:
-            first = config.model_copy(update={"fold": (1, folds)})
-            _assigned_splits(first, labels, cached.digests, given, groups, seed, names)
+        try:
+            splits = _assigned_splits(config, labels, cached.digests, given, groups, seed, names)
+            if folds:
+                first = config.model_copy(update={"fold": (1, folds)})
+                _assigned_splits(first, labels, cached.digests, given, groups, seed, names)
+        except DataError:
+            for line in skipped_lines(skipped):  # those may be what is too few
+                logger.warning(line)
+            raise
     manifest = None if config.manifest is None else config.manifest.read_bytes()
     dataset = Dataset(
         images=cached.images,
