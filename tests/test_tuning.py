@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from labelled import predictions_of
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
-from running import run_emodetect, run_without
+from running import posix_only, run_emodetect, run_without
 from small import LENET, SMALL
 
 from emodetect.cli import app
@@ -33,7 +33,12 @@ from emodetect.tuning import work as work_module
 from emodetect.tuning.options import TuningOptions
 from emodetect.tuning.plots import draw_values
 from emodetect.tuning.results import TrialResult, compare_best
-from emodetect.tuning.search_space import check_space, parse_search, trial_config
+from emodetect.tuning.search_space import (
+    check_space,
+    count_combinations,
+    parse_search,
+    trial_config,
+)
 from emodetect.tuning.storage import open_storage
 from emodetect.tuning.trials import SharedTrials, announced, counted, origin
 from emodetect.tuning.tune import tune
@@ -63,6 +68,8 @@ RATE = "training.learning_rate=1e-4..1e-2"
         ("training.epochs=3", "--set training.epochs=3"),
         ("augmentation.mixup=0.2,0.20", "given twice"),
         ("augmentation.mixup=0,0.0", "given twice"),
+        ('training.devices=1,"1"', "given twice"),
+        (f"training.epochs=1..{'9' * 400}", "expected two numbers"),
         ("augmentation.mixup=0,,0.2", "no value between two commas"),
         ("augmentation.mixup", "expected KEY=LOW..HIGH or KEY=VALUE,VALUE"),
         ("=1..2", "expected KEY=LOW..HIGH or KEY=VALUE,VALUE"),
@@ -316,6 +323,20 @@ def test_a_torn_line_does_not_spoil_a_journal(
     with (tmp_path / "journal.log").open("ab") as file:
         file.write(b'{"op_code":4,"wor')
     assert len(work_on(options_of(tmp_path, trials=5))) == 5
+
+
+@posix_only
+@pytest.mark.parametrize("name", ["a?b", "50%41", "{x}", "a b#é"])
+def test_a_study_is_in_its_folder_whatever_its_name(name: str, tmp_path: Path) -> None:
+    """A character that means something in a URL is part of the folder's name."""
+    open_storage(None, tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name / "study.db").is_file()
+
+
+def test_a_huge_range_is_counted_without_memory_for_its_values() -> None:
+    """A range of 10^12 integers has so many combinations."""
+    assert count_combinations(parse_search([f"seed=1..{10**12}"])) == 10**12
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,10 @@ class Range:
         return FloatDistribution(self.low, self.high, log=self.log)
 
     @property
-    def params(self) -> list[Any] | None:
+    def params(self) -> Sequence[Any] | None:
         """All values that Optuna can draw; None if they cannot be counted."""
         if number_type(self.key) is int:
-            return list(range(int(self.low), int(self.high) + 1))
+            return range(int(self.low), int(self.high) + 1)
         return None
 
     def draw(self, trial: Trial) -> Any:
@@ -147,7 +147,10 @@ def _range(key: str, text: str) -> Range:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value)
+    except OverflowError:  # an integer larger than any float
+        return False
 
 
 def _choices(key: str, text: str) -> Choices:
@@ -158,15 +161,19 @@ def _choices(key: str, text: str) -> Choices:
     for place, value in enumerate(values):
         if value == "":
             raise ConfigError(f"--search {key}={text}: there is no value between two commas.")
-        # True equals 1 in Python.
-        same = [one == value and isinstance(one, bool) == isinstance(value, bool) for one in values]
-        if any(same[:place]):
+        if any(_same(one, value) for one in values[:place]):
             raise ConfigError(f"--search {key}={text}: {value} is given twice; remove one.")
     if len(values) < 2:
         raise ConfigError(
             f"--search {key}={text}: {EXPECTED}, got one value; for one, use --set {key}={text}."
         )
     return Choices(key, {value_text(value): value for value in values})
+
+
+def _same(one: Any, other: Any) -> bool:
+    # True equals 1 in Python; and "1" has the text of 1, by which results name the values.
+    equal = one == other and isinstance(one, bool) == isinstance(other, bool)
+    return equal or value_text(one) == value_text(other)
 
 
 def value_text(value: Any) -> str:

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
@@ -38,7 +39,8 @@ def open_storage(name: str | None, folder: Path) -> BaseStorage:
     if name is None:
         make_output_folder(folder)
         with locked(folder, wait=True):  # or two processes would create the tables
-            return _open_database(f"sqlite:///{folder.absolute() / OWN_DATABASE}")
+            path = str(folder.absolute() / OWN_DATABASE)
+            return _open_database(f"sqlite:///{quote(path)}")
     return _open_database(name) if "://" in name else _open_journal(Path(name))
 
 
