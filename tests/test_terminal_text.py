@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
-from emodetect.machine.terminal_text import on_one_line
+from emodetect.machine.terminal_text import on_one_line, shell_command
 
 
 @pytest.mark.parametrize(
@@ -21,3 +23,11 @@ def test_only_what_breaks_a_line_is_escaped(text: str, line: str) -> None:
     """Line breaks, control codes and changes of direction are; spaces and joiners of any alphabet
     stay as they are."""
     assert on_one_line(text) == line
+
+
+def test_a_command_that_is_shown_can_be_pasted() -> None:
+    """Paths with spaces and quotes stay one word, and none sends anything to the terminal."""
+    words = ("emodetect", "evaluate", "--model", "runs/own é's 1.5")
+    assert shlex.split(shell_command(*words)) == list(words)
+    assert shell_command(*words[:3], "runs/a") == "emodetect evaluate --model runs/a"
+    assert "\x1b" not in shell_command("\x1b[31m")

@@ -14,7 +14,7 @@ from emodetect.cli.options.experiment import (
 )
 from emodetect.cli.options.files import folder_option
 from emodetect.cli.options.source import DATA, FORMS_OF_DATA, DataCommand
-from emodetect.machine.terminal_text import on_one_line
+from emodetect.machine.terminal_text import on_one_line, shell_command
 
 
 @click.command(cls=DataCommand, short_help="Train a model on labelled images.")
@@ -84,12 +84,14 @@ def train(
     except KeyboardInterrupt:
         run = resume_run or (config and config.output)
         if run and (run / "config.toml").is_file():
-            click.echo(f"interrupted; resume with: emodetect train --resume {run}", err=True)
+            again = shell_command("emodetect", "train", "--resume", str(run))
+            click.echo(f"interrupted; resume with: {again}", err=True)
         raise SystemExit(130) from None
     for line in result.summary:
         click.echo(line)
     click.echo(f"model: {result.artifact}")
-    click.echo(f"next:  emodetect evaluate --model {result.run}")
+    again = shell_command("emodetect", "evaluate", "--model", str(result.run))
+    click.echo(f"next:  {again}")
 
 
 def _check_combination(

@@ -14,7 +14,7 @@ from emodetect.cli.options.files import folder_option
 from emodetect.cli.options.numbers import WholeNumber
 from emodetect.cli.options.source import DATA, DataCommand
 from emodetect.cli.tables import new_table, print_table
-from emodetect.machine.terminal_text import on_one_line
+from emodetect.machine.terminal_text import on_one_line, shell_command
 from emodetect.number_format import decimal, percent
 
 if TYPE_CHECKING:
@@ -123,8 +123,10 @@ def tune(
     if best is not None:
         if best.run is not None:
             click.echo(f"model: {on_one_line(str(best.run))}")
-            click.echo(f"next:  emodetect evaluate --model {on_one_line(str(best.run))}")
-        click.echo(f"again: emodetect train --config {result.best_config}")
+            evaluate = shell_command("emodetect", "evaluate", "--model", str(best.run))
+            click.echo(f"next:  {evaluate}")
+        train = shell_command("emodetect", "train", "--config", str(result.best_config))
+        click.echo(f"again: {train}")
     else:
         raise SystemExit(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unicodedata import category
@@ -13,6 +14,11 @@ def on_one_line(text: str) -> str:
     return "".join(
         letter if _is_shown(letter) else letter.encode("unicode_escape").decode() for letter in text
     )
+
+
+def shell_command(*words: str) -> str:
+    """Return a command that can be pasted into a shell: words that need it are quoted."""
+    return on_one_line(shlex.join(words))
 
 
 def _is_shown(letter: str) -> bool:
