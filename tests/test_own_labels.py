@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import cv2
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from small import LENET, SMALL
 
 from emodetect.auditing.audit import AuditOptions
 from emodetect.cli import app
+from emodetect.cli.options.source import label_names
 from emodetect.config import DataConfig, load_config, validate_data
 from emodetect.data.dataset import load_dataset, load_for_evaluation
 from emodetect.data.named_data import NamedData, find_data
@@ -126,6 +129,21 @@ def test_all_unknown_labels_are_named_at_once(tmp_path: Path) -> None:
 def renamed(tmp_path: Path) -> Path:
     """Class folders of drawn faces whose names are no emotions."""
     return draw(tmp_path / "faces", {"a": "happy", "b": "sad"}, 12)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("sad=angry", "sad=fear"), "sad is given twice, as angry and as fear"),
+        (("sad=",), "expected LABEL=EMOTION such as 3=happy, got sad="),
+        (("=sad",), "expected LABEL=EMOTION such as 3=happy, got =sad"),
+    ],
+)
+def test_label_names_that_contradict_are_refused(names: tuple[str, ...], words: str) -> None:
+    """No value is dropped in silence; the same value twice does no harm."""
+    with pytest.raises(click.BadParameter, match=re.escape(words)):
+        label_names(names)
+    assert label_names(("sad=angry", "sad=angry")) == {"sad": "angry"}
 
 
 LABEL_NAMES = ("--label-name", "a=happy", "--label-name", "b=sad")

@@ -113,10 +113,16 @@ def names_in(text: str) -> tuple[str, ...]:
 
 def label_names(pairs: tuple[str, ...]) -> dict[str, str]:
     """Return the values of --label-name as data.label_names."""
-    names = dict(pair.rpartition("=")[::2] for pair in pairs)
-    if "" in names:
-        raise click.BadParameter(
-            f"expected LABEL=EMOTION such as 3=happy, got {', '.join(pairs)}",
-            param_hint="--label-name",
-        )
+    names: dict[str, str] = {}
+    for pair in pairs:
+        label, _, emotion = pair.rpartition("=")
+        if not label or not emotion:
+            raise click.BadParameter(
+                f"expected LABEL=EMOTION such as 3=happy, got {pair}", param_hint="--label-name"
+            )
+        if names.setdefault(label, emotion) != emotion:
+            raise click.BadParameter(
+                f"{label} is given twice, as {names[label]} and as {emotion}; remove one",
+                param_hint="--label-name",
+            )
     return names
