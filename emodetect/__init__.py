@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from emodetect.errors import (
         ConfigError,
         DataError,
+        DivergedError,
         EmodetectError,
         ImageError,
         ModelError,
+        OptionsError,
+        OutOfMemoryError,
         SourceError,
         VideoError,
     )
@@ -34,6 +37,7 @@ __all__ = [
     "AnalyzedVideo",
     "ConfigError",
     "DataError",
+    "DivergedError",
     "EmodetectError",
     "EmotionRecognizer",
     "EmotionTracker",
@@ -41,6 +45,8 @@ __all__ = [
     "FrameResult",
     "ImageError",
     "ModelError",
+    "OptionsError",
+    "OutOfMemoryError",
     "Result",
     "SourceError",
     "TrackingOptions",
@@ -61,8 +67,8 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")  # errors are raised, or are 
 
 # Imported on first use, so that `emodetect --help` and `predict` start quickly.
 _ERRORS = (
-    *("ConfigError", "DataError", "EmodetectError", "ImageError"),
-    *("ModelError", "SourceError", "VideoError"),
+    *("ConfigError", "DataError", "DivergedError", "EmodetectError", "ImageError"),
+    *("ModelError", "OptionsError", "OutOfMemoryError", "SourceError", "VideoError"),
 )
 _PUBLIC = {  # name: its module, and its name there
     **{name: ("emodetect.errors", name) for name in _ERRORS},

@@ -34,7 +34,7 @@ from emodetect.exporting.formats.registry import FORMAT_NAMES, format_named
 from emodetect.exporting.output_files import default_out
 from emodetect.exporting.sample_faces import DRAWN_FACES
 from emodetect.faces.framing import crop_face
-from emodetect.model_file.artifact import write_artifact
+from emodetect.model_file.artifact import read_artifact, write_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.runtimes.runtime import MissingRuntimeError
 from emodetect.training.models.litert_conversion import compile_to_litert, with_temperature
@@ -160,6 +160,14 @@ def test_the_temperature_is_in_the_file(model: Path) -> None:
     assert np.abs(softened - plain).max() > 10 * ALLOWED["float16"]
     expected = plain ** (1 / 1.7)
     np.testing.assert_allclose(softened, expected / expected.sum(axis=1, keepdims=True), atol=1e-5)
+
+
+def test_an_exported_file_is_no_model_to_predict_with(
+    exported: Callable[[str, str], Export],
+) -> None:
+    """It is not called damaged: the error says what to give instead."""
+    with pytest.raises(ModelError, match="got an exported model; give the file that it was"):
+        read_artifact(exported("tflite", "none").path)
 
 
 def test_int8_takes_pixels_as_they_are(exported: Callable[[str, str], Export]) -> None:

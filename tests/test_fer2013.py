@@ -221,6 +221,7 @@ BAD_PIXELS = {
     "enormous": (" ".join(["7"] * 2303 + ["9" * 30]), "9" * 30),
     "fraction": (" ".join(["1.5", *["7"] * 2303]), "whole numbers"),
     "text": (" ".join(["nan", *["7"] * 2303]), "whole numbers"),
+    "Python's number": (" ".join(["1_0", *["7"] * 2303]), "whole numbers"),
 }
 
 

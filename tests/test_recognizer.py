@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 import emodetect
-from emodetect import AnalyzedVideo, EmodetectError, EmotionRecognizer, Face, ImageError
+from emodetect import AnalyzedVideo, EmodetectError, EmotionRecognizer, Face, ImageError, errors
 from emodetect.data.synthetic import draw_face, draw_scene
 from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.images.conversion import AnyImage, to_bgr
@@ -342,6 +342,9 @@ def test_the_errors_and_results_are_importable_from_the_top() -> None:
     with pytest.raises(ImageError, match=r"^gone\.jpg: no such file"):
         emodetect.read_image("gone.jpg")
     assert issubclass(emodetect.ImageError, emodetect.EmodetectError)
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and issubclass(value, Exception):
+            assert getattr(emodetect, name) is value
     assert emodetect.Face is Face
 
 

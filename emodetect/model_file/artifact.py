@@ -92,6 +92,11 @@ def read_artifact(path: Path, *, verify: bool = True) -> Artifact:
                 "webcam or evaluate, give its labels in order: --labels angry,disgust,..."
             )
         missing = {COMPILED, *KERAS_MEMBERS} - set(names)
+        if missing.issuperset(KERAS_MEMBERS):
+            raise ModelError(
+                f"{path}: expected a .keras file or a run folder, got an exported model; give the "
+                "file that it was exported from."
+            )
         if missing:
             raise ModelError(f"{path}: damaged: the member {min(missing)} is missing.")
         metadata, hashes = _parse(read_json(archive, METADATA, max_bytes=MAX_JSON_BYTES), path)
