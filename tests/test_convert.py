@@ -183,6 +183,14 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert {path.name for path in tmp_path.iterdir()} == {"faces"}
 
 
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """The error names what was asked for, not a temporary name."""
+    root = draw(tmp_path / "faces", splits=("",))
+    (tmp_path / "file").touch()
+    with pytest.raises(EmodetectError, match=r"file/out: cannot be written: "):
+        convert(source(root), tmp_path / "file" / "out", layout="folder")
+
+
 def test_validation_never_becomes_the_test_of_the_csv(tmp_path: Path) -> None:
     """Where no test image can be read, PublicTest would be read as the test split."""
     root = draw(tmp_path / "faces")

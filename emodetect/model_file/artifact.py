@@ -92,7 +92,7 @@ def read_artifact(path: Path, *, verify: bool = True) -> Artifact:
                 "webcam or evaluate, give its labels in order: --labels angry,disgust,..."
             )
         missing = {COMPILED, *KERAS_MEMBERS} - set(names)
-        if missing.issuperset(KERAS_MEMBERS):
+        if missing.issuperset(KERAS_MEMBERS) and path.suffix != ".keras":
             raise ModelError(
                 f"{path}: expected a .keras file or a run folder, got an exported model; give the "
                 "file that it was exported from."

@@ -47,7 +47,7 @@ def parse_metadata(content: dict[str, Any]) -> Metadata:
     """
     values = {item.name: content[item.name] for item in fields(Metadata)}
     metadata = Metadata(**{**values, "emotions": tuple(values["emotions"])})
-    if not are_labels(metadata.emotions):
+    if isinstance(values["emotions"], str) or not are_labels(metadata.emotions):
         raise ValueError(
             f"expected two or more different emotions or labels, got {brief(values['emotions'])}"
         )
@@ -56,7 +56,7 @@ def parse_metadata(content: dict[str, Any]) -> Metadata:
     if type(metadata.image_size) is not int or not 0 < metadata.image_size <= 4096:
         raise ValueError(f"expected a size of 1 to 4096 pixels, got {brief(metadata.image_size)}")
     # Beyond these, probabilities to the power of 1 / temperature leave the range of float32.
-    if not 0.05 <= metadata.temperature <= 20:
+    if type(metadata.temperature) is bool or not 0.05 <= metadata.temperature <= 20:
         raise ValueError(
             f"expected a temperature from 0.05 to 20, got {brief(metadata.temperature)}"
         )
@@ -79,11 +79,8 @@ def _origin_is_valid(metadata: Metadata) -> bool:
         and _holds(dataset.get("counts", {}), dict)
         and all(_holds(counts, int) for counts in dataset.get("counts", {}).values())
         and _holds(metadata.metrics, int, float)
-        # JSON has whole numbers beyond all floats.
-        and all(
-            isinstance(value, float) or abs(value) <= sys.float_info.max
-            for value in metadata.metrics.values()
-        )
+        # JSON has whole numbers beyond all floats, and Python's has NaN and infinity.
+        and all(abs(value) <= sys.float_info.max for value in metadata.metrics.values())
         and _holds(metadata.versions, str)
     )
 

@@ -149,19 +149,19 @@ def _refuse_overlap(out: Path, config: DataConfig) -> None:
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
     """Yield a path to write, which becomes `out` in one step at the end."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # Always under a new name, so that no remains of a killed process get in.
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name[:50]}.", dir=out.parent))
-    unfinished = folder / "data"
     try:
-        yield unfinished
-        if out.is_dir():
-            shutil.rmtree(out)  # empty, or an earlier conversion
-        unfinished.replace(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # Always under a new name, so that no remains of a killed process get in.
+        with tempfile.TemporaryDirectory(
+            prefix=f".{out.name[:50]}.", dir=out.parent, ignore_cleanup_errors=True
+        ) as folder:
+            unfinished = Path(folder) / "data"
+            yield unfinished
+            if out.is_dir():
+                shutil.rmtree(out)  # empty, or an earlier conversion
+            unfinished.replace(out)
     except OSError as error:
         raise EmodetectError(f"{out}: cannot be written: {error.strerror or error}.") from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read(
