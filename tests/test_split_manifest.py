@@ -122,7 +122,7 @@ def test_names_with_line_breaks_come_back_from_the_manifest(tmp_path: Path) -> N
     """A carriage return in a file name is no end of a row."""
     root = _folder(tmp_path / "faces", {"happy": 10, "sad": 10})
     for number, image in enumerate(sorted((root / "sad").iterdir())):
-        image.rename(image.with_name(f"x\r{number}\n.png"))
+        image.rename(image.with_name(f"x\r{number}.png"))
     split = _split(root, tmp_path / "splits.csv")
     assert _load(tmp_path / "splits.csv").fingerprint == split.fingerprint
 
