@@ -84,14 +84,14 @@ def train(
     except KeyboardInterrupt:
         run = resume_run or (config and config.output)
         if run and (run / "config.toml").is_file():
-            again = shell_command("emodetect", "train", "--resume", str(run))
-            click.echo(f"interrupted; resume with: {again}", err=True)
+            command = shell_command("emodetect", "train", "--resume", str(run))
+            click.echo(f"interrupted; resume with: {command}", err=True)
         raise SystemExit(130) from None
     for line in result.summary:
         click.echo(line)
     click.echo(f"model: {result.artifact}")
-    again = shell_command("emodetect", "evaluate", "--model", str(result.run))
-    click.echo(f"next:  {again}")
+    command = shell_command("emodetect", "evaluate", "--model", str(result.run))
+    click.echo(f"next:  {command}")
 
 
 def _check_combination(

@@ -13,7 +13,6 @@ from emodetect.config import CleaningConfig, DataConfig
 from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.manifest import relative_path
 from emodetect.errors import DataError
-from emodetect.machine.atomic_files import atomic_write
 from emodetect.machine.csv_files import csv_line, open_table, printable
 
 HELD_OUT = ("val", "test")
@@ -56,10 +55,7 @@ def write_audit_rows(path: Path, rows: Iterable[AuditRow]) -> None:
             return source
         return f"{kind}:{relative_path(Path(place), path.parent).as_posix()}"
 
-    with (
-        atomic_write(path) as partial,
-        partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
-    ):
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         file.write(csv_line(COLUMNS) + "\n")
         for row in rows:
             row = replace(row, source=from_here(row.source))

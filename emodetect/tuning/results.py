@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from emodetect.evaluation.metrics.significance import SIGNIFICANT, holm, mcnemar
 from emodetect.evaluation.predictions import Predictions, image_keys, read_predictions
 from emodetect.evaluation.verdict import verdict
 from emodetect.machine.atomic_files import write_text
+from emodetect.machine.csv_files import csv_line
 from emodetect.number_format import signed_decimal
 from emodetect.reports.plots.style import save_png
 from emodetect.tuning.options import TuningOptions
@@ -154,15 +153,15 @@ def _config(
 
 def _write_table(path: Path, space: SearchSpace, results: Sequence[TrialResult]) -> None:
     keys = [one.key for one in space]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", "accuracy", "log_loss", "epochs", *keys, "run", "error"])
+    rows: list[list[object]] = [
+        ["trial", "state", "accuracy", "log_loss", "epochs", *keys, "run", "error"]
+    ]
     for one in results:
         values = [value_text(one.values.get(key, "")) for key in keys]
         run = "" if one.run is None else one.run.relative_to(path.parent).as_posix()
         figures = ["" if value is None else value for value in (one.accuracy, one.log_loss)]
-        writer.writerow([one.number, one.state, *figures, one.epochs, *values, run, one.error])
-    write_text(path, text.getvalue())
+        rows.append([one.number, one.state, *figures, one.epochs, *values, run, one.error])
+    write_text(path, "".join(csv_line(row) + "\n" for row in rows))
 
 
 def _importances(study: Study, finished: int) -> dict[str, float]:

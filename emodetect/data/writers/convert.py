@@ -38,7 +38,6 @@ from emodetect.number_format import quantity
 # A folder with this file was written by a conversion, and may be replaced.
 RECORD = "conversion.json"
 
-
 AT_ONCE = 8  # images waiting to be written, per thread
 
 Encoded = TypeVar("Encoded")

@@ -194,4 +194,4 @@ def _read_csv(
 
 
 def _csv(rows: Sequence[Sequence[Any]]) -> str:
-    return "".join(csv_line(list(row)) + "\n" for row in rows)
+    return "".join(csv_line(row) + "\n" for row in rows)
