@@ -32,6 +32,7 @@ def dataset_of(
         "sides": np.full(count, 48, np.int32),
         "digests": np.array(pixels).astype(bytes),
         "traits": {},
+        "groups": np.arange(count),
         "emotions": emotions,
         "carved": (),
         "skipped": (),
@@ -54,4 +55,5 @@ def predictions_of(
         images=np.random.default_rng(0).integers(0, 256, (count, 16, 16, 1), dtype=np.uint8),
         paths=np.array([f"{number}.png" for number in range(count)]),
         crops=np.array(["1/1"] * count),
+        groups=np.arange(count),
     )

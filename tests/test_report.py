@@ -385,8 +385,8 @@ def test_predictions_can_be_read_again(some: Dataset, tmp_path: Path) -> None:
     "text",
     [
         *("", "path,true\n", "path,true,predicted,happy,sad\n"),
-        "path,crop,true,predicted,happy,sad\n",
-        "path,crop,true,predicted,happy,sad\n" + 2 * "a.png,1/1,sad,sad,0,1\n",
+        "path,crop,group,true,predicted,happy,sad\n",
+        "path,crop,group,true,predicted,happy,sad\n" + 2 * "a.png,1/1,,sad,sad,0,1\n",
     ],
 )
 def test_other_files_are_no_predictions(text: str, tmp_path: Path) -> None:
@@ -398,9 +398,24 @@ def test_other_files_are_no_predictions(text: str, tmp_path: Path) -> None:
 
 def test_wilson_intervals_are_those_of_the_books() -> None:
     """8 of 10 is 0.490 to 0.943; none and all stay within 0 and 1."""
-    assert wilson_interval(8, 10) == pytest.approx([0.4902, 0.9433], abs=1e-4)
-    assert wilson_interval(0, 10) == pytest.approx([0, 0.2775], abs=1e-4)
-    assert wilson_interval(1, 1)[1] == 1
+    assert _wilson(8, 10) == pytest.approx([0.4902, 0.9433], abs=1e-4)
+    assert _wilson(0, 10) == pytest.approx([0, 0.2775], abs=1e-4)
+    assert _wilson(1, 1)[1] == 1
+
+
+def _wilson(right: int, total: int) -> list[float]:
+    limits = wilson_interval(np.arange(total) < right, np.arange(total))
+    assert limits is not None
+    return limits
+
+
+def _equal(right: list[int], images: list[int]) -> float:
+    """Return the p of subsets of independent images, of which so many are right."""
+    correct = [
+        place < hits for hits, count in zip(right, images, strict=True) for place in range(count)
+    ]
+    subsets = np.repeat(np.arange(len(images)), images)
+    return equal_accuracy_p(np.array(correct), subsets, np.arange(len(correct)))
 
 
 # --- slices
@@ -425,25 +440,25 @@ def test_slices_are_counted_as_by_hand() -> None:
     assert (small["name"], small["images"], large["images"]) == ("below 32", 30, 40)
     assert small["accuracy"] == pytest.approx(2 / 3)
     assert small["balanced_accuracy"] == pytest.approx((1 + 0.5) / 2)
-    assert small["interval_95"] == wilson_interval(20, 30)
+    assert small["interval_95"] == _wilson(20, 30)
     assert way["gap"] == {
         "best": "48 to 63",
         "worst": "below 32",
         "points": pytest.approx(100 / 3),
-        "p": equal_accuracy_p([20, 40], [30, 40]),
+        "p": _equal([20, 40], [30, 40]),
     }
 
 
 def test_subsets_are_compared_by_a_test_not_by_their_intervals() -> None:
     """Intervals that overlap do not hide a difference, and p is that of the exact test."""
-    assert wilson_interval(180, 200)[0] < wilson_interval(162, 200)[1]
+    assert _wilson(180, 200)[0] < _wilson(162, 200)[1]
     for right, images in (([180, 162], [200, 200]), ([30, 27], [30, 31])):
         table = [right, [total - hits for hits, total in zip(right, images, strict=True)]]
-        p = equal_accuracy_p(right, images)
+        p = _equal(right, images)
         # Random tables: three standard errors.
         assert p == pytest.approx(fisher_exact(table).pvalue, abs=3 * math.sqrt(p / 10_000))
     # Three mistakes, all in one of three equal subsets.
-    assert equal_accuracy_p([27, 30, 30], [30, 30, 30]) == pytest.approx(
+    assert _equal([27, 30, 30], [30, 30, 30]) == pytest.approx(
         3 * math.comb(30, 3) / math.comb(90, 3), abs=0.01
     )
 

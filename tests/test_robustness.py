@@ -139,6 +139,7 @@ def test_the_accuracies_are_those_on_the_copies() -> None:
         images=images,
         paths=np.empty(4, str),
         crops=np.array(["1/1"] * 4),
+        groups=np.arange(4),
     )
     accuracies = corrupted_accuracies(_ReadsTheLeft(), predictions)
     assert list(accuracies) == list(CORRUPTIONS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,7 @@ def _answers(
         emotions=emotions,
         labels=np.array(labels),
         probabilities=np.eye(len(emotions))[predicted],
+        groups=np.arange(len(labels)),
         train_counts=tuple(train_counts),
     )
 
@@ -232,6 +234,7 @@ def test_nothing_learnt_is_told_with_the_accuracy_of_guessing() -> None:
         emotions=THREE,
         labels=labels,
         probabilities=np.eye(3)[np.zeros_like(labels)],
+        groups=np.arange(len(labels)),
         train_counts=(1000, 500, 500),
     )
     text = _summary(history, answers=constant)
@@ -409,6 +412,17 @@ def test_few_validation_images_are_told_with_what_is_known(right: int, interval:
     assert "validation images" not in _summary(LEVEL)
 
 
+def test_images_of_few_people_are_told() -> None:
+    """300 images of 20 people are no 300 answers; of ten images, no interval is told then."""
+    answers = _answers((80, 80, 80), (20, 20, 20))
+    text = _summary(LEVEL, answers=replace(answers, groups=np.arange(300) % 20))
+    assert "the 300 validation images are in 20 groups, such as of one person each" in text
+    ten = _answers((5, 3), (1, 1), emotions=("happy", "sad"), train_counts=(9, 9))
+    text = _summary(LEVEL, answers=replace(ten, groups=np.arange(10) // 2))
+    assert "the 10 validation images are in 5 groups" in text
+    assert "interval" not in text
+
+
 def test_augmentation_is_named_only_where_there_is_one() -> None:
     """Plain training images are not called augmented, balanced ones are called balanced."""
     off = {
@@ -469,6 +483,7 @@ def test_no_emotion_is_called_weak_where_all_answers_are_right() -> None:
         emotions=("happy", "sad"),
         labels=np.array([0, 1] * 60),
         probabilities=np.eye(2)[[0, 1] * 60],
+        groups=np.arange(120),
         train_counts=(60, 60),
     )
     assert "weakest: none" in _summary(LEVEL, answers=answers)

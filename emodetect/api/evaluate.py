@@ -29,6 +29,7 @@ class EvaluationSettings(TypedDict, total=False):
     label_names: Mapping[str, str]
     exclude_duplicates_of: AnyPath | Sequence[AnyPath]
     slice_by: str | Sequence[str]
+    group: str | Sequence[str]
     tta: Tta
     bootstrap: int
     robustness: bool
@@ -78,9 +79,9 @@ def evaluate(
             current folder for a shipped model; `evaluation-across` for a matrix.
         force: write into a folder that already contains files.
         settings: `split` ("test", or "all" without splits), `emotions`, `label_names`, `faces`,
-            `slice_by`, `tta`, `exclude_duplicates_of`, `bootstrap`, `robustness`, `explain` (heat
-            maps, which load TensorFlow), `config`, `labels` and `pixel_range`, as in
-            `EvaluationOptions`.
+            `slice_by`, `group`, `tta`, `exclude_duplicates_of`, `bootstrap`, `robustness`,
+            `explain` (heat maps, which load TensorFlow), `config`, `labels` and `pixel_range`, as
+            in `EvaluationOptions`.
 
     Returns:
         The report, which shows its figures and the confusion matrix in a notebook.
@@ -106,7 +107,13 @@ def evaluate(
     if data is not None and not sources:
         raise EmodetectError("data: expected at least one data set, got none.")
     others: dict[str, Any] = {**settings}
-    for name in {"emotions", "exclude_duplicates_of", "slice_by", "labels"} & others.keys():
+    for name in {
+        "emotions",
+        "exclude_duplicates_of",
+        "slice_by",
+        "group",
+        "labels",
+    } & others.keys():
         others[name] = texts(others[name])
     if isinstance(others.get("faces"), str):
         others["faces"] = (others["faces"],) * max(1, len(sources))
@@ -126,6 +133,7 @@ def compare(
     data: AnyPath | None = None,
     *,
     label_names: Mapping[str, str] | None = None,
+    group: str | Sequence[str] = (),
     common: bool = False,
     output: AnyPath = "comparison",
     force: bool = False,
@@ -138,6 +146,8 @@ def compare(
         data: labelled images to evaluate all models on, as PATH or SOURCE:PATH. If None, each
             report's own, or each run's test split.
         label_names: with `data`, the emotions of labels by other names, such as {"3": "happy"}.
+        group: with `data`, columns of a manifest, such as "person"; images with the same value
+            count together.
         common: if the images differ, compare on those that all models have.
         output: the folder of compare.html and compare.json.
         force: write into a folder that already contains files.
@@ -165,6 +175,7 @@ def compare(
         folders=tuple(map(Path, texts(models))),
         data=None if data is None else os.fspath(data),
         label_names=label_names or {},
+        group=texts(group),
         common=common,
         output=Path(output),
         force=force,

@@ -9,7 +9,13 @@ import click
 
 from emodetect.cli.options.files import FOLDER, force_option, output_option
 from emodetect.cli.options.quiet import quiet_decoders
-from emodetect.cli.options.source import DATA, label_name_option, label_names, named_data
+from emodetect.cli.options.source import (
+    DATA,
+    group_option,
+    label_name_option,
+    label_names,
+    named_data,
+)
 from emodetect.cli.tables import explain, new_table, print_table
 from emodetect.number_format import p_value, percent, points, points_between, quantity
 
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     "models, but no reports.",
 )
 @label_name_option
+@group_option
 @click.option(
     "--common", is_flag=True, help="If the images differ, compare on those that all models have."
 )
@@ -42,6 +49,7 @@ def compare(
     folders: tuple[Path, ...],
     data: str | None,
     label_name: tuple[str, ...],
+    group: tuple[str, ...],
     common: bool,
     output: Path,
     force: bool,
@@ -56,7 +64,8 @@ def compare(
     The first is the reference. For each other model, a sentence below the tables says whether it
     is better or worse, or that no difference is shown. Differences have 95% intervals from the
     paired bootstrap and are tested with McNemar's exact test, corrected with Holm's method for
-    several comparisons. A run without a report is evaluated on its own test split.
+    several comparisons; with groups of images, by resamples and random signs of whole groups. A
+    run without a report is evaluated on its own test split.
     """
     from emodetect.reports.comparison_report import ComparisonOptions
     from emodetect.reports.comparison_report import compare as write_comparison
@@ -67,6 +76,7 @@ def compare(
         folders=folders,
         data=data,
         label_names=label_names(label_name),
+        group=group,
         common=common,
         output=output,
         force=force,
@@ -79,6 +89,8 @@ def compare(
 
 
 def _print(comparison: dict[str, Any]) -> None:
+    from emodetect.reports.glossary import independence
+
     rows = zip(comparison["models"], comparison["settings"], comparison["left_out"], strict=True)
     for model, setting, count in rows:
         excluded = f"; {quantity(count, 'image')} excluded" if count else ""
@@ -86,9 +98,13 @@ def _print(comparison: dict[str, Any]) -> None:
     for line in comparison["changed"]:
         click.echo(f"warning: {line}", err=True)
     print_table(_accuracy_table(comparison))
-    explain("points", "95% interval", "gains", "losses", "p", "McNemar's test")
+    sentence = independence(comparison)
+    test = "sign-flip test" if sentence else "McNemar's test"
+    explain("points", "95% interval", "gains", "losses", "p", test)
     if comparison["holm"]:
         explain("Holm's method")
+    if sentence:
+        click.echo(sentence)
     print_table(_recall_table(comparison))
     explain("recall")
     for sentence in comparison["verdict"]:
@@ -113,7 +129,7 @@ def _accuracy_table(comparison: dict[str, Any]) -> Table:
             f"{points(change['difference'])}\n{points_between(change['interval_95'])}",
             f"{row['only_other_right']:,}",
             f"{row['only_reference_right']:,}",
-            p_value(row["mcnemar_p"]),
+            p_value(row["p"]),
         )
     return table
 

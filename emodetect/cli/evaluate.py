@@ -14,6 +14,7 @@ from emodetect.cli.options.source import (
     DATA,
     DataCommand,
     faces_of_each,
+    group_option,
     label_name_option,
     label_names,
     named_data,
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="Also break results down by this column of a manifest, such as age. Repeatable.",
 )
+@group_option
 @click.option(
     "--no-explain",
     is_flag=True,
@@ -117,7 +119,7 @@ def evaluate(
     emodetect evaluate --data data/fer2013 --exclude-duplicates-of data/fer2013
     emodetect evaluate --data fer2013.csv
     emodetect evaluate --data photos --faces detect --split all
-    emodetect evaluate --data people.csv --slice-by age --slice-by gender
+    emodetect evaluate --data people.csv --group person --slice-by age --slice-by gender
     emodetect evaluate --model runs/demo
     emodetect evaluate --model fer2013 --model ferplus --data raf_db:RAF-DB
 

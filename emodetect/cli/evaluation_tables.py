@@ -17,7 +17,7 @@ from emodetect.number_format import (
     quantity,
     with_interval,
 )
-from emodetect.reports.glossary import FIGURE_NAMES, SHARES, figure_form
+from emodetect.reports.glossary import FIGURE_NAMES, SHARES, figure_form, independence
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,6 +42,8 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
     click.echo(
         f"(accuracy: Wilson's interval; others: {metrics['bootstrap']:,} bootstrap resamples)"
     )
+    if sentence := independence(metrics):
+        click.echo(sentence)
     if metrics["robustness"]:
         table = new_table(text=("corrupted copies",), numbers=("accuracy", "difference"))
         for name, row in metrics["robustness"].items():
@@ -181,6 +183,8 @@ def _recall(result: CrossDatasetResult, emotion: str) -> str:
 def _print_notes(result: CrossDatasetResult) -> None:
     """Print which images were excluded, and other limits of the metrics of a result."""
     where, metrics = f"{result.model} on {result.data}", result.metrics
+    if sentence := independence(metrics):
+        click.echo(f"{where}: {sentence}")
     if result.seen:
         click.echo(f"{where}: includes training images of the model")
     for reason, count in metrics["left_out"].items():

@@ -44,6 +44,8 @@ class Dataset:
         sides: (n,) int32, the longer side of each crop before resizing, in pixels.
         digests: (n,) bytes, a hash of each crop's pixels.
         traits: by column of data.slice_by, (n,) str objects each.
+        groups: (n,) int64, the same number for images that are not independent, as they are of one
+            person, photo or whatever data.group names, or identical to such an image.
         emotions: the label order.
         carved: splits that the source does not have, drawn from its images with the seed.
         skipped: images that could not be used.
@@ -65,6 +67,7 @@ class Dataset:
     sides: np.ndarray
     digests: np.ndarray
     traits: dict[str, np.ndarray]
+    groups: np.ndarray
     emotions: tuple[str, ...]
     carved: tuple[str, ...]
     skipped: tuple[SkippedFile, ...]
@@ -214,7 +217,12 @@ def _load(config: DataConfig, *, seed: int | None, folds: int = 0) -> Dataset:
     samples = [listing.samples[row] for row in cached.rows]
     labels = np.array([emotions.index(sample.emotion) for sample in samples], np.int64)
     targets = _targets(samples, labels, listing, soft=config.soft_labels)
-    groups = None if seed is None else _groups(config, listing.groups, samples, cached)
+    columns = [
+        [sample.groups[number] for sample in samples] for number in range(len(listing.groups))
+    ]
+    if seed is not None:
+        _refuse_straddling(config, listing.groups, samples, columns)
+    groups = _groups(config, columns, cached)
     root, label_names = listing.root, listing.label_names
     names = np.array([sample.name for sample in samples], object)
     traits = {
@@ -247,6 +255,7 @@ def _load(config: DataConfig, *, seed: int | None, folds: int = 0) -> Dataset:
         sides=cached.sides,
         digests=cached.digests,
         traits=traits,
+        groups=np.arange(len(labels)) if groups is None else groups.astype(np.int64),
         emotions=emotions,
         carved=tuple(split for split in SPLITS if split in splits and split not in given),
         skipped=skipped,
@@ -357,17 +366,14 @@ def _targets(
     return shares.astype(np.float32)
 
 
-def _groups(
-    config: DataConfig, names: tuple[str, ...], samples: list[Sample], cached: ImageCache
-) -> np.ndarray | None:
+def _groups(config: DataConfig, columns: list[list[str]], cached: ImageCache) -> np.ndarray | None:
     """Return group numbers of crops that must stay in one split; None if identity is enough.
 
-    `names` says what the groups of the samples are, such as "person".
+    Args:
+        columns: of the crops, such as the person of each.
     """
-    if not names and config.faces_per_image == "largest":
+    if not columns and config.faces_per_image == "largest":
         return None
-    columns = [[sample.groups[number] for sample in samples] for number in range(len(names))]
-    _refuse_straddling(config, names, samples, columns)
     photos = [str(row) for row in cached.rows]
     return connect([*columns, photos, cached.digests.astype(str).tolist()])
 

@@ -68,14 +68,14 @@ def usual_fraction(count: int) -> float:
     return max(0.1, min(0.2, 50 / max(count, 1)))
 
 
-def connect(columns: Sequence[Sequence[str]]) -> np.ndarray:
+def connect(columns: Sequence[Sequence[str] | np.ndarray]) -> np.ndarray:
     """Number the images so that those that share a value in any column get the same number.
 
     A person may appear in several videos, and a video may show several people: both must stay in
     one split. Empty values connect nothing.
 
     Args:
-        columns: of n values each.
+        columns: of n texts each.
 
     Returns:
         (n,) int.

@@ -32,6 +32,7 @@ def predict_images(
         images=images,
         paths=dataset.paths[members],
         crops=dataset.crops[members],
+        groups=dataset.groups[members],
     )
 
 

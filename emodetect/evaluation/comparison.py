@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from emodetect.data.splits import connect
 from emodetect.emotions import in_canonical_order
 from emodetect.errors import DataError
 from emodetect.evaluation.metrics.intervals import (
@@ -21,7 +22,7 @@ from emodetect.evaluation.metrics.intervals import (
     percentile_interval,
     resampled_figures,
 )
-from emodetect.evaluation.metrics.significance import holm, mcnemar_p
+from emodetect.evaluation.metrics.significance import holm, paired_accuracy_p
 from emodetect.evaluation.predictions import Predictions, image_keys
 
 
@@ -31,7 +32,8 @@ def match_images(
     """Put the predictions of several models into the order of the first one's images.
 
     Images are matched by path and, for several crops of one photo, by the number of the crop and
-    of all crops of that photo in the data set.
+    of all crops of that photo in the data set. Those that share a group for one model share it for
+    all.
 
     Args:
         names: the names of the models, for errors.
@@ -73,6 +75,8 @@ def match_images(
                 f"{entry.emotions[entry.labels[first]]}. Evaluate all with the same labels, "
                 "such as with compare --data and --label-name."
             )
+    groups = connect([entry.groups.astype(str) for entry in matched]).astype(np.int64)
+    matched = [replace(entry, groups=groups) for entry in matched]
     return matched, [len(own) - len(order) for own in keys]
 
 
@@ -85,9 +89,10 @@ def compare_models(
         entries: predictions on the same images in the same order; see `match_images`.
 
     Returns:
-        "images"; "models", each with its "name", "figures" and their "intervals_95"; and
-        "comparisons", one for each model but the first: see `_compare`. With several comparisons,
-        "mcnemar_p" is corrected (Holm 1979) and "holm" is true.
+        "images"; "groups", their number, that of the images if all are independent; "models", each
+        with its "name", "figures" and their "intervals_95"; and "comparisons", one for each model
+        but the first: see `_compare`. With several comparisons, "p" is corrected (Holm 1979) and
+        "holm" is true.
     """
     figures = [resampled_figures(entry, resamples=resamples) for entry in entries]
     values = [figures_of(entry) for entry in entries]
@@ -106,11 +111,11 @@ def compare_models(
         comparisons.append(
             {"name": name, "differences": differences, **_compare(entries[0], entry)}
         )
-    corrected = holm([row["mcnemar_p"] for row in comparisons])
-    for row, p in zip(comparisons, corrected, strict=True):
-        row["mcnemar_p"] = p
+    for row, p in zip(comparisons, holm([row["p"] for row in comparisons]), strict=True):
+        row["p"] = p
     return {
         "images": len(entries[0].labels),
+        "groups": len(np.unique(entries[0].groups)),
         "bootstrap": resamples,
         "models": [
             {
@@ -134,17 +139,29 @@ def only_right(first: Predictions, second: Predictions) -> np.ndarray:
     return places[np.argsort(-second.confidence[places], kind="stable")]
 
 
+def accuracy_p(reference: Predictions, other: Predictions) -> float:
+    """Return the p-value that two models are equally accurate; see `paired_accuracy_p`."""
+    return paired_accuracy_p(_gains(reference, other), reference.groups)
+
+
+def _gains(reference: Predictions, other: Predictions) -> np.ndarray:
+    """Return 1 for each image that only `other` classifies correctly, -1 if only `reference`."""
+    right, other_right = (entry.predicted == entry.labels for entry in (reference, other))
+    gains: np.ndarray = other_right.astype(np.int64) - right
+    return gains
+
+
 def _compare(reference: Predictions, other: Predictions) -> dict[str, Any]:
     """Compare two models image by image.
 
     Returns:
-        the numbers of images that both, neither or only one classifies correctly; "mcnemar_p";
-        "recall" of each emotion for both; and "disagreements", [[predicted by the reference,
-        predicted by the other, images]], the most frequent first.
+        the numbers of images that both, neither or only one classifies correctly; "p", see
+        `accuracy_p`; "decisive", the number of groups that favour one of the two; "recall" of each
+        emotion for both; and "disagreements", [[predicted by the reference, predicted by the
+        other, images]], the most frequent first.
     """
     right = reference.predicted == reference.labels
     other_right = other.predicted == other.labels
-    lost, won = int((right & ~other_right).sum()), int((~right & other_right).sum())
     truth = _named(reference, reference.labels)
     recall = {}
     for emotion in in_canonical_order(truth):
@@ -159,9 +176,10 @@ def _compare(reference: Predictions, other: Predictions) -> dict[str, Any]:
     return {
         "both_right": int((right & other_right).sum()),
         "neither_right": int((~right & ~other_right).sum()),
-        "only_reference_right": lost,
-        "only_other_right": won,
-        "mcnemar_p": mcnemar_p(lost, won),
+        "only_reference_right": int((right & ~other_right).sum()),
+        "only_other_right": int((~right & other_right).sum()),
+        "p": accuracy_p(reference, other),
+        "decisive": int(np.count_nonzero(np.bincount(reference.groups, _gains(reference, other)))),
         "recall": recall,
         "disagreements": [[*pair, count] for pair, count in disagreements.most_common()],
     }
@@ -174,6 +192,7 @@ def _taken(entry: Predictions, places: np.ndarray) -> Predictions:
         probabilities=entry.probabilities[places],
         paths=entry.paths[places],
         crops=entry.crops[places],
+        groups=entry.groups[places],
     )
 
 

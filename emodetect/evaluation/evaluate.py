@@ -70,13 +70,15 @@ def open_task(
     emotions: Sequence[str] | None = None,
     exclude_duplicates_of: Sequence[NamedData] = (),
     slice_by: tuple[str, ...] = (),
+    group: tuple[str, ...] = (),
     label_names: Mapping[str, str] | None = None,
 ) -> EvaluationTask:
     """Load the data and select the images; warn if the model was trained on them.
 
     Args:
         model: its name or file, as the user gave it.
-        source, config_name, faces, split, slice_by, label_names: see `load_labelled_data`.
+        source, config_name, faces, split, slice_by, group, label_names: see
+            `load_labelled_data`.
         emotions: uses only the images of these.
         exclude_duplicates_of: data sets whose training images are excluded.
 
@@ -92,6 +94,7 @@ def open_task(
         faces=faces,
         split=split,
         slice_by=slice_by,
+        group=group,
         label_names=label_names,
     )
     for line in loaded.caveats:

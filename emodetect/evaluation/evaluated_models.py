@@ -111,7 +111,11 @@ def _no_predictions(folder: Path) -> DataError:
 
 
 def evaluate_on(
-    source: NamedData, models: Sequence[Path], *, label_names: Mapping[str, str]
+    source: NamedData,
+    models: Sequence[Path],
+    *,
+    label_names: Mapping[str, str],
+    group: tuple[str, ...] = (),
 ) -> list[EvaluatedModel]:
     """Evaluate models on labelled images: the test split, or all.
 
@@ -119,6 +123,7 @@ def evaluate_on(
         models: run folders, .keras files, or names of shipped models.
         label_names: emotions of labels by other names; what one model calls them holds for all,
             see `shared_label_names`.
+        group: see `load_labelled_data`.
 
     Raises:
         DataError: as `open_task`, or if the data has emotions that a model was not trained on.
@@ -130,7 +135,7 @@ def evaluate_on(
     label_names = shared_label_names(source, metadata, label_names)
     evaluated = []
     for model, file, recognizer in zip(models, files, opened, strict=True):
-        task = open_task(file, recognizer, source=source, label_names=label_names)
+        task = open_task(file, recognizer, source=source, label_names=label_names, group=group)
         evaluated.append(_evaluated(model, recognizer, task))
     return evaluated
 

@@ -85,6 +85,7 @@ def load_labelled_data(
     faces: Faces | None = None,
     split: str | None = None,
     slice_by: tuple[str, ...] = (),
+    group: tuple[str, ...] = (),
     label_names: Mapping[str, str] | None = None,
 ) -> LabelledData:
     """Load the data set to evaluate a model on.
@@ -98,6 +99,8 @@ def load_labelled_data(
         faces: for a source; see `load_source`.
         split: "train", "val", "test" or "all". If None, test, or all if the data has no splits.
         slice_by: columns of a manifest to load as well.
+        group: columns of a manifest, such as person; images with the same value are not
+            independent. By default those of the training config, for the data it names.
         label_names: for a source; see `load_source`.
 
     Raises:
@@ -107,9 +110,12 @@ def load_labelled_data(
     """
     if source:
         config = _source_config(
-            source, metadata, faces=faces, label_names=label_names, slice_by=slice_by
+            source, metadata, faces=faces, label_names=label_names, slice_by=slice_by, group=group
         )
         same_data = was_trained_on(config, metadata)
+        if same_data and not group:
+            grouped = {"group": tuple(metadata.config["data"].get("group", ()))}
+            config = config.model_copy(update=grouped)
         with said_once(*DATA_LOGGERS):
             dataset = _load(config, metadata)
             needed = {"test"} if split in (None, "test") else {"val", "test"}
@@ -123,7 +129,9 @@ def load_labelled_data(
     else:
         experiment = load_config(config_name) if config_name else training_config(metadata)
         config = experiment.data
-        dataset = open_training_data(experiment, metadata, split=split, slice_by=slice_by)
+        dataset = open_training_data(
+            experiment, metadata, split=split, slice_by=slice_by, group=group
+        )
         same_data = was_trained_on(config, metadata)
     return LabelledData(
         dataset=dataset,
@@ -188,6 +196,7 @@ def _source_config(
     faces: Faces | None,
     label_names: Mapping[str, str] | None,
     slice_by: tuple[str, ...] = (),
+    group: tuple[str, ...] = (),
 ) -> DataConfig:
     values: dict[str, Any] = {"source": data.source, **_input_settings(metadata)}
     trained = metadata.config.get("data", {})
@@ -201,6 +210,8 @@ def _source_config(
         values["label_names"] = {**values.get("label_names", {}), **label_names}
     if slice_by:
         values["slice_by"] = list(slice_by)
+    if group:
+        values["group"] = list(group)
     if data.path:
         values["path"] = data.path
     return validate_data(values, origin=str(data))
@@ -240,28 +251,38 @@ def open_training_data(
     *,
     split: str | None = None,
     slice_by: tuple[str, ...] = (),
+    group: tuple[str, ...] = (),
 ) -> Dataset:
     """Load the data of a training config, split as in training.
 
     Args:
         split: the images to use; if None, test.
         slice_by: columns of a manifest to load as well as those of the config.
+        group: columns of a manifest to use instead of those of the config.
 
     Raises:
         DataError: if the model was trained on this data, `split` was drawn at random, and the data
             or the seed has changed since: the new split would contain training images.
     """
     columns = tuple(dict.fromkeys((*config.data.slice_by, *slice_by)))
-    of_model = {**_input_settings(metadata), "slice_by": columns}
-    if slice_by and config.data.source not in SOURCES_OF_KEY["slice_by"]:
-        raise DataError(
-            f"--slice-by: expected a manifest with columns, got the source {config.data.source}."
-        )
+    grouped = group or config.data.group
+    of_model = {**_input_settings(metadata), "slice_by": columns, "group": grouped}
+    for key, names in (("slice_by", slice_by), ("group", group)):
+        if names and config.data.source not in SOURCES_OF_KEY[key]:
+            raise DataError(
+                f"--{key.replace('_', '-')}: expected a manifest with columns, got the source "
+                f"{config.data.source}."
+            )
     dataset = load_dataset(config.data.model_copy(update=of_model), seed=config.seed)
     changed = dataset.fingerprint != metadata.dataset.get("fingerprint")
     used = "test" if split in (None, "all") else split
     if used in dataset.carved and changed and was_trained_on(config.data, metadata):
         kind = {"val": "validation"}.get(used, used)
+        if set(grouped) != set(config.data.group):
+            raise DataError(
+                f"--group: in training the splits were drawn by {_by(config.data.group)}, and by "
+                f"{_by(grouped)} its {kind} images are others; omit --group."
+            )
         raise DataError(
             f"{config.data.path}: the data or the seed have changed since the model was trained, "
             f"so its {kind} images can no longer be told apart from its training images. Evaluate "
@@ -347,4 +368,9 @@ def _split_as_in_training(
         metadata,
         split=split,
         slice_by=config.slice_by,
+        group=config.group,
     )
+
+
+def _by(columns: Sequence[str]) -> str:
+    return " and ".join(columns) or "image"

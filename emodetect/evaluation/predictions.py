@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from emodetect.data.dataset import Dataset
+from emodetect.data.splits import connect
 from emodetect.emotions import are_labels
 from emodetect.errors import DataError, EmodetectError
 from emodetect.machine.atomic_files import atomic_write
@@ -16,7 +17,7 @@ from emodetect.machine.csv_files import csv_line, open_csv, printable
 
 PREDICTIONS_FILE = "predictions.csv"
 SHOWN_MISTAKES = 24
-COLUMNS = ["path", "crop", "true", "predicted"]
+COLUMNS = ["path", "crop", "group", "true", "predicted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,8 @@ class Predictions:
         probabilities: (n, emotions) float32.
         paths: (n,) str.
         crops: (n,) str, which crop of the file it is; see `Dataset.crops`.
+        groups: (n,) int64, the same number for images that are not independent; see
+            `Dataset.groups`.
     """
 
     emotions: tuple[str, ...]
@@ -36,6 +39,7 @@ class Predictions:
     probabilities: np.ndarray
     paths: np.ndarray
     crops: np.ndarray
+    groups: np.ndarray
 
     @property
     def predicted(self) -> np.ndarray:
@@ -67,10 +71,15 @@ def image_keys(images: Predictions | Dataset) -> list[tuple[str, str]]:
 
 
 def write_predictions(predictions: Predictions, path: Path) -> None:
-    """Write a row for each image: path, crop, true and predicted emotion, all probabilities."""
+    """Write a row for each image: path, crop, group, true and predicted emotion, probabilities.
+
+    The group of an image that shares it with no other is empty.
+    """
     names = predictions.emotions
+    _, numbers, sizes = np.unique(predictions.groups, return_inverse=True, return_counts=True)
     rows = zip(
         image_keys(predictions),
+        [str(number) if sizes[number] > 1 else "" for number in numbers.tolist()],
         predictions.labels,
         predictions.predicted,
         predictions.probabilities,
@@ -82,9 +91,9 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
             partial.open("w", newline="", encoding="utf-8") as file,
         ):
             file.write(csv_line([*COLUMNS, *names]) + "\n")
-            for (image, crop), label, best, probabilities in rows:
+            for (image, crop), group, label, best, probabilities in rows:
                 # Nine digits represent any float32 exactly.
-                row = [image, crop, names[label], names[best]]
+                row = [image, crop, group, names[label], names[best]]
                 file.write(csv_line([*row, *(f"{value:.9g}" for value in probabilities)]) + "\n")
     except OSError as error:
         raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
@@ -101,10 +110,11 @@ def read_predictions(path: Path) -> Predictions:
         columns = list(zip(*rows[1:], strict=True))
         predictions = Predictions(
             emotions=emotions,
-            labels=np.array([emotions.index(name) for name in columns[2]]),
+            labels=np.array([emotions.index(name) for name in columns[3]]),
             probabilities=np.array(columns[len(COLUMNS) :], np.float32).T,
             paths=np.array(columns[0], object),
             crops=np.array(columns[1], object),
+            groups=connect([columns[2]]),
         )
         if len(set(image_keys(predictions))) < len(predictions.labels):
             raise ValueError

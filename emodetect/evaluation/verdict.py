@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from emodetect.evaluation.metrics.significance import SIGNIFICANT
-from emodetect.number_format import p_equals, points, points_apart, points_between
+from emodetect.number_format import p_equals, points, points_apart, points_between, quantity
 
-# With fewer images that only one of two models gets right, the exact test stays above 0.05.
-FEWEST_IMAGES = 6
+# With fewer images, or groups of them, that favour one of two models, the exact test stays above
+# 0.05.
+FEWEST_DECISIVE = 6
 # Smaller differences are written as 0.0 points.
 SMALLEST_SHOWN = 0.0005
 
@@ -22,8 +23,10 @@ def verdict(comparison: dict[str, Any]) -> list[str]:
             correction of the p-values.
     """
     reference = comparison["models"][0]["name"]
+    unit = "image" if comparison["groups"] == comparison["images"] else "group"
     sentences = [
-        _sentence(reference, row, corrected=comparison["holm"]) for row in comparison["comparisons"]
+        _sentence(reference, row, unit, corrected=comparison["holm"])
+        for row in comparison["comparisons"]
     ]
     if comparison["holm"]:
         sentences.append(
@@ -34,18 +37,21 @@ def verdict(comparison: dict[str, Any]) -> list[str]:
     return sentences
 
 
-def _sentence(reference: str, row: dict[str, Any], *, corrected: bool) -> str:
-    other, lost, won = row["name"], row["only_reference_right"], row["only_other_right"]
+def _sentence(reference: str, row: dict[str, Any], unit: str, *, corrected: bool) -> str:
+    other, decisive = row["name"], row["decisive"]
     change = row["differences"]["accuracy"]
     difference, (low, high) = change["difference"], change["interval_95"]
     pair = f"{reference} and {other}"
     if not row["disagreements"]:
         return f"{pair}: no difference; they predict the same for every image."
-    if not lost + won:
+    if not row["only_reference_right"] + row["only_other_right"]:
         return f"{pair}: no difference; both are correct on the same images."
-    p = p_equals(row["mcnemar_p"])
-    if row["mcnemar_p"] >= SIGNIFICANT:
-        few = f"; only {lost + won} images separate them" if lost + won < FEWEST_IMAGES else ""
+    p = p_equals(row["p"])
+    if row["p"] >= SIGNIFICANT:
+        few = ""
+        if decisive < FEWEST_DECISIVE:
+            verb = "separates" if decisive == 1 else "separate"
+            few = f"; only {quantity(decisive, unit)} {verb} them"
         but = ""
         if excludes_zero([low, high]):
             why = "is not corrected for several comparisons" if corrected else "is approximate"

@@ -24,7 +24,7 @@ from emodetect.number_format import (
     quantity,
     signed_decimal,
 )
-from emodetect.reports.glossary import FIGURE_NAMES, SHARES, figure_form
+from emodetect.reports.glossary import FIGURE_NAMES, SHARES, figure_form, independence
 from emodetect.reports.html import page_colors, thumbnail, write_page
 
 FACES = 12  # shown of the images that only one of two models classifies correctly
@@ -51,6 +51,7 @@ def write_comparison(
         page,
         title=f"{compared} compared on {quantity(comparison['images'], 'image')}",
         comparison=comparison,
+        independence=independence(comparison),
         date=f"{datetime.now():%Y-%m-%d %H:%M}",
         names=names,
         figures=[FIGURE_NAMES[key] for key in COMPARED],
@@ -78,7 +79,7 @@ def _row(comparison: dict[str, Any], number: int) -> dict[str, Any]:
         "name": model["name"],
         "setting": comparison["settings"][number],
         "left_out": comparison["left_out"][number],
-        "p": p_value(versus["mcnemar_p"]) if versus else "",
+        "p": p_value(versus["p"]) if versus else "",
         "won": versus["only_other_right"] if versus else None,
         "lost": versus["only_reference_right"] if versus else None,
         "cells": [],
@@ -91,7 +92,7 @@ def _row(comparison: dict[str, Any], number: int) -> dict[str, Any]:
         }
         if versus:
             cell |= _change(versus["differences"][key], share=key in SHARES)
-            if key == "accuracy" and versus["mcnemar_p"] >= SIGNIFICANT:
+            if key == "accuracy" and versus["p"] >= SIGNIFICANT:
                 cell["kind"] = ""  # as the verdict says, which follows the exact test
         row["cells"].append(cell)
     return row

@@ -40,6 +40,8 @@ class ComparisonOptions:
             report's own, or each run's test split.
         label_names: with `data`, emotions of labels by other names, in addition to those that the
             models' training data has.
+        group: with `data`, columns of a manifest, such as person; images with the same value count
+            together.
         common: if the images differ, compares on those that all models have.
         output: the folder of compare.html and compare.json.
         force: allows writing into a folder that already contains files.
@@ -48,6 +50,7 @@ class ComparisonOptions:
     folders: tuple[Path, ...]
     data: str | None = None
     label_names: Mapping[str, str] = field(default_factory=dict)
+    group: tuple[str, ...] = ()
     common: bool = False
     output: Path = Path("comparison")
     force: bool = False
@@ -60,6 +63,8 @@ class ComparisonOptions:
             )
         if self.label_names and self.data is None:
             raise OptionsError("--label-name requires --data.")
+        if self.group and self.data is None:
+            raise OptionsError("--group requires --data; reports of evaluate contain their groups.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +108,9 @@ class ComparisonReport:
 
     @property
     def p_values(self) -> dict[str, float]:
-        """The p of McNemar's test of each other model against the reference."""
+        """The p of the exact paired test of each other model against the reference."""
         return {
-            name: row["mcnemar_p"]
+            name: row["p"]
             for name, row in zip(self.models[1:], self.comparison["comparisons"], strict=True)
         }
 
@@ -122,7 +127,7 @@ class ComparisonReport:
                 *rows[place][:2],
                 points(change["difference"]),
                 points_between(change["interval_95"]),
-                p_value(row["mcnemar_p"]),
+                p_value(row["p"]),
             )
         return "".join(
             [
@@ -175,7 +180,9 @@ def _evaluated(options: ComparisonOptions) -> list[EvaluatedModel]:
     if options.data is None:
         return [load_evaluated_model(folder) for folder in options.folders]
     source = find_data(options.data, option="--data")
-    return evaluate_on(source, options.folders, label_names=options.label_names)
+    return evaluate_on(
+        source, options.folders, label_names=options.label_names, group=options.group
+    )
 
 
 def _images(model: EvaluatedModel) -> Dataset | str:

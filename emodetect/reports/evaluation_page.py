@@ -17,13 +17,12 @@ from matplotlib.figure import Figure
 from emodetect.errors import first_line
 from emodetect.evaluation.grad_cam import HeatMaps, overlay
 from emodetect.evaluation.labelled_data import OWN_DATA
-from emodetect.evaluation.metrics.intervals import wilson_interval
 from emodetect.evaluation.metrics.significance import SIGNIFICANT
 from emodetect.evaluation.metrics.slices import FEW_IMAGES
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.model_file.metadata import Metadata
 from emodetect.number_format import between, p_equals, percent, points_apart, quantity
-from emodetect.reports.glossary import FIGURE_NAMES, MEANINGS, figure_form
+from emodetect.reports.glossary import FIGURE_NAMES, MEANINGS, figure_form, independence
 from emodetect.reports.html import THUMBNAIL_SIDE, page_colors, thumbnail, write_page
 from emodetect.reports.plots.confusion_matrix import shares_of_truth
 from emodetect.reports.plots.learning_curves import learning_curves
@@ -72,6 +71,7 @@ def write_report_page(
         date=f"{datetime.now():%Y-%m-%d %H:%M}",
         cards=list(_cards(metrics)),
         summary=list(_summary(metrics)),
+        independence=independence(metrics),
         notes=list(_notes(metrics)),
         classes=list(_classes(metrics)),
         confusion=list(_confusion(metrics)),
@@ -194,7 +194,6 @@ def _classes(metrics: dict[str, Any]) -> Iterator[dict[str, Any]]:
     colors = page_colors(metrics["emotions"])
     for name, row in metrics["per_class"].items():
         support = int(row["support"])
-        interval = wilson_interval(round(row["recall"] * support), support)
         never = name in metrics["never_predicted"]
         yield {
             "name": name,
@@ -202,7 +201,7 @@ def _classes(metrics: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "precision": DASH if never else percent(row["precision"]),
             "recall": percent(row["recall"]),
             "share": round(100 * row["recall"], 1),
-            "between": between(interval, percent),
+            "between": between(row["recall_interval_95"], percent),
             "f1": percent(row["f1-score"]),
             "images": f"{support:,}",
             "mistaken_for": _mistaken_for(metrics, name) or DASH,

@@ -59,6 +59,8 @@ class EvaluationOptions:
         emotions: uses only the images of these.
         exclude_duplicates_of: data sets (SOURCE:PATH or PATH) whose training images are excluded.
         slice_by: columns of a manifest to break results down by; not for a matrix.
+        group: columns of a manifest, such as person; images with the same value count together in
+            intervals and p-values. Not for a matrix.
         tta: "flip" averages each image and its mirror image.
         bootstrap: the number of resamples for the 95% intervals.
         robustness: also evaluates corrupted copies; not for a matrix.
@@ -80,6 +82,7 @@ class EvaluationOptions:
     emotions: tuple[str, ...] | None = None
     exclude_duplicates_of: tuple[str, ...] = ()
     slice_by: tuple[str, ...] = ()
+    group: tuple[str, ...] = ()
     tta: Tta | None = None
     bootstrap: int = RESAMPLES
     robustness: bool = False
@@ -119,7 +122,11 @@ class EvaluationOptions:
             raise OptionsError("several models need at least one --data to be evaluated on.")
         if self.labels is not None and len(self.models) > 1:
             raise OptionsError("--labels works only with one --model.")
-        for option, value in (("--robustness", self.robustness), ("--slice-by", self.slice_by)):
+        for option, value in (
+            ("--robustness", self.robustness),
+            ("--slice-by", self.slice_by),
+            ("--group", self.group),
+        ):
             if value:
                 raise OptionsError(f"{option} works only with one --model and one --data.")
 
@@ -279,6 +286,7 @@ def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> Evaluation
         emotions=options.emotions,
         exclude_duplicates_of=_excluded(options),
         slice_by=options.slice_by,
+        group=options.group,
         label_names=options.label_names,
     )
     # Not of the recognizer's file: a foreign model is compiled into the cache.

@@ -5,10 +5,11 @@ Pages and terminal tables print the meaning where the word appears.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from emodetect.evaluation.metrics.calibration import BINS
-from emodetect.number_format import decimal, percent
+from emodetect.number_format import decimal, percent, quantity
 
 ECE = "calibration error (ECE)"
 # The keys of metrics.json and their names.
@@ -39,6 +40,7 @@ MEANINGS = {
     "gains": "images that only this model gets right, not the first",
     "losses": "images that only the first model gets right",
     "McNemar's test": "uses only the images that one of the two models gets right",
+    "sign-flip test": "asks how often groups that favour either model by chance differ as much",
     "Holm's method": "raises p, as with several comparisons one may look real by chance",
     "temperature": "divides the network's outputs (logits) to make confidence match accuracy; "
     "above 1 lowers confidence",
@@ -51,6 +53,21 @@ MEANINGS = {
     "near-identical": "so similar that they may be crops, or re-lit, recompressed or mirrored "
     "copies of one picture; look at the pairs",
 }
+
+
+def independence(figures: Mapping[str, Any]) -> str:
+    """Return a sentence on the groups of the images, or "" if each image counts on its own.
+
+    Args:
+        figures: with the numbers of "images" and "groups".
+    """
+    images, groups = figures["images"], figures["groups"]
+    if groups == images:
+        return ""
+    return (
+        f"The {quantity(images, 'image')} are in {quantity(groups, 'group')}, such as of one person"
+        " each: intervals and p-values count the images of a group together."
+    )
 
 
 def figure_form(key: str) -> Callable[[float], str]:

@@ -359,10 +359,12 @@ def _outcome(result: TrainingResult) -> Outcome:
 
 def _validate(model: keras.Model, dataset: Dataset) -> ValidationResult:
     images = validation_batches(dataset).map(lambda images, _: images)
+    members = dataset.indices("val")
     return ValidationResult(
         emotions=dataset.emotions,
-        labels=dataset.labels[dataset.indices("val")],
+        labels=dataset.labels[members],
         probabilities=model.predict(images, verbose=0),
+        groups=dataset.groups[members],
         train_counts=tuple(dataset.counts()["train"].values()),
     )
 

@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from emodetect.config import ExperimentConfig, config_toml
 from emodetect.errors import DataError
-from emodetect.evaluation.comparison import compare_models
-from emodetect.evaluation.metrics.significance import SIGNIFICANT, holm, mcnemar_p
+from emodetect.evaluation.comparison import accuracy_p, compare_models
+from emodetect.evaluation.metrics.significance import SIGNIFICANT, holm
 from emodetect.evaluation.predictions import Predictions, image_keys, read_predictions
 from emodetect.evaluation.verdict import verdict
 from emodetect.machine.atomic_files import write_text
@@ -222,12 +222,12 @@ def compare_best(options: TuningOptions, finished: Sequence[TrialResult]) -> lis
     if options.minimizes:
         return [_log_loss_sentence(first, second, comparison)]
     sentences = verdict(comparison)
-    corrected = holm([_mcnemar(best, other) for _, other in paired])
+    corrected = holm([accuracy_p(best, other) for _, other in paired])
     alike = [one.number for (one, _), p in zip(paired, corrected, strict=True) if p >= SIGNIFICANT]
     if len(paired) > 1:
         sentences.append(
             f"Of {len(paired)} other finished trials, {len(alike)} are not shown to be worse than "
-            f"{first} (McNemar's test, corrected by Holm's method)."
+            f"{first} (exact paired test, corrected by Holm's method)."
         )
     return sentences
 
@@ -246,11 +246,6 @@ def _predictions(one: TrialResult) -> Predictions | None:
         return read_predictions(one.run / VALIDATION_FILE)
     except DataError:
         return None
-
-
-def _mcnemar(first: Predictions, second: Predictions) -> float:
-    right, other = first.predicted == first.labels, second.predicted == second.labels
-    return mcnemar_p(int((right & ~other).sum()), int((~right & other).sum()))
 
 
 def _log_loss_sentence(best: str, second: str, comparison: dict[str, Any]) -> str:

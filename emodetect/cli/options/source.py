@@ -22,6 +22,13 @@ label_name_option = click.option(
     metavar="LABEL=EMOTION",
     help="Emotion for a label with another name, such as 3=happy. Repeatable.",
 )
+group_option = click.option(
+    "--group",
+    multiple=True,
+    metavar="COLUMN",
+    help="Column of a manifest, such as person or video: images with the same value are not "
+    "independent, so intervals and p-values count them together. Repeatable.",
+)
 own_labels_option = click.option(
     "--own-labels",
     is_flag=True,

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.metrics import classification_report, confusion_matrix, log_loss
 
 from emodetect.evaluation.metrics.calibration import expected_calibration_error, reliability_bins
+from emodetect.evaluation.metrics.intervals import wilson_interval
 from emodetect.evaluation.predictions import ImagePredictions
 
 
@@ -16,7 +17,8 @@ def compute_metrics(predictions: ImagePredictions) -> dict[str, Any]:
     """Return the metrics of a classifier as plain, JSON-ready values.
 
     Averages are over the emotions in the data; predictions of other emotions count as errors.
-    The precision of an emotion that was never predicted counts as 0.
+    The precision of an emotion that was never predicted counts as 0. "groups" is the number of
+    groups of images, that of the images if all are independent.
     """
     labels, predicted = predictions.labels, predictions.predicted
     names = predictions.emotions
@@ -29,8 +31,14 @@ def compute_metrics(predictions: ImagePredictions) -> dict[str, Any]:
         output_dict=True,
         zero_division=0,
     )
+    per_class = {}
+    for label in present:
+        mine = labels == label
+        interval = wilson_interval(correct[mine], predictions.groups[mine])
+        per_class[names[label]] = {**report[str(label)], "recall_interval_95": interval}
     return {
         "images": len(labels),
+        "groups": len(np.unique(predictions.groups)),
         "accuracy": float(np.mean(correct)),
         # scikit-learn's balanced_accuracy_score warns if a class is absent.
         "balanced_accuracy": report["macro avg"]["recall"],
@@ -42,7 +50,7 @@ def compute_metrics(predictions: ImagePredictions) -> dict[str, Any]:
         "reliability_bins": [asdict(row) for row in reliability_bins(confidence, correct)],
         "macro_average": report["macro avg"],
         "weighted_average": report["weighted avg"],
-        "per_class": {names[label]: report[str(label)] for label in present},
+        "per_class": per_class,
         "absent": [name for label, name in enumerate(names) if label not in present],
         "never_predicted": [
             name for label, name in enumerate(names) if label not in ever_predicted

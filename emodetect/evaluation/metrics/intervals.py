@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import norm, t
 
 from emodetect.evaluation.predictions import Predictions
 from emodetect.machine.progress import track
@@ -20,8 +21,9 @@ def metric_intervals(
 ) -> dict[str, list[float] | None]:
     """Return the 95% interval [low, high] of each metric.
 
-    That of the accuracy is Wilson's; the others are percentile bootstrap intervals (Efron 1979),
-    or None if all resamples agree, as they do at 100%: they say nothing about other images then.
+    That of the accuracy is Wilson's; see `wilson_interval`. The others are percentile bootstrap
+    intervals (Efron 1979), or None if all resamples agree, as they do at 100%: they say nothing
+    about other images then.
 
     Args:
         resampled: the metrics of resamples; see `resampled_figures`.
@@ -30,8 +32,8 @@ def metric_intervals(
         name: percentile_interval(values) if np.ptp(values) else None
         for name, values in resampled.items()
     }
-    right = int((predictions.labels == predictions.predicted).sum())
-    return {**intervals, "accuracy": wilson_interval(right, len(predictions.labels))}
+    correct = predictions.labels == predictions.predicted
+    return {**intervals, "accuracy": wilson_interval(correct, predictions.groups)}
 
 
 def percentile_interval(values: np.ndarray) -> list[float]:
@@ -39,67 +41,108 @@ def percentile_interval(values: np.ndarray) -> list[float]:
     return [float(limit) for limit in np.percentile(values, PERCENTILES)]
 
 
-def wilson_interval(right: int, total: int) -> list[float]:
-    """Return the 95% interval [low, high] of a proportion (Wilson 1927).
+def wilson_interval(correct: np.ndarray, groups: np.ndarray) -> list[float] | None:
+    """Return the 95% interval [low, high] of the share that is correct (Wilson 1927).
+
+    Images of one group count as fewer the more alike they are: as n divided by the design effect
+    (Kish 1965), corrected for few groups (Korn and Graubard 1998). None for a single group of
+    several images, which says nothing about other groups.
 
     Args:
-        right: from 0 to `total`.
-        total: at least 1.
+        correct: (n,) bool, at least one.
+        groups: (n,) int, see `Predictions.groups`.
+
+    Examples:
+        >>> [round(limit, 3) for limit in wilson_interval(np.array([True, False]), np.arange(2))]
+        [0.095, 0.905]
     """
-    interval = binomtest(right, total).proportion_ci(method="wilson")
-    return [float(interval.low), float(interval.high)]
+    share, count = float(correct.mean()), _effective_size(correct, groups)
+    if count is None:
+        return None
+    z = float(norm.ppf(0.975))
+    center = share + z**2 / (2 * count)
+    half = z * np.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+    # Rounding goes below 0 and above 1.
+    limits = ((center - half) / (1 + z**2 / count), (center + half) / (1 + z**2 / count))
+    return [min(max(float(limit), 0.0), 1.0) for limit in limits]
+
+
+def _effective_size(correct: np.ndarray, groups: np.ndarray) -> float | None:
+    """Return how many independent images tell as much about the share that is correct."""
+    images, share = len(correct), correct.mean()
+    _, numbers = np.unique(groups, return_inverse=True)
+    count = int(numbers.max()) + 1
+    if count == images:
+        return images
+    if count == 1:
+        return None
+    if share in (0, 1):  # says nothing about how alike the images of a group are: as one each
+        effect = images / count
+    else:
+        sums = np.bincount(numbers, correct - share)
+        variance = count / (count - 1) * (sums**2).sum() / images**2
+        effect = max(1.0, variance / (share * (1 - share) / (images - 1)))
+    return float(images / effect * (t.ppf(0.975, images - 1) / t.ppf(0.975, count - 1)) ** 2)
 
 
 def resampled_figures(predictions: Predictions, *, resamples: int) -> dict[str, np.ndarray]:
-    """Return the metrics, (resamples,) float64 each, of bootstrap resamples of the images.
+    """Return the metrics, (resamples,) float64 each, of bootstrap resamples of the groups.
 
-    The seed is fixed, so two models on the same images get the same resamples. Balanced accuracy
-    and macro F1 average over the emotions present in a resample. The calibration error is not
-    included: repeated images make its bins noisier and bias it upwards.
+    Groups of images are drawn as a whole. The seed is fixed, so two models on the same images get
+    the same resamples. Balanced accuracy and macro F1 average over the emotions present in a
+    resample. The calibration error is not included: repeated images make its bins noisier and bias
+    it upwards.
     """
-    labels, predicted = predictions.labels, predictions.predicted
-    losses, emotions = _losses(predictions), len(predictions.emotions)
+    images = _Images.of(predictions)
+    _, numbers = np.unique(predictions.groups, return_inverse=True)
+    count = int(numbers.max()) + 1
     generator = np.random.default_rng(SEED)
     figures = []
     for _ in track(range(resamples), description="resampling", total=resamples):
-        drawn = generator.integers(len(labels), size=len(labels))
-        figures.append(_figures(labels[drawn], predicted[drawn], losses[drawn], emotions))
+        drawn = np.bincount(generator.integers(count, size=count), minlength=count)
+        figures.append(images.figures(drawn[numbers]))
     return {name: np.array([row[name] for row in figures]) for name in figures[0]}
 
 
 def figures_of(predictions: Predictions) -> dict[str, float]:
     """Return the metrics that have intervals, over all images."""
-    labels, predicted = predictions.labels, predictions.predicted
-    return _figures(labels, predicted, _losses(predictions), len(predictions.emotions))
+    return _Images.of(predictions).figures(np.ones(len(predictions.labels), np.int64))
 
 
-def _figures(
-    labels: np.ndarray, predicted: np.ndarray, losses: np.ndarray, emotions: int
-) -> dict[str, float]:
-    balanced_accuracy, macro_f1 = _averages(labels, predicted, emotions=emotions)
-    return {
-        "accuracy": float(np.mean(labels == predicted)),
-        "balanced_accuracy": balanced_accuracy,
-        "macro_f1": macro_f1,
-        "log_loss": float(losses.mean()),
-    }
+@dataclass(frozen=True)
+class _Images:
+    """What the metrics need of each image.
 
+    Attributes:
+        emotions: how many the model knows.
+        cells: (n,) int64, the image's cell in the flattened confusion matrix.
+        losses: (n,) float, its log-loss, clipped as in scikit-learn so that it is finite.
+    """
 
-def _averages(labels: np.ndarray, predicted: np.ndarray, *, emotions: int) -> tuple[float, float]:
-    """Return balanced accuracy and macro F1; scikit-learn takes 30 s for 1,000 resamples."""
-    pairs = np.bincount(labels * emotions + predicted, minlength=emotions**2)
-    matrix = pairs.reshape(emotions, emotions)
-    correct, true, predicted_as = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    present = true > 0
-    recall = correct[present] / true[present]
-    f1 = 2 * correct[present] / (true + predicted_as)[present]
-    return float(recall.mean()), float(f1.mean())
+    emotions: int
+    cells: np.ndarray
+    losses: np.ndarray
 
+    @classmethod
+    def of(cls, predictions: Predictions) -> _Images:
+        labels, emotions = predictions.labels, len(predictions.emotions)
+        of_the_truth = predictions.probabilities[np.arange(len(labels)), labels]
+        smallest = np.finfo(of_the_truth.dtype).eps
+        losses = -np.log(np.clip(of_the_truth, smallest, 1 - smallest))
+        return cls(emotions, labels * emotions + predictions.predicted, losses)
 
-def _losses(predictions: Predictions) -> np.ndarray:
-    """Return the log-loss of each image, clipped as in scikit-learn so that it is finite."""
-    labels = predictions.labels
-    of_the_truth = predictions.probabilities[np.arange(len(labels)), labels]
-    smallest = np.finfo(of_the_truth.dtype).eps
-    losses: np.ndarray = -np.log(np.clip(of_the_truth, smallest, 1 - smallest))
-    return losses
+    def figures(self, times: np.ndarray) -> dict[str, float]:
+        """Return the metrics if each image is there so many `times`, (n,) int64.
+
+        scikit-learn takes 30 s for 1,000 resamples.
+        """
+        counts = np.bincount(self.cells, times, minlength=self.emotions**2)
+        matrix = counts.reshape(self.emotions, self.emotions)
+        correct, true, predicted_as = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+        present = true > 0
+        return {
+            "accuracy": float(correct.sum() / times.sum()),
+            "balanced_accuracy": float((correct[present] / true[present]).mean()),
+            "macro_f1": float((2 * correct[present] / (true + predicted_as)[present]).mean()),
+            "log_loss": float((times * self.losses).sum() / times.sum()),
+        }

@@ -37,8 +37,8 @@ def measure_slices(
     Returns:
         for each way to slice: "by"; "unit", the meaning of the values; "unformed", the reason why
         there are no slices, or ""; "slices", each with "name", "images", "accuracy" and its
-        "interval_95" (Wilson 1927), "balanced_accuracy" over the emotions in the slice, and
-        whether it is "small"; and the "gap" between the best and the worst slice that are not
+        "interval_95" (see `wilson_interval`), "balanced_accuracy" over the emotions in the slice,
+        and whether it is "small"; and the "gap" between the best and the worst slice that are not
         small: their names, the difference in "points", and "p", of the test that all slices that
         are not small have the same accuracy (`equal_accuracy_p`), corrected for the number of ways
         to slice that have a gap (Holm 1979). "gap" is None with fewer than two such slices.
@@ -67,31 +67,36 @@ def measure_slices(
 def _measure(predictions: ImagePredictions, names: list[str], parts: np.ndarray) -> dict[str, Any]:
     """Measure the slices numbered in `parts`, (n,) int64; empty ones are omitted."""
     labels, correct = predictions.labels, predictions.labels == predictions.predicted
-    slices = []
+    groups = predictions.groups
+    slices: list[dict[str, Any]] = []
+    large = np.zeros(len(labels), bool)
     for number, name in enumerate(names):
         inside = parts == number
-        images, hits = int(inside.sum()), int(correct[inside].sum())
+        images = int(inside.sum())
         if not images:
             continue
+        if images >= FEW_IMAGES:
+            large |= inside
         present = np.unique(labels[inside])
         recalls = [correct[inside & (labels == label)].mean() for label in present]
         slices.append(
             {
                 "name": name,
                 "images": images,
-                "accuracy": hits / images,
-                "interval_95": wilson_interval(hits, images),
+                "accuracy": float(correct[inside].mean()),
+                "interval_95": wilson_interval(correct[inside], groups[inside]),
                 "balanced_accuracy": float(np.mean(recalls)),
                 "small": images < FEW_IMAGES,
             }
         )
-    return {"slices": slices, "gap": _gap(slices)}
+    return {"slices": slices, "gap": _gap(slices, correct[large], parts[large], groups[large])}
 
 
-def _gap(slices: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _gap(
+    slices: list[dict[str, Any]], correct: np.ndarray, parts: np.ndarray, groups: np.ndarray
+) -> dict[str, Any] | None:
+    """Return the gap between the slices that are not small, given their images."""
     large = sorted((row for row in slices if not row["small"]), key=lambda row: row["accuracy"])
-    images = [row["images"] for row in large]
-    right = [round(row["accuracy"] * row["images"]) for row in large]
     if len(large) < 2:
         return None
     worst, best = large[0], large[-1]
@@ -99,7 +104,7 @@ def _gap(slices: list[dict[str, Any]]) -> dict[str, Any] | None:
         "best": best["name"],
         "worst": worst["name"],
         "points": 100 * (best["accuracy"] - worst["accuracy"]),
-        "p": equal_accuracy_p(right, images),
+        "p": equal_accuracy_p(correct, parts, groups),
     }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from emodetect.config import ExperimentConfig
-from emodetect.number_format import between, percent
+from emodetect.number_format import between, percent, quantity
 from emodetect.training.advice.fit_diagnosis import FinishedRun, diagnose
 from emodetect.training.fitting import PLAIN_IMAGES
 from emodetect.training.schedule import run_schedule
@@ -28,12 +28,14 @@ class ValidationResult:
         emotions: the label order.
         labels: (n,) int, the true positions in `emotions`.
         probabilities: (n, emotions) float32.
+        groups: (n,) int64, see `Dataset.groups`.
         train_counts: the number of training images of each emotion.
     """
 
     emotions: tuple[str, ...]
     labels: np.ndarray
     probabilities: np.ndarray
+    groups: np.ndarray
     train_counts: tuple[int, ...]
 
     @property
@@ -86,7 +88,13 @@ def summarize(
         f"best epoch: {best_epoch + 1} of {run.planned_epochs}{by}, validation accuracy "
         f"{percent(run.val_accuracy)}{stopped}"
     ]
-    if count < FEW_IMAGES:
+    groups = len(np.unique(validation.groups))
+    if groups < min(count, FEW_IMAGES):
+        lines.append(
+            f"the {count:,} validation images are in {quantity(groups, 'group')}, such as of one "
+            "person each: the accuracy is less certain than so many images suggest"
+        )
+    elif count < FEW_IMAGES:
         right = round(run.val_accuracy * count)
         # Wilson 1927: also valid if all predictions are correct, or none.
         interval = binomtest(right, count).proportion_ci(method="wilson")

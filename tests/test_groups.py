@@ -1,0 +1,342 @@
+"""Images of one person or photo: intervals and p-values count them together."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from labelled import predictions_of
+
+from emodetect.cli import app
+from emodetect.errors import ConfigError, DataError, OptionsError
+from emodetect.evaluation.comparison import compare_models, match_images
+from emodetect.evaluation.metrics.intervals import (
+    metric_intervals,
+    resampled_figures,
+    wilson_interval,
+)
+from emodetect.evaluation.metrics.significance import equal_accuracy_p, paired_accuracy_p
+from emodetect.evaluation.predictions import (
+    ImagePredictions,
+    Predictions,
+    read_predictions,
+    write_predictions,
+)
+from emodetect.evaluation.verdict import verdict
+
+EMOTIONS = ("happy", "sad")
+
+
+def _random_predictions(count: int, *, seed: int = 0, share: float = 0.7) -> ImagePredictions:
+    """Return predictions of which about that share is correct, of independent images."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(2, size=count)
+    correct = generator.random(count) < share
+    confidence = generator.uniform(0.5, 1, count)
+    first = np.where((labels == 0) == correct, confidence, 1 - confidence)
+    return predictions_of(labels.tolist(), np.stack([first, 1 - first], 1).tolist(), EMOTIONS)
+
+
+def _repeated(predictions: ImagePredictions, copies: int) -> ImagePredictions:
+    """Return each image that often, as one group, shuffled."""
+    count = len(predictions.labels)
+    places = np.random.default_rng(1).permutation(np.repeat(np.arange(count), copies))
+    return replace(
+        predictions,
+        labels=predictions.labels[places],
+        probabilities=predictions.probabilities[places],
+        images=predictions.images[places],
+        paths=np.array([f"{number}.png" for number in range(len(places))], object),
+        crops=np.array(["1/1"] * len(places)),
+        groups=places,
+    )
+
+
+# --- intervals
+
+
+def test_copies_in_a_group_tell_no_more_than_one_image() -> None:
+    """Five copies of each image, as groups, have the intervals of the images; else narrower."""
+    once = _random_predictions(120)
+    grouped = _repeated(once, 5)
+    expected = metric_intervals(once, resampled_figures(once, resamples=300))
+    found = metric_intervals(grouped, resampled_figures(grouped, resamples=300))
+    for name, limits in expected.items():
+        # Accuracy: n - 1 and Student's t for few groups make a difference below a point.
+        assert found[name] == pytest.approx(limits, abs=0.01 if name == "accuracy" else 1e-9)
+    alone = replace(grouped, groups=np.arange(600))
+    naive = metric_intervals(alone, resampled_figures(alone, resamples=300))
+    for name, limits in expected.items():
+        assert np.ptp(naive[name]) < 0.6 * np.ptp(limits)
+
+
+@pytest.mark.parametrize(("people", "photos"), [(10, 10), (40, 3), (40, 12)])
+@pytest.mark.parametrize("share", [0.7, 0.95])
+def test_intervals_by_person_contain_the_truth(people: int, photos: int, share: float) -> None:
+    """Of simulated people, some easy and some hard, nine in ten intervals or more are right.
+
+    As if all photos were independent, they are right less often than that.
+    """
+    generator = np.random.default_rng(0)
+    groups = np.repeat(np.arange(people), photos)
+    shape = 1.5  # an intraclass correlation of 0.4
+    hits = {"grouped": 0, "alone": 0}
+    for _ in range(400):
+        of_person = generator.beta(share * shape, (1 - share) * shape, people)
+        correct = generator.random(len(groups)) < of_person[groups]
+        for name, grouping in (("grouped", groups), ("alone", np.arange(len(groups)))):
+            limits = wilson_interval(correct, grouping)
+            assert limits is not None
+            hits[name] += limits[0] <= share <= limits[1]
+    assert hits["grouped"] >= 0.9 * 400
+    assert hits["alone"] < 0.9 * 400
+
+
+def test_groups_never_make_an_interval_narrower() -> None:
+    """Not if the images of a group differ more than others, nor if all are right."""
+    opposite = np.tile([True, False], 50)
+    pairs = np.repeat(np.arange(50), 2)
+    assert np.ptp(wilson_interval(opposite, pairs)) >= np.ptp(
+        wilson_interval(opposite, np.arange(100))
+    )
+    perfect = np.ones(100, bool)
+    fifty, hundred = wilson_interval(perfect, pairs), wilson_interval(perfect, np.arange(100))
+    assert fifty is not None
+    assert hundred is not None
+    # As of 50 images, at 100% 50 / (50 + 1.96^2), and a little less.
+    assert 50 / (50 + 1.96**2) - 0.01 < fifty[0] < 50 / (50 + 1.95**2) < hundred[0]
+
+
+def test_one_group_alone_has_no_interval() -> None:
+    """Ten photos of one person say nothing about others; one photo is a group of one."""
+    assert wilson_interval(np.arange(10) < 8, np.zeros(10, int)) is None
+    assert wilson_interval(np.array([True]), np.array([7])) is not None
+
+
+# --- p-values
+
+
+def test_the_signs_of_whole_groups_are_flipped() -> None:
+    """The p is the share of all signs of the groups whose difference is as large."""
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        groups = generator.integers(8, size=25)
+        gains = generator.choice([-1, 0, 1], 25)
+        sums = np.bincount(groups, gains, minlength=8)
+        flipped = np.array(list(itertools.product((-1, 1), repeat=8))) @ sums
+        expected = np.mean(np.abs(flipped) >= abs(sums.sum()))
+        assert paired_accuracy_p(gains, groups) == pytest.approx(expected)
+
+
+def test_a_few_people_are_no_proof() -> None:
+    """Twenty images more that are right, all of two people: p is 1/2; of twenty people, small."""
+    gains = np.ones(20, int)
+    assert paired_accuracy_p(gains, np.repeat([0, 1], 10)) == pytest.approx(0.5)
+    assert paired_accuracy_p(gains, np.arange(20)) == pytest.approx(2 / 2**20)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_subsets_of_equal_accuracy_are_rarely_told_apart(within: bool) -> None:
+    """Whether people are in one subset or in several, 5% of the p-values are below 0.05.
+
+    If photos counted on their own, people who are in one subset would make many more small.
+    """
+    generator = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 8)
+    below = {"grouped": 0, "alone": 0}
+    for _ in range(100):
+        of_person = generator.beta(1.05, 0.45, 40)
+        correct = generator.random(320) < of_person[groups]
+        subsets = generator.integers(3, size=320 if within else 40)
+        subsets = subsets if within else subsets[groups]
+        below["grouped"] += equal_accuracy_p(correct, subsets, groups) < 0.05
+        below["alone"] += equal_accuracy_p(correct, subsets, np.arange(320)) < 0.05
+    assert below["grouped"] <= 12  # by chance alone, 13 or more of 100 are in 0.2% of the cases
+    assert within or below["alone"] > 25
+
+
+def test_a_real_gap_between_groups_is_found() -> None:
+    """40 people of 90% and 40 of 50% differ, with five photos of each."""
+    generator = np.random.default_rng(0)
+    groups = np.repeat(np.arange(80), 5)
+    subsets = (groups >= 40).astype(int)
+    correct = generator.random(400) < np.where(subsets, 0.5, 0.9)
+    assert equal_accuracy_p(correct, subsets, groups) < 0.001
+
+
+# --- comparisons
+
+
+def _favouring(won: np.ndarray, groups: np.ndarray) -> list[Predictions]:
+    """Return a model that is right on no image, and one that is right where `won`."""
+    labels = [0] * len(won)
+    reference = predictions_of(labels, [[0.3, 0.7]] * len(won), EMOTIONS)
+    other = predictions_of(labels, [[0.7, 0.3] if one else [0.3, 0.7] for one in won], EMOTIONS)
+    return [replace(one, groups=groups) for one in (reference, other)]
+
+
+def test_the_verdict_counts_people_not_photos() -> None:
+    """Thirty photos of three people separate the models, but show no difference."""
+    won, people = np.arange(100) < 30, np.arange(100) // 10
+    alone = compare_models(["a", "b"], _favouring(won, np.arange(100)), resamples=200)
+    assert verdict(alone)[0].startswith("b is better than a")
+    grouped = compare_models(["a", "b"], _favouring(won, people), resamples=200)
+    assert (grouped["images"], grouped["groups"], alone["groups"]) == (100, 10, 100)
+    (sentence,) = verdict(grouped)
+    assert "no difference shown, p = 0.25; only 3 groups separate them." in sentence
+    # Paired: the resamples of both are of the same people.
+    wide, narrow = (
+        comparison["comparisons"][0]["differences"]["accuracy"]["interval_95"]
+        for comparison in (grouped, alone)
+    )
+    assert np.ptp(wide) > 2 * np.ptp(narrow)
+
+
+def test_models_share_the_groups_that_one_of_them_knows() -> None:
+    """A report with groups and one without are compared by group, in the first one's order."""
+    known, unknown = _favouring(np.arange(6) < 3, np.array([0, 0, 1, 1, 2, 3]))
+    turned = replace(
+        unknown,
+        labels=unknown.labels[::-1],
+        probabilities=unknown.probabilities[::-1],
+        paths=unknown.paths[::-1],
+        groups=np.array([0, 1, 2, 3, 4, 4]),  # the images 1 and 0
+    )
+    matched, _ = match_images(["a", "b"], [known, turned])
+    for entry in matched:
+        first = np.unique(entry.groups, return_inverse=True)[1]
+        assert [np.flatnonzero(first == number).tolist() for number in dict.fromkeys(first)] == [
+            *([0, 1], [2, 3]),
+            *([4], [5]),
+        ]
+
+
+# --- files and commands
+
+
+def test_predictions_keep_their_groups(tmp_path: Path) -> None:
+    """predictions.csv numbers the groups of several images; others are alone when read again."""
+    given = replace(_random_predictions(6), groups=np.array([9, 4, 9, 9, 1, 4]))
+    write_predictions(given, tmp_path / "predictions.csv")
+    lines = (tmp_path / "predictions.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.split(",")[2] for line in lines] == ["group", "2", "1", "2", "2", "", "1"]
+    read = read_predictions(tmp_path / "predictions.csv").groups
+    np.testing.assert_array_equal(
+        read[:, np.newaxis] == read, given.groups[:, np.newaxis] == given.groups
+    )
+
+
+@pytest.fixture
+def people(faces: Path, tmp_path: Path) -> Path:
+    """A manifest of twelve drawn faces of five people: three, three, three, two and one."""
+    rows = [
+        f"{file.relative_to(tmp_path)},{file.parent.name},{'abcab'[number % 5]}{number // 5}"
+        for number, file in enumerate(sorted(faces.rglob("*.png")))
+    ]
+    (tmp_path / "people.csv").write_text("\n".join(["path,label,person", *rows]), encoding="utf-8")
+    return tmp_path / "people.csv"
+
+
+def _run(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def _evaluate(artifact: Path, out: Path, *words: object) -> Result:
+    return _run("evaluate", "--model", artifact, "--no-explain", "--output", out, *words)
+
+
+def _metrics(report: Path) -> dict:
+    return json.loads((report / "metrics.json").read_text(encoding="utf-8"))
+
+
+def test_evaluate_counts_by_a_column(artifact: Path, people: Path, tmp_path: Path) -> None:
+    """--group names a column; print, page and files say that groups count, and how many."""
+    names = {line.split(",")[2] for line in people.read_text().splitlines()[1:]}
+    plain, grouped = tmp_path / "plain", tmp_path / "grouped"
+    result = _evaluate(artifact, plain, "--data", people)
+    assert result.exit_code == 0, result.exception
+    assert "groups" not in result.stdout
+    result = _evaluate(artifact, grouped, "--data", people, "--group", "person")
+    assert result.exit_code == 0, result.exception
+    sentence = f"The 12 images are in {len(names)} groups, such as of one person each"
+    assert sentence in result.stdout
+    assert sentence in (grouped / "report.html").read_text(encoding="utf-8")
+    assert "in 12 groups" not in (plain / "report.html").read_text(encoding="utf-8")
+    assert (_metrics(plain)["groups"], _metrics(grouped)["groups"]) == (12, len(names))
+    # The figures are those of the same images; only what they are worth differs.
+    assert _metrics(plain)["accuracy"] == _metrics(grouped)["accuracy"]
+    assert _metrics(plain)["intervals_95"] != _metrics(grouped)["intervals_95"]
+    told = _run("compare", plain, grouped, "--output", tmp_path / "compared")
+    assert told.exit_code == 0, told.exception
+    assert sentence in told.stdout
+    assert "sign-flip test" in told.stdout
+    page = (tmp_path / "compared" / "compare.html").read_text(encoding="utf-8")
+    assert sentence in page
+    assert "McNemar" not in page
+
+
+def test_images_of_a_single_person_have_no_interval(
+    artifact: Path, people: Path, tmp_path: Path
+) -> None:
+    """The report is complete without them: nothing is known about other people."""
+    rows = [line.rpartition(",")[0] for line in people.read_text().splitlines()]
+    people.write_text("\n".join([rows[0] + ",person", *(f"{row},ann" for row in rows[1:])]))
+    result = _evaluate(artifact, tmp_path / "report", "--data", people, "--group", "person")
+    assert result.exit_code == 0, result.exception
+    assert set(_metrics(tmp_path / "report")["intervals_95"].values()) == {None}
+    assert "in 1 group," in result.stdout
+
+
+def test_the_people_of_ckplus_are_groups(artifact: Path, faces: Path, tmp_path: Path) -> None:
+    """Its file names tell the person, so no option is needed, alone and in a matrix."""
+    root = tmp_path / "ckplus"
+    for number, file in enumerate(sorted(faces.rglob("*.png"))):
+        target = root / file.parent.name / f"S{number % 3:03d}_001_{number:08d}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+    result = _evaluate(artifact, tmp_path / "report", "--data", f"ckplus:{root}")
+    assert result.exit_code == 0, result.exception
+    assert "The 12 images are in 3 groups" in result.stdout
+    several = ("--data", f"ckplus:{root}", "--data", f"folder:{faces}")
+    result = _evaluate(artifact, tmp_path / "matrix", *several)
+    assert result.exit_code == 0, result.exception
+    assert f"on ckplus:{root}: The 12 images are in 3 groups" in result.stdout
+    assert f"on folder:{faces}: The" not in result.stdout
+
+
+def test_compare_counts_by_a_column(artifact: Path, people: Path, tmp_path: Path) -> None:
+    """compare --data --group does too, and says what --group without --data would need."""
+    words = ("compare", artifact, "fer2013", "--output", tmp_path / "out")
+    result = _run(*words, "--data", people, "--group", "person")
+    assert result.exit_code == 0, result.exception
+    told = json.loads((tmp_path / "out" / "compare.json").read_text(encoding="utf-8"))
+    assert told["groups"] < told["images"] == 12
+    result = _run(*words, "--group", "person", "--force")
+    assert isinstance(result.exception, OptionsError) or result.exit_code == 2
+    assert "--group requires --data" in result.output + str(result.exception)
+
+
+def test_a_group_that_is_not_there_is_told(artifact: Path, people: Path, tmp_path: Path) -> None:
+    """A missing column, a folder, a model's own drawn data and a matrix end in one error."""
+    out = tmp_path / "report"
+    result = _evaluate(artifact, out, "--data", people, "--group", "actor")
+    assert isinstance(result.exception, DataError)
+    assert "missing: actor" in str(result.exception)
+    faces = people.parent / "faces"
+    result = _evaluate(artifact, out, "--data", f"folder:{faces}", "--group", "person")
+    assert isinstance(result.exception, ConfigError)
+    assert "group" in str(result.exception)
+    result = _evaluate(artifact, out, "--group", "person")
+    assert isinstance(result.exception, DataError)
+    assert "--group: expected a manifest" in str(result.exception)
+    words = ("--data", people, "--data", f"folder:{faces}", "--group", "person")
+    result = _evaluate(artifact, out, *words)
+    assert "--group works only with one --model and one --data" in result.output + str(
+        result.exception
+    )
+    assert not out.exists()
