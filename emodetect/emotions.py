@@ -73,8 +73,8 @@ RESERVED = frozenset(
     (
         UNCERTAIN,
         *("video", "frame", "time_s", "face", "path", "width", "height", "x", "y", "box_width"),
-        *("box_height", "emotion", "confidence", "error", "crop", "true", "predicted"),
-        *("macro average", "weighted average"),
+        *("box_height", "emotion", "confidence", "error", "crop", "group", "true"),
+        *("predicted", "macro average", "weighted average"),
     )
 )
 LONGEST_LABEL = 60  # characters; as a folder's name, at most 240 bytes

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from labelled import predictions_of
 
 from emodetect.cli import app
+from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import ConfigError, DataError, OptionsError
 from emodetect.evaluation.comparison import compare_models, match_images
 from emodetect.evaluation.metrics.intervals import (
@@ -340,3 +341,32 @@ def test_a_group_that_is_not_there_is_told(artifact: Path, people: Path, tmp_pat
         result.exception
     )
     assert not out.exists()
+
+
+def test_a_model_knows_the_groups_of_its_own_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trained by person, it is evaluated by person without an option; no other column will do."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    draw_dataset(tmp_path, counts={"faces": 12}, emotions=EMOTIONS, seed=3, size=48)
+    rows = [
+        f"{file.relative_to(tmp_path)},{file.parent.name},p{number % 8}"
+        for number, file in enumerate(sorted(tmp_path.rglob("*.png")))
+    ]
+    data, run = tmp_path / "people.csv", tmp_path / "run"
+    data.write_text("\n".join(["path,label,person", *rows]), encoding="utf-8")
+    words = ("--data", data, "--set", 'data.group=["person"]', "--set", "data.test_fraction=0.4")
+    words += ("--set", "training.epochs=1")
+    result = _run(
+        "train", "--config", Path(__file__).with_name("small.toml"), *words, "--output", run
+    )
+    assert result.exit_code == 0, result.exception
+    for options in ((), ("--data", data), ("--group", "person")):
+        result = _evaluate(run, tmp_path / "report", *options, "--force")
+        assert result.exit_code == 0, result.exception
+        metrics = _metrics(tmp_path / "report")
+        # Three images of each person: 24 of 8.
+        assert metrics["images"] == 3 * metrics["groups"] > 3
+    result = _evaluate(run, tmp_path / "other", "--data", data, "--group", "path")
+    assert isinstance(result.exception, DataError)
+    assert "drawn by person, and by path its test images are others" in str(result.exception)

@@ -323,7 +323,7 @@ def test_evaluation_reports_labels_of_ones_own(model: Path, data: Path, tmp_path
     metrics = json.loads((out / "metrics.json").read_text("utf-8"))
     assert list(metrics["per_class"]) == list(NAMES)
     with (out / "predictions.csv").open(encoding="utf-8", newline="") as file:
-        assert next(csv.reader(file))[4:] == list(NAMES)
+        assert next(csv.reader(file))[5:] == list(NAMES)
     page = (out / "report.html").read_text("utf-8")
     assert "<img src=x>" not in page
     assert all(color in page for color in hex_colors(NAMES).values())

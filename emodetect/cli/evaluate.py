@@ -119,7 +119,7 @@ def evaluate(
     emodetect evaluate --data data/fer2013 --exclude-duplicates-of data/fer2013
     emodetect evaluate --data fer2013.csv
     emodetect evaluate --data photos --faces detect --split all
-    emodetect evaluate --data people.csv --group person --slice-by age --slice-by gender
+    emodetect evaluate --data people.csv --group person --slice-by age
     emodetect evaluate --model runs/demo
     emodetect evaluate --model fer2013 --model ferplus --data raf_db:RAF-DB
 

@@ -179,10 +179,11 @@ def _notes(metrics: dict[str, Any]) -> Iterator[str]:
             f"Includes {copies} of training images, so these figures are too good; "
             "--exclude-duplicates-of leaves them out."
         )
-    if metrics["images"] < FEW_IMAGES:
+    if metrics["groups"] < FEW_IMAGES:
+        unit = "image" if metrics["groups"] == metrics["images"] else "group"
         yield (
-            f"Only {quantity(metrics['images'], 'image')}: these results are not "
-            "reliable, and the bootstrap intervals are too narrow. Use more images."
+            f"Only {quantity(metrics['groups'], unit)}: these results are not "
+            f"reliable, and the bootstrap intervals are too narrow. Use more {unit}s."
         )
     if names := metrics["never_predicted"]:
         yield f"Never predicted: {', '.join(names)}. Their precision is undefined ({DASH})."
