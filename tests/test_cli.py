@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from pictures import save
-from running import run_emodetect, run_python
+from running import posix_only, run_emodetect, run_python
 
 from emodetect import __version__
 from emodetect.cli import app
@@ -85,6 +85,20 @@ def test_output_takes_a_file_name_in_any_alphabet(tmp_path: Path) -> None:
     done = run_emodetect("predict", "снимок.jpg", "--format", "csv", cwd=tmp_path, env=latin)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) > 1
+
+
+@posix_only
+def test_a_deleted_current_folder_is_named(tmp_path: Path) -> None:
+    """The error is not just "No such file or directory", as if a file of the user were missing."""
+    (tmp_path / "gone").mkdir()
+    code = (
+        "import os, sys; os.rmdir('../gone'); sys.argv = ['emodetect', 'data', 'show', '.'];"
+        "from emodetect.cli import main; main()"
+    )
+    done = run_python(code, cwd=tmp_path / "gone")
+    assert (done.returncode, done.stdout) == (1, "")
+    expected = "error: the current folder has been deleted; change to another one (cd).\n"
+    assert done.stderr == expected
 
 
 def test_an_unknown_option_shows_usage_and_exit_status_2() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,35 @@ def test_a_folder_beside_the_splits_matters_if_it_has_images(tmp_path: Path) -> 
         DataError, match=r"'notebooks' contains images next to 'train', but is not the name"
     ):
         _list(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("closed", "message"),
+    [
+        ("notes", "notes: the folder cannot be read, and it is next to 'train'"),
+        ("notes/old", "notes/old: the folder cannot be read, and it is next to 'train' or in a"),
+        ("train", "train: the folder cannot be read: Permission denied."),
+    ],
+)
+def test_a_closed_folder_is_not_said_to_have_images(
+    closed: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it has any is not known; the error names it, and says what to do."""
+    _touch(tmp_path, "train/happy/1.png", "notes/old/readme.txt")
+
+    def refusing(usual: Callable[[Path], Any]) -> Callable[[Path], Any]:
+        def read(path: Path) -> Any:
+            if Path(path) == tmp_path / closed:
+                raise PermissionError(13, "Permission denied", str(path))
+            return usual(path)
+
+        return read
+
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    with pytest.raises(DataError) as caught:
+        _list(tmp_path)
+    assert str(tmp_path / message) in str(caught.value)
 
 
 def test_a_class_folder_beside_the_splits_is_an_error(tmp_path: Path) -> None:

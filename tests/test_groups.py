@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from labelled import predictions_of
+from small import LENET, SMALL
 
 from emodetect.cli import app
 from emodetect.data.synthetic import draw_dataset
@@ -355,11 +356,9 @@ def test_a_model_knows_the_groups_of_its_own_data(
     ]
     data, run = tmp_path / "people.csv", tmp_path / "run"
     data.write_text("\n".join(["path,label,person", *rows]), encoding="utf-8")
-    words = ("--data", data, "--set", 'data.group=["person"]', "--set", "data.test_fraction=0.4")
-    words += ("--set", "training.epochs=1")
-    result = _run(
-        "train", "--config", Path(__file__).with_name("small.toml"), *words, "--output", run
-    )
+    settings = ('data.group=["person"]', "data.test_fraction=0.4", "training.epochs=1", *LENET)
+    words = [word for setting in settings for word in ("--set", setting)]
+    result = _run("train", "--config", SMALL, "--data", data, *words, "--output", run)
     assert result.exit_code == 0, result.exception
     for options in ((), ("--data", data), ("--group", "person")):
         result = _evaluate(run, tmp_path / "report", *options, "--force")

@@ -185,6 +185,10 @@ def main() -> None:
             f"{PACKAGES[missing]}"
         )
     except OSError as error:  # a disk, folder or permission problem that no module handled
+        try:
+            Path.cwd()
+        except FileNotFoundError:
+            _fail("the current folder has been deleted; change to another one (cd).")
         place = f"{error.filename}: " if error.filename else ""
         _fail(f"{place}{error.strerror or error}")
 

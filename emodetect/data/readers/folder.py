@@ -253,7 +253,13 @@ def _refuse_others(
                 f"{folder.name!r} is next to {split.name!r}. Move one of them away."
             )
     for folder in others:
-        if _has_photos(folder):
+        photo = next(photos_below(folder), None)
+        if photo is not None and photo.is_dir():
+            raise DataError(
+                f"{photo}: the folder cannot be read, and it is next to {split.name!r} or in a "
+                "folder that is. Make it readable, or move it away."
+            )
+        if photo is not None:
             raise DataError(
                 f"{parent}: {folder.name!r} contains images next to {split.name!r}, but is not the "
                 f"name of a split ({names}). Rename it, or move it away."
@@ -384,12 +390,15 @@ def is_photo(path: Path) -> bool:
 
 
 def _folders(parent: Path) -> list[Path]:
-    with os.scandir(parent) as entries:
-        return sorted(
-            parent / entry.name
-            for entry in entries
-            if not entry.name.startswith(".") and not is_junk(entry.name) and entry.is_dir()
-        )
+    try:
+        with os.scandir(parent) as entries:
+            return sorted(
+                parent / entry.name
+                for entry in entries
+                if not entry.name.startswith(".") and not is_junk(entry.name) and entry.is_dir()
+            )
+    except OSError as error:
+        raise DataError(f"{parent}: the folder cannot be read: {error.strerror}.") from None
 
 
 def _direct_files(folder: Path) -> list[Path]:
