@@ -13,8 +13,8 @@ def heading(text: str) -> str:
 
 
 def lines(texts: Iterable[str]) -> str:
-    """Return a paragraph with a line for each text."""
-    return f"<p>{'<br>'.join(map(escape, texts))}</p>"
+    """Return a paragraph with a line for each text that is not empty."""
+    return f"<p>{'<br>'.join(map(escape, filter(None, texts)))}</p>"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

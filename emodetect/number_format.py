@@ -31,8 +31,13 @@ def points_apart(difference: float) -> str:
     return points(difference).lstrip("+-")
 
 
-def points_between(limits: Sequence[float]) -> str:
-    """Return the interval [low, high] of a difference of shares: "-0.8 to +3.2 points"."""
+def points_between(limits: Sequence[float] | None) -> str:
+    """Return the interval [low, high] of a difference of shares, such as "-0.8 to +3.2 points".
+
+    "" if there is none.
+    """
+    if not limits:
+        return ""
     low, high = (_signed(100 * limit, 1) for limit in limits)
     return f"{low} to {high} points"
 

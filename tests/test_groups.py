@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from labelled import predictions_of
+from labelled import dataset_of, predictions_of
+from running import run_emodetect
 from small import LENET, SMALL
 
+import emodetect
 from emodetect.cli import app
 from emodetect.data.synthetic import draw_dataset
-from emodetect.errors import ConfigError, DataError, OptionsError
+from emodetect.errors import DataError, OptionsError
 from emodetect.evaluation.comparison import compare_models, match_images
 from emodetect.evaluation.metrics.intervals import (
     metric_intervals,
@@ -23,6 +25,7 @@ from emodetect.evaluation.metrics.intervals import (
     wilson_interval,
 )
 from emodetect.evaluation.metrics.significance import equal_accuracy_p, paired_accuracy_p
+from emodetect.evaluation.metrics.slices import measure_slices
 from emodetect.evaluation.predictions import (
     ImagePredictions,
     Predictions,
@@ -110,8 +113,34 @@ def test_groups_never_make_an_interval_narrower() -> None:
     fifty, hundred = wilson_interval(perfect, pairs), wilson_interval(perfect, np.arange(100))
     assert fifty is not None
     assert hundred is not None
-    # As of 50 images, at 100% 50 / (50 + 1.96^2), and a little less.
-    assert 50 / (50 + 1.96**2) - 0.01 < fifty[0] < 50 / (50 + 1.95**2) < hundred[0]
+    # At 100%, the lower end of n images is n / (n + 1.96^2). With the factors of Student's t in
+    # tables, 1.984 for 99 degrees and 2.010 for 49, the 50 pairs count as 48.7 images.
+    assert fifty[0] == pytest.approx(48.7 / (48.7 + 1.96**2), abs=1e-4)
+    assert hundred[0] == pytest.approx(100 / (100 + 1.96**2), abs=1e-4)
+
+
+def test_a_single_mistake_does_not_make_an_interval_narrow() -> None:
+    """Of ten people with 100 photos each, one mistake says nothing about how alike theirs are."""
+    people, correct = np.repeat(np.arange(10), 100), np.ones(1000, bool)
+    (perfect, _), before = wilson_interval(correct, people), correct.copy()
+    before[0] = False
+    limits = wilson_interval(before, people)
+    assert limits is not None
+    assert limits[0] == pytest.approx(perfect, abs=0.01)
+
+
+@pytest.mark.parametrize("sizes", [[1000] + [1] * 20, [200] + [10] * 20])
+def test_one_person_with_most_photos_is_one_person(sizes: list[int]) -> None:
+    """The 1,000 photos of one and one photo of twenty others tell nearly nothing about others."""
+    generator = np.random.default_rng(0)
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    hits = 0
+    for _ in range(300):
+        of_person = generator.beta(0.7 * 2.3, 0.3 * 2.3, len(sizes))
+        limits = wilson_interval(generator.random(len(groups)) < of_person[groups], groups)
+        assert limits is not None
+        hits += limits[0] <= 0.7 <= limits[1]
+    assert hits > 0.9 * 300
 
 
 def test_one_group_alone_has_no_interval() -> None:
@@ -142,6 +171,23 @@ def test_a_few_people_are_no_proof() -> None:
     assert paired_accuracy_p(gains, np.arange(20)) == pytest.approx(2 / 2**20)
 
 
+def test_the_signs_are_random_deviations_from_the_common_accuracy() -> None:
+    """For a few groups, p is the share of all signs of which the recentred sums are as large."""
+    groups = np.repeat(np.arange(10), [9, 3, 5, 8, 6, 4, 9, 7, 5, 4])
+    subsets = groups % 3
+    correct = np.random.default_rng(5).random(60) < np.where(subsets == 0, 0.75, 0.6)
+    sizes = np.bincount(subsets)
+    sums = np.zeros((10, 3))
+    for group, subset, right in zip(groups, subsets, correct, strict=True):
+        sums[group, subset] += right - correct.mean()
+    signed = np.array(list(itertools.product((-1, 1), repeat=10))) @ sums
+    shares = (signed - signed.sum(axis=1, keepdims=True) * sizes / 60) ** 2 / sizes
+    observed = (sums.sum(axis=0) ** 2 / sizes).sum()
+    expected = float(np.mean(shares.sum(axis=1) >= observed - 1e-9))
+    assert 0.01 < expected < 0.3
+    assert equal_accuracy_p(correct, subsets, groups) == pytest.approx(expected, abs=0.015)
+
+
 @pytest.mark.parametrize("within", [False, True])
 def test_subsets_of_equal_accuracy_are_rarely_told_apart(within: bool) -> None:
     """Whether people are in one subset or in several, 5% of the p-values are below 0.05.
@@ -162,13 +208,27 @@ def test_subsets_of_equal_accuracy_are_rarely_told_apart(within: bool) -> None:
     assert within or below["alone"] > 25
 
 
-def test_a_real_gap_between_groups_is_found() -> None:
-    """40 people of 90% and 40 of 50% differ, with five photos of each."""
+@pytest.mark.parametrize("within", [False, True])
+def test_a_real_gap_is_found(within: bool) -> None:
+    """90% and 50% differ, whether of 40 people each or of two halves of each one's photos."""
     generator = np.random.default_rng(0)
     groups = np.repeat(np.arange(80), 5)
-    subsets = (groups >= 40).astype(int)
+    subsets = np.arange(400) % 2 if within else (groups >= 40).astype(int)
     correct = generator.random(400) < np.where(subsets, 0.5, 0.9)
     assert equal_accuracy_p(correct, subsets, groups) < 0.001
+
+
+def test_single_people_are_no_subsets_to_compare() -> None:
+    """By person, each with 40 photos, there is no gap to test; by five people each, there is."""
+    predictions = _random_predictions(480)
+    predictions = replace(predictions, groups=np.arange(480) // 40)
+    for size, few in ((1, True), (6, False)):
+        column = np.array([f"p{number // size}" for number in predictions.groups], object)
+        dataset = dataset_of(EMOTIONS, [0] * 480, [0] * 480, traits={"column": column})
+        way = measure_slices(predictions, dataset, np.arange(480))[-1]
+        assert way["by"] == "column"
+        assert {row["small"] for row in way["slices"]} == {few}
+        assert (way["gap"] is None) == few
 
 
 # --- comparisons
@@ -197,6 +257,14 @@ def test_the_verdict_counts_people_not_photos() -> None:
         for comparison in (grouped, alone)
     )
     assert np.ptp(wide) > 2 * np.ptp(narrow)
+
+
+def test_groups_that_balance_out_favour_neither() -> None:
+    """Each model is right on one photo of each of three people: that is said in words."""
+    people = np.repeat(np.arange(3), 2)
+    models = _favouring(np.arange(6) % 2 == 0, people), _favouring(np.arange(6) % 2 == 1, people)
+    told = verdict(compare_models(["a", "b"], [pair[1] for pair in models], resamples=100))
+    assert "no difference shown, p = 1; in each group, both are correct equally often" in told[0]
 
 
 def test_models_share_the_groups_that_one_of_them_knows() -> None:
@@ -282,6 +350,40 @@ def test_evaluate_counts_by_a_column(artifact: Path, people: Path, tmp_path: Pat
     assert "McNemar" not in page
 
 
+def test_groups_do_not_move_images(artifact: Path, people: Path, tmp_path: Path) -> None:
+    """With a config that draws splits, the same images are evaluated, whoever is in two splits."""
+    config = tmp_path / "people.toml"
+    text = f'output = "x"\n[data]\nsource = "manifest"\npath = "{people.as_posix()}"\n'
+    config.write_text(text + "test_fraction = 0.25\nvalidation_fraction = 0.34\n", "utf-8")
+    matrices = []
+    for options in ((), ("--group", "person")):
+        result = _evaluate(artifact, tmp_path / "out", "--config", config, *options, "--force")
+        assert result.exit_code == 0, result.exception
+        matrices.append(_metrics(tmp_path / "out")["confusion_matrix"])
+    assert matrices[0] == matrices[1]
+    assert "person" not in {way["by"] for way in _metrics(tmp_path / "out")["slices"]}
+
+
+def test_groups_without_effect_are_told(artifact: Path, people: Path, tmp_path: Path) -> None:
+    """A column in which all values differ leaves each image on its own, and a warning says so."""
+    result = run_emodetect(
+        *("evaluate", "--model", artifact, "--data", people, "--group", "path", "--no-explain"),
+        *("--output", tmp_path / "out"),
+    )
+    assert result.returncode == 0, result.stderr
+    assert "--group path: no two of these images have the same value" in result.stderr
+
+
+def test_notebooks_say_that_groups_count(artifact: Path, people: Path, tmp_path: Path) -> None:
+    """What a notebook shows of an evaluation and of a comparison has the sentence, too."""
+    settings = {"group": "person", "explain": False, "output": tmp_path / "report"}
+    evaluation = emodetect.evaluate(artifact, people, **settings)
+    models = [artifact, "fer2013"]
+    comparison = emodetect.compare(models, people, group="person", output=tmp_path / "compared")
+    for report in (evaluation, comparison):
+        assert "groups, such as of one person each" in report._repr_html_()
+
+
 def test_images_of_a_single_person_have_no_interval(
     artifact: Path, people: Path, tmp_path: Path
 ) -> None:
@@ -291,7 +393,18 @@ def test_images_of_a_single_person_have_no_interval(
     result = _evaluate(artifact, tmp_path / "report", "--data", people, "--group", "person")
     assert result.exit_code == 0, result.exception
     assert set(_metrics(tmp_path / "report")["intervals_95"].values()) == {None}
-    assert "in 1 group," in result.stdout
+    assert "The 12 images are in one group" in result.stdout
+    assert "there are no intervals" in (tmp_path / "report" / "report.html").read_text("utf-8")
+    words = ("--data", people, "--group", "person", "--output", tmp_path / "compared")
+    result = _run("compare", artifact, "fer2013", *words)
+    assert result.exit_code == 0, result.exception
+    told = json.loads((tmp_path / "compared" / "compare.json").read_text(encoding="utf-8"))
+    (row,) = told["comparisons"]
+    assert {change["interval_95"] for change in row["differences"].values()} == {None}
+    assert row["p"] == 1
+    (sentence,) = told["verdict"]
+    assert "no difference" in sentence
+    assert "interval" not in sentence
 
 
 def test_the_people_of_ckplus_are_groups(artifact: Path, faces: Path, tmp_path: Path) -> None:
@@ -331,8 +444,10 @@ def test_a_group_that_is_not_there_is_told(artifact: Path, people: Path, tmp_pat
     assert "missing: actor" in str(result.exception)
     faces = people.parent / "faces"
     result = _evaluate(artifact, out, "--data", f"folder:{faces}", "--group", "person")
-    assert isinstance(result.exception, ConfigError)
-    assert "group" in str(result.exception)
+    assert isinstance(result.exception, DataError)
+    assert "--group: expected a manifest with columns, got the source folder" in str(
+        result.exception
+    )
     result = _evaluate(artifact, out, "--group", "person")
     assert isinstance(result.exception, DataError)
     assert "--group: expected a manifest" in str(result.exception)
@@ -366,6 +481,8 @@ def test_a_model_knows_the_groups_of_its_own_data(
         metrics = _metrics(tmp_path / "report")
         # Three images of each person: 24 of 8.
         assert metrics["images"] == 3 * metrics["groups"] > 3
-    result = _evaluate(run, tmp_path / "other", "--data", data, "--group", "path")
-    assert isinstance(result.exception, DataError)
-    assert "drawn by person, and by path its test images are others" in str(result.exception)
+    # Another column changes what counts together, not which images were held out.
+    result = _evaluate(run, tmp_path / "other", "--data", data, "--group", "label")
+    assert result.exit_code == 0, result.exception
+    assert _metrics(tmp_path / "other")["groups"] == 2
+    assert _metrics(tmp_path / "other")["confusion_matrix"] == metrics["confusion_matrix"]

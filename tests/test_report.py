@@ -22,7 +22,7 @@ from scipy.stats import fisher_exact
 from emodetect.cli import app
 from emodetect.data.dataset import Dataset
 from emodetect.data.listing import SkippedFile
-from emodetect.errors import ConfigError, DataError
+from emodetect.errors import DataError
 from emodetect.evaluation.evaluate import Evaluation, evaluate_model
 from emodetect.evaluation.grad_cam import HeatMaps
 from emodetect.evaluation.image_selection import Selection
@@ -387,6 +387,7 @@ def test_predictions_can_be_read_again(some: Dataset, tmp_path: Path) -> None:
         *("", "path,true\n", "path,true,predicted,happy,sad\n"),
         "path,crop,group,true,predicted,happy,sad\n",
         "path,crop,group,true,predicted,happy,sad\n" + 2 * "a.png,1/1,,sad,sad,0,1\n",
+        "path,crop,group,true,predicted,happy,sad\n" + "a.png,1/1,,sad,sad,1\n",
     ],
 )
 def test_other_files_are_no_predictions(text: str, tmp_path: Path) -> None:
@@ -583,8 +584,8 @@ def test_columns_that_are_not_there_are_told(artifact: Path, people: Path, tmp_p
     assert "missing: gender" in str(result.exception)
     faces = f"folder:{people.parent / 'faces'}"
     result = _run(artifact, out, "--data", faces, "--slice-by", "age")
-    assert isinstance(result.exception, ConfigError)
-    assert "slice_by" in str(result.exception)
+    assert isinstance(result.exception, DataError)
+    assert "--slice-by: expected a manifest" in str(result.exception)
     result = _run(artifact, out, "--slice-by", "age")
     assert isinstance(result.exception, DataError)
     assert "expected a manifest" in str(result.exception)

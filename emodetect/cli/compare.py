@@ -126,7 +126,7 @@ def _accuracy_table(comparison: dict[str, Any]) -> Table:
         table.add_row(
             model["name"],
             percent(model["figures"]["accuracy"]),
-            f"{points(change['difference'])}\n{points_between(change['interval_95'])}",
+            f"{points(change['difference'])}\n{points_between(change['interval_95'])}".rstrip(),
             f"{row['only_other_right']:,}",
             f"{row['only_reference_right']:,}",
             p_value(row["p"]),

@@ -96,6 +96,7 @@ def compare_models(
     """
     figures = [resampled_figures(entry, resamples=resamples) for entry in entries]
     values = [figures_of(entry) for entry in entries]
+    groups = len(np.unique(entries[0].groups))
     comparisons = []
     for name, entry, own, resampled in zip(
         names[1:], entries[1:], values[1:], figures[1:], strict=True
@@ -103,8 +104,11 @@ def compare_models(
         differences = {
             key: {
                 "difference": own[key] - values[0][key],
-                # Both models use the same resamples: the bootstrap is paired.
-                "interval_95": percentile_interval(resampled[key] - figures[0][key]),
+                # Both models use the same resamples: the bootstrap is paired. Those of a single
+                # group are all the same.
+                "interval_95": percentile_interval(resampled[key] - figures[0][key])
+                if groups > 1
+                else None,
             }
             for key in own
         }
@@ -115,7 +119,7 @@ def compare_models(
         row["p"] = p
     return {
         "images": len(entries[0].labels),
-        "groups": len(np.unique(entries[0].groups)),
+        "groups": groups,
         "bootstrap": resamples,
         "models": [
             {

@@ -101,6 +101,12 @@ def open_task(
         logger.warning("%s: %s", source or config_name or "the training data", line)
     excluded = open_excluded(exclude_duplicates_of, metadata, label_names=label_names)
     selection = select_images(loaded.dataset, loaded.split, emotions=emotions, trained_on=excluded)
+    own = len(np.unique(loaded.dataset.groups[selection.members]))
+    if group and own == len(selection.members):
+        logger.warning(
+            "--group %s: no two of these images have the same value, so each counts on its own",
+            " ".join(group),
+        )
     return EvaluationTask(
         dataset=loaded.dataset,
         selection=selection,

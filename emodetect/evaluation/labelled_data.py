@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from emodetect.config import (
     SOURCES_OF_KEY,
     DataConfig,
@@ -26,6 +28,7 @@ from emodetect.data.dataset import (
 )
 from emodetect.data.labels import UnknownLabelError, emotion_of
 from emodetect.data.named_data import NamedData
+from emodetect.data.splits import connect
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import ConfigError, DataError
 from emodetect.machine.terminal_text import said_once
@@ -109,8 +112,9 @@ def load_labelled_data(
         ConfigError: if the config is not valid.
     """
     if source:
+        columns = _with_columns(slice_by, group, of=source.source)
         config = _source_config(
-            source, metadata, faces=faces, label_names=label_names, slice_by=slice_by, group=group
+            source, metadata, faces=faces, label_names=label_names, slice_by=columns
         )
         same_data = was_trained_on(config, metadata)
         if same_data and not group:
@@ -129,12 +133,12 @@ def load_labelled_data(
     else:
         experiment = load_config(config_name) if config_name else training_config(metadata)
         config = experiment.data
-        dataset = open_training_data(
-            experiment, metadata, split=split, slice_by=slice_by, group=group
-        )
+        columns = _with_columns(slice_by, group, of=config.source)
+        dataset = open_training_data(experiment, metadata, split=split, slice_by=columns)
         same_data = was_trained_on(config, metadata)
+    asked = slice_by if source else (*slice_by, *config.slice_by)
     return LabelledData(
-        dataset=dataset,
+        dataset=_grouped_by(dataset, group, asked),
         config=config,
         split=split or ("test" if "test" in dataset.splits else "all"),
         same_data=same_data,
@@ -196,7 +200,6 @@ def _source_config(
     faces: Faces | None,
     label_names: Mapping[str, str] | None,
     slice_by: tuple[str, ...] = (),
-    group: tuple[str, ...] = (),
 ) -> DataConfig:
     values: dict[str, Any] = {"source": data.source, **_input_settings(metadata)}
     trained = metadata.config.get("data", {})
@@ -210,8 +213,6 @@ def _source_config(
         values["label_names"] = {**values.get("label_names", {}), **label_names}
     if slice_by:
         values["slice_by"] = list(slice_by)
-    if group:
-        values["group"] = list(group)
     if data.path:
         values["path"] = data.path
     return validate_data(values, origin=str(data))
@@ -251,38 +252,24 @@ def open_training_data(
     *,
     split: str | None = None,
     slice_by: tuple[str, ...] = (),
-    group: tuple[str, ...] = (),
 ) -> Dataset:
     """Load the data of a training config, split as in training.
 
     Args:
         split: the images to use; if None, test.
         slice_by: columns of a manifest to load as well as those of the config.
-        group: columns of a manifest to use instead of those of the config.
 
     Raises:
         DataError: if the model was trained on this data, `split` was drawn at random, and the data
             or the seed has changed since: the new split would contain training images.
     """
     columns = tuple(dict.fromkeys((*config.data.slice_by, *slice_by)))
-    grouped = group or config.data.group
-    of_model = {**_input_settings(metadata), "slice_by": columns, "group": grouped}
-    for key, names in (("slice_by", slice_by), ("group", group)):
-        if names and config.data.source not in SOURCES_OF_KEY[key]:
-            raise DataError(
-                f"--{key.replace('_', '-')}: expected a manifest with columns, got the source "
-                f"{config.data.source}."
-            )
+    of_model = {**_input_settings(metadata), "slice_by": columns}
     dataset = load_dataset(config.data.model_copy(update=of_model), seed=config.seed)
     changed = dataset.fingerprint != metadata.dataset.get("fingerprint")
     used = "test" if split in (None, "all") else split
     if used in dataset.carved and changed and was_trained_on(config.data, metadata):
         kind = {"val": "validation"}.get(used, used)
-        if set(grouped) != set(config.data.group):
-            raise DataError(
-                f"--group: in training the splits were drawn by {_by(config.data.group)}, and by "
-                f"{_by(grouped)} its {kind} images are others; omit --group."
-            )
         raise DataError(
             f"{config.data.path}: the data or the seed have changed since the model was trained, "
             f"so its {kind} images can no longer be told apart from its training images. Evaluate "
@@ -368,9 +355,28 @@ def _split_as_in_training(
         metadata,
         split=split,
         slice_by=config.slice_by,
-        group=config.group,
     )
 
 
-def _by(columns: Sequence[str]) -> str:
-    return " and ".join(columns) or "image"
+def _with_columns(slice_by: tuple[str, ...], group: tuple[str, ...], *, of: str) -> tuple[str, ...]:
+    """Return all columns that are asked for. Raises DataError for a source without columns."""
+    for option, columns in (("--slice-by", slice_by), ("--group", group)):
+        if columns and of not in SOURCES_OF_KEY["slice_by"]:
+            raise DataError(f"{option}: expected a manifest with columns, got the source {of}.")
+    return tuple(dict.fromkeys((*slice_by, *group)))
+
+
+def _grouped_by(dataset: Dataset, columns: tuple[str, ...], slice_by: tuple[str, ...]) -> Dataset:
+    """Return the images grouped by columns, which does not move them to another split.
+
+    Args:
+        columns: among the traits, which only those also in `slice_by` remain; if none, the groups
+            of the data set remain.
+    """
+    if not columns:
+        return dataset
+    hidden = {*columns} - {*slice_by}
+    traits = {name: values for name, values in dataset.traits.items() if name not in hidden}
+    values = [*(dataset.traits[name] for name in columns), dataset.paths]
+    together = connect([*values, dataset.digests.astype(str)])
+    return replace(dataset, traits=traits, groups=together.astype(np.int64))

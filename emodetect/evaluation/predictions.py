@@ -107,7 +107,9 @@ def read_predictions(path: Path) -> Predictions:
     if not are_labels(emotions) or rows[0][: len(COLUMNS)] != COLUMNS:
         raise DataError(f"{path}: expected a predictions file of evaluate; run evaluate again.")
     try:
-        columns = list(zip(*rows[1:], strict=True))
+        if len(rows) < 2:
+            raise ValueError
+        columns = [column[1:] for column in zip(*rows, strict=True)]
         predictions = Predictions(
             emotions=emotions,
             labels=np.array([emotions.index(name) for name in columns[3]]),

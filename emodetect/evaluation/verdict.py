@@ -40,7 +40,7 @@ def verdict(comparison: dict[str, Any]) -> list[str]:
 def _sentence(reference: str, row: dict[str, Any], unit: str, *, corrected: bool) -> str:
     other, decisive = row["name"], row["decisive"]
     change = row["differences"]["accuracy"]
-    difference, (low, high) = change["difference"], change["interval_95"]
+    difference, interval = change["difference"], change["interval_95"]
     pair = f"{reference} and {other}"
     if not row["disagreements"]:
         return f"{pair}: no difference; they predict the same for every image."
@@ -49,25 +49,34 @@ def _sentence(reference: str, row: dict[str, Any], unit: str, *, corrected: bool
     p = p_equals(row["p"])
     if row["p"] >= SIGNIFICANT:
         few = ""
-        if decisive < FEWEST_DECISIVE:
+        if not decisive:
+            few = f"; in each {unit}, both are correct equally often"
+        elif decisive < FEWEST_DECISIVE:
             verb = "separates" if decisive == 1 else "separate"
             few = f"; only {quantity(decisive, unit)} {verb} them"
         but = ""
-        if excludes_zero([low, high]):
+        if interval and excludes_zero(interval):
             why = "is not corrected for several comparisons" if corrected else "is approximate"
             but = f" The interval excludes 0, but it {why}; the test, which is exact, decides."
         return (
             f"{pair}: no difference shown, {p}{few}. Difference in accuracy: {points(difference)} "
-            f"for {other} (95% interval {points_between([low, high])}).{but}"
+            f"for {other}{_in_brackets(interval)}.{but}"
         )
     better, worse = other, reference
     if difference < 0:
-        better, worse, low, high = reference, other, -high, -low
-    but = "" if excludes_zero([low, high]) else " The interval includes 0, but it is approximate."
+        better, worse = reference, other
+        interval = [-limit for limit in reversed(interval)] if interval else None
+    but = ""
+    if interval and not excludes_zero(interval):
+        but = " The interval includes 0, but it is approximate."
     return (
-        f"{better} is better than {worse} by {points_apart(difference)} of accuracy "
-        f"(95% interval {points_between([low, high])}), {p}.{but}"
+        f"{better} is better than {worse} by {points_apart(difference)} of accuracy"
+        f"{_in_brackets(interval)}, {p}.{but}"
     )
+
+
+def _in_brackets(interval: Sequence[float] | None) -> str:
+    return f" (95% interval {points_between(interval)})" if interval else ""
 
 
 def excludes_zero(limits: Sequence[float]) -> bool:

@@ -112,12 +112,11 @@ def _described(artifact: Artifact) -> Iterator[str]:
     if counts := metadata.dataset.get("counts"):
         yield from ("", "## Images", "")
         emotions = in_canonical_order(metadata.emotions)
-        columns = [emotion.replace("|", "\\|") for emotion in emotions]
-        yield f"| | {' | '.join(columns)} |"
+        yield f"| | {' | '.join(map(_cell, emotions))} |"
         yield "| --- " * (len(emotions) + 1) + "|"
         for split, count in counts.items():
             row = (f"{count.get(emotion, 0):,}" for emotion in emotions)
-            yield f"| {on_one_line(split)} | {' | '.join(row)} |"
+            yield f"| {_cell(split)} | {' | '.join(row)} |"
         yield ""
         yield f"Fingerprint: {on_one_line(metadata.dataset.get('fingerprint', 'none'))}"
     figures = {
@@ -131,6 +130,11 @@ def _described(artifact: Artifact) -> Iterator[str]:
         if entries:
             yield from ("", f"## {title}", "")
             yield from (f"- {on_one_line(k)}: {on_one_line(v)}" for k, v in entries.items())
+
+
+def _cell(text: str) -> str:
+    """Return a text for a cell of a Markdown table."""
+    return on_one_line(text).replace("|", "\\|")
 
 
 def _metric_name(name: str, among: Collection[str]) -> str:

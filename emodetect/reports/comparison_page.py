@@ -13,6 +13,7 @@ from emodetect.emotions import in_canonical_order
 from emodetect.evaluation.comparison import only_right
 from emodetect.evaluation.metrics.significance import SIGNIFICANT
 from emodetect.evaluation.predictions import Predictions, image_keys
+from emodetect.evaluation.verdict import FEWEST_DECISIVE
 from emodetect.machine.atomic_files import write_text
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.number_format import (
@@ -92,6 +93,8 @@ def _row(comparison: dict[str, Any], number: int) -> dict[str, Any]:
         }
         if versus:
             cell |= _change(versus["differences"][key], share=key in SHARES)
+            if comparison["groups"] < FEWEST_DECISIVE:
+                cell["kind"] = ""  # too few for an interval to be trusted
             if key == "accuracy" and versus["p"] >= SIGNIFICANT:
                 cell["kind"] = ""  # as the verdict says, which follows the exact test
         row["cells"].append(cell)
@@ -100,14 +103,12 @@ def _row(comparison: dict[str, Any], number: int) -> dict[str, Any]:
 
 def _change(change: dict[str, Any], *, share: bool) -> dict[str, str]:
     """Return a difference in words, its interval, and whether it is "good", "bad" or neither."""
-    difference, (low, high) = change["difference"], change["interval_95"]
-    sure = high < 0 or low > 0
+    difference, limits = change["difference"], change["interval_95"]
+    sure = bool(limits) and (limits[1] < 0 or limits[0] > 0)
     better = (difference > 0) == share  # a log-loss is better if it is lower
     return {
         "change": points(difference) if share else signed_decimal(difference),
-        "change_between": points_between([low, high])
-        if share
-        else between([low, high], signed_decimal),
+        "change_between": points_between(limits) if share else between(limits, signed_decimal),
         "kind": "" if not sure else "good" if better else "bad",
     }
 

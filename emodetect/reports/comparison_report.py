@@ -25,6 +25,7 @@ from emodetect.machine.terminal_text import said_once
 from emodetect.notebook import heading, lines, table
 from emodetect.number_format import p_value, percent, points, points_between, quantity
 from emodetect.reports.comparison_page import write_comparison
+from emodetect.reports.glossary import independence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +134,7 @@ class ComparisonReport:
             [
                 heading(f"{quantity(self.images, 'image')}, compared with {self.models[0]}"),
                 table(("model", "accuracy", "difference", "95% interval", "p"), rows),
-                lines([*self.verdict, f"report: {self.files[0]}"]),
+                lines([independence(self.comparison), *self.verdict, f"report: {self.files[0]}"]),
             ]
         )
 

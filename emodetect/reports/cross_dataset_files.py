@@ -35,14 +35,15 @@ def _write_table(cells: Sequence[CrossDatasetResult], path: Path) -> None:
         writer.writerow(
             [
                 *("model", "trained_on", "tested_on", "same_data", "split", "faces"),
-                *("images", "available", *FIGURE_NAMES, "emotions"),
+                *("images", "groups", "available", *FIGURE_NAMES, "emotions"),
             ]
         )
         for cell in cells:
             writer.writerow(
                 [
                     *(cell.model, cell.trained_on, cell.data, cell.same_data, cell.split),
-                    *(cell.faces, cell.metrics["images"], sum(cell.available.values())),
+                    *(cell.faces, cell.metrics["images"], cell.metrics["groups"]),
+                    sum(cell.available.values()),
                     *(cell.metrics[name] for name in FIGURE_NAMES),
                     " ".join(cell.emotions()),
                 ]

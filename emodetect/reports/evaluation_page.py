@@ -18,7 +18,7 @@ from emodetect.errors import first_line
 from emodetect.evaluation.grad_cam import HeatMaps, overlay
 from emodetect.evaluation.labelled_data import OWN_DATA
 from emodetect.evaluation.metrics.significance import SIGNIFICANT
-from emodetect.evaluation.metrics.slices import FEW_IMAGES
+from emodetect.evaluation.metrics.slices import FEW_GROUPS, FEW_IMAGES
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.model_file.metadata import Metadata
 from emodetect.number_format import between, p_equals, percent, points_apart, quantity
@@ -77,6 +77,7 @@ def write_report_page(
         confusion=list(_confusion(metrics)),
         plots=_plots(figures),
         few=FEW_IMAGES,
+        few_groups=FEW_GROUPS,
         slices=[{**way, "gap_text": _gap_text(way["gap"])} for way in metrics["slices"]],
         mistakes=list(_mistakes(predictions, heat)),
         cells=None if isinstance(heat, str) else heat.cells,
@@ -162,7 +163,7 @@ def _names(names: Sequence[str]) -> str:
 
 def _gap_text(gap: dict[str, Any] | None) -> str:
     if gap is None:
-        return f"No gap: fewer than two subsets have {FEW_IMAGES} images."
+        return "No gap: fewer than two subsets are large enough."
     apart = points_apart(gap["points"] / 100)
     if apart == points_apart(0):
         return "No gap: all subsets have the same accuracy."

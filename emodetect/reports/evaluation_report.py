@@ -32,7 +32,7 @@ from emodetect.recognition.runtimes.mirrored import Tta
 from emodetect.reports.cross_dataset_files import write_matrix
 from emodetect.reports.evaluation_files import write_report
 from emodetect.reports.evaluation_page import ReportedModel
-from emodetect.reports.glossary import FIGURE_NAMES, figure_form
+from emodetect.reports.glossary import FIGURE_NAMES, figure_form, independence
 from emodetect.reports.plots.confusion_matrix import confusion_matrix
 from emodetect.reports.plots.style import png_of
 
@@ -216,7 +216,7 @@ class EvaluationReport:
                 table(("metric", "value", "95% interval"), figures),
                 table(("emotion", "recall", "precision", "images"), classes),
                 picture(plot, alt="confusion matrix"),
-                lines([f"report: {self.files[0]}"]),
+                lines([independence(self.metrics), f"report: {self.files[0]}"]),
             ]
         )
 

@@ -64,6 +64,11 @@ def independence(figures: Mapping[str, Any]) -> str:
     images, groups = figures["images"], figures["groups"]
     if groups == images:
         return ""
+    if groups == 1:
+        return (
+            f"The {quantity(images, 'image')} are in one group, such as of one person: they say "
+            "nothing about others, so there are no intervals."
+        )
     return (
         f"The {quantity(images, 'image')} are in {quantity(groups, 'group')}, such as of one person"
         " each: intervals and p-values count the images of a group together."

@@ -16,10 +16,10 @@ from emodetect.errors import DataError
 from emodetect.evaluation.comparison import accuracy_p, compare_models
 from emodetect.evaluation.metrics.significance import SIGNIFICANT, holm
 from emodetect.evaluation.predictions import Predictions, image_keys, read_predictions
-from emodetect.evaluation.verdict import verdict
+from emodetect.evaluation.verdict import FEWEST_DECISIVE, verdict
 from emodetect.machine.atomic_files import write_text
 from emodetect.machine.csv_files import csv_line
-from emodetect.number_format import signed_decimal
+from emodetect.number_format import signed_decimal, with_interval
 from emodetect.reports.plots.style import save_png
 from emodetect.tuning.options import TuningOptions
 from emodetect.tuning.plots import draw_progress, draw_values
@@ -235,7 +235,7 @@ def compare_best(options: TuningOptions, finished: Sequence[TrialResult]) -> lis
 def _not_paired() -> list[str]:
     return [
         "Whether the best trial differs from the next by more than chance was not tested: their "
-        "runs are not both in this folder."
+        f"runs are not both in this folder, or their {VALIDATION_FILE} is of an older version."
     ]
 
 
@@ -250,11 +250,8 @@ def _predictions(one: TrialResult) -> Predictions | None:
 
 def _log_loss_sentence(best: str, second: str, comparison: dict[str, Any]) -> str:
     change = comparison["comparisons"][0]["differences"]["log_loss"]
-    low, high = change["interval_95"]
-    interval = (
-        f"{signed_decimal(change['difference'])} (95% interval {signed_decimal(low)} to "
-        f"{signed_decimal(high)})"
-    )
-    if high < 0:
+    limits = change["interval_95"]
+    interval = with_interval(change["difference"], limits, signed_decimal)
+    if limits and limits[1] < 0 and comparison["groups"] >= FEWEST_DECISIVE:
         return f"{best} is better than {second}: difference in log-loss {interval}."
     return f"{second} and {best}: no difference shown; difference in log-loss {interval}."

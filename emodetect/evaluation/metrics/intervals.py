@@ -14,6 +14,9 @@ from emodetect.machine.progress import track
 PERCENTILES = (2.5, 97.5)
 SEED = 0
 RESAMPLES = 1000
+# If right or wrong answers are in fewer groups, these do not tell how alike the images of one are.
+FEWEST_GROUPS = 3
+LEAST_FREEDOM = 0.05  # Student's t has no fewer degrees; the interval is 0 to 1 then
 
 
 def metric_intervals(
@@ -45,8 +48,8 @@ def wilson_interval(correct: np.ndarray, groups: np.ndarray) -> list[float] | No
     """Return the 95% interval [low, high] of the share that is correct (Wilson 1927).
 
     Images of one group count as fewer the more alike they are: as n divided by the design effect
-    (Kish 1965), corrected for few groups (Korn and Graubard 1998). None for a single group of
-    several images, which says nothing about other groups.
+    (Kish 1965), corrected for few groups (Korn and Graubard 1998), of which unequal ones count as
+    fewer. None for a single group of several images, which says nothing about other groups.
 
     Args:
         correct: (n,) bool, at least one.
@@ -70,19 +73,21 @@ def wilson_interval(correct: np.ndarray, groups: np.ndarray) -> list[float] | No
 def _effective_size(correct: np.ndarray, groups: np.ndarray) -> float | None:
     """Return how many independent images tell as much about the share that is correct."""
     images, share = len(correct), correct.mean()
-    _, numbers = np.unique(groups, return_inverse=True)
-    count = int(numbers.max()) + 1
-    if count == images:
+    _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(sizes) == images:
         return images
-    if count == 1:
+    if len(sizes) == 1:
         return None
-    if share in (0, 1):  # says nothing about how alike the images of a group are: as one each
-        effect = images / count
+    equal_groups = images**2 / (sizes**2).sum()  # that tell as much (Kish 1965)
+    rarer = correct == (share < 0.5)
+    if len(np.unique(groups[rarer])) < FEWEST_GROUPS:
+        effect = images / equal_groups  # as if the images of a group were all alike
     else:
         sums = np.bincount(numbers, correct - share)
-        variance = count / (count - 1) * (sums**2).sum() / images**2
+        variance = len(sizes) / (len(sizes) - 1) * (sums**2).sum() / images**2
         effect = max(1.0, variance / (share * (1 - share) / (images - 1)))
-    return float(images / effect * (t.ppf(0.975, images - 1) / t.ppf(0.975, count - 1)) ** 2)
+    few = t.ppf(0.975, images - 1) / t.ppf(0.975, max(equal_groups - 1, LEAST_FREEDOM))
+    return float(images / effect * few**2)
 
 
 def resampled_figures(predictions: Predictions, *, resamples: int) -> dict[str, np.ndarray]:

@@ -16,6 +16,8 @@ from emodetect.evaluation.predictions import ImagePredictions
 
 # With fewer images the interval is 30 points or wider: too wide to show a gap.
 FEW_IMAGES = 30
+# With fewer groups, such as people, random signs of them say that too many gaps are real.
+FEW_GROUPS = 5
 # At most this many slices for the values of a column.
 MOST_VALUES = 12
 FACE_SIDES = (32, 48, 64, 96, 128, 256)
@@ -38,10 +40,11 @@ def measure_slices(
         for each way to slice: "by"; "unit", the meaning of the values; "unformed", the reason why
         there are no slices, or ""; "slices", each with "name", "images", "accuracy" and its
         "interval_95" (see `wilson_interval`), "balanced_accuracy" over the emotions in the slice,
-        and whether it is "small"; and the "gap" between the best and the worst slice that are not
-        small: their names, the difference in "points", and "p", of the test that all slices that
-        are not small have the same accuracy (`equal_accuracy_p`), corrected for the number of ways
-        to slice that have a gap (Holm 1979). "gap" is None with fewer than two such slices.
+        and whether it is "small", of fewer than FEW_IMAGES or FEW_GROUPS; and the "gap" between
+        the best and the worst slice that are not small: their names, the difference in "points",
+        and "p", of the test that all slices that are not small have the same accuracy
+        (`equal_accuracy_p`), corrected for the number of ways to slice that have a gap (Holm
+        1979). "gap" is None with fewer than two such slices.
     """
     unit = "side of the crop before resizing, pixels"
     ways = [("face size", unit, *_by_size(dataset, members), "")]
@@ -75,7 +78,8 @@ def _measure(predictions: ImagePredictions, names: list[str], parts: np.ndarray)
         images = int(inside.sum())
         if not images:
             continue
-        if images >= FEW_IMAGES:
+        small = images < FEW_IMAGES or len(np.unique(groups[inside])) < FEW_GROUPS
+        if not small:
             large |= inside
         present = np.unique(labels[inside])
         recalls = [correct[inside & (labels == label)].mean() for label in present]
@@ -86,7 +90,7 @@ def _measure(predictions: ImagePredictions, names: list[str], parts: np.ndarray)
                 "accuracy": float(correct[inside].mean()),
                 "interval_95": wilson_interval(correct[inside], groups[inside]),
                 "balanced_accuracy": float(np.mean(recalls)),
-                "small": images < FEW_IMAGES,
+                "small": small,
             }
         )
     return {"slices": slices, "gap": _gap(slices, correct[large], parts[large], groups[large])}

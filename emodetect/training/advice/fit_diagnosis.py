@@ -40,7 +40,7 @@ class FinishedRun:
         mean_recall: of the emotions in the validation set, at the best epoch.
         chance_recall: the mean recall of random guesses.
         chance_accuracy: the accuracy of always predicting the most common emotion.
-        val_images: the number of validation images.
+        val_images: the number of validation images that are independent: of their groups.
         plain_accuracy: of the last epoch's weights, as validated, on `plain_images` training images
             without augmentation; None if not measured.
     """

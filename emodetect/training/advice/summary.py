@@ -69,7 +69,7 @@ def summarize(
         plain_accuracy: of the last epoch's weights on training images without augmentation.
     """
     recalls = [recall for recall, _ in validation.recalls()]
-    count = len(validation.labels)
+    count, groups = len(validation.labels), len(np.unique(validation.groups))
     run = FinishedRun(
         config=config,
         schedule=run_schedule(config.training, sum(validation.train_counts)),
@@ -78,7 +78,7 @@ def summarize(
         mean_recall=float(np.mean(recalls)),
         chance_recall=1 / len(validation.emotions),
         chance_accuracy=np.bincount(validation.labels).max() / count,
-        val_images=count,
+        val_images=groups,
         plain_accuracy=plain_accuracy,
         plain_images=min(PLAIN_IMAGES, sum(validation.train_counts)),
     )
@@ -88,7 +88,6 @@ def summarize(
         f"best epoch: {best_epoch + 1} of {run.planned_epochs}{by}, validation accuracy "
         f"{percent(run.val_accuracy)}{stopped}"
     ]
-    groups = len(np.unique(validation.groups))
     if groups < min(count, FEW_IMAGES):
         lines.append(
             f"the {count:,} validation images are in {quantity(groups, 'group')}, such as of one "
