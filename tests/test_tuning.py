@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -369,12 +370,18 @@ def test_a_storage_that_cannot_be_opened_is_one_line(
 # What comes out.
 
 
-def result_of(folder: Path, number: int, right: list[bool]) -> TrialResult:
-    """Return a finished trial whose model is right on some images, and is half sure."""
+def result_of(
+    folder: Path, number: int, right: list[bool], *, people: int | None = None
+) -> TrialResult:
+    """Return a finished trial whose model is right on some images, and is half sure.
+
+    Images are of so many people, taken in turn; if None, each is of its own.
+    """
     run = folder / str(number)
     run.mkdir()
     rows = [[0.7, 0.3] if one else [0.3, 0.7] for one in right]
     predictions = predictions_of([0] * len(right), rows, ("happy", "sad"))
+    predictions = replace(predictions, groups=predictions.groups % (people or len(right)))
     write_predictions(predictions, run / "validation.csv")
     accuracy = sum(right) / len(right)
     return TrialResult(number, "finished", accuracy, accuracy, 0.5, 2, {}, run, "", (accuracy,))
@@ -390,6 +397,18 @@ def test_the_summary_says_whether_the_best_is_better_by_more_than_chance(tmp_pat
     assert "trial 4 is better than trial 2" in compare_best(options, [best, far])[0]
     lines = compare_best(options, [best, close, far])
     assert "Of 2 other finished trials, 1 are not shown to be worse" in lines[1]
+
+
+@pytest.mark.parametrize("objective", ["accuracy", "log_loss"])
+def test_the_best_of_a_few_people_is_not_said_to_be_better(objective: str, tmp_path: Path) -> None:
+    """Where 100 validation images are of three people, 40 images more prove nothing."""
+    options = options_of(tmp_path, objective=objective)
+    for name, people, expected in (("few", 3, "no difference shown"), ("many", 50, "is better")):
+        folder = tmp_path / name
+        folder.mkdir()
+        best = result_of(folder, 4, [True] * 90 + [False] * 10, people=people)
+        far = result_of(folder, 2, [True] * 50 + [False] * 50, people=people)
+        assert expected in compare_best(options, [best, far])[0]
 
 
 @pytest.fixture(scope="module")
