@@ -21,6 +21,7 @@ from emodetect.errors import DataError, OptionsError
 from emodetect.evaluation.comparison import compare_models, match_images
 from emodetect.evaluation.metrics.intervals import (
     metric_intervals,
+    percentile_interval,
     resampled_figures,
     wilson_interval,
 )
@@ -127,6 +128,17 @@ def test_a_single_mistake_does_not_make_an_interval_narrow() -> None:
     limits = wilson_interval(before, people)
     assert limits is not None
     assert limits[0] == pytest.approx(perfect, abs=0.01)
+
+
+def test_percentiles_are_expanded_for_few_groups() -> None:
+    """Of 20 groups, 1.59% lie on either side: Student's t of 19 degrees is 2.093 in tables."""
+    values = np.linspace(0, 1, 100_001)
+    few = percentile_interval(values, np.repeat(np.arange(20), 7))
+    assert few == pytest.approx([0.0159, 0.9841], abs=1e-4)  # the normal tail beyond 2.093 x 1.026
+    many = percentile_interval(values, np.arange(100_000))
+    assert many == pytest.approx([0.025, 0.975], abs=1e-4)
+    one = percentile_interval(values, np.minimum(np.arange(100_000), 3))
+    assert one == pytest.approx([0, 1], abs=1e-4)
 
 
 @pytest.mark.parametrize("sizes", [[1000] + [1] * 20, [200] + [10] * 20])

@@ -106,7 +106,9 @@ def compare_models(
                 "difference": own[key] - values[0][key],
                 # Both models use the same resamples: the bootstrap is paired. Those of a single
                 # group are all the same.
-                "interval_95": percentile_interval(resampled[key] - figures[0][key])
+                "interval_95": percentile_interval(
+                    resampled[key] - figures[0][key], entries[0].groups
+                )
                 if groups > 1
                 else None,
             }

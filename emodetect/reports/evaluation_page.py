@@ -184,7 +184,7 @@ def _notes(metrics: dict[str, Any]) -> Iterator[str]:
         unit = "image" if metrics["groups"] == metrics["images"] else "group"
         yield (
             f"Only {quantity(metrics['groups'], unit)}: these results are not "
-            f"reliable, and the bootstrap intervals are too narrow. Use more {unit}s."
+            f"reliable, and the bootstrap intervals may be too narrow. Use more {unit}s."
         )
     if names := metrics["never_predicted"]:
         yield f"Never predicted: {', '.join(names)}. Their precision is undefined ({DASH})."
