@@ -107,13 +107,8 @@ def evaluate(
     if data is not None and not sources:
         raise EmodetectError("data: expected at least one data set, got none.")
     others: dict[str, Any] = {**settings}
-    for name in {
-        "emotions",
-        "exclude_duplicates_of",
-        "slice_by",
-        "group",
-        "labels",
-    } & others.keys():
+    several = {"emotions", "exclude_duplicates_of", "slice_by", "group", "labels"}
+    for name in several & others.keys():
         others[name] = texts(others[name])
     if isinstance(others.get("faces"), str):
         others["faces"] = (others["faces"],) * max(1, len(sources))
