@@ -59,9 +59,9 @@ def show(data: str | None, choice: ConfigChoice, output: Path, force: bool) -> N
     config = chosen_config(choice, data, option="data show")
     if choice.name is None:
         click.echo(f"preset: {DEFAULT_PRESET} (change it with --config)", err=True)
-    check_output_file(output, force=force)
     dataset = load_dataset(config.data, seed=config.seed)
     _print_counts(dataset)
+    check_output_file(output, force=force)
     from emodetect.data.augmentation import augment_images
     from emodetect.reports.plots.image_grids import contact_sheet
 
