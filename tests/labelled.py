@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,18 @@ def dataset_of(
         "order": "",
     }
     return Dataset(**{**values, **others})
+
+
+def list_faces(faces: Path, column: str, value: Callable[[int], str]) -> Path:
+    """Write people.csv next to class folders: their images, and a column with a value for each."""
+    root = faces.parent
+    rows = [
+        f"{file.relative_to(root)},{file.parent.name},{value(number)}"
+        for number, file in enumerate(sorted(faces.rglob("*.png")))
+    ]
+    text = "\n".join([f"path,label,{column}", *rows])
+    (root / "people.csv").write_text(text, encoding="utf-8")
+    return root / "people.csv"
 
 
 def predictions_of(

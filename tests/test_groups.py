@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from labelled import dataset_of, predictions_of
+from labelled import dataset_of, list_faces, predictions_of
 from small import LENET, SMALL
 
 import emodetect
@@ -313,14 +313,9 @@ def test_predictions_keep_their_groups(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def people(faces: Path, tmp_path: Path) -> Path:
-    """A manifest of twelve drawn faces of five people: three, three, three, two and one."""
-    rows = [
-        f"{file.relative_to(tmp_path)},{file.parent.name},{'abcab'[number % 5]}{number // 5}"
-        for number, file in enumerate(sorted(faces.rglob("*.png")))
-    ]
-    (tmp_path / "people.csv").write_text("\n".join(["path,label,person", *rows]), encoding="utf-8")
-    return tmp_path / "people.csv"
+def people(faces: Path) -> Path:
+    """A manifest of twelve drawn faces of eight people: of four of them two, of the others one."""
+    return list_faces(faces, "person", lambda number: f"{'abcab'[number % 5]}{number // 5}")
 
 
 def _run(*words: object) -> Result:
@@ -475,12 +470,8 @@ def test_a_model_knows_the_groups_of_its_own_data(
     """Trained by person, it is evaluated by person without an option; no other column will do."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     draw_dataset(tmp_path, counts={"faces": 12}, emotions=EMOTIONS, seed=3, size=48)
-    rows = [
-        f"{file.relative_to(tmp_path)},{file.parent.name},p{number % 8}"
-        for number, file in enumerate(sorted(tmp_path.rglob("*.png")))
-    ]
-    data, run = tmp_path / "people.csv", tmp_path / "run"
-    data.write_text("\n".join(["path,label,person", *rows]), encoding="utf-8")
+    data = list_faces(tmp_path / "faces", "person", lambda number: f"p{number % 8}")
+    run = tmp_path / "run"
     settings = ('data.group=["person"]', "data.test_fraction=0.4", "training.epochs=1", *LENET)
     words = [word for setting in settings for word in ("--set", setting)]
     result = _run("train", "--config", SMALL, "--data", data, *words, "--output", run)

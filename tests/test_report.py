@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from labelled import dataset_of, predictions_of
+from labelled import dataset_of, list_faces, predictions_of
 from scipy.stats import fisher_exact
 
 from emodetect.cli import app
@@ -548,14 +548,9 @@ def test_splits_are_told_apart_where_there_are_several(some: Dataset) -> None:
 
 
 @pytest.fixture
-def people(faces: Path, tmp_path: Path) -> Path:
+def people(faces: Path) -> Path:
     """A manifest of drawn faces with a column age."""
-    rows = [
-        f"{file.relative_to(tmp_path)},{file.parent.name},{'young' if number % 2 else 'old'}"
-        for number, file in enumerate(sorted(faces.rglob("*.png")))
-    ]
-    (tmp_path / "people.csv").write_text("\n".join(["path,label,age", *rows]), encoding="utf-8")
-    return tmp_path / "people.csv"
+    return list_faces(faces, "age", lambda number: "young" if number % 2 else "old")
 
 
 def _run(artifact: Path, out: Path, *arguments: str) -> Result:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -231,7 +232,7 @@ def _load(config: DataConfig, *, seed: int | None, folds: int = 0) -> Dataset:
     }
     given = [sample.split for sample in samples]
     # No longer needed, and splitting takes memory too.
-    del listing, samples
+    del listing, samples, columns
     if seed is None:
         splits = np.array([split or "" for split in given], "U5")
     else:
@@ -255,7 +256,7 @@ def _load(config: DataConfig, *, seed: int | None, folds: int = 0) -> Dataset:
         sides=cached.sides,
         digests=cached.digests,
         traits=traits,
-        groups=np.arange(len(labels)) if groups is None else groups.astype(np.int64),
+        groups=np.arange(len(labels)) if groups is None else groups,
         emotions=emotions,
         carved=tuple(split for split in SPLITS if split in splits and split not in given),
         skipped=skipped,
@@ -374,8 +375,25 @@ def _groups(config: DataConfig, columns: list[list[str]], cached: ImageCache) ->
     """
     if not columns and config.faces_per_image == "largest":
         return None
-    photos = [str(row) for row in cached.rows]
-    return connect([*columns, photos, cached.digests.astype(str).tolist()])
+    return group_images(columns, [str(row) for row in cached.rows], cached.digests)
+
+
+def group_images(
+    columns: Sequence[Sequence[str] | np.ndarray],
+    photos: Sequence[str] | np.ndarray,
+    digests: np.ndarray,
+) -> np.ndarray:
+    """Number images so that those of one photo, identical ones, and those alike in a column match.
+
+    Args:
+        columns: of n values each, such as the person of each image.
+        photos: (n,) the photo of each image.
+        digests: (n,) bytes, a hash of each image's pixels.
+
+    Returns:
+        (n,) int64.
+    """
+    return connect([*columns, photos, digests.astype(str)]).astype(np.int64)
 
 
 def _refuse_straddling(

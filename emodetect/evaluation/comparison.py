@@ -168,6 +168,7 @@ def _compare(reference: Predictions, other: Predictions) -> dict[str, Any]:
     """
     right = reference.predicted == reference.labels
     other_right = other.predicted == other.labels
+    gains = _gains(reference, other)
     truth = _named(reference, reference.labels)
     recall = {}
     for emotion in in_canonical_order(truth):
@@ -182,10 +183,10 @@ def _compare(reference: Predictions, other: Predictions) -> dict[str, Any]:
     return {
         "both_right": int((right & other_right).sum()),
         "neither_right": int((~right & ~other_right).sum()),
-        "only_reference_right": int((right & ~other_right).sum()),
-        "only_other_right": int((~right & other_right).sum()),
-        "p": accuracy_p(reference, other),
-        "decisive": int(np.count_nonzero(np.bincount(reference.groups, _gains(reference, other)))),
+        "only_reference_right": int((gains < 0).sum()),
+        "only_other_right": int((gains > 0).sum()),
+        "p": paired_accuracy_p(gains, reference.groups),
+        "decisive": int(np.count_nonzero(np.bincount(reference.groups, gains))),
         "recall": recall,
         "disagreements": [[*pair, count] for pair, count in disagreements.most_common()],
     }

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from emodetect.config import (
     SOURCES_OF_KEY,
     DataConfig,
@@ -22,13 +20,13 @@ from emodetect.config import (
 from emodetect.data.dataset import (
     DATA_LOGGERS,
     Dataset,
+    group_images,
     leaked_images,
     load_dataset,
     load_for_evaluation,
 )
 from emodetect.data.labels import UnknownLabelError, emotion_of
 from emodetect.data.named_data import NamedData
-from emodetect.data.splits import connect
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import ConfigError, DataError
 from emodetect.machine.terminal_text import said_once
@@ -377,6 +375,6 @@ def _grouped_by(dataset: Dataset, columns: tuple[str, ...], slice_by: tuple[str,
         return dataset
     hidden = {*columns} - {*slice_by}
     traits = {name: values for name, values in dataset.traits.items() if name not in hidden}
-    values = [*(dataset.traits[name] for name in columns), dataset.paths]
-    together = connect([*values, dataset.digests.astype(str)])
-    return replace(dataset, traits=traits, groups=together.astype(np.int64))
+    values = [dataset.traits[name] for name in columns]
+    groups = group_images(values, dataset.paths, dataset.digests)
+    return replace(dataset, traits=traits, groups=groups)
