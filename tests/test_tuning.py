@@ -29,6 +29,7 @@ from emodetect.cli import app
 from emodetect.config import load_config
 from emodetect.errors import ConfigError, EmodetectError, ModelError
 from emodetect.evaluation.predictions import write_predictions
+from emodetect.training import schedule
 from emodetect.tuning import trials as trials_module
 from emodetect.tuning import work as work_module
 from emodetect.tuning.options import TuningOptions
@@ -600,6 +601,42 @@ def test_values_that_are_invalid_together_get_an_outcome_line(
     monkeypatch.setattr(work_module, "trial_config", refuse)
     work_on(options_of(tmp_path, trials=1))
     assert "trial 0: failed: this trial: too much of both; 1 of 1 trials done" in caplog.text
+
+
+def test_a_batch_that_devices_cannot_share_is_a_failed_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With devices = "all", how many there are is known only here; other batches are tried."""
+    monkeypatch.setattr(schedule, "training_devices", lambda _: ["CPU:0", "CPU:1"])
+    stub_training(monkeypatch, [])
+    config = load_config(SMALL, [*LENET, "training.devices=all"])
+    options = options_of(tmp_path, config=config, search=("training.batch_size=8,9",))
+    ended = {trial.params["training.batch_size"]: trial.state for trial in work_on(options)}
+    assert ended == {"8": TrialState.COMPLETE, "9": TrialState.FAIL}
+
+
+@pytest.mark.parametrize(
+    ("changes", "search"),
+    [
+        (["training.devices=9", "training.batch_size=18"], RATE),
+        (["training.devices=9", "training.batch_size=18"], "training.batch_size=18,27"),
+        (["training.devices=all", "training.batch_size=9"], RATE),
+    ],
+)
+def test_devices_that_no_trial_could_use_end_the_study_at_once(
+    changes: list[str],
+    search: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    small_overrides: list[str],
+) -> None:
+    """Devices or a batch that are not searched and cannot be make no study of failed trials."""
+    if "training.devices=all" in changes:
+        monkeypatch.setattr(schedule, "training_devices", lambda _: ["CPU:0", "CPU:1"])
+    config = load_config(SMALL, [*small_overrides, *LENET, *changes])
+    with pytest.raises(ConfigError, match="devices"):
+        tune(options_of(tmp_path / "tuned", config=config, search=(search,)))
+    assert not (tmp_path / "tuned").exists()
 
 
 def test_weights_that_no_trial_could_use_end_the_study_at_once(

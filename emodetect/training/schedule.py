@@ -60,11 +60,10 @@ class Schedule:
         return "; ".join(parts)
 
 
-def run_schedule(training: TrainingConfig, image_count: int) -> Schedule:
-    """Return the schedule of a run on `image_count` training images.
+def device_count(training: TrainingConfig) -> int:
+    """Return the number of devices that share each batch.
 
-    Raises ConfigError if there are fewer devices than training.devices, or a batch cannot be shared
-    equally among them.
+    Raises ConfigError if there are fewer than training.devices, or they cannot share it equally.
     """
     devices = len(training_devices(training.devices))
     if training.batch_size % devices:  # with "all", only known here
@@ -72,6 +71,15 @@ def run_schedule(training: TrainingConfig, image_count: int) -> Schedule:
             f"training.batch_size: expected a multiple of the {devices} devices, got "
             f"{training.batch_size}."
         )
+    return devices
+
+
+def run_schedule(training: TrainingConfig, image_count: int) -> Schedule:
+    """Return the schedule of a run on `image_count` training images.
+
+    Raises ConfigError as `device_count`.
+    """
+    devices = device_count(training)
     steps, batch_size = even_batches(image_count, training.batch_size, multiple_of=devices)
     total = training.epochs * steps
     ema, batch_norm = training.ema_momentum, training.batch_norm_momentum

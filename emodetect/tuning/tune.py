@@ -16,7 +16,7 @@ from emodetect.config import ExperimentConfig, flatten
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.errors import ConfigError, EmodetectError, first_line
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
-from emodetect.machine.tensorflow_devices import use_tensorflow
+from emodetect.machine.tensorflow_devices import training_devices, use_tensorflow
 from emodetect.machine.terminal_text import said_once
 from emodetect.tuning.options import TuningOptions
 from emodetect.tuning.results import TuningResult, write_results
@@ -57,7 +57,9 @@ def tune(options: TuningOptions) -> TuningResult:
     _check_folder(options.output)
     dataset = load_dataset(options.config.data, seed=options.config.seed)
     _check_splits(dataset, space)
+    use_tensorflow()  # only here, because a search that is refused need not wait for it
     _check_weights(options.config)
+    _check_devices(options.config, space)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -107,10 +109,20 @@ def _check_splits(dataset: Dataset, space: SearchSpace) -> None:
 
 def _check_weights(config: ExperimentConfig) -> None:
     """Raise ModelError for weights that do not exist, or each trial would fail."""
-    use_tensorflow()  # here, because a search that is refused need not wait for it
     from emodetect.training.initial_model import check_initial_weights
 
     check_initial_weights(config)
+
+
+def _check_devices(config: ExperimentConfig, space: SearchSpace) -> None:
+    """Raise ConfigError for devices or a batch that no trial can train with."""
+    from emodetect.training.schedule import device_count
+
+    searched = {one.key for one in space}
+    if "training.devices" not in searched:
+        training_devices(config.training.devices)
+        if "training.batch_size" not in searched:
+            device_count(config.training)
 
 
 def _pruner(options: TuningOptions, space: SearchSpace) -> BasePruner:

@@ -112,6 +112,8 @@ class Work:
 
     def _end(self, trial: Trial) -> bool:
         """Return False if another process has taken the trial over."""
+        from emodetect.training.schedule import device_count
+
         params = self._draw(trial)
         number = origin(self._stored(trial))
         if any(o.params == params and origin(o) < number for o in self.trials.all()):
@@ -122,6 +124,7 @@ class Work:
         logger.info("trial %d: %s", number, values)
         try:
             config = trial_config(self.options.config, self.space, params)
+            device_count(config.training)
         except ConfigError as error:
             return self._fail(trial, number, " ".join(str(error).split()))
         try:
