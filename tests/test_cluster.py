@@ -350,6 +350,9 @@ def test_photos_come_from_folders_patterns_lists_and_manifests(
     (tmp_path / "empty.txt").touch()
     with pytest.raises(EmodetectError, match=r"empty.txt: the list is empty"):
         listed(Path("empty.txt"))
+    (tmp_path / "windows.txt").write_text("album/a.jpg", encoding="utf-16")
+    with pytest.raises(EmodetectError, match=r"^windows.txt: .* in UTF-8, got UTF-16"):
+        listed(Path("windows.txt"))
     with pytest.raises(EmodetectError, match=r"expected a URL that begins with s3://"):
         listed("ftp://example.org/a.jpg")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from emodetect.errors import EmodetectError
-from emodetect.recognition.photos.file_search import find_photos, listed_paths
+from emodetect.recognition.photos.file_search import find_photos, listed_names
 
 
 @pytest.fixture
@@ -106,7 +106,8 @@ def _listed(tmp_path: Path, data: bytes, **options: bytes) -> list[Path]:
     file.write_bytes(data)
     descriptor = os.open(file, os.O_RDONLY)
     try:
-        return [path for path in listed_paths(descriptor, **options) if path is not None]
+        names = listed_names(descriptor, **options)
+        return [Path(name) for name in names if name is not None]
     finally:
         os.close(descriptor)
 

@@ -176,6 +176,14 @@ def test_a_notebook_shows_the_photo(recognizer: EmotionRecognizer) -> None:
     assert result[0].emotion in page
 
 
+def test_a_notebook_shows_a_thin_strip() -> None:
+    """Reduced to the size of a notebook, a line of pixels still has a width."""
+    strip = np.full((2000, 1, 3), 127, np.uint8)
+    result = Result([], strip, pixels=strip, emotions=("happy", "sad"))
+    shown = cv2.imdecode(np.frombuffer(result._repr_png_(), np.uint8), cv2.IMREAD_COLOR)
+    assert shown.shape == (800, 1, 3)
+
+
 def test_a_notebook_enlarges_a_face_crop(recognizer: EmotionRecognizer) -> None:
     """On a picture of 48 pixels, its label would not fit; its box grows with the picture."""
     crop = np.full((48, 32, 3), 127, np.uint8)

@@ -159,11 +159,15 @@ def test_an_error_in_a_worker_ends_the_run(
 ) -> None:
     """Where copies cannot be written, that is said as it is without workers."""
     (tmp_path / "file").touch()
-    chunk = list(find_photos([faces]))
     with pytest.raises(EmodetectError, match="cannot be written"):
         list(
-            workers.analyze_in_workers(
-                chunk, open_recognizer, PhotoOptions(annotate=tmp_path / "file"), workers=2
+            analyze_many(
+                find_photos([faces]),
+                recognizer,
+                PhotoOptions(annotate=tmp_path / "file"),
+                open_recognizer=open_recognizer,
+                workers=2,
+                without_workers=0,
             )
         )
 

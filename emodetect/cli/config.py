@@ -8,6 +8,7 @@ import click
 
 from emodetect.cli.options.files import FileWithSuffix, force_option, output_option
 from emodetect.cli.tables import hanging
+from emodetect.machine.output_folder import writing
 
 
 @click.group(short_help="List and copy the presets for training.")
@@ -44,8 +45,6 @@ def write(name: str, output: Path | None, force: bool) -> None:
     text = preset_text(name)
     output = output or Path(f"{name}.toml")
     check_output_file(output, force=force)
-    try:
+    with writing(output, ConfigError):
         write_text(output, text)
-    except OSError as error:
-        raise ConfigError(f"{output}: cannot be written: {error.strerror}.") from None
     click.echo(str(output))

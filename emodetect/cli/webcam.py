@@ -53,7 +53,7 @@ class Resolution(click.ParamType):
 @folder_option(
     "--corrections",
     default="corrections",
-    help="Where the keys 1 to 8 save faces, in one folder per emotion.",
+    help="Where the number keys save faces, in one folder per emotion.",
 )
 @click.option("--no-display", is_flag=True, help="Do not open a window.")
 @file_option(

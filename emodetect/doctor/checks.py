@@ -82,11 +82,11 @@ def _requirements() -> Iterator[Finding]:
         return
     yield ok("emodetect", f"{own} in {Path(__file__).parents[1]}")
     needed = [one for one in map(Requirement, lines) if one.marker is None or one.marker.evaluate()]
-    wrong = [(one, _version(one.name)) for one in needed]
     wrong = [
         (one, version)
-        for one, version in wrong
-        if version is None or not one.specifier.contains(version, prereleases=True)
+        for one in needed
+        if (version := _version(one.name)) is None
+        or not one.specifier.contains(version, prereleases=True)
     ]
     for one, version in wrong:
         yield broken(
@@ -106,7 +106,7 @@ def _opencv_wheels() -> Iterator[Finding]:
         yield broken(
             "OpenCV wheels",
             f"{' and '.join(found)} are installed into the same folder",
-            f"{PIP} uninstall -y {' '.join(found)} && {PIP} install 'opencv-python<5'",
+            f"{PIP} uninstall -y {' '.join(found)} && {PIP} install 'opencv-python>=4.13,<5'",
         )
 
 
@@ -179,12 +179,11 @@ def _cache() -> Iterator[Finding]:
         )
         return
     free = shutil.disk_usage(folder).free
-    yield Finding(
-        name="cache",
-        status="ok" if free > FREE_BYTES else "absent",
-        detail=f"{folder}, {free / 1e9:,.1f} GB free",
-        fix="" if free > FREE_BYTES else "free some space; training stores its images there",
-    )
+    found = f"{folder}, {free / 1e9:,.1f} GB free"
+    if free > FREE_BYTES:
+        yield ok("cache", found)
+    else:
+        yield absent("cache", found, "free some space; training stores its images there")
 
 
 def _version(name: str) -> str | None:

@@ -22,7 +22,7 @@ from emodetect.doctor.finding import Finding, absent, broken, ok
 from emodetect.doctor.pip_commands import PIP, install_source, reinstall_command
 from emodetect.errors import EmodetectError, first_line
 
-REINSTALL_OPENCV = f"{PIP} install --force-reinstall 'opencv-python<5'"
+REINSTALL_OPENCV = f"{PIP} install --force-reinstall 'opencv-python>=4.13,<5'"
 # The module to import for each package; the other probes load the remaining packages.
 PACKAGES = {
     "jinja2": "jinja2",

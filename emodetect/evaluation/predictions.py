@@ -11,9 +11,10 @@ import numpy as np
 from emodetect.data.dataset import Dataset
 from emodetect.data.splits import connect
 from emodetect.emotions import are_labels
-from emodetect.errors import DataError, EmodetectError
+from emodetect.errors import DataError
 from emodetect.machine.atomic_files import atomic_write
 from emodetect.machine.csv_files import csv_line, open_csv, printable
+from emodetect.machine.output_folder import writing
 
 PREDICTIONS_FILE = "predictions.csv"
 SHOWN_MISTAKES = 24
@@ -85,18 +86,16 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
         predictions.probabilities,
         strict=True,
     )
-    try:
-        with (
-            atomic_write(path) as partial,
-            partial.open("w", newline="", encoding="utf-8") as file,
-        ):
-            file.write(csv_line([*COLUMNS, *names]) + "\n")
-            for (image, crop), group, label, best, probabilities in rows:
-                # Nine digits represent any float32 exactly.
-                row = [image, crop, group, names[label], names[best]]
-                file.write(csv_line([*row, *(f"{value:.9g}" for value in probabilities)]) + "\n")
-    except OSError as error:
-        raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
+    with (
+        writing(path),
+        atomic_write(path) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
+        file.write(csv_line([*COLUMNS, *names]) + "\n")
+        for (image, crop), group, label, best, probabilities in rows:
+            # Nine digits represent any float32 exactly.
+            row = [image, crop, group, names[label], names[best]]
+            file.write(csv_line([*row, *(f"{value:.9g}" for value in probabilities)]) + "\n")
 
 
 def read_predictions(path: Path) -> Predictions:

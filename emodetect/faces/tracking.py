@@ -89,7 +89,7 @@ class FaceTracker:
         """
         self.tracks.begin(time_s)
         if self.cuts.is_cut(image, self.tracks.elapsed_s):
-            self.tracks.clear()
+            self.tracks.keep([])
             self._expect_anything()
         lost = [track for track in self.tracks.known if not self._follow(track, image)]
         confirmed = [track for track in self.tracks.known if track.id is not None]

@@ -91,10 +91,6 @@ class Tracks:
         """Whether the frames are too far apart to confirm a face by its place."""
         return CONFIRMING_S < self.elapsed_s < np.inf
 
-    def clear(self) -> None:
-        """Give up all faces."""
-        self.keep([])
-
     def keep(self, tracks: Sequence[Track]) -> None:
         """Give up all other faces."""
         gone = set(self.known) - set(tracks)

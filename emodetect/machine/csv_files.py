@@ -159,6 +159,11 @@ def csv_line(values: Iterable[object]) -> str:
     return text.getvalue().removesuffix("\r\n")
 
 
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Return CSV rows, each with a line break."""
+    return "".join(csv_line(row) + "\n" for row in rows)
+
+
 def printable(path: str) -> str:
     """Return a path that can be encoded as UTF-8: bytes that are not valid Unicode are escaped."""
     return path.encode("utf-8", "backslashreplace").decode("utf-8")

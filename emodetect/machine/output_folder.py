@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from emodetect.errors import EmodetectError
@@ -57,7 +59,14 @@ def check_output_folder(folder: Path, *, force: bool) -> None:
 
 def make_output_folder(folder: Path) -> None:
     """Create the folder if it is missing. Raises EmodetectError if that fails."""
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EmodetectError(f"{folder}: cannot be written: {error.strerror}.") from None
+
+
+@contextmanager
+def writing(path: Path, error: type[EmodetectError] = EmodetectError) -> Iterator[None]:
+    """Turn an OSError into `error`, which says that `path` cannot be written, and why."""
+    try:
+        yield
+    except OSError as problem:
+        raise error(f"{path}: cannot be written: {problem.strerror or problem}.") from None

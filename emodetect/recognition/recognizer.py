@@ -222,10 +222,7 @@ class EmotionRecognizer:
         pixels = to_bgr(image, color=color)
         boxes = self.detect(pixels)
         scores = self.classify([self.crop(pixels, box) for box in boxes])
-        faces = [
-            self.face(box, row, best=int(np.argmax(row)))
-            for box, row in zip(boxes, scores, strict=True)
-        ]
+        faces = self.faces(boxes, scores)
         return Result(faces, image, pixels=pixels, emotions=self.emotions, color=color)
 
     def track(
@@ -255,13 +252,20 @@ class EmotionRecognizer:
                 f"frames: expected images one after the other, got {type(frames).__name__}; for a "
                 "video file, use emodetect.analyze_video, or run `emodetect video`."
             )
-        tracker = EmotionTracker(self, tracking or TrackingOptions())
+        tracker = EmotionTracker(self, tracking)
         analyzed = (
             (index, tracker.look(to_bgr(image, color=color), index / fps))
             for index, image in enumerate(frames)
         )
         for _, seen in complete_frames(analyzed):
             yield seen.faces
+
+    def faces(self, boxes: Iterable[Box], scores: Iterable[np.ndarray]) -> list[Face]:
+        """Return a face for each box and its (emotions,) probabilities."""
+        return [
+            self.face(box, row, best=int(np.argmax(row)))
+            for box, row in zip(boxes, scores, strict=True)
+        ]
 
     def face(self, box: Box, scores: np.ndarray, *, best: int, id: int | None = None) -> Face:
         """Return a face with (emotions,) probabilities and the emotion at index `best`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +17,8 @@ from emodetect.emotions import UNCERTAIN
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.images.conversion import AnyImage, ChannelOrder, to_bgr
 from emodetect.images.formats import WRITTEN_SUFFIXES
+from emodetect.images.resizing import reduced
+from emodetect.machine.output_folder import writing
 from emodetect.notebook import lines, picture, table
 from emodetect.number_format import percent
 from emodetect.recognition.face import Face
@@ -135,11 +137,9 @@ class Result(list[Face]):
         done, encoded = cv2.imencode(out.suffix, self.plot())
         if not done:  # WebP allows at most 16,383 pixels per side
             raise ImageError(f"{out}: the image is too large for this format; use .png.")
-        try:
+        with writing(out, ImageError):
             # OpenCV's own file writing fails on some Unicode paths.
             out.write_bytes(encoded.tobytes())
-        except OSError as error:
-            raise ImageError(f"{out}: cannot be written: {error.strerror}.") from None
         return out
 
     def to_dict(self) -> dict[str, Any]:
@@ -211,15 +211,12 @@ class Result(list[Face]):
         """Return the drawn image as a file, its longer side of LEAST_SHOWN_SIDE to SHOWN_SIDE."""
         image = self.image
         side = max(image.shape[:2])
+        faces: Sequence[Face] = self
         if side < LEAST_SHOWN_SIDE:  # enlarged before drawing, for readable labels
             scale = LEAST_SHOWN_SIDE / side
-            enlarged = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-            drawn = draw_faces(enlarged, [_scaled(face, scale) for face in self])
-        else:
-            drawn = draw_faces(image, self)
-        if side > SHOWN_SIDE:
-            scale = SHOWN_SIDE / side
-            drawn = cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+            faces = [_scaled(face, scale) for face in self]
+        drawn = reduced(draw_faces(image, faces), side / SHOWN_SIDE)
         data: bytes = cv2.imencode(suffix, drawn)[1].tobytes()
         return data
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from emodetect.evaluation.cross_dataset import CrossDatasetResult
-from emodetect.machine.atomic_files import atomic_write, write_text
+from emodetect.machine.atomic_files import write_text
+from emodetect.machine.csv_files import csv_text
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.number_format import percent
 from emodetect.reports.glossary import FIGURE_NAMES
@@ -30,24 +30,23 @@ def write_matrix(cells: Sequence[CrossDatasetResult], out: Path) -> list[Path]:
 
 
 def _write_table(cells: Sequence[CrossDatasetResult], path: Path) -> None:
-    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(
+    rows: list[list[object]] = [
+        [
+            *("model", "trained_on", "tested_on", "same_data", "split", "faces"),
+            *("images", "groups", "available", *FIGURE_NAMES, "emotions"),
+        ]
+    ]
+    for cell in cells:
+        rows.append(
             [
-                *("model", "trained_on", "tested_on", "same_data", "split", "faces"),
-                *("images", "groups", "available", *FIGURE_NAMES, "emotions"),
+                *(cell.model, cell.trained_on, cell.data, cell.same_data, cell.split),
+                *(cell.faces, cell.metrics["images"], cell.metrics["groups"]),
+                sum(cell.available.values()),
+                *(cell.metrics[name] for name in FIGURE_NAMES),
+                " ".join(cell.emotions()),
             ]
         )
-        for cell in cells:
-            writer.writerow(
-                [
-                    *(cell.model, cell.trained_on, cell.data, cell.same_data, cell.split),
-                    *(cell.faces, cell.metrics["images"], cell.metrics["groups"]),
-                    sum(cell.available.values()),
-                    *(cell.metrics[name] for name in FIGURE_NAMES),
-                    " ".join(cell.emotions()),
-                ]
-            )
+    write_text(path, csv_text(rows))
 
 
 @styled()

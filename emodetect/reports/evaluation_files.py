@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
 
 from emodetect.evaluation.predictions import PREDICTIONS_FILE, ImagePredictions, write_predictions
-from emodetect.machine.atomic_files import atomic_write, write_text
+from emodetect.machine.atomic_files import write_text
+from emodetect.machine.csv_files import csv_text
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.reports.evaluation_page import ReportedModel, write_report_page
 from emodetect.reports.plots.registry import draw_plots
@@ -41,11 +41,8 @@ def write_report(
 
 
 def _write_classes(metrics: dict[str, Any], path: Path) -> None:
-    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["emotion", "precision", "recall", "f1", "support"])
-        for name, row in class_rows(metrics):
-            writer.writerow([name, *row])
+    header = ["emotion", "precision", "recall", "f1", "support"]
+    write_text(path, csv_text([header, *([name, *row] for name, row in class_rows(metrics))]))
 
 
 def class_rows(metrics: dict[str, Any]) -> list[tuple[str, tuple[float, float, float, int]]]:

@@ -15,8 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from emodetect.emotions import hex_colors
-from emodetect.errors import EmodetectError
 from emodetect.machine.atomic_files import write_text
+from emodetect.machine.output_folder import writing
 from emodetect.number_format import decimal, percent, points, quantity
 from emodetect.reports.glossary import MEANINGS
 
@@ -63,11 +63,9 @@ def render_page(template: str, **values: Any) -> str:
 def write_page(template: str, path: Path, **values: Any) -> None:
     """Write the page of `render_page`. Raises EmodetectError if `path` cannot be written."""
     page = render_page(template, **values)
-    try:
+    with writing(path):
         # File names that are not UTF-8 contain lone surrogates.
         write_text(path, page, errors="backslashreplace")
-    except OSError as error:
-        raise EmodetectError(f"{path}: cannot be written: {error.strerror}.") from None
 
 
 def picture(image: np.ndarray, kind: Literal["png", "jpeg"] = "png") -> str:

@@ -89,7 +89,6 @@ def create_app(
         redoc_url=None,
     )
     app.state.services = Services(
-        recognizer,
         analysis,
         metrics,
         drain,

@@ -192,10 +192,7 @@ class Analysis:
         faces: tuple[Face, ...] = ()
         if found.boxes:
             outputs = await asyncio.wrap_future(self.model.submit(found.inputs))
-            faces = tuple(
-                recognizer.face(box, row, best=int(np.argmax(row)))
-                for box, row in zip(found.boxes, recognizer.probabilities(outputs), strict=True)
-            )
+            faces = tuple(recognizer.faces(found.boxes, recognizer.probabilities(outputs)))
         return AnalyzedImage(PhotoResult(name, found.width, found.height, faces), found.preview)
 
     def _track(self, tracker: EmotionTracker, data: bytes, time_s: float) -> PhotoResult:

@@ -56,7 +56,6 @@ class Services:
     `about` is the answer of /v1/model: the model's file may be replaced while the server runs.
     """
 
-    recognizer: EmotionRecognizer
     analysis: Analysis
     metrics: Metrics
     drain: Drain

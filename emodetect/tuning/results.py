@@ -18,7 +18,7 @@ from emodetect.evaluation.metrics.significance import SIGNIFICANT, holm
 from emodetect.evaluation.predictions import Predictions, image_keys, read_predictions
 from emodetect.evaluation.verdict import FEWEST_DECISIVE, verdict
 from emodetect.machine.atomic_files import write_text
-from emodetect.machine.csv_files import csv_line
+from emodetect.machine.csv_files import csv_text
 from emodetect.number_format import signed_decimal, with_interval
 from emodetect.reports.plots.style import save_png
 from emodetect.tuning.options import TuningOptions
@@ -161,7 +161,7 @@ def _write_table(path: Path, space: SearchSpace, results: Sequence[TrialResult])
         run = "" if one.run is None else one.run.relative_to(path.parent).as_posix()
         figures = ["" if value is None else value for value in (one.accuracy, one.log_loss)]
         rows.append([one.number, one.state, *figures, one.epochs, *values, run, one.error])
-    write_text(path, "".join(csv_line(row) + "\n" for row in rows))
+    write_text(path, csv_text(rows))
 
 
 def _importances(study: Study, finished: int) -> dict[str, float]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from emodetect.number_format import quantity
+
 
 @click.command(short_help="Show or remove the decoded images of earlier runs.")
 @click.option("--clear", is_flag=True, help="Remove them.")
@@ -30,8 +32,7 @@ def cache(clear: bool, folder: Path | None) -> None:
     from emodetect.data.cache import cached_images, clear_cached_images
 
     cached = cached_images(folder)
-    count = "1 set" if len(cached.sets) == 1 else f"{len(cached.sets):,} sets"
-    found = f"{count} of images, {cached.size / 1e6:.1f} MB"
+    found = f"{quantity(len(cached.sets), 'set')} of images, {cached.size / 1e6:.1f} MB"
     if clear:
         clear_cached_images(cached)
         click.echo(f"{cached.folder}: removed {found}")

@@ -1,4 +1,4 @@
-"""Option types for numbers within bounds, such as counts and shares, and --uncertain-below."""
+"""Option types for numbers within bounds, such as counts and shares."""
 
 from __future__ import annotations
 
@@ -47,12 +47,3 @@ class Probability(NumberRange):
 
     def __init__(self) -> None:
         super().__init__(0, 1)
-
-
-uncertain_option = click.option(
-    "--uncertain-below",
-    type=Probability(),
-    default=0.0,
-    metavar="0..1",
-    help="Label a face uncertain, with its two best guesses, if its highest probability is lower.",
-)

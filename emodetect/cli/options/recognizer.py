@@ -7,18 +7,38 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from emodetect.cli.options.model import (
     model_options,
     runtime_option,
     tta_option,
     usable_model,
 )
-from emodetect.cli.options.numbers import uncertain_option
-from emodetect.cli.options.tracking import detector_option
+from emodetect.cli.options.numbers import Probability
 
 if TYPE_CHECKING:
     from emodetect.recognition.recognizer import EmotionRecognizer
     from emodetect.recognition.runtimes.mirrored import Tta
+
+detector_option = click.option(
+    "--detector",
+    default="haar",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Face detector: haar; haar_exhaustive, which takes twice as long and finds a few more "
+    "unclear faces; yunet, which also finds small and turned faces (run `emodetect "
+    "models fetch yunet` first, or give the path of its .onnx file); or none, which treats each "
+    "image as one face.",
+)
+
+uncertain_option = click.option(
+    "--uncertain-below",
+    type=Probability(),
+    default=0.0,
+    metavar="0..1",
+    help="Label a face uncertain, with its two best guesses, if its highest probability is lower.",
+)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The options for finding, tracking and blurring the faces of a video."""
+"""The options for tracking and blurring the faces of a video."""
 
 from __future__ import annotations
 
@@ -12,17 +12,6 @@ from emodetect.cli.options.numbers import NumberRange, Probability
 
 if TYPE_CHECKING:
     from emodetect.faces.tracking import TrackingOptions
-
-detector_option = click.option(
-    "--detector",
-    default="haar",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="Face detector: haar; haar_exhaustive, which takes twice as long and finds a few more "
-    "unclear faces; yunet, which also finds small and turned faces (run `emodetect "
-    "models fetch yunet` first, or give the path of its .onnx file); or none, which treats each "
-    "image as one face.",
-)
 
 
 def tracking_options(*, blurs: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -14,6 +14,7 @@ from emodetect.data.readers.manifest import path_in_list, relative_path
 from emodetect.errors import DataError
 from emodetect.machine.atomic_files import atomic_write
 from emodetect.machine.csv_files import csv_line, open_table
+from emodetect.machine.output_folder import writing
 
 COLUMNS = ("path", "label", "split")
 
@@ -106,15 +107,13 @@ def _exists(out: Path) -> DataError:
 
 def _write_csv(out: Path, rows: Iterable[Sequence[str]], *, force: bool) -> None:
     """Write a CSV file. Raises DataError if it exists (without `force`) or cannot be written."""
-    try:
+    with writing(out, DataError):
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(out) as partial:
             with partial.open("w", newline="", encoding="utf-8") as file:
                 file.writelines(csv_line(row) + "\n" for row in rows)
             if not force and os.path.lexists(out):  # created in the meantime
                 raise _exists(out)
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written: {error.strerror}.") from None
 
 
 def _other_columns(path: Path, names: list[str]) -> tuple[list[str], list[list[str]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -51,7 +51,7 @@ class NodeFacts:
 
 def facts_here(needs: Needs) -> NodeFacts:
     """Return the facts of this machine."""
-    return NodeFacts(**_facts_function()(("emodetect", *PACKAGES), *_values(needs)))
+    return NodeFacts(**_facts_function()(("emodetect", *PACKAGES), *astuple(needs)))
 
 
 def check_nodes(
@@ -69,7 +69,7 @@ def check_nodes(
     answers = {
         node["NodeManagerAddress"] + "/" + node["NodeID"][:6]: task.options(
             scheduling_strategy=near(node["NodeID"], soft=False)
-        ).remote(("emodetect", *PACKAGES), *_values(needs))
+        ).remote(("emodetect", *PACKAGES), *astuple(needs))
         for node in nodes
     }
     ray.wait(list(answers.values()), num_returns=len(answers), timeout=ANSWER_S)
@@ -120,10 +120,6 @@ def differences(node: NodeFacts, here: NodeFacts) -> Iterator[str]:
                 f"{name} {node.versions[name] or 'not installed'}, here "
                 f"{here.versions[name] or 'not installed'}"
             )
-
-
-def _values(needs: Needs) -> tuple[Any, ...]:
-    return needs.model, needs.files, needs.photos
 
 
 def _facts_function() -> Callable[..., dict[str, Any]]:

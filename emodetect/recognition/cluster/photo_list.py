@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,12 @@ from emodetect.data.readers.manifest import path_in_list
 from emodetect.errors import EmodetectError
 from emodetect.machine.csv_files import open_table
 from emodetect.recognition.cluster.remote_files import is_url, photos_at
-from emodetect.recognition.photos.file_search import LIST, find_photos, listed_names
+from emodetect.recognition.photos.file_search import (
+    LIST,
+    find_photos,
+    listed_names,
+    names_on_stdin,
+)
 
 LIST_SUFFIXES = (".txt", ".lst")
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -82,9 +86,7 @@ def _photos_of(source: Path | str, not_read: Counter[str], *, patterns: bool) ->
 
 
 def _from_stdin(null: bool, seen: Any) -> Iterator[str]:
-    if sys.stdin is None:  # closed by the program that started this one
-        raise EmodetectError("-: standard input is closed; expected a list of paths on it.")
-    for name in listed_names(sys.stdin.fileno(), separator=b"\0" if null else b"\n"):
+    for name in names_on_stdin(null=null):
         if name is not None:
             seen.update(os.fsencode(name) + b"\0")
             yield name
@@ -106,7 +108,8 @@ def _lines(path: Path) -> Iterator[str]:
     except OSError as error:
         raise EmodetectError(f"{path}: cannot be read: {error.strerror}.") from None
     with file:
-        yield from (name for name in listed_names(file.fileno()) if name is not None)
+        names = listed_names(file.fileno(), name=path)
+        yield from (name for name in names if name is not None)
 
 
 def _csv_paths(path: Path) -> Iterator[str]:

@@ -55,7 +55,6 @@ class ClusterOptions:
         workers: number of workers, each with one thread and one CPU of the cluster; if None, all
             CPUs that the cluster has, or the cores of this machine that this process may use.
         start_timeout_s: how long to wait while no worker can start.
-        progress: show a progress bar on stderr if that is a terminal.
         max_pixels: see `PhotoOptions`.
     """
 
@@ -68,7 +67,6 @@ class ClusterOptions:
     address: str | None = None
     workers: int | None = None
     start_timeout_s: float = 60.0
-    progress: bool = True
     max_pixels: int = MOST_PIXELS
 
 
@@ -138,8 +136,7 @@ def _complete_list(
         names: Iterator[str] = list_photos(
             options.images, null=options.null, not_read=not_read, seen=seen
         )
-        if options.progress:
-            names = track(names, description="listing", total=None)
+        names = track(names, description="listing", total=None)
         dataset.write_list(names, not_read, seen)
         return
     if LIST in options.images:
@@ -184,9 +181,7 @@ def _analyse(
             say=say,
         )
         done: Iterator[None] = _counted(dispatcher.run(photos.remaining()), counts)
-        if options.progress:
-            done = track(done, description="analysing", total=len(photos), done=counts.skipped)
-        for _ in done:
+        for _ in track(done, description="analysing", total=len(photos), done=counts.skipped):
             pass
 
 

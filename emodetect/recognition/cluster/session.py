@@ -36,7 +36,8 @@ def check_ray(address: str | None) -> None:
         EmodetectError: if the extra is not installed, or no Ray answers at the address, or one of
             another version, or one that wants a token which is not here.
     """
-    missing = [name for name in ("aiohttp", "fsspec", "pyarrow", "ray") if not _is_installed(name)]
+    needed = ("aiohttp", "fsspec", "pyarrow", "ray")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise EmodetectError(
             f"--engine ray needs packages that are not installed ({', '.join(missing)}); install "
@@ -44,13 +45,6 @@ def check_ray(address: str | None) -> None:
         )
     if address is not None:
         _check_address(address)
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ImportError:
-        return False
 
 
 @contextmanager

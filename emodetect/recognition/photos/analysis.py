@@ -182,10 +182,7 @@ def _classify(
         if photo.size is None:
             yield PhotoResult(path, error=photo.error)
             continue
-        found = [
-            recognizer.face(box, row, best=int(np.argmax(row)))
-            for box, row in zip(photo.boxes, islice(scores, len(photo.boxes)), strict=True)
-        ]
+        found = recognizer.faces(photo.boxes, islice(scores, len(photo.boxes)))
         faces = tuple(face for face in found if face.confidence >= options.min_confidence)
         if photo.image is not None:
             _write_images(photo.photo, photo.image, faces, recognizer, options)

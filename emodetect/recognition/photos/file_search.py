@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
@@ -47,7 +48,7 @@ def find_photos(
 
     Args:
         named: files, folders and patterns; `-` stands for the files and folders in `listed`.
-        listed: see `listed_paths`. Its None is yielded too, and one before an error.
+        listed: see `names_on_stdin`. Its None is yielded too, and one before an error.
         leave_out: folders not to search, such as those with results of an earlier run.
         unique: add a number to the `inner` path of a photo if results of another photo, such as one
             of the same name in a different folder, would be written to the same. Needs memory for
@@ -66,17 +67,28 @@ def find_photos(
     return _with_places_of_their_own(photos) if unique else photos
 
 
-def listed_paths(descriptor: int, *, separator: bytes = b"\n") -> Iterator[Path | None]:
-    """Yield the paths of a list as they arrive; see `listed_names`."""
-    for name in listed_names(descriptor, separator=separator):
-        yield None if name is None else Path(name)
+def names_on_stdin(*, null: bool) -> Iterator[str | None]:
+    """Return the lines of the list on standard input; see `listed_names`.
+
+    Args:
+        null: whether each ends with a NUL.
+
+    Raises:
+        EmodetectError: if standard input is closed.
+    """
+    if sys.stdin is None:  # closed by the program that started this one
+        raise EmodetectError("-: standard input is closed; expected a list of paths on it.")
+    return listed_names(sys.stdin.fileno(), separator=b"\0" if null else b"\n")
 
 
-def listed_names(descriptor: int, *, separator: bytes = b"\n") -> Iterator[str | None]:
+def listed_names(
+    descriptor: int, *, name: Path | str = "-", separator: bytes = b"\n"
+) -> Iterator[str | None]:
     """Yield the lines of a list as they arrive, and None when the next may take a while.
 
     Args:
         descriptor: an open file, pipe or terminal.
+        name: of the list, for errors.
         separator: the end of each path: b"\\n" or b"\\0". Empty lines are skipped, also those
             that end with CR LF: as a path, they would be the current folder.
 
@@ -88,28 +100,26 @@ def listed_names(descriptor: int, *, separator: bytes = b"\n") -> Iterator[str |
         if first:
             # Without a NUL, it is an odd name of Linux.
             if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and b"\0" in data[2:4]:
-                raise EmodetectError("-: expected a list of paths in UTF-8, got UTF-16.")
+                raise EmodetectError(f"{name}: expected a list of paths in UTF-8, got UTF-16.")
             data, first = data.removeprefix(codecs.BOM_UTF8), False
         *lines, rest = (rest + data).split(separator)
-        yield from filter(None, map(_listed_name, lines))
+        yield from (path for line in lines if (path := _listed_name(line, name)))
         if len(rest) > BYTES_AT_ONCE:
-            raise EmodetectError(
-                "-: expected a list of paths, one per line or ended by NUL (-0); got a longer line."
-            )
+            ends = "one per line or ended by NUL (-0)" if name == "-" else "one per line"
+            raise EmodetectError(f"{name}: expected a list of paths, {ends}; got a longer line.")
         yield None
-    if name := _listed_name(rest):
-        yield name
+    if path := _listed_name(rest, name):
+        yield path
 
 
-def _listed_name(line: bytes) -> str:
+def _listed_name(line: bytes, name: Path | str) -> str:
     if b"\0" in line:
-        raise EmodetectError(
-            "-: expected one path per line, got a NUL byte; add -0 if paths end with NUL."
-        )
+        hint = "; add -0 if paths end with NUL" if name == "-" else ""
+        raise EmodetectError(f"{name}: expected one path per line, got a NUL byte{hint}.")
     try:
         return os.fsdecode(line.removesuffix(b"\r"))
     except UnicodeDecodeError:  # on Windows; elsewhere, file names may be any bytes
-        raise EmodetectError(f"-: expected a list of paths in UTF-8, got {line!r}.") from None
+        raise EmodetectError(f"{name}: expected a list of paths in UTF-8, got {line!r}.") from None
 
 
 class _Search:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +25,7 @@ from emodetect.recognition.photos.analysis import (
     real_paths,
 )
 from emodetect.recognition.photos.faster_detector import LONG_RUN_S, SAMPLE, yunet_speedup
-from emodetect.recognition.photos.file_search import LIST, find_photos, listed_paths
+from emodetect.recognition.photos.file_search import LIST, find_photos, names_on_stdin
 from emodetect.recognition.photos.output_formats import WRITERS
 from emodetect.recognition.photos.result_file import HeldPaths, HeldPhoto, open_photo_rows
 from emodetect.recognition.photos.workers import PHOTOS_WITHOUT_WORKERS, analyze_many
@@ -155,10 +154,10 @@ def _find(
 ) -> tuple[Iterator[Photo | None], frozenset[str]]:
     """Return the photos, and the real paths of those that a result could overwrite."""
     folders = options.folders
-    listed = _list_on_stdin(null=options.null) if LIST in options.images else ()
+    names = names_on_stdin(null=options.null) if LIST in options.images else ()
     photos = find_photos(
         options.images,
-        listed=listed,
+        listed=(None if name is None else Path(name) for name in names),
         leave_out=folders,
         unique=bool(folders),
         not_read=not_read,
@@ -167,12 +166,6 @@ def _find(
         return photos, frozenset()
     known = list(photos)
     return iter(known), real_paths(known)
-
-
-def _list_on_stdin(*, null: bool) -> Iterator[Path | None]:
-    if sys.stdin is None:  # closed by the program that started this one
-        raise EmodetectError("-: standard input is closed; expected a list of paths on it.")
-    return listed_paths(sys.stdin.fileno(), separator=b"\0" if null else b"\n")
 
 
 def _holds_files(folder: Path) -> bool:

@@ -58,7 +58,8 @@ def analyze_many(
 ) -> Generator[PhotoResult]:
     """Analyse any number of photos, in order, all but the first few in worker processes.
 
-    The results do not depend on the number of workers.
+    The results do not depend on the number of workers. If a worker dies, each photo that it was
+    given is retried alone; one that kills a worker again gets an error.
 
     Args:
         photos: see `analyze_photos`. All but the first few are consumed by another thread.
@@ -82,24 +83,10 @@ def analyze_many(
         yield from analyze_photos(photos, recognizer, options)
         return
     yield from analyze_photos(islice(photos, without_workers), recognizer, options)
-    if following := list(islice(photos, 1)):
-        photos = chain(following, photos)
-        yield from analyze_in_workers(photos, open_recognizer, options, workers=workers)
-
-
-def analyze_in_workers(
-    photos: Iterable[Photo | None],
-    open_recognizer: Callable[..., EmotionRecognizer],
-    options: PhotoOptions,
-    *,
-    workers: int,
-) -> Iterator[PhotoResult]:
-    """Analyse photos in `workers` processes, in order; see `analyze_many`.
-
-    If a worker dies, each photo that it was given is retried alone. A photo that kills a worker
-    again gets an error.
-    """
-    pool = _Pool(photos, (open_recognizer, options), workers)
+    following = list(islice(photos, 1))
+    if not following:
+        return
+    pool = _Pool(chain(following, photos), (open_recognizer, options), workers)
     try:
         while (answer := pool.answers.get()) is not None:
             yield from answer.result()

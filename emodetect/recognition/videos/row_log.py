@@ -9,11 +9,11 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from emodetect.errors import VideoError
-from emodetect.machine.csv_files import csv_line
+from emodetect.machine.csv_files import csv_text
 from emodetect.machine.locks import locked
+from emodetect.machine.output_folder import writing
 from emodetect.machine.terminal_text import on_one_line
 from emodetect.recognition.face import Face
 from emodetect.recognition.face_rows import FRAME_COLUMNS, frame_record, frame_rows
@@ -26,6 +26,8 @@ TAIL_BYTES = 2**20
 class RowLog:
     """Writes the faces of frames; the rows of each frame are on disk before the next frame.
 
+    The file is opened with its first row: a run that has none leaves no file.
+
     JSON Lines has an object for each frame. CSV has a row for each face, and one row for a frame
     without faces.
 
@@ -34,25 +36,14 @@ class RowLog:
         emotions: emotions of the model, in its label order.
         append: continue a file that contains complete rows.
 
-    Raises:
-        VideoError: if the file cannot be written, or another run has it open.
+    Attributes:
+        file: None before the first row.
     """
 
     def __init__(self, path: Path, emotions: Sequence[str], *, append: bool = False) -> None:
-        self.path, self.emotions = path, tuple(emotions)
-        try:
-            with ExitStack() as stack:
-                # Unbuffered, so that every row is complete however the run ends.
-                self.file = stack.enter_context(path.open("ab", buffering=0))
-                if stack.enter_context(locked(path, wait=False)) == "taken":
-                    raise VideoError(f"{path}: another run is writing to it; choose another file.")
-                if not append and path.is_file():
-                    self.file.truncate(self.file.seek(0))
-                self.opened = stack.pop_all()
-        except OSError as error:
-            raise VideoError(f"{path}: cannot be written: {error.strerror}.") from None
-        if path.suffix.lower() == ".csv" and self.file.tell() == 0:
-            self._write(_csv([[*FRAME_COLUMNS, *self.emotions]]))
+        self.path, self.emotions, self.append = path, tuple(emotions), append
+        self.file: io.FileIO | None = None
+        self.opened = ExitStack()
 
     def __enter__(self) -> RowLog:
         return self
@@ -61,19 +52,37 @@ class RowLog:
         self.opened.close()
 
     def write(self, video: str, frame: Frame, faces: Sequence[Face]) -> None:
-        """Write the rows of a frame."""
+        """Write the rows of a frame.
+
+        Raises:
+            VideoError: if the file cannot be written, or another run has it open.
+        """
+        if self.file is None:
+            self.file = self._open()
+            if self.path.suffix.lower() == ".csv" and self.file.tell() == 0:
+                self._write(self.file, csv_text([[*FRAME_COLUMNS, *self.emotions]]))
         shown = (on_one_line(video), frame.index, frame.time_s, faces)
         if self.path.suffix.lower() != ".csv":
-            self._write(json.dumps(frame_record(*shown)) + "\n")
+            self._write(self.file, json.dumps(frame_record(*shown)) + "\n")
         else:
-            self._write(_csv(frame_rows(*shown, self.emotions)))
+            self._write(self.file, csv_text(frame_rows(*shown, self.emotions)))
 
-    def _write(self, text: str) -> None:
+    def _open(self) -> io.FileIO:
+        path = self.path
+        with writing(path, VideoError), ExitStack() as stack:
+            # Unbuffered, so that every row is complete however the run ends.
+            file = stack.enter_context(path.open("ab", buffering=0))
+            if stack.enter_context(locked(path, wait=False)) == "taken":
+                raise VideoError(f"{path}: another run is writing to it; choose another file.")
+            if not self.append and path.is_file():
+                file.truncate(file.seek(0))
+            self.opened = stack.pop_all()
+        return file
+
+    def _write(self, file: io.FileIO, text: str) -> None:
         data = text.encode("utf-8", "replace")
-        try:
-            whole = self.file.write(data) == len(data)
-        except OSError as error:
-            raise VideoError(f"{self.path}: cannot be written: {error.strerror}.") from None
+        with writing(self.path, VideoError):
+            whole = file.write(data) == len(data)
         if not whole:
             raise VideoError(f"{self.path}: the disk is full; the last row is incomplete.")
 
@@ -108,7 +117,7 @@ def drop_cut_row(path: Path, *, doubtful: float = math.inf) -> None:
 
 def check_beginning(path: Path, emotions: Sequence[str]) -> None:
     """Raise VideoError if a file does not begin like a log of a model with these emotions."""
-    csv_header = _csv([[*FRAME_COLUMNS, *emotions]]).encode()
+    csv_header = csv_text([[*FRAME_COLUMNS, *emotions]]).encode()
     beginning = csv_header if path.suffix.lower() == ".csv" else b'{"video": '
     with path.open("rb") as file:
         found = file.read(len(beginning))
@@ -191,7 +200,3 @@ def _read_csv(
             )
     if current is not None:
         yield current
-
-
-def _csv(rows: Sequence[Sequence[Any]]) -> str:
-    return "".join(csv_line(row) + "\n" for row in rows)

@@ -132,7 +132,10 @@ def analyze_videos(
         check_settings(options.log, overall.settings)
     with ExitStack() as stack:
         signals = stack.enter_context(noted_signals())
-        rows = _Rows(options, recognizer.emotions, stack)
+        rows = None
+        if options.log is not None:
+            log = RowLog(options.log, recognizer.emotions, append=options.resume)
+            rows = stack.enter_context(log)
         for job in jobs:
             video = _Video(job, recognizer, options, rows, overall.settings)
             yield overall.with_files(video.process(signals))
@@ -167,23 +170,6 @@ class _Overall:
             self.page.add(result)
         files = [path for path in (self.summary, self.page_file) if path is not None]
         return replace(result, files=(*result.files, *files))
-
-
-class _Rows:
-    """The log of a run, created with its first row: a run that has none leaves no file."""
-
-    def __init__(self, options: VideoOptions, emotions: Sequence[str], stack: ExitStack) -> None:
-        self.path, self.append = options.log, options.resume
-        self.emotions, self.stack = emotions, stack
-        self.log: RowLog | None = None
-
-    def write(self, video: str, frame: Frame, faces: Sequence[Face]) -> None:
-        if self.path is None:
-            return
-        if self.log is None:
-            log = RowLog(self.path, self.emotions, append=self.append)
-            self.log = self.stack.enter_context(log)
-        self.log.write(video, frame, faces)
 
 
 def _known_rows(
@@ -221,7 +207,7 @@ class _Video:
         job: VideoJob,
         recognizer: EmotionRecognizer,
         options: VideoOptions,
-        rows: _Rows,
+        rows: RowLog | None,
         settings: Mapping[str, Any],
     ) -> None:
         self.job, self.rows = job, rows
@@ -350,7 +336,8 @@ class _Video:
                 self.moments.add(frame, faces, everything=seen.everything)
             if frame.index >= self.first_new:
                 self.done += 1
-                self.rows.write(self.job.name, frame, faces)
+                if self.rows is not None:
+                    self.rows.write(self.job.name, frame, faces)
                 self._save_state(frame.index)
         if self.writer is not None:
             image = blur_faces(frame.image, seen.everything) if self.privacy else frame.image
@@ -367,7 +354,7 @@ class _Video:
         Returns the files written for this video, and a note if the sound is missing.
         """
         files, notes = [], []
-        if self.rows.path is not None and self.done:
+        if self.rows is not None and self.done:
             files.append(self.rows.path)
         if self.writer is not None and self.writer.complete:
             notes = add_sound(self.writer.path, self.job.source, seconds=self.writer.length_s)

@@ -42,7 +42,7 @@ class LiveOptions:
             new face is being confirmed, a few frames later.
         max_frames: stop after this many frames.
         privacy: start with faces blurred in everything that is shown and written.
-        corrections: folder for the crops saved by the keys 1 to 8, in one folder per emotion,
+        corrections: folder for the crops saved by the number keys, in one folder per emotion,
             which `train` reads.
     """
 
@@ -190,6 +190,9 @@ class _Output:
         if self.options.output is not None:
             writer = VideoWriter(self.options.output, fps=self.source.fps)
             self.writer = self.stack.enter_context(writer)
+        if self.options.log is not None:
+            rows = RowLog(self.options.log, self.session.recognizer.emotions)
+            self.rows = self.stack.enter_context(rows)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -207,13 +210,11 @@ class _Output:
     def written(self) -> tuple[Path, ...]:
         """Return the files that were written; without a frame, there are none."""
         video = self.writer if self.writer is not None and self.writer.complete else None
-        return tuple(file.path for file in (video, self.rows) if file is not None)
+        rows = self.rows if self.rows is not None and self.rows.file is not None else None
+        return tuple(file.path for file in (video, rows) if file is not None)
 
     def _write(self, frame: Frame, seen: Seen) -> None:
-        if self.options.log is not None:
-            if self.rows is None:
-                log = RowLog(self.options.log, self.session.recognizer.emotions)
-                self.rows = self.stack.enter_context(log)
+        if self.rows is not None:
             self.rows.write(self.source.name, frame, seen.faces)
         if not self.at_once:
             self._draw(frame, seen)

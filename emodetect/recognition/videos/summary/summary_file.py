@@ -12,7 +12,8 @@ from typing import Any
 from emodetect.emotions import UNCERTAIN
 from emodetect.errors import VideoError
 from emodetect.machine.atomic_files import write_text
-from emodetect.machine.csv_files import csv_line, printable
+from emodetect.machine.csv_files import csv_text, printable
+from emodetect.machine.output_folder import writing
 from emodetect.recognition.videos.summary.figures import FaceFigures, VideoFigures
 
 SUMMARY_SUFFIXES = (".csv", ".json")
@@ -70,11 +71,9 @@ def write_summary(
         rows = [summary_columns(emotions, settings)]
         for video in videos:
             rows += summary_rows(video, emotions, settings)
-        text = "".join(csv_line(row) + "\n" for row in rows)
-    try:
+        text = csv_text(rows)
+    with writing(path, VideoError):
         write_text(path, text)
-    except OSError as error:
-        raise VideoError(f"{path}: cannot be written: {error.strerror}.") from None
 
 
 def video_record(video: SummarizedVideo) -> dict[str, Any]:

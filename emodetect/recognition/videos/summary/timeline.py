@@ -14,6 +14,7 @@ import numpy as np
 from emodetect.emotions import hex_colors
 from emodetect.errors import VideoError
 from emodetect.machine.atomic_files import atomic_write
+from emodetect.machine.output_folder import writing
 from emodetect.recognition.drawn_text import boxes_named
 from emodetect.recognition.videos.summary.face_record import FaceRecord
 
@@ -84,11 +85,8 @@ def draw_timeline(record: FaceRecord, *, title: str, left_out: Collection[int] =
 
 def save_timeline(figure: Figure, path: Path) -> None:
     """Write a timeline as a PNG. Raises VideoError if the file cannot be written."""
-    try:
-        with boxes_named(), atomic_write(path) as partial:
-            figure.savefig(partial, format="png", dpi=110)
-    except OSError as error:
-        raise VideoError(f"{path}: cannot be written: {error.strerror}.") from None
+    with writing(path, VideoError), boxes_named(), atomic_write(path) as partial:
+        figure.savefig(partial, format="png", dpi=110)
 
 
 def _legend_columns(names: Sequence[str]) -> int:
