@@ -23,8 +23,8 @@ from click.testing import CliRunner
 
 from emodetect.cli import app
 from emodetect.errors import ModelError
-from emodetect.model_file.archive import MAX_DIRECTORY_BYTES, MAX_FILE_BYTES
-from emodetect.model_file.artifact import MAX_JSON_BYTES, read_artifact
+from emodetect.model_file.archive import MAX_DIRECTORY_BYTES, MAX_FILE_BYTES, MAX_JSON_BYTES
+from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.weights import check_weights
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes import litert

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -163,17 +164,11 @@ def _predictions(
         return to_input(crops[0], size=metadata.image_size, color=metadata.color)
 
     asked, probabilities = [], [np.empty((0, len(recognizer.emotions)), np.float32)]
-    waiting: list[np.ndarray] = []
     with ThreadPoolExecutor(usable_cores()) as pool:
         inputs = bounded_map(pool, prepare, rows.tolist(), at_once=4 * MAX_BATCH)
         bar = track(inputs, description="classifying", total=len(rows))
-        for row, one in zip(rows, bar, strict=True):
-            if one is None:
-                continue
-            asked.append(row)
-            waiting.append(one)
-            if len(waiting) == MAX_BATCH:
-                probabilities.append(recognizer.classify_inputs(waiting))
-                waiting = []
-    probabilities.append(recognizer.classify_inputs(waiting))
+        found = ((row, one) for row, one in zip(rows, bar, strict=True) if one is not None)
+        while batch := list(islice(found, MAX_BATCH)):
+            asked += [row for row, _ in batch]
+            probabilities.append(recognizer.classify_inputs([one for _, one in batch]))
     return np.array(asked, np.int64), np.concatenate(probabilities)

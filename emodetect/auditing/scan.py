@@ -74,18 +74,6 @@ class Scan:
         return known
 
 
-@dataclass(frozen=True)
-class _Measures:
-    digest: str
-    bands: np.ndarray
-    thumbnail: np.ndarray
-    size: tuple[int, int]
-    brightness: float
-    contrast: float
-    sharpness: float
-    face: int
-
-
 def scan_pictures(
     pictures: Sequence[Picture], has_face: Callable[[np.ndarray], bool] | None = None
 ) -> Scan:
@@ -110,50 +98,37 @@ def scan_pictures(
         errors={},
     )
 
-    def measure(picture: Picture) -> _Measures | str:
+    def measure(row: int) -> str | None:
+        """Measure an image into its row; return why it cannot be read."""
         try:
-            image = read_sample(picture.root, picture.sample)
+            image = read_sample(pictures[row].root, pictures[row].sample)
         except ImageError as error:
             return str(error)
-        return _measure(image, has_face)
+        gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+        scan.digests[row] = pixel_digest(image)
+        scan.hashes[row] = perceptual_hash(gray)
+        scan.thumbnails[row] = cv2.resize(gray, side, interpolation=cv2.INTER_AREA)
+        scan.sizes[row] = gray.shape[::-1]
+        mean, deviation = cv2.meanStdDev(gray)
+        scan.brightness[row], scan.contrast[row] = mean[0, 0], deviation[0, 0]
+        scan.sharpness[row] = sharpness_of(gray)
+        if has_face is not None:
+            scan.faces[row] = has_face(image)
+        return None
 
     # OpenCV's own threads would compete with these.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
         with ThreadPoolExecutor(usable_cores()) as pool:
-            measured = bounded_map(pool, measure, pictures, at_once=256)
-            for row, one in enumerate(track(measured, description="scanning", total=count)):
-                if isinstance(one, str):
-                    scan.errors[row] = one
-                    continue
-                scan.digests[row] = one.digest
-                scan.hashes[row] = one.bands
-                scan.thumbnails[row] = one.thumbnail
-                scan.sizes[row] = one.size
-                scan.brightness[row], scan.contrast[row] = one.brightness, one.contrast
-                scan.sharpness[row] = one.sharpness
-                scan.faces[row] = one.face
+            measured = bounded_map(pool, measure, range(count), at_once=256)
+            for row, error in enumerate(track(measured, description="scanning", total=count)):
+                if error is not None:
+                    scan.errors[row] = error
     finally:
         cv2.setNumThreads(threads)
     return scan
-
-
-def _measure(image: np.ndarray, has_face: Callable[[np.ndarray], bool] | None) -> _Measures:
-    gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(gray))
-    height, width = gray.shape
-    thumbnail = cv2.resize(gray, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
-    return _Measures(
-        digest=pixel_digest(image),
-        bands=perceptual_hash(gray),
-        thumbnail=thumbnail,
-        size=(width, height),
-        brightness=mean,
-        contrast=deviation,
-        sharpness=sharpness_of(gray),
-        face=FACE_UNKNOWN if has_face is None else int(has_face(image)),
-    )
 
 
 def perceptual_hash(gray: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -236,11 +237,22 @@ def _load(config: DataConfig, *, seed: int | None, folds: int = 0) -> Dataset:
     if seed is None:
         splits = np.array([split or "" for split in given], "U5")
     else:
+        assign = partial(
+            assign_splits,
+            labels,
+            # Half as long as in hexadecimal, with the same order.
+            np.frombuffer(bytes.fromhex(cached.digests.tobytes().decode()), "S16"),
+            given,
+            validation_fraction=config.validation_fraction,
+            test_fraction=config.test_fraction,
+            seed=seed,
+            groups=groups,
+            names=names,
+        )
         try:
-            splits = _assigned_splits(config, labels, cached.digests, given, groups, seed, names)
+            splits = assign(fold=config.fold)
             if folds:
-                first = config.model_copy(update={"fold": (1, folds)})
-                _assigned_splits(first, labels, cached.digests, given, groups, seed, names)
+                assign(fold=(1, folds))  # fails if any of them is impossible
         except DataError:
             for line in skipped_lines(skipped):  # those may be what is too few
                 logger.warning(line)
@@ -271,29 +283,6 @@ def _load(config: DataConfig, *, seed: int | None, folds: int = 0) -> Dataset:
         if line not in told:
             logger.info(line)
     return dataset
-
-
-def _assigned_splits(
-    config: DataConfig,
-    labels: np.ndarray,
-    digests: np.ndarray,
-    given: list[str | None],
-    groups: np.ndarray | None,
-    seed: int,
-    names: np.ndarray,
-) -> np.ndarray:
-    return assign_splits(
-        labels,
-        # Half as long as in hexadecimal, with the same order.
-        np.frombuffer(bytes.fromhex(digests.tobytes().decode()), "S16"),
-        given,
-        validation_fraction=config.validation_fraction,
-        test_fraction=config.test_fraction,
-        seed=seed,
-        groups=groups,
-        fold=config.fold,
-        names=names,
-    )
 
 
 def leaked_images(digests: np.ndarray, splits: np.ndarray) -> dict[str, int]:

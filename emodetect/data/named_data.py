@@ -30,6 +30,12 @@ from emodetect.errors import DataError
 from emodetect.images.formats import has_image_suffix, why_no_table
 from emodetect.machine.csv_files import csv_rows, open_csv, spelt_as
 
+# The sources that a folder or a file can be.
+FOLDERS = ("folder", "raf_db", "affectnet", "ckplus", "ferplus", "tfrecord")
+FILES = ("manifest", "fer2013_csv", "ferplus", "tfrecord")
+# A header is shorter; a file without line breaks may have any size.
+LONGEST_HEADER = 2**16
+
 
 @dataclass(frozen=True)
 class NamedData:
@@ -117,17 +123,6 @@ def config_of(
         "classes": list(classes or ()),
     }
     return validate_data({key: value for key, value in values.items() if value}, origin=str(data))
-
-
-# The sources that a folder or a file can be.
-FOLDERS = ("folder", "raf_db", "affectnet", "ckplus", "ferplus", "tfrecord")
-
-
-FILES = ("manifest", "fer2013_csv", "ferplus", "tfrecord")
-
-
-# A header is shorter; a file without line breaks may have any size.
-LONGEST_HEADER = 2**16
 
 
 def _choices(sources: Sequence[str], path: str) -> str:

@@ -141,7 +141,7 @@ def only_right(first: Predictions, second: Predictions) -> np.ndarray:
 
     They are sorted by the confidence of the second, the highest first.
     """
-    places = np.flatnonzero((first.predicted == first.labels) & (second.predicted != second.labels))
+    places = np.flatnonzero(first.correct & ~second.correct)
     return places[np.argsort(-second.confidence[places], kind="stable")]
 
 
@@ -152,8 +152,7 @@ def accuracy_p(reference: Predictions, other: Predictions) -> float:
 
 def _gains(reference: Predictions, other: Predictions) -> np.ndarray:
     """Return 1 for each image that only `other` classifies correctly, -1 if only `reference`."""
-    right, other_right = (entry.predicted == entry.labels for entry in (reference, other))
-    gains: np.ndarray = other_right.astype(np.int64) - right
+    gains: np.ndarray = other.correct.astype(np.int64) - reference.correct
     return gains
 
 
@@ -166,8 +165,7 @@ def _compare(reference: Predictions, other: Predictions) -> dict[str, Any]:
         emotion for both; and "disagreements", [[predicted by the reference, predicted by the
         other, images]], the most frequent first.
     """
-    right = reference.predicted == reference.labels
-    other_right = other.predicted == other.labels
+    right, other_right = reference.correct, other.correct
     gains = _gains(reference, other)
     truth = _named(reference, reference.labels)
     recall = {}

@@ -49,6 +49,12 @@ class Predictions:
         return best
 
     @property
+    def correct(self) -> np.ndarray:
+        """(n,) bool, whether that is the true one."""
+        right: np.ndarray = self.predicted == self.labels
+        return right
+
+    @property
     def confidence(self) -> np.ndarray:
         """(n,) float32, the highest probability of each image."""
         highest: np.ndarray = np.max(self.probabilities, axis=1)
@@ -56,7 +62,7 @@ class Predictions:
 
     def worst_mistakes(self) -> np.ndarray:
         """Return (at most SHOWN_MISTAKES,) int64, the positions of the most confident mistakes."""
-        wrong = np.flatnonzero(self.predicted != self.labels)
+        wrong = np.flatnonzero(~self.correct)
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")][:SHOWN_MISTAKES]
 
 

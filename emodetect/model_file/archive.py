@@ -24,6 +24,8 @@ from emodetect.errors import ModelError
 MAX_FILE_BYTES = 3_000_000_000
 # zipfile reads the whole directory, which takes ten times its size in memory. A model's has 1 kB.
 MAX_DIRECTORY_BYTES = 2**20
+# A network of 150 layers has a config of 0.2 MB. Parsed JSON takes up to 30 times its size.
+MAX_JSON_BYTES = 4 * 2**20
 END_BYTES = 22
 LOCATOR_BYTES = 20
 
@@ -62,9 +64,9 @@ def read_member(archive: zipfile.ZipFile, name: str, *, max_bytes: int) -> bytes
         return member.read()
 
 
-def read_json(archive: zipfile.ZipFile, name: str, *, max_bytes: int) -> Any:
+def read_json(archive: zipfile.ZipFile, name: str) -> Any:
     """Return the value of a JSON member. Raises ModelError if it is not JSON or is too large."""
-    data = read_member(archive, name, max_bytes=max_bytes)
+    data = read_member(archive, name, max_bytes=MAX_JSON_BYTES)
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -1,8 +1,8 @@
 """The artifact: one .keras file with everything that is needed to use the model.
 
 Keras opens it as an ordinary model. Besides Keras' own members, the zip contains `emodetect.json`
-(Metadata) and `model.tflite`, the same network compiled for LiteRT. Only this module knows the
-members, and it is the only source of the label order.
+(Metadata) and `model.tflite`, the same network compiled for LiteRT. It is the only source of the
+label order.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
 KERAS_MEMBERS = (CONFIG, WEIGHTS)
 FORMAT = 1
-# A network of 150 layers has a config of 0.2 MB. Parsed JSON takes up to 30 times its size.
-MAX_JSON_BYTES = 4 * 2**20
 # VGG16, the largest network in common use for faces, has 553 MB.
 MAX_COMPILED_BYTES = 600_000_000
 
@@ -99,7 +97,7 @@ def read_artifact(path: Path, *, verify: bool = True) -> Artifact:
             )
         if missing:
             raise ModelError(f"{path}: damaged: the member {min(missing)} is missing.")
-        metadata, hashes = _parse(read_json(archive, METADATA, max_bytes=MAX_JSON_BYTES), path)
+        metadata, hashes = _parse(read_json(archive, METADATA), path)
         if verify:
             for name in (COMPILED, *KERAS_MEMBERS):
                 if member_sha256(archive, name) != hashes.get(name):
@@ -130,7 +128,7 @@ def _parse(content: Any, path: Path) -> tuple[Metadata, dict[str, str]]:
 def _check_keras(path: Path, archive: zipfile.ZipFile) -> None:
     if CONFIG not in archive.namelist():
         raise ModelError(f"{path}: expected a Keras model, but the member {CONFIG} is missing.")
-    check_config(read_json(archive, CONFIG, max_bytes=MAX_JSON_BYTES), path=path)
+    check_config(read_json(archive, CONFIG), path=path)
 
 
 def _sha256(data: bytes) -> str:

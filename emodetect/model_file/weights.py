@@ -21,7 +21,7 @@ from emodetect.model_file.archive import (
     read_json,
     read_member,
 )
-from emodetect.model_file.artifact import CONFIG, MAX_JSON_BYTES, WEIGHTS
+from emodetect.model_file.artifact import CONFIG, WEIGHTS
 from emodetect.model_file.shipped_models import is_shipped
 from emodetect.model_file.trials import how_it_crashes
 
@@ -68,7 +68,7 @@ def check_size(path: Path) -> None:
     import keras
 
     with open_archive(path) as archive:
-        config = read_json(archive, CONFIG, max_bytes=MAX_JSON_BYTES)
+        config = read_json(archive, CONFIG)
         with _opened(archive) as file:
             stored = sum(array.size for array in _arrays(file))
     try:

@@ -17,7 +17,7 @@ from emodetect.data.cleaning import write_audit_rows
 from emodetect.data.named_data import NamedData
 from emodetect.errors import EmodetectError
 from emodetect.machine.atomic_files import atomic_write
-from emodetect.machine.output_folder import check_output_folder, make_output_folder
+from emodetect.machine.output_folder import check_output_folder, make_output_folder, writing
 from emodetect.notebook import heading, lines, table
 from emodetect.reports.audit_sections import found_sections
 from emodetect.reports.html import page_colors, render_page
@@ -170,30 +170,28 @@ def write_audit(audit: Audit, out: Path, *, force: bool = False) -> dict[str, An
     """
     check_audit_folder(out, audit.sources, force=force)
     make_output_folder(out)
-    try:
-        figures = summary(audit)
-        html = render_page(
-            "audit.html",
-            title=f"Audit of {', '.join(figures['sources'])}",
-            audit=audit,
-            figures=figures,
-            sections=found_sections(audit),
-            unreadable=list(figures["unreadable"]["first"].items())[:NAMED_AT_MOST],
-            config_lines=_config_lines(audit, out),
-            colors=page_colors(audit.emotions),
-        )
-        # The one opened last is the first in place: audit.json, which says whose the manifest is.
-        with (
-            atomic_write(out / MANIFEST) as manifest,
-            atomic_write(out / PAGE) as page,
-            atomic_write(out / FIGURES) as figures_file,
-        ):
-            write_audit_rows(manifest, manifest_rows(audit))
-            # File names that are not UTF-8 contain lone surrogates.
-            page.write_text(html, encoding="utf-8", errors="backslashreplace")
-            figures_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise EmodetectError(f"{out}: cannot be written: {error.strerror}.") from None
+    figures = summary(audit)
+    html = render_page(
+        "audit.html",
+        title=f"Audit of {', '.join(figures['sources'])}",
+        audit=audit,
+        figures=figures,
+        sections=found_sections(audit),
+        unreadable=list(figures["unreadable"]["first"].items())[:NAMED_AT_MOST],
+        config_lines=_config_lines(audit, out),
+        colors=page_colors(audit.emotions),
+    )
+    # The one opened last is the first in place: audit.json, which says whose the manifest is.
+    with (
+        writing(out),
+        atomic_write(out / MANIFEST) as manifest,
+        atomic_write(out / PAGE) as page,
+        atomic_write(out / FIGURES) as figures_file,
+    ):
+        write_audit_rows(manifest, manifest_rows(audit))
+        # File names that are not UTF-8 contain lone surrogates.
+        page.write_text(html, encoding="utf-8", errors="backslashreplace")
+        figures_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return figures
 
 

@@ -245,7 +245,7 @@ def _examples(predictions: ImagePredictions) -> Iterator[dict[str, Any]]:
     """Yield random faces of each emotion, classified correctly and incorrectly (fixed seed)."""
     generator = np.random.default_rng(0)
     colors = page_colors(predictions.emotions)
-    correct = predictions.labels == predictions.predicted
+    correct = predictions.correct
     for label, emotion in enumerate(predictions.emotions):
         drawn = {}
         for kind, which in (("correct", correct), ("incorrect", ~correct)):

@@ -7,8 +7,6 @@ own validation images, so the figures are slightly too high; the test split is i
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +16,7 @@ import numpy as np
 
 from emodetect.config import ExperimentConfig
 from emodetect.machine.atomic_files import write_text
+from emodetect.machine.csv_files import csv_text
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.shipped_models import RUN_MODEL
 from emodetect.number_format import between, percent, points_apart
@@ -95,8 +94,5 @@ def describe_folds(results: Sequence[FoldResult]) -> list[str]:
 
 
 def _write(path: Path, results: Sequence[FoldResult]) -> None:
-    table = io.StringIO()
-    writer = csv.DictWriter(table, list(asdict(results[0])), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(result) for result in results)
-    write_text(path, table.getvalue())
+    rows = [asdict(result) for result in results]
+    write_text(path, csv_text([rows[0], *(row.values() for row in rows)]))

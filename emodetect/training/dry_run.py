@@ -16,9 +16,10 @@ from emodetect.data.splits import assign_splits, connect
 from emodetect.emotions import EMOTIONS
 from emodetect.number_format import quantity
 from emodetect.training.advice.small_data import small_data_warnings
-from emodetect.training.initial_model import build_network, initial_artifact
+from emodetect.training.initial_model import initial_artifact
 from emodetect.training.models.layers import freeze_below
 from emodetect.training.models.memory import require_memory
+from emodetect.training.models.registry import build_network
 from emodetect.training.schedule import run_schedule
 
 Counts = dict[str, dict[str, int]]

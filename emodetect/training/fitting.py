@@ -48,7 +48,6 @@ def fit_phase(
     config: ExperimentConfig,
     schedule: Schedule,
     dataset: Dataset,
-    run: Path,
     progress: Progress,
     *,
     restore_from: Path | None,
@@ -58,13 +57,13 @@ def fit_phase(
     """Train a phase from `progress.epoch` on, and update `progress`.
 
     Args:
-        run: the run folder, for checkpoints and history.csv.
         restore_from: the folder of a saved state to continue from.
         trackers, on_epoch: see `tracking.trackers` and `OnEpoch`.
 
     Raises DivergedError if the loss is no longer finite, EmodetectError if a file cannot be
     written.
     """
+    run = config.output
     compile_model(model, phase, config, schedule)
     if restore_from is not None:
         load_state(model, restore_from)

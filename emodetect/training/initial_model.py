@@ -16,7 +16,7 @@ from emodetect.model_file.shipped_models import model_path
 from emodetect.training.models.keras_files import load_keras
 from emodetect.training.models.layers import BACKBONE, freeze_below
 from emodetect.training.models.mobilenet import check_weights_file
-from emodetect.training.models.registry import build_model
+from emodetect.training.models.registry import build_network
 
 logger = logging.getLogger(__name__)
 
@@ -60,19 +60,6 @@ def trainable_model(config: ExperimentConfig, class_count: int, *, weights: str)
         keras.config.set_dtype_policy(policy)
     freeze_below(model, config.training.fine_tune_from)
     return model
-
-
-def build_network(
-    config: ExperimentConfig, class_count: int, *, weights: str = "none"
-) -> keras.Model:
-    """Build the network that a config describes."""
-    return build_model(
-        config.model,
-        image_size=config.data.image_size,
-        color=config.data.color,
-        class_count=class_count,
-        weights=weights,
-    )
 
 
 def _backbone_weights(config: ExperimentConfig) -> str:

@@ -64,7 +64,6 @@ def _abandoned(run: Path) -> list[Path]:
 
 def write_run_record(
     config: ExperimentConfig,
-    run: Path,
     dataset: Dataset,
     progress: Progress,
     figures: dict[str, float],
@@ -89,7 +88,7 @@ def write_run_record(
             "skipped": [asdict(file) for file in dataset.skipped],
         },
     }
-    write_text(run / "run.json", json.dumps(record, indent=1))
+    write_text(config.output / "run.json", json.dumps(record, indent=1))
 
 
 def versions() -> dict[str, str]:

@@ -34,11 +34,12 @@ from emodetect.training.advice.summary import ValidationResult, summarize
 from emodetect.training.checkpoints import BEST_NAME, Progress, best_name, saved_state
 from emodetect.training.cross_validation import FoldResult, cross_validate, describe_folds
 from emodetect.training.fitting import OnEpoch, fit_phase, validation_batches
-from emodetect.training.initial_model import build_network, check_initial_weights, initial_model
+from emodetect.training.initial_model import check_initial_weights, initial_model
 from emodetect.training.initial_model import logger as initial_model_logger
 from emodetect.training.models.keras_files import save_keras
 from emodetect.training.models.litert_conversion import compile_to_litert
 from emodetect.training.models.memory import memory_errors, require_memory
+from emodetect.training.models.registry import build_network
 from emodetect.training.phases import training_phases
 from emodetect.training.run_folder import (
     clear_disk_errors,
@@ -175,7 +176,7 @@ def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
         folds = _cross_validate(config, hooks.draw)
         if folds:  # whose runs have used up the random numbers of this model
             model, temperature = initial_model(config, dataset.emotions)
-        return _train(config, run, dataset, model, hooks, temperature, folds)
+        return _train(config, dataset, model, hooks, temperature, folds)
 
 
 def resume(
@@ -212,10 +213,11 @@ def _resume(run: Path, config: ExperimentConfig | None, hooks: _Hooks) -> Traini
         said_once(*REPEATED_BY_FOLDS),
         memory_errors(),
     ):
-        return _continue(run, own, hooks)
+        return _continue(own, hooks)
 
 
-def _continue(run: Path, own: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
+def _continue(own: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
+    run = own.output
     require_trackers(own.training.track)
     dataset = load_dataset(own.data, seed=own.seed)
     with clear_disk_errors(run):
@@ -224,7 +226,7 @@ def _continue(run: Path, own: ExperimentConfig, hooks: _Hooks) -> TrainingResult
     folds = _cross_validate(own, hooks.draw)
     state, _ = saved_state(run / "checkpoints")
     model, temperature = initial_model(own, dataset.emotions, load_weights=state is None)
-    return _train(own, run, dataset, model, hooks, temperature, folds)
+    return _train(own, dataset, model, hooks, temperature, folds)
 
 
 def _cross_validate(config: ExperimentConfig, draw: Draw | None) -> tuple[FoldResult, ...]:
@@ -253,13 +255,13 @@ def _require_same_data(run: Path, dataset: Dataset) -> None:
 
 def _train(
     config: ExperimentConfig,
-    run: Path,
     dataset: Dataset,
     model: keras.Model,
     hooks: _Hooks,
     temperature: float,
     folds: tuple[FoldResult, ...],
 ) -> TrainingResult:
+    run = config.output
     checkpoints = run / "checkpoints"
     with clear_disk_errors(run):
         remove_abandoned(run)
@@ -277,7 +279,6 @@ def _train(
                     config,
                     schedule,
                     dataset,
-                    run,
                     progress,
                     restore_from=state,
                     trackers=trackers,
@@ -289,7 +290,7 @@ def _train(
             write_text(checkpoints / "finished.json", json.dumps(asdict(progress)))
             for old_state in checkpoints.glob("epoch-*"):
                 shutil.rmtree(old_state)
-            result = _finish(config, run, dataset, progress, hooks.draw, folds)
+            result = _finish(config, dataset, progress, hooks.draw, folds)
             for weights in checkpoints.glob(BEST_NAME.format(epoch="*")):
                 weights.unlink()  # only now, because the artifact is made from them
         trackers.finish(_outcome(result))
@@ -298,13 +299,13 @@ def _train(
 
 def _finish(
     config: ExperimentConfig,
-    run: Path,
     dataset: Dataset,
     progress: Progress,
     draw: Draw | None,
     folds: tuple[FoldResult, ...],
 ) -> TrainingResult:
     """Validate, summarise and save the best epoch's model."""
+    run = config.output
     history = read_history(run / "history.csv")
     figures = history[progress.best_epoch]
     # A new model: without the optimizer and mixed precision's dtype policy.
@@ -325,11 +326,11 @@ def _finish(
     summary = dataset.describe_leaks() + summary
     if folds:
         summary = describe_folds(folds) + summary
-    write_run_record(config, run, dataset, progress, figures, summary)
+    write_run_record(config, dataset, progress, figures, summary)
     if draw is not None:
         draw(run, config, dataset, progress.best_epoch + 1)
     # Last, because the artifact marks the run as finished.
-    artifact = _save_artifact(config, run, dataset, best, figures, temperature)
+    artifact = _save_artifact(config, dataset, best, figures, temperature)
     by_split = figures_by_split(figures)
     return TrainingResult(
         run=run,
@@ -371,12 +372,12 @@ def _validate(model: keras.Model, dataset: Dataset) -> ValidationResult:
 
 def _save_artifact(
     config: ExperimentConfig,
-    run: Path,
     dataset: Dataset,
     model: keras.Model,
     figures: dict[str, float],
     temperature: float,
 ) -> Path:
+    run = config.output
     plain = run / "checkpoints" / "plain.keras"
     save_keras(model, plain)
     metadata = Metadata(

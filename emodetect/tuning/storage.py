@@ -49,6 +49,7 @@ def _open_database(url: str) -> BaseStorage:
         wait = {"timeout": SQLITE_WAIT_S} if url.startswith("sqlite") else {}
         return get_storage(RDBStorage(url, engine_kwargs={"connect_args": wait}))
 
+    shown = "the URL"
     try:
         shown = make_url(url).render_as_string(hide_password=True)
         return _in_two_tries(connect)
@@ -58,9 +59,7 @@ def _open_database(url: str) -> BaseStorage:
             reason = f"it needs the Python package {missing}, which is not installed"
         else:
             reason = first_line(error)
-        raise EmodetectError(
-            f"--storage: {shown if 'shown' in locals() else 'the URL'} cannot be opened: {reason}."
-        ) from None
+        raise EmodetectError(f"--storage: {shown} cannot be opened: {reason}.") from None
 
 
 def _in_two_tries(connect: Callable[[], BaseStorage]) -> BaseStorage:

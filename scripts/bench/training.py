@@ -102,6 +102,20 @@ def main(data: Path | None, weights: str, steps: int, blocks: int, devices: int 
             run_devices(config, devices, steps=steps, blocks=blocks)
 
 
+def endless_batches(config: ExperimentConfig, dataset: Dataset, size: int) -> tf.data.Dataset:
+    """Return the training images as `train` reads them, without an end."""
+    return training_batches(
+        dataset.images,
+        dataset.targets,
+        dataset.indices("train"),
+        batch_size=size,
+        seed=config.seed,
+        first_step=0,
+        last_step=2**40,
+        augmentation=config.augmentation,
+    )
+
+
 def run(config: ExperimentConfig, *, steps: int, blocks: int) -> None:
     """Time the stages and the two ways of training, and print the results."""
     table = [("stage", "ms per batch", "images/s"), *loading_stages(config)]
@@ -111,16 +125,7 @@ def run(config: ExperimentConfig, *, steps: int, blocks: int) -> None:
     model = trainable_model(config, dataset)
     _, size = even_batches(len(members), config.training.batch_size)
 
-    batches_from_files = training_batches(
-        dataset.images,
-        dataset.targets,
-        members,
-        batch_size=size,
-        seed=config.seed,
-        first_step=0,
-        last_step=2**40,
-        augmentation=config.augmentation,
-    )
+    batches_from_files = endless_batches(config, dataset, size)
     batches_from_memory = usual_batches(images, targets, config)
     table += input_stages(dataset, images, config)
     for name, batches in (
@@ -202,16 +207,7 @@ def run_devices(config: ExperimentConfig, devices: int, *, steps: int, blocks: i
     dataset = load_dataset(config.data, seed=config.seed)
     members = dataset.indices("train")
     _, size = even_batches(len(members), config.training.batch_size, multiple_of=devices)
-    batches = training_batches(
-        dataset.images,
-        dataset.targets,
-        members,
-        batch_size=size,
-        seed=config.seed,
-        first_step=0,
-        last_step=2**40,
-        augmentation=config.augmentation,
-    )
+    batches = endless_batches(config, dataset, size)
     seconds: dict[int, list[float]] = {1: [], devices: []}
     models = {}
     for count in seconds:

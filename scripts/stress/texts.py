@@ -49,14 +49,13 @@ def faces(folder: Path) -> None:
 
 
 def manifest_text(folder: Path) -> str:
-    """Return a manifest of the faces, with boxes, votes and groups."""
+    """Return a manifest of the faces, with the people they show."""
     rows = [
-        f"{emotion}/{number}.png,{emotion},{('train', 'val', 'test')[number % 3]},p{number},"
-        "0,0,40,40"
+        f"{emotion}/{number}.png,{emotion},{('train', 'val', 'test')[number % 3]},p{number % 3}"
         for emotion in EMOTIONS
         for number in range(4)
     ]
-    return "\n".join(["path,label,split,person,x,y,width,height", *rows, ""])
+    return "\n".join(["path,label,split,person", *rows, ""])
 
 
 def fer2013_text() -> str:
@@ -131,11 +130,18 @@ def kinds(scratch: Path) -> dict[str, tuple[str, str, Callable[[Path], object]]]
         "source,path,hash,label,split,duplicate_group,flags\n"
         "folder:faces,happy/0.png,0123456789abcdef,happy,train,1,duplicate\n"
     )
-    predicted = "image,crop,label,predicted,angry,happy\na.png,1,happy,happy,0.1,0.9\n"
+    predicted = (
+        "path,crop,group,true,predicted,angry,happy\n"
+        "a.png,1/2,1,happy,happy,0.1,0.9\na.png,2/2,1,angry,happy,0.4,0.6\n"
+    )
     configs = random.Random(0).choice([preset_text(name) for name in preset_names()])
     return {
         "config": ("config.toml", configs, lambda path: load_config(str(path), [])),
-        "manifest": ("faces.csv", manifest_text(folder), data_reader("manifest", cache)),
+        "manifest": (
+            "faces.csv",
+            manifest_text(folder),
+            data_reader("manifest", cache, group=("person",)),
+        ),
         "fer2013": ("broken.csv", table.read_text(), data_reader("fer2013_csv", cache)),
         "votes": (
             "votes.csv",
@@ -188,8 +194,10 @@ def main(count: int, only: tuple[str, ...], seed: int) -> None:
         chosen = {name: kind for name, kind in kinds(scratch).items() if not only or name in only}
         for name, (file, text, read) in chosen.items():
             rng = random.Random(f"{name} {seed}")
+            path = scratch / "faces" / file
+            path.write_text(text)
+            read(path)  # unbroken, or all of them could be refused for the same reason
             for _ in range(count // len(chosen)):
-                path = scratch / "faces" / file
                 with tally.attempt(name, path.name):
                     try:
                         try_text(path, text, read, rng)

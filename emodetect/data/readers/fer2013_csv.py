@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from reprlib import repr as brief
@@ -12,7 +11,7 @@ from reprlib import repr as brief
 import numpy as np
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import FER2013_EMOTIONS, PUBLIC_TEST, public_test_split, split_named
+from emodetect.data.labels import FER2013_EMOTIONS, split_named
 from emodetect.data.listing import Listing, Sample, SkippedFile
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError, ImageError
@@ -27,19 +26,6 @@ _UNLABELLED = {"pixels", "usage", "id", "index", "image_id", "imageid"}
 LONGEST_ROW = 2**16
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of fer2013.csv without its pixels; it begins `offset` bytes into the file.
-
-    The usage is as `usage_split` returns it.
-    """
-
-    name: str
-    offset: int
-    emotion: str
-    usage: str
-
-
 def read_fer2013_csv(config: DataConfig) -> Listing:
     """List the rows of fer2013.csv: emotion (0-6), pixels (2,304 numbers), Usage.
 
@@ -48,20 +34,15 @@ def read_fer2013_csv(config: DataConfig) -> Listing:
     """
     path = config.data_path
     found = ListingBuilder(config)
-    rows: list[Row] = []
-    usages: set[str] = set()
+    usages: set[str | None] = set()
     for row in labelled_rows(path):
         if isinstance(row, SkippedFile):
             found.skipped.append(row)
             continue
-        usages.add(row.usage)
+        usages.add(row.split)
         if found.wants(row.emotion):
-            rows.append(row)
-    split_of = splits_of(usages, config)
-    found.samples = [
-        Sample(row.name, path.name, row.emotion, split_of[row.usage], offset=row.offset)
-        for row in rows
-    ]
+            found.samples.append(row)
+    found.settle_public_test(usages)
     numbers = {str(number): emotion for number, emotion in enumerate(FER2013_EMOTIONS)}
     return found.listing(path.parent, where=path, label_names=numbers)
 
@@ -97,8 +78,11 @@ def read_pixels(path: Path, offset: int) -> np.ndarray:
     return np.repeat(pixels.astype(np.uint8).reshape(SIDE, SIDE, 1), 3, axis=2)
 
 
-def labelled_rows(path: Path) -> Iterator[Row | SkippedFile]:
-    """Yield the rows of fer2013.csv with their labels, or what is wrong with them."""
+def labelled_rows(path: Path) -> Iterator[Sample | SkippedFile]:
+    """Yield the rows of fer2013.csv with their labels, or what is wrong with them.
+
+    Their splits are as `usage_split` returns them.
+    """
     try:
         file = path.open("rb")
     except OSError as error:
@@ -141,7 +125,7 @@ def labelled_rows(path: Path) -> Iterator[Row | SkippedFile]:
                 if len(fields) != len(columns):
                     raise ValueError(f"expected {len(columns)} values, got {len(fields)}")
                 used = "train" if usage is None else usage_split(fields[usage])
-                yield Row(name, offset, _emotion(fields[emotion]), used)
+                yield Sample(name, path.name, _emotion(fields[emotion]), used, offset=offset)
             except ValueError as error:
                 yield SkippedFile(name, str(error))
             offset += len(line)
@@ -180,9 +164,3 @@ def usage_split(value: str) -> str:
     if split is None:
         raise ValueError(f"expected the Usage {', '.join(USAGES)}, got {brief(value)}")
     return split
-
-
-def splits_of(usages: set[str], config: DataConfig) -> dict[str, str]:
-    """Return the split that each of the splits of `usage_split` serves as."""
-    public = config.public_test or public_test_split(usages)
-    return {usage: public if usage == PUBLIC_TEST else usage for usage in usages}

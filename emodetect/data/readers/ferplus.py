@@ -11,12 +11,7 @@ from typing import NoReturn
 
 from emodetect.config import DataConfig
 from emodetect.data.listing import Listing, Sample, SkippedFile
-from emodetect.data.readers.fer2013_csv import (
-    labelled_rows,
-    read_fer2013_csv,
-    splits_of,
-    usage_split,
-)
+from emodetect.data.readers.fer2013_csv import labelled_rows, read_fer2013_csv, usage_split
 from emodetect.data.readers.folder import has_class_folders, photos_below, read_folder
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS
@@ -47,27 +42,23 @@ def read_ferplus(config: DataConfig) -> Listing:
     """
     found = ListingBuilder(config)
     where, votes, images = _matched(config, found.left_out)
-    pairs = list(zip(votes, images.of_row, strict=True))
-    split_of = splits_of(
-        {
-            row.usage
-            for row, image in pairs
-            if isinstance(row, _Votes) and isinstance(image, Sample)
-        },
-        config,
-    )
-    for row, image in pairs:
+    usages: set[str | None] = set()
+    for row, image in zip(votes, images.of_row, strict=True):
         if image is None:
             found.left_out[_why_no_image(row)] += 1
         elif isinstance(image, SkippedFile):
             found.skipped.append(image)
         elif isinstance(row, SkippedFile):
             found.skipped.append(row)
-        elif row.winner not in EMOTIONS:
-            found.left_out[f"votes: {row.winner}"] += 1
-        elif found.wants(row.winner):
-            split = split_of[row.usage]
-            found.samples.append(replace(image, emotion=row.winner, split=split, votes=row.votes))
+        else:
+            usages.add(row.usage)
+            if row.winner not in EMOTIONS:
+                found.left_out[f"votes: {row.winner}"] += 1
+            elif found.wants(row.winner):
+                found.samples.append(
+                    replace(image, emotion=row.winner, split=row.usage, votes=row.votes)
+                )
+    found.settle_public_test(usages)
     found.left_out["image without votes"] = images.without_votes
     if not found.samples:
         _refuse_all(where, images, found)
@@ -154,7 +145,7 @@ class _Votes:
 
 @dataclass(frozen=True)
 class _Images:
-    """The image of each row of votes, None if there is none; its label is not set yet."""
+    """The image of each row of votes, None if there is none; its label is not that of the votes."""
 
     root: Path
     of_row: list[Sample | SkippedFile | None]
@@ -198,24 +189,19 @@ def _images_by_name(
 
 
 def _images_by_row(path: Path, votes: list[_Votes | SkippedFile]) -> _Images:
-    rows = list(labelled_rows(path))
+    rows: list[Sample | SkippedFile | None] = [*labelled_rows(path)]
     if len(rows) != len(votes):
         raise DataError(
             f"{path}: has {len(rows):,} rows, but the votes have {len(votes):,}; they are matched "
             "row by row, so both files must be complete."
         )
-    of_row: list[Sample | SkippedFile | None] = []
     for row, vote in zip(rows, votes, strict=True):
-        if isinstance(row, SkippedFile):
-            of_row.append(row)
-            continue
-        if isinstance(vote, _Votes) and vote.usage != row.usage:
+        if isinstance(row, Sample) and isinstance(vote, _Votes) and vote.usage != row.split:
             raise DataError(
-                f"{row.name}: has the Usage {row.usage}, but its votes have {vote.usage}; the two "
+                f"{row.name}: has the Usage {row.split}, but its votes have {vote.usage}; the two "
                 "files do not belong together."
             )
-        of_row.append(Sample(row.name, path.name, "", None, offset=row.offset))
-    return _Images(path.parent, of_row)
+    return _Images(path.parent, rows)
 
 
 def _votes_file(config: DataConfig, path: Path) -> Path:

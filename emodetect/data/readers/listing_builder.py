@@ -46,9 +46,9 @@ class ListingBuilder:
         return False
 
     def settle_public_test(self, splits: Collection[str | None]) -> None:
-        """Make PUBLIC_TEST the validation or test split that it is beside the other `splits`."""
+        """Make PUBLIC_TEST the split that the config says, or that it is beside other `splits`."""
         if PUBLIC_TEST in splits:
-            public = public_test_split(splits)
+            public = self._config.public_test or public_test_split(splits)
             self.samples = [
                 replace(sample, split=public) if sample.split == PUBLIC_TEST else sample
                 for sample in self.samples

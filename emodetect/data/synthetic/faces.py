@@ -14,6 +14,7 @@ from emodetect.data.synthetic.person import draw_person
 # Maps a drawn head to the box in which the Haar detector finds it on average.
 FRAME_SCALE, FRAME_DROP = 0.834, 0.010
 SUPERSAMPLED_FACE = 192
+TILT_DEGREES = 6.0  # at most, either way
 
 
 def draw_face(
@@ -38,9 +39,7 @@ def draw_face(
     scale = max(2, math.ceil(SUPERSAMPLED_FACE / size))
     pixels = size * scale
     canvas = draw_background(pixels, pixels, 1, rng)
-    draw_person(
-        pen_for(canvas, _jittered_box(pixels, rng), 6.0, rng), emotion, rng, weakest=weakest
-    )
+    draw_person(pen_for(canvas, _jittered_box(pixels, rng), rng), emotion, rng, weakest=weakest)
     return develop(canvas, size, size, rng.uniform(0.004, 0.011) * size, rng)
 
 
@@ -51,13 +50,11 @@ def _jittered_box(pixels: int, rng: np.random.Generator) -> tuple[float, float, 
     return 0.5 * (pixels - side) + offset_x, 0.5 * (pixels - side) + offset_y, side
 
 
-def pen_for(
-    canvas: Image, box: tuple[float, float, float], tilt_degrees: float, rng: np.random.Generator
-) -> Pen:
+def pen_for(canvas: Image, box: tuple[float, float, float], rng: np.random.Generator) -> Pen:
     """Return a pen for a face in a box (left, top, side), with a random pose."""
     left, top, side = box
     centre = (left + 0.5 * side, top + (0.5 + FRAME_DROP) * side)
-    tilt = math.radians(rng.uniform(-tilt_degrees, tilt_degrees))
+    tilt = math.radians(rng.uniform(-TILT_DEGREES, TILT_DEGREES))
     yaw = float(np.clip(rng.normal(0.0, 0.02), -0.045, 0.045))
     return Pen(canvas, centre, side * FRAME_SCALE, tilt, yaw)
 

@@ -54,7 +54,7 @@ def draw_scene(
     # From the top down, so that shoulders do not cover faces.
     for face in sorted(faces, key=lambda face: face.box[1] + face.box[3]):
         x, y, side, _ = face.box
-        pen = pen_for(canvas, (2.0 * x, 2.0 * y, 2.0 * side), 6.0, rng)
+        pen = pen_for(canvas, (2.0 * x, 2.0 * y, 2.0 * side), rng)
         draw_person(pen, face.emotion, rng)
     return Scene(develop(canvas, width, height, rng.uniform(0.5, 1.0), rng), tuple(faces))
 

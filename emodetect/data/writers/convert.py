@@ -31,6 +31,7 @@ from emodetect.errors import DataError, EmodetectError, ImageError
 from emodetect.images.model_input import to_input
 from emodetect.machine.atomic_files import LONGEST_NAME, shortened
 from emodetect.machine.csv_files import printable
+from emodetect.machine.output_folder import writing
 from emodetect.machine.progress import track
 from emodetect.machine.threads import bounded_map, usable_cores
 from emodetect.number_format import quantity
@@ -148,7 +149,7 @@ def _refuse_overlap(out: Path, config: DataConfig) -> None:
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
     """Yield a path to write, which becomes `out` in one step at the end."""
-    try:
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         # Always under a new name, so that no remains of a killed process get in.
         with tempfile.TemporaryDirectory(
@@ -159,8 +160,6 @@ def _whole(out: Path) -> Iterator[Path]:
             if out.is_dir():
                 shutil.rmtree(out)  # empty, or an earlier conversion
             unfinished.replace(out)
-    except OSError as error:
-        raise EmodetectError(f"{out}: cannot be written: {error.strerror or error}.") from None
 
 
 def _read(

@@ -22,7 +22,7 @@ def compute_metrics(predictions: ImagePredictions) -> dict[str, Any]:
     """
     labels, predicted = predictions.labels, predictions.predicted
     names = predictions.emotions
-    confidence, correct = predictions.confidence, labels == predicted
+    confidence, correct = predictions.confidence, predictions.correct
     present, ever_predicted = np.unique(labels), np.unique(predicted)
     report = classification_report(
         labels,

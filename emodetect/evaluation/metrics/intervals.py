@@ -34,8 +34,7 @@ def metric_intervals(
         name: percentile_interval(values, predictions.groups) if np.ptp(values) else None
         for name, values in resampled.items()
     }
-    correct = predictions.labels == predictions.predicted
-    return {**intervals, "accuracy": wilson_interval(correct, predictions.groups)}
+    return {**intervals, "accuracy": wilson_interval(predictions.correct, predictions.groups)}
 
 
 def percentile_interval(values: np.ndarray, groups: np.ndarray) -> list[float]:

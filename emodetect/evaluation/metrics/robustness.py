@@ -26,7 +26,7 @@ def corrupted_accuracies(
         by the names of CORRUPTIONS, the "accuracy" (0-1) and the "difference_points" from the
         accuracy on the original images, in percentage points, negative if lower.
     """
-    original = np.mean(predictions.predicted == predictions.labels)
+    original = np.mean(predictions.correct)
     accuracies = {}
     for name, corrupt in CORRUPTIONS.items():
         images = np.stack([corrupt(image) for image in predictions.images])

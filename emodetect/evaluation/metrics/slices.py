@@ -69,7 +69,7 @@ def measure_slices(
 
 def _measure(predictions: ImagePredictions, names: list[str], parts: np.ndarray) -> dict[str, Any]:
     """Measure the slices numbered in `parts`, (n,) int64; empty ones are omitted."""
-    labels, correct = predictions.labels, predictions.labels == predictions.predicted
+    labels, correct = predictions.labels, predictions.correct
     groups = predictions.groups
     slices: list[dict[str, Any]] = []
     large = np.zeros(len(labels), bool)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from emodetect.config import ExperimentConfig
 from emodetect.errors import OutOfMemoryError
 from emodetect.machine.tensorflow_devices import without_weights
-from emodetect.training.models.registry import build_model
+from emodetect.training.models.registry import build_network
 
 ADVICE = (
     "choose smaller values of model.width, model.dense, model.backbone_size or training.batch_size"
@@ -41,15 +41,7 @@ def require_memory(config: ExperimentConfig, class_count: int, *, images: int) -
         and batch <= USUAL_BATCH
     ) or tf.config.list_physical_devices("GPU"):
         return
-    network = without_weights(
-        lambda: build_model(
-            model,
-            image_size=config.data.image_size,
-            color=config.data.color,
-            class_count=class_count,
-            weights="none",
-        )
-    )
+    network = without_weights(lambda: build_network(config, class_count))
     # Half of the activations, because some operations need none for their gradient.
     values = COPIES * network.count_params() + batch * _activations(network) // 2
     there = _memory_bytes()

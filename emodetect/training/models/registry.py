@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import keras
 
-from emodetect.config import ModelConfig
+from emodetect.config import ExperimentConfig, ModelConfig
 from emodetect.images.model_input import Color, channels_of
 from emodetect.training.models.layers import l2_penalty
 from emodetect.training.models.lenet5 import lenet5
@@ -22,6 +22,19 @@ BUILDERS: dict[str, Callable[[ModelConfig, str, int], keras.Model]] = {
     "lenet5": lenet5,
 }
 """Builders of backbones by `model.name`; each takes the config, weights and image channels."""
+
+
+def build_network(
+    config: ExperimentConfig, class_count: int, *, weights: str = "none"
+) -> keras.Model:
+    """Build the network that a config describes; see `build_model`."""
+    return build_model(
+        config.model,
+        image_size=config.data.image_size,
+        color=config.data.color,
+        class_count=class_count,
+        weights=weights,
+    )
 
 
 def build_model(
