@@ -420,7 +420,7 @@ def test_a_report_is_not_written_among_the_images(
     for out in ([], ["--output", "train/audit"]):
         result = CliRunner().invoke(app, [*arguments, *out])
         assert isinstance(result.exception, EmodetectError)
-        assert "is inside folder:." in str(result.exception)
+        assert "is inside ., and" in str(result.exception)
     assert {path.name for path in clean.iterdir()} == {"train", "test"}
 
 

@@ -323,6 +323,16 @@ def test_a_path_of_windows_that_is_a_valid_escape_is_told_too(tmp_path: Path, pa
     assert "in single quotes: 'C:\\test'" in message
 
 
+def test_a_path_may_begin_with_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell replaces no ~ after =, and there is none for a config; an empty path is refused."""
+    monkeypatch.setenv("HOME", "/home/me")
+    config = load_config("demo", ["data.cache_dir=~/cache", "output=~/runs/a"])
+    assert config.data.cache_dir == Path("/home/me/cache")
+    assert config.output == Path("/home/me/runs/a")
+    with pytest.raises(ConfigError, match=r"data\.cache_dir: expected a path"):
+        load_config("demo", ["data.cache_dir="])
+
+
 def test_a_key_twice_is_refused(tmp_path: Path) -> None:
     """A key that a file states twice is an error, not a silent choice."""
     assert "experiment.toml" in _refusal(tmp_path, "seed = 1\nseed = 2\n" + DRAWN)

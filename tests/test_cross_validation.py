@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -81,20 +80,27 @@ def test_too_few_images_for_the_folds_are_one_clear_error() -> None:
     """An emotion with three images cannot be in five folds."""
     with pytest.raises(DataError, match="5 folds"):
         _assign(np.repeat([0, 1], [60, 4]), (1, 5))
+    copies = np.array([f"{value:032d}" for value in [*range(60), *range(60, 64), *range(60, 64)]])
+    with pytest.raises(DataError, match="4 images of the rarest emotion"):
+        _assign(np.repeat([0, 1], [60, 8]), (1, 5), digests=copies)
 
 
 @pytest.mark.parametrize("kind", ["digests", "groups"])
 def test_every_fold_leaves_images_of_each_emotion_to_train_on(kind: str) -> None:
-    """An emotion all of whose images belong together is refused by each fold, not by one."""
+    """An emotion all of whose images belong together is refused by each fold, not by one.
+
+    Of identical images, one counts.
+    """
+    words = {
+        "digests": "1 image of the rarest emotion",
+        "groups": r"all 9 images of an emotion \(such as image 61 of 70",
+    }
     labels = np.repeat([0, 1], [60, 10])
     together = np.minimum(np.arange(70), 60)
     values = np.array([f"{value:032d}" for value in together]) if kind == "digests" else together
     given = ["train"] * 69 + ["test"]
     for number in (1, 2, 3):
-        with (
-            warnings.catch_warnings(action="ignore"),  # of scikit-learn, for identical images
-            pytest.raises(DataError, match=r"all 9 images of an emotion \(such as image 61 of 70"),
-        ):
+        with pytest.raises(DataError, match=words[kind]):
             _assign(labels, (number, 3), given=given, **{kind: values})
 
 

@@ -436,6 +436,20 @@ def test_a_changed_file_is_decoded_anew(tmp_path: Path, stored: Path) -> None:
     assert np.array_equal(_load(root, stored).images[1, ..., 0], _picture(77))
 
 
+def test_swapped_files_are_decoded_anew(tmp_path: Path, stored: Path) -> None:
+    """Files of one size and time, as an archive restores them, that changed places are noticed."""
+    root = _make(tmp_path / "faces", {"happy": 2})
+    files = [root / "happy" / f"000{number}.png" for number in range(2)]
+    for file in files:
+        file.write_bytes(file.read_bytes().ljust(4000, b"\0"))
+        os.utime(file, ns=(1, 1))
+    _load(root, stored)
+    files[0].rename(root / "other")
+    files[1].rename(files[0])
+    (root / "other").rename(files[1])
+    assert np.array_equal(_load(root, stored).images[0, ..., 0], _picture(1))
+
+
 def test_other_settings_are_another_cache(tmp_path: Path, stored: Path) -> None:
     """Asking for another size or colour mode never returns the pixels of the first."""
     root = _make(tmp_path / "faces", {"happy": 3})

@@ -14,9 +14,11 @@ from small import LENET, SMALL
 
 from emodetect.cli import app
 from emodetect.config import ExperimentConfig, ModelConfig, load_config
+from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import (
     ConfigError,
     DataError,
+    DivergedError,
     EmodetectError,
     ModelError,
     OutOfMemoryError,
@@ -41,6 +43,7 @@ def test_run_folder_is_complete(artifact: Path, small_config: ExperimentConfig) 
 def test_a_finished_run_keeps_its_weights_once(artifact: Path) -> None:
     """Once the artifact has them, the checkpoints that take as much space again are gone."""
     assert sorted(path.name for path in (artifact.parent / "checkpoints").iterdir()) == [
+        "config.toml",
         "dataset.json",
         "finished.json",
     ]
@@ -110,6 +113,8 @@ def test_an_epoch_without_a_validation_loss_is_the_worst(tmp_path: Path) -> None
     rows = [{"val_accuracy": 0.5, "val_loss": loss} for loss in losses]
     assert _epochs_kept(rows, "val_loss", tmp_path) == (["1", "2", "3"], False)
     assert _epochs_kept(rows, "val_accuracy", tmp_path) == (["1", "2", "3"], False)
+    rows = [{"val_accuracy": 0.5, "val_loss": 0.9}, {"val_accuracy": 0.8, "val_loss": losses[0]}]
+    assert _epochs_kept(rows, "val_accuracy", tmp_path) == (["1"], True)
 
 
 def test_artifact_is_plain_keras_and_agrees_with_its_compiled_form(artifact: Path) -> None:
@@ -277,9 +282,15 @@ def test_two_phases_train_head_then_backbone(
     assert read_artifact(result.artifact).metadata.emotions == ("happy", "sad", "surprise")
 
 
-def test_training_that_diverges_says_so(small_overrides: list[str], tmp_path: Path) -> None:
-    """A loss that stops being a number ends in advice, not in a model of NaNs."""
-    from emodetect.training.train import train
+@pytest.mark.parametrize("when", ["epochs=2", "epochs=1"])
+def test_training_that_diverges_says_so(
+    when: str, small_overrides: list[str], tmp_path: Path
+) -> None:
+    """A loss that stops being a number ends in advice, not in a model of NaNs.
+
+    With a single batch, the training loss of the epoch is that before it.
+    """
+    from emodetect.training.train import resume, train
 
     config = load_config(
         SMALL,
@@ -288,11 +299,15 @@ def test_training_that_diverges_says_so(small_overrides: list[str], tmp_path: Pa
             *LENET,
             "training.learning_rate=1e30",
             "training.warmup_epochs=0.0",
+            "training.batch_size=512",
+            f"training.{when}",
             f"output={tmp_path / 'run'}",
         ],
     )
-    with pytest.raises(EmodetectError, match=r"training\.learning_rate"):
+    with pytest.raises(DivergedError, match=r"training\.learning_rate"):
         train(config)
+    with pytest.raises(DivergedError, match=r"training\.learning_rate"):
+        resume(config.output)
     assert not (tmp_path / "run" / "best_model.keras").exists()
 
 
@@ -315,6 +330,17 @@ def test_dry_run_reports_absent_data_and_size() -> None:
     assert "no/where: not found" in result.stdout
     assert "2,266,951 parameters" in result.stdout  # 2,257,984 of MobileNetV2, 1280 * 7 + 7 of ours
     assert "image_size = 48" in result.stdout
+
+
+def test_a_run_among_the_images_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its plots would be images of the next run; also where the folder is the current one."""
+    draw_dataset(tmp_path, counts={"faces": 4}, emotions=("happy", "sad"), seed=1, size=48)
+    monkeypatch.chdir(tmp_path / "faces")
+    for words in (["--data", "."], ["--data", "../faces", "--own-labels"]):
+        result = CliRunner().invoke(app, ["train", "--config", SMALL, *words])
+        assert isinstance(result.exception, EmodetectError)
+        assert "runs/small: is inside" in str(result.exception)
+    assert sorted(path.name for path in Path.cwd().iterdir()) == ["happy", "sad"]
 
 
 def test_missing_data_is_a_clear_error(tmp_path: Path) -> None:
@@ -341,7 +367,7 @@ def test_a_full_disk_is_told_before_an_epoch_is_lost(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     run = tmp_path / "run"
-    config = load_config(SMALL, [*small_overrides, f"output={run}"])
+    config = load_config(SMALL, [*small_overrides, *LENET, f"output={run}"])
     with pytest.raises(EmodetectError, match=r"No epoch was finished yet; .* with --resume"):
         train(config)
     assert (run / "config.toml").is_file()

@@ -27,6 +27,7 @@ from small import LENET, SMALL
 
 from emodetect.cli import app
 from emodetect.config import load_config
+from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import ConfigError, EmodetectError, ModelError
 from emodetect.evaluation.predictions import write_predictions
 from emodetect.training import schedule
@@ -637,6 +638,47 @@ def test_devices_that_no_trial_could_use_end_the_study_at_once(
     with pytest.raises(ConfigError, match="devices"):
         tune(options_of(tmp_path / "tuned", config=config, search=(search,)))
     assert not (tmp_path / "tuned").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "search", "output", "words"),
+    [
+        (["data.fold=[1,3]"], "data.image_size=24,32", "tuned", "draws the folds by the crops"),
+        ([], RATE, "faces/tuned", "is inside"),
+    ],
+)
+def test_trials_that_would_get_other_images_are_refused(
+    changes: list[str],
+    search: str,
+    output: str,
+    words: str,
+    tmp_path: Path,
+) -> None:
+    """Folds are drawn by pixels; and the plots of a trial are no images for the next."""
+    counts = {"faces/train": 6, "faces/val": 3, "faces/test": 1}
+    draw_dataset(tmp_path, counts=counts, emotions=("happy", "sad"), seed=1, size=32)
+    overrides = [*LENET, f"data.cache_dir={tmp_path / 'cache'}", *changes]
+    config = load_config(SMALL, overrides, data=f"folder:{tmp_path / 'faces'}")
+    with pytest.raises(EmodetectError, match=words):
+        tune(options_of(tmp_path / output, config=config, search=(search,)))
+    assert not (tmp_path / output).exists()
+
+
+def test_an_unexpected_error_is_a_failed_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault that the values bring out does not end the study, nor each later run of it."""
+
+    def train(work: Work, trial: Any, number: int, config: Any) -> float:
+        if number == 0:
+            raise ValueError("Input contains NaN.")
+        return 0.5
+
+    monkeypatch.setattr(Work, "_train", train)
+    states = [trial.state for trial in work_on(options_of(tmp_path, trials=2))]
+    assert states == [TrialState.FAIL, TrialState.COMPLETE]
+    assert "trial 0: an unexpected error" in caplog.text
+    assert "Traceback" in caplog.text
 
 
 def test_weights_that_no_trial_could_use_end_the_study_at_once(

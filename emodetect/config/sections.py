@@ -5,6 +5,7 @@ The defaults are here; the files in configs/ contain only what differs from them
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
@@ -34,7 +35,8 @@ def _check_path(path: object) -> object:
             "expected a path without control characters; put a path with backslashes in single "
             "quotes: 'C:\\test'"
         )
-    return path
+    # A shell does not replace the ~ of --set data.path=~/faces.
+    return os.path.expanduser(path) if isinstance(path, str) else path  # noqa: PTH111  of any text
 
 
 class _Section(BaseModel):
@@ -226,7 +228,7 @@ class DataConfig(_Section):
         "data.cleaning excludes",
     )
     cleaning: CleaningConfig = CleaningConfig()
-    cache_dir: Path | None = Field(
+    cache_dir: OptionalPath = Field(
         default=None,
         description="folder for decoded images; by default emodetect in the user's cache folder",
     )
@@ -300,6 +302,11 @@ class DataConfig(_Section):
         """The `path`, which every source but the synthetic one must have."""
         assert self.path is not None  # checked above
         return self.path
+
+    @property
+    def searched_folder(self) -> Path | None:
+        """The folder in which all images are taken for data; None for sources that name them."""
+        return self.path if self.source in ("folder", "ferplus") else None
 
 
 class ModelConfig(_Section):

@@ -261,7 +261,8 @@ def _key(root: Path, samples: Sequence[Sample], config: DataConfig) -> str:
             file = sample.file
             try:
                 status = os.stat(os.path.join(root, file))  # noqa: PTH116, PTH118  faster
-                state = f"{status.st_size} {status.st_mtime_ns}"
+                # With the time of a renaming: archives give all their files the same st_mtime.
+                state = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
             except OSError:  # reading it will report why
                 state = "unreadable"
         box = "" if sample.box is None else f" {sample.box} {config.margin}"

@@ -12,6 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train
 
 from emodetect.errors import DataError
 from emodetect.machine.terminal_text import on_one_line
+from emodetect.number_format import quantity
 
 
 def assign_splits(
@@ -167,22 +168,21 @@ def _fold(
     members = members[np.argsort(digests[members], kind="stable")]
     together = (digests if groups is None else groups)[members]
     _, first, group = np.unique(together, return_index=True, return_inverse=True)
-    present = np.unique(labels[members], return_counts=True)[1]
+    # Identical images count once, with the label of the first.
+    counted = labels[members][first] if groups is None else labels[members]
+    present = np.unique(counted, return_counts=True)[1]
     if len(first) < count or present.min() < count:
         raise DataError(
             f"cannot make {count} folds of {len(first)} different images or groups, "
-            f"{present.min()} images of the rarest emotion: each fold needs one. Add images, or "
-            "change training.folds."
+            f"{quantity(int(present.min()), 'image')} of the rarest emotion: each fold needs one. "
+            "Add images, or change training.folds."
         )
-    # Identical images count once, with the label of the first.
     if groups is None:
-        folds = StratifiedKFold(count, shuffle=True, random_state=seed).split(
-            first, labels[members][first]
-        )
+        folds = StratifiedKFold(count, shuffle=True, random_state=seed).split(first, counted)
         chosen = [np.isin(group, part) for _, part in folds]
     else:
         folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(
-            members, labels[members], group
+            members, counted, group
         )
         chosen = [np.isin(np.arange(len(members)), part) for _, part in folds]
     for part in chosen:

@@ -52,6 +52,12 @@ def of_possible_length(path: Path) -> Path:
     return path.with_name(shortened(path.name, LONGEST_NAME - len(end)) + end)
 
 
+def to_disk(path: Path) -> None:
+    """Wait until what was written to a file would survive a power cut."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
     """Write a UTF-8 text file in one step.
 

@@ -57,6 +57,19 @@ def check_output_folder(folder: Path, *, force: bool) -> None:
         )
 
 
+def check_outside(output: Path, data: Path | None) -> None:
+    """Raise EmodetectError if an output is inside a folder of data, of which it would become part.
+
+    Args:
+        data: None if there is no such folder.
+    """
+    if data is not None and Path(os.path.realpath(output)).is_relative_to(os.path.realpath(data)):
+        raise EmodetectError(
+            f"{output}: is inside {data}, and would be taken for a part of that data; choose "
+            "another folder with --output."
+        )
+
+
 def make_output_folder(folder: Path) -> None:
     """Create the folder if it is missing. Raises EmodetectError if that fails."""
     with writing(folder):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,12 @@ from emodetect.data.cleaning import write_audit_rows
 from emodetect.data.named_data import NamedData
 from emodetect.errors import EmodetectError
 from emodetect.machine.atomic_files import atomic_write
-from emodetect.machine.output_folder import check_output_folder, make_output_folder, writing
+from emodetect.machine.output_folder import (
+    check_output_folder,
+    check_outside,
+    make_output_folder,
+    writing,
+)
 from emodetect.notebook import heading, lines, table
 from emodetect.reports.audit_sections import found_sections
 from emodetect.reports.html import page_colors, render_page
@@ -147,12 +151,7 @@ def check_audit_folder(out: Path, sources: Sequence[NamedData], *, force: bool) 
     It must not be inside a source, where it would be taken for one of its folders.
     """
     for source in sources:
-        inside = Path(os.path.realpath(out)).is_relative_to(os.path.realpath(source.path))
-        if source.path and inside:
-            raise EmodetectError(
-                f"{out}: is inside {source}, which is being audited; choose another folder with "
-                "--output."
-            )
+        check_outside(out, Path(source.path) if source.path else None)
     check_output_folder(out, force=force)
     if (out / MANIFEST).exists() and not (out / FIGURES).is_file():
         raise EmodetectError(

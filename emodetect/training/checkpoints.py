@@ -7,14 +7,19 @@ import math
 import os
 import shutil
 import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 
-from emodetect.errors import EmodetectError
+from emodetect.errors import EmodetectError, first_line
+from emodetect.machine.atomic_files import to_disk
 from emodetect.training.models.layers import layers_of
 from emodetect.training.phases import Phase
 
@@ -101,6 +106,11 @@ class SaveState(keras.callbacks.Callback):
         partial.mkdir()
         _save_state(self.model, partial)
         (partial / "progress.json").write_text(json.dumps(asdict(self.progress)))
+        # Or a power cut could leave them empty, and the older state removed.
+        best = self.checkpoints / best_name(self.progress.best_epoch)
+        for file in (*partial.iterdir(), best, self.checkpoints.parent / "history.csv"):
+            if file.is_file():  # the last two are not before the first epoch
+                to_disk(file)
         partial.rename(folder)
         for older in self.checkpoints.glob("epoch-*"):
             if older != folder:
@@ -143,12 +153,36 @@ def _save_state(model: keras.Model, folder: Path) -> None:
     np.savez(folder / "random.npz", *(np.asarray(state) for state in _random_states(model)))
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what a damaged file of a run raises into an EmodetectError that names it."""
+    try:
+        yield
+    except (EOFError, OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise EmodetectError(
+            f"{path}: is damaged or missing ({type(error).__name__}: {first_line(error)}); this "
+            "run cannot be continued: start a new one."
+        ) from None
+
+
 def load_state(model: keras.Model, folder: Path) -> None:
-    """Load weights, optimizer and random states from the folder of a saved state."""
-    model.load_weights(folder / "state.weights.h5")
-    with np.load(folder / "random.npz") as saved:
+    """Load weights, optimizer and random states from the folder of a saved state.
+
+    Raises EmodetectError for a damaged file.
+    """
+    weights, states = folder / "state.weights.h5", folder / "random.npz"
+    with reading(weights):
+        model.load_weights(weights)
+    with reading(states), np.load(states) as saved:
         for state, value in zip(_random_states(model), saved.values(), strict=True):
             state.assign(value)
+
+
+def load_best(model: keras.Model, checkpoints: Path, progress: Progress) -> None:
+    """Load the weights of the best epoch. Raises EmodetectError for a damaged file."""
+    weights = checkpoints / best_name(progress.best_epoch)
+    with reading(weights):
+        model.load_weights(weights)
 
 
 def _random_states(model: keras.Model) -> list[keras.Variable]:
@@ -159,11 +193,19 @@ def _random_states(model: keras.Model) -> list[keras.Variable]:
 
 
 def saved_state(checkpoints: Path) -> tuple[Path | None, Progress]:
-    """Return the folder of the latest saved state, if any, and the run's progress."""
+    """Return the folder of the latest saved state, if any, and the run's progress.
+
+    Raises EmodetectError if a file of it is damaged or missing.
+    """
     finished = checkpoints / "finished.json"
-    if finished.is_file():
-        return checkpoints, Progress(**json.loads(finished.read_text()))
     folders = sorted(checkpoints.glob("epoch-*"))
-    if not folders:
+    if not finished.is_file() and not folders:
         return None, Progress()
-    return folders[-1], Progress(**json.loads((folders[-1] / "progress.json").read_text()))
+    record = finished if finished.is_file() else folders[-1] / "progress.json"
+    with reading(record):
+        progress = Progress(**json.loads(record.read_text()))
+    if progress.best is not None:
+        best = checkpoints / best_name(progress.best_epoch)
+        with reading(best), h5py.File(best):
+            pass
+    return record.parent, progress

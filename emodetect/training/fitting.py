@@ -96,10 +96,7 @@ def fit_phase(
             verbose=0,
         )
     if not np.isfinite(history.history["loss"][-1]):
-        raise DivergedError(
-            f"{run}: the loss became NaN or infinite; lower training.learning_rate or raise "
-            "training.warmup_epochs."
-        )
+        raise diverged(run)
     progress.epoch = phase.last
 
 
@@ -142,10 +139,18 @@ def with_scores(figures: Mapping[str, float]) -> dict[str, float]:
     """
     accuracy, loss = figures["val_accuracy"], figures["val_loss"]
     if not math.isfinite(loss):  # NaN is neither better nor worse, and would remain the best
-        loss = math.inf
+        return {**figures, "val_accuracy_score": -math.inf, "val_loss_score": -math.inf}
     # Less than what one image of a million changes the accuracy by.
     tie_break = 1e-7 / (1 + loss)
     return {**figures, "val_accuracy_score": accuracy + tie_break, "val_loss_score": -loss}
+
+
+def diverged(run: Path) -> DivergedError:
+    """Return the error of a run whose loss is no longer finite."""
+    return DivergedError(
+        f"{run}: the loss became NaN or infinite; lower training.learning_rate or raise "
+        "training.warmup_epochs."
+    )
 
 
 class HistoryFile(keras.callbacks.CSVLogger):

@@ -17,12 +17,13 @@ import numpy as np
 import tensorflow as tf
 
 from emodetect import __version__
-from emodetect.config import ExperimentConfig
+from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_config
 from emodetect.data.dataset import Dataset
 from emodetect.errors import ConfigError, EmodetectError
 from emodetect.machine.atomic_files import PARTIAL_FILES, write_text
 from emodetect.machine.locks import locked
 from emodetect.machine.output_folder import how_to_write_on
+from emodetect.number_format import quantity
 from emodetect.training.checkpoints import Progress, how_to_resume
 
 
@@ -126,6 +127,37 @@ def read_history(path: Path) -> list[dict[str, float]]:
             {name: float(value) for name, value in row.items() if name != "epoch"}
             for row in csv.DictReader(file)
         ]
+
+
+def require_history(path: Path, epochs: int) -> None:
+    """Raise ConfigError if a run's history.csv lacks one of its first `epochs`."""
+    rows: list[dict[str, str]] = []
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    if [row.get("epoch") for row in rows[:epochs]] != [str(epoch + 1) for epoch in range(epochs)]:
+        raise ConfigError(
+            f"{path}: expected a row for each of the {quantity(epochs, 'epoch')} that are done; "
+            "put the file back as it was, or start a new run."
+        )
+
+
+def require_same_config(run: Path, config: ExperimentConfig) -> None:
+    """Record the config of a run, or raise ConfigError if config.toml has been edited since.
+
+    The data may be elsewhere: whether it is the same is told by its images.
+    """
+    record = run / "checkpoints" / "config.toml"
+    if not record.is_file():
+        record.parent.mkdir(exist_ok=True)
+        write_text(record, config_toml(config))
+        return
+    changed = changed_keys(load_config(str(record)), config)
+    if edited := [key for key in changed if key != "output" and not key.startswith("data.")]:
+        raise ConfigError(
+            f"{run / 'config.toml'}: has other values of {', '.join(edited)} than the run was "
+            "started with; put them back to resume it, or start a new run."
+        )
 
 
 def truncate_history(path: Path, epochs: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -20,7 +21,7 @@ from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_c
 from emodetect.data.dataset import DATA_LOGGERS, Dataset, load_dataset
 from emodetect.errors import ConfigError
 from emodetect.machine.atomic_files import write_text
-from emodetect.machine.output_folder import check_output_folder
+from emodetect.machine.output_folder import check_output_folder, check_outside
 from emodetect.machine.tensorflow_devices import mirrored, training_devices
 from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.artifact import write_artifact
@@ -31,9 +32,9 @@ from emodetect.notebook import heading, lines, picture, table
 from emodetect.number_format import decimal, percent
 from emodetect.training.advice.small_data import small_data_warnings
 from emodetect.training.advice.summary import ValidationResult, summarize
-from emodetect.training.checkpoints import BEST_NAME, Progress, best_name, saved_state
+from emodetect.training.checkpoints import BEST_NAME, Progress, load_best, reading, saved_state
 from emodetect.training.cross_validation import FoldResult, cross_validate, describe_folds
-from emodetect.training.fitting import OnEpoch, fit_phase, validation_batches
+from emodetect.training.fitting import OnEpoch, diverged, fit_phase, validation_batches
 from emodetect.training.initial_model import check_initial_weights, initial_model
 from emodetect.training.initial_model import logger as initial_model_logger
 from emodetect.training.models.keras_files import save_keras
@@ -47,7 +48,9 @@ from emodetect.training.run_folder import (
     only_process,
     read_history,
     remove_abandoned,
+    require_history,
     require_new,
+    require_same_config,
     versions,
     write_run_record,
 )
@@ -150,6 +153,7 @@ def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     run = config.output
     require_new(run)
     check_output_folder(run, force=True)
+    check_outside(run, config.data.searched_folder)
     require_trackers(config.training.track)
     check_initial_weights(config)
     dataset = load_dataset(config.data, seed=config.seed, folds=config.training.folds)
@@ -172,6 +176,7 @@ def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
         require_new(run)
         with clear_disk_errors(run):
             write_text(run / "config.toml", config_toml(config))
+            require_same_config(run, config)
             _require_same_data(run, dataset)
         folds = _cross_validate(config, hooks.draw)
         if folds:  # whose runs have used up the random numbers of this model
@@ -218,6 +223,8 @@ def _resume(run: Path, config: ExperimentConfig | None, hooks: _Hooks) -> Traini
 
 def _continue(own: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     run = own.output
+    with clear_disk_errors(run):
+        require_same_config(run, own)
     require_trackers(own.training.track)
     dataset = load_dataset(own.data, seed=own.seed)
     with clear_disk_errors(run):
@@ -247,7 +254,10 @@ def _require_same_data(run: Path, dataset: Dataset) -> None:
     if not record.is_file():
         record.parent.mkdir(exist_ok=True)
         write_text(record, json.dumps(identity))
-    elif json.loads(record.read_text()) != identity:
+        return
+    with reading(record):
+        recorded = json.loads(record.read_text())
+    if recorded != identity:
         raise ConfigError(
             f"{run}: the data has changed since the run was started; start a new run."
         )
@@ -268,6 +278,10 @@ def _train(
     state, progress = saved_state(checkpoints)
     if state is None:
         progress.temperature = temperature
+    # Early stopping ends a run before its last epoch.
+    require_history(
+        run / "history.csv", progress.best_epoch + 1 if progress.finished else progress.epoch
+    )
     schedule = run_schedule(config.training, len(dataset.indices("train")))
     logger.info(schedule.describe())
     with tracked(config, dataset) as trackers:
@@ -285,6 +299,8 @@ def _train(
                     on_epoch=hooks.on_epoch,
                 )
                 state = None
+        if not math.isfinite(read_history(run / "history.csv")[progress.best_epoch]["val_loss"]):
+            raise diverged(run)
         with clear_disk_errors(run):
             progress.finished = True
             write_text(checkpoints / "finished.json", json.dumps(asdict(progress)))
@@ -310,7 +326,7 @@ def _finish(
     figures = history[progress.best_epoch]
     # A new model: without the optimizer and mixed precision's dtype policy.
     best = build_network(config, len(dataset.emotions))
-    best.load_weights(run / "checkpoints" / best_name(progress.best_epoch))
+    load_best(best, run / "checkpoints", progress)
     result = _validate(best, dataset)
     temperature = fit_temperature(
         result.probabilities, result.labels, otherwise=progress.temperature

@@ -235,7 +235,8 @@ def compare_best(options: TuningOptions, finished: Sequence[TrialResult]) -> lis
 def _not_paired() -> list[str]:
     return [
         "Whether the best trial differs from the next by more than chance was not tested: their "
-        f"runs are not both in this folder, or their {VALIDATION_FILE} is of an older version."
+        f"runs are not both in this folder, or their {VALIDATION_FILE} are of other images or of "
+        "an older version."
     ]
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from emodetect.config import ExperimentConfig, flatten
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.errors import ConfigError, EmodetectError, first_line
-from emodetect.machine.output_folder import check_output_folder, make_output_folder
+from emodetect.machine.output_folder import check_output_folder, check_outside, make_output_folder
 from emodetect.machine.tensorflow_devices import training_devices, use_tensorflow
 from emodetect.machine.terminal_text import said_once
 from emodetect.tuning.options import TuningOptions
@@ -55,8 +55,9 @@ def tune(options: TuningOptions) -> TuningResult:
             "the best config, train it with folds."
         )
     _check_folder(options.output)
+    check_outside(options.output, options.config.data.searched_folder)
     dataset = load_dataset(options.config.data, seed=options.config.seed)
-    _check_splits(dataset, space)
+    _check_splits(options.config, dataset, space)
     use_tensorflow()  # only here, because a search that is refused need not wait for it
     _check_weights(options.config)
     _check_devices(options.config, space)
@@ -98,12 +99,17 @@ def _check_folder(folder: Path) -> None:
         check_output_folder(folder, force=False)
 
 
-def _check_splits(dataset: Dataset, space: SearchSpace) -> None:
+def _check_splits(config: ExperimentConfig, dataset: Dataset, space: SearchSpace) -> None:
     searched = [one.key for one in space if one.key in DATA_KEYS]
     if searched and "val" in dataset.carved:
         raise ConfigError(
             f"--search {searched[0]}: the source has no val split, and other crops would be "
             "validated with each value. Assign the splits first, with emodetect data split."
+        )
+    if searched and config.data.fold is not None:
+        raise ConfigError(
+            f"--search {searched[0]}: data.fold draws the folds by the crops, and other ones would "
+            "be validated with each value. Remove data.fold."
         )
 
 

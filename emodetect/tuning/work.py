@@ -10,13 +10,21 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import OptunaError, UpdateFinishedTrialError
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from emodetect.config import ExperimentConfig, changed_keys, load_config
 from emodetect.data.dataset import load_dataset
-from emodetect.errors import ConfigError, DivergedError, ModelError, OutOfMemoryError, first_line
+from emodetect.errors import (
+    ConfigError,
+    DivergedError,
+    EmodetectError,
+    ModelError,
+    OutOfMemoryError,
+    first_line,
+)
 from emodetect.evaluation.classify import predict_images
 from emodetect.evaluation.metrics.intervals import figures_of
 from emodetect.evaluation.predictions import write_predictions
@@ -136,6 +144,11 @@ class Work:
             self._report(number, f"stopped early at {self.options.shown(value)}")
         except (DivergedError, ModelError, OutOfMemoryError) as error:
             return self._fail(trial, number, first_line(error))
+        except (EmodetectError, OSError, ImportError, OptunaError, SQLAlchemyError):
+            raise  # not due to the values
+        except Exception as error:  # or each later run of the study would end with it, too
+            logger.warning("trial %d: an unexpected error", number, exc_info=True)
+            return self._fail(trial, number, f"{type(error).__name__}: {first_line(error)}")
         else:
             ended = self.trials.finish(trial, TrialState.COMPLETE, value)
             self._report(number, self.options.shown(value))

@@ -1,0 +1,109 @@
+"""Resuming a run whose files were lost, cut off or edited since it was interrupted."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from small import LENET, SMALL
+
+from emodetect.config import ExperimentConfig, load_config
+from emodetect.errors import ConfigError, EmodetectError
+
+
+class StopError(Exception):
+    """What interrupts the run."""
+
+
+@pytest.fixture(scope="module")
+def interrupted(small_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was interrupted after two of four epochs; tests copy it."""
+    from emodetect.training.train import train
+
+    def stop(epoch: int, _: dict[str, float]) -> None:
+        if epoch == 2:
+            raise StopError
+
+    run = tmp_path_factory.mktemp("runs") / "run"
+    config = load_config(SMALL, [*small_overrides, *LENET, "training.epochs=4", f"output={run}"])
+    with pytest.raises(StopError):
+        train(config, on_epoch=stop)
+    assert (run / "checkpoints" / "epoch-0002").is_dir()
+    return run
+
+
+@pytest.mark.parametrize("damage", ["emptied", "removed"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "checkpoints/epoch-0002/state.weights.h5",
+        "checkpoints/epoch-0002/random.npz",
+        "checkpoints/epoch-0002/progress.json",
+        "checkpoints/best-*.weights.h5",
+        "history.csv",
+    ],
+)
+def test_a_lost_file_is_told_before_training_goes_on(
+    name: str, damage: str, interrupted: Path, tmp_path: Path
+) -> None:
+    """It is named in a line, and the run stays as it is."""
+    from emodetect.training.train import resume
+
+    run = shutil.copytree(interrupted, tmp_path / "run")
+    (file,) = run.glob(name)
+    if damage == "emptied":
+        file.write_bytes(b"")
+    else:
+        file.unlink()
+    before = sorted(run.rglob("*"))
+    with pytest.raises(EmodetectError) as error:
+        resume(run)
+    assert str(file) in str(error.value)
+    assert "start a new" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert sorted(run.rglob("*")) == before
+
+
+def test_an_unreadable_record_of_the_data_is_told(interrupted: Path, tmp_path: Path) -> None:
+    """An empty dataset.json, as a power cut may leave it, is named."""
+    from emodetect.training.train import resume
+
+    run = shutil.copytree(interrupted, tmp_path / "run")
+    (run / "checkpoints" / "dataset.json").write_bytes(b"")
+    with pytest.raises(EmodetectError, match=r"dataset\.json: is damaged"):
+        resume(run)
+
+
+def test_a_row_that_the_history_lost_is_told(interrupted: Path, tmp_path: Path) -> None:
+    """Or the figures of one epoch would be told for the weights of another."""
+    from emodetect.training.train import resume
+
+    run = shutil.copytree(interrupted, tmp_path / "run")
+    header, _, *rows = (run / "history.csv").read_text().splitlines(keepends=True)
+    (run / "history.csv").write_text("".join([header, *rows]))
+    with pytest.raises(ConfigError, match=r"history\.csv: expected a row for each of the 2 epochs"):
+        resume(run)
+
+
+def test_an_edited_config_is_told(interrupted: Path, tmp_path: Path) -> None:
+    """Its schedule would change in the middle of the run."""
+    from emodetect.training.train import resume
+
+    run = shutil.copytree(interrupted, tmp_path / "run")
+    text = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(text.replace("epochs = 4", "epochs = 6"))
+    with pytest.raises(ConfigError, match=r"has other values of training\.epochs than"):
+        resume(run)
+
+
+def test_the_data_and_the_run_may_be_moved(small_config: ExperimentConfig, tmp_path: Path) -> None:
+    """Where they are is not part of what a run was started with."""
+    from emodetect.training.run_folder import require_same_config
+
+    require_same_config(tmp_path, small_config)
+    data = small_config.data.model_copy(update={"cache_dir": tmp_path / "elsewhere"})
+    moved = small_config.model_copy(update={"data": data, "output": tmp_path / "moved"})
+    require_same_config(tmp_path, moved)
+    with pytest.raises(ConfigError, match="of seed than"):
+        require_same_config(tmp_path, moved.model_copy(update={"seed": 7}))
