@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from emodetect.config import ModelConfig, load_config
 from emodetect.errors import ConfigError, EmodetectError, ModelError, OutOfMemoryError
-from emodetect.machine.tensorflow_devices import use_tensorflow
+from emodetect.machine.tensorflow_devices import use_tensorflow, without_weights
 
 use_tensorflow()
 
@@ -25,7 +26,7 @@ from emodetect.training.models.layers import (  # noqa: E402
     set_batch_norm_momentum,
 )
 from emodetect.training.models.memory import memory_errors, require_memory  # noqa: E402
-from emodetect.training.models.registry import BUILDERS, build_model  # noqa: E402
+from emodetect.training.models.registry import BUILDERS, build_model, build_network  # noqa: E402
 
 
 def _build(
@@ -198,13 +199,8 @@ def test_presets_build() -> None:
 
     for name in preset_names():
         config = load_config(name)
-        model = build_model(
-            config.model,
-            image_size=config.data.image_size,
-            color=config.data.color,
-            class_count=len(config.data.classes or "1234567"),
-            weights="none",
-        )
+        classes = len(config.data.classes or "1234567")
+        model = without_weights(partial(build_network, config, classes))
         freeze_below(model, config.training.fine_tune_from)
 
 

@@ -509,13 +509,12 @@ def test_a_study_ends_with_a_config_to_train(tmp_path: Path, words: list[str]) -
     assert "2 of 2 trials done" in done.stderr
     # A warning of ours or of Optuna's; TensorFlow 2.18 has one about its own log.
     assert not re.search(r"WARNING(?!: All log messages before absl)", done.stderr)
-    again = run_emodetect("train", "--config", folder / "best.toml")
-    assert again.returncode == 0, again.stderr
+    assert CliRunner().invoke(app, ["train", "--config", str(folder / "best.toml")]).exit_code == 0
     folder = folder.rename(tmp_path / "renamed")
     other = CliRunner().invoke(app, [*words, "--output", str(folder), "--set", "model.l2=0.1"])
     assert "started with other values of model.l2" in str(other.exception)
-    longer = run_emodetect(*words, "--trials", "3", "--output", folder)
-    assert longer.returncode == 0, longer.stderr
+    longer = CliRunner().invoke(app, [*words, "--trials", "3", "--output", str(folder)])
+    assert longer.exit_code == 0, longer.exception
     assert len(rows_of(folder)) == 3
 
 
