@@ -159,8 +159,10 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 def _last_map(model: Any, path: Path) -> Any:
     """Return the last layer whose map has enough cells; else the last with a map."""
+    from emodetect.training.models.layers import layers_of
+
     any_map, fine_map, convolved = None, None, False
-    for layer in _layers(model):
+    for layer in layers_of(model):
         convolved = convolved or hasattr(layer, "kernel_size")
         shape = getattr(layer.output, "shape", ())
         # Padding shifts the cells against the image.
@@ -173,15 +175,6 @@ def _last_map(model: Any, path: Path) -> Any:
             "has none."
         )
     return fine_map or any_map
-
-
-def _layers(model: Any) -> Iterator[Any]:
-    """Yield a model's layers in order, with nested models expanded."""
-    for layer in model.layers:
-        if hasattr(layer, "layers"):
-            yield from _layers(layer)
-        else:
-            yield layer
 
 
 def _run(model: Any, layer: Any, inputs: np.ndarray) -> tuple[Any, Any]:
@@ -209,7 +202,9 @@ def _drop_softmax(model: Any) -> bool:
 
     The softmax saturates on confident predictions, so its gradients vanish.
     """
-    *_, last = _layers(model)
+    from emodetect.training.models.layers import layers_of
+
+    *_, last = layers_of(model)
     if getattr(getattr(last, "activation", None), "__name__", "") == "softmax":
         import keras
 
