@@ -167,7 +167,7 @@ def test_an_evaluation_has_its_figures_as_attributes(
     assert "data:image/png;base64," in page
     assert f"{report.accuracy:.1%}" in page
     with pytest.raises(EmodetectError, match="force=True"):
-        emodetect.evaluate(artifact, faces, **options)
+        emodetect.evaluate(artifact, faces, **options, emotions=None, group=None, config=None)
     assert emodetect.evaluate(artifact, faces, **options, emotions=["happy"], force=True).images < (
         report.images
     )

@@ -285,6 +285,36 @@ def test_the_data_itself_is_never_replaced(tmp_path: Path) -> None:
     assert len(list(made.rglob("*.png"))) == 12
 
 
+def test_images_of_an_earlier_conversion_that_a_manifest_names_stay(tmp_path: Path) -> None:
+    """They would be deleted with the folder that --force replaces."""
+    made = tmp_path / "made"
+    convert(source(draw(tmp_path / "data")), made, layout="folder")
+    images = sorted(made.rglob("*.png"))
+    rows = [f"{path.relative_to(tmp_path).as_posix()},{path.parent.name}" for path in images]
+    (tmp_path / "all.csv").write_text("\n".join(["path,label", *rows, ""]))
+    some = source(tmp_path / "all.csv", "manifest")
+    with pytest.raises(EmodetectError, match="contains images that are to be converted"):
+        convert(some, made, layout="folder", force=True)
+    assert sorted(made.rglob("*.png")) == images
+
+
+def test_labels_named_like_splits_are_refused(tmp_path: Path) -> None:
+    """A class folder "train" would be read as the training split."""
+    images = sorted(draw(tmp_path / "data").rglob("*.png"))
+    rows = [
+        f"{path.relative_to(tmp_path)},{label}"
+        for path, label in zip(images, 6 * ["bus", "train"], strict=True)
+    ]
+    (tmp_path / "all.csv").write_text("\n".join(["path,label", *rows, ""]))
+    with pytest.raises(DataError, match="the label train is the name of a split"):
+        convert(
+            source(tmp_path / "all.csv", "manifest", labels="own"),
+            tmp_path / "out",
+            layout="folder",
+        )
+    assert not (tmp_path / "out").exists()
+
+
 def test_hidden_names_are_found_again(tmp_path: Path) -> None:
     """An image whose name begins with a dot is written under one that readers do not pass over."""
     data = draw(tmp_path / "data", splits=("train",))

@@ -20,7 +20,7 @@ from small import SMALL
 
 from emodetect.cli import app
 from emodetect.config import ExperimentConfig, load_config
-from emodetect.data.dataset import load_dataset
+from emodetect.data.dataset import load_dataset, place_of
 from emodetect.data.named_data import NamedData
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
@@ -609,7 +609,10 @@ def _trained_on(config: ExperimentConfig) -> SimpleNamespace:
         image_size=32,
         color="gray",
         config=config.model_dump(mode="json", exclude_none=True),
-        dataset={"fingerprint": load_dataset(config.data, seed=config.seed).fingerprint},
+        dataset={
+            **load_dataset(config.data, seed=config.seed).identity(),
+            "place": place_of(config.data.data_path),
+        },
     )
     return SimpleNamespace(metadata=metadata)
 
@@ -656,6 +659,31 @@ def test_test_images_that_were_trained_on_are_refused(
             assert "trained on most of these" in caplog.text
 
 
+def test_a_model_knows_its_data_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data that was named relative to the folder of the training, and a copy of it, are its own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "else").mkdir()
+    draw_dataset(tmp_path, counts={"faces": 12}, emotions=("happy", "sad"), seed=5, size=32)
+    values = f'data={{source="folder", image_size=32, path="faces", cache_dir="{tmp_path}/c"}}'
+    config = load_config(SMALL, [values])
+    trained = load_dataset(config.data, seed=config.seed)
+    own = _trained_on(config)
+    shutil.copytree("faces", "else/copy")
+    monkeypatch.chdir(tmp_path / "else")
+    for path in ("../faces", "copy"):
+        kept = open_task("mine", own, source=NamedData("folder", path))
+        assert kept.description["split"] == "test"
+        assert len(kept.selection.members) == len(trained.indices("test"))
+        assert open_task("mine", own, source=NamedData("folder", path), split="all").description[
+            "seen"
+        ]
+    next((tmp_path / "faces" / "happy").iterdir()).unlink()
+    with pytest.raises(DataError, match="have changed"):
+        open_task("mine", own, source=NamedData("folder", "../faces"))
+
+
 def test_validation_images_that_were_trained_on_are_refused(tmp_path: Path) -> None:
     """Where only test is given, validation is drawn, and drawn otherwise once an image is gone."""
     faces = tmp_path / "faces"
@@ -697,6 +725,46 @@ def test_test_images_among_the_training_images_are_told(
         assert (len(without.selection.members), without.description["leaked"]) == (12, 0)
     own.metadata = replace(own.metadata, config={})
     assert open_task("mine", own, source=source).description["leaked"] == 0
+
+
+def test_leaks_that_cleaning_removed_are_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copies of test images that training left out, as an audit advised, are no leaks."""
+    monkeypatch.chdir(tmp_path)
+    draw_dataset(
+        tmp_path / "faces",
+        counts={"train": 12, "val": 6, "test": 6},
+        emotions=("happy", "sad"),
+        seed=5,
+        size=32,
+    )
+    for number, file in enumerate(sorted(Path("faces/test/sad").iterdir())[:3]):
+        shutil.copy(file, f"faces/train/sad/copy{number}.png")
+    words = ["data", "audit", "faces", "--detector", "none", "--output", "audit"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    values = (
+        'data={source="folder", image_size=32, path="faces", manifest="audit/manifest.csv", '
+        'cache_dir="c"}'
+    )
+    own = _trained_on(load_config(SMALL, [values]))
+    named = NamedData("folder", "faces")
+    assert open_task("mine", own, source=named).description["leaked"] == 0
+    own.metadata.config["data"].pop("manifest")
+    assert open_task("mine", own, source=named).description["leaked"] == 3
+
+
+def test_a_report_among_the_images_is_refused(
+    artifact: Path, faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its plots would be images of the next evaluation; a matrix is no different."""
+    monkeypatch.chdir(faces)
+    before = sorted(faces.iterdir())
+    for words in (["--output", "report"], ["--data", "happy", "--output", "matrix"]):
+        result = _evaluate(artifact, "--data", ".", *words)
+        assert isinstance(result.exception, EmodetectError)
+        assert "is inside" in str(result.exception) or "happy" in str(result.exception)
+    assert sorted(faces.iterdir()) == before
 
 
 def test_a_run_folder_gets_its_report_as_its_model_does(

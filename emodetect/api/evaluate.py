@@ -106,10 +106,12 @@ def evaluate(
     sources = () if data is None else texts(data)
     if data is not None and not sources:
         raise EmodetectError("data: expected at least one data set, got none.")
-    others: dict[str, Any] = {**settings}
+    others: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
     several = {"emotions", "exclude_duplicates_of", "slice_by", "group", "labels"}
     for name in several & others.keys():
         others[name] = texts(others[name])
+    if "config" in others:
+        others["config"] = os.fspath(others["config"])
     if isinstance(others.get("faces"), str):
         others["faces"] = (others["faces"],) * max(1, len(sources))
     options = EvaluationOptions(

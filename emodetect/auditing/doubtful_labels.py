@@ -14,6 +14,7 @@ import numpy as np
 from emodetect.auditing.scan import Picture
 from emodetect.config import Faces, validate_data
 from emodetect.data.crops import read_crops
+from emodetect.data.dataset import place_of
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.images.model_input import to_input
 from emodetect.machine.progress import track
@@ -124,7 +125,8 @@ def unseen_by(
         return np.array([picture.sample.split == "test" for picture in pictures], bool)
     trained_on = metadata.config.get("data", {}).get("path")
     for path in paths:
-        if trained_on and os.path.realpath(trained_on) == os.path.realpath(path):
+        same = trained_on and os.path.realpath(trained_on) == os.path.realpath(path)
+        if same or place_of(path) == metadata.dataset.get("place"):
             raise EmodetectError(
                 f"--unseen: the model {metadata.name} was trained on {trained_on}; without "
                 "--unseen, only images of the test split count as unseen."

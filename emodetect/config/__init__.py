@@ -9,6 +9,7 @@ from emodetect.config.loading import (
 )
 from emodetect.config.sections import (
     OWN_LABELS,
+    SEARCHED,
     SOURCES_OF_KEY,
     AugmentationConfig,
     CleaningConfig,
@@ -23,6 +24,7 @@ from emodetect.config.validation import flatten, number_type, validate_config, v
 
 __all__ = [
     "OWN_LABELS",
+    "SEARCHED",
     "SOURCES_OF_KEY",
     "AugmentationConfig",
     "CleaningConfig",

@@ -46,6 +46,8 @@ class _Section(BaseModel):
 Section = TypeVar("Section", bound=_Section)
 OptionalPath = Annotated[Path | None, BeforeValidator(_check_path)]
 Faces = Literal["whole", "detect"]
+# Sources that take all images in a folder.
+SEARCHED = ("folder", "ferplus")
 
 
 def _known_label(name: str, values: ValidationInfo) -> str:
@@ -306,7 +308,7 @@ class DataConfig(_Section):
     @property
     def searched_folder(self) -> Path | None:
         """The folder in which all images are taken for data; None for sources that name them."""
-        return self.path if self.source in ("folder", "ferplus") else None
+        return self.path if self.source in SEARCHED else None
 
 
 class ModelConfig(_Section):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import platform
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -81,11 +83,20 @@ class Dataset:
     leaked: dict[str, int] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
-        """Return what identifies this data set: fingerprint, counts, cleaning."""
-        identity: dict[str, Any] = {"fingerprint": self.fingerprint, "counts": self.counts()}
+        """Return what identifies this data set: fingerprint, images, counts, cleaning."""
+        identity: dict[str, Any] = {
+            "fingerprint": self.fingerprint,
+            "images": self.images_hash,
+            "counts": self.counts(),
+        }
         if self.manifest_sha256 is not None:
             identity["manifest_sha256"] = self.manifest_sha256
         return identity
+
+    @property
+    def images_hash(self) -> str:
+        """The hash of all images, whatever their labels, splits, names and order."""
+        return hashlib.sha256(np.sort(self.digests).tobytes()).hexdigest()
 
     def certain(self) -> np.ndarray:
         """Return (n, emotions) float32: 1 for each image's label, ignoring soft targets."""
@@ -285,14 +296,27 @@ def _load(config: DataConfig, *, seed: int | None, folds: int = 0) -> Dataset:
     return dataset
 
 
-def leaked_images(digests: np.ndarray, splits: np.ndarray) -> dict[str, int]:
+def place_of(path: Path) -> str:
+    """Return a hash of where data is: of the machine and the real path, neither of which it tells.
+
+    A path in a config may be relative to a folder that is no longer the current one.
+    """
+    place = f"{platform.node()}:{os.path.realpath(path)}"
+    return hashlib.sha256(os.fsencode(place)).hexdigest()
+
+
+def leaked_images(
+    digests: np.ndarray, splits: np.ndarray, trained_on: np.ndarray | None = None
+) -> dict[str, int]:
     """Return how many images of "val" and "test" are identical to a training image, without zeros.
 
     Args:
         digests: (n,) hash of each image's pixels.
         splits: (n,) "train", "val", "test" or "".
+        trained_on: the hashes of the training images, if they are not those of the split.
     """
-    trained_on = digests[splits == "train"]
+    if trained_on is None:
+        trained_on = digests[splits == "train"]
     counts = {
         split: int(np.isin(digests[splits == split], trained_on).sum()) for split in SPLITS[1:]
     }

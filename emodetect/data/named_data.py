@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 
-from emodetect.config import DataConfig, Faces, validate_data
+from emodetect.config import SEARCHED, DataConfig, Faces, validate_data
 from emodetect.data.labels import split_named
 from emodetect.data.readers.affectnet import LIST_FOLDERS, LISTS, has_annotations
 from emodetect.data.readers.ckplus import FRAMES, LABELS
@@ -49,6 +49,11 @@ class NamedData:
 
     def __str__(self) -> str:
         return f"{self.source}:{self.path}"
+
+    @property
+    def searched_folder(self) -> Path | None:
+        """As `DataConfig.searched_folder`."""
+        return Path(self.path) if self.source in SEARCHED else None
 
 
 def find_data(

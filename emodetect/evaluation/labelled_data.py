@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from emodetect.config import (
     SOURCES_OF_KEY,
     DataConfig,
@@ -24,6 +26,7 @@ from emodetect.data.dataset import (
     leaked_images,
     load_dataset,
     load_for_evaluation,
+    place_of,
 )
 from emodetect.data.labels import UnknownLabelError, emotion_of
 from emodetect.data.named_data import NamedData
@@ -115,16 +118,21 @@ def load_labelled_data(
             source, metadata, faces=faces, label_names=label_names, slice_by=columns
         )
         same_data = was_trained_on(config, metadata)
-        if same_data and not group:
-            grouped = {"group": tuple(metadata.config["data"].get("group", ()))}
-            config = config.model_copy(update=grouped)
         with said_once(*DATA_LOGGERS):
-            dataset = _load(config, metadata)
+            if not same_data:
+                dataset = _load(config, metadata)
+                same_data = _are_images_of(dataset, config, metadata)
+            if same_data:
+                if not group:
+                    grouped = {"group": tuple(metadata.config["data"].get("group", ()))}
+                    config = config.model_copy(update=grouped)
+                dataset = _load(config, metadata)
             needed = {"test"} if split in (None, "test") else {"val", "test"}
             if same_data and split != "all" and not needed <= {*dataset.splits.tolist()}:
                 dataset = _split_as_in_training(source, config, metadata, split)
             elif same_data:
-                leaked = leaked_images(dataset.digests, dataset.splits)
+                trained_on = _cleaned_training_images(config, metadata)
+                leaked = leaked_images(dataset.digests, dataset.splits, trained_on)
                 dataset = replace(dataset, leaked=leaked)
                 for line in dataset.describe_leaks():
                     logger.info(line)
@@ -276,8 +284,11 @@ def open_training_data(
     return dataset
 
 
-def training_config(metadata: Metadata) -> ExperimentConfig:
+def training_config(metadata: Metadata, *, path: Path | None = None) -> ExperimentConfig:
     """Return the training config stored in a model.
+
+    Args:
+        path: where its data is now; if None, where it was.
 
     Raises ConfigError if there is none, and DataError if its data does not exist.
     """
@@ -287,11 +298,14 @@ def training_config(metadata: Metadata) -> ExperimentConfig:
             "--data PATH or --config FILE."
         )
     config = validate_config(metadata.config, origin=metadata.name)
-    for path in (config.data.path, config.data.votes, config.data.manifest):
-        if path is not None and not path.exists():
+    if path is not None:
+        data = config.data.model_copy(update={"path": path})
+        config = config.model_copy(update={"data": data})
+    for place in (config.data.path, config.data.votes, config.data.manifest):
+        if place is not None and not place.exists():
             # Users know where their own runs had their images, but not those of a shipped model.
             shipped = metadata.name in TRAINED_ON
-            lost = "" if shipped else f" {metadata.name} was trained on {path}, which is not here."
+            lost = "" if shipped else f" {metadata.name} was trained on {place}, which is not here."
             raise DataError(
                 "expected labelled images, such as: --data faces (a folder of folders named after "
                 f"emotions, a CSV, or SOURCE:PATH).{lost}"
@@ -303,11 +317,32 @@ def was_trained_on(config: DataConfig, metadata: Metadata) -> bool:
     """Return whether a model was trained on the data of a config, however its path is written."""
     data = metadata.config.get("data", {})
     path = data.get("path")
-    return bool(
-        data.get("source") == config.source
-        and (path is None) == (config.path is None)
-        and (config.path is None or Path(path).resolve() == config.path.resolve())
+    if data.get("source") != config.source or (path is None) != (config.path is None):
+        return False
+    return (
+        config.path is None
+        or Path(path).resolve() == config.path.resolve()
+        or place_of(config.path) == metadata.dataset.get("place")
     )
+
+
+def _are_images_of(dataset: Dataset, config: DataConfig, metadata: Metadata) -> bool:
+    """Return whether these are the images that a model was trained on, in another place."""
+    source = metadata.config.get("data", {}).get("source")
+    return config.source == source and dataset.images_hash == metadata.dataset.get("images")
+
+
+def _cleaned_training_images(config: DataConfig, metadata: Metadata) -> np.ndarray | None:
+    """Return the hashes of the training images that data.manifest left; None without one."""
+    if not metadata.config["data"].get("manifest"):
+        return None
+    try:
+        training = training_config(metadata, path=config.path)
+        dataset = open_training_data(training, metadata, split="train")
+    except DataError:  # the manifest is gone, or the images have changed since
+        return None
+    digests: np.ndarray = dataset.digests[dataset.indices("train")]
+    return digests
 
 
 def _load(config: DataConfig, metadata: Metadata) -> Dataset:
@@ -340,7 +375,7 @@ def _input_settings(metadata: Metadata) -> dict[str, Any]:
 def _split_as_in_training(
     source: NamedData, config: DataConfig, metadata: Metadata, split: str | None
 ) -> Dataset:
-    training = training_config(metadata)
+    training = training_config(metadata, path=config.path)
     if training.data.faces != config.faces:
         raise DataError(
             f"{source}: {metadata.name} was trained on this data with faces = "

@@ -130,8 +130,10 @@ def delimiter_of(line: str, known: Sequence[str]) -> str:
 
 def spelt_as(names: Sequence[str], known: Sequence[str]) -> list[str]:
     """Return the names of columns; those that are `known` but for case and spaces, as there."""
-    spelling = {name.strip().lower(): name for name in known}
-    return [spelling.get(name.strip().lower(), name) for name in names]
+    # Of several that differ only in that, each column goes by the one it is, or by the first.
+    spelling = {name.strip().lower(): name for name in reversed(known)}
+    spelling |= {name: name for name in known}
+    return [spelling.get(name, spelling.get(name.strip().lower(), name)) for name in names]
 
 
 def require_columns(

@@ -23,7 +23,7 @@ class Metadata:
         margin: how much a face box is enlarged before cropping, as a share of its side.
         temperature: the divisor of the logits (Guo et al. 2017); 1 has no effect.
         config: the resolved training config; empty for a model trained elsewhere.
-        dataset: fingerprint and counts of the training data.
+        dataset: fingerprint and counts of the training data, and a hash of where it was.
         metrics: of the epoch whose weights these are, by Keras' names, without temperature scaling.
         versions: of the libraries that trained it.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from emodetect.evaluation.evaluate import Evaluation, evaluate_model, open_task
 from emodetect.evaluation.grad_cam import HeatMaps, explain_mistakes
 from emodetect.evaluation.metrics.intervals import RESAMPLES
 from emodetect.evaluation.predictions import ImagePredictions
-from emodetect.machine.output_folder import check_output_folder
+from emodetect.machine.output_folder import check_output_folder, check_outside
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path, shipped_models
 from emodetect.notebook import heading, lines, picture, table
 from emodetect.number_format import between, percent, quantity
@@ -272,14 +272,15 @@ def evaluate(
 
 
 def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> EvaluationReport:
+    source = find_data(options.data[0], option="--data") if options.data else None
     if options.output is not None:  # the default folder depends on the data
-        check_output_folder(options.output, force=options.force)
+        _check_folder(options.output, [source], force=options.force)
     (name,) = options.models
     recognizer = _recognizer(name, options)
     task = open_task(
         name,
         recognizer,
-        source=find_data(options.data[0], option="--data") if options.data else None,
+        source=source,
         config_name=options.config,
         faces=options.faces[0] if options.faces else None,
         split=options.split,
@@ -294,7 +295,7 @@ def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> Evaluation
     out = options.output
     if out is None:
         out = (run or Path()) / f"evaluation-{task.description['split']}"
-        check_output_folder(out, force=options.force)
+        _check_folder(out, [source], force=options.force)
     evaluation = evaluate_model(
         recognizer,
         task.dataset,
@@ -317,11 +318,18 @@ def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> Evaluation
     )
 
 
+def _check_folder(out: Path, sources: Sequence[NamedData | None], *, force: bool) -> None:
+    check_output_folder(out, force=force)
+    for source in sources:
+        if source is not None:
+            check_outside(out, source.searched_folder)
+
+
 def _evaluate_several(options: EvaluationOptions, on_result: OnResult) -> CrossDatasetReport:
     out = options.output or Path("evaluation-across")
-    check_output_folder(out, force=options.force)
     faces = options.faces or (None,) * len(options.data)
     sources = [find_data(name, option="--data") for name in options.data]
+    _check_folder(out, sources, force=options.force)
     for option, names in (("--model", options.models), ("--data", list(map(str, sources)))):
         if len(set(names)) < len(names):
             raise OptionsError(f"{option}: expected each value once, got {', '.join(names)}.")

@@ -18,7 +18,7 @@ from pathlib import Path
 import keras
 
 from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_config
-from emodetect.data.dataset import DATA_LOGGERS, Dataset, load_dataset
+from emodetect.data.dataset import DATA_LOGGERS, Dataset, load_dataset, place_of
 from emodetect.errors import ConfigError
 from emodetect.machine.atomic_files import write_text
 from emodetect.machine.output_folder import check_output_folder, check_outside
@@ -395,6 +395,7 @@ def _save_artifact(
 ) -> Path:
     run = config.output
     plain = run / "checkpoints" / "plain.keras"
+    place = {} if config.data.path is None else {"place": place_of(config.data.path)}
     save_keras(model, plain)
     metadata = Metadata(
         name=run.name,
@@ -404,7 +405,7 @@ def _save_artifact(
         margin=config.data.margin,
         temperature=temperature,
         config=config.model_dump(mode="json", exclude_none=True),
-        dataset=dataset.identity(),
+        dataset={**dataset.identity(), **place},
         metrics=figures,
         versions=versions(),
     )

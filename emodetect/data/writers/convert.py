@@ -22,7 +22,7 @@ import numpy as np
 
 from emodetect.config import DataConfig
 from emodetect.data.crops import read_sample
-from emodetect.data.labels import FER2013_EMOTIONS
+from emodetect.data.labels import FER2013_EMOTIONS, split_named
 from emodetect.data.listing import Listing, Sample, SkippedFile, skipped_lines
 from emodetect.data.readers.fer2013_csv import COLUMNS, SIDE
 from emodetect.data.readers.registry import list_samples
@@ -101,6 +101,7 @@ def convert(config: DataConfig, options: ConversionOptions) -> Conversion:
     _check_out(out, options.layout, force=options.force)
     _refuse_overlap(out, config)
     listing = list_samples(config)
+    _refuse_own_images(out, listing)
     skipped = list(listing.skipped)
     images = partial(_read, listing, skipped)
     with _whole(out) as unfinished:
@@ -146,6 +147,15 @@ def _refuse_overlap(out: Path, config: DataConfig) -> None:
             )
 
 
+def _refuse_own_images(out: Path, listing: Listing) -> None:
+    """Raise EmodetectError if a manifest names images in the folder that would be replaced."""
+    for folder in {(listing.root / sample.file).parent for sample in listing.samples}:
+        if Path(os.path.realpath(folder)).is_relative_to(out):
+            raise EmodetectError(
+                f"{out}: contains images that are to be converted; choose another path."
+            )
+
+
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
     """Yield a path to write, which becomes `out` in one step at the end."""
@@ -184,6 +194,11 @@ def _read(
 
 
 def _to_folder(images: _Images, listing: Listing, out: Path, shard_size: int) -> int:
+    if splits := [name for name in listing.emotions if split_named(name)]:
+        raise DataError(
+            f"the label {splits[0]} is the name of a split, for which its folder would be taken; "
+            "convert to another layout."
+        )
     has_splits = any(sample.split for sample in listing.samples)
     taken: set[Path] = set()
     numbers: Counter[Path] = Counter()  # how many more images had the same name

@@ -52,7 +52,8 @@ def measure_slices(
         values = np.array([measure(_gray(image)) for image in predictions.images])
         ways.append((name, unit, *_thirds(values, words)))
     splits = dataset.splits[members]
-    if len(present := [split for split in (*SPLITS, "") if split in splits]) > 1:
+    present = [split for split in (*SPLITS, "") if split in splits]
+    if len(present) > 1 and "split" not in dataset.traits:
         names = [split or "no split" for split in present]
         ways.append(("split", "", names, np.array([present.index(split) for split in splits]), ""))
     for column, traits in dataset.traits.items():
