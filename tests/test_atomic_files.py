@@ -1,12 +1,15 @@
-"""Files are there complete, or not at all."""
+"""Files are there complete, or not at all; and what is locked."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from running import posix_only
 
 from emodetect.machine.atomic_files import PARTIAL_FILES, atomic_write
+from emodetect.machine.locks import locked
 
 
 def test_an_interrupted_file_leaves_the_old_one(tmp_path: Path) -> None:
@@ -55,3 +58,13 @@ def test_a_long_name_is_cut_between_characters(tmp_path: Path) -> None:
             partial.name.encode()
             partial.write_text("whole")
         assert path.read_text() == "whole"
+
+
+@posix_only
+def test_a_pipe_is_not_locked(tmp_path: Path) -> None:
+    """Opening it to lock it would wait for a writer, or hide that nobody reads it."""
+    os.mkfifo(tmp_path / "pipe")
+    with locked(tmp_path / "pipe", wait=True) as lock:
+        assert lock == "unknown"
+    with locked(tmp_path, wait=False) as lock:
+        assert lock == "held"

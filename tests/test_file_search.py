@@ -124,6 +124,10 @@ def test_a_list_is_read_as_programs_write_it(tmp_path: Path) -> None:
         Path("c.jpg"),
     ]
     assert _listed(tmp_path, "a.jpg\n".encode("utf-8-sig")) == [Path("a.jpg")]
+    assert _listed(tmp_path, b"\xef\xbb\xbfa\r\0b.jpg\r\0", separator=b"\0") == [
+        Path("\ufeffa\r"),
+        Path("b.jpg\r"),
+    ]
     (odd,) = _listed(tmp_path, b"\xff\xfe.jpg\n")
     assert os.fsencode(odd) == b"\xff\xfe.jpg"
 

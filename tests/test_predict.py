@@ -811,3 +811,18 @@ def test_json_in_a_file_is_redirected(artifact: Path, photo: Path, words: list[s
     result = _invoke(artifact, photo, *words)
     assert result.exit_code == 2
     assert f"--format json > {words[1]}" in result.stderr
+
+
+def test_a_copy_in_another_format_overwrites_no_photo(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A WebP that is too large is copied as PNG, which must not be another of the photos."""
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    cv2.imwrite("out/wide.webp.png", np.zeros((40, 50, 3), np.uint8))
+    Path("wide.webp").write_bytes(cv2.imencode(".png", np.zeros((40, 17000, 3), np.uint8))[1])
+    kept = Path("out/wide.webp.png").read_bytes()
+    words = ["wide.webp", "out/wide.webp.png", "--model", str(artifact), "--annotate", "out"]
+    result = CliRunner().invoke(app, ["predict", *words, "--force"])
+    assert "would overwrite this photo" in str(result.exception)
+    assert Path("out/wide.webp.png").read_bytes() == kept

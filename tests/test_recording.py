@@ -203,3 +203,17 @@ def test_a_video_that_cannot_be_encoded_is_named(tmp_path: Path) -> None:
         write(tmp_path / "wide.mp4", (0.0, 0.04), width=20_000, height=2)
     assert "\n" not in str(raised.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@posix_only
+def test_two_runs_do_not_write_one_video(tmp_path: Path) -> None:
+    """The second is refused, and that of the first is complete."""
+    path = tmp_path / "film.mp4"
+    with VideoWriter(path, fps=25) as first:
+        first.write(Frame(0, 0.0, picture(0)))
+        second = VideoWriter(path, fps=25)
+        with pytest.raises(VideoError, match="another run is writing it"):
+            second.write(Frame(0, 0.0, picture(0)))
+        first.write(Frame(1, 0.04, picture(1)))
+    assert len(read(path)[1]) == 2
+    assert [file.name for file in tmp_path.iterdir()] == ["film.mp4"]

@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from matplotlib.figure import Figure
-from running import posix_only
+from running import posix_only, run_python
 
 import emodetect
 from emodetect.cli import app
@@ -988,3 +988,26 @@ def test_analyze_video_refuses_other_kinds_of_arguments(
     """Half a frame, and a model's name in place of a recogniser."""
     with pytest.raises(VideoError, match=next(iter(argument))):
         emodetect.analyze_video(film, **argument)
+
+
+def test_a_program_may_end_with_a_video_half_read(film: Path, artifact: Path) -> None:
+    """Threads that still decode and analyse do not make the interpreter crash at its end."""
+    program = (
+        "import sys, emodetect\n"
+        "recognizer = emodetect.EmotionRecognizer(sys.argv[2])\n"
+        "video = emodetect.analyze_video(sys.argv[1], recognizer=recognizer)\n"
+        "for frame in video:\n"
+        "    if frame.frame == 1: break\n"
+    )
+    for _ in range(3):
+        done = run_python(program, film, artifact)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_names_that_are_one_in_the_log_are_refused(tmp_path: Path, artifact: Path) -> None:
+    """A name with a line break, and one with its escape, would share their rows."""
+    names = ("a\nb.mp4", "a\\nb.mp4")
+    for name in names:
+        write_film(tmp_path / name, 5)
+    result = call(*(tmp_path / name for name in names), "--model", artifact)
+    assert "given twice" in str(result.exception)

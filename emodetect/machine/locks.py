@@ -27,7 +27,8 @@ def locked(path: Path, *, wait: bool) -> Iterator[Lock]:
     Args:
         wait: wait for a process that holds the lock, instead of yielding "taken".
     """
-    if sys.platform == "win32":
+    # Opening a pipe makes this process its reader, which would hide that no other reads it.
+    if sys.platform == "win32" or (path.exists() and not (path.is_file() or path.is_dir())):
         yield "unknown"
         return
     descriptor = os.open(path, os.O_RDONLY)

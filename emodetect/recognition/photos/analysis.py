@@ -230,15 +230,15 @@ def _write_image(path: Path, image: np.ndarray, originals: frozenset[str]) -> No
     path = of_possible_length(written_place(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if os.path.realpath(path) in originals:
-            raise EmodetectError(
-                f"{path}: a result would overwrite this photo; choose another folder."
-            )
         # Encoded in memory, because OpenCV's own file writing fails on some Unicode paths.
         whole, encoded = cv2.imencode(path.suffix, image)
         if not whole:  # WebP allows at most 16,383 pixels per side
             path = of_possible_length(_as_png(path))
             encoded = cv2.imencode(".png", image)[1]
+        if os.path.realpath(path) in originals:
+            raise EmodetectError(
+                f"{path}: a result would overwrite this photo; choose another folder."
+            )
         with atomic_write(path) as partial:
             partial.write_bytes(encoded.tobytes())
     except OSError as error:

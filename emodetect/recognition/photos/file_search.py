@@ -101,23 +101,25 @@ def listed_names(
             # Without a NUL, it is an odd name of Linux.
             if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and b"\0" in data[2:4]:
                 raise EmodetectError(f"{name}: expected a list of paths in UTF-8, got UTF-16.")
-            data, first = data.removeprefix(codecs.BOM_UTF8), False
+            if separator == b"\n":
+                data = data.removeprefix(codecs.BOM_UTF8)
+            first = False
         *lines, rest = (rest + data).split(separator)
-        yield from (path for line in lines if (path := _listed_name(line, name)))
+        yield from (path for line in lines if (path := _listed_name(line, name, separator)))
         if len(rest) > BYTES_AT_ONCE:
             ends = "one per line or ended by NUL (-0)" if name == "-" else "one per line"
             raise EmodetectError(f"{name}: expected a list of paths, {ends}; got a longer line.")
         yield None
-    if path := _listed_name(rest, name):
+    if path := _listed_name(rest, name, separator):
         yield path
 
 
-def _listed_name(line: bytes, name: Path | str) -> str:
+def _listed_name(line: bytes, name: Path | str, separator: bytes) -> str:
     if b"\0" in line:
         hint = "; add -0 if paths end with NUL" if name == "-" else ""
         raise EmodetectError(f"{name}: expected one path per line, got a NUL byte{hint}.")
     try:
-        return os.fsdecode(line.removesuffix(b"\r"))
+        return os.fsdecode(line.removesuffix(b"\r") if separator == b"\n" else line)
     except UnicodeDecodeError:  # on Windows; elsewhere, file names may be any bytes
         raise EmodetectError(f"{name}: expected a list of paths in UTF-8, got {line!r}.") from None
 

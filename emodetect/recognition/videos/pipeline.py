@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -77,8 +78,19 @@ def analyze_frames(
         threading.Thread(target=_until_end, args=(run, into), name=name, daemon=True)
         for run, into, name in ((capture, captured, "capture"), (work, analyzed, "analysis"))
     ]
+
+    def end() -> None:
+        stop.set()
+        analyzed.end()
+        captured.end()
+        deadline = time.monotonic() + JOIN_TIMEOUT_S
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
     for thread in threads:
         thread.start()
+    # A program may end with this generator half read, and would crash in the threads' libraries.
+    atexit.register(end)
     try:
         while True:
             try:
@@ -86,12 +98,8 @@ def analyze_frames(
             except EndOfItems:
                 return
     finally:
-        stop.set()
-        analyzed.end()
-        captured.end()
-        deadline = time.monotonic() + JOIN_TIMEOUT_S
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        atexit.unregister(end)
+        end()
 
 
 def _until_end(run: Callable[[], None], into: BoundedQueue) -> None:

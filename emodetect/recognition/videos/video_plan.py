@@ -91,7 +91,7 @@ def plan_videos(options: VideoOptions, emotions: Sequence[str]) -> list[VideoJob
             log cannot be resumed.
     """
     videos, log = options.videos, options.log
-    names = [shown_name(video) for video in videos]
+    names = [on_one_line(shown_name(video)) for video in videos]  # as in the log
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise VideoError(
             f"{repeated[0]}: given twice; give each video once, and addresses that differ only in "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
 
 from emodetect.errors import VideoError
+from emodetect.machine.locks import locked
+from emodetect.machine.output_folder import writing
 from emodetect.recognition.videos.recording.ffmpeg import FORMATS, ffmpeg_for, frame_times_options
 from emodetect.recognition.videos.recording.output_files import unfinished
 from emodetect.recognition.videos.recording.raw_stream import stream_frame, stream_header
@@ -28,11 +30,12 @@ class Encoder:
         fps: frames per second, as far as they are constant.
 
     Raises:
-        VideoError: see `ffmpeg_for`.
+        VideoError: see `ffmpeg_for`; also if another run is writing the file.
     """
 
     def __init__(self, path: Path, *, size: tuple[int, int], fps: float) -> None:
         self.path, self.size = path, size
+        self.partial = unfinished(path)
         form, program = FORMATS[path.suffix.lower()], ffmpeg_for(path)
         command = [program, "-v", "error", "-y"]
         # All that could be found out about the stream is in its header.
@@ -41,7 +44,8 @@ class Encoder:
         if form.variable:
             command += frame_times_options(program)
         # Absolute: FFmpeg would take "Talk: one.mp4" for a URL.
-        command.append(str(unfinished(path).absolute()))
+        command.append(str(self.partial.absolute()))
+        self.lock = self._locked()
         self.messages = tempfile.TemporaryFile()  # noqa: SIM115  closed by `abort`
         self.process = subprocess.Popen(
             command,
@@ -52,7 +56,11 @@ class Encoder:
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
-        self._send(stream_header(size=size, fps=fps))
+        try:
+            self._send(stream_header(size=size, fps=fps))
+        except UnwritableVideoError:
+            self.abort()
+            raise
 
     def write(self, image: np.ndarray, time_s: float) -> None:
         """Add a (height, width, 3) uint8 BGR frame, to be shown at this time.
@@ -67,9 +75,12 @@ class Encoder:
             self._end_input()
             if self.process.wait():
                 raise self._failure()
-            unfinished(self.path).replace(self.path)
-        finally:
+            self.partial.replace(self.path)
+        except BaseException:
             self.abort()
+            raise
+        self.messages.close()
+        self.lock.close()
 
     def abort(self) -> None:
         """Stop ffmpeg, and remove what is not complete."""
@@ -77,7 +88,16 @@ class Encoder:
         self._end_input()
         self.process.wait()
         self.messages.close()
-        unfinished(self.path).unlink(missing_ok=True)
+        self.partial.unlink(missing_ok=True)
+        self.lock.close()
+
+    def _locked(self) -> ExitStack:
+        """Create and lock the file; ffmpeg writes into it without replacing it."""
+        with writing(self.path, VideoError), ExitStack() as stack:
+            self.partial.touch()
+            if stack.enter_context(locked(self.partial, wait=False)) == "taken":
+                raise VideoError(f"{self.path}: another run is writing it; choose another file.")
+            return stack.pop_all()
 
     def _send(self, data: bytes) -> None:
         assert self.process.stdin is not None

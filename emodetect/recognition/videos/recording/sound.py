@@ -10,7 +10,6 @@ from pathlib import Path
 from emodetect.errors import first_line
 from emodetect.recognition.videos.capture import URL_TIMEOUT_MS, shown_name
 from emodetect.recognition.videos.recording.ffmpeg import FORMATS, ffmpeg_for
-from emodetect.recognition.videos.recording.output_files import unfinished
 
 FFMPEG_TIMEOUT_S = 600
 
@@ -23,7 +22,7 @@ def add_sound(video: Path, source: str, *, seconds: float) -> list[str]:
     form = FORMATS[video.suffix.lower()]
     if not form.has_sound:
         return []
-    with_sound = unfinished(video)
+    with_sound = video.with_name(f".{video.stem}.sound{video.suffix}")
     original = ["-i", str(Path(source).absolute())]
     if "://" in source:
         original = ["-rw_timeout", str(1000 * URL_TIMEOUT_MS), "-i", source]
