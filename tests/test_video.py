@@ -38,7 +38,7 @@ from emodetect.recognition.overlay import draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 from emodetect.recognition.sightings import Seen
 from emodetect.recognition.videos import capture, video_files
-from emodetect.recognition.videos.capture import Frame
+from emodetect.recognition.videos.capture import Frame, open_source, read_frames
 from emodetect.recognition.videos.recording import ffmpeg, sound
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.row_log import RowLog, drop_cut_row, read_rows
@@ -1011,3 +1011,26 @@ def test_names_that_are_one_in_the_log_are_refused(tmp_path: Path, artifact: Pat
         write_film(tmp_path / name, 5)
     result = call(*(tmp_path / name for name in names), "--model", artifact)
     assert "given twice" in str(result.exception)
+
+
+def test_what_follows_a_damaged_part_is_read(film: Path) -> None:
+    """Frames that cannot be read do not end a file, in which OpenCV finds its way again."""
+
+    class Damaged:
+        """A capture whose third and fourth frame are not to be had."""
+
+        def __init__(self, capture: cv2.VideoCapture) -> None:
+            self.capture, self.grabbed = capture, 0
+
+        def grab(self) -> bool:
+            self.grabbed += 1
+            return self.capture.grab() and self.grabbed not in (3, 4)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.capture, name)
+
+    with open_source(source=str(film)) as source:
+        source.capture = Damaged(source.capture)
+        times_s = [frame.time_s for frame in read_frames(source)]
+    assert len(times_s) == FRAMES - 2
+    assert times_s == sorted(set(times_s))

@@ -225,7 +225,7 @@ def read_frames(
     index = given = damaged = 0
     started_s = last_s = read_s = -math.inf
     while (max_frames is None or given < max_frames) and not stop.is_set():
-        if damaged == MAX_DAMAGED or not source.capture.grab():
+        if damaged == MAX_DAMAGED or not _grab(source):
             if not source.live:
                 break
             if index == 0 or not _came_back(source, stop, notify):
@@ -252,6 +252,13 @@ def read_frames(
         index += 1
     if index == 0 and not stop.is_set():
         raise SourceError(f"{source.name}: no frame could be decoded; is the file damaged?")
+
+
+def _grab(source: Source) -> bool:
+    """Go to the next frame; return False if there is none. In a file, go past a damaged part."""
+    return source.capture.grab() or (
+        not source.live and any(source.capture.grab() for _ in range(MAX_DAMAGED))
+    )
 
 
 def _stretch(capture: cv2.VideoCapture) -> tuple[float, float]:
