@@ -298,6 +298,18 @@ def test_images_of_an_earlier_conversion_that_a_manifest_names_stay(tmp_path: Pa
     assert sorted(made.rglob("*.png")) == images
 
 
+def test_files_beside_an_earlier_conversion_stay(tmp_path: Path) -> None:
+    """What was added to a conversion is not deleted with it."""
+    data, made = source(draw(tmp_path / "data")), tmp_path / "made"
+    convert(data, made, layout="folder")
+    convert(data, made, layout="folder", force=True)
+    own = made / "train" / "happy" / "mine.png"
+    own.write_bytes(b"mine")
+    with pytest.raises(EmodetectError, match="files beside those of an earlier conversion"):
+        convert(data, made, layout="tfrecord", force=True)
+    assert own.read_bytes() == b"mine"
+
+
 def test_labels_named_like_splits_are_refused(tmp_path: Path) -> None:
     """A class folder "train" would be read as the training split."""
     images = sorted(draw(tmp_path / "data").rglob("*.png"))

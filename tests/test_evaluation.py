@@ -727,6 +727,22 @@ def test_test_images_among_the_training_images_are_told(
     assert open_task("mine", own, source=source).description["leaked"] == 0
 
 
+def test_where_a_manifests_images_are_now_is_known_from_training(tmp_path: Path) -> None:
+    """The data.path_prefix of the training holds for its own manifest, named by the user."""
+    draw_dataset(tmp_path, counts={"faces": 12}, emotions=("happy", "sad"), seed=5, size=32)
+    images = sorted((tmp_path / "faces").rglob("*.png"))
+    rows = [f"/old/{path.parent.name}/{path.name},{path.parent.name}" for path in images]
+    table = tmp_path / "all.csv"
+    table.write_text("\n".join(["path,label", *rows, ""]))
+    values = (
+        f'data={{source="manifest", image_size=32, path="{table}", cache_dir="{tmp_path}/c", '
+        f'path_prefix={{"/old"="{tmp_path}/faces"}}}}'
+    )
+    own = _trained_on(load_config(SMALL, [values]))
+    task = open_task("mine", own, source=NamedData("manifest", str(table)), split="all")
+    assert len(task.selection.members) == len(images)
+
+
 def test_leaks_that_cleaning_removed_are_not_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

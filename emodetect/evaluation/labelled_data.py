@@ -123,9 +123,11 @@ def load_labelled_data(
                 dataset = _load(config, metadata)
                 same_data = _are_images_of(dataset, config, metadata)
             if same_data:
+                trained = metadata.config["data"]
+                inherited = {"path_prefix": trained.get("path_prefix", {})}
                 if not group:
-                    grouped = {"group": tuple(metadata.config["data"].get("group", ()))}
-                    config = config.model_copy(update=grouped)
+                    inherited["group"] = tuple(trained.get("group", ()))
+                config = config.model_copy(update=inherited)
                 dataset = _load(config, metadata)
             needed = {"test"} if split in (None, "test") else {"val", "test"}
             if same_data and split != "all" and not needed <= {*dataset.splits.tolist()}:

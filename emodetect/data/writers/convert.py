@@ -109,7 +109,13 @@ def convert(config: DataConfig, options: ConversionOptions) -> Conversion:
         if not written:
             raise DataError(f"{config.path}: no image can be read; the first: {skipped[0]}.")
         if unfinished.is_dir():
-            record = {"layout": options.layout, "images": written, "skipped": len(skipped)}
+            files = 1 + _file_count(unfinished)
+            record = {
+                "layout": options.layout,
+                "images": written,
+                "skipped": len(skipped),
+                "files": files,
+            }
             (unfinished / RECORD).write_text(json.dumps(record) + "\n", encoding="utf-8")
     return Conversion(written, tuple(skipped))
 
@@ -136,6 +142,22 @@ def _check_out(out: Path, layout: str, *, force: bool) -> None:
             f"{out}: contains files that are not from a conversion ({RECORD} is missing), which "
             "--force does not replace; choose another folder."
         )
+    if out.is_dir() and _file_count(out) > _recorded_files(out / RECORD):
+        raise EmodetectError(
+            f"{out}: contains files beside those of an earlier conversion, which --force does not "
+            "delete; move them away, or choose another folder."
+        )
+
+
+def _file_count(folder: Path) -> int:
+    return sum(len(files) for _, _, files in os.walk(folder))
+
+
+def _recorded_files(record: Path) -> int:
+    try:
+        return int(json.loads(record.read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return 0  # damaged, or not ours
 
 
 def _refuse_overlap(out: Path, config: DataConfig) -> None:
