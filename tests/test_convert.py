@@ -298,6 +298,15 @@ def test_images_of_an_earlier_conversion_that_a_manifest_names_stay(tmp_path: Pa
     assert sorted(made.rglob("*.png")) == images
 
 
+def test_a_shard_size_without_shards_is_refused(tmp_path: Path) -> None:
+    """It would change nothing about class folders."""
+    words = ["data", "convert", str(draw(tmp_path / "data")), str(tmp_path / "out")]
+    result = CliRunner().invoke(app, [*words, "--to", "folder", "--shard-size", "3"])
+    assert result.exit_code == 2
+    assert "only for --to tfrecord" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_files_beside_an_earlier_conversion_stay(tmp_path: Path) -> None:
     """What was added to a conversion is not deleted with it."""
     data, made = source(draw(tmp_path / "data")), tmp_path / "made"

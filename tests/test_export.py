@@ -289,6 +289,15 @@ def test_a_file_that_answers_otherwise_is_not_written(
         assert out.read_text() == "older"
 
 
+def test_a_saved_model_replaces_no_file(model: Path, tmp_path: Path) -> None:
+    """A file in place of its folder is told before the model is converted."""
+    out = tmp_path / "notes"
+    out.write_text("precious")
+    with pytest.raises(EmodetectError, match="notes: is a file"):
+        export_model(model, ExportOptions(format="saved_model", output=out, force=True))
+    assert out.read_text() == "precious"
+
+
 def test_a_saved_model_is_replaced_as_a_whole(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

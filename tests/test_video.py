@@ -981,13 +981,16 @@ def test_the_legend_of_a_timeline_is_inside_it(names: tuple[str, ...], columns: 
         assert 0 <= place.x0 < place.x1 <= figure.bbox.width
 
 
-@pytest.mark.parametrize("argument", [{"every": 1.5}, {"every": 0}, {"recognizer": "ferplus"}])
+@pytest.mark.parametrize(
+    "argument",
+    [{"every": 1.5}, {"every": 0}, {"recognizer": "ferplus"}, {"tracking": 3}, {"video": b"RIFF"}],
+)
 def test_analyze_video_refuses_other_kinds_of_arguments(
     film: Path, argument: dict[str, Any]
 ) -> None:
-    """Half a frame, and a model's name in place of a recogniser."""
+    """Half a frame, a model's name in place of a recogniser, bytes in place of a path."""
     with pytest.raises(VideoError, match=next(iter(argument))):
-        emodetect.analyze_video(film, **argument)
+        emodetect.analyze_video(**{"video": film, **argument})
 
 
 def test_a_program_may_end_with_a_video_half_read(film: Path, artifact: Path) -> None:

@@ -57,6 +57,8 @@ def check_out(out: Path, name: str, *, force: bool) -> None:
             raise EmodetectError(
                 f"{path}: is a folder with other contents; choose another --output."
             )
+        if not kind.suffix and path == out and not stat.S_ISDIR(there.st_mode):
+            raise EmodetectError(f"{path}: is a file; choose another --output, for a folder.")
         if not force:
             raise EmodetectError(
                 f"{path}: already exists; choose another --output, or add --force to replace it."

@@ -45,10 +45,8 @@ if TYPE_CHECKING:
 @click.option(
     "--shard-size",
     type=WholeNumber(1),
-    default=4096,
-    show_default=True,
     metavar="N",
-    help="Images per shard, with --to tfrecord.",
+    help="Images per shard, for --to tfrecord. [default: 4096]",
 )
 @click.option("--classes", metavar="A,B,...", help="Convert only these emotions.")
 @source_options
@@ -58,7 +56,7 @@ def convert(
     source: str,
     output: Path,
     layout: str,
-    shard_size: int,
+    shard_size: int | None,
     classes: str | None,
     faces: tuple[Faces, ...],
     label_name: tuple[str, ...],
@@ -77,10 +75,12 @@ def convert(
     status is then 1.
     """
     from emodetect.data.named_data import config_of
-    from emodetect.data.writers.convert import ConversionOptions
+    from emodetect.data.writers.convert import SHARD_SIZE, ConversionOptions
     from emodetect.data.writers.convert import convert as convert_data
     from emodetect.machine.terminal_text import on_one_line
 
+    if shard_size is not None and layout != "tfrecord":
+        raise click.UsageError("--shard-size is only for --to tfrecord.")
     config = config_of(
         named_data(source, option="data convert"),
         faces=faces_of_each(faces, [source])[0],
@@ -88,7 +88,8 @@ def convert(
         classes=names_in(classes) if classes else None,
         own_labels=own_labels,
     )
-    done = convert_data(config, ConversionOptions(output, layout, shard_size, force))
+    options = ConversionOptions(output, layout, shard_size or SHARD_SIZE, force)
+    done = convert_data(config, options)
     for line in done.describe(output):
         click.echo(on_one_line(line))
     if done.skipped:

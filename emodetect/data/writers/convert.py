@@ -39,6 +39,7 @@ from emodetect.number_format import quantity
 # A folder with this file was written by a conversion, and may be replaced.
 RECORD = "conversion.json"
 
+SHARD_SIZE = 4096  # images in a shard, by default
 AT_ONCE = 8  # images waiting to be written, per thread
 
 Encoded = TypeVar("Encoded")
@@ -78,7 +79,7 @@ class ConversionOptions:
 
     output: Path
     layout: str
-    shard_size: int = 4096
+    shard_size: int = SHARD_SIZE
     force: bool = False
 
 

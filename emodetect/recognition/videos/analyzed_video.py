@@ -64,6 +64,10 @@ def analyze_video(
         >>> video.figures().frames
         10
     """
+    if not isinstance(video, str | os.PathLike):
+        raise VideoError(f"video: expected the path of a video file, got {type(video).__name__}.")
+    if not isinstance(tracking, TrackingOptions | None):
+        raise VideoError(f"tracking: expected TrackingOptions or None, got {tracking!r}.")
     if not isinstance(every, Integral) or every < 1:
         raise VideoError(f"every: expected a whole number, 1 or more, got {every!r}.")
     if not isinstance(recognizer, EmotionRecognizer | None):
