@@ -264,7 +264,7 @@ def test_a_resumed_run_is_as_if_it_was_never_interrupted(interrupted: Interrupte
 
 def test_a_state_that_does_not_fit_is_not_used(interrupted: Interrupted) -> None:
     """A forged or damaged state, or one of other settings, changes no row and ends no run."""
-    frames, text = min(interrupted.states.items())
+    _, (frames, text), *_ = sorted(interrupted.states.items())
     state = json.loads(text)
     (face,) = state["faces"]
     scores = face["scores"]
@@ -287,9 +287,14 @@ def test_a_state_that_does_not_fit_is_not_used(interrupted: Interrupted) -> None
 
 def test_a_log_of_other_options_is_not_gone_on_with(interrupted: Interrupted) -> None:
     """Rows of two settings in one log would be one table of two measurements."""
-    frames, state = min(interrupted.states.items())
+    (_, beginning), (frames, state), *_ = sorted(interrupted.states.items())
     rows = "".join(interrupted.rows.splitlines(keepends=True)[:frames])
     for option in (("--uncertain-below", "0.99"), ("--tta", "flip"), ("--smoothing", "0.1")):
+        early = "".join(interrupted.rows.splitlines(keepends=True)[:2])
+        interrupted.log.write_text(early)
+        interrupted.state.write_text(beginning)
+        assert isinstance(call(*interrupted.words, *option, "--resume").exception, VideoError)
+        assert interrupted.log.read_text() == early
         interrupted.log.write_text(rows)
         interrupted.state.write_text(state)
         result = call(*interrupted.words, *option, "--resume")

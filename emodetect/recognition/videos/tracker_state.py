@@ -90,13 +90,13 @@ class TrackerState(_Stored):
     Attributes:
         made_by: the digest of the video and the settings; see `StateFile`.
         settings: the digest of the settings that rows depend on.
-        frames: number of frames analysed.
+        frames: number of frames analysed; 0 if only the settings are of use.
         search: None without tracking.
     """
 
     made_by: str
     settings: str
-    frames: Annotated[int, Field(gt=0)]
+    frames: Count
     next_key: Count
     next_id: Count
     faces: list[_Face]
@@ -222,7 +222,7 @@ class StateFile:
             emotions: how many the model has.
         """
         state = self._of_this_video()
-        if state is None or state.frames > frames:
+        if state is None or not 0 < state.frames <= frames:
             return None
         scores = [face.scores for face in state.faces if face.scores is not None]
         return state if all(len(one.average) == emotions > one.shown for one in scores) else None
@@ -230,6 +230,20 @@ class StateFile:
     def _of_this_video(self) -> TrackerState | None:
         state = _stored(self.path)
         return state if state is not None and state.made_by == self.made_by else None
+
+    def begin(self) -> None:
+        """Note the settings of a video's first row."""
+        self.write(
+            TrackerState(
+                made_by=self.made_by,
+                settings=self.settings,
+                frames=0,
+                next_key=0,
+                next_id=0,
+                faces=[],
+                search=None,
+            )
+        )
 
     def write(self, state: TrackerState) -> None:
         """Replace the file; a disk that does not take it costs time when resuming, no more."""

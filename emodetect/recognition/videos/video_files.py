@@ -335,6 +335,8 @@ class _Video:
             if self.moments is not None:
                 self.moments.add(frame, faces, everything=seen.everything)
             if frame.index >= self.first_new:
+                if self.file is not None and not frame.index:
+                    self.file.begin()
                 self.done += 1
                 if self.rows is not None:
                     self.rows.write(self.job.name, frame, faces)
