@@ -168,6 +168,8 @@ def test_an_evaluation_has_its_figures_as_attributes(
     assert f"{report.accuracy:.1%}" in page
     with pytest.raises(EmodetectError, match="force=True"):
         emodetect.evaluate(artifact, faces, **options, emotions=None, group=None, config=None)
+    with pytest.raises(EmodetectError, match=r"gone\.toml"):
+        emodetect.evaluate(artifact, config=tmp_path / "gone.toml")
     assert emodetect.evaluate(artifact, faces, **options, emotions=["happy"], force=True).images < (
         report.images
     )

@@ -497,6 +497,15 @@ def test_a_column_of_many_values_is_cut() -> None:
     assert "me" in {row["name"] for row in way["slices"]}
 
 
+def test_a_column_of_splits_is_not_sliced_twice() -> None:
+    """Twice the same slices would count as two comparisons, and raise all p-values."""
+    splits = np.repeat(np.array(["val", "test"], object), 40)
+    for traits in ({}, {"split": splits}):
+        dataset = replace(_dataset([0] * 80, [0] * 80, traits=traits), splits=splits.astype("U5"))
+        ways = [way["by"] for way in _evaluate(dataset).metrics["slices"]]
+        assert ways.count("split") == 1
+
+
 def test_a_columns_own_words_stay_apart() -> None:
     """A value called as the rest or the empty one is called here is a slice of its own."""
     own = ["other values"] * 40 + ["(empty)"] * 35 + [""] * 30
