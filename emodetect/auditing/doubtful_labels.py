@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ import numpy as np
 from emodetect.auditing.scan import Picture
 from emodetect.config import Faces, validate_data
 from emodetect.data.crops import read_crops
-from emodetect.data.dataset import place_of
 from emodetect.errors import EmodetectError, ImageError
+from emodetect.evaluation.labelled_data import was_trained_at
 from emodetect.images.model_input import to_input
 from emodetect.machine.progress import track
 from emodetect.machine.threads import bounded_map, usable_cores
@@ -123,13 +122,11 @@ def unseen_by(
     """
     if not stated:
         return np.array([picture.sample.split == "test" for picture in pictures], bool)
-    trained_on = metadata.config.get("data", {}).get("path")
     for path in paths:
-        same = trained_on and os.path.realpath(trained_on) == os.path.realpath(path)
-        if same or place_of(path) == metadata.dataset.get("place"):
+        if was_trained_at(path, metadata):
             raise EmodetectError(
-                f"--unseen: the model {metadata.name} was trained on {trained_on}; without "
-                "--unseen, only images of the test split count as unseen."
+                f"--unseen: the model {metadata.name} was trained on {path}; without --unseen, "
+                "only images of the test split count as unseen."
             )
     return np.ones(len(pictures), bool)
 

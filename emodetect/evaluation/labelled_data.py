@@ -321,11 +321,14 @@ def was_trained_on(config: DataConfig, metadata: Metadata) -> bool:
     path = data.get("path")
     if data.get("source") != config.source or (path is None) != (config.path is None):
         return False
-    return (
-        config.path is None
-        or Path(path).resolve() == config.path.resolve()
-        or place_of(config.path) == metadata.dataset.get("place")
-    )
+    return config.path is None or was_trained_at(config.path, metadata)
+
+
+def was_trained_at(path: Path, metadata: Metadata) -> bool:
+    """Return whether the data of a model's training was at a path, however that is written."""
+    trained = metadata.config.get("data", {}).get("path")
+    same = trained is not None and Path(trained).resolve() == path.resolve()
+    return same or place_of(path) == metadata.dataset.get("place")
 
 
 def _are_images_of(dataset: Dataset, config: DataConfig, metadata: Metadata) -> bool:

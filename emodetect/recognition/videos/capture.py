@@ -292,7 +292,7 @@ def is_read(name: str, *, frames: int, last_s: float, every: int) -> bool:
             return False
         source.capture.set(cv2.CAP_PROP_POS_MSEC, 1000 * max(0.0, last_s - REVIEWED_S))
         found, left = False, 0
-        while left < every and source.capture.grab():
+        while left < every and _grab(source):
             if found:
                 left += 1
             else:

@@ -104,8 +104,8 @@ def plan_videos(options: VideoOptions, emotions: Sequence[str]) -> list[VideoJob
     if options.resume and log is not None and log.exists():
         known = _known_frames(log, emotions, every=options.every)
     jobs = []
-    for video in videos:
-        frames, last_s = known.get(on_one_line(shown_name(video)), (0, 0.0))
+    for video, name in zip(videos, names, strict=True):
+        frames, last_s = known.get(name, (0, 0.0))
         output = _place(options.output, video, ".mp4", videos)
         timeline = _place(options.timeline, video, ".png", videos)
         jobs.append(VideoJob(video, output, timeline, known=frames, known_s=last_s))
