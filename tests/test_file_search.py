@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from emodetect.errors import EmodetectError
-from emodetect.recognition.photos.file_search import find_photos, listed_names
+from emodetect.recognition.photos.file_search import find_photos, listed_names, with_own_places
 
 
 @pytest.fixture
@@ -191,13 +191,13 @@ def test_nothing_is_read_ahead_of_a_slow_list() -> None:
 def test_places_of_results_differ_on_any_disk() -> None:
     """A HEIC photo's copy is a PNG, and many file systems ignore the case of names."""
     named = [Path(name) for name in ("a/x.heic", "b/x.heic.png", "c/y.jpg", "d/Y.JPG")]
-    places = [photo.inner.name for photo in find_photos(named, unique=True) if photo]
+    places = [photo.inner.name for photo in with_own_places(find_photos(named)) if photo]
     assert places == ["x.heic", "x.heic-2.png", "y.jpg", "Y-2.JPG"]
 
 
 def test_places_of_results_are_all_different(albums: Path) -> None:
     """Photos of one name from many folders, and those that have the numbered name, keep apart."""
     named = [Path(name) for name in ("a/x.jpg", "b/x.jpg", "c/x-2.jpg", "d/x.jpg", "e/x-2.jpg")]
-    places = [photo.inner for photo in find_photos(named, unique=True) if photo]
+    places = [photo.inner for photo in with_own_places(find_photos(named)) if photo]
     assert len(set(places)) == 5
     assert places[:2] == [Path("x.jpg"), Path("x-2.jpg")]

@@ -273,3 +273,17 @@ def test_resuming_goes_on_with_drawn_copies(drawn: Path, tmp_path: Path) -> None
     assert names == ["x-2.png", "x-3.png", "x.png"]
     with (tmp_path / "rows.csv").open(newline="") as file:
         assert [row["path"] for row in csv.DictReader(file)] == list(map(str, photos))
+
+
+def test_resuming_keeps_the_copies_of_photos_that_it_skips(drawn: Path, tmp_path: Path) -> None:
+    """A photo of the same name that is found first now gets a copy of its own."""
+    for name, picture in (("b", "b.png"), ("a", "e.png")):
+        (tmp_path / name).mkdir()
+        shutil.copy(drawn / picture, tmp_path / name / "x.png")
+    copies = tmp_path / "copies"
+    words = ("--output", tmp_path / "rows.jsonl", "--format", "jsonl", "--annotate", copies)
+    _invoke(tmp_path / "b" / "x.png", *words)
+    first = (copies / "x.png").read_bytes()
+    _invoke(tmp_path / "a" / "x.png", tmp_path / "b" / "x.png", *words, "--resume")
+    assert (copies / "x.png").read_bytes() == first
+    assert sorted(path.name for path in copies.iterdir()) == ["x-2.png", "x.png"]

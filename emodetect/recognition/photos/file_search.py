@@ -34,7 +34,6 @@ def find_photos(
     *,
     listed: Iterable[Path | None] = (),
     leave_out: Iterable[Path | None] = (),
-    unique: bool = False,
     not_read: Counter[str] | None = None,
 ) -> Iterator[Photo | None]:
     """Yield the given files, and the images inside the given folders, recursively and sorted.
@@ -50,9 +49,6 @@ def find_photos(
         named: files, folders and patterns; `-` stands for the files and folders in `listed`.
         listed: see `names_on_stdin`. Its None is yielded too, and one before an error.
         leave_out: folders not to search, such as those with results of an earlier run.
-        unique: add a number to the `inner` path of a photo if results of another photo, such as one
-            of the same name in a different folder, would be written to the same. Needs memory for
-            every photo.
         not_read: gets the number of files that were found and not yielded, by kind, so that both
             together are all files of the searched folders that match; see `why_not_read`.
 
@@ -63,8 +59,7 @@ def find_photos(
     closed = {os.path.realpath(folder) for folder in leave_out if folder is not None}
     for path in named:
         _check_not_closed(path, closed)
-    photos = _Search(closed, not_read).photos_of_all(named, listed)
-    return _with_places_of_their_own(photos) if unique else photos
+    return _Search(closed, not_read).photos_of_all(named, listed)
 
 
 def names_on_stdin(*, null: bool) -> Iterator[str | None]:
@@ -303,18 +298,27 @@ def _with_next_folders(numbers: set[int], parts: tuple[str, ...]) -> set[int]:
     return numbers
 
 
-def _with_places_of_their_own(photos: Iterable[Photo | None]) -> Iterator[Photo | None]:
+def with_own_places(
+    photos: Iterable[Photo | None], *, after: Iterable[Photo] = ()
+) -> Iterator[Photo | None]:
+    """Yield photos so that the results of no two of them are written to the same files.
+
+    A photo whose results would overwrite those of another, such as one of the same name in a
+    different folder, gets a number in its `inner` path. Needs memory for every photo.
+
+    Args:
+        after: photos whose results were written earlier; they keep their places.
+    """
+
     def key(place: Path) -> str:
         # To many file systems, a.jpg and A.JPG are one file.
         return str(written_place(place)).casefold()
 
     taken: set[str] = set()
     highest: dict[str, int] = {}
-    for photo in photos:
-        if photo is None:
-            yield None
-            continue
-        place, inner = photo.inner, photo.inner
+
+    def own_place(place: Path) -> Path:
+        inner = place
         if key(inner) in taken:
             for number in count(highest.get(key(place), 1) + 1):
                 inner = place.with_name(f"{place.stem}-{number}{place.suffix}")
@@ -322,4 +326,9 @@ def _with_places_of_their_own(photos: Iterable[Photo | None]) -> Iterator[Photo 
                     highest[key(place)] = number
                     break
         taken.add(key(inner))
-        yield Photo(photo.path, inner)
+        return inner
+
+    for earlier in after:
+        own_place(earlier.inner)
+    for photo in photos:
+        yield None if photo is None else Photo(photo.path, own_place(photo.inner))

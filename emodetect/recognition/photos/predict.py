@@ -25,7 +25,12 @@ from emodetect.recognition.photos.analysis import (
     real_paths,
 )
 from emodetect.recognition.photos.faster_detector import LONG_RUN_S, SAMPLE, yunet_speedup
-from emodetect.recognition.photos.file_search import LIST, find_photos, names_on_stdin
+from emodetect.recognition.photos.file_search import (
+    LIST,
+    find_photos,
+    names_on_stdin,
+    with_own_places,
+)
 from emodetect.recognition.photos.output_formats import WRITERS
 from emodetect.recognition.photos.result_file import HeldPaths, HeldPhoto, open_photo_rows
 from emodetect.recognition.photos.workers import PHOTOS_WITHOUT_WORKERS, analyze_many
@@ -114,7 +119,7 @@ def predict_photos(
     # One of the first photos may have crashed the run that left the file.
     interrupted = options.resume and options.output is not None and options.output.is_file()
     with ExitStack() as stack:
-        rows = None
+        rows, skipped = None, list[Photo]()
         if options.output is not None:
             rows = stack.enter_context(
                 open_photo_rows(
@@ -126,7 +131,11 @@ def predict_photos(
                     check=partial(_check_same_results, options, recognizer),
                 )
             )
-            photos = _without_held(photos, rows.held, counts)
+            photos = _without_held(photos, rows.held, counts, skipped if originals else None)
+            if originals:  # where those that are skipped may have results
+                photos = iter(list(photos))
+        if options.folders:
+            photos = with_own_places(photos, after=skipped)
         analysis = analyze_many(
             photos,
             recognizer,
@@ -159,7 +168,6 @@ def _find(
         options.images,
         listed=(None if name is None else Path(name) for name in names),
         leave_out=folders,
-        unique=bool(folders),
         not_read=not_read,
     )
     if not any(map(_holds_files, folders)):
@@ -199,11 +207,16 @@ def _check_same_results(
 
 
 def _without_held(
-    photos: Iterable[Photo | None], held: HeldPaths, counts: PredictCounts
+    photos: Iterable[Photo | None],
+    held: HeldPaths,
+    counts: PredictCounts,
+    skipped: list[Photo] | None,
 ) -> Iterator[Photo | None]:
     for photo in photos:
         if photo is not None and held.take(str(photo.path)):
             counts.skipped += 1
+            if skipped is not None:
+                skipped.append(photo)
         else:
             yield photo
 
