@@ -285,6 +285,16 @@ def test_the_data_itself_is_never_replaced(tmp_path: Path) -> None:
     assert len(list(made.rglob("*.png"))) == 12
 
 
+def test_votes_are_never_replaced_by_their_images(tmp_path: Path) -> None:
+    """Those next to the images are found without being named."""
+    table, votes = tmp_path / "fer2013.csv", tmp_path / "fer2013new.csv"
+    convert(source(draw(tmp_path / "data")), table, layout="fer2013_csv")
+    votes.write_text("votes")
+    with pytest.raises(EmodetectError, match="which is to be converted"):
+        convert(source(table, "ferplus"), votes, layout="fer2013_csv", force=True)
+    assert votes.read_text() == "votes"
+
+
 def test_images_of_an_earlier_conversion_that_a_manifest_names_stay(tmp_path: Path) -> None:
     """They would be deleted with the folder that --force replaces."""
     made = tmp_path / "made"

@@ -157,13 +157,13 @@ def _matched(
 ) -> tuple[str, list[_Votes | SkippedFile], _Images]:
     """Return where the images and votes are, in words, the rows of votes, and their images."""
     path = config.data_path
-    votes_file = _votes_file(config, path)
-    votes = list(_vote_rows(votes_file))
+    votes_path = votes_file(config)
+    votes = list(_vote_rows(votes_path))
     if path.is_dir():
         images = _images_by_name(path, votes, left_out)
     else:
         images = _images_by_row(path, votes)
-    return f"{path} with {votes_file}", votes, images
+    return f"{path} with {votes_path}", votes, images
 
 
 def _images_by_name(
@@ -204,9 +204,11 @@ def _images_by_row(path: Path, votes: list[_Votes | SkippedFile]) -> _Images:
     return _Images(path.parent, rows)
 
 
-def _votes_file(config: DataConfig, path: Path) -> Path:
+def votes_file(config: DataConfig) -> Path:
+    """Return `data.votes`, or the file in or next to `data.path`. Raises DataError without one."""
     if config.votes is not None:
         return config.votes
+    path = config.data_path
     if not path.exists():
         raise DataError(
             f"{path}: no such file or folder; expected FER2013 as a folder of images or a CSV file."

@@ -25,6 +25,7 @@ from emodetect.data.crops import read_sample
 from emodetect.data.labels import FER2013_EMOTIONS, split_named
 from emodetect.data.listing import Listing, Sample, SkippedFile, skipped_lines
 from emodetect.data.readers.fer2013_csv import COLUMNS, SIDE
+from emodetect.data.readers.ferplus import votes_file
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.readers.tfrecord import SUFFIX, example, write_shard
 from emodetect.errors import DataError, EmodetectError, ImageError
@@ -162,7 +163,8 @@ def _recorded_files(record: Path) -> int:
 
 
 def _refuse_overlap(out: Path, config: DataConfig) -> None:
-    for given in (config.path, config.votes):
+    votes = votes_file(config) if config.source == "ferplus" else None
+    for given in (config.path, votes):
         place = Path(os.path.realpath(given)) if given else None
         if place and (place.is_relative_to(out) or (place.is_dir() and out.is_relative_to(place))):
             raise EmodetectError(
