@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from emodetect.data.synthetic import draw_film, draw_scene
+from emodetect.errors import OptionsError
 from emodetect.faces.boxes import Box, clip, iou, merge
 from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.faces.detectors.whole_image import WholeImage
@@ -373,6 +375,16 @@ def test_without_smoothing_each_frame_speaks_for_itself(recognizer: EmotionRecog
     faces = [found[0] for found in recognizer.track([squares()] * 3, tracking=options)]
     assert [face.emotion for face in faces] == ["happy", "sad", "happy"]
     assert list(faces[1].scores.values()) == pytest.approx(SAD)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("keep_s", -1), ("hysteresis", float("nan")), ("scan_side", 0), ("scan_interval_s", "fast")],
+)
+def test_impossible_options_are_told(name: str, value: Any) -> None:
+    """At once, and not from within the first frame or as wrong labels."""
+    with pytest.raises(OptionsError, match=f"^{name}: expected a number, at least"):
+        TrackingOptions(**{name: value})
 
 
 def test_one_face_is_followed_without_scipy(artifact: Path) -> None:

@@ -23,10 +23,10 @@ def crop_face(image: np.ndarray, box: Box, *, margin: float = 0.0) -> np.ndarray
         (height, width, 3) uint8 BGR; a copy.
 
     Raises:
-        ImageError: if the box lies outside the image, or is not of whole numbers.
+        ImageError: if the box lies outside the image, or is not of four whole numbers.
     """
-    if not all(isinstance(side, Integral) for side in box):  # as other detectors give them
-        raise ImageError(f"expected a box (x, y, width, height) of whole numbers, got {box}")
+    if len(box) != 4 or not all(isinstance(side, Integral) for side in box):
+        raise ImageError(f"expected a box (x, y, width, height): four whole numbers, got {box}")
     x, y, width, height = box
     grow_x, grow_y = round(width * margin / 2), round(height * margin / 2)
     left, top = x - grow_x, y - grow_y

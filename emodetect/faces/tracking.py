@@ -10,10 +10,12 @@ it close up, in several frames.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from numbers import Real
 
 import numpy as np
 
+from emodetect.errors import OptionsError
 from emodetect.faces.boxes import Box, clip
 from emodetect.faces.cuts import CutFinder
 from emodetect.faces.detectors.registry import Detector
@@ -52,6 +54,9 @@ class TrackingOptions:
         box_smoothing_s: time constant of the moving average of boxes; 0 switches it off.
         score_smoothing_s: the same for the probabilities of the emotions.
         hysteresis: lead in probability that another emotion needs to change the label.
+
+    Raises:
+        OptionsError: for a value that is negative or not a number, or a `scan_side` below 1.
     """
 
     scan_interval_s: float = 0.5
@@ -60,6 +65,12 @@ class TrackingOptions:
     box_smoothing_s: float = 0.08
     score_smoothing_s: float = 0.4
     hysteresis: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            least = 1 if name == "scan_side" else 0
+            if not (isinstance(value, Real) and least <= value < np.inf):
+                raise OptionsError(f"{name}: expected a number, at least {least}; got {value!r}.")
 
 
 class FaceTracker:
