@@ -307,7 +307,7 @@ def test_a_progressive_photo_that_is_cut_is_refused(tmp_path: Path) -> None:
         (b"\xff\xd8\xff\xd9", "not an image"),
         (b"\x89PNG\r\n\x1a\n", "cut short"),
         (b"\x89PNG\r\n\x1a\nIEND", "cut short"),
-        (b"RIFF\x00\x00\x00\x00WEBPVP8X", "not an image"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8X", "damaged"),
         (b"BM", "not an image"),
         (b"II*\x00", "not an image"),
         (bytes(1000), "not an image"),
@@ -318,6 +318,15 @@ def test_what_is_no_image_is_told(tmp_path: Path, content: bytes, said: str) -> 
     file = tmp_path / "photo.jpg"
     file.write_bytes(content)
     with pytest.raises(ImageError, match=said):
+        read_image(file)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_a_tiff_of_more_than_16_bits_is_told(tmp_path: Path, dtype: str) -> None:
+    """It is an image, as microscopes and scanners make, and not a broken one."""
+    file = tmp_path / "scan.tif"
+    Image.fromarray(np.ones((40, 40), dtype)).save(file)
+    with pytest.raises(ImageError, match="TIFF of more than 16 bits"):
         read_image(file)
 
 

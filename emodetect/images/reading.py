@@ -36,6 +36,9 @@ from emodetect.images.pillow_decoding import TOO_LARGE, decode, decode_transpare
 EMPTY = "the file is empty"
 CUT_SHORT = "the image is cut short (its end is missing)"
 NO_IMAGE = f"not an image that can be decoded ({READ_FORMATS})"
+UNDECODABLE = (
+    "cannot be decoded: damaged, or of a kind that is not read, such as a TIFF of more than 16 bits"
+)
 A_VIDEO = "a video, not a photo; use `emodetect video`"
 # Larger ones take gigabytes; a small file may claim any size.
 MOST_PIXELS = 200_000_000
@@ -224,8 +227,8 @@ def _decode_with_opencv(data: bytes, reduction: int = 1) -> np.ndarray:
         if error.code == _OPENCV_NO_MEMORY:
             raise
         raise ImageError(f"cannot be decoded: {error.err or error}") from None
-    if image is None:
-        raise ImageError(NO_IMAGE)
+    if image is None:  # although its header was understood
+        raise ImageError(UNDECODABLE)
     return image
 
 
