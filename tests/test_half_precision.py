@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from emodetect.training.models.half_precision import halve_weights
@@ -55,13 +56,30 @@ def test_a_network_without_large_weights_is_left_alone() -> None:
     assert halve_weights(whole) is whole
 
 
-def test_weights_that_float16_cannot_hold_stay_float32() -> None:
-    """A weight beyond 65,504 would become infinity; its layer keeps its precision."""
+@pytest.mark.parametrize("value", [1e6, 1e-7])
+def test_weights_that_float16_cannot_hold_stay_float32(value: float) -> None:
+    """Beyond 65,504 one would become infinity, and below 1e-4 they lose digits, or become 0."""
     model = network()
     kernel = model.layers[-2].kernel
-    kernel.assign(np.full(kernel.shape, 1e6, np.float32))
+    kernel.assign(np.full(kernel.shape, value, np.float32))
     whole = litert_converter(model).convert()
     assert halve_weights(whole) is whole
+
+
+def test_layers_with_the_same_weights_are_stored_once() -> None:
+    """TensorFlow keeps equal weights in one place, such as those of tied layers."""
+    inputs = keras.Input((8, 8, 64))
+    convolution, dense = layers.Conv2D(64, 1, activation="relu"), layers.Dense(64)
+    x = dense(layers.GlobalAveragePooling2D()(convolution(inputs)))
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
+    weights = np.random.default_rng(0).normal(0, 0.2, (64, 64)).astype(np.float32)
+    convolution.set_weights([weights.reshape(1, 1, 64, 64), np.zeros(64)])
+    dense.set_weights([weights, np.zeros(64)])
+    whole, halved = litert_converter(model).convert(), compile_to_litert(model)
+    assert len(whole) < 2 * weights.nbytes
+    assert len(halved) < len(whole) - 0.45 * weights.nbytes
+    crops = np.random.default_rng(1).uniform(0, 1, (3, 8, 8, 64)).astype(np.float32)
+    np.testing.assert_allclose(answers(halved, crops), answers(whole, crops), atol=2e-3)
 
 
 def test_a_compact_file_has_the_same_weights_for_keras(tmp_path: Path) -> None:

@@ -45,7 +45,9 @@ def model_path(name_or_path: str | Path | None) -> Path:
     if os.path.isdir(name):  # noqa: PTH112  Path.is_dir raises for some names
         return _model_of_run(Path(name))
     if os.path.exists(name):  # noqa: PTH110  as above
-        return Path(name)
+        path = Path(name)
+        # Without its "./", the path of a file may be the name of a shipped model.
+        return path.absolute() if str(path) in shipped else path
     near = difflib.get_close_matches(name, shipped)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     raise ModelError(

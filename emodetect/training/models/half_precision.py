@@ -15,6 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 # In MobileNetV2, larger weights are 98% of all.
 SMALLEST = 2048
+ROUNDING = 2.0**-11  # of float16, relative to the value
 FILE_IDENTIFIER = b"TFL3"
 
 
@@ -29,18 +30,23 @@ def halve_weights(flatbuffer: bytes) -> bytes:
     """
     network = schema.ModelT.InitFromPackedBuf(flatbuffer)
     (graph,) = network.subgraphs
+    # Tensors of equal bytes share a buffer, even if they are of different types.
+    others = {one.buffer for one in graph.tensors if one.type != schema.TensorType.FLOAT32}
+    halved = {
+        number: half
+        for number, buffer in enumerate(network.buffers)
+        if number not in others and (half := _half(buffer.data)) is not None
+    }
     operations = []
     for index, tensor in enumerate(list(graph.tensors)):
-        weights = network.buffers[tensor.buffer].data
-        if tensor.type != schema.TensorType.FLOAT32 or weights is None:
-            continue
-        values = np.asarray(weights, np.uint8).view(np.float32)
-        if len(values) < SMALLEST or not np.abs(values).max() <= np.finfo(np.float16).max:
-            continue
-        graph.tensors.append(_stored(tensor, values.astype(np.float16), network.buffers))
-        operations.append(_dequantize(len(graph.tensors) - 1, index, len(network.operatorCodes)))
+        if tensor.buffer in halved:
+            graph.tensors.append(_stored(tensor))
+            source = len(graph.tensors) - 1
+            operations.append(_dequantize(source, index, len(network.operatorCodes)))
     if not operations:
         return flatbuffer
+    for number, half in halved.items():
+        network.buffers[number].data = half.view(np.uint8)
     code = schema.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
     code.version = 3  # the first with float16
@@ -51,12 +57,24 @@ def halve_weights(flatbuffer: bytes) -> bytes:
     return bytes(builder.Output())
 
 
-def _stored(tensor: Any, halved: np.ndarray, buffers: list[Any]) -> Any:
-    """Return a float16 tensor with its values; `tensor` becomes one that is computed."""
+def _half(data: np.ndarray | None) -> np.ndarray | None:
+    """Return the float32 values of a buffer as float16; None if they are few or do not fit.
+
+    They do not if one is too large, or all are so small that float16 holds them less precisely.
+    """
+    if data is None or len(data) < 4 * SMALLEST or len(data) % 4:
+        return None
+    values = np.asarray(data, np.uint8).view(np.float32)
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    return half if np.abs(values - half).max() <= ROUNDING * np.abs(values).max() else None
+
+
+def _stored(tensor: Any) -> Any:
+    """Return a float16 tensor for a buffer's values; `tensor` becomes one that is computed."""
     stored = schema.TensorT()
     stored.name, stored.shape, stored.hasRank = tensor.name + b"_float16", tensor.shape, True
     stored.type, stored.buffer = schema.TensorType.FLOAT16, tensor.buffer
-    buffers[stored.buffer].data = halved.view(np.uint8)
     tensor.buffer = 0  # by convention the empty one
     return stored
 
