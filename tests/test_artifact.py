@@ -562,6 +562,9 @@ def test_values_of_a_sigmoid_are_divided_by_their_sum(
     values = 1 / (1 + np.exp([12 - brightness, brightness - 10]))
     (scores,) = recognizer.classify([gray])
     np.testing.assert_allclose(scores, values / values.sum(), atol=1e-3)
+    pytest.importorskip("onnxruntime")
+    (scores,) = EmotionRecognizer(adopted, detector="none", runtime="onnxruntime").classify([gray])
+    np.testing.assert_allclose(scores, values / values.sum(), atol=1e-3)
 
 
 def test_foreign_model_with_wrong_labels_is_refused(artifact: Path, tmp_path: Path) -> None:
@@ -569,8 +572,14 @@ def test_foreign_model_with_wrong_labels_is_refused(artifact: Path, tmp_path: Pa
     from emodetect.training.models.import_keras import import_keras_model
 
     path = foreign_model(tmp_path / "foreign.keras")
+    import keras  # isort: skip
+
     with pytest.raises(ModelError, match="has 2 outputs"):
         import_keras_model(path, labels=["happy", "sad", "fear"])
+    maps = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 1)])
+    maps.save(tmp_path / "maps.keras")
+    with pytest.raises(ModelError, match=r"one output of shape \(batch, classes\), got \(None, 8"):
+        import_keras_model(tmp_path / "maps.keras", labels=["happy", "sad"])
     with pytest.raises(ModelError, match="twice"):
         import_keras_model(path, labels=["happy", "joy"])
     with pytest.raises(ModelError, match="its own label order"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import ipaddress
 import json
 import threading
 import time
@@ -27,7 +28,7 @@ from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.serve import uploads
 from emodetect.serve.app import create_app
 from emodetect.serve.limits import DecodingMemory, Limits, client_name
-from emodetect.serve.server import ServerOptions
+from emodetect.serve.server import ServerOptions, spellings
 from emodetect.serve.stream import STREAM_IMAGES
 
 PHOTO = cv2.imencode(".jpg", draw_scene(["happy"], np.random.default_rng(0)).image)[1].tobytes()
@@ -135,6 +136,15 @@ def test_only_addresses_are_trusted(proxy: str) -> None:
     """A proxy that is no address is told: with * everyone could be anyone."""
     with pytest.raises(EmodetectError, match="--trusted-proxy: expected the address of a proxy"):
         ServerOptions(trusted_proxies=(proxy,))
+
+
+@pytest.mark.parametrize("proxy", ["10.0.0.9", "10.0.0.0/24"])
+@pytest.mark.parametrize("address", ["10.0.0.9", "::ffff:10.0.0.9"])
+def test_a_proxy_is_known_on_a_socket_for_both_versions_of_ip(proxy: str, address: str) -> None:
+    """With `--host ::` the address of a connection over IPv4 is written as one of IPv6."""
+    trusted = [ipaddress.ip_network(spelling) for spelling in spellings(proxy)]
+    assert any(ipaddress.ip_address(address) in network for network in trusted)
+    assert not any(ipaddress.ip_address("::ffff:10.0.1.9") in network for network in trusted)
 
 
 def test_a_full_request_fits_what_a_client_may_have_in_work() -> None:

@@ -30,11 +30,12 @@ from emodetect.errors import EmodetectError, ModelError
 from emodetect.exporting.comparison_with_keras import Comparison
 from emodetect.exporting.export import Export, ExportOptions, export_model
 from emodetect.exporting.formats import saved_model, tflite
+from emodetect.exporting.formats.format import Network
 from emodetect.exporting.formats.registry import FORMAT_NAMES, format_named
 from emodetect.exporting.output_files import default_out
 from emodetect.exporting.sample_faces import DRAWN_FACES
 from emodetect.faces.framing import crop_face
-from emodetect.model_file.artifact import read_artifact, write_artifact
+from emodetect.model_file.artifact import Artifact, read_artifact, write_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.runtimes.runtime import MissingRuntimeError
 from emodetect.training.models.litert_conversion import compile_to_litert, with_temperature
@@ -412,6 +413,26 @@ def test_a_temperature_needs_a_softmax_to_go_into() -> None:
     assert with_temperature(network, 1, path=Path("other.keras")) is network
     with pytest.raises(ModelError, match=r"other.keras: cannot be exported: .* dense layer"):
         with_temperature(network, 1.5, path=Path("other.keras"))
+
+
+def test_int8_needs_a_softmax_at_the_end(tmp_path: Path) -> None:
+    """The 8 bits of another output stand for what calibration met, not for 0 to 1."""
+    inputs = keras.Input((8, 8, 1))
+    heads = [keras.layers.Dense(3, activation="softmax") for _ in range(2)]
+    mean = keras.layers.Average()([head(keras.layers.Flatten()(inputs)) for head in heads])
+    network = Network(
+        artifact=Artifact(
+            Path("two.keras"),
+            Metadata(name="two", emotions=EMOTIONS, image_size=8, color="gray"),
+            b"",
+        ),
+        model=keras.Model(inputs, mean),
+        calibration=np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), np.uint8),
+        card={"labels": EMOTIONS},
+    )
+    with pytest.raises(ModelError, match=r"two.keras: .* does not end in a softmax; use float16"):
+        tflite.write_tflite(network, "int8", tmp_path / "two.tflite")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_command_names_every_format() -> None:

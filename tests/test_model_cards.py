@@ -141,6 +141,17 @@ def test_a_run_folder_stands_for_its_model(artifact: Path, tmp_path: Path) -> No
     assert initial_artifact(str(run)) == artifact
 
 
+def test_a_file_named_like_a_shipped_model_is_that_file(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With "./" before it, whoever looks it up, and however often."""
+    shutil.copy(artifact, tmp_path / DEFAULT_MODEL)
+    monkeypatch.chdir(tmp_path)
+    path = model_path(f"./{DEFAULT_MODEL}")
+    assert model_path(path).samefile(tmp_path / DEFAULT_MODEL)
+    assert model_path(DEFAULT_MODEL) != path
+
+
 def test_a_folder_without_a_model_says_what_it_contains(tmp_path: Path) -> None:
     """A folder of something else is one line that names what is there, models first."""
     for name in "abcdef":

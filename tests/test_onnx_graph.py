@@ -111,3 +111,12 @@ def test_an_unknown_layer_is_named() -> None:
     model = keras.Model(inputs, layers.Dense(2, activation="softmax")(layers.Flatten()(x)))
     with pytest.raises(ModelError, match="not supported: SPACE_TO_BATCH_ND"):
         to_onnx(compiled(model))
+
+
+def test_a_network_that_cuts_its_input_is_refused() -> None:
+    """A slice of an image is no computation of a shape, and is not left out."""
+    inputs = keras.Input((12, 12, 1))
+    x = layers.Conv2D(2, 3)(layers.Cropping2D(2)(inputs))
+    model = keras.Model(inputs, layers.Dense(2, activation="softmax")(layers.Flatten()(x)))
+    with pytest.raises(ModelError, match="not supported: STRIDED_SLICE"):
+        to_onnx(compiled(model))

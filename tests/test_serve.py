@@ -303,6 +303,15 @@ def test_requests_beyond_the_limits_are_refused(
     assert len(answer.json()["detail"]) > 20
 
 
+def test_a_form_of_many_tiny_parts_is_refused(client: httpx.Client) -> None:
+    """Megabytes of them would take the server's time from all others."""
+    part = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n'
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = client.post("/v1/analyze", content=1000 * part + b"--x--\r\n", headers=kind)
+    assert answer.status_code == 413
+    assert "too many parts" in answer.json()["detail"]
+
+
 def test_a_slow_body_is_given_up(photo: bytes) -> None:
     """A body that does not arrive in time gets status 408."""
     app = create_app(EmotionRecognizer(threads=1), limits=Limits(seconds=0.5))

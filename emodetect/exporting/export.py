@@ -19,7 +19,7 @@ from emodetect.exporting.comparison_with_keras import (
     compare_with_keras,
     comparison_rows,
 )
-from emodetect.exporting.formats.format import Format, Network, Run
+from emodetect.exporting.formats.format import INT8_OUTPUT, Format, Network, Run
 from emodetect.exporting.formats.registry import FORMAT_NAMES, format_named
 from emodetect.exporting.int8_calibration import calibration_faces
 from emodetect.exporting.output_files import (
@@ -192,7 +192,7 @@ def _card(metadata: Metadata, quantize: str) -> dict[str, Any]:
     batch, dtype = (1, "uint8") if quantize == "int8" else ("n", "float32")
     output: dict[str, Any] = {"shape": [batch, len(metadata.emotions)], "dtype": dtype}
     if quantize == "int8":
-        output |= {"scale": 1 / 256, "zero_point": 0}
+        output |= dict(zip(("scale", "zero_point"), INT8_OUTPUT, strict=True))
     return {
         "name": metadata.name,
         "labels": list(metadata.emotions),

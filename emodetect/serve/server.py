@@ -106,6 +106,17 @@ class ServerOptions:
                 ) from None
 
 
+def spellings(proxy: str) -> list[str]:
+    """Return the ways in which a proxy's address, or a network, may be that of a connection.
+
+    On a socket for both versions of IP (`--host ::`), IPv4 addresses are mapped to IPv6.
+    """
+    network = ipaddress.ip_network(proxy)
+    if network.version == 6:
+        return [proxy]
+    return [proxy, f"::ffff:{network.network_address}/{96 + network.prefixlen}"]
+
+
 def open_socket(host: str, port: int) -> socket.socket:
     """Return a socket bound to an address; port 0 picks a free port, "::" is all addresses.
 
@@ -389,7 +400,9 @@ def _run(
         timeout_keep_alive=int(HEADER_S),
         server_header=False,
         proxy_headers=bool(options.trusted_proxies),
-        forwarded_allow_ips=list(options.trusted_proxies),
+        forwarded_allow_ips=[
+            spelling for proxy in options.trusted_proxies for spelling in spellings(proxy)
+        ],
         # What is in progress has ended by then, except for clients that don't read.
         timeout_graceful_shutdown=1,
     )

@@ -15,6 +15,8 @@ from starlette.requests import ClientDisconnect, Request
 from emodetect.serve.limits import HELD_BYTES, Limits, RefusedError, client_name
 
 FIELD = "files"
+# Parts of a form besides the images; a body of tiny ones would take the event loop for seconds.
+MOST_OTHER_PARTS = 64
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class _Form:
         uploads: the files received so far.
         ended: whether the form is complete.
         parser: takes the form's bytes. Raises FormParserError, and RefusedError for too many files
-            or files in another field.
+            or parts, or files in another field.
     """
 
     def __init__(self, boundary: bytes, *, most: int) -> None:
@@ -134,6 +136,7 @@ class _Form:
         self.part: dict[bytes, bytes] = {}  # the parameters of its Content-Disposition
         self.data = bytearray()
         self.ended = False
+        self.parts_left = most + MOST_OTHER_PARTS
         if not boundary:
             raise RefusedError(400, "expected a boundary in the Content-Type of a multipart form")
         self.parser = MultipartParser(
@@ -150,6 +153,9 @@ class _Form:
         )
 
     def _begin(self) -> None:
+        self.parts_left -= 1
+        if self.parts_left < 0:
+            raise RefusedError(413, "the multipart form has too many parts; send fewer")
         self.part, self.data = {}, bytearray()
 
     def _header(self) -> None:

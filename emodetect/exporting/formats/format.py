@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # From a (1, size, size, channels) uint8 crop to (1, classes) float32 probabilities.
 Run = Callable[[np.ndarray], np.ndarray]
+# Scale and zero point of the 8-bit probabilities of an int8 file.
+INT8_OUTPUT = (1 / 256, 0)
 LABELS, CARD = "labels.txt", "emodetect.json"
 
 

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from emodetect.exporting.formats.format import Format, Network, Run, companion_files
+from emodetect.errors import ModelError
+from emodetect.exporting.formats.format import (
+    INT8_OUTPUT,
+    Format,
+    Network,
+    Run,
+    companion_files,
+)
 from emodetect.exporting.formats.litert_flatbuffer import NEEDS_LITERT, to_flatbuffer
 
 
@@ -16,11 +23,29 @@ def write_tflite(network: Network, quantize: str, path: Path) -> None:
 
     LiteRT's own metadata keeps its files there too; the flatbuffer itself is unchanged.
     """
-    path.write_bytes(to_flatbuffer(network, quantize))
+    flatbuffer = to_flatbuffer(network, quantize)
+    if quantize == "int8":
+        _check_output(flatbuffer, network.artifact.path)
+    path.write_bytes(flatbuffer)
     with zipfile.ZipFile(path, "a") as archive:
         for name, text in companion_files(network.card).items():
             # Without a timestamp, so that the bytes are always the same.
             archive.writestr(zipfile.ZipInfo(name), text)
+
+
+def _check_output(flatbuffer: bytes, model: Path) -> None:
+    """Raise ModelError unless the 8 bits of an output stand for 0 to 1, as those of a softmax do.
+
+    Otherwise, they stand for the probabilities of the calibration images, and no higher ones.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    (output,) = Interpreter(model_content=flatbuffer).get_output_details()
+    if output["quantization"] != INT8_OUTPUT:
+        raise ModelError(
+            f"{model}: cannot be exported with --quantize int8, because its network does not end "
+            "in a softmax; use float16 or dynamic."
+        )
 
 
 def open_tflite(path: Path, threads: int) -> Run:

@@ -89,7 +89,7 @@ class _Translation:
         for operation in self.graph.operators:
             kind = self.kind(operation)
             # These compute the batch size for flattening, which ONNX does not need, or weights.
-            if kind in ("SHAPE", "STRIDED_SLICE", "PACK", "DEQUANTIZE"):
+            if kind == "DEQUANTIZE" or (kind in SHAPES and self.is_whole(operation.outputs[0])):
                 continue
             if kind not in OPERATIONS:
                 raise self.unknown(kind)
@@ -141,6 +141,11 @@ class _Translation:
         tensor = self.graph.tensors[index]
         shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
         return [int(side) for side in shape]
+
+    def is_whole(self, index: int) -> bool:
+        """Return whether a tensor contains whole numbers, as shapes do."""
+        types = self.schema.TensorType
+        return self.graph.tensors[index].type in (types.INT32, types.INT64)
 
     def is_image(self, index: int) -> bool:
         """Return whether a tensor has four dimensions, so it is transposed in ONNX."""
@@ -337,6 +342,7 @@ def _int64(value: np.ndarray) -> np.ndarray:
     return value.astype(np.int64)
 
 
+SHAPES = ("SHAPE", "STRIDED_SLICE", "PACK")
 ARITHMETIC = {"ADD": "Add", "SUB": "Sub", "MUL": "Mul", "DIV": "Div"}
 ACTIVATIONS = {
     "RELU": "Relu",
@@ -344,6 +350,7 @@ ACTIVATIONS = {
     "TANH": "Tanh",
     "HARD_SWISH": "HardSwish",
     "NEG": "Neg",
+    "LOG": "Log",
 }
 OPERATIONS: dict[str, Callable[[_Translation, Any], None]] = {
     "CONV_2D": _convolution,

@@ -53,7 +53,7 @@ def import_keras_model(
         return imported
     model = load_keras(path)
     size, color = _input_of(model, path)
-    classes = model.output_shape[-1] if isinstance(model.output_shape, tuple) else None
+    classes = _classes_of(model, path)
     if classes != len(emotions):
         raise ModelError(
             f"{path}: has {classes} outputs, but --labels lists {len(emotions)} emotions: "
@@ -86,6 +86,15 @@ def _input_of(model: keras.Model, path: Path) -> tuple[int, Color]:
             f"got {shape}."
         )
     return int(shape[1]), "gray" if shape[3] == 1 else "rgb"
+
+
+def _classes_of(model: keras.Model, path: Path) -> int:
+    shape = model.output_shape
+    if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] is None:
+        raise ModelError(
+            f"{path}: expected a model with one output of shape (batch, classes), got {shape}."
+        )
+    return int(shape[1])
 
 
 def _from_pixels(model: keras.Model, low: float, high: float, path: Path) -> keras.Model:
