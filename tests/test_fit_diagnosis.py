@@ -86,7 +86,7 @@ def test_validation_images_with_other_labels_are_named(
         (tmp_path / "val" / emotion).rename(folder)
     data = f'data={{source="folder", path="{tmp_path / "faces"}", image_size=32}}'
     text = summary_of(data, *LENET, "training.epochs=10")
-    assert "validation stays at chance" in text
+    assert "validation cannot be told from chance" in text
     assert "right labels" in text
     assert "learning_rate" not in text
 

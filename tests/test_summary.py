@@ -350,6 +350,31 @@ def test_balanced_batches_are_no_lag() -> None:
     assert "lag behind" in _summary(LEVEL, plain_accuracy=0.65)
 
 
+def test_balanced_batches_are_no_overfitting() -> None:
+    """Rare emotions that are learnt raise the accuracy on balanced batches, not that on others."""
+    history = [{**row, "accuracy": row["accuracy"] + 0.12} for row in LEVEL]
+    config = _config(8, training={"imbalance": "balanced_sampling"})
+    assert "a good fit" in _summary(history, config, plain_accuracy=0.82)
+    assert "overfitting" in _summary(history, config, plain_accuracy=0.95)
+
+
+def test_a_common_emotion_that_is_often_missed_is_not_chance() -> None:
+    """Below the share of the most common emotion, all may be recognised far more often than not."""
+    answers = _answers((200, 15, 16), (75, 5, 4))
+    history = [{**row, "val_accuracy": row["val_accuracy"] - 0.05} for row in LEVEL]
+    text = _summary(history, answers=answers, plain_accuracy=0.9)
+    assert "chance" not in text
+
+
+def test_guesses_have_the_loss_of_the_run() -> None:
+    """Focal loss gives guesses of three emotions less than half of their cross-entropy."""
+    history = [{**row, "loss": 1.0} for row in LEVEL]
+    text = _summary(history, _config(8, training={"imbalance": "focal"}))
+    assert "diverged" in text
+    guesses = (2 / 3) ** 2 * np.log(3)
+    assert f"that of guesses is {guesses:.3f}" in text
+
+
 def test_a_penalty_on_the_weights_is_no_divergence() -> None:
     """The L2 penalty is part of the loss, and may be many times the loss of guesses."""
     penalised = [{**row, "loss": row["loss"] + 6 - n / 2} for n, row in enumerate(LEVEL)]

@@ -110,7 +110,8 @@ def _check_ending(path: Path) -> None:
     if not (end.startswith(b"PK\x05\x06") and end.endswith(b"\0\0")):
         raise ModelError(
             f"{path}: expected a .keras model file, which is a zip; this is not one, or is cut "
-            "off. An .h5 file must be opened with Keras and saved as .keras."
+            "off. An .h5 file must be opened with Keras and saved as .keras; for an exported file "
+            "(.onnx, .xml), give the model that it was exported from."
         )
     if size > MAX_FILE_BYTES:
         raise ModelError(f"{path}: refused: has {size:,} bytes; the limit is {MAX_FILE_BYTES:,}.")

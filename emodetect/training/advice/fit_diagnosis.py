@@ -69,14 +69,26 @@ class FinishedRun:
     @property
     def overfitting_gap(self) -> bool:
         """Whether training accuracy is far above validation accuracy."""
-        return self.train_accuracy - self.val_accuracy > LARGE_GAP
+        accuracy = self.train_accuracy
+        if self.balanced and self.plain_accuracy is not None:
+            accuracy = self.plain_accuracy
+        return accuracy - self.val_accuracy > LARGE_GAP
+
+    @property
+    def balanced(self) -> bool:
+        """Whether the training accuracy is that of other frequencies than the data's."""
+        return self.config.training.imbalance == "balanced_sampling"
 
     @property
     def val_guesses(self) -> bool:
         """Whether the best epoch's validation accuracy and recall may be those of chance."""
+        return self.may_be_chance(self.val_accuracy)
+
+    def may_be_chance(self, val_accuracy: float) -> bool:
+        """Return whether a validation accuracy, and the best epoch's recall, may be chance."""
         # Predictions that favour rare emotions may be less accurate than the most common one.
         recall = _by_chance(self.mean_recall, self.chance_recall, self.val_images, least=0.05)
-        return recall and _by_chance(self.val_accuracy, self.chance_accuracy, self.val_images)
+        return recall and _by_chance(val_accuracy, self.chance_accuracy, self.val_images)
 
     @property
     def train_guesses(self) -> bool:
@@ -88,7 +100,10 @@ class FinishedRun:
     @property
     def loss_of_guesses(self) -> float:
         """The loss of giving each emotion the same probability."""
-        return math.log(1 / self.chance_recall)
+        training, loss = self.config.training, math.log(1 / self.chance_recall)
+        if training.imbalance == "focal":
+            loss *= (1 - self.chance_recall) ** training.focal_gamma
+        return loss
 
     def is_lost(self, loss: float) -> bool:
         """Whether a training loss is too high for a run that is still learning."""
@@ -126,16 +141,13 @@ def diagnose(run: FinishedRun) -> tuple[str, str]:
             _slower(run),
         )
     if run.plain_accuracy is not None:
-        # On balanced batches, the training accuracy is that of other frequencies.
-        balanced = run.config.training.imbalance == "balanced_sampling"
-        if not balanced and run.plain_accuracy < run.history[-1]["accuracy"] - LARGE_GAP:
+        if not run.balanced and run.plain_accuracy < run.history[-1]["accuracy"] - LARGE_GAP:
             return _diagnose_lag(run, run.plain_accuracy)
-        last = run.history[-1]["val_accuracy"]
         learnt = run.plain_accuracy > _low(run.chance_accuracy)
-        if learnt and _by_chance(last, run.chance_accuracy, run.val_images):
+        if learnt and run.may_be_chance(run.history[-1]["val_accuracy"]):
             return (
-                f"validation stays at chance: {figures}; training images without augmentation "
-                f"{percent(run.plain_accuracy)}",
+                f"validation cannot be told from chance: {figures}; training images without "
+                f"augmentation {percent(run.plain_accuracy)}",
                 "checking that the validation images have the right labels and show the same kind "
                 "of faces as the training images (`emodetect data audit`, `emodetect data show`)",
             )
@@ -277,7 +289,7 @@ def _figures(run: FinishedRun) -> str:
         for text, on in (
             ("augmented", any(augmentation.model_dump(exclude={"mixup", "cutmix"}).values())),
             ("lowered by mixup or cutmix", _mixes(augmentation)),
-            ("balanced", run.config.training.imbalance == "balanced_sampling"),
+            ("balanced", run.balanced),
         )
         if on
     ]
