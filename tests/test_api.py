@@ -15,6 +15,7 @@ from small import LENET, SMALL
 
 import emodetect
 from emodetect import ConfigError, DataError, EmodetectError
+from emodetect.api.arguments import plain
 from emodetect.api.python_words import python_words
 from emodetect.config import config_toml, load_config
 from emodetect.data.synthetic import draw_dataset, draw_film
@@ -250,7 +251,12 @@ def test_an_export_shows_how_it_compares(artifact: Path, tmp_path: Path) -> None
         ("evaluate", {"model": [], "data": "faces"}, "model: expected at least one model"),
         ("evaluate", {"data": []}, "data: expected at least one data set"),
         ("evaluate", {"faces": "detect"}, "faces requires data"),
-        ("evaluate", {"data": "faces", "bootstrap": 0}, "bootstrap: expected at least 1, got 0"),
+        (
+            "evaluate",
+            {"data": "faces", "bootstrap": 0},
+            "bootstrap: expected a whole number of at least 1, got 0",
+        ),
+        ("evaluate", {"data": "faces", "bootstrap": 10.5}, "whole number of at least 1, got 10.5"),
         ("evaluate", {"data": "faces", "config": "demo"}, "give the data once"),
         ("evaluate", {"data": "faces", "pixel_range": (0, 1)}, "pixel_range requires labels"),
         (
@@ -261,6 +267,11 @@ def test_an_export_shows_how_it_compares(artifact: Path, tmp_path: Path) -> None
         ("compare", {"models": ["a", "b"], "label_names": {"3": "happy"}}, "requires data"),
         ("compare", {"models": ["a"]}, "expected at least 2"),
         ("audit", {"data": []}, "expected at least one data set"),
+        (
+            "audit",
+            {"data": "faces", "detector": Path("no.onnx"), "output": "new"},
+            "no.onnx: no such file",
+        ),
         ("audit", {"data": "faces", "unseen": True}, "unseen=True requires model"),
         (
             "export",
@@ -280,3 +291,11 @@ def test_arguments_that_do_not_go_together_are_refused(
     monkeypatch.chdir(users_folder)
     with pytest.raises(EmodetectError, match=said):
         getattr(emodetect, name)(**arguments)
+
+
+def test_numbers_of_numpy_are_taken() -> None:
+    """A sweep over np.arange or np.logspace gives no Python numbers."""
+    given = {"epochs": np.int64(3), "rates": (np.float64(0.5), 1), "flip": np.bool_(True)}
+    taken = plain(given)
+    assert taken == {"epochs": 3, "rates": (0.5, 1), "flip": True}
+    assert [type(one) for one in (taken["epochs"], taken["flip"])] == [int, bool]

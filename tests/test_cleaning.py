@@ -263,6 +263,29 @@ def test_other_files_are_no_manifest(faces: Path, tmp_path: Path) -> None:
         list_samples(config(faces, tmp_path / "other.csv"))
 
 
+def test_flags_that_no_image_has_are_told(
+    faces: Path, manifest: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The audit may not have looked for them, so that nothing was left out."""
+    caplog.set_level("INFO", "emodetect")
+    list_samples(config(faces, manifest, drop_flags=["blank", "label_doubtful"]))
+    assert "no image has the flag label_doubtful of data.cleaning.drop_flags" in caplog.text
+    assert "flag blank" not in caplog.text
+
+
+def test_an_image_that_could_not_be_read_is_not_replaced(faces: Path, tmp_path: Path) -> None:
+    """What is put in its place was not audited, and may be a test image."""
+    odd = faces / "train/happy/odd.png"
+    odd.write_bytes(b"no image")
+    write_audit(audit_sources(AuditOptions([f"folder:{faces}"], detector="none")), tmp_path / "new")
+    wanted = config(faces, tmp_path / "new/manifest.csv")
+    wanted = wanted.model_copy(update={"max_unreadable_fraction": 0.1})
+    assert load_dataset(wanted, seed=0).skipped
+    save(odd, face(99, "happy"))
+    with pytest.raises(DataError, match=r"odd\.png: .*audit"):
+        load_dataset(wanted, seed=0)
+
+
 def test_rules_without_a_manifest_are_refused() -> None:
     """Rules that would be ignored, and flags that nobody sets, are errors."""
     with pytest.raises(ConfigError, match=r"needs data\.manifest"):

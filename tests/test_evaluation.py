@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import shutil
 import warnings
 from dataclasses import replace
@@ -18,6 +19,7 @@ from click.testing import CliRunner, Result
 from labelled import dataset_of, predictions_of
 from small import SMALL
 
+from emodetect.auditing.doubtful_labels import unseen_by
 from emodetect.cli import app
 from emodetect.config import ExperimentConfig, load_config
 from emodetect.data.dataset import load_dataset, place_of
@@ -657,6 +659,21 @@ def test_test_images_that_were_trained_on_are_refused(
             caplog.clear()
             assert open_task("mine", own, source=source, split=split).description["seen"]
             assert "trained on most of these" in caplog.text
+
+
+def test_a_part_of_the_training_data_is_told(tmp_path: Path) -> None:
+    """Its training folder, named alone, is no new data, but its test folder is."""
+    faces = tmp_path / "faces"
+    counts = {"train": 8, "val": 4, "test": 4}
+    draw_dataset(faces, counts=counts, emotions=("happy", "sad"), seed=5, size=32)
+    place = f'data={{source="folder", image_size=32, path="{faces}"}}'
+    own = _trained_on(load_config(SMALL, [place, f"data.cache_dir={tmp_path / 'cache'}"]))
+    for name, parts in (("train", 1), ("val", 1), ("test", 0)):
+        task = open_task("mine", own, source=NamedData("folder", str(faces / name)))
+        assert len(task.description["caveats"]) == parts
+    with pytest.raises(EmodetectError, match=f"was trained on {re.escape(str(faces))};"):
+        unseen_by(own.metadata, [], [faces / "train"], stated=True)
+    assert unseen_by(own.metadata, [], [faces / "test"], stated=True).size == 0
 
 
 def test_a_model_knows_its_data_from_another_folder(

@@ -27,7 +27,7 @@ from emodetect.images.reading import read_image
 from emodetect.model_file.artifact import read_artifact
 from emodetect.recognition.photos.analysis import Photo, PhotoOptions, analyze_photos
 from emodetect.recognition.photos.file_search import find_photos
-from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 
 HEAVY = ("tensorflow", "keras", "matplotlib", "sklearn", "scipy")
 
@@ -787,7 +787,10 @@ def test_a_recognizer_with_impossible_numbers_is_told(artifact: Path, scene: Sce
     """Less than no threads, and no frames a second, are named with what was expected."""
     with pytest.raises(EmodetectError, match="threads: expected 1 or more"):
         EmotionRecognizer(artifact, threads=-1)
-    for fps in (0.0, -25.0, float("nan")):
+    with pytest.raises(EmodetectError, match="tracking: expected TrackingOptions or None"):
+        EmotionTracker(EmotionRecognizer(artifact), {"keep_s": 1})  # type: ignore[arg-type]
+    fps: Any
+    for fps in (0.0, -25.0, float("nan"), "25"):
         with pytest.raises(EmodetectError, match="fps: expected"):
             list(EmotionRecognizer(artifact).track([scene.image], fps=fps))
     with pytest.raises(EmodetectError, match="no such file"):

@@ -385,6 +385,7 @@ def test_impossible_options_are_told(name: str, value: Any) -> None:
     """At once, and not from within the first frame or as wrong labels."""
     with pytest.raises(OptionsError, match=f"^{name}: expected a number, at least"):
         TrackingOptions(**{name: value})
+    TrackingOptions(**{name: np.float32(1)})  # NumPy's numbers are numbers
 
 
 def test_one_face_is_followed_without_scipy(artifact: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emodetect.api.paths import AnyPath, texts
+from emodetect.api.arguments import AnyPath, texts
 from emodetect.api.python_words import in_python_words
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def audit(
     *,
     model: AnyPath | None = None,
     unseen: bool = False,
-    detector: str | None = None,
+    detector: AnyPath | None = None,
     faces: Faces | None = None,
     label_names: Mapping[str, str] | None = None,
     own_labels: bool = False,
@@ -65,7 +65,7 @@ def audit(
     options = AuditOptions(
         sources=sources,
         faces=() if faces is None else (faces,) * len(sources),
-        detector=detector,
+        detector=None if detector is None else os.fspath(detector),
         model=None if model is None else os.fspath(model),
         unseen=unseen,
         label_names=label_names or {},

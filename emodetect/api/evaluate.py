@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
-from emodetect.api.paths import AnyPath, texts
+from emodetect.api.arguments import AnyPath, plain, texts
 from emodetect.api.python_words import in_python_words
 from emodetect.errors import EmodetectError
 from emodetect.model_file.shipped_models import DEFAULT_MODEL
@@ -106,14 +106,18 @@ def evaluate(
     sources = () if data is None else texts(data)
     if data is not None and not sources:
         raise EmodetectError("data: expected at least one data set, got none.")
-    others: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
+    others: dict[str, Any] = {
+        key: plain(value) for key, value in settings.items() if value is not None
+    }
     several = {"emotions", "exclude_duplicates_of", "slice_by", "group", "labels"}
     for name in several & others.keys():
         others[name] = texts(others[name])
     if "config" in others:
         others["config"] = os.fspath(others["config"])
-    if isinstance(others.get("faces"), str):
-        others["faces"] = (others["faces"],) * max(1, len(sources))
+    if "faces" in others:
+        faces = texts(others["faces"])
+        one_for_all = isinstance(others["faces"], str)
+        others["faces"] = faces * max(1, len(sources)) if one_for_all else faces
     options = EvaluationOptions(
         models=texts(model),
         data=sources,

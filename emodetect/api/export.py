@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emodetect.api.paths import AnyPath
+from emodetect.api.arguments import AnyPath
 from emodetect.api.python_words import in_python_words
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emodetect.api.paths import AnyPath
+from emodetect.api.arguments import AnyPath, plain
 from emodetect.api.python_words import in_python_words, python_words
 from emodetect.config import ExperimentConfig, load_config
 from emodetect.data.named_data import find_data
@@ -93,7 +93,7 @@ def _chosen(
         named = None if data is None else str(find_data(data, option="data"))
         return load_config(
             os.fspath(config),
-            overrides,
+            plain(overrides),
             data=named,
             label_names=label_names,
             own_labels=own_labels,

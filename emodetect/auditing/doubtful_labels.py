@@ -14,7 +14,7 @@ from emodetect.auditing.scan import Picture
 from emodetect.config import Faces, validate_data
 from emodetect.data.crops import read_crops
 from emodetect.errors import EmodetectError, ImageError
-from emodetect.evaluation.labelled_data import was_trained_at
+from emodetect.evaluation.labelled_data import was_trained_at, whole_training_data
 from emodetect.images.model_input import to_input
 from emodetect.machine.progress import track
 from emodetect.machine.threads import bounded_map, usable_cores
@@ -123,9 +123,10 @@ def unseen_by(
     if not stated:
         return np.array([picture.sample.split == "test" for picture in pictures], bool)
     for path in paths:
-        if was_trained_at(path, metadata):
+        trained = path if was_trained_at(path, metadata) else whole_training_data(path, metadata)
+        if trained:
             raise EmodetectError(
-                f"--unseen: the model {metadata.name} was trained on {path}; without --unseen, "
+                f"--unseen: the model {metadata.name} was trained on {trained}; without --unseen, "
                 "only images of the test split count as unseen."
             )
     return np.ones(len(pictures), bool)

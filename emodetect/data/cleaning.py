@@ -17,6 +17,13 @@ from emodetect.machine.csv_files import csv_line, open_table, printable
 
 HELD_OUT = ("val", "test")
 FLAG_SEPARATOR = " "
+# What an audit finds a flag with.
+NEEDS = {
+    "no_face": "; it needs a detector",
+    "votes_no_face": "; it needs FER+ votes",
+    "votes_contradict": "; it needs FER+ votes",
+    "label_doubtful": "; it needs `data audit --model`",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +126,8 @@ def clean(listing: Listing, whole: Listing, config: DataConfig) -> Listing:
         row = row_of[name]
         reason = None if sample.split in HELD_OUT else reason_to_drop(row)
         if reason is None:
-            kept.append(replace(sample, digest=row.hash or None))
+            # Without a hash, the image could not be read, and no pixels match.
+            kept.append(replace(sample, digest=row.hash))
         else:
             left_out[reason] += 1
     if names and not kept:
@@ -127,7 +135,17 @@ def clean(listing: Listing, whole: Listing, config: DataConfig) -> Listing:
             f"{path}: data.cleaning excludes all {len(names):,} images; relax its rules or remove "
             "data.manifest."
         )
-    return replace(listing, samples=tuple(kept), left_out=dict(left_out))
+    notes = [
+        f"{path}: no image has the flag {flag} of data.cleaning.drop_flags{NEEDS.get(flag, '')}"
+        for flag in rules.drop_flags
+        if not any(flag in row.flags.split(FLAG_SEPARATOR) for row in rows)
+    ]
+    return replace(
+        listing,
+        samples=tuple(kept),
+        left_out=dict(left_out),
+        notes=(*listing.notes, *notes),
+    )
 
 
 def _reasons(

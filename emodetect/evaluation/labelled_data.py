@@ -28,7 +28,7 @@ from emodetect.data.dataset import (
     load_for_evaluation,
     place_of,
 )
-from emodetect.data.labels import UnknownLabelError, emotion_of
+from emodetect.data.labels import UnknownLabelError, emotion_of, split_named
 from emodetect.data.named_data import NamedData
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import ConfigError, DataError
@@ -61,12 +61,14 @@ class LabelledData:
         config: what the data set was loaded with.
         split: the images to use: "train", "val", "test" or "all".
         same_data: whether the model was trained on this data set.
+        part_of: the folder that it was trained on, of which this data set is a part.
     """
 
     dataset: Dataset
     config: DataConfig
     split: str
     same_data: bool
+    part_of: Path | None = None
 
     @property
     def seen(self) -> bool:
@@ -78,6 +80,12 @@ class LabelledData:
         """Why the figures will be better than those on new images."""
         if self.seen:
             return [SEEN]
+        if self.part_of is not None:
+            return [
+                f"The model was trained on {self.part_of}, of which these images are a part, so it "
+                f"may do worse on new ones. Evaluate it on the test split of that: --data "
+                f"{self.part_of}."
+            ]
         return [CHOSEN_ON] if self.same_data and self.split == "val" else []
 
 
@@ -144,12 +152,16 @@ def load_labelled_data(
         columns = _with_columns(slice_by, group, of=config.source)
         dataset = open_training_data(experiment, metadata, split=split, slice_by=columns)
         same_data = was_trained_on(config, metadata)
+    part_of = None
+    if not same_data and config.path is not None:
+        part_of = whole_training_data(config.path, metadata)
     asked = slice_by if source else (*slice_by, *config.slice_by)
     return LabelledData(
         dataset=_grouped_by(dataset, group, asked),
         config=config,
         split=split or ("test" if "test" in dataset.splits else "all"),
         same_data=same_data,
+        part_of=part_of,
     )
 
 
@@ -329,6 +341,19 @@ def was_trained_at(path: Path, metadata: Metadata) -> bool:
     trained = metadata.config.get("data", {}).get("path")
     same = trained is not None and Path(trained).resolve() == path.resolve()
     return same or place_of(path) == metadata.dataset.get("place")
+
+
+def whole_training_data(path: Path, metadata: Metadata) -> Path | None:
+    """Return the folder of a model's training data of which a path is a part; None if it is none.
+
+    A part that the folder's own split keeps for testing is none.
+    """
+    path = path.resolve()
+    for folder in path.parents:
+        if was_trained_at(folder, metadata):
+            tests = (split_named(name) == "test" for name in path.relative_to(folder).parts)
+            return None if any(tests) else folder
+    return None
 
 
 def _are_images_of(dataset: Dataset, config: DataConfig, metadata: Metadata) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -68,7 +69,7 @@ class TrackingOptions:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             least = 1 if name == "scan_side" else 0
-            if not (isinstance(value, (int, float)) and least <= value < np.inf):
+            if not isinstance(value, Real) or not least <= float(value) < np.inf:
                 raise OptionsError(f"{name}: expected a number, at least {least}; got {value!r}.")
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self, overload
 import numpy as np
 
 from emodetect.emotions import UNCERTAIN
-from emodetect.errors import EmodetectError, ImageError, ModelError
+from emodetect.errors import EmodetectError, ImageError, ModelError, OptionsError
 from emodetect.faces.boxes import Box
 from emodetect.faces.detectors.registry import Detector, open_detector
 from emodetect.faces.detectors.shared import SharedDetector
@@ -245,8 +245,8 @@ class EmotionRecognizer:
             tracking: how faces are tracked; the defaults if None.
             color: "rgb" for arrays whose channels are in that order.
         """
-        if not fps > 0:
-            raise EmodetectError(f"fps: expected frames per second, above 0, got {fps}.")
+        if not (_is_a(Real, fps) and fps > 0):
+            raise EmodetectError(f"fps: expected frames per second, above 0, got {fps!r}.")
         if not _are_frames(frames):
             raise EmodetectError(
                 f"frames: expected images one after the other, got {type(frames).__name__}; for a "
@@ -313,6 +313,8 @@ class EmotionTracker:
         *,
         tracked: bool = True,
     ) -> None:
+        if not isinstance(options, TrackingOptions | None):
+            raise OptionsError(f"tracking: expected TrackingOptions or None, got {options!r}.")
         self.recognizer, self.tracked = recognizer, tracked
         self.faces: FaceTracker | FrameByFrame
         if tracked:

@@ -93,6 +93,8 @@ def findings(figures: dict[str, Any]) -> dict[str, int]:
         "test images in train, near-identical": leaks["near_test_in_train"],
         "val images in train, identical": leaks["val_in_train"],
         "val images in train, near-identical": leaks["near_val_in_train"],
+        "test images in val, identical": leaks["test_in_val"],
+        "test images in val, near-identical": leaks["near_test_in_val"],
         "groups of identical images": duplicates["groups"],
         "groups of identical or near-identical images": duplicates["groups_with_near"],
         "groups of identical images with different labels": conflicts["groups"],

@@ -93,8 +93,10 @@ class EvaluationOptions:
     def __post_init__(self) -> None:
         if not self.models:
             raise OptionsError("--model: expected at least one model, got none.")
-        if self.bootstrap < 1:
-            raise OptionsError(f"--bootstrap: expected at least 1, got {self.bootstrap}.")
+        if not isinstance(self.bootstrap, int) or self.bootstrap < 1:
+            raise OptionsError(
+                f"--bootstrap: expected a whole number of at least 1, got {self.bootstrap!r}."
+            )
         if self.labels is None and self.pixel_range != (0, 255):
             raise OptionsError("--pixels requires --labels.")
         if self.data:

@@ -36,17 +36,13 @@ def list_samples(config: DataConfig) -> Listing:
         refuse_no_table(config.path)
     read = READERS[config.source]
     listing = read(config)
+    if config.manifest is not None:
+        # Images that data.classes excludes still count as copies of others.
+        every_class = config.model_copy(update={"classes": None, "soft_labels": False})
+        listing = clean(listing, read(every_class) if config.classes else listing, config)
     for note in listing.notes:
         logger.info(note)
-    if config.manifest is None:
-        return listing
-    # Images that data.classes excludes still count as copies of others.
-    every_class = {"classes": None, "soft_labels": False}
-    return clean(
-        listing,
-        read(config.model_copy(update=every_class)) if config.classes else listing,
-        config,
-    )
+    return listing
 
 
 def refuse_no_table(path: Path) -> None:
