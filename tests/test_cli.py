@@ -305,13 +305,11 @@ def test_a_missing_option_is_one_line(words: list[str], expected: str) -> None:
     assert expected in result.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("words", [["config", "list"], ["doctor"]])
-def test_long_descriptions_are_wrapped(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What follows a name is indented below itself; a command to copy stays on one line."""
+def test_long_descriptions_are_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows a name is indented below itself."""
     monkeypatch.setenv("COLUMNS", "80")
-    result = CliRunner().invoke(app, words)
-    long = [line for line in result.stdout.splitlines() if len(line) > 80]
-    assert [line for line in long if " -> " not in line and line.count("/") < 2] == []
+    result = CliRunner().invoke(app, ["config", "list"])
+    assert [line for line in result.stdout.splitlines() if len(line) > 80] == []
 
 
 @pytest.mark.parametrize(

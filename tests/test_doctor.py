@@ -46,10 +46,19 @@ def test_every_probe_is_run() -> None:
     assert tuple(probes.PROBES) == checks.PROBES
 
 
-def test_a_sound_installation_has_nothing_broken() -> None:
-    """Here, where the suite runs, all that must work works, and the exit status says so."""
+def test_a_sound_installation_has_nothing_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here, where the suite runs, all that must work works, and the exit status says so.
+
+    As a table, details are wrapped below themselves; a command to copy stays on one line.
+    """
     done = CliRunner().invoke(app, ["doctor", "--format", "json"])
     found = [Finding(**one) for one in json.loads(done.stdout)]
+    monkeypatch.setattr(checks, "examine", lambda: iter(found))
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = CliRunner().invoke(app, ["doctor"]).stdout.splitlines()
+    assert len(shown) > len(found)
+    long = [line for line in shown if len(line) > 80]
+    assert [line for line in long if " -> " not in line and line.count("/") < 2] == []
     assert not broken(found)
     assert done.exit_code == 0
     names = {one.name for one in found}

@@ -13,6 +13,7 @@ import pytest
 from small import LENET, SMALL
 
 from emodetect.config import ExperimentConfig, load_config
+from emodetect.data.dataset import load_dataset
 from emodetect.errors import ConfigError
 from emodetect.training.cross_validation import fold_config
 from emodetect.training.tracking import registry
@@ -145,24 +146,44 @@ def test_tracking_changes_nothing(tracked: Path, tmp_path: Path) -> None:
     assert _history(tmp_path / "run") == _history(tracked / "run")
 
 
-@pytest.mark.parametrize("method", ["start", "callback", "finish", "close"])
-def test_a_tracker_that_fails_never_ends_a_run(
-    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    "failing",
+    [
+        {"tensorboard": "callback", "mlflow": "finish", "wandb": "close"},
+        {"tensorboard": "start", "mlflow": "", "wandb": ""},
+    ],
+    ids=["late", "at once"],
+)
+def test_trackers_that_fail_never_end_a_run(
+    failing: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Whatever a tracker's package raises, and whenever, is one warning, and the model is there."""
+    from emodetect.training.tracking import trackers
+    from emodetect.training.tracking.tensorboard import TensorBoardTracker
 
     def fail(*_: Any, **__: Any) -> None:
         raise ConnectionError("no route to host\nand more")
 
-    from emodetect.training.tracking.tensorboard import TensorBoardTracker
+    def new_tracker(name: str) -> TensorBoardTracker:
+        tracker = TensorBoardTracker()
+        setattr(tracker, failing[name], fail)
+        return tracker
 
-    monkeypatch.setattr(TensorBoardTracker, method, fail)
+    monkeypatch.setattr(trackers, "new_tracker", new_tracker)
     monkeypatch.setattr(logging.getLogger("emodetect"), "propagate", True)
-    result = train(_config(tmp_path / "run", "tensorboard"))
-    assert result.artifact.is_file()
-    # A record may be there twice, by two handlers.
-    (warning,) = {record.message for record in caplog.records if "tensorboard" in record.message}
-    assert warning.endswith("the training continues: no route to host")
+    config = _config(tmp_path / "run", *failing)
+    if "start" in failing.values():
+        (config.output / "checkpoints").mkdir(parents=True)
+        with trackers.tracked(config, load_dataset(config.data, seed=0)) as started:
+            assert list(started.working) == ["mlflow", "wandb"]
+    else:
+        assert train(config).artifact.is_file()
+    warnings = {record.message for record in caplog.records if "failed" in record.message}
+    assert {line.split()[1] for line in warnings} == {name for name in failing if failing[name]}
+    assert all(line.endswith("the training continues: no route to host") for line in warnings)
 
 
 def test_a_disk_that_fails_during_a_run_does_not_end_it(
