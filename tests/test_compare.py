@@ -452,6 +452,28 @@ def test_other_splits_of_the_same_images_are_no_change() -> None:
     assert "the data of runs/a and runs/c is not the same" in warning
 
 
+@pytest.mark.parametrize("named", ["folder:faces", OWN_DATA])
+def test_other_places_are_other_images_where_inputs_differ(named: str) -> None:
+    """Crops of two sizes have no common fingerprint; files may have the same names anywhere."""
+
+    def model(name: str, side: int, place: str | None) -> EvaluatedModel:
+        metrics = {
+            "data": named,
+            "place": place,
+            "input": [side, "gray", 0.0],
+            "images_fingerprint": f"{side} {place}",
+        }
+        return EvaluatedModel(name=name, predictions=_answers([0], [0]), metrics=metrics)
+
+    assert changed_data([model("a", 48, "here"), model("b", 96, "here")]) == []
+    assert changed_data([model("a", 48, None), model("b", 96, "here")]) == []
+    (warning,) = changed_data([model("a", 48, "here"), model("b", 96, "there")])
+    assert "a" in warning
+    assert "not" in warning
+    both = [model(name, 96, "there") for name in ("b", "c")]
+    assert len(changed_data([model("a", 48, "here"), *both])) == 1
+
+
 def test_the_verdict_and_the_words_are_printed(
     reports: tuple[Path, Path], artifact: Path, tmp_path: Path
 ) -> None:

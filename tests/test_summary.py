@@ -368,11 +368,26 @@ def test_a_common_emotion_that_is_often_missed_is_not_chance() -> None:
 
 def test_guesses_have_the_loss_of_the_run() -> None:
     """Focal loss gives guesses of three emotions less than half of their cross-entropy."""
-    history = [{**row, "loss": 1.0} for row in LEVEL]
+    history = [{**row, "loss": 1.0, "val_loss": 1.0 + n} for n, row in enumerate(LEVEL)]
     text = _summary(history, _config(8, training={"imbalance": "focal"}))
     assert "diverged" in text
     guesses = (2 / 3) ** 2 * np.log(3)
     assert f"that of guesses is {guesses:.3f}" in text
+
+
+def test_a_training_loss_above_guesses_is_no_divergence_while_validation_learns() -> None:
+    """Dropout keeps a narrow network's training loss high; it needs more epochs, not less rate."""
+    history = _history(
+        accuracy=[0.34, 0.35, 0.37, 0.36, 0.38, 0.39],
+        val_accuracy=[0.33, 0.35, 0.40, 0.42, 0.45, 0.46],
+        loss=[2.05, 2.10, 2.12, 2.20, 2.15, 2.202],
+        val_loss=[1.412, 1.316, 1.284, 1.269, 1.262, 1.257],
+    )
+    text = _summary(history, answers=_answers((46, 46, 46), (54, 54, 54)))
+    assert "diverged" not in text
+    assert "training.epochs=" in text
+    rising = [{**row, "val_loss": 1.2 + n} for n, row in enumerate(history)]
+    assert "diverged" in _summary(rising, answers=_answers((46, 46, 46), (54, 54, 54)))
 
 
 def test_a_penalty_on_the_weights_is_no_divergence() -> None:
@@ -469,6 +484,13 @@ def test_the_weakest_emotions_are_named_with_their_confusion() -> None:
         "weakest: sad (recall 40.0% on 100 images, most often confused with surprise); "
         "surprise (recall 70.0% on 100 images, most often confused with happy)" in text
     )
+
+
+def test_an_emotion_without_mistakes_is_not_among_the_weakest() -> None:
+    """Where only one emotion is mistaken for others, it is the only one named."""
+    text = _summary(LEVEL, answers=_answers((90, 100, 100), (10, 0, 0)))
+    weakest = "weakest: happy (recall 90.0% on 100 images, most often confused with sad)"
+    assert weakest in text.splitlines()
 
 
 def test_a_rare_weak_emotion_is_advised_on_once() -> None:

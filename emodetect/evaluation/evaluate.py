@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from emodetect.config import Faces
-from emodetect.data.dataset import Dataset, leaked_images
+from emodetect.data.dataset import Dataset, leaked_images, place_of
 from emodetect.data.named_data import NamedData
 from emodetect.evaluation.classify import batch_size_difference, predict_images
 from emodetect.evaluation.image_selection import Selection, select_images
@@ -41,9 +41,9 @@ class EvaluationTask:
 
     Attributes:
         description: JSON-ready, for metrics.json: the "model" and the "data" as the user named
-            them, "faces", the "label_names" given for the data, "split", whether the model has
-            "seen" some of the images in training, the "caveats", the number of images "leaked"
-            from training, and the model's "input".
+            them, a hash of the "place" of the data, "faces", the "label_names" given for the
+            data, "split", whether the model has "seen" some of the images in training, the
+            "caveats", the number of images "leaked" from training, and the model's "input".
     """
 
     dataset: Dataset
@@ -113,6 +113,7 @@ def open_task(
         description={
             "model": model,
             "data": str(source or config_name or OWN_DATA),
+            "place": None if loaded.config.path is None else place_of(loaded.config.path),
             "faces": faces,
             "label_names": dict(label_names or {}),
             "split": loaded.split,

@@ -162,6 +162,7 @@ def changed_data(models: Sequence[EvaluatedModel]) -> list[str]:
     """Return a warning for each model whose data differs although its images' names agree."""
     warnings = []
     first: dict[str, EvaluatedModel] = {}
+    placed: EvaluatedModel | None = None
     for model in models:
         metrics = model.metrics
         if not {"data", "images_fingerprint"} <= metrics.keys():
@@ -169,16 +170,20 @@ def changed_data(models: Sequence[EvaluatedModel]) -> list[str]:
         # The fingerprint depends on the size and colour of the model's input, and that of its own
         # data on the emotions it was trained on.
         own = metrics["data"] == OWN_DATA
-        alike = (metrics.get("faces"), metrics.get("input"), own and model.predictions.emotions)
-        known = first.setdefault(str(alike), model)
-        if metrics["images_fingerprint"] == known.metrics["images_fingerprint"]:
+        key = str((metrics.get("faces"), metrics.get("input"), own and model.predictions.emotions))
+        known, told_by = first.setdefault(key, model), "images_fingerprint"
+        if known is model:  # the first of its kind: only the place tells whether the data is that
+            known, told_by = placed or model, "place"
+        if metrics.get("place"):
+            placed = placed or model
+        if metrics.get(told_by) in (None, known.metrics.get(told_by)):
             continue
-        if own:
+        if OWN_DATA in (metrics["data"], known.metrics["data"]):
             warnings.append(
                 f"the data of {known.name} and {model.name} is not the same: images are paired by "
                 "name but may differ. Evaluate both on the same data, with --data."
             )
-        elif metrics["data"] == known.metrics["data"]:
+        elif metrics["data"] == known.metrics["data"] and told_by != "place":
             warnings.append(
                 f"{metrics['data']} was not the same for {known.name} and {model.name}: images or "
                 "labels differ. Evaluate both again."

@@ -108,9 +108,18 @@ class FinishedRun:
     def is_lost(self, loss: float) -> bool:
         """Whether a training loss is too high for a run that is still learning."""
         usual = self.loss_of_guesses
-        if self.config.model.l2:  # part of the loss, of unknown size, which training lowers too
+        # The L2 penalty is part of the loss, of unknown size, which training lowers too. And with
+        # dropout, a narrow network may begin far above guesses, and learn.
+        if self.config.model.l2 or self.val_learns:
             usual = max(usual, self.history[0]["loss"])
         return loss > DIVERGED * usual
+
+    @property
+    def val_learns(self) -> bool:
+        """Whether the validation loss is no larger than before, nor much than that of guesses."""
+        losses = [row["val_loss"] for row in self.history]
+        least = min(1.02 * min(losses), losses[0])  # nearly the lowest is no rise
+        return losses[-1] <= min(least, DIVERGED * self.loss_of_guesses)
 
     @property
     def planned_epochs(self) -> int:

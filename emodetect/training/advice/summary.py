@@ -114,9 +114,11 @@ def summarize(
 def _weakest(validation: ValidationResult) -> list[str]:
     recalls = validation.recalls()
     emotions = validation.emotions
-    parts = []
+    parts: list[str] = []
     # Of two emotions, one is the weaker.
     for recall, label in sorted(recalls)[: min(2, len(recalls) - 1) or 1]:
+        if parts and recall == 1:
+            break
         mine = validation.labels == label
         taken_for = np.bincount(validation.predicted[mine], minlength=len(emotions))
         taken_for[label] = 0
