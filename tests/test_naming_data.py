@@ -259,7 +259,13 @@ def _flat_with_votes() -> None:
     [
         (_both, "data", ("folder:data or tfrecord:data",)),
         (_flat_with_votes, "data", ("ferplus:data",)),
-        (lambda: Path("data").mkdir(), "data", ("no folders named after emotions", "SOURCE:data")),
+        (lambda: Path("data").mkdir(), "data", ("is empty: no folders named after emotions",)),
+        (lambda: _file("data/a/b.txt"), "data", ("has no images: no folders named after",)),
+        (
+            lambda: _file("data/hapy/a.png"),
+            "data",
+            ("images in hapy;", "--label-name hapy=", "own"),
+        ),
         (lambda: _file("data/a.png"), "data", ("images but no folders named after emotions",)),
         (lambda: _faces("data", 1), "data/happy", ("class folder itself", "contains it: data")),
         (lambda: _file("data/list.csv", "path,label\n"), "data", ("data/list.csv",)),

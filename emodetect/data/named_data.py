@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import io
 import os
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -35,6 +36,7 @@ FOLDERS = ("folder", "raf_db", "affectnet", "ckplus", "ferplus", "tfrecord")
 FILES = ("manifest", "fer2013_csv", "ferplus", "tfrecord")
 # A header is shorter; a file without line breaks may have any size.
 LONGEST_HEADER = 2**16
+SHOWN_FOLDERS = 3  # of other names
 
 
 @dataclass(frozen=True)
@@ -214,11 +216,20 @@ def _why_unclear_folder(root: Path, found: Sequence[str]) -> str:
     photos = any(map(has_image_suffix, files))
     if photos and any((folder / VOTES_FILE).is_file() for folder in (root, root.parent)):
         return f"contains no class folders; for the FER+ votes in {VOTES_FILE}, say ferplus:{root}."
+    below = [folder for level in levels_below(root) for folder in level]
+    others = [folder.name for folder in below if has_direct_photos(folder)]
+    missing = f"no folders named after emotions ({', '.join(EMOTIONS)})"
+    if not photos and not others:
+        inside = "has no images" if below or files else "is empty"
+        return f"{inside}: {missing}, and no {SUFFIX} files."
+    if not others:
+        return f"contains images but {missing}; sort them into such folders."
+    more = f" and {len(others) - SHOWN_FOLDERS:,} more" if len(others) > SHOWN_FOLDERS else ""
     return (
-        f"contains {'images but ' if photos else ''}no folders named after emotions "
-        f"({', '.join(EMOTIONS)}) and no {SUFFIX} files; if the labels have other names, name "
-        f"the source, SOURCE:{root} (sources: {', '.join(FOLDERS)}), and map them with "
-        "data.label_names, or --label-name 3=happy."
+        f"contains {missing}, but images in {', '.join(others[:SHOWN_FOLDERS])}{more}; for labels "
+        f"of your own, say folder:{root} with --own-labels; for emotions by other names, say "
+        f"folder:{root} with --label-name {shlex.quote(others[0])}=EMOTION for each; for another "
+        f"source, SOURCE:{root} ({', '.join(FOLDERS)})."
     )
 
 
