@@ -311,6 +311,7 @@ def test_a_progressive_photo_that_is_cut_is_refused(tmp_path: Path) -> None:
         (b"BM", "not an image"),
         (b"II*\x00", "not an image"),
         (bytes(1000), "not an image"),
+        (b"PK\x03\x04" + bytes(40), "by its content: a zip archive; unpack it"),
     ],
 )
 def test_what_is_no_image_is_told(tmp_path: Path, content: bytes, said: str) -> None:

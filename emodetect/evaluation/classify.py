@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 
 from emodetect.data.dataset import Dataset
@@ -44,10 +46,11 @@ def labels_among(emotions: tuple[str, ...], dataset: Dataset, members: np.ndarra
     names = [dataset.emotions[label] for label in dataset.labels[members]]
     unknown = sorted(set(names) - set(emotions))
     if unknown:
+        known = ",".join(emotion for emotion in emotions if emotion in names)
         raise DataError(
             f"the data has emotions that the model was not trained on: {', '.join(unknown)}. "
-            f"It was trained on {', '.join(emotions)}. Exclude them with --classes of evaluate, or "
-            "say what they are with --label-name."
+            f"It was trained on {', '.join(emotions)}. Exclude them (evaluate --classes "
+            f"{shlex.quote(known)}), or say what they are with --label-name."
         )
     position = {emotion: label for label, emotion in enumerate(emotions)}
     return np.array([position[name] for name in names], np.int64)

@@ -134,6 +134,11 @@ def unread_kind(head: bytes) -> str | None:
     return VIDEO if brands and brands[0] not in _AUDIO_BRANDS else None
 
 
+def archive_or_workbook(head: bytes) -> str | None:
+    """Say which archive or workbook a file is by its first bytes, and what to do; else None."""
+    return _matching(head, _NO_TABLES)
+
+
 def is_photo(path: Path) -> bool:
     """Return whether a file is a photo by its first bytes or, if it is no known file, its name."""
     head = _head(path)
@@ -172,7 +177,7 @@ def why_no_table(path: Path) -> str | None:
     head = _head(path, 2 * HEAD_BYTES)
     if _is_text(head):
         return None
-    if what := _matching(head, _NO_TABLES):
+    if what := archive_or_workbook(head):
         return what
     if image_format(head):
         return "a photo; give the folder of class folders"

@@ -26,6 +26,7 @@ from emodetect.images.formats import (
     TIFF,
     VIDEO,
     WEBP,
+    archive_or_workbook,
     has_video_suffix,
     image_format,
     unread_kind,
@@ -216,6 +217,7 @@ def _format_of(data: bytes) -> str:
         kind = unread_kind(head)
         if kind == VIDEO:
             raise ImageError(A_VIDEO)
+        kind = kind or archive_or_workbook(head)
         raise ImageError(NO_IMAGE + (f"; by its content: {kind}" if kind else ""))
     return form
 
