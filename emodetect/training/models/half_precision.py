@@ -31,11 +31,13 @@ def halve_weights(flatbuffer: bytes) -> bytes:
     network = schema.ModelT.InitFromPackedBuf(flatbuffer)
     (graph,) = network.subgraphs
     # Tensors of equal bytes share a buffer, even if they are of different types.
-    others = {one.buffer for one in graph.tensors if one.type != schema.TensorType.FLOAT32}
+    float32 = schema.TensorType.FLOAT32
+    buffers = {one.buffer for one in graph.tensors if one.type == float32}
+    buffers -= {one.buffer for one in graph.tensors if one.type != float32}
     halved = {
         number: half
-        for number, buffer in enumerate(network.buffers)
-        if number not in others and (half := _half(buffer.data)) is not None
+        for number in buffers
+        if (half := _half(network.buffers[number].data)) is not None
     }
     operations = []
     for index, tensor in enumerate(list(graph.tensors)):

@@ -45,7 +45,7 @@ def import_keras_model(
     if has_metadata(path):
         raise ModelError(f"{path}: has its own label order; remove --labels.")
     low, high = pixel_range
-    key = hashlib.sha256(f"v2 {emotions} {low} {high}".encode())
+    key = hashlib.sha256(f"v3 {emotions} {low} {high}".encode())
     key.update(path.read_bytes())
     # By its own name, which an export of it is called after.
     imported = cache_root() / "models" / key.hexdigest()[:16] / f"{path.stem}.keras"
