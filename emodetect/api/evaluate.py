@@ -109,15 +109,14 @@ def evaluate(
     others: dict[str, Any] = {
         key: plain(value) for key, value in settings.items() if value is not None
     }
-    several = {"emotions", "exclude_duplicates_of", "slice_by", "group", "labels"}
+    faces_for_all = isinstance(others.get("faces"), str)
+    several = {"emotions", "exclude_duplicates_of", "slice_by", "group", "labels", "faces"}
     for name in several & others.keys():
         others[name] = texts(others[name])
     if "config" in others:
         others["config"] = os.fspath(others["config"])
-    if "faces" in others:
-        faces = texts(others["faces"])
-        one_for_all = isinstance(others["faces"], str)
-        others["faces"] = faces * max(1, len(sources)) if one_for_all else faces
+    if faces_for_all:
+        others["faces"] *= max(1, len(sources))
     options = EvaluationOptions(
         models=texts(model),
         data=sources,

@@ -214,10 +214,9 @@ def _format_of(data: bytes) -> str:
     head = data[:HEAD_BYTES]
     form = image_format(head)
     if form is None:
-        kind = unread_kind(head)
+        kind = unread_kind(head) or archive_or_workbook(head)
         if kind == VIDEO:
             raise ImageError(A_VIDEO)
-        kind = kind or archive_or_workbook(head)
         raise ImageError(NO_IMAGE + (f"; by its content: {kind}" if kind else ""))
     return form
 
