@@ -226,6 +226,18 @@ def test_classes_and_label_names_may_be_ones_own(tmp_path: Path) -> None:
         validate_data({"path": "x", "classes": ["bored", "happy"]}, origin="test")
 
 
+def test_a_label_name_that_matches_nothing_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Folder names are taken as they are written, so "tired" does not rename "Tired"."""
+    faces = draw(tmp_path / "faces", {"bored": "sad", "Tired": "neutral"}, 2)
+    with caplog.at_level("INFO", logger="emodetect"):
+        dataset = load_for_evaluation(own(faces, label_names={"tired": "sleepy", "bored": "idle"}))
+    assert dataset.emotions == ("Tired", "idle")
+    assert f"{faces}: no label is called 'tired'" in caplog.messages
+    assert "labels: bored is idle" in caplog.messages
+
+
 def test_a_misspelt_emotion_is_asked_about_and_can_be_kept(tmp_path: Path) -> None:
     """The error says how to keep the name on purpose, and that works."""
     faces = draw(tmp_path / "faces", {"hapy": "happy", "bored": "sad"}, 2)

@@ -30,7 +30,7 @@ from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.keras import KerasRuntime
 from emodetect.recognition.runtimes.litert import LiteRTRuntime
 from emodetect.recognition.runtimes.registry import RUNTIMES, open_runtime
-from emodetect.recognition.runtimes.runtime import MissingRuntimeError
+from emodetect.recognition.runtimes.runtime import MissingRuntimeError, Runtime
 
 ROOT = Path(__file__).parent.parent
 EXTRAS = ("onnxruntime", "openvino")
@@ -268,6 +268,27 @@ def test_bench_compares_what_is_installed(artifact: Path, monkeypatch: pytest.Mo
     assert "agreement" in table
     assert "12,345" in table
     assert all(len(line) <= 80 for line in table.splitlines())
+
+
+def test_bench_says_which_runtime_cannot_run_the_network(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are measured; a model that none can run is refused, for the default's reason."""
+    for name, value in (("ROUNDS", 1), ("FACES", 8), ("SINGLE_FACES_IN_A_ROUND", 5)):
+        monkeypatch.setattr(runtime_benchmark, name, value)
+
+    def cannot(artifact: Artifact, *, threads: int) -> Runtime:
+        raise ModelError(f"{artifact.path}: no such operation")
+
+    for name in ("onnxruntime", "openvino", "keras"):
+        monkeypatch.delitem(RUNTIMES, name)
+    monkeypatch.setitem(RUNTIMES, "onnxruntime", cannot)
+    comparison = runtime_benchmark.compare_runtimes(artifact, threads=1)
+    assert [one.runtime for one in comparison.runtimes] == ["litert"]
+    assert comparison.not_measured == (f"{artifact}: no such operation",)
+    monkeypatch.setitem(RUNTIMES, "litert", cannot)
+    with pytest.raises(ModelError, match="no such operation"):
+        runtime_benchmark.compare_runtimes(artifact, threads=1)
 
 
 def test_the_option_names_every_runtime() -> None:

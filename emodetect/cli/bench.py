@@ -74,6 +74,6 @@ def _print(comparison: Comparison) -> None:
         f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python "
         f"{machine['python']}",
         ", ".join(f"{name} {version}" for name, version in comparison.versions.items()),
-        *comparison.not_installed,
+        *comparison.not_measured,
     ):
         click.echo(click.wrap_text(line, width=80))

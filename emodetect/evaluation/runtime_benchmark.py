@@ -14,6 +14,7 @@ import numpy as np
 
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
+from emodetect.errors import EmodetectError, ModelError
 from emodetect.machine.progress import track
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.registry import RUNTIMES
@@ -67,7 +68,8 @@ class Comparison:
         faces: number of synthetic faces.
         machine: system, processor, cores and Python version.
         versions: versions of the installed libraries.
-        not_installed: a line for each missing runtime that says how to install it.
+        not_measured: a line for each other runtime: how to install it, or why it cannot run the
+            network.
     """
 
     model: Path
@@ -76,7 +78,7 @@ class Comparison:
     machine: dict[str, str | int | None]
     versions: dict[str, str]
     runtimes: tuple[RuntimeFigures, ...]
-    not_installed: tuple[str, ...]
+    not_measured: tuple[str, ...]
 
 
 @dataclass
@@ -98,17 +100,19 @@ def compare_runtimes(model: str | Path | None = None, *, threads: int | None = N
         threads: for each runtime except Keras; the number of cores, at most 4, if None.
 
     Raises:
-        ModelError: if the model cannot be used, or a runtime gives different results for it.
+        ModelError: if no installed runtime can run the model.
     """
     rng = np.random.default_rng(0)
     faces = [draw_face(EMOTIONS[number % len(EMOTIONS)], rng) for number in range(FACES)]
     contenders: dict[str, _Contender] = {}
-    not_installed = []
+    not_measured: list[EmodetectError] = []
     for name in track(RUNTIMES, description="opening", total=len(RUNTIMES)):
         try:
             contenders[name] = _open(name, model, faces, threads=threads)
-        except MissingRuntimeError as error:
-            not_installed.append(str(error))
+        except (MissingRuntimeError, ModelError) as error:
+            not_measured.append(error)
+    if not contenders:
+        raise not_measured[0]
     for _ in track(range(ROUNDS), description="measuring", total=ROUNDS):
         # In turns, so that other load on the machine slows all of them alike.
         for contender in contenders.values():
@@ -126,7 +130,7 @@ def compare_runtimes(model: str | Path | None = None, *, threads: int | None = N
         },
         versions=_versions(LIBRARIES),
         runtimes=tuple(_figures(name, one, expected) for name, one in contenders.items()),
-        not_installed=tuple(not_installed),
+        not_measured=tuple(map(str, not_measured)),
     )
 
 

@@ -74,11 +74,16 @@ class ListingBuilder:
         if self.skipped and not self.samples and not self._outside_classes:
             raise DataError(f"{where}: no label can be used; the first: {self.skipped[0]}.")
         emotions = label_order(self.samples, self._config, where=str(where))
+        named = dict(label_names or {})
         renamed = [
             f"{label} is {emotion}"
-            for label, emotion in (label_names or {}).items()
+            for label, emotion in named.items()
             if label != emotion and emotion in emotions
         ]
+        if renamed:
+            self.notes.append(f"labels: {', '.join(renamed)}")
+        if unused := [label for label in self._config.label_names if label not in named]:
+            self.notes.append(f"{where}: no label is called {' or '.join(map(repr, unused))}")
         return Listing(
             root,
             tuple(self.samples),
@@ -86,7 +91,7 @@ class ListingBuilder:
             dict(+self.left_out),
             tuple(self.skipped),
             groups=groups,
-            label_names=dict(label_names or {}),
+            label_names=named,
             voted=voted,
-            notes=(*self.notes, *([f"labels: {', '.join(renamed)}"] if renamed else [])),
+            notes=tuple(self.notes),
         )

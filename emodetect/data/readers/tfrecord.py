@@ -64,7 +64,7 @@ def read_tfrecord(config: DataConfig) -> Listing:
                 found.samples.append(Sample(name, shard.name, emotion, split, offset))
     labels.refuse_unknown()
     found.settle_public_test(splits)
-    return found.listing(root, where=path)
+    return found.listing(root, where=path, label_names=labels.names)
 
 
 def read_record_image(path: Path, offset: int) -> np.ndarray:
