@@ -89,7 +89,6 @@ def test_an_unknown_key_like_no_other_lists_the_known_ones(tmp_path: Path) -> No
         ("model.weights", "3", "string", "3"),
         ("data.classes", '"happy"', 'array such as ["happy"]', '"happy"'),
         ("data.classes", "happy, sad", 'array such as ["happy", "sad"]', '"happy, sad"'),
-        ("training.track", "[mlflow]", 'array such as ["mlflow"]', '"[mlflow]"'),
         ("model.dense", "64", "array such as [64]", "64"),
         ("model.dense", "128,64", "array such as [128, 64]", '"128,64"'),
         ("model.dense", "[64, 0]", "1 or more", "0"),
@@ -268,6 +267,17 @@ def test_keys_without_a_value_are_comments() -> None:
 def test_a_malformed_override_shows_how_it_is_written(tmp_path: Path, override: str) -> None:
     """--set without a key or an equals sign is refused with an example."""
     with pytest.raises(ConfigError, match=r"--set.*key=value"):
+        load_config(_write(tmp_path, DRAWN), [override])
+
+
+@pytest.mark.parametrize(
+    "override", ["data.classes=[happy,sad]", "data.label_names={3=happy}", "data.classes=['a'"]
+)
+def test_a_list_without_its_quotes_shows_how_a_shell_leaves_them(
+    tmp_path: Path, override: str
+) -> None:
+    """A shell takes the double quotes of ["happy", "sad"] away; the error shows what keeps them."""
+    with pytest.raises(ConfigError, match=r"""--set 'data\.classes=\["happy", "sad"\]'"""):
         load_config(_write(tmp_path, DRAWN), [override])
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
+from reprlib import repr as brief
 from textwrap import wrap
 from typing import Any
 
@@ -185,7 +186,13 @@ def _parsed(override: str) -> tuple[list[str], Any]:
         )
     try:
         parsed = tomllib.loads(f"value = {raw}")
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
+        if raw.strip().startswith(("[", "{")):
+            raise ConfigError(
+                f"--set: expected a TOML value, got {brief(raw)}. A shell takes the quotes away "
+                "unless there are single quotes around the whole, as in "
+                """--set 'data.classes=["happy", "sad"]'."""
+            ) from None
         parsed = {"value": raw.strip()}
     if len(parsed) > 1:
         raise ConfigError(f"--set: expected one key=value, got several lines: {override!r}.")
