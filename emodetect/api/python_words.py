@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import functools
 import re
-import tomllib
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
+from emodetect.config import toml_or_text
 from emodetect.errors import EmodetectError
 
 Parameters = ParamSpec("Parameters")
@@ -63,7 +63,7 @@ def _translated(words: re.Match[str]) -> str:
     if words["command"]:
         return words["command"]
     if words["key"]:
-        return f"{words['key'].replace('.', '__')}={_value(words['value'])!r}"
+        return f"{words['key'].replace('.', '__')}={toml_or_text(words['value'])!r}"
     if words["label"]:
         return f"label_names={{{words['label']!r}: {words['emotion']!r}}}"
     name = OTHER_NAMES.get(words["option"], words["option"].replace("-", "_"))
@@ -72,10 +72,3 @@ def _translated(words: re.Match[str]) -> str:
     if words["text"]:
         return f"{name}={words['text']!r}"
     return f"{name}={words['name']}" if words["name"] else name
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text

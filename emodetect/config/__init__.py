@@ -6,6 +6,7 @@ from emodetect.config.loading import (
     load_config,
     preset_names,
     preset_text,
+    toml_or_text,
 )
 from emodetect.config.sections import (
     OWN_LABELS,
@@ -41,6 +42,7 @@ __all__ = [
     "number_type",
     "preset_names",
     "preset_text",
+    "toml_or_text",
     "validate_config",
     "validate_data",
 ]

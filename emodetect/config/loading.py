@@ -184,19 +184,23 @@ def _parsed(override: str) -> tuple[list[str], Any]:
         raise ConfigError(
             f"--set: expected key=value, got {override!r}. Example: --set training.epochs=3"
         )
+    value = toml_or_text(raw)
+    if isinstance(value, str) and value == raw.strip() and value.startswith(("[", "{")):
+        raise ConfigError(
+            f"--set: expected a TOML value, got {brief(raw)}. A shell takes the quotes away "
+            "unless there are single quotes around the whole, as in "
+            """--set 'data.classes=["happy", "sad"]'."""
+        )
+    return parts, value
+
+
+def toml_or_text(text: str) -> Any:
+    """Return the value that text is in TOML, or if it is none, the text itself."""
     try:
-        parsed = tomllib.loads(f"value = {raw}")
+        values = tomllib.loads(f"value = {text}")
     except (tomllib.TOMLDecodeError, RecursionError):
-        if raw.strip().startswith(("[", "{")):
-            raise ConfigError(
-                f"--set: expected a TOML value, got {brief(raw)}. A shell takes the quotes away "
-                "unless there are single quotes around the whole, as in "
-                """--set 'data.classes=["happy", "sad"]'."""
-            ) from None
-        parsed = {"value": raw.strip()}
-    if len(parsed) > 1:
-        raise ConfigError(f"--set: expected one key=value, got several lines: {override!r}.")
-    return parts, parsed["value"]
+        return text.strip()
+    return values["value"] if len(values) == 1 else text.strip()
 
 
 def _apply_value(values: dict[str, Any], parts: list[str], value: Any) -> None:

@@ -19,7 +19,7 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
-from emodetect.config import ExperimentConfig, number_type, validate_config
+from emodetect.config import ExperimentConfig, number_type, toml_or_text, validate_config
 from emodetect.errors import ConfigError
 
 EXPECTED = "expected KEY=LOW..HIGH or KEY=VALUE,VALUE"
@@ -134,7 +134,7 @@ def parse_search(texts: Sequence[str]) -> SearchSpace:
 
 def _range(key: str, text: str) -> Range:
     ends = _RANGE.fullmatch(text)
-    numbers = [_parsed(ends[name]) for name in ("low", "high")] if ends else []
+    numbers = [toml_or_text(ends[name]) for name in ("low", "high")] if ends else []
     if not numbers or not all(map(_is_number, numbers)):
         raise ConfigError(f"--search {key}={text}: expected two numbers, LOW..HIGH. {EXAMPLE}")
     low, high = numbers
@@ -157,7 +157,7 @@ def _choices(key: str, text: str) -> Choices:
     try:
         values = tomllib.loads(f"values = [{text}]")["values"]
     except tomllib.TOMLDecodeError:
-        values = [_parsed(part) for part in text.split(",")]
+        values = [toml_or_text(part) for part in text.split(",")]
     for place, value in enumerate(values):
         if value == "":
             raise ConfigError(f"--search {key}={text}: there is no value between two commas.")
@@ -179,13 +179,6 @@ def _same(one: Any, other: Any) -> bool:
 def value_text(value: Any) -> str:
     """Return a value as it is written in TOML, but text without quotes."""
     return value if isinstance(value, str) else json.dumps(value, default=str)
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text.strip()
 
 
 def check_space(config: ExperimentConfig, space: SearchSpace) -> None:
