@@ -91,6 +91,25 @@ def test_split_folders_give_the_splits(tmp_path: Path) -> None:
     assert len(found) == 13
 
 
+@pytest.mark.parametrize(
+    ("inner", "words"),
+    [
+        ("sad", "another emotion.*would count as happy"),
+        ("set 1/Surprised_faces", "another emotion"),
+        ("train", "expected train/happy"),
+        ("Test set", "expected test/happy"),
+    ],
+)
+def test_a_class_or_split_folder_in_a_class_folder_is_refused(
+    tmp_path: Path, inner: str, words: str
+) -> None:
+    """One moved by mistake would give its images the label of the folder that it is now in."""
+    _make(tmp_path, {"happy": 2, f"happy/{inner}": 2, "angry": 2})
+    with pytest.raises(DataError, match=words) as refused:
+        _list(tmp_path)
+    assert str(refused.value).startswith(f"{tmp_path / 'happy' / inner}: ")
+
+
 def test_pictures_in_deeper_folders_belong_to_the_class(tmp_path: Path) -> None:
     """Folders inside a class folder are searched, so that nobody's pictures are lost."""
     listing = _list(_make(tmp_path, {"happy/session 1": 2, "happy/session 2/a": 1, "sad": 1}))

@@ -95,6 +95,7 @@ def list_class_folders(
         if label is None:
             found.left_out[f"label that is not an emotion: {folder.name}"] += len(names)
             continue
+        _refuse_nested(top, folder, label, names)
         label_names[folder.name] = label
         if not found.wants(label, images=len(names)):
             continue
@@ -157,6 +158,28 @@ def _labelled(
             f"{f' and {more:,} more' if more > 0 else ''}"
         )
     return labelled
+
+
+def _refuse_nested(top: Path, folder: Path, label: str, names: Sequence[str]) -> None:
+    """Raise DataError for images of a class folder in an inner folder named after another class.
+
+    They would get the label of the outer folder, and those of a split folder would lose their
+    split.
+    """
+    for place in sorted({os.path.dirname(name) for name in names}):  # noqa: PTH120  as below
+        inner = folder
+        for part in (top / place).relative_to(folder).parts:
+            inner /= part
+            if is_emotion(part) and canonical_emotion(part) != label:
+                raise DataError(
+                    f"{inner}: the folder is named after another emotion than {folder}, and its "
+                    f"images would count as {label}. Move it next to {folder.name!r}, or rename it."
+                )
+            if split := split_named(part):
+                raise DataError(
+                    f"{inner}: the class folders must be in the split folders, not the split "
+                    f"folders in the class folders; expected {split}/{folder.name}."
+                )
 
 
 def _count_files_beside(folders: Sequence[Path], found: ListingBuilder) -> None:
