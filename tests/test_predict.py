@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -270,6 +271,19 @@ def test_no_face_is_no_error(artifact: Path, blank: Path) -> None:
     assert result.exit_code == 0
     assert result.stdout == f"{blank}  no face found\n"
     assert result.stderr == ""
+
+
+def test_photos_without_a_face_are_counted(
+    artifact: Path, photo: Path, blank: Path, broken: Path, tmp_path: Path
+) -> None:
+    """With --output nothing else tells them; where most have none, they may be face crops."""
+    output = tmp_path / "found.csv"
+    result = _invoke(artifact, photo, blank, broken, "--output", output)
+    assert "1 of 3: no face found" in result.stderr.splitlines()
+    shutil.copy(blank, tmp_path / "other.png")
+    few = _invoke(artifact, photo, blank, tmp_path / "other.png").stderr
+    assert few == "2 of 3: no face found; if they are face crops, add --detector none\n"
+    assert _invoke(artifact, blank, blank, "--detector", "none").stderr == ""
 
 
 def test_an_empty_folder_is_told(artifact: Path, tmp_path: Path, photo: Path) -> None:

@@ -232,6 +232,14 @@ def _print(counts: PredictCounts, output: Path | None) -> None:
         click.echo(f"{counts.skipped:,} skipped: already in {output}", err=True)
     if counts.failed:
         click.echo(f"{counts.failed:,} of {counts.done:,} could not be read", err=True)
+    if counts.faceless and counts.done > 1:
+        # A detector finds few of the faces that fill their image.
+        crops = "; if they are face crops, add --detector none"
+        mostly = 2 * counts.faceless > counts.done
+        click.echo(
+            f"{counts.faceless:,} of {counts.done:,}: no face found{crops if mostly else ''}",
+            err=True,
+        )
     _print_not_read(counts)
 
 

@@ -95,11 +95,11 @@ class Dispatcher:
         self.actor = ray.remote(num_cpus=1, max_restarts=0)(PhotoWorker)
         self.workers: list[_Worker] = []
         self.queue: deque[_Task] = deque()
-        self.finished: list[tuple[int, int]] = []
+        self.finished: list[tuple[int, int, int]] = []
         self.starts = WorkerStarts(ray, start_timeout_s, say)
 
-    def run(self, parts: Iterable[Part]) -> Iterator[tuple[int, int]]:
-        """Yield the number of photos, and of those with an error, as they are analysed.
+    def run(self, parts: Iterable[Part]) -> Iterator[tuple[int, int, int]]:
+        """Yield how many photos, with an error and without a face there are, as they are analysed.
 
         Raises:
             EmodetectError: if no worker can start, or a part cannot be written.
@@ -167,7 +167,8 @@ class Dispatcher:
             tables = [opened.tables[start] for start in sorted(opened.tables)]
             self.write_part(opened.number, pa.concat_tables(tables))
         failed = len(rows) - rows.column("error").null_count
-        self.finished.append((len(task.photos), failed))
+        faceless = rows.column("face").null_count - failed
+        self.finished.append((len(task.photos), failed, faceless))
 
     def _replace(self, worker: _Worker, death: Exception) -> None:
         """Forget a worker that died; another gets its tasks, the first of which may be why."""

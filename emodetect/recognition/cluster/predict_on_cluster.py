@@ -185,11 +185,12 @@ def _analyse(
             pass
 
 
-def _counted(finished: Iterator[tuple[int, int]], counts: PredictCounts) -> Iterator[None]:
+def _counted(finished: Iterator[tuple[int, int, int]], counts: PredictCounts) -> Iterator[None]:
     """Yield once for each photo."""
-    for done, failed in finished:
+    for done, failed, faceless in finished:
         counts.done += done
         counts.failed += failed
+        counts.faceless += faceless
         yield from repeat(None, done)
 
 

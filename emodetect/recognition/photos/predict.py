@@ -72,17 +72,24 @@ class PredictOptions(PhotoOptions):
 
 @dataclass
 class PredictCounts:
-    """How many photos were analysed, how many of these failed, and how many were skipped.
+    """What came of a run of `predict`.
 
-    `faces` counts those in the results, `formulas` the paths that a spreadsheet would take for
-    formulas. `not_read` counts the other files found in the folders, by kind; see `find_photos`.
-    After a long run, `yunet_speedup` is how many times as fast YuNet would have been, if known.
+    Attributes:
+        done: number of photos analysed.
+        failed: of these, the ones that could not be read.
+        skipped: number of photos that the output already had.
+        faces: number of faces in the results.
+        faceless: number of photos that were read, but show no face.
+        formulas: number of paths that a spreadsheet would take for formulas.
+        yunet_speedup: after a long run, how many times as fast YuNet would have been, if known.
+        not_read: number of other files found in the folders, by kind; see `find_photos`.
     """
 
     done: int = 0
     failed: int = 0
     skipped: int = 0
     faces: int = 0
+    faceless: int = 0
     formulas: int = 0
     yunet_speedup: float | None = None
     not_read: Counter[str] = field(default_factory=Counter)
@@ -229,6 +236,7 @@ def _counted(
         sample.append(result.path)
         counts.failed += result.error is not None
         counts.faces += len(result.faces)
+        counts.faceless += result.error is None and not result.faces
         counts.formulas += result.path.startswith(FORMULA_BEGINNINGS)
         yield result
 
