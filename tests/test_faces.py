@@ -121,6 +121,10 @@ def test_detecting_leaves_the_image_alone(haar: HaarDetector) -> None:
 def test_the_whole_image_is_one_face() -> None:
     """The detector `none` takes a crop as it is, whatever its shape."""
     assert WholeImage().detect(np.zeros((30, 50, 3), np.uint8)) == [(0, 0, 50, 30)]
+    image = _ramp()
+    crop = crop_face(image, WholeImage().detect(image)[0], margin=0.5)
+    assert np.array_equal(crop, image)
+    assert not np.shares_memory(crop, image)
 
 
 def _ramp() -> np.ndarray:

@@ -32,7 +32,7 @@ from emodetect.machine.progress import track
 from emodetect.machine.quiet_libraries import quiet_libraries
 from emodetect.machine.threads import bounded_map
 
-FORMAT = 3  # increase it when the stored content changes, so that older caches are not used
+FORMAT = 4  # increase it when the stored content changes, so that older caches are not used
 # As much of a cache is compared with its digests whenever it is opened, which takes a second; of a
 # larger one, every second block of images or fewer.
 CHECKED_BYTES = 2**29

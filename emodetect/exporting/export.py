@@ -206,8 +206,10 @@ def _card(metadata: Metadata, quantize: str) -> dict[str, Any]:
         "margin": metadata.margin,
         "preprocessing": (
             f"enlarge the face box by {metadata.margin / 2:g} of its side on each side, crop, "
-            f"resize to {size} x {size} pixels, {'gray' if channels == 1 else 'red, green, blue'}, "
-            "0 to 255; the network does the rest"
+            "pad to a square with the pixels of its edges, resize to "
+            f"{size} x {size} pixels (averaging areas if it is larger), "
+            f"{'gray' if channels == 1 else 'red, green, blue'}, 0 to 255; the network does the "
+            "rest"
         ),
         "made_by": f"emodetect {__version__}",
     }

@@ -14,6 +14,9 @@ from emodetect.faces.boxes import Box, overlap
 def crop_face(image: np.ndarray, box: Box, *, margin: float = 0.0) -> np.ndarray:
     """Crop a face; outside the image, edge pixels are repeated.
 
+    A box of the whole image gets no margin: the image is a crop already, as every one is without
+    a detector, and what it lacks could only be made up.
+
     Args:
         image: (height, width, 3) uint8 BGR.
         box: the face, in pixels of `image`.
@@ -28,10 +31,12 @@ def crop_face(image: np.ndarray, box: Box, *, margin: float = 0.0) -> np.ndarray
     if len(box) != 4 or not all(isinstance(side, Integral) for side in box):
         raise ImageError(f"expected a box (x, y, width, height): four whole numbers, got {box}")
     x, y, width, height = box
+    rows, columns = image.shape[:2]
+    if (x, y, width, height) == (0, 0, columns, rows):
+        return image.copy()
     grow_x, grow_y = round(width * margin / 2), round(height * margin / 2)
     left, top = x - grow_x, y - grow_y
     right, bottom = x + width + grow_x, y + height + grow_y
-    rows, columns = image.shape[:2]
     if not overlap(box, (0, 0, columns, rows)):  # OpenCV would crash
         raise ImageError(f"expected a box that overlaps the {columns}x{rows} image, got {box}")
     inside = image[max(top, 0) : min(bottom, rows), max(left, 0) : min(right, columns)]
