@@ -328,8 +328,8 @@ def test_a_run_from_an_artifact_goes_on_after_a_kill(
 
     def check(run: Path) -> None:
         resumed = training.resume(run)
-        history = (tmp_path / "whole" / "history.csv").read_text()
-        assert (run / "history.csv").read_text() == history
+        history = (tmp_path / "whole" / "history.csv").read_bytes()
+        assert (run / "history.csv").read_bytes() == history
         assert read_artifact(resumed.artifact).metadata.temperature == 1.5
         for own, expected in zip(
             keras.models.load_model(resumed.artifact, compile=False).get_weights(),

@@ -80,6 +80,7 @@ RATE = "training.learning_rate=1e-4..1e-2"
         ("seed=1..9", "chance"),
         ('data.classes=["happy", "sad"],["sad", "angry"]', "other images cannot be compared"),
         ("training.folds=0,5", "does not change the model"),
+        ('training.track=["tensorboard"],[]', "does not change the model"),
     ],
 )
 def test_a_search_that_cannot_be_is_refused_like_a_config(text: str, words: str) -> None:
@@ -97,6 +98,11 @@ def test_values_are_checked_together() -> None:
     together = parse_search(["training.epochs=2..8", "training.warmup_epochs=1..4"])
     with pytest.raises(ConfigError, match="warmup_epochs: expected less than epochs"):
         check_space(CONFIG, together)
+    # The error names the value that is to blame, whichever pair it is found with.
+    three = parse_search([RATE, "training.batch_size=8..32", "training.imbalance=none,focal"])
+    check_space(CONFIG, three)
+    with pytest.raises(ConfigError, match=r"imbalance=none.*\n.*only for training\.imbalance"):
+        check_space(CONFIG, (*three, *parse_search(["training.focal_gamma=1.0,2.0"])))
     check_space(CONFIG, parse_search(["training.epochs=20..30", "training.warmup_epochs=5..9"]))
 
 
@@ -565,6 +571,44 @@ def test_unpromising_trials_stop_early_and_a_diverged_one_is_a_result(
     states = [one.state for one in result.trials]
     assert states == ["finished"] * 5 + ["stopped early", "failed"]
     assert "NaN" in result.trials[-1].error
+
+
+def test_a_trial_is_not_stopped_after_its_last_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_overrides: list[str]
+) -> None:
+    """There is nothing left to save, and its model is as good a result as any."""
+    from emodetect.training import train as training
+
+    last_accuracy = iter([0.9] * 5 + [0.6])
+
+    def train(config: Any, *, draw: Any, on_epoch: Any) -> None:
+        for epoch, accuracy in enumerate((0.5, 0.5, next(last_accuracy))):
+            on_epoch(epoch, {"val_accuracy": accuracy, "val_loss": 1 - accuracy})
+
+    monkeypatch.setattr(training, "train", train)
+    figures = {"accuracy": 0.6, "log_loss": 0.4}
+    monkeypatch.setattr(work_module, "_validate", lambda run, config: figures)
+    config = load_config(SMALL, [*small_overrides, *LENET, "training.epochs=3"])
+    result = tune(options_of(tmp_path / "tuned", config=config, trials=6))
+    assert [one.state for one in result.trials] == ["finished"] * 6
+
+
+@pytest.mark.parametrize(
+    ("search", "error"),
+    [
+        ("model.init=shipped,nope", "nope: expected"),
+        ("model.weights=none,nope.h5", "nope.h5"),
+        ("training.devices=1,9", "training.devices: expected at most"),
+    ],
+)
+def test_what_a_later_trial_lacks_is_told_before_the_first(
+    search: str, error: str, tmp_path: Path, small_overrides: list[str]
+) -> None:
+    """A missing file or device among the choices is no failed trial after minutes of others."""
+    config = load_config(SMALL, [*small_overrides, "training.batch_size=18"])
+    with pytest.raises((ConfigError, ModelError), match=re.escape(error)):
+        tune(options_of(tmp_path / "tuned", config=config, search=(search,)))
+    assert not (tmp_path / "tuned").exists()
 
 
 def test_a_network_that_cannot_be_built_is_a_failed_trial(

@@ -20,7 +20,7 @@ from emodetect import __version__
 from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_config
 from emodetect.data.dataset import Dataset
 from emodetect.errors import ConfigError, EmodetectError
-from emodetect.machine.atomic_files import PARTIAL_FILES, write_text
+from emodetect.machine.atomic_files import PARTIAL_FILES, atomic_write, write_text
 from emodetect.machine.locks import locked
 from emodetect.machine.output_folder import how_to_write_on
 from emodetect.number_format import quantity
@@ -163,9 +163,11 @@ def require_same_config(run: Path, config: ExperimentConfig) -> None:
 def truncate_history(path: Path, epochs: int) -> None:
     """Keep the first `epochs` rows; a resumed run writes the others again, or an incomplete one."""
     if path.is_file():
-        header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
-        kept = [row for row in rows[:epochs] if row.endswith("\n")]
-        write_text(path, "".join([header, *kept]) if kept else "")
+        # As bytes, so that the line ends stay as Keras writes them.
+        header, *rows = path.read_bytes().splitlines(keepends=True) or [b""]
+        kept = [row for row in rows[:epochs] if row.endswith(b"\n")]
+        with atomic_write(path) as partial:
+            partial.write_bytes(b"".join([header, *kept]) if kept else b"")
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any, TypeAlias
@@ -191,9 +191,9 @@ def check_space(config: ExperimentConfig, space: SearchSpace) -> None:
     first = {one.key: one.ends[0] for one in space}
     for pair in combinations(space, min(2, len(space))):
         for values in product(*(one.ends for one in pair)):
-            chosen = dict(zip((one.key for one in pair), values, strict=True))
-            words = ", ".join(f"{key}={value}" for key, value in chosen.items())
-            _changed(config, {**first, **chosen}, origin=f"--search with {words}")
+            chosen = {**first, **dict(zip((one.key for one in pair), values, strict=True))}
+            words = ", ".join(f"{key}={value_text(value)}" for key, value in chosen.items())
+            _changed(config, chosen, origin=f"--search with {words}")
     for key in (one.key for one in space):
         if key == "output":
             raise ConfigError("--search output: each trial has its own run folder; remove it.")
@@ -204,8 +204,23 @@ def check_space(config: ExperimentConfig, space: SearchSpace) -> None:
                 f"--search {key}: trials with other images cannot be compared; of data, expected "
                 f"{', '.join(DATA_KEYS)}. To change {key} for all trials, use --set."
             )
-        if key == "training.folds":
-            raise ConfigError("--search training.folds: it does not change the model; remove it.")
+        if key in ("training.folds", "training.track"):
+            raise ConfigError(f"--search {key}: it does not change the model; remove it.")
+
+
+def variants(
+    config: ExperimentConfig, space: SearchSpace, keys: Collection[str]
+) -> Iterator[ExperimentConfig]:
+    """Yield the config with the first value of all searched keys, and each other value of `keys`.
+
+    The values of a range are its ends.
+    """
+    first = {one.key: one.ends[0] for one in space}
+    yield _changed(config, first, origin="--search")
+    for one in space:
+        if one.key in keys:
+            for value in one.ends[1:]:
+                yield _changed(config, {**first, one.key: value}, origin="--search")
 
 
 def trial_config(

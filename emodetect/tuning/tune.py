@@ -20,7 +20,13 @@ from emodetect.machine.tensorflow_devices import training_devices, use_tensorflo
 from emodetect.machine.terminal_text import said_once
 from emodetect.tuning.options import TuningOptions
 from emodetect.tuning.results import TuningResult, write_results
-from emodetect.tuning.search_space import DATA_KEYS, SearchSpace, check_space, parse_search
+from emodetect.tuning.search_space import (
+    DATA_KEYS,
+    SearchSpace,
+    check_space,
+    parse_search,
+    variants,
+)
 from emodetect.tuning.storage import OWN_DATABASE, open_storage
 from emodetect.tuning.trials import PROCESSES, SharedTrials, announced
 from emodetect.tuning.work import Work
@@ -33,6 +39,8 @@ LENGTH_KEYS = ("training.epochs", "training.head_epochs")
 LOSS_KEYS = ("training.label_smoothing", "training.imbalance", "training.focal_gamma", "model.l2")
 # Finished trials with which others are compared; with fewer, none is stopped early.
 LEAST_FINISHED = 5
+# Keys whose values may be missing on this machine.
+STARTING_KEYS = ("model.init", "model.weights", "training.devices")
 DEFINITION = "definition"
 # The logger that warns of too few images, at the start of each trial.
 WARNINGS_ON_DATA = "emodetect.training.train"
@@ -59,8 +67,7 @@ def tune(options: TuningOptions) -> TuningResult:
     dataset = load_dataset(options.config.data, seed=options.config.seed)
     _check_splits(options.config, dataset, space)
     use_tensorflow()  # only here, because a search that is refused need not wait for it
-    _check_weights(options.config)
-    _check_devices(options.config, space)
+    _check_trials(options.config, space)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -113,22 +120,19 @@ def _check_splits(config: ExperimentConfig, dataset: Dataset, space: SearchSpace
         )
 
 
-def _check_weights(config: ExperimentConfig) -> None:
-    """Raise ModelError for weights that do not exist, or each trial would fail."""
+def _check_trials(config: ExperimentConfig, space: SearchSpace) -> None:
+    """Raise an error for weights, devices or a batch with which trials would fail.
+
+    ModelError for weights that do not exist, ConfigError for the others.
+    """
     from emodetect.training.initial_model import check_initial_weights
-
-    check_initial_weights(config)
-
-
-def _check_devices(config: ExperimentConfig, space: SearchSpace) -> None:
-    """Raise ConfigError for devices or a batch that no trial can train with."""
     from emodetect.training.schedule import device_count
 
-    searched = {one.key for one in space}
-    if "training.devices" not in searched:
-        training_devices(config.training.devices)
-        if "training.batch_size" not in searched:
-            device_count(config.training)
+    for trial in variants(config, space, STARTING_KEYS):
+        check_initial_weights(trial)
+        training_devices(trial.training.devices)
+    if not {"training.devices", "training.batch_size"} & {one.key for one in space}:
+        device_count(config.training)
 
 
 def _pruner(options: TuningOptions, space: SearchSpace) -> BasePruner:

@@ -65,7 +65,9 @@ class Work:
         """Return when the study has all its trials, and each has ended."""
         known = self.trials.all()
         self.settled_before = sum(map(settled, known))
-        if known:
+        if len(known) > self.most:
+            logger.info("the study has %d trials; --trials %d adds none", len(known), self.most)
+        elif known:
             logger.info(
                 "continuing the study: %d of %d trials done", self.settled_before, self.most
             )
@@ -180,13 +182,14 @@ class Work:
 
         run = self.options.run_folder(number)
         config = config.model_copy(update={"output": run})
+        last_epoch = config.training.head_epochs + config.training.epochs - 1
 
         def on_epoch(epoch: int, figures: dict[str, float]) -> None:
             value = figures["val_loss" if self.options.minimizes else "val_accuracy"]
             # A continued run may train its last epoch again.
             if epoch not in self._stored(trial).intermediate_values and math.isfinite(value):
                 trial.report(value, epoch)
-            if trial.should_prune():
+            if epoch < last_epoch and trial.should_prune():
                 raise _StoppedEarlyError
 
         clear_session()  # or the graphs of all trials would stay in memory
