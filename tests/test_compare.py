@@ -6,14 +6,17 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from labelled import dataset_of
+from rich.console import Console
 from test_report import assert_self_contained
 
 from emodetect.cli import app
+from emodetect.cli.compare import accuracy_table
 from emodetect.data.dataset import Dataset, number_crops
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
@@ -189,7 +192,7 @@ def test_other_labels_are_refused() -> None:
 # --- the verdict
 
 
-def _verdict(*counts: tuple[int, int], images: int = 200) -> list[str]:
+def _compared(*counts: tuple[int, int], images: int = 200) -> dict[str, Any]:
     """Compare "first" with others that are right on (won, lost) images where it is not."""
     labels = [0] * images
     reference = [1] * 50 + [0] * (images - 50)
@@ -198,7 +201,11 @@ def _verdict(*counts: tuple[int, int], images: int = 200) -> list[str]:
         predicted = [0] * won + [1] * (50 - won) + [1] * lost + [0] * (images - 50 - lost)
         entries.append(_answers(labels, predicted))
     names = ["first", *(f"other {number}" for number in range(1, len(entries)))]
-    return verdict(compare_models(names, entries, resamples=100))
+    return compare_models(names, entries, resamples=100)
+
+
+def _verdict(*counts: tuple[int, int]) -> list[str]:
+    return verdict(_compared(*counts))
 
 
 def test_no_difference_is_shown_with_its_p() -> None:
@@ -423,6 +430,28 @@ def test_folders_of_something_else_are_told(tmp_path: Path) -> None:
     assert isinstance(result.exception, DataError)
     assert "predictions.csv" in str(result.exception)
     assert _compare(tmp_path).exit_code == 2
+
+
+def test_a_file_of_a_report_is_told(tmp_path: Path) -> None:
+    """Its page stands for the report, so the error gives the folder."""
+    for name in ("report.html", "predictions.csv"):
+        (tmp_path / name).touch()
+    result = _compare(tmp_path / "report.html", tmp_path, "--output", tmp_path / "out")
+    assert f"report.html: is a file of a report; give its folder, {tmp_path}." in str(
+        result.exception
+    )
+
+
+def test_numbers_stay_whole_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """0.00016 broken after 0.00 reads as another p-value."""
+    monkeypatch.setenv("COLUMNS", "60")
+    with (console := Console()).capture() as captured:
+        console.print(accuracy_table(_compared((12, 41), (0, 0))))
+    table = captured.get()
+    assert "0.00016 ┃" in table.replace("│", "┃")
+    for word in ("accuracy", "gains", "losses"):
+        assert f"┃ {word} ┃" in table
+    assert all(len(line) <= 60 for line in table.splitlines())
 
 
 def test_other_splits_of_the_same_images_are_no_change() -> None:

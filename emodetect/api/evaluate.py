@@ -171,8 +171,13 @@ def compare(
     from emodetect.reports.comparison_report import ComparisonOptions
     from emodetect.reports.comparison_report import compare as write_comparison
 
+    if isinstance(models, str | os.PathLike):
+        raise EmodetectError(
+            f'models: expected a list of at least 2, such as ["fer2013", "runs/mine"], got '
+            f"{os.fspath(models)!r}."
+        )
     options = ComparisonOptions(
-        folders=tuple(map(Path, texts(models))),
+        folders=tuple(map(Path, models)),
         data=None if data is None else os.fspath(data),
         label_names=label_names or {},
         group=texts(group),

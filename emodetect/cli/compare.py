@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+DIFFERENCE = "difference, 95% interval"
+
+
 @click.command(short_help="Compare models on the same images.")
 @click.argument("folders", nargs=-1, metavar="RUN_OR_REPORT...", type=click.Path(path_type=Path))
 @click.option(
@@ -97,7 +100,7 @@ def _print(comparison: dict[str, Any]) -> None:
         click.echo(f"{model['name']}: {setting}{excluded}")
     for line in comparison["changed"]:
         click.echo(f"warning: {line}", err=True)
-    print_table(_accuracy_table(comparison))
+    print_table(accuracy_table(comparison))
     sentence = independence(comparison)
     test = "sign-flip test" if sentence else "McNemar's test"
     explain("points", "95% interval", "gains", "losses", "p", test)
@@ -111,15 +114,18 @@ def _print(comparison: dict[str, Any]) -> None:
         click.echo(sentence)
 
 
-def _accuracy_table(comparison: dict[str, Any]) -> Table:
+def accuracy_table(comparison: dict[str, Any]) -> Table:
+    """Return the table of a `compare_models`: accuracies, and differences from the first."""
     models, comparisons = comparison["models"], comparison["comparisons"]
     reference = models[0]
     table = new_table(
         title=f"{comparison['images']:,} images, compared with {reference['name']}",
         text=("model",),
-        numbers=("accuracy", "difference, 95% interval", "gains", "losses", "p"),
+        numbers=("accuracy", DIFFERENCE, "gains", "losses", "p"),
     )
-    table.columns[2].no_wrap = True
+    for column in table.columns:
+        # Half a p-value is another one. The two others have spaces to be broken at.
+        column.no_wrap = column.header not in ("model", DIFFERENCE)
     table.add_row(reference["name"], percent(reference["figures"]["accuracy"]))
     for model, row in zip(models[1:], comparisons, strict=True):
         change = row["differences"]["accuracy"]

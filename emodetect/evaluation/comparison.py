@@ -52,7 +52,7 @@ def match_images(
         raise DataError(
             f"the models have no image in common: {sizes}; the first ones are "
             f"{' and '.join(f'{own[0][0]!r} (crop {own[0][1]})' for own in keys)}. Evaluate all "
-            "on the same data."
+            "on the same data, such as with --data."
         )
     if not common and any(len(own) != len(shared) for own in keys):
         raise DataError(

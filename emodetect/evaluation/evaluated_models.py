@@ -98,6 +98,8 @@ def _run_of(model: str) -> str:
 
 
 def _no_predictions(folder: Path) -> DataError:
+    if folder.is_file() and (folder.parent / PREDICTIONS_FILE).is_file():
+        return DataError(f"{folder}: is a file of a report; give its folder, {folder.parent}.")
     if str(folder) in shipped_models() or folder.is_file():
         return DataError(
             f"{folder}: models are compared on labelled images; give them with --data, such as: "

@@ -45,7 +45,8 @@ def reliability(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figur
     upper.set_ylim(0, 1)
     upper.set_ylabel("accuracy")
     upper.set_title(f"calibration error (ECE) {decimal(metrics['expected_calibration_error'])}")
-    upper.legend(loc="upper left")
+    handles = upper.get_legend_handles_labels()  # outside, because any bar may be high
+    figure.legend(*handles, loc="outside lower center", ncols=3)
     bars = lower.bar(middles, counts, widths, color=BAR_COLOR, edgecolor=PAPER)
     lower.bar_label(bars, [f"{count:,}" for count in counts], fontsize=8)
     lower.margins(y=0.2)
