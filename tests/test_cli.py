@@ -17,6 +17,7 @@ from running import posix_only, run_emodetect, run_python
 
 from emodetect import __version__
 from emodetect.cli import app
+from emodetect.cli.tables import print_markdown
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
@@ -356,3 +357,18 @@ def test_no_file_is_called_like_standard_output(words: list[str]) -> None:
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
     assert "expected the name of a file, got -" in result.stderr
+
+
+def test_markdown_is_laid_out_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pipe gets the card as it is; a terminal gets its tables with aligned columns."""
+    card = "# Title\n\n| name | value |\n| --- | --- |\n| a | 1 |\n"
+    print_markdown(card)
+    assert capsys.readouterr().out == card
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    print_markdown(card)
+    shown = capsys.readouterr().out
+    assert "|" not in shown
+    assert "Title" in shown
+    assert "# Title" not in shown

@@ -33,6 +33,7 @@ from emodetect.model_file.metadata import Metadata
 from emodetect.reports.evaluation_page import ReportedModel, write_report_page
 from emodetect.reports.glossary import FIGURE_NAMES, MEANINGS
 from emodetect.reports.html import page_colors
+from emodetect.reports.plots.confusion_matrix import confusion_matrix
 from emodetect.reports.plots.learning_curves import learning_curves
 from emodetect.reports.plots.one_vs_rest import precision_recall, roc
 from emodetect.reports.plots.reliability import reliability
@@ -161,6 +162,15 @@ def some() -> Dataset:
     labels = [number % 3 for number in range(40)]
     answers = [(label + (number % 4 == 0)) % 3 for number, label in enumerate(labels)]
     return _dataset(labels, answers)
+
+
+def test_an_emotion_without_images_has_no_shares(some: Dataset) -> None:
+    """The matrix of a selection shows a dash where there is nothing to divide, not 0.0%."""
+    evaluation = _evaluate(some)
+    (metrics := dict(evaluation.metrics))["confusion_matrix"] = [[3, 1, 0], [0, 0, 0], [0, 2, 2]]
+    shares = confusion_matrix(evaluation.predictions, metrics).axes[1]
+    texts = " ".join(text.get_text() for text in shares.texts)
+    assert texts == "75.0% 25.0% 0.0% - - - 0.0% 50.0% 50.0%"
 
 
 def test_the_page_is_complete_and_loads_nothing(some: Dataset, tmp_path: Path) -> None:

@@ -7,7 +7,13 @@ from functools import partial
 import click
 
 from emodetect.cli.options.model import MODEL
-from emodetect.cli.tables import new_table, print_json, print_table, table_or_json
+from emodetect.cli.tables import (
+    new_table,
+    print_json,
+    print_markdown,
+    print_table,
+    table_or_json,
+)
 
 
 @click.group(invoke_without_command=True, short_help="List the models that come with emodetect.")
@@ -49,7 +55,7 @@ def models(context: click.Context, output_format: str) -> None:
 @models.command(short_help="Print a model's card.")
 @click.argument("model", metavar=MODEL)
 def show(model: str) -> None:
-    """Print a model's card.
+    """Print a model's card: laid out on a terminal, otherwise as Markdown.
 
     For a model that you trained, the card is built from the metadata in its file, if its network
     can be run here.
@@ -61,7 +67,7 @@ def show(model: str) -> None:
     from emodetect.model_file.model_cards import model_card
     from emodetect.recognition.runtimes.default import open_default
 
-    click.echo(model_card(model, check=partial(open_default, threads=1)), nl=False)
+    print_markdown(model_card(model, check=partial(open_default, threads=1)))
 
 
 @models.command(short_help="Download the YuNet face detector.")

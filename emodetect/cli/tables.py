@@ -1,7 +1,8 @@
-"""Tables and JSON on the terminal, and the option that chooses between them."""
+"""Tables, JSON and Markdown on the terminal, and the option that chooses between them."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from shutil import get_terminal_size
 from textwrap import fill
@@ -50,6 +51,17 @@ def print_table(table: Table) -> None:
     from rich.console import Console
 
     Console(markup=False).print(table)
+
+
+def print_markdown(text: str) -> None:
+    """Print Markdown, laid out if it goes to a terminal."""
+    if not sys.stdout.isatty():
+        click.echo(text, nl=False)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(text, hyperlinks=False))
 
 
 def hanging(head: str, text: str) -> str:

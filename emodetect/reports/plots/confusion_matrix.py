@@ -19,7 +19,9 @@ def confusion_matrix(predictions: ImagePredictions, metrics: dict[str, Any]) -> 
     counts = np.array(metrics["confusion_matrix"])
     shares = shares_of_truth(metrics)
     figure = new_figure(4 + 1.5 * len(names), 2.6 + 0.7 * len(names))
-    texts = (np.vectorize("{:,}".format)(counts), np.vectorize(percent)(shares))
+    known = counts.any(axis=1, keepdims=True)
+    percentages = np.where(known, np.vectorize(percent)(shares), "-")
+    texts = (np.vectorize("{:,}".format)(counts), percentages)
     titles = ("number of images", "share of the true emotion")
     for axes, text, title in zip(figure.subplots(1, 2), texts, titles, strict=True):
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
