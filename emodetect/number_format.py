@@ -59,6 +59,11 @@ def with_interval(
     return f"{form(value)} ({between(limits, form)})" if limits else form(value)
 
 
+def file_size(count: int) -> str:
+    """Return a number of bytes, such as "31 kB" or "4.5 MB"."""
+    return f"{count / 1e3:,.0f} kB" if count < 999_500 else f"{count / 1e6:,.1f} MB"
+
+
 def quantity(count: int, noun: str, plural: str | None = None) -> str:
     """Return a count and its noun, such as "1 face" or "1,234 faces"; `plural` if not with s."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"

@@ -56,11 +56,11 @@ def test_data_cache_removes_pictures_and_nothing_else(tmp_path: Path) -> None:
 
     sets = [each for each in cache.glob("images-*") if (each / "images.bin").exists()]
     size = sum(file.stat().st_size for each in sets for file in each.iterdir())
-    expected = f"{len(sets)} set{'s' if len(sets) > 1 else ''} of images, {size / 1e6:.1f} MB"
+    expected = f"{len(sets)} set{'s' if len(sets) > 1 else ''} of images, {size / 1e3:,.0f} kB"
     assert sets
     assert data_cache("--folder", cache) == f"{cache}: {expected}\n"
     assert data_cache("--folder", cache, "--clear") == f"{cache}: removed {expected}\n"
-    assert data_cache("--folder", cache) == f"{cache}: 0 sets of images, 0.0 MB\n"
+    assert data_cache("--folder", cache) == f"{cache}: 0 sets of images, 0 kB\n"
 
     left = {str(file.relative_to(cache)) for file in cache.rglob("*") if file.is_file()}
     assert left == {"models/yunet.onnx"}
@@ -78,7 +78,7 @@ def test_data_cache_names_a_cache_it_cannot_read(
     """A missing cache is an empty one; a file in its place is an error in a line."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     cache = tmp_path / "emodetect"
-    assert data_cache("--clear") == f"{cache}: removed 0 sets of images, 0.0 MB\n"
+    assert data_cache("--clear") == f"{cache}: removed 0 sets of images, 0 kB\n"
     cache.write_text("a file")
     result = CliRunner().invoke(app, ["data", "cache"])
     assert isinstance(result.exception, EmodetectError)

@@ -11,6 +11,7 @@ import emodetect
 from emodetect.number_format import (
     between,
     decimal,
+    file_size,
     p_value,
     percent,
     points,
@@ -79,3 +80,18 @@ def test_no_page_puts_a_space_before_a_percent_sign() -> None:
 def test_a_count_and_its_noun_agree(count: int, words: tuple[str, ...], text: str) -> None:
     """One thing is not "1 things"."""
     assert quantity(count, *words) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 kB"),
+        (31_280, "31 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.0 MB"),
+        (4_512_345_678, "4,512.3 MB"),
+    ],
+)
+def test_a_small_file_is_not_0_mb(count: int, text: str) -> None:
+    """The unit fits the file."""
+    assert file_size(count) == text

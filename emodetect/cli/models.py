@@ -14,6 +14,7 @@ from emodetect.cli.tables import (
     print_table,
     table_or_json,
 )
+from emodetect.number_format import file_size
 
 
 @click.group(invoke_without_command=True, short_help="List the models that come with emodetect.")
@@ -46,7 +47,7 @@ def models(context: click.Context, output_format: str) -> None:
             f"{model.name} *" if model.default else model.name,
             f"{model.summary}\n"
             f"emotions: {', '.join(model.emotions)}\n"
-            f"input: {size}; file: {model.file_bytes / 1e6:.1f} MB",
+            f"input: {size}; file: {file_size(model.file_bytes)}",
         )
     print_table(table)
     click.echo("* default, used without --model")

@@ -21,6 +21,7 @@ from emodetect.doctor.checks import unexpected
 from emodetect.doctor.finding import Finding, absent, broken, ok
 from emodetect.doctor.pip_commands import PIP, install_source, reinstall_command
 from emodetect.errors import EmodetectError, first_line
+from emodetect.number_format import file_size
 
 REINSTALL_OPENCV = f"{PIP} install --force-reinstall 'opencv-python>=4.13,<5'"
 # The module to import for each package; the other probes load the remaining packages.
@@ -92,8 +93,8 @@ def models() -> Iterator[Finding]:
         except EmodetectError as error:
             yield broken(f"model {name}", str(error), reinstall_command())
         else:
-            size = path.stat().st_size / 1e6
-            yield ok(f"model {name}", f"intact, {size:.1f} MB")
+            size = file_size(path.stat().st_size)
+            yield ok(f"model {name}", f"intact, {size}")
     import numpy as np
 
     from emodetect.data.synthetic import draw_face

@@ -15,7 +15,7 @@ from emodetect.exporting.sample_faces import FaceCrops
 from emodetect.machine.progress import track
 from emodetect.machine.threads import default_threads
 from emodetect.model_file.artifact import Artifact
-from emodetect.number_format import percent, points
+from emodetect.number_format import file_size, percent, points
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.checks import AGREEMENT
 from emodetect.recognition.runtimes.litert import LiteRTRuntime
@@ -103,11 +103,7 @@ def comparison_rows(comparison: Comparison) -> list[tuple[str, str, str]]:
     """
     litert_ms = comparison.litert_latency_ms
     rows = [
-        (
-            "size",
-            f"{comparison.litert_bytes / 1e6:.1f} MB *",
-            f"{comparison.file_bytes / 1e6:.1f} MB",
-        ),
+        ("size", f"{file_size(comparison.litert_bytes)} *", file_size(comparison.file_bytes)),
         (
             "one face",
             "-" if litert_ms is None else f"{litert_ms:.2f} ms *",

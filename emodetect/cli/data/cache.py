@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from emodetect.number_format import quantity
+from emodetect.number_format import file_size, quantity
 
 
 @click.command(short_help="Show or remove the decoded images of earlier runs.")
@@ -32,7 +32,7 @@ def cache(clear: bool, folder: Path | None) -> None:
     from emodetect.data.cache import cached_images, clear_cached_images
 
     cached = cached_images(folder)
-    found = f"{quantity(len(cached.sets), 'set')} of images, {cached.size / 1e6:.1f} MB"
+    found = f"{quantity(len(cached.sets), 'set')} of images, {file_size(cached.size)}"
     if clear:
         clear_cached_images(cached)
         click.echo(f"{cached.folder}: removed {found}")
