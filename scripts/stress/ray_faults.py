@@ -28,6 +28,7 @@ import click
 import cv2
 import numpy as np
 import pyarrow.parquet as pq
+from tally import Tally
 
 from emodetect.data.synthetic import draw_face
 from emodetect.faces.boxes import Box
@@ -223,7 +224,7 @@ FAULTS: dict[str, tuple[Callable[[Job], None], int]] = {  # and how often each i
 @click.option("--seed", default=0, show_default=True)
 def main(count: int, only: tuple[str, ...], tries: int | None, seed: int) -> None:
     random.seed(seed)
-    results: list[bool] = []
+    tally = Tally()
     with tempfile.TemporaryDirectory(prefix="emodetect-stress-") as scratch, two_nodes() as cluster:
         photos = Path(scratch) / "photos"
         draw(photos, count)
@@ -231,23 +232,10 @@ def main(count: int, only: tuple[str, ...], tries: int | None, seed: int) -> Non
             fault, usual = FAULTS[name]
             for turn in range(tries or usual):
                 cluster.mend()
-                started = time.monotonic()
-                job = Job(cluster, photos, Path(scratch) / f"{name}-{turn}")
-                failure = attempt(fault, job)
-                results.append(failure is None)
-                seconds = time.monotonic() - started
-                print(f"{name} {turn + 1}: {failure or 'sound'} ({seconds:.0f} s)", flush=True)
-    print(f"{len(results)} tried, {results.count(False)} failed")
-    sys.exit(0 if all(results) else 1)
-
-
-def attempt(fault: Callable[[Job], None], job: Job) -> str | None:
-    """Return why a fault was not survived, or None."""
-    try:
-        fault(job)
-    except Exception as error:
-        return f"FAILED: {type(error).__name__}: {error}"
-    return None
+                with tally.attempt(name, f"try {turn + 1}"):
+                    fault(Job(cluster, photos, Path(scratch) / f"{name}-{turn}"))
+                print(f"{name} {turn + 1}: {tally.failed} failures so far", flush=True)
+    tally.finish()
 
 
 @contextmanager

@@ -26,7 +26,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import click
@@ -35,6 +34,7 @@ import httpx
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from tally import Tally
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -374,20 +374,23 @@ def main(clients: int, streams: int, only: tuple[str, ...], tries: int | None) -
         raise click.ClickException(
             "nginx is not on PATH: apt-get install nginx-light (Debian has it in /usr/sbin)"
         )
+    tally = Tally()
     table = Table("fault", "requests", "failed", "for", "slowest", "streams broken", "open again")
     with (
         tempfile.TemporaryDirectory(prefix="emodetect-stress-") as scratch,
         site_of_two(Path(scratch)) as site,
     ):
-        results = [attempt("access", partial(check_access, site))]
+        with tally.attempt("access"):
+            check_access(site)
         for name in only or FAULTS:
-            for _ in range(tries or FAULTS[name][1]):
+            for turn in range(tries or FAULTS[name][1]):
                 load = Load(site, clients, streams)
-                results.append(attempt(name, partial(under_load, name, site, load)))
+                with tally.attempt(name, f"try {turn + 1}"):
+                    under_load(name, site, load)
+                print(f"{name} {turn + 1}: {tally.failed} failures so far", flush=True)
                 add(table, name, load.counts)
     Console(width=100).print(table)
-    print(f"{len(results)} tried, {results.count(False)} failed")
-    sys.exit(0 if all(results) else 1)
+    tally.finish()
 
 
 def add(table: Table, name: str, counts: Counts) -> None:
@@ -401,18 +404,6 @@ def add(table: Table, name: str, counts: Counts) -> None:
         codes or "0",
         f"{max(counts.gaps_s):.1f} s" if counts.gaps_s else "",
     )
-
-
-def attempt(name: str, run: Callable[[], None]) -> bool:
-    """Return whether nothing failed that must not; says what did."""
-    started_s = time.monotonic()
-    failure = None
-    try:
-        run()
-    except Exception as error:
-        failure = f"FAILED: {type(error).__name__}: {error}"
-    print(f"{name}: {failure or 'sound'} ({time.monotonic() - started_s:.0f} s)", flush=True)
-    return failure is None
 
 
 if __name__ == "__main__":
