@@ -426,7 +426,7 @@ def test_without_ray_stands_the_line_that_installs_it(tmp_path: Path) -> None:
     words = ("predict", "a.jpg", "--engine", "ray", "--output", tmp_path / "rows")
     done = run_without(("ray",), *words)
     assert done.returncode == 1
-    assert "install them with: pip install 'emodetect[ray]'" in done.stderr
+    assert 'install them with: pip install "emodetect[ray]"' in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "rows").exists()
 

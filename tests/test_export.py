@@ -423,7 +423,7 @@ def test_a_missing_library_tells_how_to_get_it(
     for name in format_named(format).needs:
         monkeypatch.setitem(sys.modules, name, sys)  # pretend that the others are installed
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingRuntimeError, match=rf"pip install 'emodetect\[{extra}\]'"):
+    with pytest.raises(MissingRuntimeError, match=rf'pip install "emodetect\[{extra}\]"'):
         export_model(model, ExportOptions(format=format))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,7 +12,7 @@ import pytest
 
 from emodetect.data.synthetic import draw_scene
 from emodetect.emotions import EMOTIONS
-from emodetect.errors import ImageError
+from emodetect.errors import EmodetectError, ImageError
 from emodetect.faces.boxes import Box
 from emodetect.faces.detectors.haar import SCAN_SIDE, HaarDetector
 from emodetect.faces.detectors.registry import open_detector
@@ -213,3 +214,29 @@ def test_what_is_no_box_of_whole_numbers_is_refused(box: Any) -> None:
     """Other detectors give fractions and scores; what becomes of them is their users' to decide."""
     with pytest.raises(ImageError, match=rf"four whole numbers, got {re.escape(str(box))}"):
         crop_face(np.zeros((9, 9, 3), np.uint8), box)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no cascade", b"\xff\xfe", b"<opencv_storage/>"])
+def test_a_damaged_cascade_says_how_to_get_another(
+    content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenCV's own errors about it are no help."""
+    if content is not None:
+        (tmp_path / "haarcascade_frontalface_default.xml").write_bytes(content)
+    monkeypatch.setattr(cv2.data, "haarcascades", str(tmp_path))
+    with pytest.raises(EmodetectError, match=r"cannot be read; reinstall OpenCV: pip install"):
+        HaarDetector()
+
+
+def test_the_cascade_may_be_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows OpenCV opens no path with an umlaut, so it gets the content instead."""
+    name = "haarcascade_frontalface_default.xml"
+    folder = tmp_path / "Jürgen 困"
+    folder.mkdir()
+    (folder / name).write_bytes((Path(cv2.data.haarcascades) / name).read_bytes())
+    monkeypatch.setattr(cv2.data, "haarcascades", str(folder))
+    given: list[Any] = []
+    plain = cv2.CascadeClassifier
+    monkeypatch.setattr(cv2, "CascadeClassifier", lambda *words: given.append(words) or plain())
+    assert not HaarDetector().cascade.empty()
+    assert given == [()]

@@ -155,7 +155,7 @@ def test_without_an_ffmpeg_of_the_user_s_the_package_s_is_used(
         write(tmp_path / f"film{suffix}", (0.0, 0.04, 0.08))
         assert len(read(tmp_path / f"film{suffix}")[0]) >= 2
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    with pytest.raises(VideoError, match=r"^x\.mp4: .*libx264.*pip install 'emodetect\[video\]'$"):
+    with pytest.raises(VideoError, match=r'^x\.mp4: .*libx264.*pip install "emodetect\[video\]"$'):
         ffmpeg.ffmpeg_for(Path("x.mp4"))
 
 

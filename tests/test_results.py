@@ -296,4 +296,4 @@ def test_a_missing_library_is_named(library: str, call: str, photo: Path) -> Non
     )
     done = run_python(code)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].endswith(f"pip install 'emodetect[{library}]'")
+    assert done.stdout.splitlines()[-1].endswith(f'pip install "emodetect[{library}]"')

@@ -174,7 +174,7 @@ def test_a_missing_runtime_tells_how_to_get_it(
 ) -> None:
     """A named runtime that is not installed ends in one line with the command that installs it."""
     library = {"litert": "ai_edge_litert.interpreter", "keras": "keras"}.get(name, name)
-    package = {"litert": "ai-edge-litert", "keras": "tensorflow"}.get(name, f"'emodetect[{name}]'")
+    package = {"litert": "ai-edge-litert", "keras": "tensorflow"}.get(name, f'"emodetect[{name}]"')
     monkeypatch.setitem(sys.modules, library, None)
     monkeypatch.setattr("emodetect.recognition.runtimes.keras.use_tensorflow", lambda: None)
     with pytest.raises(MissingRuntimeError, match="is not installed") as caught:
@@ -249,7 +249,7 @@ def test_bench_compares_what_is_installed(artifact: Path, monkeypatch: pytest.Mo
     assert found["versions"]["keras"]
     table = CliRunner().invoke(bench, [*words, "table"], catch_exceptions=False).stdout
     for extra in EXTRAS:
-        assert f"pip install 'emodetect[{extra}]'" in " ".join(table.split())
+        assert f'pip install "emodetect[{extra}]"' in " ".join(table.split())
     assert "litert" in table
     wide = replace(
         comparison,

@@ -720,7 +720,7 @@ def test_a_missing_extra_is_told(missing: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, missing, None)
     result = CliRunner().invoke(command_line, ["serve"])
     assert isinstance(result.exception, EmodetectError)
-    assert "pip install 'emodetect[serve]'" in str(result.exception)
+    assert 'pip install "emodetect[serve]"' in str(result.exception)
 
 
 def test_a_small_answer_is_sent_at_once() -> None:

@@ -770,7 +770,7 @@ def test_without_optuna_the_pip_line_is_shown(tmp_path: Path) -> None:
     words = ("tune", "--config", "demo", "--search", RATE)
     done = run_without(("optuna",), *words, cwd=tmp_path)
     assert done.returncode == 1
-    assert "pip install 'emodetect[tune]'" in done.stderr
+    assert 'pip install "emodetect[tune]"' in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -655,7 +655,7 @@ def test_without_an_encoder_nothing_is_begun(
         result = call(film, "--model", artifact, "--log", log, "--output", output)
         assert isinstance(result.exception, VideoError)
         assert str(result.exception).startswith(f"{output}: expected ffmpeg")
-        assert str(result.exception).endswith("pip install 'emodetect[video]'")
+        assert str(result.exception).endswith('pip install "emodetect[video]"')
     assert list(tmp_path.iterdir()) == []
     assert call(film, "--model", artifact, "--log", log).exit_code == 0
 

@@ -7,7 +7,6 @@ import gc
 import io
 import logging
 import os
-import shlex
 import signal
 import sys
 from importlib import import_module
@@ -18,7 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from emodetect.errors import EmodetectError, OptionsError
-from emodetect.machine.terminal_text import on_one_line
+from emodetect.machine.terminal_text import on_one_line, shell_command
 
 # In the order of --help; each is a function of the module of its name.
 COMMANDS = (
@@ -46,7 +45,7 @@ PACKAGES = {
     "matplotlib": "matplotlib",
     "scipy": "scipy",
     "sklearn": "scikit-learn",
-    "optuna": "'emodetect[tune]'",
+    "optuna": '"emodetect[tune]"',
 }
 
 
@@ -69,7 +68,8 @@ class _Commands(click.Group):
             _check_not_empty(words, context)
         unknown = self.get_command(context, words[0]) is None and not context.resilient_parsing
         if unknown and (command := _taking(Path(words[0]))):
-            given = shlex.join(words[:SHOWN_FILES]) + (" ..." if len(words) > SHOWN_FILES else "")
+            more = " ..." if len(words) > SHOWN_FILES else ""
+            given = shell_command(*words[:SHOWN_FILES]) + more
             _fail(
                 f"{words[0]!r} is not a command; did you mean: emodetect {command} {given}",
                 status=2,
@@ -212,8 +212,9 @@ def _accept_any_character() -> None:
     """
     own_choice = "PYTHONIOENCODING" in os.environ
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            encoding = "utf-8" if sys.platform == "win32" and not own_choice else None
+        windows = sys.platform == "win32"
+        if isinstance(stream, io.TextIOWrapper) and (windows or stream.errors == "strict"):
+            encoding = "utf-8" if windows and not own_choice else None
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 

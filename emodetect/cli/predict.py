@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from emodetect.cli.options.cluster import PhotoSource, check_local, cluster_opti
 from emodetect.cli.options.files import file_option, folder_option, force_option
 from emodetect.cli.options.numbers import Probability, WholeNumber
 from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
-from emodetect.machine.terminal_text import on_one_line
+from emodetect.machine.terminal_text import on_one_line, quoted
 from emodetect.number_format import quantity
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def predict(
     \b
     emodetect predict photo.jpg
     emodetect predict holiday/ --annotate drawn/
-    emodetect predict 'albums/**/*.jpg' --output emotions.jsonl
+    emodetect predict "albums/**/*.jpg" --output emotions.jsonl
     emodetect predict albums/ --output emotions.jsonl --resume
     find . -name '*.jpg' -print0 | emodetect predict - -0 --output emotions.csv
     emodetect predict crops/ --detector none --format csv > emotions.csv
@@ -181,7 +180,7 @@ def _hint_at_lists(images: tuple[Path, ...]) -> None:
     if listing is not None and listing.is_file():
         click.echo(
             f"hint: for the photos that a list names: emodetect predict - < "
-            f"{on_one_line(shlex.quote(str(listing)))}",
+            f"{on_one_line(quoted(str(listing)))}",
             err=True,
         )
 

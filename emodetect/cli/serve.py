@@ -156,7 +156,7 @@ def serve(
     except ImportError as error:
         raise EmodetectError(
             f"serve needs packages that are not installed ({error}). Install them: "
-            "pip install 'emodetect[serve]'"
+            'pip install "emodetect[serve]"'
         ) from None
 
     if without_token and token_file is not None:

@@ -96,7 +96,7 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
     the video is analysed from its start. Copies are written again from the log (with --privacy,
     the frames are analysed again).
 
-    Copies need ffmpeg (or pip install 'emodetect[video]'). They keep the sound. An .mp4 is H.264
+    Copies need ffmpeg (or pip install "emodetect[video]"). They keep the sound. An .mp4 is H.264
     and a .webm VP9; both play in browsers. A .gif has at most 15 frames/s and 640 pixels a side.
 
     Each row of a .jsonl is a frame: {"video": "talk.mp4", "frame": 0, "time_s": 0.0, "faces":

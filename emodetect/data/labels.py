@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from emodetect.emotions import (
     plain_label,
 )
 from emodetect.errors import DataError
+from emodetect.machine.terminal_text import quoted
 
 # A split of FER2013 that is validation or test; see `public_test_split`.
 PUBLIC_TEST = "PublicTest"
@@ -180,7 +180,7 @@ def _label_names(label: str, name: str) -> str:
 
 
 def _option(label: str, name: str) -> str:
-    return f"--label-name {shlex.quote(f'{label}={name}')}"
+    return f"--label-name {quoted(f'{label}={name}')}"
 
 
 def split_named(name: str) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import io
 import os
-import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -30,6 +29,7 @@ from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
 from emodetect.images.formats import has_image_suffix, why_no_table
 from emodetect.machine.csv_files import csv_rows, open_csv, spelt_as
+from emodetect.machine.terminal_text import quoted
 
 # The sources that a folder or a file can be.
 FOLDERS = ("folder", "raf_db", "affectnet", "ckplus", "ferplus", "tfrecord")
@@ -228,7 +228,7 @@ def _why_unclear_folder(root: Path, found: Sequence[str]) -> str:
     return (
         f"contains {missing}, but images in {', '.join(others[:SHOWN_FOLDERS])}{more}; for labels "
         f"of your own, say folder:{root} with --own-labels; for emotions by other names, say "
-        f"folder:{root} with --label-name {shlex.quote(others[0])}=EMOTION for each; for another "
+        f"folder:{root} with --label-name {quoted(others[0])}=EMOTION for each; for another "
         f"source, SOURCE:{root} ({', '.join(FOLDERS)})."
     )
 

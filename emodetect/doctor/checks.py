@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import shlex
 import shutil
 import sys
 import tempfile
@@ -14,9 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from emodetect.doctor.finding import Finding, absent, broken, ok
-from emodetect.doctor.pip_commands import PIP, install_source, reinstall_command
+from emodetect.doctor.pip_commands import OPENCV, PIP, install_source, reinstall_command
 from emodetect.doctor.probe_processes import probe_findings, start_probe
 from emodetect.errors import first_line
+from emodetect.machine.terminal_text import quoted
 
 FREE_BYTES = 2 * 10**9  # the prepared images of a large data set
 OPENCV_WHEELS = (
@@ -92,7 +92,7 @@ def _requirements() -> Iterator[Finding]:
         yield broken(
             one.name,
             f"{version or 'not installed'}; emodetect needs {one.specifier}",
-            f"{PIP} install {shlex.quote(f'{one.name}{one.specifier}')}",
+            f"{PIP} install {quoted(f'{one.name}{one.specifier}')}",
         )
     if not wrong:
         versions = ", ".join(f"{one.name} {_version(one.name)}" for one in needed)
@@ -106,7 +106,7 @@ def _opencv_wheels() -> Iterator[Finding]:
         yield broken(
             "OpenCV wheels",
             f"{' and '.join(found)} are installed into the same folder",
-            f"{PIP} uninstall -y {' '.join(found)} && {PIP} install 'opencv-python>=4.13,<5'",
+            f"{PIP} uninstall -y {' '.join(found)}, then {PIP} install {OPENCV}",
         )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import shlex
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from emodetect.machine.terminal_text import quoted
+
 PIP = "python -m pip"
+OPENCV = '"opencv-python>=4.13,<5"'
 
 
 def reinstall_command() -> str:
@@ -25,7 +27,7 @@ def install_source(extra: str = "") -> str:
         origin = importlib.metadata.distribution("emodetect").read_text("direct_url.json")
         if origin:
             return _from_url(json.loads(origin), extras)
-    return shlex.quote(f"emodetect{extras}")
+    return quoted(f"emodetect{extras}")
 
 
 def _from_url(origin: dict[str, Any], extras: str) -> str:
@@ -34,8 +36,8 @@ def _from_url(origin: dict[str, Any], extras: str) -> str:
     if "vcs_info" in origin:
         url = f"{origin['vcs_info']['vcs']}+{url}@{origin['vcs_info']['commit_id']}"
     elif url.startswith("file:"):
-        path = shlex.quote(url2pathname(urlsplit(url).path) + extras)
+        path = quoted(url2pathname(urlsplit(url).path) + extras)
         return f"-e {path}" if origin.get("dir_info", {}).get("editable") else path
     if "subdirectory" in origin:
         url += f"#subdirectory={origin['subdirectory']}"
-    return shlex.quote(f"emodetect{extras} @ {url}")
+    return quoted(f"emodetect{extras} @ {url}")

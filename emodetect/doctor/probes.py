@@ -19,11 +19,11 @@ from pathlib import Path
 
 from emodetect.doctor.checks import unexpected
 from emodetect.doctor.finding import Finding, absent, broken, ok
-from emodetect.doctor.pip_commands import PIP, install_source, reinstall_command
+from emodetect.doctor.pip_commands import OPENCV, PIP, install_source, reinstall_command
 from emodetect.errors import EmodetectError, first_line
 from emodetect.number_format import file_size
 
-REINSTALL_OPENCV = f"{PIP} install --force-reinstall 'opencv-python>=4.13,<5'"
+REINSTALL_OPENCV = f"{PIP} install --force-reinstall {OPENCV}"
 # The module to import for each package; the other probes load the remaining packages.
 PACKAGES = {
     "jinja2": "jinja2",

@@ -6,7 +6,6 @@ import getpass
 import os
 import platform
 import re
-import shlex
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from urllib.request import pathname2url
 
 from emodetect.doctor.finding import Finding
+from emodetect.machine.terminal_text import quoted
 
 # The folders of a path, which may stand in quotes, in brackets or in a URL.
 _FOLDERS = re.compile(r"(?:\.\.\.|[A-Za-z]:|(?<![\w.~/\\]))[\\/](?:[^\s'\",;:()<>|]*[\\/])?")
@@ -44,7 +44,7 @@ def bug_report(findings: Iterable[Finding]) -> str:
 def without_names(text: str) -> str:
     """Return a text without the folders of this machine, its name, and the name of its user."""
     for folder in _known_folders():
-        for spelling in dict.fromkeys((folder, shlex.quote(folder), pathname2url(folder))):
+        for spelling in dict.fromkeys((folder, quoted(folder), pathname2url(folder))):
             text = text.replace(spelling, "...")
     text = _FOLDERS.sub(".../", text)
     for name, placeholder in _known_names().items():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-
 import numpy as np
 
 from emodetect.data.dataset import Dataset
 from emodetect.errors import DataError
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.machine.progress import track
+from emodetect.machine.terminal_text import quoted
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.runtime import MAX_BATCH
 
@@ -50,7 +49,7 @@ def labels_among(emotions: tuple[str, ...], dataset: Dataset, members: np.ndarra
         raise DataError(
             f"the data has emotions that the model was not trained on: {', '.join(unknown)}. "
             f"It was trained on {', '.join(emotions)}. Exclude them (evaluate --classes "
-            f"{shlex.quote(known)}), or say what they are with --label-name."
+            f"{quoted(known)}), or say what they are with --label-name."
         )
     position = {emotion: label for label, emotion in enumerate(emotions)}
     return np.array([position[name] for name in names], np.int64)

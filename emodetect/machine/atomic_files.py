@@ -54,7 +54,7 @@ def of_possible_length(path: Path) -> Path:
 
 def to_disk(path: Path) -> None:
     """Wait until what was written to a file would survive a power cut."""
-    with path.open("rb+") as file:
+    with path.open("rb+") as file:  # Windows refuses one that is only read
         os.fsync(file.fileno())
 
 

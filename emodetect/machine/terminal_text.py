@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unicodedata import category
+
+_SPECIAL_ON_WINDOWS = re.compile(r"[^\w@+=:,./\\-]")
 
 
 def on_one_line(text: str) -> str:
@@ -16,9 +20,18 @@ def on_one_line(text: str) -> str:
     )
 
 
+def quoted(word: str) -> str:
+    """Return a word as it must be written in a command: in quotes if a shell needs them."""
+    if sys.platform != "win32":
+        return shlex.quote(word)
+    # For cmd, which keeps single quotes, and PowerShell; to neither a backslash is special.
+    special = not word or _SPECIAL_ON_WINDOWS.search(word)
+    return f'"{word}"' if special else word
+
+
 def shell_command(*words: str) -> str:
-    """Return a command that can be pasted into a shell: words that need it are quoted."""
-    return on_one_line(shlex.join(words))
+    """Return a command that can be pasted into a shell, on one line."""
+    return on_one_line(" ".join(map(quoted, words)))
 
 
 def _is_shown(letter: str) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from reprlib import repr as brief
 from typing import Any
 
 from emodetect.errors import ModelError
-from emodetect.machine.atomic_files import atomic_write
+from emodetect.machine.atomic_files import atomic_write, to_disk
 from emodetect.model_file.archive import member_sha256, open_archive, read_json, read_member
 from emodetect.model_file.metadata import Metadata, parse_metadata
 from emodetect.model_file.safe_keras_config import check_config
@@ -57,8 +56,7 @@ def write_artifact(path: Path, *, keras_file: Path, compiled: bytes, metadata: M
             }
             target.writestr(METADATA, json.dumps(content, indent=1))
             target.writestr(COMPILED, compiled)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
+        to_disk(partial)
 
 
 def has_metadata(path: Path) -> bool:

@@ -286,5 +286,5 @@ def _library(name: str) -> ModuleType:
     except ImportError:
         raise EmodetectError(
             f"this needs {name}, which is not installed. Install it: "
-            f"pip install 'emodetect[{name}]'"
+            f'pip install "emodetect[{name}]"'
         ) from None

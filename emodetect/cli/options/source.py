@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from emodetect.machine.terminal_text import on_one_line, quoted
 
 if TYPE_CHECKING:
     from emodetect.config import Faces
@@ -47,7 +48,6 @@ def named_data(text: str, *, option: str, among: Collection[str] | None = None) 
     Args and raises as `find_data`.
     """
     from emodetect.data.named_data import find_data
-    from emodetect.machine.terminal_text import on_one_line
 
     found = find_data(text, option=option, among=among)
     told = click.get_current_context().meta.setdefault(__name__, set())
@@ -84,7 +84,7 @@ class DataCommand(click.Command):
             there = extra and os.path.exists(extra[0])  # noqa: PTH110  as above
             if not (takes_data and there):
                 raise
-            hint = f"; did you mean: --data {shlex.quote(extra[0])}?"
+            hint = f"; did you mean: --data {quoted(extra[0])}?"
             raise click.UsageError(error.message.rstrip(".") + hint, context) from None
 
 

@@ -39,6 +39,7 @@ def open_openvino(path: Path, threads: int) -> Run:
         import openvino
 
     core = openvino.Core()
+    core.set_property({"ENABLE_MMAP": False})  # Windows would not let the files be moved
     model = core.compile_model(core.read_model(path), "CPU", openvino_settings(threads))
 
     def run(crop: np.ndarray) -> np.ndarray:

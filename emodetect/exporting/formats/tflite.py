@@ -52,7 +52,8 @@ def open_tflite(path: Path, threads: int) -> Run:
     """Open a .tflite file in LiteRT."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    # Not by its path: Windows would not let the file be moved while it is open.
+    interpreter = Interpreter(model_content=path.read_bytes(), num_threads=threads)
     interpreter.allocate_tensors()
     (input_details,) = interpreter.get_input_details()
     (output_details,) = interpreter.get_output_details()

@@ -8,6 +8,7 @@ Places with a few hits are searched again at full size, as densely as the whole 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -58,15 +59,21 @@ class HaarDetector:
         if not hasattr(cv2, "CascadeClassifier"):
             raise EmodetectError(
                 f"OpenCV {cv2.__version__} has no Haar cascades; install a version that has: "
-                "pip install 'opencv-python>=4.13,<5'"
+                'pip install "opencv-python>=4.13,<5"'
             )
         folder = Path(cv2.data.haarcascades)  # type: ignore[attr-defined]
         file = folder / "haarcascade_frontalface_default.xml"
-        self.cascade = cv2.CascadeClassifier(str(file))
+        self.cascade = cv2.CascadeClassifier()
+        with suppress(OSError, ValueError, SystemError, cv2.error):
+            # Not by its path, which on Windows OpenCV cannot open in a folder named Jürgen.
+            storage = cv2.FileStorage(
+                file.read_text(encoding="utf-8"), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY
+            )
+            self.cascade.read(storage.getFirstTopLevelNode())
         if self.cascade.empty():
             raise EmodetectError(
                 f"{file}: the Haar cascade cannot be read; "
-                "reinstall OpenCV: pip install --force-reinstall 'opencv-python>=4.13,<5'"
+                'reinstall OpenCV: pip install --force-reinstall "opencv-python>=4.13,<5"'
             )
 
     def detect(self, image: np.ndarray) -> list[Box]:

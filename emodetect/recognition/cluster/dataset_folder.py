@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emodetect.errors import EmodetectError
-from emodetect.machine.atomic_files import PARTIAL_FILES, atomic_write, write_text
+from emodetect.machine.atomic_files import PARTIAL_FILES, atomic_write, to_disk, write_text
 from emodetect.machine.locks import locked
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
 
@@ -84,7 +84,7 @@ class DatasetFolder:
                 writer.add_key_value_metadata(
                     {"not_read": json.dumps(not_read), "standard_input": seen.hexdigest()}
                 )
-            _sync(partial)
+            to_disk(partial)
 
     @contextmanager
     def open_list(self) -> Iterator[PhotoList]:
@@ -100,7 +100,7 @@ class DatasetFolder:
 
         with _disk_errors(self.path), atomic_write(self._part(number)) as partial:
             pq.write_table(rows, partial, compression="zstd")
-            _sync(partial)
+            to_disk(partial)
 
     def has_part(self, number: int) -> bool:
         """Return whether all rows of a part are written."""
@@ -213,12 +213,6 @@ def _check_same_job(path: Path, job: dict[str, Any]) -> None:
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 200 else f"{text[:200]}..."
-
-
-def _sync(path: Path) -> None:
-    """Write a file to the disk: a name must not appear before its content, also in a power cut."""
-    with path.open("r+b") as file:  # Windows refuses one that is only read
-        os.fsync(file.fileno())
 
 
 @contextmanager

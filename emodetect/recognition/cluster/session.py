@@ -18,7 +18,7 @@ from emodetect.errors import EmodetectError
 from emodetect.machine.quiet_libraries import quiet_libraries
 from emodetect.machine.threads import usable_cores
 
-PIP_LINE = "pip install 'emodetect[ray]'"
+PIP_LINE = 'pip install "emodetect[ray]"'
 START_HINT = "start Ray there with: ray start --head"
 CONNECT_S = 10
 HEALTH_CHECK_S = 30

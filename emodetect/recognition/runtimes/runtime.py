@@ -35,6 +35,6 @@ class Opener(Protocol):
 PIP_LINES = {
     "litert": "pip install ai-edge-litert",
     "keras": "pip install tensorflow keras",
-    "onnxruntime": "pip install 'emodetect[onnxruntime]'",
-    "openvino": "pip install 'emodetect[openvino]'",
+    "onnxruntime": 'pip install "emodetect[onnxruntime]"',
+    "openvino": 'pip install "emodetect[openvino]"',
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import shlex
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ import numpy as np
 from emodetect.errors import SourceError
 from emodetect.images.formats import is_photo, is_video
 from emodetect.machine.quiet_libraries import quiet_stderr
+from emodetect.machine.terminal_text import quoted
 from emodetect.number_format import quantity
 
 SEARCHED_BYTES = 2**22  # at either end of a file, for its list of tracks
@@ -380,7 +380,7 @@ def _open_file_or_url(source: str) -> cv2.VideoCapture:
         # Animations are read like videos.
         if not (capture.grab() and capture.grab()):
             raise SourceError(
-                f"{source}: a photo, not a video; use `emodetect predict {shlex.quote(source)}`."
+                f"{source}: a photo, not a video; use `emodetect predict {quoted(source)}`."
             )
         capture = cv2.VideoCapture(str(path.absolute()))
     if not capture.isOpened():

@@ -22,7 +22,7 @@ def require_trackers(names: Iterable[str]) -> None:
         if importlib.util.find_spec(name) is None:
             raise ConfigError(
                 f"training.track: {name} is not installed; install it with "
-                f"pip install 'emodetect[{name}]', or remove it from the list."
+                f'pip install "emodetect[{name}]", or remove it from the list.'
             )
 
 

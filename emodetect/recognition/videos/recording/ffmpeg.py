@@ -12,7 +12,7 @@ from pathlib import Path
 
 from emodetect.errors import VideoError
 
-PIP_LINE = "pip install 'emodetect[video]'"
+PIP_LINE = 'pip install "emodetect[video]"'
 START_TIMEOUT_S = 60
 # 4:2:0 is the only layout of colours that all browsers and phones play, and H.264 needs even sides
 # for it. The matrix is the one that OpenCV assumes; browsers read it from the file.
