@@ -173,7 +173,8 @@ def main() -> None:
         False  # TensorFlow adds a handler to the root logger, which would repeat them
     )
     try:
-        app()
+        # On Windows click expands patterns; predict does so itself, and tells a name with brackets.
+        app(windows_expand_args=sys.argv[1:2] != ["predict"])
     except EmodetectError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:

@@ -7,8 +7,8 @@ import json
 import mmap
 import os
 import re
+import secrets
 import shutil
-import tempfile
 import weakref
 import zipfile
 from array import array
@@ -25,6 +25,7 @@ from emodetect.data.crops import read_crops
 from emodetect.data.listing import Sample, SkippedFile
 from emodetect.errors import DataError, ImageError
 from emodetect.images.model_input import channels_of, to_input
+from emodetect.machine.atomic_files import move
 from emodetect.machine.cache_folder import cache_root
 from emodetect.machine.locks import locked
 from emodetect.machine.output_folder import how_to_write_on
@@ -100,8 +101,9 @@ def publish(folder: Path) -> Iterator[Path]:
         workshop.mkdir(exist_ok=True)
         with locked(workshop, wait=True):
             _remove_abandoned(workshop)
-            unfinished = Path(tempfile.mkdtemp(dir=workshop))
-            unfinished.chmod(workshop.stat().st_mode)  # mkdtemp is private, a cache may be shared
+            # Not by mkdtemp, whose folders are private: a cache may be shared.
+            unfinished = workshop / secrets.token_hex(8)
+            unfinished.mkdir()
             claim.enter_context(locked(unfinished, wait=True))
     except OSError as error:
         raise DataError(
@@ -111,7 +113,7 @@ def publish(folder: Path) -> Iterator[Path]:
     try:
         yield unfinished
         try:
-            unfinished.rename(folder)
+            move(unfinished, folder)
         except OSError:
             if not folder.is_dir():
                 raise

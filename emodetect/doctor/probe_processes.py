@@ -12,6 +12,7 @@ from pathlib import Path
 from emodetect.doctor.finding import Finding, broken
 from emodetect.doctor.pip_commands import reinstall_command
 
+ILLEGAL_INSTRUCTION_ON_WINDOWS = 0xC000001D
 PROBE_TIMEOUT_S = 120  # TensorFlow from a slow disk with a cold cache
 
 
@@ -50,6 +51,8 @@ def _explain(status: int) -> str:
     """Return what the exit status of a probe means; empty for success."""
     if status == 0:
         return ""
+    if status == ILLEGAL_INSTRUCTION_ON_WINDOWS:
+        return "a library needs an instruction that this processor lacks, such as AVX"
     if status > 0:
         return f"the check ended with exit status {status}"
     name = signal.Signals(-status).name

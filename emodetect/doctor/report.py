@@ -44,7 +44,10 @@ def bug_report(findings: Iterable[Finding]) -> str:
 def without_names(text: str) -> str:
     """Return a text without the folders of this machine, its name, and the name of its user."""
     for folder in _known_folders():
-        for spelling in dict.fromkeys((folder, quoted(folder), pathname2url(folder))):
+        spellings = [folder, quoted(folder)]
+        with suppress(OSError):  # a malformed entry of PATH on Windows
+            spellings.append(pathname2url(folder))
+        for spelling in dict.fromkeys(spellings):
             text = text.replace(spelling, "...")
     text = _FOLDERS.sub(".../", text)
     for name, placeholder in _known_names().items():

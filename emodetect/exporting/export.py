@@ -26,12 +26,12 @@ from emodetect.exporting.output_files import (
     check_out,
     default_out,
     files_in,
-    folder_beside,
     move_into_place,
     sidecar_of,
 )
 from emodetect.exporting.sample_faces import FaceCrops, drawn_faces, labelled_faces
 from emodetect.images.model_input import channels_of
+from emodetect.machine.atomic_files import folder_beside
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
 from emodetect.machine.quiet_libraries import quiet_stderr
 from emodetect.machine.threads import default_threads

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import stat
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from emodetect.errors import EmodetectError
 from emodetect.exporting.formats.registry import FORMAT_NAMES, format_named
+from emodetect.machine.atomic_files import move
 from emodetect.model_file.shipped_models import RUN_MODEL
 
 SIDECAR_SUFFIX = ".json"
@@ -70,23 +67,13 @@ def _is_saved_model(folder: Path) -> bool:
     return "saved_model.pb" in names and names <= SAVED_MODEL_FILES
 
 
-@contextmanager
-def folder_beside(out: Path) -> Iterator[Path]:
-    """Create a temporary folder next to a path, so that moving a file there is one step."""
-    folder = Path(tempfile.mkdtemp(prefix=".emodetect-", dir=out.parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-
-
 def move_into_place(folder: Path, out: Path) -> None:
     """Move the contents of a folder to the folder of `out`, and replace what is there."""
     files = list(folder.iterdir())
     if out.is_dir():  # cannot be replaced in one step; deleted with the temporary folder
-        out.rename(folder / f"{out.name}.old")
+        move(out, folder / f"{out.name}.old")
     for file in files:
-        file.replace(out.parent / file.name)
+        move(file, out.parent / file.name)
 
 
 def sidecar_of(out: Path) -> Path:

@@ -1,9 +1,12 @@
-"""Atomic writes: a file appears complete or not at all; and names that are short enough."""
+"""Atomic writes: a file or folder appears complete or not at all; and names of possible length."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
@@ -12,6 +15,7 @@ from pathlib import Path
 PARTIAL_FILES = f".*.{'[0-9a-f]' * 16}.partial"
 """Glob pattern of the files that killed processes leave behind, and hardly of any other."""
 
+MOVES, SECONDS_BETWEEN_MOVES = 20, 0.1
 LONGEST_NAME = 255  # bytes, in most file systems
 LONGEST_KEPT = 200  # bytes of a name to which something is added
 
@@ -27,7 +31,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     partial = path.with_name(name)
     try:
         yield partial
-        partial.replace(path)
+        move(partial, path)
     except OSError as error:
         if error.filename in (None, str(partial)):
             error.filename = str(path)
@@ -35,6 +39,38 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # such as a folder that is not there
             partial.unlink()
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file, or a folder whose target is free, in one step; a file there is replaced.
+
+    On Windows a program that looks into a new file, such as a virus scanner, can prevent that for a
+    moment, so it is tried for two seconds.
+    """
+    for _ in range(MOVES):
+        try:
+            source.replace(target)
+        except PermissionError:
+            if sys.platform != "win32":
+                raise
+            time.sleep(SECONDS_BETWEEN_MOVES)
+        else:
+            return
+    source.replace(target)
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder next to a path, so that moving a file there is one step.
+
+    It has the permissions of other folders, which what is created in it keeps on Windows.
+    """
+    folder = path.parent / f".{shortened(path.name, LONGEST_KEPT)}.{secrets.token_hex(8)}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def shortened(name: str, most: int) -> str:

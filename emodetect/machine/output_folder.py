@@ -7,15 +7,30 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 from emodetect.errors import EmodetectError
 
+FileId: TypeAlias = tuple[int, int] | str
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def how_to_write_on(error: OSError) -> str:
     """Return what to do about a disk that can no longer be written to."""
     return "free up space" if error.errno in _NO_SPACE else "make it writable"
+
+
+def file_id(path: Path | str) -> FileId | None:
+    """Return what an existing file has in common with it by any other path; None without a file.
+
+    Paths do not tell where case does not matter, as on macOS: photos/a.jpg may be Photos/A.JPG.
+    """
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    # Some network drives number no files.
+    return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
 
 
 def check_output_file(path: Path, *, force: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hmac
 import ipaddress
 import os
@@ -38,7 +39,7 @@ def read_token(file: Path | None = None) -> str | None:
     `check_token`.
     """
     try:
-        text = os.environ.get(TOKEN_VARIABLE) if file is None else file.read_text(encoding="utf-8")
+        text = os.environ.get(TOKEN_VARIABLE) if file is None else _decoded(file.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise EmodetectError(f"{file}: cannot read the token: {error}.") from None
     if text is None:
@@ -46,6 +47,12 @@ def read_token(file: Path | None = None) -> str | None:
     token = text.strip()
     check_token(token, origin=str(file or TOKEN_VARIABLE))
     return token
+
+
+def _decoded(content: bytes) -> str:
+    # PowerShell writes UTF-16 with a mark; "UTF-8" of Windows has one, too.
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if marked else "utf-8-sig")
 
 
 def check_token(token: str, *, origin: str = "token") -> None:

@@ -9,6 +9,7 @@ import ipaddress
 import logging
 import signal
 import socket
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -197,6 +198,7 @@ def serve(
             )
         _silence_what_clients_cause()
         _give_memory_back()
+        _allow_open_files()
         with quiet_libraries():  # where decoders print about each damaged image
             _run(app, listening, options, announce)
 
@@ -204,6 +206,19 @@ def serve(
 def _own_names(options: ServerOptions) -> tuple[str, ...]:
     name = socket.gethostname()
     return (options.host, name, f"{name}.local", *options.allow_hosts)
+
+
+def _allow_open_files() -> None:
+    """Raise the limit of open files, which on macOS is 256, to that of our connections and more."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    least = 2 * MOST_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < least:
+        with contextlib.suppress(OSError, ValueError):  # beyond the hard limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (least, hard))
 
 
 def _give_memory_back() -> None:

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from emodetect.errors import EmodetectError, first_line
-from emodetect.machine.atomic_files import to_disk
+from emodetect.machine.atomic_files import move, to_disk
 from emodetect.training.models.layers import layers_of
 from emodetect.training.phases import Phase
 
@@ -111,7 +111,7 @@ class SaveState(keras.callbacks.Callback):
         for file in (*partial.iterdir(), best, self.checkpoints.parent / "history.csv"):
             if file.is_file():  # the last two are not before the first epoch
                 to_disk(file)
-        partial.rename(folder)
+        move(partial, folder)
         for older in self.checkpoints.glob("epoch-*"):
             if older != folder:
                 shutil.rmtree(older)

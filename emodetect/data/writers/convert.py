@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +28,7 @@ from emodetect.data.readers.registry import list_samples
 from emodetect.data.readers.tfrecord import SUFFIX, example, write_shard
 from emodetect.errors import DataError, EmodetectError, ImageError
 from emodetect.images.model_input import to_input
-from emodetect.machine.atomic_files import LONGEST_NAME, shortened
+from emodetect.machine.atomic_files import LONGEST_NAME, folder_beside, move, shortened
 from emodetect.machine.csv_files import printable
 from emodetect.machine.output_folder import writing
 from emodetect.machine.progress import track
@@ -187,14 +185,12 @@ def _whole(out: Path) -> Iterator[Path]:
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         # Always under a new name, so that no remains of a killed process get in.
-        with tempfile.TemporaryDirectory(
-            prefix=f".{out.name[:50]}.", dir=out.parent, ignore_cleanup_errors=True
-        ) as folder:
-            unfinished = Path(folder) / "data"
+        with folder_beside(out) as folder:
+            unfinished = folder / "data"
             yield unfinished
-            if out.is_dir():
-                shutil.rmtree(out)  # empty, or an earlier conversion
-            unfinished.replace(out)
+            if out.is_dir():  # empty, or an earlier conversion; deleted with the temporary folder
+                move(out, folder / "earlier")
+            move(unfinished, out)
 
 
 def _read(

@@ -18,6 +18,7 @@ from emodetect.faces.boxes import Box
 from emodetect.images.formats import READ_FORMATS, WRITTEN_SUFFIXES
 from emodetect.images.reading import MOST_PIXELS, decode_image, memory_errors, read_image
 from emodetect.machine.atomic_files import atomic_write, of_possible_length
+from emodetect.machine.output_folder import FileId, file_id
 from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -59,7 +60,7 @@ class PhotoOptions:
         min_confidence: drop faces below this confidence; 0 to 1.
         annotate: folder for copies with boxes and labels.
         save_crops: folder for face crops, in one folder per emotion.
-        originals: real paths that no result may overwrite.
+        originals: the files that no result may overwrite; see `files_of`.
         explain: folder for the image that `explainer` draws of each face, named like its crop.
         explainer: runs in this process; no worker processes are started then.
         fetch: returns the bytes of a photo whose path is text, or raises ImageError.
@@ -69,7 +70,7 @@ class PhotoOptions:
     min_confidence: float = 0.0
     annotate: Path | None = None
     save_crops: Path | None = None
-    originals: frozenset[str] = frozenset()
+    originals: frozenset[FileId] = frozenset()
     explain: Path | None = None
     explainer: Explainer | None = None
     fetch: Callable[[str], bytes] | None = None
@@ -142,9 +143,10 @@ def analyze_photos(
     yield from _classify(waiting, recognizer, options)
 
 
-def real_paths(photos: Iterable[Photo | None]) -> frozenset[str]:
-    """Return the real paths of photos, for `PhotoOptions.originals`."""
-    return frozenset(os.path.realpath(photo.path) for photo in photos if photo is not None)
+def files_of(photos: Iterable[Photo | None]) -> frozenset[FileId]:
+    """Return the files of photos, for `PhotoOptions.originals`."""
+    found = (file_id(photo.path) for photo in photos if photo is not None)
+    return frozenset(one for one in found if one is not None)
 
 
 def is_pattern(path: Path) -> bool:
@@ -226,7 +228,7 @@ def _write_images(
                 _write_image(place, picture, options.originals)
 
 
-def _write_image(path: Path, image: np.ndarray, originals: frozenset[str]) -> None:
+def _write_image(path: Path, image: np.ndarray, originals: frozenset[FileId]) -> None:
     path = of_possible_length(written_place(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -235,7 +237,7 @@ def _write_image(path: Path, image: np.ndarray, originals: frozenset[str]) -> No
         if not whole:  # WebP allows at most 16,383 pixels per side
             path = of_possible_length(_as_png(path))
             encoded = cv2.imencode(".png", image)[1]
-        if os.path.realpath(path) in originals:
+        if file_id(path) in originals:
             raise EmodetectError(
                 f"{path}: a result would overwrite this photo; choose another folder."
             )

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from emodetect.errors import EmodetectError
-from emodetect.machine.output_folder import check_output_folder
+from emodetect.machine.output_folder import FileId, check_output_folder
 from emodetect.machine.progress import track
 from emodetect.machine.terminal_text import on_one_line
 from emodetect.recognition.drawn_text import warn_of_boxes
@@ -22,7 +22,7 @@ from emodetect.recognition.photos.analysis import (
     PhotoOptions,
     PhotoResult,
     analyze_photos,
-    real_paths,
+    files_of,
 )
 from emodetect.recognition.photos.faster_detector import LONG_RUN_S, SAMPLE, yunet_speedup
 from emodetect.recognition.photos.file_search import (
@@ -167,8 +167,8 @@ def predict_photos(
 
 def _find(
     options: PredictOptions, not_read: Counter[str]
-) -> tuple[Iterator[Photo | None], frozenset[str]]:
-    """Return the photos, and the real paths of those that a result could overwrite."""
+) -> tuple[Iterator[Photo | None], frozenset[FileId]]:
+    """Return the photos, and the files of those that a result could overwrite."""
     folders = options.folders
     names = names_on_stdin(null=options.null) if LIST in options.images else ()
     photos = find_photos(
@@ -180,7 +180,7 @@ def _find(
     if not any(map(_holds_files, folders)):
         return photos, frozenset()
     known = list(photos)
-    return iter(known), real_paths(known)
+    return iter(known), files_of(known)
 
 
 def _holds_files(folder: Path) -> bool:

@@ -19,7 +19,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from itertools import chain, islice
 from queue import Empty, Queue
 from typing import IO, Any
@@ -88,7 +88,7 @@ def analyze_many(
         return
     pool = _Pool(chain(following, photos), (open_recognizer, options), workers)
     try:
-        while (answer := pool.answers.get()) is not None:
+        while (answer := pool.next_answer()) is not None:
             yield from answer.result()
     finally:
         pool.close()
@@ -119,6 +119,18 @@ class _Pool:
             thread.start()
         # Not joined: it may wait forever for the end of a list on standard input.
         threading.Thread(target=self._hand_out, args=(photos,), daemon=True).start()
+
+    def next_answer(self) -> _Answer | None:
+        """Wait for the next answer, and until it is complete; None at the end.
+
+        Only for a second at a time: on Windows, Ctrl-C is not noticed in between.
+        """
+        while True:
+            with contextlib.suppress(Empty):
+                answer = self.answers.get(timeout=1)
+                while answer is not None and not wait([answer], timeout=1).done:
+                    pass
+                return answer
 
     def close(self) -> None:
         """Kill the worker processes, whatever they are doing."""

@@ -25,6 +25,10 @@ from emodetect.number_format import quantity
 SEARCHED_BYTES = 2**22  # at either end of a file, for its list of tracks
 URL_TIMEOUT_MS = 10_000
 CAMERAS = 64
+ALLOWED_ON_MACOS = (
+    ", or macOS has not let the terminal use it yet (System Settings > Privacy & Security > "
+    "Camera; then try again)"
+)
 MAX_DAMAGED = 30
 # A live source that drops out is reopened after 0.5 s, 1 s, 2 s... for a minute in total.
 RECONNECT_S, FIRST_WAIT_S, LONGEST_WAIT_S = 60.0, 0.5, 8.0
@@ -432,8 +436,8 @@ def _open_camera(number: int, resolution: Size | None) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(number, _camera_api())
     if not capture.isOpened():
         raise SourceError(
-            f"camera {number} cannot be opened: it does not exist or is used by another program; "
-            f"{listing}"
+            f"camera {number} cannot be opened: it does not exist or is used by another program"
+            f"{ALLOWED_ON_MACOS if sys.platform == 'darwin' else ''}; {listing}"
         )
     if resolution is not None:
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, resolution[0])

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from emodetect.errors import VideoError
+from emodetect.machine.atomic_files import move
 from emodetect.machine.locks import locked
 from emodetect.machine.output_folder import writing
 from emodetect.recognition.videos.recording.ffmpeg import FORMATS, ffmpeg_for, frame_times_options
@@ -70,17 +71,28 @@ class Encoder:
         self._send(stream_frame(image, time_s))
 
     def finish(self) -> None:
-        """Complete the file. Raises UnwritableVideoError, in which case there is none."""
+        """Complete the file.
+
+        Raises UnwritableVideoError, in which case there is none, or VideoError, if what is there
+        cannot be replaced by it.
+        """
         try:
             self._end_input()
             if self.process.wait():
                 raise self._failure()
-            self.partial.replace(self.path)
         except BaseException:
             self.abort()
             raise
         self.messages.close()
-        self.lock.close()
+        try:
+            move(self.partial, self.path)
+        except OSError as error:
+            raise VideoError(
+                f"{self.path}: cannot be written: {error.strerror}; the complete video is "
+                f"{self.partial}."
+            ) from None
+        finally:
+            self.lock.close()
 
     def abort(self) -> None:
         """Stop ffmpeg, and remove what is not complete."""
