@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from running import posix_only
 
-from emodetect.machine.atomic_files import PARTIAL_FILES, atomic_write
+from emodetect.machine import atomic_files
+from emodetect.machine.atomic_files import PARTIAL_FILES, atomic_write, to_disk, write_text
 from emodetect.machine.locks import locked
 
 
@@ -28,6 +30,41 @@ def test_an_interrupted_file_leaves_the_old_one(tmp_path: Path) -> None:
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"page.html": "old"}
     write("new")
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"page.html": "new"}
+
+
+@pytest.mark.parametrize(("refusals", "moved"), [(3, True), (99, False)])
+def test_a_file_that_another_program_looks_into_is_moved_a_moment_later(
+    refusals: int, moved: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Virus scanners open what is new, and Windows moves no open file."""
+    path = tmp_path / "page.html"
+    path.write_text("old")
+    replace = Path.replace
+    tries = iter(range(refusals))
+
+    def refuse(source: Path, target: Path) -> Path:
+        if next(tries, None) is not None:
+            raise PermissionError(13, "Permission denied", str(source))
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(atomic_files, "SECONDS_BETWEEN_MOVES", 0)
+    monkeypatch.setattr("sys.platform", "win32")
+    with nullcontext() if moved else pytest.raises(PermissionError, match="page"):
+        write_text(path, "new")
+    assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {
+        "page.html": "new" if moved else "old"
+    }
+
+
+def test_what_goes_to_the_disk_is_open_for_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows refuses to commit a file that is only read, and a trained model would be lost."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: os.write(descriptor, b"x"))
+    (tmp_path / "file").write_bytes(b"abc")
+    to_disk(tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"xbc"
 
 
 def test_two_writers_of_one_process_do_not_mix(tmp_path: Path) -> None:

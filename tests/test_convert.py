@@ -329,6 +329,24 @@ def test_files_beside_an_earlier_conversion_stay(tmp_path: Path) -> None:
     assert own.read_bytes() == b"mine"
 
 
+def test_an_earlier_conversion_outlives_one_that_cannot_be_put_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Windows, a folder that a program is in cannot be moved; nothing in it is deleted."""
+    data, made = source(draw(tmp_path / "data")), tmp_path / "made"
+    convert(data, made, layout="folder")
+    before = sorted(made.rglob("*"))
+
+    def refuse(place: Path, target: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(place))
+
+    monkeypatch.setattr(module, "move", refuse)
+    with pytest.raises(EmodetectError, match="made: cannot be written: Permission denied"):
+        convert(data, made, layout="folder", force=True)
+    assert sorted(made.rglob("*")) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "made"}
+
+
 def test_labels_named_like_splits_are_refused(tmp_path: Path) -> None:
     """A class folder "train" would be read as the training split."""
     images = sorted(draw(tmp_path / "data").rglob("*.png"))

@@ -25,6 +25,7 @@ from emodetect.cli import app
 from emodetect.data.synthetic import Scene, draw_face, draw_scene
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.images.reading import read_image
+from emodetect.machine.output_folder import file_id
 from emodetect.model_file.artifact import read_artifact
 from emodetect.recognition.photos.analysis import Photo, PhotoOptions, analyze_photos
 from emodetect.recognition.photos.file_search import find_photos
@@ -271,6 +272,17 @@ def test_no_face_is_no_error(artifact: Path, blank: Path) -> None:
     assert result.exit_code == 0
     assert result.stdout == f"{blank}  no face found\n"
     assert result.stderr == ""
+
+
+def test_a_file_is_itself_by_any_name(tmp_path: Path, photo: Path) -> None:
+    """Where case does not matter, another spelling is the same file, as another link is here."""
+    same = tmp_path / "LINK.png"
+    same.hardlink_to(photo)
+    assert file_id(same) == file_id(photo)
+    assert file_id(tmp_path / "missing.png") is None
+    assert file_id(shutil.copy(photo, tmp_path / "copy.png")) != file_id(photo)
+    with pytest.raises(ImageError, match="would overwrite the analysed image"):
+        EmotionRecognizer().analyze(photo).save(same)
 
 
 def test_photos_without_a_face_are_counted(

@@ -18,7 +18,7 @@ from test_serve_page import CHROMIUM
 
 from emodetect.errors import VideoError
 from emodetect.recognition.videos.capture import Frame
-from emodetect.recognition.videos.recording import ffmpeg
+from emodetect.recognition.videos.recording import encoder, ffmpeg
 from emodetect.recognition.videos.recording.encoder import UnwritableVideoError
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 
@@ -174,6 +174,25 @@ def test_a_video_is_whole_or_not_there(tmp_path: Path) -> None:
         raise ValueError("other")
     assert len(read(path)[1]) == 1
     assert [one.name for one in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_a_video_that_cannot_be_put_in_place_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A player that shows the old one holds it on Windows; the error says where the new one is."""
+    path = tmp_path / "film.mp4"
+    path.write_text("old")
+
+    def refuse(source: Path, target: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(encoder, "move", refuse)
+    with pytest.raises(VideoError, match=r"film\.mp4: cannot be written: .* video is ") as refused:
+        write(path, (0.0, 0.1))
+    assert path.read_text() == "old"
+    (kept,) = set(tmp_path.iterdir()) - {path}
+    assert str(kept) in str(refused.value)
+    assert len(read(kept)[1]) == 2
 
 
 @posix_only

@@ -30,7 +30,7 @@ import pytest
 from click.testing import CliRunner
 from heic import HEIC
 from PIL import Image
-from running import posix_only
+from running import posix_only, run_python
 from serving import HalfSent, serving, started, until
 from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -45,6 +45,7 @@ from emodetect.images import reading
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.runtime import MAX_BATCH
 from emodetect.serve import server, stream, uploads
+from emodetect.serve.access import read_token
 from emodetect.serve.app import create_app
 from emodetect.serve.batching import BatchingRuntime
 from emodetect.serve.limits import FRAME_BYTES, Limits
@@ -872,6 +873,29 @@ def test_a_server_ends_in_good_order(photo: bytes, tmp_path: Path) -> None:
     assert process.returncode == 0
     assert told.startswith("shutting down")
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_token_may_come_from_any_editor(encoding: str, tmp_path: Path) -> None:
+    """PowerShell's > writes UTF-16, Windows' editors begin UTF-8 with a mark."""
+    (tmp_path / "token").write_bytes("0123456789abcdef\r\n".encode(encoding))
+    assert read_token(tmp_path / "token") == "0123456789abcdef"
+
+
+@posix_only
+def test_a_server_may_open_as_many_files_as_connections() -> None:
+    """macOS allows a process 256, and 512 clients may be connected."""
+    done = run_python(
+        "import resource\n"
+        "from emodetect.serve.server import _allow_open_files\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))\n"
+        "_allow_open_files()\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE) == (1024, hard))\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 300))\n"
+        "_allow_open_files()\n"
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 def test_a_server_needs_no_glibc(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,3 +31,22 @@ def test_a_command_that_is_shown_can_be_pasted() -> None:
     assert shlex.split(shell_command(*words)) == list(words)
     assert shell_command(*words[:3], "runs/a") == "emodetect evaluate --model runs/a"
     assert "\x1b" not in shell_command("\x1b[31m")
+
+
+@pytest.mark.parametrize(
+    ("word", "written"),
+    [
+        (r"C:\Users\anna\runs", r"C:\Users\anna\runs"),
+        (r"C:\My faces", r'"C:\My faces"'),
+        ("emodetect[serve]", '"emodetect[serve]"'),
+        ("opencv-python>=4.13,<5", '"opencv-python>=4.13,<5"'),
+        ("it's", '"it\'s"'),
+        ("", '""'),
+    ],
+)
+def test_windows_has_its_own_quotes(
+    word: str, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cmd takes single quotes for letters, and > in them for a redirection."""
+    monkeypatch.setattr("sys.platform", "win32")
+    assert shell_command("pip", word) == f"pip {written}"
