@@ -43,6 +43,7 @@ def summary_of(cache_dir: Path, tmp_path: Path) -> SummaryOf:
     return run
 
 
+@pytest.mark.nightly
 def test_an_average_that_is_too_long_for_the_run_is_named(summary_of: SummaryOf) -> None:
     """Flat validation because of the averaging is not blamed on the learning rate."""
     text = summary_of(*LENET, "training.epochs=8", "training.ema_momentum=0.9999")
@@ -51,6 +52,7 @@ def test_an_average_that_is_too_long_for_the_run_is_named(summary_of: SummaryOf)
     assert "learning_rate" not in text
 
 
+@pytest.mark.nightly
 def test_the_same_run_with_the_default_average_learns(
     summary_of: SummaryOf, tmp_path: Path
 ) -> None:
@@ -106,6 +108,7 @@ def test_validation_images_that_are_trained_on_are_named(
     assert "`emodetect data audit`" in leaks
 
 
+@pytest.mark.nightly
 def test_a_rate_that_is_too_high_is_named(summary_of: SummaryOf) -> None:
     """After a loss far above that of guesses, the advice is a lower rate, and not to go on."""
     try:

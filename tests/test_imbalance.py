@@ -447,6 +447,7 @@ def _rare_recall(imbalance: str, lopsided: Path, cache_dir: Path, run: Path) -> 
     return float(np.mean(answers[labels == 1] == 1))
 
 
+@pytest.mark.nightly
 def test_remedies_find_more_of_a_rare_emotion(
     lopsided: Path, cache_dir: Path, tmp_path: Path
 ) -> None:

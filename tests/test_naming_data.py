@@ -316,8 +316,6 @@ def test_a_class_folder_without_permission_does_not_end_the_search(
     ("name", "called", "news"),
     [
         ("faces", "folder:faces", True),
-        ("folder:faces", "folder:faces", False),
-        ("list.csv", "manifest:list.csv", True),
         ("manifest:list.csv", "manifest:list.csv", False),
     ],
 )

@@ -16,7 +16,13 @@ FOLDER = Path(__file__).parent.parent / "docs" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.nightly] * path.stem.startswith("2"))
+        for path in NOTEBOOKS  # the second trains
+    ],
+)
 def test_a_notebook_runs(path: Path, tmp_path: Path) -> None:
     """Every cell runs in an empty folder, without a network and data of one's own."""
     notebook = nbformat.read(path, as_version=4)
