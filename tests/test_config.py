@@ -277,7 +277,7 @@ def test_a_list_without_its_quotes_shows_how_a_shell_leaves_them(
     tmp_path: Path, override: str
 ) -> None:
     """A shell takes the double quotes of ["happy", "sad"] away; the error shows what keeps them."""
-    with pytest.raises(ConfigError, match=r"""--set 'data\.classes=\["happy", "sad"\]'"""):
+    with pytest.raises(ConfigError, match=r"""--set "data\.classes=\['happy', 'sad'\]\""""):
         load_config(_write(tmp_path, DRAWN), [override])
 
 

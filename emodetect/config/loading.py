@@ -188,8 +188,8 @@ def _parsed(override: str) -> tuple[list[str], Any]:
     if isinstance(value, str) and value == raw.strip() and value.startswith(("[", "{")):
         raise ConfigError(
             f"--set: expected a TOML value, got {brief(raw)}. A shell takes the quotes away "
-            "unless there are single quotes around the whole, as in "
-            """--set 'data.classes=["happy", "sad"]'."""
+            "unless there are others around the whole, as in "
+            """--set "data.classes=['happy', 'sad']"."""
         )
     return parts, value
 
