@@ -61,6 +61,8 @@ def with_interval(
 
 def file_size(count: int) -> str:
     """Return a number of bytes, such as "31 kB" or "4.5 MB"."""
+    if count < 1000:
+        return quantity(count, "byte")
     return f"{count / 1e3:,.0f} kB" if count < 999_500 else f"{count / 1e6:,.1f} MB"
 
 

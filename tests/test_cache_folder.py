@@ -60,7 +60,7 @@ def test_data_cache_removes_pictures_and_nothing_else(tmp_path: Path) -> None:
     assert sets
     assert data_cache("--folder", cache) == f"{cache}: {expected}\n"
     assert data_cache("--folder", cache, "--clear") == f"{cache}: removed {expected}\n"
-    assert data_cache("--folder", cache) == f"{cache}: 0 sets of images, 0 kB\n"
+    assert data_cache("--folder", cache) == f"{cache}: 0 sets of images, 0 bytes\n"
 
     left = {str(file.relative_to(cache)) for file in cache.rglob("*") if file.is_file()}
     assert left == {"models/yunet.onnx"}
@@ -78,7 +78,7 @@ def test_data_cache_names_a_cache_it_cannot_read(
     """A missing cache is an empty one; a file in its place is an error in a line."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     cache = tmp_path / "emodetect"
-    assert data_cache("--clear") == f"{cache}: removed 0 sets of images, 0 kB\n"
+    assert data_cache("--clear") == f"{cache}: removed 0 sets of images, 0 bytes\n"
     cache.write_text("a file")
     result = CliRunner().invoke(app, ["data", "cache"])
     assert isinstance(result.exception, EmodetectError)

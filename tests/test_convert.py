@@ -329,18 +329,23 @@ def test_files_beside_an_earlier_conversion_stay(tmp_path: Path) -> None:
     assert own.read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("moves", [0, 1])
 def test_an_earlier_conversion_outlives_one_that_cannot_be_put_in_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
 ) -> None:
     """On Windows, a folder that a program is in cannot be moved; nothing in it is deleted."""
     data, made = source(draw(tmp_path / "data")), tmp_path / "made"
     convert(data, made, layout="folder")
     before = sorted(made.rglob("*"))
 
-    def refuse(place: Path, target: Path) -> None:
+    replace, possible = Path.replace, iter([*[True] * moves, False])
+
+    def refuse(place: Path, target: Path) -> Path:
+        if next(possible, True):
+            return replace(place, target)
         raise PermissionError(13, "Permission denied", str(place))
 
-    monkeypatch.setattr(module, "move", refuse)
+    monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(EmodetectError, match="made: cannot be written: Permission denied"):
         convert(data, made, layout="folder", force=True)
     assert sorted(made.rglob("*")) == before

@@ -83,7 +83,7 @@ def test_what_is_not_read_is_counted_by_kind(tmp_path: Path, artifact: Path) -> 
     result = predict(tmp_path, "--model", artifact, "--format", "jsonl")
     assert result.exit_code == 0
     assert [row["error"] for row in rows_of(result)] == [None] * 3
-    assert result.stderr.splitlines() == [
+    assert result.stderr.splitlines()[-1:] == [
         "5 files not read: 2 .cr2 (camera raw), 1 .mp4 (video, for `emodetect video`), "
         "1 other (neither a photo nor a video), 1 system (such as .DS_Store)"
     ]

@@ -85,7 +85,8 @@ def test_a_count_and_its_noun_agree(count: int, words: tuple[str, ...], text: st
 @pytest.mark.parametrize(
     ("count", "text"),
     [
-        (0, "0 kB"),
+        (0, "0 bytes"),
+        (999, "999 bytes"),
         (31_280, "31 kB"),
         (999_499, "999 kB"),
         (999_500, "1.0 MB"),

@@ -25,7 +25,7 @@ from emodetect.cli import app
 from emodetect.data.synthetic import Scene, draw_face, draw_scene
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.images.reading import read_image
-from emodetect.machine.output_folder import file_id
+from emodetect.machine.output_folder import file_keys
 from emodetect.model_file.artifact import read_artifact
 from emodetect.recognition.photos.analysis import Photo, PhotoOptions, analyze_photos
 from emodetect.recognition.photos.file_search import find_photos
@@ -274,15 +274,24 @@ def test_no_face_is_no_error(artifact: Path, blank: Path) -> None:
     assert result.stderr == ""
 
 
-def test_a_file_is_itself_by_any_name(tmp_path: Path, photo: Path) -> None:
-    """Where case does not matter, another spelling is the same file, as another link is here."""
-    same = tmp_path / "LINK.png"
-    same.hardlink_to(photo)
-    assert file_id(same) == file_id(photo)
-    assert file_id(tmp_path / "missing.png") is None
-    assert file_id(shutil.copy(photo, tmp_path / "copy.png")) != file_id(photo)
+def test_a_file_is_itself_by_any_name(
+    tmp_path: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where case does not matter, its number tells a file in another spelling, not its path."""
+    upper = photo.with_name(photo.name.upper())
+    stat = Path.stat
+    monkeypatch.setattr(
+        Path, "stat", lambda path, **options: stat(photo if path == upper else path, **options)
+    )
+    assert file_keys(upper) & file_keys(photo)
     with pytest.raises(ImageError, match="would overwrite the analysed image"):
-        EmotionRecognizer().analyze(photo).save(same)
+        EmotionRecognizer().analyze(photo).save(upper)
+    copy = Path(shutil.copy(photo, tmp_path / "copy.png"))
+    assert not file_keys(copy) & file_keys(photo)
+    assert file_keys(tmp_path / "missing.png") == {str(tmp_path.resolve() / "missing.png")}
+    copy.unlink()
+    copy.hardlink_to(photo)  # which is replaced, and the photo stays
+    assert not file_keys(copy) & file_keys(photo)
 
 
 def test_photos_without_a_face_are_counted(
@@ -296,6 +305,8 @@ def test_photos_without_a_face_are_counted(
     few = _invoke(artifact, photo, blank, tmp_path / "other.png").stderr
     assert few == "2 of 3: no face found; if they are face crops, add --detector none\n"
     assert _invoke(artifact, blank, blank, "--detector", "none").stderr == ""
+    sure = _invoke(artifact, photo, photo, "--min-confidence", 1).stderr
+    assert sure == "2 of 2: no face found with a confidence of at least 100.0%\n"
 
 
 def test_an_empty_folder_is_told(artifact: Path, tmp_path: Path, photo: Path) -> None:

@@ -894,8 +894,9 @@ def test_a_server_may_open_as_many_files_as_connections() -> None:
         "print(resource.getrlimit(resource.RLIMIT_NOFILE) == (1024, hard))\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 300))\n"
         "_allow_open_files()\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE) == (300, 300))\n"
     )
-    assert (done.stdout, done.stderr) == ("True\n", "")
+    assert (done.stdout, done.stderr) == ("True\nTrue\n", "")
 
 
 def test_a_server_needs_no_glibc(monkeypatch: pytest.MonkeyPatch) -> None:

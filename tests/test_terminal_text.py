@@ -41,6 +41,8 @@ def test_a_command_that_is_shown_can_be_pasted() -> None:
         ("emodetect[serve]", '"emodetect[serve]"'),
         ("opencv-python>=4.13,<5", '"opencv-python>=4.13,<5"'),
         ("it's", '"it\'s"'),
+        ("C:\\My faces\\", '"C:\\My faces\\\\"'),
+        ('say "cheese"', r'"say \"cheese\""'),
         ("", '""'),
     ],
 )

@@ -173,8 +173,7 @@ def main() -> None:
         False  # TensorFlow adds a handler to the root logger, which would repeat them
     )
     try:
-        # On Windows click expands patterns; predict does so itself, and tells a name with brackets.
-        app(windows_expand_args=sys.argv[1:2] != ["predict"])
+        app(_words())
     except EmodetectError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:
@@ -192,6 +191,16 @@ def main() -> None:
             _fail("the current folder has been deleted; change to another one (cd).")
         place = f"{error.filename}: " if error.filename else ""
         _fail(f"{place}{error.strerror or error}")
+
+
+def _words() -> list[str] | None:
+    """Return the words of predict on Windows; None for click's own.
+
+    There click expands what other shells do, also the patterns that predict takes as they are.
+    """
+    if sys.platform != "win32" or sys.argv[1:2] != ["predict"]:
+        return None
+    return [os.path.expanduser(os.path.expandvars(word)) for word in sys.argv[1:]]  # noqa: PTH111
 
 
 def _open_closed_streams() -> None:

@@ -15,7 +15,7 @@ from emodetect.cli.options.files import file_option, folder_option, force_option
 from emodetect.cli.options.numbers import Probability, WholeNumber
 from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
 from emodetect.machine.terminal_text import on_one_line, quoted
-from emodetect.number_format import quantity
+from emodetect.number_format import percent, quantity
 
 if TYPE_CHECKING:
     from emodetect.recognition.photos.analysis import Explainer
@@ -132,7 +132,7 @@ def predict(
         )
     if cluster is not None:
         counts = on_cluster(recognizer, output_format, chosen, cluster)
-        _print(counts, output)
+        _print(counts, output, above=chosen["min_confidence"])
         sys.exit(1 if counts.failed else 0)
     check_local(chosen["images"], output)
     options = PredictOptions(
@@ -155,7 +155,7 @@ def predict(
         if output is not None:
             click.echo(f"{output}: stopped; continue with --resume", err=True)
         raise
-    _print(counts, output)
+    _print(counts, output, above=options.min_confidence)
     _print_folders(options, counts)
     _hint_at_lists(options.images)
     if counts.formulas and options.output_format == "csv":
@@ -224,7 +224,7 @@ def _check(options: PredictOptions) -> None:
         raise click.UsageError("--resume requires --output FILE.")
 
 
-def _print(counts: PredictCounts, output: Path | None) -> None:
+def _print(counts: PredictCounts, output: Path | None, *, above: float) -> None:
     if output is not None:
         click.echo(f"{output}: {quantity(counts.done, 'photo')} added", err=True)
     if counts.skipped:
@@ -233,10 +233,11 @@ def _print(counts: PredictCounts, output: Path | None) -> None:
         click.echo(f"{counts.failed:,} of {counts.done:,} could not be read", err=True)
     if counts.faceless and counts.done > 1:
         # A detector finds few of the faces that fill their image.
-        crops = "; if they are face crops, add --detector none"
-        mostly = 2 * counts.faceless > counts.done
+        mostly = not above and 2 * counts.faceless > counts.done
         click.echo(
-            f"{counts.faceless:,} of {counts.done:,}: no face found{crops if mostly else ''}",
+            f"{counts.faceless:,} of {counts.done:,}: no face "
+            f"{'found' if not above else f'found with a confidence of at least {percent(above)}'}"
+            f"{'; if they are face crops, add --detector none' if mostly else ''}",
             err=True,
         )
     _print_not_read(counts)

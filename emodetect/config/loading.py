@@ -185,7 +185,7 @@ def _parsed(override: str) -> tuple[list[str], Any]:
             f"--set: expected key=value, got {override!r}. Example: --set training.epochs=3"
         )
     value = toml_or_text(raw)
-    if isinstance(value, str) and value == raw.strip() and value.startswith(("[", "{")):
+    if isinstance(value, str) and value == raw.strip() and value[:1] + value[-1:] in ("[]", "{}"):
         raise ConfigError(
             f"--set: expected a TOML value, got {brief(raw)}. A shell takes the quotes away "
             "unless there are others around the whole, as in "

@@ -101,9 +101,10 @@ def publish(folder: Path) -> Iterator[Path]:
         workshop.mkdir(exist_ok=True)
         with locked(workshop, wait=True):
             _remove_abandoned(workshop)
-            # Not by mkdtemp, whose folders are private: a cache may be shared.
+            # Not by mkdtemp, whose folders are private, on Windows for good.
             unfinished = workshop / secrets.token_hex(8)
             unfinished.mkdir()
+            unfinished.chmod(workshop.stat().st_mode)  # a cache may be shared by a group
             claim.enter_context(locked(unfinished, wait=True))
     except OSError as error:
         raise DataError(

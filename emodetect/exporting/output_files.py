@@ -7,7 +7,7 @@ from pathlib import Path
 
 from emodetect.errors import EmodetectError
 from emodetect.exporting.formats.registry import FORMAT_NAMES, format_named
-from emodetect.machine.atomic_files import move
+from emodetect.machine.atomic_files import replace_folder
 from emodetect.model_file.shipped_models import RUN_MODEL
 
 SIDECAR_SUFFIX = ".json"
@@ -69,11 +69,8 @@ def _is_saved_model(folder: Path) -> bool:
 
 def move_into_place(folder: Path, out: Path) -> None:
     """Move the contents of a folder to the folder of `out`, and replace what is there."""
-    files = list(folder.iterdir())
-    if out.is_dir():  # cannot be replaced in one step; deleted with the temporary folder
-        move(out, folder / f"{out.name}.old")
-    for file in files:
-        move(file, out.parent / file.name)
+    for file in list(folder.iterdir()):
+        replace_folder(file, out.parent / file.name, aside=folder / f"{file.name}.old")
 
 
 def sidecar_of(out: Path) -> Path:

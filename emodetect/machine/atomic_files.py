@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import shutil
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 PARTIAL_FILES = f".*.{'[0-9a-f]' * 16}.partial"
 """Glob pattern of the files that killed processes leave behind, and hardly of any other."""
@@ -59,6 +62,19 @@ def move(source: Path, target: Path) -> None:
     source.replace(target)
 
 
+def replace_folder(source: Path, target: Path, *, aside: Path) -> None:
+    """Move a folder to where another may be, which is moved aside, and back if that fails."""
+    if not target.is_dir():
+        move(source, target)
+        return
+    move(target, aside)
+    try:
+        move(source, target)
+    except OSError:
+        move(aside, target)
+        raise
+
+
 @contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
     """Yield a temporary folder next to a path, so that moving a file there is one step.
@@ -71,6 +87,8 @@ def folder_beside(path: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            logger.warning("%s: cannot be removed, and is not needed any more", folder)
 
 
 def shortened(name: str, most: int) -> str:

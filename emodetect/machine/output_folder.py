@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
 from emodetect.errors import EmodetectError
 
-FileId: TypeAlias = tuple[int, int] | str
+FileKey: TypeAlias = tuple[int, int] | str
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -20,17 +20,18 @@ def how_to_write_on(error: OSError) -> str:
     return "free up space" if error.errno in _NO_SPACE else "make it writable"
 
 
-def file_id(path: Path | str) -> FileId | None:
-    """Return what an existing file has in common with it by any other path; None without a file.
+def file_keys(path: Path | str) -> set[FileKey]:
+    """Return what a file shares with itself by another path, and with no other file.
 
-    Paths do not tell where case does not matter, as on macOS: photos/a.jpg may be Photos/A.JPG.
+    The real path alone does not tell where case does not matter, as on macOS: photos/a.jpg may be
+    Photos/A.JPG. Nor does the number alone, which some drives give anew from time to time.
     """
-    try:
+    keys: set[FileKey] = {os.path.realpath(path)}
+    with suppress(OSError, ValueError):
         found = Path(path).stat()
-    except (OSError, ValueError):
-        return None
-    # Some network drives number no files.
-    return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
+        if found.st_ino and found.st_nlink == 1:  # another link is replaced without harm
+            keys.add((found.st_dev, found.st_ino))
+    return keys
 
 
 def check_output_file(path: Path, *, force: bool) -> None:

@@ -24,9 +24,11 @@ def quoted(word: str) -> str:
     """Return a word as it must be written in a command: in quotes if a shell needs them."""
     if sys.platform != "win32":
         return shlex.quote(word)
-    # For cmd, which keeps single quotes, and PowerShell; to neither a backslash is special.
-    special = not word or _SPECIAL_ON_WINDOWS.search(word)
-    return f'"{word}"' if special else word
+    if word and not _SPECIAL_ON_WINDOWS.search(word):
+        return word
+    # As programs read their command line there: backslashes count only before a double quote.
+    inner = re.sub(r'(\\*)("|$)', lambda end: 2 * end[1] + end[2].replace('"', r"\""), word)
+    return f'"{inner}"'
 
 
 def shell_command(*words: str) -> str:

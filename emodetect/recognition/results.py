@@ -18,7 +18,7 @@ from emodetect.errors import EmodetectError, ImageError
 from emodetect.images.conversion import AnyImage, ChannelOrder, to_bgr
 from emodetect.images.formats import WRITTEN_SUFFIXES
 from emodetect.images.resizing import reduced
-from emodetect.machine.output_folder import file_id, writing
+from emodetect.machine.output_folder import file_keys, writing
 from emodetect.notebook import lines, picture, table
 from emodetect.number_format import percent
 from emodetect.recognition.face import Face
@@ -132,8 +132,7 @@ class Result(list[Face]):
             raise ImageError(
                 f"{out}: expected a file name ending in {', '.join(WRITTEN_SUFFIXES)}."
             )
-        there = file_id(out)
-        if self.path and there is not None and there == file_id(Path(str(self._image))):
+        if self.path and file_keys(out) & file_keys(str(self._image)):
             raise ImageError(f"{out}: would overwrite the analysed image; choose another name.")
         done, encoded = cv2.imencode(out.suffix, self.plot())
         if not done:  # WebP allows at most 16,383 pixels per side

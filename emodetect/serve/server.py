@@ -214,11 +214,12 @@ def _allow_open_files() -> None:
         return
     import resource
 
-    least = 2 * MOST_CONNECTIONS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    least = 2 * MOST_CONNECTIONS
+    if hard != resource.RLIM_INFINITY:
+        least = min(least, hard)
     if soft != resource.RLIM_INFINITY and soft < least:
-        with contextlib.suppress(OSError, ValueError):  # beyond the hard limit
-            resource.setrlimit(resource.RLIMIT_NOFILE, (least, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (least, hard))
 
 
 def _give_memory_back() -> None:

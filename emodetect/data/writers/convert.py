@@ -28,7 +28,7 @@ from emodetect.data.readers.registry import list_samples
 from emodetect.data.readers.tfrecord import SUFFIX, example, write_shard
 from emodetect.errors import DataError, EmodetectError, ImageError
 from emodetect.images.model_input import to_input
-from emodetect.machine.atomic_files import LONGEST_NAME, folder_beside, move, shortened
+from emodetect.machine.atomic_files import LONGEST_NAME, folder_beside, replace_folder, shortened
 from emodetect.machine.csv_files import printable
 from emodetect.machine.output_folder import writing
 from emodetect.machine.progress import track
@@ -188,9 +188,7 @@ def _whole(out: Path) -> Iterator[Path]:
         with folder_beside(out) as folder:
             unfinished = folder / "data"
             yield unfinished
-            if out.is_dir():  # empty, or an earlier conversion; deleted with the temporary folder
-                move(out, folder / "earlier")
-            move(unfinished, out)
+            replace_folder(unfinished, out, aside=folder / "earlier")
 
 
 def _read(

@@ -18,7 +18,7 @@ from emodetect.faces.boxes import Box
 from emodetect.images.formats import READ_FORMATS, WRITTEN_SUFFIXES
 from emodetect.images.reading import MOST_PIXELS, decode_image, memory_errors, read_image
 from emodetect.machine.atomic_files import atomic_write, of_possible_length
-from emodetect.machine.output_folder import FileId, file_id
+from emodetect.machine.output_folder import FileKey, file_keys
 from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -70,7 +70,7 @@ class PhotoOptions:
     min_confidence: float = 0.0
     annotate: Path | None = None
     save_crops: Path | None = None
-    originals: frozenset[FileId] = frozenset()
+    originals: frozenset[FileKey] = frozenset()
     explain: Path | None = None
     explainer: Explainer | None = None
     fetch: Callable[[str], bytes] | None = None
@@ -143,10 +143,9 @@ def analyze_photos(
     yield from _classify(waiting, recognizer, options)
 
 
-def files_of(photos: Iterable[Photo | None]) -> frozenset[FileId]:
+def files_of(photos: Iterable[Photo | None]) -> frozenset[FileKey]:
     """Return the files of photos, for `PhotoOptions.originals`."""
-    found = (file_id(photo.path) for photo in photos if photo is not None)
-    return frozenset(one for one in found if one is not None)
+    return frozenset(key for photo in photos if photo is not None for key in file_keys(photo.path))
 
 
 def is_pattern(path: Path) -> bool:
@@ -228,7 +227,7 @@ def _write_images(
                 _write_image(place, picture, options.originals)
 
 
-def _write_image(path: Path, image: np.ndarray, originals: frozenset[FileId]) -> None:
+def _write_image(path: Path, image: np.ndarray, originals: frozenset[FileKey]) -> None:
     path = of_possible_length(written_place(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -237,7 +236,7 @@ def _write_image(path: Path, image: np.ndarray, originals: frozenset[FileId]) ->
         if not whole:  # WebP allows at most 16,383 pixels per side
             path = of_possible_length(_as_png(path))
             encoded = cv2.imencode(".png", image)[1]
-        if file_id(path) in originals:
+        if file_keys(path) & originals:
             raise EmodetectError(
                 f"{path}: a result would overwrite this photo; choose another folder."
             )

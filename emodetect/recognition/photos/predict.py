@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from emodetect.errors import EmodetectError
-from emodetect.machine.output_folder import FileId, check_output_folder
+from emodetect.machine.output_folder import FileKey, check_output_folder
 from emodetect.machine.progress import track
 from emodetect.machine.terminal_text import on_one_line
 from emodetect.recognition.drawn_text import warn_of_boxes
@@ -79,7 +79,7 @@ class PredictCounts:
         failed: of these, the ones that could not be read.
         skipped: number of photos that the output already had.
         faces: number of faces in the results.
-        faceless: number of photos that were read, but show no face.
+        faceless: number of photos that were read, but have no face in the results.
         formulas: number of paths that a spreadsheet would take for formulas.
         yunet_speedup: after a long run, how many times as fast YuNet would have been, if known.
         not_read: number of other files found in the folders, by kind; see `find_photos`.
@@ -167,7 +167,7 @@ def predict_photos(
 
 def _find(
     options: PredictOptions, not_read: Counter[str]
-) -> tuple[Iterator[Photo | None], frozenset[FileId]]:
+) -> tuple[Iterator[Photo | None], frozenset[FileKey]]:
     """Return the photos, and the files of those that a result could overwrite."""
     folders = options.folders
     names = names_on_stdin(null=options.null) if LIST in options.images else ()

@@ -72,7 +72,7 @@ class VideoWriter:
         self.last_s, self.frames = frame.time_s, self.frames + 1
 
     def close(self) -> None:
-        """Complete the file. Raises VideoError, in which case there is no new one."""
+        """Complete the file. Raises VideoError if there is none; see `Encoder.finish`."""
         encoder, self.encoder = self.encoder, None
         if encoder is not None:
             encoder.finish()
