@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,12 +90,19 @@ def list_class_folders(
         found.notes.append(f"{root}: using the class folders in {', '.join(taken)}")
     label_names: dict[str, str] = {}
     _count_files_beside(above, found)
-    for folder, label, split in _labelled(root, places, emotion, found, by_images=bool(is_class)):
+    labelled = _labelled(root, places, emotion, found, by_images=bool(is_class))
+    # Of labels of one's own, a folder "happy" in "female" may well be meant.
+    classes = {} if is_class else {name: name for name in EMOTIONS}
+    classes |= {name.casefold(): label for name, label in config.label_names.items()}
+    classes |= {folder.name.casefold(): label for folder, label, _ in labelled if label}
+    for folder, label, split in labelled:
         names = _image_names(top, folder, found)
         if label is None:
             found.left_out[f"label that is not an emotion: {folder.name}"] += len(names)
             continue
-        _refuse_nested(top, folder, label, names)
+        start = len(f"{folder.relative_to(top).as_posix()}/")
+        inner = {name.rpartition("/")[0][start:] for name in names} - {""}
+        _refuse_nested(folder, label, inner, classes)
         label_names[folder.name] = label
         if not found.wants(label, images=len(names)):
             continue
@@ -160,22 +167,30 @@ def _labelled(
     return labelled
 
 
-def _refuse_nested(top: Path, folder: Path, label: str, names: Sequence[str]) -> None:
+def _refuse_nested(
+    folder: Path, label: str, places: Collection[str], classes: Mapping[str, str]
+) -> None:
     """Raise DataError for images of a class folder in an inner folder named after another class.
 
     They would get the label of the outer folder, and those of a split folder would lose their
     split.
+
+    Args:
+        places: the folders of the images, below `folder`.
+        classes: the labels by the names of their folders, in lower case.
     """
-    for place in sorted({os.path.dirname(name) for name in names}):  # noqa: PTH120  as below
+    for place in sorted(places):
         inner = folder
-        for part in (top / place).relative_to(folder).parts:
+        for part in place.split("/"):
             inner /= part
-            if is_emotion(part) and canonical_emotion(part) != label:
+            other = classes.get(part.casefold(), label)
+            if other != label:
                 raise DataError(
-                    f"{inner}: the folder is named after another emotion than {folder}, and its "
-                    f"images would count as {label}. Move it next to {folder.name!r}, or rename it."
+                    f"{inner}: its images would count as {label}, as all in {folder}. If they are "
+                    f"{other}, move the folder next to {folder.name!r}; if not, rename it."
                 )
-            if split := split_named(part):
+            # Val and Dev may be people, whose images have folders of their own.
+            if (split := split_named(part)) and part.casefold() not in ("val", "dev"):
                 raise DataError(
                     f"{inner}: the class folders must be in the split folders, not the split "
                     f"folders in the class folders; expected {split}/{folder.name}."
