@@ -137,6 +137,23 @@ def test_a_manifest_of_other_pixels_is_noticed_in_what_is_cached(
         load_for_evaluation(config(faces, manifest))
 
 
+def test_edited_labels_and_splits_are_told(
+    faces: Path, manifest: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The data's are used: the manifest excludes images, and corrects none."""
+    header, first, second, *others = manifest.read_text(encoding="utf-8").splitlines()
+    label, split = (header.split(",").index(name) for name in ("label", "split"))
+    cells = first.split(","), second.split(",")
+    before = cells[0][label]
+    cells[0][label], cells[1][split] = "disgust", "val"
+    manifest.write_text("\n".join([header, *map(",".join, cells), *others, ""]), encoding="utf-8")
+    with caplog.at_level("INFO", logger="emodetect"):
+        listing = list_samples(config(faces, manifest))
+    assert "disgust" not in listing.emotions
+    assert before in listing.emotions
+    assert f"{manifest}: 2 rows with another label or split than the data" in caplog.text
+
+
 def test_a_removed_file_is_no_fault(faces: Path, manifest: Path) -> None:
     """Images that were deleted after the audit are not asked for."""
     (faces / "train/happy/02.png").unlink()

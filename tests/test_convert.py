@@ -329,6 +329,24 @@ def test_files_beside_an_earlier_conversion_stay(tmp_path: Path) -> None:
     assert own.read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("layout", ["folder", "fer2013_csv"])
+def test_images_without_a_split_beside_others_are_refused(layout: str, tmp_path: Path) -> None:
+    """In training they join the split of their copies; as training images they would leak."""
+    data = draw(tmp_path / "data", splits=("train", "test"))
+    images = sorted(data.rglob("*.png"))
+    rows = [
+        f"{path.relative_to(tmp_path)},{path.parent.name},{'test' * ('test' in path.parts)}"
+        for path in images
+    ]
+    (tmp_path / "all.csv").write_text("\n".join(["path,label,split", *rows, ""]))
+    listed, out = source(tmp_path / "all.csv", "manifest"), tmp_path / "out.csv"
+    out = out if layout == "fer2013_csv" else out.with_suffix("")
+    with pytest.raises(DataError, match=r"4 of 8 images have no split.*emodetect data split"):
+        convert(listed, out, layout=layout)
+    assert not out.exists()
+    convert(listed, tmp_path / "shards", layout="tfrecord")
+
+
 @pytest.mark.parametrize("moves", [0, 1])
 def test_an_earlier_conversion_outlives_one_that_cannot_be_put_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int

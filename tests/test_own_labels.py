@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -224,6 +225,18 @@ def test_classes_and_label_names_may_be_ones_own(tmp_path: Path) -> None:
     assert len(dataset.labels) == 4
     with pytest.raises(ConfigError, match=r"--own-labels"):
         validate_data({"path": "x", "classes": ["bored", "happy"]}, origin="test")
+
+
+def test_a_label_name_fits_the_folder_however_it_is_encoded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Archives of a Mac spell an umlaut as two characters, keyboards as one."""
+    folder = unicodedata.normalize("NFD", "Ärger")
+    faces = draw(tmp_path / "faces", {folder: "angry", "happy": "happy"}, 2)
+    config = DataConfig(path=faces, label_names={"Ärger": "angry"}, cache_dir=tmp_path / "cache")
+    with caplog.at_level("INFO", logger="emodetect"):
+        assert load_for_evaluation(config).emotions == ("angry", "happy")
+    assert not [line for line in caplog.messages if "no label is called" in line]
 
 
 def test_a_label_name_that_matches_nothing_is_told(

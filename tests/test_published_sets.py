@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from emodetect.cli import app
 from emodetect.config import DataConfig
 from emodetect.data.dataset import load_dataset, load_for_evaluation
 from emodetect.data.listing import Listing
+from emodetect.data.named_data import find_data
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.synthetic import draw_face, draw_scene
 from emodetect.errors import DataError
@@ -551,3 +553,44 @@ def test_a_crop_of_nobody_is_told(tmp_path: Path) -> None:
     _touch(tmp_path / "happy" / "smile.png")
     with pytest.raises(DataError, match=r"smile.png: expected a name that begins with the person"):
         _list("ckplus", tmp_path)
+
+
+# --- nested as downloads are
+
+
+@pytest.mark.parametrize("source", ["raf_db", "ckplus", "affectnet", "annotations"])
+def test_a_published_set_is_found_where_a_download_nests_it(
+    source: str, raf_db: Path, tmp_path: Path
+) -> None:
+    """Its path may be that of a folder above, alone or with the source; two are too many."""
+    root = tmp_path / "unpacked" / "data"
+    (root / "readme").mkdir(parents=True)
+    if source == "raf_db":
+        raf_db.rename(root / "RAF-DB")
+    elif source == "ckplus":
+        _sequence(root / "CK+", 5, 1, frames=4, label="3")
+    elif source == "affectnet":
+        _lists(root / "AffectNet" / "Manually_Annotated_file_lists", [_row("103/a.jpg", 1)], [])
+        (root / "AffectNet" / "Manually_Annotated_Images" / "103").mkdir(parents=True)
+    else:
+        _annotated(root / "AffectNet", "train_set", {0: "0", 1: 1})
+        source = "affectnet"
+    listing = _list(source, tmp_path / "unpacked")
+    assert listing.samples
+    assert listing.root.parent == root
+    found = find_data(str(tmp_path / "unpacked"), option="--data")
+    assert str(found) == f"{source}:{tmp_path / 'unpacked'}"
+    shutil.copytree(listing.root, root / "copy")
+    with pytest.raises(DataError, match="found 2 folders that could be meant"):
+        _list(source, tmp_path / "unpacked")
+
+
+@pytest.mark.parametrize("lists", ["manually_annotated_File_Lists", None])
+def test_the_photos_of_affectnet_are_no_classes(tmp_path: Path, lists: str | None) -> None:
+    """Their folders are numbered, too; without the lists, the numbers would be taken for labels."""
+    for number in range(8):
+        _touch(tmp_path / "Affect" / "Manually_Annotated_Images" / str(number) / "a.jpg")
+    if lists:
+        _lists(tmp_path / "Affect" / lists, [_row("0/a.jpg", 1)], [])
+    with pytest.raises(DataError, match=r"Manually_Annotated_Images: .* without its lists"):
+        _list("affectnet", tmp_path)

@@ -63,7 +63,8 @@ if TYPE_CHECKING:
     "--exclude-duplicates-of",
     metavar=DATA,
     multiple=True,
-    help="Exclude images whose crops are identical to training images of this data. Repeatable.",
+    help="Exclude images whose crops are identical to training or validation images of this data. "
+    "Repeatable.",
 )
 @tta_option
 @click.option(

@@ -9,6 +9,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
+from unicodedata import normalize
 
 from pydantic import (
     BaseModel,
@@ -239,7 +240,9 @@ class DataConfig(_Section):
     @field_validator("label_names")
     @classmethod
     def _known_emotions(cls, names: dict[str, str], values: ValidationInfo) -> dict[str, str]:
-        return {label: _known_label(name, values) for label, name in names.items()}
+        return {
+            normalize("NFC", label): _known_label(name, values) for label, name in names.items()
+        }
 
     @field_validator("path_prefix")
     @classmethod

@@ -14,6 +14,7 @@ from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.manifest import relative_path
 from emodetect.errors import DataError
 from emodetect.machine.csv_files import csv_line, open_table, printable
+from emodetect.number_format import quantity
 
 HELD_OUT = ("val", "test")
 FLAG_SEPARATOR = " "
@@ -115,8 +116,8 @@ def clean(listing: Listing, whole: Listing, config: DataConfig) -> Listing:
     if unknown := [name for name in names if name not in row_of]:
         raise DataError(
             f"{path}: does not match the data: {len(unknown):,} of {len(names):,} images are not "
-            f"in it, the first: {unknown[0]}. They were moved or added later; audit the data again "
-            "(emodetect data audit)."
+            f"in it, the first: {unknown[0]}. They were moved or added later, or their rows were "
+            "deleted; audit the data again (emodetect data audit)."
         )
     others = [row for row in rows if row.source != source]
     reason_to_drop = _reasons(rules, *_held_out_and_labels(whole, row_of, others, rules))
@@ -140,6 +141,15 @@ def clean(listing: Listing, whole: Listing, config: DataConfig) -> Listing:
         for flag in rules.drop_flags
         if not any(flag in row.flags.split(FLAG_SEPARATOR) for row in rows)
     ]
+    edited = sum(
+        (row_of[name].label, row_of[name].split) != (sample.emotion, sample.split or "")
+        for name, sample in zip(names, listing.samples, strict=True)
+    )
+    if edited:
+        notes.append(
+            f"{path}: {quantity(edited, 'row')} with another label or split than the data; those "
+            "of the data are used"
+        )
     return replace(
         listing,
         samples=tuple(kept),

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 from emodetect.config import OWN_LABELS, DataConfig
 from emodetect.data.listing import NAMED_AT_MOST, Sample
@@ -138,8 +139,9 @@ def emotion_of(label: str, config: DataConfig, *, where: str) -> str:
     and with labels of one's own for what looks like a misspelt emotion. A number means another
     emotion in each data set, so it is not guessed.
     """
-    if label in config.label_names:
-        return config.label_names[label]
+    # A Mac's archives spell ä as two characters.
+    if (composed := normalize("NFC", label)) in config.label_names:
+        return config.label_names[composed]
     if config.labels == "own":
         return _own_label(label, where)
     try:

@@ -12,17 +12,17 @@ from pathlib import Path
 
 from emodetect.config import SEARCHED, DataConfig, Faces, validate_data
 from emodetect.data.labels import split_named
-from emodetect.data.readers.affectnet import LIST_FOLDERS, LISTS, has_annotations
-from emodetect.data.readers.ckplus import FRAMES, LABELS
+from emodetect.data.readers.affectnet import affectnet_folder
+from emodetect.data.readers.ckplus import ckplus_folder
 from emodetect.data.readers.ferplus import VOTES_FILE
 from emodetect.data.readers.folder import (
     has_class_folders,
     has_direct_photos,
     is_emotion,
     levels_below,
-    subfolders,
+    levels_from,
 )
-from emodetect.data.readers.raf_db import LIST
+from emodetect.data.readers.raf_db import raf_db_folder
 from emodetect.data.readers.registry import READERS, refuse_no_table
 from emodetect.data.readers.tfrecord import SUFFIX
 from emodetect.emotions import EMOTIONS
@@ -150,18 +150,16 @@ def _missing(name: str, possible: Sequence[str]) -> str:
 
 def _in_folder(root: Path) -> list[str]:
     """Return the sources whose files a folder contains."""
-    below = set(subfolders(root))
+    sorted_by_emotion = has_class_folders(root)
+    # All folders of a million images take long to list.
+    levels = [[root]] if sorted_by_emotion else list(levels_from(root))
     found = [
         source
         for source, there in (
-            ("folder", has_class_folders(root)),
-            ("raf_db", any((root / inner / LIST).is_file() for inner in (".", "basic"))),
-            (
-                "affectnet",
-                any((root / inner / name).is_file() for inner in LIST_FOLDERS for name in LISTS)
-                or any(map(has_annotations, below)),
-            ),
-            ("ckplus", {root / FRAMES, root / LABELS} <= below),
+            ("folder", sorted_by_emotion),
+            ("raf_db", raf_db_folder(levels)),
+            ("affectnet", affectnet_folder(levels)),
+            ("ckplus", ckplus_folder(levels)),
             ("tfrecord", any(path.suffix == SUFFIX for path in root.iterdir())),
         )
         if there

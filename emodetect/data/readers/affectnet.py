@@ -6,7 +6,7 @@ import io
 import os
 import tokenize
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -16,7 +16,13 @@ import numpy as np
 from emodetect.config import DataConfig
 from emodetect.data.labels import AFFECTNET_EMOTIONS, folder_emotion, split_named
 from emodetect.data.listing import Listing, Sample
-from emodetect.data.readers.folder import list_class_folders, photos_below
+from emodetect.data.readers.folder import (
+    levels_from,
+    list_class_folders,
+    nested_folder,
+    photos_below,
+    subfolders,
+)
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
 from emodetect.faces.boxes import Box
@@ -34,6 +40,7 @@ LIST_FOLDERS = (
 IMAGE_FOLDERS = (
     "Manually_Annotated_Images",
     "Manually_Annotated/Manually_Annotated_Images",
+    "Manually_Annotated_compressed/Manually_Annotated_Images",
     ".",
 )
 COLUMNS = (
@@ -77,11 +84,13 @@ def read_affectnet(config: DataConfig) -> Listing:
     root = config.data_path
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; data.path must be the AffectNet folder.")
-    if lists := _lists(root):
-        listing = _read_lists(root, lists, config)
-    elif sets := _annotated_sets(root):
-        listing = _read_annotations(root, sets, config)
+    published = affectnet_folder(levels_from(root))
+    if published and (lists := _lists(published)):
+        listing = _read_lists(published, lists, config)
+    elif published:
+        listing = _read_annotations(published, _annotated_sets(published), config)
     else:
+        _refuse_unlisted(root)
         listing = list_class_folders(root, config, emotion=_emotion_of_folder)
     if any(sample.split == "test" for sample in listing.samples):
         return listing
@@ -92,6 +101,27 @@ def read_affectnet(config: DataConfig) -> Listing:
             for sample in listing.samples
         ),
     )
+
+
+def affectnet_folder(levels: Iterable[Sequence[Path]]) -> Path | None:
+    """Return the nearest folder with AffectNet's lists or annotations, or None."""
+    return nested_folder(levels, _is_published)
+
+
+def _is_published(folder: Path) -> bool:
+    # Not the folder of the lists itself, whose photos are elsewhere.
+    lists = not folder.name.casefold().endswith("_file_lists") and _lists(folder)
+    return bool(lists or _annotated_sets(folder))
+
+
+def _refuse_unlisted(root: Path) -> None:
+    """Raise DataError for the folder of AffectNet's photos: its numbered folders are no classes."""
+    names = {PurePosixPath(folder).name.casefold() for folder in IMAGE_FOLDERS} - {""}
+    if photos := nested_folder(levels_from(root), lambda one: one.name.casefold() in names):
+        raise DataError(
+            f"{photos}: the photos of AffectNet, without its lists ({' and '.join(LISTS)}); put "
+            "these into the folder above, or into Manually_Annotated_file_lists there."
+        )
 
 
 def _emotion_of_folder(folder: Path) -> str | None:
@@ -218,7 +248,7 @@ def _annotated_sets(root: Path) -> dict[Path, str]:
     """Return the folders with annotations, such as `val_set`, and their splits."""
     return {
         folder: split
-        for folder in sorted(root.iterdir())
+        for folder in sorted(subfolders(root))
         if has_annotations(folder) and (split := split_named(folder.name))
     }
 

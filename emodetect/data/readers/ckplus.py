@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -10,7 +11,13 @@ from pathlib import Path, PurePosixPath
 from emodetect.config import DataConfig
 from emodetect.data.labels import CKPLUS_EMOTIONS, folder_emotion
 from emodetect.data.listing import Listing, Sample
-from emodetect.data.readers.folder import files_below, list_class_folders, photos_below
+from emodetect.data.readers.folder import (
+    files_below,
+    levels_from,
+    list_class_folders,
+    nested_folder,
+    photos_below,
+)
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
 
@@ -32,12 +39,13 @@ def read_ckplus(config: DataConfig) -> Listing:
     root = config.data_path
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; data.path must be the CK+ folder.")
-    there = [name for name in (FRAMES, LABELS) if (root / name).is_dir()]
-    if len(there) == 1:
+    levels = list(levels_from(root))
+    published = ckplus_folder(levels)
+    if published is None and (alone := nested_folder(levels, _is_part)):
         raise DataError(
-            f"{root}: expected {FRAMES} and {LABELS} side by side, found only {there[0]}."
+            f"{alone.parent}: expected {FRAMES} and {LABELS} side by side, found only {alone.name}."
         )
-    listing = _read_sequences(root, config) if there else _read_crops(root, config)
+    listing = _read_sequences(published, config) if published else _read_crops(root, config)
     return replace(
         listing,
         samples=tuple(
@@ -46,6 +54,17 @@ def read_ckplus(config: DataConfig) -> Listing:
         ),
         groups=(GROUP,),
     )
+
+
+def ckplus_folder(levels: Iterable[Sequence[Path]]) -> Path | None:
+    """Return the nearest folder with CK+ as published, or None; see `nested_folder`."""
+    return nested_folder(
+        levels, lambda folder: all((folder / name).is_dir() for name in (FRAMES, LABELS))
+    )
+
+
+def _is_part(folder: Path) -> bool:
+    return folder.name in (FRAMES, LABELS)
 
 
 def _read_crops(root: Path, config: DataConfig) -> Listing:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from emodetect.config import DataConfig
@@ -312,14 +313,7 @@ def _only_top(root: Path, places: Sequence[_Place], hint: str) -> Path:
     splits = [place.split for place in places]
     if len(tops) == 1 and len(splits) == len(set(splits)):
         return tops[0]
-    candidates = tops if len(tops) > 1 else [place.folder for place in places]
-    named = ", ".join(map(str, candidates[:LISTED_AT_MOST]))
-    more = len(candidates) - LISTED_AT_MOST
-    raise DataError(
-        f"{root}: found {len(candidates):,} folders of class folders that could be meant: {named}"
-        f"{f' and {more:,} more' if more > 0 else ''}. Set data.path to one of them, or list the "
-        f"images in a manifest.{hint}"
-    )
+    raise _several(root, tops if len(tops) > 1 else [place.folder for place in places], hint)
 
 
 def _has_photos(folder: Path) -> bool:
@@ -329,6 +323,38 @@ def _has_photos(folder: Path) -> bool:
 def has_class_folders(root: Path) -> bool:
     """Return whether folders named after emotions are below a folder, nested as in downloads."""
     return any(is_emotion(folder.name) for level in levels_below(root) for folder in level)
+
+
+def nested_folder(levels: Iterable[Sequence[Path]], is_it: Callable[[Path], bool]) -> Path | None:
+    """Return the nearest folder that is looked for, as downloads nest them, or None.
+
+    Args:
+        levels: the folders to search, as of `levels_from`.
+
+    Raises DataError if several are equally near.
+    """
+    for level in levels:
+        found = [folder for folder in level if is_it(folder)]
+        if len(found) > 1:
+            raise _several(found[0].parent, found)
+        if found:
+            return found[0]
+    return None
+
+
+def _several(root: Path, found: Sequence[Path], hint: str = "") -> DataError:
+    named = ", ".join(map(str, found[:LISTED_AT_MOST]))
+    more = len(found) - LISTED_AT_MOST
+    return DataError(
+        f"{root}: found {len(found):,} folders that could be meant: {named}"
+        f"{f' and {more:,} more' if more > 0 else ''}. Set data.path to one of them, or list the "
+        f"images in a manifest.{hint}"
+    )
+
+
+def levels_from(root: Path) -> Iterator[list[Path]]:
+    """Yield a folder and those below it, level by level, as deep as class folders may be."""
+    return chain([[root]], levels_below(root))
 
 
 def levels_below(root: Path) -> Iterator[list[Path]]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 from emodetect.config import DataConfig
 from emodetect.data.labels import PUBLIC_TEST, label_order, public_test_split
@@ -82,7 +83,8 @@ class ListingBuilder:
         ]
         if renamed:
             self.notes.append(f"labels: {', '.join(renamed)}")
-        if unused := [label for label in self._config.label_names if label not in named]:
+        composed = {normalize("NFC", label) for label in named}
+        if unused := [label for label in self._config.label_names if label not in composed]:
             self.notes.append(f"{where}: no label is called {' or '.join(map(repr, unused))}")
         return Listing(
             root,

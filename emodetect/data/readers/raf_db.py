@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
 from emodetect.config import DataConfig
 from emodetect.data.labels import RAF_DB_EMOTIONS, folder_emotion
 from emodetect.data.listing import Listing, Sample
-from emodetect.data.readers.folder import list_class_folders
+from emodetect.data.readers.folder import levels_from, list_class_folders, nested_folder
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
 from emodetect.machine.csv_files import open_text
@@ -22,15 +23,14 @@ _NAME = re.compile(r"(?P<split>train|test)_\w+\.jpg")
 def read_raf_db(config: DataConfig) -> Listing:
     """List RAF-DB's faces, from its list of labels or from class folders 1 to 7.
 
-    The list, `EmoLabel/list_patition_label.txt`, is in `data.path` or its subfolder `basic`, with
-    lines such as "train_00001.jpg 5". Its images are those in `Image/aligned` or, with `data.faces`
-    "detect", in `Image/original` if there is one. Class folders are in `train` and `test`, at any
-    depth.
+    The list, `EmoLabel/list_patition_label.txt`, is in `data.path` or nested in it, as in `basic`,
+    with lines such as "train_00001.jpg 5". Its images are those in `Image/aligned` or, with
+    `data.faces` "detect", in `Image/original` if there is one. Class folders are in `train` and
+    `test`, at any depth.
     """
     root = config.data_path
-    for folder in (root, root / "basic"):
-        if (folder / LIST).is_file():
-            return _read_list(folder, config)
+    if listed := raf_db_folder(levels_from(root)):
+        return _read_list(listed, config)
     if not root.is_dir():
         raise DataError(
             f"{root}: no such folder; data.path must be the RAF-DB folder, with {LIST}."
@@ -44,6 +44,11 @@ def read_raf_db(config: DataConfig) -> Listing:
             layout=f"{LIST}, or class folders named 1 to 7 or after emotions",
         ),
     )
+
+
+def raf_db_folder(levels: Iterable[Sequence[Path]]) -> Path | None:
+    """Return the nearest folder with RAF-DB's list, or None; see `nested_folder`."""
+    return nested_folder(levels, lambda folder: (folder / LIST).is_file())
 
 
 def _read_list(root: Path, config: DataConfig) -> Listing:

@@ -102,6 +102,7 @@ def convert(config: DataConfig, options: ConversionOptions) -> Conversion:
     _refuse_overlap(out, config)
     listing = list_samples(config)
     _refuse_own_images(out, listing)
+    _refuse_partly_split(listing, options.layout)
     skipped = list(listing.skipped)
     images = partial(_read, listing, skipped)
     with _whole(out) as unfinished:
@@ -179,6 +180,19 @@ def _refuse_own_images(out: Path, listing: Listing) -> None:
             )
 
 
+def _refuse_partly_split(listing: Listing, layout: str) -> None:
+    """Raise DataError for images without a split beside others, in a layout that gives each one.
+
+    In training they would join the split of their copies, and be divided otherwise.
+    """
+    without = sum(sample.split is None for sample in listing.samples)
+    if layout != "tfrecord" and 0 < without < len(listing.samples):
+        raise DataError(
+            f"{without:,} of {len(listing.samples):,} images have no split, which {layout} cannot "
+            "tell; assign all splits first (emodetect data split), or convert to tfrecord."
+        )
+
+
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
     """Yield a path to write, which becomes `out` in one step at the end."""
@@ -218,12 +232,10 @@ def _to_folder(images: _Images, listing: Listing, out: Path, shard_size: int) ->
             f"the label {splits[0]} is the name of a split, for which its folder would be taken; "
             "convert to another layout."
         )
-    has_splits = any(sample.split for sample in listing.samples)
     taken: set[Path] = set()
     numbers: Counter[Path] = Counter()  # how many more images had the same name
     for sample, png in images(_png):
-        # As in training, images without a split are training images.
-        folder = out / (sample.split or "train") if has_splits else out
+        folder = out / (sample.split or "")
         # FER+ votes are matched by file name, so it is kept.
         stem = _stem(sample)
         first = path = folder / sample.emotion / _file_name(stem, ".png")
