@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from pictures import save
 from running import posix_only, run_emodetect, run_python
 
-from emodetect import __version__
+from emodetect import __version__, cli
 from emodetect.cli import app
 from emodetect.cli.tables import print_markdown
 
@@ -130,7 +130,7 @@ def test_log_lines_come_once() -> None:
     """A handler of the root logger, which TensorFlow sets when it is loaded, repeats no line."""
     program = (
         "import logging; from emodetect import cli; logging.basicConfig()\n"
-        "cli.app = lambda: logging.getLogger('emodetect.data').info('took 3 images')\n"
+        "cli.app = lambda words: logging.getLogger('emodetect.data').info('took 3 images')\n"
         "cli.main()"
     )
     done = run_python(program)
@@ -372,3 +372,19 @@ def test_markdown_is_laid_out_on_a_terminal_only(
     assert "|" not in shown
     assert "Title" in shown
     assert "# Title" not in shown
+
+
+def test_predict_gets_its_patterns_as_they_are_on_windows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There click would expand IMG[1].jpg to IMG1.jpg; the home folder and variables are wanted."""
+    words = ["predict", "IMG[1].jpg", "albums/**/*.jpg", "~/photos", "$ALBUM/a.jpg"]
+    monkeypatch.setattr("sys.argv", ["emodetect", *words])
+    assert cli._words() is None
+    monkeypatch.setattr("sys.platform", "win32")
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, "/home/anna")
+    monkeypatch.setenv("ALBUM", "2026")
+    assert cli._words() == [*words[:3], "/home/anna/photos", "2026/a.jpg"]
+    monkeypatch.setattr("sys.argv", ["emodetect", "video", "*.mp4"])
+    assert cli._words() is None
