@@ -506,8 +506,12 @@ def test_a_wrong_label_of_ckplus_is_named(tmp_path: Path, label: str) -> None:
 
 def test_ckplus_without_its_other_half_is_told(tmp_path: Path) -> None:
     """Frames without the labels, unpacked apart, are an error that names what is missing."""
-    (tmp_path / "cohn-kanade-images").mkdir()
-    with pytest.raises(DataError, match=r"Emotion side by side, found only cohn-kanade-images"):
+    frames = tmp_path / "images" / "cohn-kanade-images"
+    frames.mkdir(parents=True)
+    with pytest.raises(DataError, match=rf"Emotion side by side, found only {frames}"):
+        _list("ckplus", tmp_path)
+    (tmp_path / "Emotion").mkdir()
+    with pytest.raises(DataError, match=rf"found only {frames} and {tmp_path / 'Emotion'}"):
         _list("ckplus", tmp_path)
 
 

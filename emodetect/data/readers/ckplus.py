@@ -41,9 +41,13 @@ def read_ckplus(config: DataConfig) -> Listing:
         raise DataError(f"{root}: no such folder; data.path must be the CK+ folder.")
     levels = list(levels_from(root))
     published = ckplus_folder(levels)
-    if published is None and (alone := nested_folder(levels, _is_part)):
+    parts = [one for level in levels for one in level if one.name == FRAMES]
+    if (root / LABELS).is_dir():
+        parts.append(root / LABELS)
+    if published is None and parts:
         raise DataError(
-            f"{alone.parent}: expected {FRAMES} and {LABELS} side by side, found only {alone.name}."
+            f"{root}: expected {FRAMES} and {LABELS} side by side, found only "
+            f"{' and '.join(map(str, parts))}."
         )
     listing = _read_sequences(published, config) if published else _read_crops(root, config)
     return replace(
@@ -61,10 +65,6 @@ def ckplus_folder(levels: Iterable[Sequence[Path]]) -> Path | None:
     return nested_folder(
         levels, lambda folder: all((folder / name).is_dir() for name in (FRAMES, LABELS))
     )
-
-
-def _is_part(folder: Path) -> bool:
-    return folder.name in (FRAMES, LABELS)
 
 
 def _read_crops(root: Path, config: DataConfig) -> Listing:

@@ -185,7 +185,7 @@ def _refuse_nested(
         for part in place.split("/"):
             inner /= part
             other = classes.get(part.casefold(), label)
-            if other != label:
+            if other != label and not part.isdecimal():  # a number may be that of a person
                 raise DataError(
                     f"{inner}: its images would count as {label}, as all in {folder}. If they are "
                     f"{other}, move the folder next to {folder.name!r}; if not, rename it."
