@@ -397,8 +397,23 @@ def test_kills_where_something_is_half_written(
     side_by_side(kill_at_each, chains)
 
 
+@pytest.mark.parametrize(
+    "in_training",
+    [
+        ("epoch trained but not saved", "history half a row"),
+        pytest.param(
+            (
+                "state's weights half written",
+                "best weights half written",
+                "artifact half written",
+            ),
+            marks=pytest.mark.nightly,
+        ),
+    ],
+    ids=["two places", "three more"],
+)
 def test_a_full_disk_at_each_place_is_one_line(
-    uninterrupted: tuple[Place, Outcome], tmp_path: Path
+    uninterrupted: tuple[Place, Outcome], tmp_path: Path, in_training: tuple[str, ...]
 ) -> None:
     """A disk that fills up while something is written is one line; no finished epoch is lost."""
     undisturbed, expected = uninterrupted
@@ -406,13 +421,7 @@ def test_a_full_disk_at_each_place_is_one_line(
     full["epoch trained but not saved"] = no_space_after_validation
     chains = {
         "first": ("faces half drawn", "crops without index", "run folder without config"),
-        "second": (
-            "epoch trained but not saved",
-            "state's weights half written",
-            "best weights half written",
-            "history half a row",
-            "artifact half written",
-        ),
+        "second": in_training,
     }
 
     def fill_at_each(chain: str) -> None:
