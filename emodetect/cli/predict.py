@@ -233,13 +233,12 @@ def _print(counts: PredictCounts, output: Path | None, *, above: float) -> None:
         click.echo(f"{counts.failed:,} of {counts.done:,} could not be read", err=True)
     if counts.faceless and counts.done > 1:
         # A detector finds few of the faces that fill their image.
-        mostly = not above and 2 * counts.faceless > counts.done
-        click.echo(
-            f"{counts.faceless:,} of {counts.done:,}: no face "
-            f"{'found' if not above else f'found with a confidence of at least {percent(above)}'}"
-            f"{'; if they are face crops, add --detector none' if mostly else ''}",
-            err=True,
-        )
+        more = ""
+        if above:
+            more = f" with a confidence of at least {percent(above)}"
+        elif 2 * counts.faceless > counts.done:
+            more = "; if they are face crops, add --detector none"
+        click.echo(f"{counts.faceless:,} of {counts.done:,}: no face found{more}", err=True)
     _print_not_read(counts)
 
 

@@ -20,7 +20,7 @@ import keras
 from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_config
 from emodetect.data.dataset import DATA_LOGGERS, Dataset, load_dataset, place_of
 from emodetect.errors import ConfigError
-from emodetect.machine.atomic_files import write_text
+from emodetect.machine.atomic_files import move, write_text
 from emodetect.machine.output_folder import check_output_folder, check_outside
 from emodetect.machine.tensorflow_devices import mirrored, training_devices
 from emodetect.machine.terminal_text import said_once
@@ -412,4 +412,6 @@ def _save_artifact(
     complete = run / "checkpoints" / RUN_MODEL
     write_artifact(complete, keras_file=plain, compiled=compile_to_litert(model), metadata=metadata)
     plain.unlink()
-    return complete.replace(run / RUN_MODEL)
+    artifact = run / RUN_MODEL
+    move(complete, artifact)
+    return artifact

@@ -39,17 +39,11 @@ def read_ckplus(config: DataConfig) -> Listing:
     root = config.data_path
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; data.path must be the CK+ folder.")
-    levels = list(levels_from(root))
-    published = ckplus_folder(levels)
-    parts = [one for level in levels for one in level if one.name == FRAMES]
-    if (root / LABELS).is_dir():
-        parts.append(root / LABELS)
-    if published is None and parts:
-        raise DataError(
-            f"{root}: expected {FRAMES} and {LABELS} side by side, found only "
-            f"{' and '.join(map(str, parts))}."
-        )
-    listing = _read_sequences(published, config) if published else _read_crops(root, config)
+    if published := ckplus_folder(levels_from(root)):
+        listing = _read_sequences(published, config)
+    else:
+        _refuse_half(root)
+        listing = _read_crops(root, config)
     return replace(
         listing,
         samples=tuple(
@@ -65,6 +59,18 @@ def ckplus_folder(levels: Iterable[Sequence[Path]]) -> Path | None:
     return nested_folder(
         levels, lambda folder: all((folder / name).is_dir() for name in (FRAMES, LABELS))
     )
+
+
+def _refuse_half(root: Path) -> None:
+    """Raise DataError for one half of CK+ as published, if the other is missing or elsewhere."""
+    parts = [one for level in levels_from(root) for one in level if one.name == FRAMES]
+    if (root / LABELS).is_dir():
+        parts.append(root / LABELS)
+    if parts:
+        raise DataError(
+            f"{root}: expected {FRAMES} and {LABELS} side by side, found only "
+            f"{' and '.join(map(str, parts))}."
+        )
 
 
 def _read_crops(root: Path, config: DataConfig) -> Listing:

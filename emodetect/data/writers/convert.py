@@ -28,7 +28,13 @@ from emodetect.data.readers.registry import list_samples
 from emodetect.data.readers.tfrecord import SUFFIX, example, write_shard
 from emodetect.errors import DataError, EmodetectError, ImageError
 from emodetect.images.model_input import to_input
-from emodetect.machine.atomic_files import LONGEST_NAME, folder_beside, replace_folder, shortened
+from emodetect.machine.atomic_files import (
+    LONGEST_NAME,
+    folder_beside,
+    move,
+    replace_folder,
+    shortened,
+)
 from emodetect.machine.csv_files import printable
 from emodetect.machine.output_folder import writing
 from emodetect.machine.progress import track
@@ -298,7 +304,7 @@ def _to_tfrecord(images: _Images, listing: Listing, out: Path, shard_size: int) 
         written += write_shard(shards[-1], chain([first], islice(records, shard_size - 1)))
     # Their number, known only now, is part of the names, so that a missing one is noticed.
     for number, shard in enumerate(shards):
-        shard.rename(out / f"images-{number:05d}-of-{len(shards):05d}{SUFFIX}")
+        move(shard, out / f"images-{number:05d}-of-{len(shards):05d}{SUFFIX}")
     return written
 
 

@@ -128,9 +128,10 @@ class _Pool:
         while True:
             with contextlib.suppress(Empty):
                 answer = self.answers.get(timeout=1)
-                while answer is not None and not wait([answer], timeout=1).done:
-                    pass
-                return answer
+                break
+        while answer is not None and not wait([answer], timeout=1).done:
+            pass
+        return answer
 
     def close(self) -> None:
         """Kill the worker processes, whatever they are doing."""

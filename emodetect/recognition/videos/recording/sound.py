@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from emodetect.errors import first_line
+from emodetect.machine.atomic_files import move
 from emodetect.recognition.videos.capture import URL_TIMEOUT_MS, shown_name
 from emodetect.recognition.videos.recording.ffmpeg import FORMATS, ffmpeg_for
 
@@ -38,7 +39,7 @@ def add_sound(video: Path, source: str, *, seconds: float) -> list[str]:
         command += ["-c:v", "copy", *form.final_options, str(with_sound.absolute())]
         done = subprocess.run(command, capture_output=True, timeout=FFMPEG_TIMEOUT_S)
         if done.returncode == 0:
-            with_sound.replace(video)
+            move(with_sound, video)
             return []
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
         reason = lines[0] if lines else f"exit status {done.returncode}"
