@@ -69,6 +69,19 @@ def test_networks_take_crops_of_any_size_and_colour(
 
 
 @pytest.mark.parametrize("name", list(BUILDERS))
+def test_a_saved_model_answers_alike_however_it_is_called(name: str, tmp_path: Path) -> None:
+    """`model(x)` without `training=False` is inference too, and leaves batch norm as it was."""
+    _build(name, image_size=16).save(tmp_path / "model.keras")
+    model = keras.models.load_model(tmp_path / "model.keras")
+    before = [layer.get_weights() for layer in batch_norm_layers(model)]
+    crops = np.random.default_rng(0).uniform(0, 255, (4, 16, 16, 1)).astype(np.float32)
+    answers = np.asarray(model(crops))
+    np.testing.assert_array_equal(answers, np.asarray(model(crops, training=False)))
+    for layer, weights in zip(batch_norm_layers(model), before, strict=True):
+        np.testing.assert_array_equal(layer.get_weights(), weights)
+
+
+@pytest.mark.parametrize("name", list(BUILDERS))
 def test_all_batch_norm_is_found(name: str) -> None:
     """The momentum that the config sets reaches every batch norm of the network."""
     model = _build(name)

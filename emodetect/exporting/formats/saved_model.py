@@ -14,8 +14,8 @@ from emodetect.recognition.runtimes.onnx_graph import INPUT
 def write_saved_model(network: Network, quantize: str, path: Path) -> None:
     """Write a TensorFlow SavedModel with the labels and the card in assets.extra.
 
-    Keras' own `export` (3.15) traces a model without `training=False`; the probabilities of a small
-    network with batch normalisation differed by 0.28.
+    Keras' own `export` (3.15) traces a model without `training=False`. In one with a Resizing layer
+    of its own, as foreign models have, batch norm would then be in training mode.
     """
     import keras
     import tensorflow as tf

@@ -54,7 +54,10 @@ def build_model(
     inputs = keras.Input((image_size, image_size, channels), name="crop")
     x = inputs
     if config.backbone_size != image_size:
-        x = keras.layers.Resizing(config.backbone_size, config.backbone_size, name="enlarge")(x)
+        enlarge = keras.layers.Resizing(config.backbone_size, config.backbone_size, name="enlarge")
+        # Left to itself, this layer is called with training=True, and so are all layers behind it
+        # wherever a saved model is called as model(x): with batch norm in training mode.
+        x = enlarge(x, training=False)
     x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="scale")(x)
     if backbone.input_shape[-1] != channels:
         x = keras.layers.Concatenate(name="gray_to_rgb")([x, x, x])
