@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+from emodetect.training.models import litert_conversion
 from emodetect.training.models.half_precision import halve_weights
 from emodetect.training.models.keras_files import load_keras, save_keras
 from emodetect.training.models.litert_conversion import compile_to_litert, litert_converter
@@ -48,6 +49,16 @@ def test_large_weights_take_half_the_space_and_give_the_same_answers() -> None:
     for batch in (crops, crops[:1]):
         np.testing.assert_allclose(answers(halved, batch), answers(whole, batch), atol=2e-3)
         np.testing.assert_allclose(answers(halved, batch), model(batch), atol=2e-3)
+
+
+def test_large_networks_are_converted_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that TensorFlow keeps as variables give the answers of those made constants."""
+    model = network()
+    constants = litert_converter(model).convert()
+    monkeypatch.setattr(litert_conversion, "MOST_CONSTANTS", 0)
+    crops = np.random.default_rng(0).uniform(0, 1, (3, 16, 16, 1)).astype(np.float32)
+    variables = litert_converter(model).convert()
+    np.testing.assert_allclose(answers(variables, crops), answers(constants, crops), atol=1e-6)
 
 
 def test_a_network_without_large_weights_is_left_alone() -> None:

@@ -7,9 +7,17 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from emodetect.errors import ModelError
 from emodetect.training.models.half_precision import halve_weights
+
+MOST_CONSTANTS = 10_000_000
+"""Weights of a network that are made constants before the conversion.
+
+TensorFlow saves and loads each variable, which takes half of the time for the networks here. But
+it copies constants several times, and a graph with VGG16's 134 million does not fit.
+"""
 
 
 def compile_to_litert(model: keras.Model) -> bytes:
@@ -20,13 +28,16 @@ def compile_to_litert(model: keras.Model) -> bytes:
 def litert_converter(model: keras.Model, *, batch_size: int | None = None) -> Any:
     """Return TensorFlow's converter of `model`; for any batch size if `batch_size` is None.
 
-    Keras' own `export` also describes each layer to TensorFlow, which takes twice as long and
-    yields the same network.
+    Keras' own `export` also describes each layer to TensorFlow, which takes at least twice as long
+    and yields the same network.
     """
     crop = tf.TensorSpec((batch_size, *model.input_shape[1:]), tf.float32, name="crop")
     network = tf.function(lambda crop: model(crop, training=False)).get_concrete_function(crop)
-    owner = tf.Module()  # without an owner the variables would not become constants
-    owner.variables_of_the_model = [variable.value for variable in model.variables]
+    owner = tf.Module()
+    if model.count_params() <= MOST_CONSTANTS:
+        network = convert_variables_to_constants_v2(network)
+    else:
+        owner.variables_of_the_model = [variable.value for variable in model.variables]
     return tf.lite.TFLiteConverter.from_concrete_functions([network], owner)
 
 
