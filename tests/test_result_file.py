@@ -75,7 +75,7 @@ def test_a_run_cut_off_anywhere_ends_with_the_same_file(
     data = whole.read_bytes()
     file = tmp_path / f"rows.{form}"
     lines = [end for end, byte in enumerate(data, start=1) if byte == ord("\n")]
-    for end in sorted({0, 3, *lines, lines[0] - 1, lines[-2] + 20}):
+    for end in sorted({0, 3, *lines[::2], lines[-1], lines[0] - 1, lines[-2] + 20}):
         file.write_bytes(data[:end])
         _invoke(*named, "--output", file, "--resume")
         assert file.read_bytes() == data, end
