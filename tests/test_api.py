@@ -20,7 +20,7 @@ from emodetect.api.python_words import python_words
 from emodetect.config import config_toml, load_config
 from emodetect.data.synthetic import draw_dataset, draw_film
 from emodetect.emotions import EMOTIONS
-from emodetect.recognition.videos.capture import Frame
+from emodetect.recognition.videos.reading.capture import Frame
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 
 ROOT = Path(__file__).parent.parent

@@ -17,7 +17,7 @@ from running import posix_only
 from test_serve_page import CHROMIUM
 
 from emodetect.errors import VideoError
-from emodetect.recognition.videos.capture import Frame
+from emodetect.recognition.videos.reading.capture import Frame
 from emodetect.recognition.videos.recording import encoder, ffmpeg
 from emodetect.recognition.videos.recording.encoder import UnwritableVideoError
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
@@ -201,7 +201,7 @@ def test_a_killed_run_leaves_no_broken_video(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     code = (
         "import os, sys, time, numpy as np\nfrom pathlib import Path\n"
-        "from emodetect.recognition.videos.capture import Frame\n"
+        "from emodetect.recognition.videos.reading.capture import Frame\n"
         "from emodetect.recognition.videos.recording.video_writer import VideoWriter\n"
         "with VideoWriter(Path(sys.argv[1]), fps=25) as writer:\n"
         "    for index in range(50):\n"

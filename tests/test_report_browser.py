@@ -19,7 +19,7 @@ from emodetect.evaluation.metrics.classification import compute_metrics
 from emodetect.evaluation.metrics.intervals import metric_intervals, resampled_figures
 from emodetect.evaluation.metrics.slices import measure_slices
 from emodetect.model_file.metadata import Metadata
-from emodetect.recognition.videos.capture import Frame
+from emodetect.recognition.videos.reading.capture import Frame
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.reports.evaluation_files import write_report
 from emodetect.reports.evaluation_page import ReportedModel

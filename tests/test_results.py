@@ -21,7 +21,7 @@ from emodetect import EmotionRecognizer, ImageError, Result, VideoError
 from emodetect.cli import app
 from emodetect.data.synthetic import draw_film, draw_scene
 from emodetect.recognition.face import Face
-from emodetect.recognition.videos.capture import Frame
+from emodetect.recognition.videos.reading.capture import Frame
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 
 FRAMES, FPS = 12, 25.0

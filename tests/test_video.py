@@ -37,8 +37,10 @@ from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 from emodetect.recognition.sightings import Seen
-from emodetect.recognition.videos import capture, video_files
-from emodetect.recognition.videos.capture import Frame, open_source, read_frames
+from emodetect.recognition.videos import video_files
+from emodetect.recognition.videos.reading import capture
+from emodetect.recognition.videos.reading.capture import Frame, open_source, read_frames
+from emodetect.recognition.videos.reading.mp4_tracks import mp4_tracks
 from emodetect.recognition.videos.recording import ffmpeg, sound
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.row_log import RowLog, drop_cut_row, read_rows
@@ -625,6 +627,62 @@ def test_pixels_that_are_not_square_are_made_so(film: Path, tmp_path: Path) -> N
     with capture.open_source(source=str(turned)) as source:
         (frame,) = capture.read_frames(source, max_frames=1)
     assert frame.image.shape == (320, 200, 3)
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [(x, 0, 0, y) for x in (1, -1) for y in (1, -1)]
+    + [(0, x, y, 0) for x in (1, -1) for y in (1, -1)],
+)
+def test_frames_are_turned_and_mirrored_as_in_a_player(
+    film: Path, tmp_path: Path, turn: tuple[int, int, int, int]
+) -> None:
+    """As the track says: the pixel at x, y goes to a x + c y, b x + d y."""
+    a, b, c, d = turn
+    upright = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    told = struct.pack(">9i", *(n << 16 for n in (a, b, 0, c, d, 0, 0, 0)), 1 << 30)
+    before, found, after = film.read_bytes().rpartition(upright)
+    assert found
+    turned = tmp_path / "turned.mp4"
+    turned.write_bytes(before + told + after)
+    image = frames_of(film)[0]
+    y, x = np.indices(image.shape[:2])
+    across, down = a * x + c * y, b * x + d * y
+    expected = np.empty((np.ptp(down) + 1, np.ptp(across) + 1, 3), np.uint8)
+    expected[down - down.min(), across - across.min()] = image
+    for mirror in (False, True):
+        with capture.open_source(source=str(turned), mirror=mirror) as source:
+            (frame,) = capture.read_frames(source, max_frames=1)
+        np.testing.assert_array_equal(frame.image, expected[:, ::-1] if mirror else expected)
+
+
+def test_a_trimmed_file_is_whole(film: Path, artifact: Path, tmp_path: Path) -> None:
+    """Frames before the start of a film that was cut without encoding it anew are not missed."""
+    program, trimmed = next(ffmpeg.installed_ffmpegs()), tmp_path / "trimmed.mp4"
+    start = ["-ss", f"{0.5 * FRAMES / FPS}"]
+    subprocess.run([program, "-v", "error", *start, "-i", film, "-c", "copy", trimmed], check=True)
+    result = call(trimmed, "--model", artifact, "--log", tmp_path / "rows.csv")
+    assert result.exit_code == 0, result.stderr
+    assert len(rows_of(tmp_path / "rows.csv")) == pytest.approx(0.5 * FRAMES, abs=2)
+    with capture.open_source(source=str(trimmed)) as source:
+        assert source.frame_count == pytest.approx(0.5 * FRAMES, abs=2)
+
+
+def test_a_damaged_list_of_tracks_says_nothing(film: Path, tmp_path: Path) -> None:
+    """Wherever the file ends, and whatever its bytes are, no track or some track is found."""
+    data, damaged = film.read_bytes(), tmp_path / "damaged.mp4"
+    assert [track.kind for track in mp4_tracks(film)] == ["vide"]
+    at = data.index(b"moov") - 4
+    rng = np.random.default_rng(0)
+    for end in range(at, len(data), 31):
+        damaged.write_bytes(data[:end])
+        mp4_tracks(damaged)
+        changed = np.frombuffer(data, np.uint8).copy()
+        changed[rng.integers(at, len(data), 3)] = rng.choice([0, 1, 8, 255], 3)
+        damaged.write_bytes(changed.tobytes())
+        mp4_tracks(damaged)
+    damaged.write_bytes(bytes(7) + b"\x01moov")
+    assert mp4_tracks(damaged) == mp4_tracks(tmp_path / "none.mp4") == []
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from emodetect.data.synthetic import draw_film
 from emodetect.recognition.face import Face
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.videos.analyzed_video import analyze_video
-from emodetect.recognition.videos.capture import Frame
+from emodetect.recognition.videos.reading.capture import Frame
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.summary.best_moments import BestMoments
 from emodetect.recognition.videos.summary.face_record import FaceRecord

@@ -170,7 +170,7 @@ def _yunet() -> Finding:
 
 
 def _camera() -> Finding:
-    from emodetect.recognition.videos.capture import list_cameras
+    from emodetect.recognition.videos.reading.capture import list_cameras
 
     cameras = list_cameras()
     if cameras:

@@ -19,7 +19,7 @@ from drawn_inputs import FakeCapture, drawn_film
 
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.recognition.videos.capture import Source
+from emodetect.recognition.videos.reading.capture import Source
 from emodetect.recognition.videos.webcam import LiveOptions, run_live
 
 FPS = 30.0

@@ -30,7 +30,7 @@ from emodetect.images.model_input import to_input
 from emodetect.machine.tensorflow_devices import use_tensorflow
 from emodetect.model_file.shipped_models import model_path
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.recognition.videos.capture import Frame, open_source
+from emodetect.recognition.videos.reading.capture import Frame, open_source
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.row_log import read_rows
 from emodetect.recognition.videos.webcam import LiveOptions, run_live

@@ -21,7 +21,7 @@ from measuring import memory_bytes
 
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.recognition.videos.capture import Source
+from emodetect.recognition.videos.reading.capture import Source
 from emodetect.recognition.videos.webcam import LiveOptions, run_live
 
 STEP = 500

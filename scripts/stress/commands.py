@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from emodetect.data.synthetic import draw_dataset, draw_film, draw_scene
-from emodetect.recognition.videos.capture import Frame
+from emodetect.recognition.videos.reading.capture import Frame
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 
 PHOTOS, FRAMES, FPS = 60, 90, 30

@@ -21,8 +21,8 @@ from emodetect.recognition.face_rows import FRAME_COLUMNS, frame_record, frame_r
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.results import FrameResult, data_frame
 from emodetect.recognition.sightings import complete_frames
-from emodetect.recognition.videos.capture import open_source
 from emodetect.recognition.videos.pipeline import analyze_frames, frame_analysis
+from emodetect.recognition.videos.reading.capture import open_source
 from emodetect.recognition.videos.summary.face_record import FaceRecord
 from emodetect.recognition.videos.summary.figures import VideoFigures, video_figures
 from emodetect.recognition.videos.summary.timeline import draw_timeline

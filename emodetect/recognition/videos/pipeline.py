@@ -10,8 +10,8 @@ from collections.abc import Callable, Generator
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 from emodetect.recognition.sightings import Seen
-from emodetect.recognition.videos.capture import Frame, Source, read_frames
 from emodetect.recognition.videos.dropping_queue import BoundedQueue, EndOfItems
+from emodetect.recognition.videos.reading.capture import Frame, Source, read_frames
 
 Analyze = Callable[[Frame], Seen]
 Analyzed = tuple[Frame, Seen]

@@ -17,7 +17,7 @@ from emodetect.machine.output_folder import writing
 from emodetect.machine.terminal_text import on_one_line
 from emodetect.recognition.face import Face
 from emodetect.recognition.face_rows import FRAME_COLUMNS, frame_record, frame_rows
-from emodetect.recognition.videos.capture import Frame
+from emodetect.recognition.videos.reading.capture import Frame
 
 LOG_SUFFIXES = (".jsonl", ".csv")
 TAIL_BYTES = 2**20

@@ -26,7 +26,7 @@ from emodetect.faces.tracks import Track
 from emodetect.machine.atomic_files import write_text
 from emodetect.recognition.recognizer import EmotionTracker
 from emodetect.recognition.smoothing import SmoothedScores
-from emodetect.recognition.videos.capture import Frame
+from emodetect.recognition.videos.reading.capture import Frame
 
 LONGEST_FILE = 2**20  # bytes; a face takes about 500
 # Two runs may round the time of a frame differently, if they read others in between.

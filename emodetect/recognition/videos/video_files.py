@@ -23,13 +23,13 @@ from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import blur_faces, draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 from emodetect.recognition.sightings import Seen, complete_frames
-from emodetect.recognition.videos.capture import Frame, Source, is_read, open_source
 from emodetect.recognition.videos.pipeline import (
     HEARTBEAT_S,
     Analyze,
     Analyzed,
     analyze_frames,
 )
+from emodetect.recognition.videos.reading.capture import Frame, Source, is_read, open_source
 from emodetect.recognition.videos.recording.encoder import UnwritableVideoError
 from emodetect.recognition.videos.recording.sound import add_sound
 from emodetect.recognition.videos.recording.video_writer import VideoWriter

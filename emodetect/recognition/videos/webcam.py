@@ -15,13 +15,13 @@ from emodetect.number_format import quantity
 from emodetect.recognition.drawn_text import warn_of_boxes
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.sightings import HeldFrames, Seen
-from emodetect.recognition.videos.capture import Frame, Size, Source, open_source
 from emodetect.recognition.videos.pipeline import (
     HEARTBEAT_S,
     Analyzed,
     analyze_frames,
     frame_analysis,
 )
+from emodetect.recognition.videos.reading.capture import Frame, Size, Source, open_source
 from emodetect.recognition.videos.recording.ffmpeg import FORMATS, ffmpeg_for
 from emodetect.recognition.videos.recording.output_files import check_files, check_suffix
 from emodetect.recognition.videos.recording.video_writer import VideoWriter

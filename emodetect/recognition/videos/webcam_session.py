@@ -23,8 +23,8 @@ from emodetect.recognition.overlay import (
 )
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.sightings import Seen
-from emodetect.recognition.videos.capture import Frame, Source
 from emodetect.recognition.videos.pipeline import HEARTBEAT_S
+from emodetect.recognition.videos.reading.capture import Frame, Source
 from emodetect.recognition.videos.recording.ffmpeg import ffmpeg_for
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.window import Window, save_image

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 
 from emodetect.errors import VideoError
-from emodetect.recognition.videos.capture import Frame
+from emodetect.recognition.videos.reading.capture import Frame
 from emodetect.recognition.videos.recording.encoder import Encoder, UnwritableVideoError
 from emodetect.recognition.videos.recording.ffmpeg import FORMATS
 

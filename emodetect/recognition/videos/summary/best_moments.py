@@ -12,7 +12,7 @@ from emodetect.emotions import UNCERTAIN
 from emodetect.faces.framing import crop_face
 from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import blur_faces
-from emodetect.recognition.videos.capture import Frame
+from emodetect.recognition.videos.reading.capture import Frame
 
 SIDE = 160  # pixels
 MARGIN = 0.25  # share of the box

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import sys
 import threading
 import time
@@ -21,8 +20,8 @@ from emodetect.images.formats import is_photo, is_video
 from emodetect.machine.quiet_libraries import quiet_stderr
 from emodetect.machine.terminal_text import quoted
 from emodetect.number_format import quantity
+from emodetect.recognition.videos.reading.mp4_tracks import Track, mp4_tracks
 
-SEARCHED_BYTES = 2**22  # at either end of a file, for its list of tracks
 URL_TIMEOUT_MS = 10_000
 CAMERAS = 64
 ALLOWED_ON_MACOS = (
@@ -86,6 +85,7 @@ class Source:
         live: a camera or stream, whose frames arrive in real time.
         reopen: reopens a live source; None to not try.
         mirror: frames are flipped left to right.
+        flip: how OpenCV must flip frames to look as in a player; None for not at all.
         stretch: by how much frames are enlarged in width and height to make their pixels square.
     """
 
@@ -96,6 +96,7 @@ class Source:
     live: bool
     reopen: Callable[[], cv2.VideoCapture] | None = None
     mirror: bool = False
+    flip: int | None = None
     stretch: tuple[float, float] = (1.0, 1.0)
     duration_s: float = 0.0
     end_s: float = 0.0
@@ -156,6 +157,8 @@ def open_source(
     fps = capture.get(cv2.CAP_PROP_FPS)
     frames = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     frame_count = int(frames) if math.isfinite(frames) and frames > 0 else 0
+    track = _video_track(source)
+    frame_count = round(frame_count * track.shown)
     # The length of a stream is unknown.
     live = source is None or ("://" in source and frame_count == 0)
     opened = Source(
@@ -166,6 +169,7 @@ def open_source(
         live=live,
         reopen=open_it if live else None,
         mirror=source is None if mirror is None else mirror,
+        flip=_flip(capture) if track.mirrored else None,
         stretch=_stretch(capture),
         duration_s=frame_count / fps if fps > 0 else 0.0,
     )
@@ -275,7 +279,14 @@ def _stretch(capture: cv2.VideoCapture) -> tuple[float, float]:
     return (1.0, ratio) if turned else (ratio, 1.0)
 
 
+def _flip(capture: cv2.VideoCapture) -> int:
+    """Return how to flip mirrored frames, which OpenCV has turned as if they were not mirrored."""
+    return 0 if capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 0 else 1
+
+
 def _as_shown(image: np.ndarray, source: Source) -> np.ndarray:
+    if source.flip is not None:
+        image = cv2.flip(image, source.flip)
     if source.stretch != (1.0, 1.0):
         x, y = source.stretch
         image = cv2.resize(image, None, fx=x, fy=y, interpolation=cv2.INTER_LINEAR)
@@ -398,15 +409,19 @@ def _open_file_or_url(source: str) -> cv2.VideoCapture:
     return capture
 
 
+def _video_track(source: str | None) -> Track:
+    """Return what an MP4 file says of its pictures."""
+    tracks = mp4_tracks(Path(source)) if source is not None and "://" not in source else []
+    return next((track for track in tracks if track.kind == "vide"), Track("vide"))
+
+
 def _is_only_sound(path: Path) -> bool:
     """Return whether a file that OpenCV cannot open is audio, by its tracks or its first bytes."""
+    kinds = {track.kind for track in mp4_tracks(path)}
+    if "soun" in kinds:
+        return "vide" not in kinds
     with path.open("rb") as file:
-        head = file.read(SEARCHED_BYTES)
-        file.seek(max(len(head), path.stat().st_size - SEARCHED_BYTES))
-        ends = head + file.read()  # an .mp4 lists its tracks in either
-    if ends[4:8] == b"ftyp":
-        kinds = set(re.findall(rb"hdlr.{8}(vide|soun)", ends, re.DOTALL))
-        return kinds == {b"soun"}
+        head = file.read(12)
     return head.startswith((b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"fLaC")) or (
         head.startswith(b"RIFF") and head[8:12] == b"WAVE"
     )
