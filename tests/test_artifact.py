@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -25,6 +26,7 @@ from emodetect.cli import app
 from emodetect.errors import ModelError
 from emodetect.model_file.archive import MAX_DIRECTORY_BYTES, MAX_FILE_BYTES, MAX_JSON_BYTES
 from emodetect.model_file.artifact import read_artifact
+from emodetect.model_file.shipped_models import shipped_models
 from emodetect.model_file.weights import check_weights
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes import litert
@@ -53,6 +55,14 @@ def member(artifact: Path, name: str) -> bytes:
     """Return a member of an artifact."""
     with zipfile.ZipFile(artifact) as archive:
         return archive.read(name)
+
+
+def test_batch_norm_follows_new_faces_within_a_few_batches(artifact: Path) -> None:
+    """Trained further in plain Keras, validation does not use the statistics of the old faces."""
+    for path in (artifact, *shipped_models().values()):
+        momenta = re.findall(r'"momentum": ([\d.]+)', member(path, "config.json").decode())
+        assert momenta
+        assert all(float(momentum) ** 25 < 0.1 for momentum in momenta)
 
 
 def test_metadata_round_trip(artifact: Path) -> None:

@@ -30,13 +30,13 @@ from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import draw_text
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.videos import (
-    capture,
     pipeline,
     webcam_session,
 )
 from emodetect.recognition.videos import (
     webcam as webcam_module,
 )
+from emodetect.recognition.videos.reading import capture
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.webcam import LiveOptions
 

@@ -38,6 +38,7 @@ from emodetect.training.fitting import OnEpoch, diverged, fit_phase, validation_
 from emodetect.training.initial_model import check_initial_weights, initial_model
 from emodetect.training.initial_model import logger as initial_model_logger
 from emodetect.training.models.keras_files import save_keras
+from emodetect.training.models.layers import set_batch_norm_momentum
 from emodetect.training.models.litert_conversion import compile_to_litert
 from emodetect.training.models.memory import memory_errors, require_memory
 from emodetect.training.models.registry import build_network
@@ -61,6 +62,9 @@ from emodetect.training.tracking.trackers import tracked
 
 logger = logging.getLogger(__name__)
 
+# Of batch norm in the saved model, for those who train it further in Keras; PyTorch has it too.
+# With that of Keras' MobileNetV2, 0.999, the statistics take thousands of batches to follow.
+SAVED_MOMENTUM = 0.9
 # Loggers of lines about data, weights and schedule, which are the same in each fold.
 REPEATED_BY_FOLDS = (*DATA_LOGGERS, initial_model_logger.name, logger.name)
 
@@ -396,6 +400,7 @@ def _save_artifact(
     run = config.output
     plain = run / "checkpoints" / "plain.keras"
     place = {} if config.data.path is None else {"place": place_of(config.data.path)}
+    set_batch_norm_momentum(model, SAVED_MOMENTUM)
     save_keras(model, plain)
     metadata = Metadata(
         name=run.name,
