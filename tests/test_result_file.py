@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
@@ -21,6 +22,7 @@ from emodetect.machine.csv_files import csv_line
 from emodetect.machine.locks import locked
 from emodetect.recognition.face_rows import image_columns
 from emodetect.recognition.photos.result_file import HeldPhoto, open_photo_rows
+from emodetect.recognition.recognizer import EmotionRecognizer
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +81,17 @@ def test_a_run_cut_off_anywhere_ends_with_the_same_file(
         file.write_bytes(data[:end])
         _invoke(*named, "--output", file, "--resume")
         assert file.read_bytes() == data, end
+
+
+def test_names_that_are_no_unicode_keep_no_reader_out(drawn: Path, tmp_path: Path) -> None:
+    """pandas reads the file, which it would not if JSON held half of a surrogate pair."""
+    file = tmp_path / "rows.jsonl"
+    _invoke(drawn, "--output", file)
+    paths = list(pd.read_json(file, lines=True).path)
+    assert len(paths) == 7
+    assert rf"{drawn}/\udcff.png" in paths
+    result = EmotionRecognizer().analyze(os.fsdecode(os.fsencode(drawn) + b"/\xff.png"))
+    assert set(result.to_df().path) == {rf"{drawn}/\udcff.png"}
 
 
 def test_only_what_is_missing_is_done(drawn: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from emodetect.machine.csv_files import printable
 from emodetect.recognition.face import Face
 
 FACE_COLUMNS = ("x", "y", "box_width", "box_height", "emotion", "confidence")
@@ -37,7 +38,7 @@ def image_record(
 ) -> dict[str, Any]:
     """Return an image and its faces as plain, JSON-ready values."""
     return {
-        "path": path,
+        "path": printable(path),
         "width": width,
         "height": height,
         "faces": [face_record(face) for face in faces],
@@ -59,7 +60,7 @@ def image_rows(
     error: str | None = None,
 ) -> list[list[Any]]:
     """Return a row for each face of an image; for one without faces, a row without a box."""
-    start = [path, width, height]
+    start = [printable(path), width, height]
     if not faces:
         return [[*start, *[None] * (len(FACE_COLUMNS) + len(emotions)), error]]
     return [[*start, *csv_face(face, emotions), error] for face in faces]

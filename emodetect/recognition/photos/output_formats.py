@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from emodetect.emotions import UNCERTAIN
-from emodetect.machine.csv_files import csv_line, printable
+from emodetect.machine.csv_files import csv_line
 from emodetect.machine.terminal_text import on_one_line
 from emodetect.number_format import percent
 from emodetect.recognition.face import Face
@@ -63,8 +63,8 @@ def as_csv(results: Iterable[PhotoResult], emotions: tuple[str, ...]) -> Iterato
     """Yield a header, then a row for each face; a photo without faces has one row without a box."""
     yield csv_line(image_columns(emotions))
     for result in results:
-        path, size = printable(result.path), (result.width, result.height)
-        rows = image_rows(path, *size, result.faces, emotions, result.error)
+        size = result.width, result.height
+        rows = image_rows(result.path, *size, result.faces, emotions, result.error)
         yield "\n".join(map(csv_line, rows))
 
 

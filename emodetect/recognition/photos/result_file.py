@@ -44,8 +44,7 @@ class HeldPaths:
         last: the last photo with a face, or None.
     """
 
-    def __init__(self, form: str) -> None:
-        self.form = form
+    def __init__(self) -> None:
         self.last: HeldPhoto | None = None
         self.hashes = array("Q")
         self.used = array("I")
@@ -79,9 +78,8 @@ class HeldPaths:
         return True
 
     def _hash(self, path: str) -> int:
-        # As in the file: CSV cannot hold a path that is not Unicode.
-        written = printable(path) if self.form == "csv" else path
-        digest = blake2b(written.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        # As in the file, which cannot hold a path that is not Unicode.
+        digest = blake2b(printable(path).encode(), digest_size=8).digest()
         return int.from_bytes(digest, "little")
 
 
@@ -140,7 +138,7 @@ def open_photo_rows(
             f"{path}: already exists; add --resume to continue it, --force to overwrite it, or "
             "choose another file."
         )
-    held = HeldPaths(form)
+    held = HeldPaths()
     # Appending creates the file and leaves what it holds until that is checked. Without a buffer,
     # since nothing may be left to write where the disk is full.
     with path.open("ab", buffering=0) as file, locked(path, wait=False) as lock:
