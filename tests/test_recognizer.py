@@ -144,6 +144,7 @@ def test_an_image_of_a_list_is_named_by_its_place(recognizer: EmotionRecognizer)
         (io.StringIO("photo"), "opened in binary mode, got str"),
         (io.BytesIO(), "the file is empty"),
         (Image.new("RGB", (0, 0)), "the image has no pixels"),
+        (Image.new("L", (5, 5), 200).convert("I"), r"none above 255; convert it with .convert"),
         (b"", "the file is empty"),
         (b"no image", "not an image"),
     ],

@@ -69,7 +69,7 @@ def test_a_result_is_a_list_of_faces_that_can_be_drawn(
     result = recognizer.analyze(photo)
     assert result == result.faces
     assert (result.width, result.height, result.path) == (480, 320, str(photo))
-    assert len(result) == 2
+    assert len(result) == len(set(result)) == 2
     drawn = result.plot()
     assert drawn.shape == result.image.shape
     assert (drawn != result.image).any()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from emodetect.faces.boxes import Box
 
@@ -23,7 +23,7 @@ class Face:
     box: Box
     emotion: str
     confidence: float
-    scores: dict[str, float]
+    scores: dict[str, float] = field(hash=False)
     id: int | None = None
 
     @property
