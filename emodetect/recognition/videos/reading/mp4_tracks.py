@@ -53,7 +53,7 @@ def _tracks(file: IO[bytes], start: int, stop: int) -> list[Track]:
     movie_ticks, found = 0, []
     for kind, inner, end in _boxes(file, start, stop):
         if kind == b"mvhd":
-            movie_ticks, _ = _timing(_head(file, inner, end), ticks_v0=12, ticks_v1=20)
+            movie_ticks, _ = _timing(_head(file, inner, end))
         elif kind == b"trak":
             found.append(_track(file, inner, end, movie_ticks))
     return found
@@ -73,7 +73,7 @@ def _track(file: IO[bytes], start: int, stop: int, movie_ticks: int) -> Track:
             for part, at, part_end in _boxes(file, inner, end):
                 head = _head(file, at, part_end)
                 if part == b"mdhd":
-                    ticks_per_s, ticks = _timing(head, ticks_v0=12, ticks_v1=20)
+                    ticks_per_s, ticks = _timing(head)
                     whole_s = ticks / ticks_per_s if ticks_per_s else 0.0
                 elif part == b"hdlr":
                     kind = head[8:12].decode("latin-1")
@@ -82,12 +82,10 @@ def _track(file: IO[bytes], start: int, stop: int, movie_ticks: int) -> Track:
     return Track(kind, mirrored, shown)
 
 
-def _timing(head: bytes, *, ticks_v0: int, ticks_v1: int) -> tuple[int, int]:
-    """Return the ticks per second, and the length in ticks that follows them."""
-    if head[:1] == b"\1":
-        ticks_per_s, ticks = struct.unpack_from(">IQ", head, ticks_v1)
-    else:
-        ticks_per_s, ticks = struct.unpack_from(">II", head, ticks_v0)
+def _timing(head: bytes) -> tuple[int, int]:
+    """Return the ticks per second of a movie's or a medium's header, and its length in ticks."""
+    wide = head[:1] == b"\1"  # version 1, with times of 64 bits
+    ticks_per_s, ticks = struct.unpack_from(">IQ" if wide else ">II", head, 20 if wide else 12)
     return ticks_per_s, ticks
 
 
