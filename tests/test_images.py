@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from PIL import Image
 
 from emodetect.errors import ImageError
 from emodetect.images.model_input import channels_of, to_input
-from emodetect.images.reading import read_image
+from emodetect.images.reading import decode_image, read_image
 
 ORIENTATION = 0x0112  # the EXIF tag
 RED, GREEN, BLUE, GRAY = (0, 0, 255), (0, 255, 0), (255, 0, 0), (128, 128, 128)  # BGR
@@ -287,6 +288,21 @@ def test_bytes_behind_the_end_do_no_harm(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "photo"
     file.write_bytes(_noisy(kind) + b"\x00\x00appended by some camera")
     assert read_image(file).shape == (48, 64, 3)
+
+
+def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    """Each scan of a few bytes takes a pass over all pixels, so thousands would take minutes."""
+    data = _noisy("JPEG", progressive=True)
+    start = data.rindex(b"\xff\xda")
+    scans = data[:start] + 200 * data[start:-2]
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(scans + data[-2:])
+    with pytest.raises(ImageError, match="at most 100 scans, got more"):
+        read_image(photo)
+    # Neither a preview before the picture nor a film behind it counts.
+    comment = b"\xff\xfe" + struct.pack(">H", 2 + 300) + 150 * b"\xff\xda"
+    photo.write_bytes(data[:2] + comment + data[2:] + 500 * b"\xff\xda\x00")
+    assert (read_image(photo) == decode_image(data)).all()
 
 
 def test_a_progressive_photo_that_is_cut_is_refused(tmp_path: Path) -> None:

@@ -215,6 +215,12 @@ def test_crops_are_a_face_each(client: httpx.Client, photo: bytes) -> None:
     assert client.post("/v1/analyze", content=blank).json()[0]["faces"] == []
 
 
+def test_no_address_leads_to_another(client: httpx.Client, photo: bytes) -> None:
+    """Behind a proxy with the certificate, that would send the photo again without encryption."""
+    assert client.post("/v1/analyze/", content=photo).status_code == 404
+    assert client.get("/v1/model/").status_code == 404
+
+
 def test_what_is_no_image_has_an_error(client: httpx.Client, photo: bytes) -> None:
     """A file that is not an image has an error in its row; if all files are, the status is 422."""
     text = ("notes.txt", b"hello")
@@ -565,6 +571,9 @@ def test_every_route_has_examples_of_its_answers(client: httpx.Client, photo: by
         (example,) = about["responses"]["200"]["content"].values()
         if path != "/metrics":
             assert fields_of(example["example"]) == fields_of(sent.json())
+        assert ("security" in about) == (path != "/healthz")
+    (scheme,) = client.get("/openapi.json").json()["components"]["securitySchemes"].values()
+    assert scheme == {"type": "http", "scheme": "bearer"}
     (parameter,) = routes["/v1/analyze"]["post"]["parameters"]
     assert parameter["name"] == "preview"
     assert parameter["description"] in page

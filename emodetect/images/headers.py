@@ -11,10 +11,12 @@ from typing import Literal
 
 from emodetect.images import formats
 
+# A progressive JPEG has 10 scans as libjpeg writes it, and some 20 if it is optimised.
+MOST_SCANS = 100
 _END_OF_PNG = b"IEND"
 # As libjpeg finds a marker: after any other bytes, and not one of those that have no length.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
-_JPEG_SCAN = 0xDA
+_JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
 _PROGRESSIVE_FRAMES = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 # Start of frame: all of C0 to CF but tables (C4), extensions (C8) and arithmetic coding (CC).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -70,6 +72,24 @@ def is_decoded_whole(data: bytes) -> bool:
         elif data[at + 1] == _JPEG_SCAN:
             return data[at + 4 : at + 5] != bytes([components])
     return False
+
+
+def has_too_many_scans(data: bytes) -> bool:
+    """Return whether a JPEG has more than MOST_SCANS scans.
+
+    A decoder goes through all pixels for each of them, however few bytes it has: a file of 400 kB
+    can take it half a minute.
+    """
+    if data.count(bytes([0xFF, _JPEG_SCAN])) <= MOST_SCANS:
+        return False  # with those of a preview, or of a film behind the picture
+    scans, position = 0, 2
+    while found := _JPEG_MARKER.search(data, position):
+        at = found.start()
+        scans += data[at + 1] == _JPEG_SCAN
+        if data[at + 1] == _JPEG_END or scans > MOST_SCANS:
+            break
+        position = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return scans > MOST_SCANS
 
 
 def _jpeg_segments(data: bytes) -> Iterator[int]:

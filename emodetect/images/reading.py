@@ -31,7 +31,13 @@ from emodetect.images.formats import (
     image_format,
     unread_kind,
 )
-from emodetect.images.headers import is_cut_short, is_decoded_whole, stated_size
+from emodetect.images.headers import (
+    MOST_SCANS,
+    has_too_many_scans,
+    is_cut_short,
+    is_decoded_whole,
+    stated_size,
+)
 from emodetect.images.pillow_decoding import TOO_LARGE, decode, decode_transparent, pixel_size
 
 EMPTY = "the file is empty"
@@ -202,6 +208,8 @@ def _header(data: bytes) -> tuple[str, int, int]:
         return form, *pixel_size(data, form)
     if is_cut_short(data, form):
         raise ImageError(CUT_SHORT)
+    if form == JPEG and has_too_many_scans(data):
+        raise ImageError(f"expected a JPEG of at most {MOST_SCANS} scans, got more; save it anew")
     width, height = stated_size(data, form) or (0, 0)
     if 0 in (width, height):  # a decoder might find one of any size
         raise ImageError(f"{NO_IMAGE}; its header states no size")

@@ -49,6 +49,9 @@ class _Application(FastAPI):
             for status, answer in route.responses.items():
                 for kind, content in answer["content"].items():
                     about["responses"][str(status)]["content"][kind] |= content
+            if route.path not in OPEN_PATHS:
+                about["security"] = [{"token": []}]
+        api["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         return api
 
 
@@ -85,6 +88,8 @@ def create_app(
         description=ABOUT,
         lifespan=lifespan,
         openapi_url=OPENAPI,
+        # Behind a proxy that has the certificate, they would lead to http, with photo and token.
+        redirect_slashes=False,
         docs_url=None,  # FastAPI's own pages load scripts from other sites
         redoc_url=None,
     )

@@ -133,6 +133,7 @@ TOKEN_REFUSAL: dict[int | str, dict[str, Any]] = {
         "Missing or wrong token",
         "expected the header Authorization: Bearer with this server's token",
     ),
+    403: _refusal("Sent by a page of another site", "requests from other sites are refused"),
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
     **TOKEN_REFUSAL,
