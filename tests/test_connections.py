@@ -43,14 +43,13 @@ def test_idle_connections_lock_nobody_out() -> None:
                 assert other.get("/healthz").status_code == 200
 
 
-def test_a_client_is_not_ended_between_two_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_is_not_ended_between_two_requests() -> None:
     """Many new connections end each other, not the one on which a client asks again and again.
 
     Connections that have been answered make room too, once nothing else is left.
     """
-    monkeypatch.setattr(server, "MOST_CONNECTIONS", 20)
     app = create_app(EmotionRecognizer(threads=1))
-    protocol = partial(server._LimitedConnection, response_s=30)
+    protocol = partial(server._LimitedConnection, response_s=30, most=20)
     request = HALF_A_HEADER + b"\r\n"
     with serving(app, http=protocol) as client, ExitStack() as stack:
         answered = client.get("/healthz").text.encode()

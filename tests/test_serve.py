@@ -899,13 +899,13 @@ def test_a_server_may_open_as_many_files_as_connections() -> None:
         "from emodetect.serve.server import _allow_open_files\n"
         "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))\n"
-        "_allow_open_files()\n"
+        "print(_allow_open_files())\n"
         "print(resource.getrlimit(resource.RLIMIT_NOFILE) == (1024, hard))\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 300))\n"
-        "_allow_open_files()\n"
+        "print(_allow_open_files())\n"
         "print(resource.getrlimit(resource.RLIMIT_NOFILE) == (300, 300))\n"
     )
-    assert (done.stdout, done.stderr) == ("True\nTrue\n", "")
+    assert (done.stdout, done.stderr) == ("512\nTrue\n150\nTrue\n", "")
 
 
 def test_a_server_needs_no_glibc(monkeypatch: pytest.MonkeyPatch) -> None:

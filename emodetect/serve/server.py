@@ -198,9 +198,9 @@ def serve(
             )
         _silence_what_clients_cause()
         _give_memory_back()
-        _allow_open_files()
+        connections = _allow_open_files()
         with quiet_libraries():  # where decoders print about each damaged image
-            _run(app, listening, options, announce)
+            _run(app, listening, connections, options, announce)
 
 
 def _own_names(options: ServerOptions) -> tuple[str, ...]:
@@ -208,10 +208,14 @@ def _own_names(options: ServerOptions) -> tuple[str, ...]:
     return (options.host, name, f"{name}.local", *options.allow_hosts)
 
 
-def _allow_open_files() -> None:
-    """Raise the limit of open files, which on macOS is 256, to that of our connections and more."""
+def _allow_open_files() -> int:
+    """Raise the limit of open files, which on macOS is 256, to twice that of connections.
+
+    Returns how many connections there may be: half of what the system allows, at most
+    MOST_CONNECTIONS. Without room for one more, none could be ended in favour of another.
+    """
     if sys.platform == "win32":
-        return
+        return MOST_CONNECTIONS
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -220,6 +224,7 @@ def _allow_open_files() -> None:
         least = min(least, hard)
     if soft != resource.RLIM_INFINITY and soft < least:
         resource.setrlimit(resource.RLIMIT_NOFILE, (least, hard))
+    return min(MOST_CONNECTIONS, least // 2)
 
 
 def _give_memory_back() -> None:
@@ -291,10 +296,12 @@ class _LimitedConnection(H11Protocol):
 
     Args:
         response_s: time in seconds to receive a request's body and to respond.
+        most: connections at a time.
     """
 
-    def __init__(self, *, response_s: float, **settings: Any) -> None:
+    def __init__(self, *, response_s: float, most: int = MOST_CONNECTIONS, **settings: Any) -> None:
         super().__init__(**settings)
+        self.most = most
         self.response_s = response_s
         self.limit: asyncio.TimerHandle | None = None
         self.limited: object = self
@@ -308,7 +315,7 @@ class _LimitedConnection(H11Protocol):
         """Make room for the connection: the one that has waited longest for a request ends."""
         super().connection_made(cast(asyncio.Transport, JoinedWrites(transport)))
         self.waits_since_s, self.answered = self.loop.time(), False
-        if len(self.connections) >= MOST_CONNECTIONS:
+        if len(self.connections) >= self.most:
             idle = [
                 one
                 for one in self.connections
@@ -396,6 +403,7 @@ class _DrainingServer(uvicorn.Server):
 def _run(
     app: FastAPI,
     listening: socket.socket,
+    connections: int,
     options: ServerOptions,
     announce: Callable[[str], None],
 ) -> None:
@@ -405,13 +413,15 @@ def _run(
         log_level="error",
         # Bodies and responses have limits of their own; this one is for clients that don't read.
         http=partial(  # type: ignore[arg-type]
-            _LimitedConnection, response_s=3 * options.limits.seconds + HEADER_S
+            _LimitedConnection,
+            response_s=3 * options.limits.seconds + HEADER_S,
+            most=connections,
         ),
         ws="websockets-sansio",
         # uvicorn closes without a reason beyond this; `Streams` gives one beyond FRAME_BYTES.
         ws_max_size=2 * FRAME_BYTES,
         ws_per_message_deflate=False,
-        limit_concurrency=MOST_CONNECTIONS,
+        limit_concurrency=connections,
         backlog=ACCEPTED_AT_ONCE,
         timeout_keep_alive=int(HEADER_S),
         server_header=False,
