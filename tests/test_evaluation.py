@@ -22,7 +22,7 @@ from small import SMALL
 from emodetect.auditing.doubtful_labels import unseen_by
 from emodetect.cli import app
 from emodetect.config import ExperimentConfig, load_config
-from emodetect.data.dataset import load_dataset, place_of
+from emodetect.data.dataset import Dataset, load_dataset, place_of
 from emodetect.data.named_data import NamedData
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
@@ -659,6 +659,49 @@ def test_test_images_that_were_trained_on_are_refused(
             caplog.clear()
             assert open_task("mine", own, source=source, split=split).description["seen"]
             assert "trained on most of these" in caplog.text
+
+
+def _in_split_folders(dataset: Dataset, faces: Path, out: Path, *, turned: int) -> None:
+    """Copy images into train, val and test: as they were split, or each to the `turned`th after."""
+    names = ("train", "val", "test")
+    for path, split in zip(dataset.paths, dataset.splits, strict=True):
+        name = names[(names.index(split) + turned) % 3]
+        (out / name / Path(path).parent).mkdir(parents=True, exist_ok=True)
+        shutil.copy(faces / path, out / name / path)
+
+
+def test_images_that_were_trained_on_are_refused_in_copies(tmp_path: Path) -> None:
+    """Corrected labels, or images sorted into other splits, do not make training images test ones.
+
+    Where the test images are the same ones, the copy is evaluated.
+    """
+    faces = tmp_path / "faces"
+    draw_dataset(faces, counts={"": 12}, emotions=("happy", "sad"), seed=5, size=32)
+    place = f'data={{source="folder", image_size=32, path="{faces}"}}'
+    config = load_config(SMALL, [place, f"data.cache_dir={tmp_path / 'cache'}"])
+    own, trained = _trained_on(config), load_dataset(config.data, seed=config.seed)
+
+    corrected = shutil.copytree(faces, tmp_path / "corrected")
+    one = min((corrected / "happy").iterdir())
+    one.rename(corrected / "sad" / one.name)
+    _in_split_folders(trained, faces, tmp_path / "sorted", turned=1)
+    for name in ("corrected", "sorted"):
+        with pytest.raises(DataError, match="labels, the splits or the seed have changed"):
+            open_task("mine", own, source=NamedData("folder", str(tmp_path / name)))
+
+    _in_split_folders(trained, faces, tmp_path / "same", turned=0)
+    kept = open_task("mine", own, source=NamedData("folder", str(tmp_path / "same")))
+    assert len(kept.selection.members) == len(trained.indices("test"))
+
+    shutil.rmtree(faces)
+    (tmp_path / "sorted").rename(faces)  # where the training had them
+    with pytest.raises(DataError, match="labels, the splits or the seed have changed"):
+        open_task("mine", own)
+
+    # The other way round: they had splits in training, and lie in one folder now.
+    config = load_config(SMALL, [place, f"data.cache_dir={tmp_path / 'cache'}"])
+    with pytest.raises(DataError, match="labels, the splits or the seed have changed"):
+        open_task("mine", _trained_on(config), source=NamedData("folder", str(corrected)))
 
 
 def test_a_part_of_the_training_data_is_told(tmp_path: Path) -> None:

@@ -86,17 +86,18 @@ class Dataset:
         """Return what identifies this data set: fingerprint, images, counts, cleaning."""
         identity: dict[str, Any] = {
             "fingerprint": self.fingerprint,
-            "images": self.images_hash,
+            "images": self.images_hash(),
+            "drawn": {split: self.images_hash(split) for split in self.carved},
             "counts": self.counts(),
         }
         if self.manifest_sha256 is not None:
             identity["manifest_sha256"] = self.manifest_sha256
         return identity
 
-    @property
-    def images_hash(self) -> str:
-        """The hash of all images, whatever their labels, splits, names and order."""
-        return hashlib.sha256(np.sort(self.digests).tobytes()).hexdigest()
+    def images_hash(self, split: str = "all") -> str:
+        """Return the hash of a split's images, whatever their labels, names and order."""
+        digests = np.sort(self.digests[self.indices(split)])
+        return hashlib.sha256(digests.tobytes()).hexdigest()
 
     def certain(self) -> np.ndarray:
         """Return (n, emotions) float32: 1 for each image's label, ignoring soft targets."""

@@ -152,6 +152,8 @@ def load_labelled_data(
         columns = _with_columns(slice_by, group, of=config.source)
         dataset = open_training_data(experiment, metadata, split=split, slice_by=columns)
         same_data = was_trained_on(config, metadata)
+    if same_data and split != "all":
+        _refuse_other_images(dataset, split or "test", metadata, where=config.path)
     part_of = None
     if not same_data and config.path is not None:
         part_of = whole_training_data(config.path, metadata)
@@ -272,12 +274,14 @@ def open_training_data(
     *,
     split: str | None = None,
     slice_by: tuple[str, ...] = (),
+    same_images: bool = False,
 ) -> Dataset:
     """Load the data of a training config, split as in training.
 
     Args:
         split: the images to use; if None, test.
         slice_by: columns of a manifest to load as well as those of the config.
+        same_images: the model was trained on these images, in this place or another.
 
     Raises:
         DataError: if the model was trained on this data, `split` was drawn at random, and the data
@@ -288,14 +292,28 @@ def open_training_data(
     dataset = load_dataset(config.data.model_copy(update=of_model), seed=config.seed)
     changed = dataset.fingerprint != metadata.dataset.get("fingerprint")
     used = "test" if split in (None, "all") else split
-    if used in dataset.carved and changed and was_trained_on(config.data, metadata):
-        kind = {"val": "validation"}.get(used, used)
-        raise DataError(
-            f"{config.data.path}: the data or the seed have changed since the model was trained, "
-            f"so its {kind} images can no longer be told apart from its training images. Evaluate "
-            "it on held-out images: --data folder:PATH --split all."
-        )
+    known = same_images or was_trained_on(config.data, metadata)
+    if used in dataset.carved and changed and known:
+        raise _not_told_apart(used, where=config.data.path)
     return dataset
+
+
+def _refuse_other_images(
+    dataset: Dataset, split: str, metadata: Metadata, *, where: Path | None
+) -> None:
+    """Raise DataError if a split that was drawn for the training has other images since."""
+    drawn = metadata.dataset.get("drawn", {}).get(split)
+    if drawn is not None and split not in dataset.carved and drawn != dataset.images_hash(split):
+        raise _not_told_apart(split, where=where)
+
+
+def _not_told_apart(split: str, *, where: Path | None) -> DataError:
+    kind = {"val": "validation"}.get(split, split)
+    return DataError(
+        f"{where}: the labels, the splits or the seed have changed since the model was trained on "
+        f"these images, so its {kind} images can no longer be told apart from its training images. "
+        "Evaluate it on held-out images: --data folder:PATH --split all."
+    )
 
 
 def training_config(metadata: Metadata, *, path: Path | None = None) -> ExperimentConfig:
@@ -359,7 +377,7 @@ def whole_training_data(path: Path, metadata: Metadata) -> Path | None:
 def _are_images_of(dataset: Dataset, config: DataConfig, metadata: Metadata) -> bool:
     """Return whether these are the images that a model was trained on, in another place."""
     source = metadata.config.get("data", {}).get("source")
-    return config.source == source and dataset.images_hash == metadata.dataset.get("images")
+    return config.source == source and dataset.images_hash() == metadata.dataset.get("images")
 
 
 def _cleaned_training_images(config: DataConfig, metadata: Metadata) -> np.ndarray | None:
@@ -418,6 +436,7 @@ def _split_as_in_training(
         metadata,
         split=split,
         slice_by=config.slice_by,
+        same_images=True,
     )
 
 
