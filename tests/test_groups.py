@@ -15,6 +15,9 @@ from small import LENET, SMALL
 
 import emodetect
 from emodetect.cli import app
+from emodetect.config import DataConfig
+from emodetect.data.dataset import group_images
+from emodetect.data.readers.manifest import read_manifest
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, OptionsError
 from emodetect.evaluation.comparison import compare_models, match_images
@@ -354,6 +357,20 @@ def test_evaluate_counts_by_a_column(artifact: Path, people: Path, tmp_path: Pat
     page = (tmp_path / "compared" / "compare.html").read_text(encoding="utf-8")
     assert sentence in page
     assert "McNemar" not in page
+
+
+@pytest.mark.parametrize("unknown", ["", "NaN", "NA", "<NA>", "None"])
+def test_people_who_are_not_known_are_not_one_person(faces: Path, unknown: str) -> None:
+    """What pandas, R and databases write for a missing value groups nothing, and is told."""
+    data = list_faces(faces, "person", lambda number: unknown if number % 2 else "p")
+    config = DataConfig(source="manifest", path=data, group=("person",), image_size=48)
+    listing = read_manifest(config)
+    columns = [[sample.groups[0] for sample in listing.samples]]
+    names = np.array([sample.name for sample in listing.samples], object)
+    for values in (columns, [[unknown if number % 2 else "p" for number in range(12)]]):
+        assert len(set(group_images(values, names, names.astype(bytes)))) == 1 + 6
+    told = f"person {unknown!r} is taken for missing in 6 images"
+    assert any(told in note for note in listing.notes) == bool(unknown)
 
 
 def test_groups_do_not_move_images(artifact: Path, people: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from emodetect.config import DataConfig
 from emodetect.data.cache import ImageCache, StoredImages, load_images
-from emodetect.data.listing import Listing, Sample, SkippedFile, skipped_lines
+from emodetect.data.listing import Listing, Sample, SkippedFile, known_group, skipped_lines
 from emodetect.data.readers import registry
 from emodetect.data.readers.manifest import missing_hint
 from emodetect.data.readers.registry import list_samples
@@ -400,14 +400,15 @@ def group_images(
     """Number images so that those of one photo, identical ones, and those alike in a column match.
 
     Args:
-        columns: of n values each, such as the person of each image.
+        columns: of n values each, such as the person of each image; "" or NaN if not known.
         photos: (n,) the photo of each image.
         digests: (n,) bytes, a hash of each image's pixels.
 
     Returns:
         (n,) int64.
     """
-    return connect([*columns, photos, digests.astype(str)]).astype(np.int64)
+    known = [[known_group(value) for value in column] for column in columns]
+    return connect([*known, photos, digests.astype(str)]).astype(np.int64)
 
 
 def _refuse_straddling(

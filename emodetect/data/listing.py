@@ -12,6 +12,8 @@ from emodetect.machine.terminal_text import on_one_line
 
 # How many unusable images are named; the rest are only counted.
 NAMED_AT_MOST = 10
+# How pandas, R and databases write that a value is missing.
+_MISSING = frozenset({"nan", "na", "n/a", "<na>", "none", "null"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ class Sample:
     votes: tuple[float, ...] | None = None
     box: Box | None = None
     digest: str | None = None
+
+
+def known_group(value: str) -> str:
+    """Return a value of a group's column; "" if it says that the group is not known, as NaN."""
+    return "" if value.lower() in _MISSING else value
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from emodetect.config import DataConfig
 from emodetect.data.labels import LabelReader, split_of
-from emodetect.data.listing import Listing, Sample
+from emodetect.data.listing import Listing, Sample, known_group
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS, canonical_emotion, plain_label
 from emodetect.errors import DataError
 from emodetect.machine.csv_files import Table, open_table
+from emodetect.number_format import quantity
 
 
 def read_manifest(config: DataConfig) -> Listing:
@@ -35,8 +37,9 @@ def read_manifest(config: DataConfig) -> Listing:
     required = ("path", "label", *config.group, *config.slice_by)
     with open_table(path, required, ("split",)) as table:
         position = {name: number for number, name in enumerate(table.columns)}
-        groups = [position[name] for name in config.group]
+        groups = [(name, position[name]) for name in config.group]
         traits = [position[name] for name in config.slice_by]
+        missing: Counter[tuple[str, str]] = Counter()
         weighed = _weight_columns(path, table.columns, config) if config.soft_labels else None
         for values in table:
             name = path_in_list(_checked_path(path, table, values, position), path.parent)
@@ -50,12 +53,18 @@ def read_manifest(config: DataConfig) -> Listing:
                 splits[split] = split_of(split, where=f"{path}, line {table.line}")
             if emotion is None or not found.wants(emotion):
                 continue
+            grouped = []
+            for column, at in groups:
+                value = values[at].strip()
+                grouped.append(known_group(value))
+                if value and not grouped[-1]:
+                    missing[column, value] += 1
             sample = Sample(
                 name,
                 file,
                 emotion,
                 splits[split],
-                groups=tuple([values[column].strip() for column in groups]),
+                groups=tuple(grouped),
                 traits=tuple([values[column].strip() for column in traits]),
                 votes=None if weighed is None else _weights(path, table, values, weighed, config),
             )
@@ -63,6 +72,10 @@ def read_manifest(config: DataConfig) -> Listing:
     labels.refuse_unknown()
     moved.refuse_unused()
     found.settle_public_test(splits.values())
+    found.notes += [
+        f"{path}: {column} {value!r} is taken for missing in {quantity(count, 'image')}"
+        for (column, value), count in missing.items()
+    ]
     listing = found.listing(
         path.parent,
         where=path,
