@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from unicodedata import normalize
 
 import cv2
 import numpy as np
@@ -552,6 +554,20 @@ def test_paths_written_on_windows_are_read_here(tmp_path: Path) -> None:
     write_splits(tmp_path / "a.csv", tmp_path / "split a.csv")
     write_splits(windows, tmp_path / "split b.csv")
     assert (tmp_path / "split b.csv").read_text() == (tmp_path / "split a.csv").read_text()
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="there both are names of one file")
+@pytest.mark.parametrize(("listed", "named"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_paths_may_spell_letters_as_another_system_does(
+    tmp_path: Path, listed: Literal["NFC", "NFD"], named: Literal["NFC", "NFD"]
+) -> None:
+    """A list from a Mac spells the u and the dots of ü apart, which its images need not."""
+    names = [f"für alle/{number}.png" for number in range(3)]
+    for number, name in enumerate(names):
+        _save(tmp_path / normalize(named, name), number)
+    rows = [(normalize(listed, name), "happy") for name in names]
+    listing = _list(_write(tmp_path / "a.csv", rows), "manifest")
+    assert [sample.file for sample in listing.samples] == [normalize(named, n) for n in names]
 
 
 def test_a_name_with_a_backslash_or_spaces_is_a_name(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 from emodetect.config import DataConfig
 from emodetect.data.labels import LabelReader, split_of
@@ -105,12 +106,17 @@ def _checked_path(
 def path_in_list(text: str, folder: Path) -> str:
     """Return a path of a list that may have been written on Windows, with slashes.
 
-    Outside Windows a backslash may also be part of a name: it stays if the file exists.
+    Outside Windows a backslash may also be part of a name: it stays if the file exists. And a Mac
+    may have written é as two characters where the file's name has one, or the reverse.
     """
     path = text.strip().replace("\\", "/")
     # Not folder / text, which takes longer than all else here.
     if path != text and os.name != "nt" and os.path.lexists(f"{folder}{os.sep}{text}"):
         return text
+    if not path.isascii() and not os.path.lexists(f"{folder}{os.sep}{path}"):
+        for other in (normalize("NFC", path), normalize("NFD", path)):
+            if os.path.lexists(f"{folder}{os.sep}{other}"):
+                return other
     return path
 
 
