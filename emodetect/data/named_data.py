@@ -36,7 +36,7 @@ FOLDERS = ("folder", "raf_db", "affectnet", "ckplus", "ferplus", "tfrecord")
 FILES = ("manifest", "fer2013_csv", "ferplus", "tfrecord")
 # A header is shorter; a file without line breaks may have any size.
 LONGEST_HEADER = 2**16
-SHOWN_FOLDERS = 3  # of other names
+SHOWN_FOLDERS = SHOWN_LISTS = 3  # of other names
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def find_data(
         expected = f"expected a folder, a CSV or a {SUFFIX} file"
         raise DataError(f"{option}: {expected}, got {got.rstrip('.')}.") from None
     if len(found) != 1:
-        why = _why_unclear_folder(place, found) if place.is_dir() else _why_unclear_file(place)
-        raise DataError(f"{option}: {name}: {why}")
+        why = _why_unclear_folder if place.is_dir() else _why_unclear_file
+        raise DataError(f"{option}: {name}: {why(place, found)}")
     return NamedData(found[0], name)
 
 
@@ -210,13 +210,25 @@ def _why_unclear_folder(root: Path, found: Sequence[str]) -> str:
     files = sorted(path for path in root.iterdir() if path.is_file())
     lists = [path for path in files if path.suffix.lower() == ".csv" and path.name != VOTES_FILE]
     if lists:
-        return f"contains no class folders; if a list names its images, use that: {lists[0]}."
+        return (
+            "contains no class folders; if a list names its images, use that: "
+            f"{' or '.join(map(str, lists[:SHOWN_LISTS]))}."
+        )
     photos = any(map(has_image_suffix, files))
     if photos and any((folder / VOTES_FILE).is_file() for folder in (root, root.parent)):
         return f"contains no class folders; for the FER+ votes in {VOTES_FILE}, say ferplus:{root}."
     below = [folder for level in levels_below(root) for folder in level]
-    others = [folder.name for folder in below if has_direct_photos(folder)]
+    with_photos = [folder for folder in below if has_direct_photos(folder)]
+    others = [folder.name for folder in with_photos if split_named(folder.name) is None]
     missing = f"no folders named after emotions ({', '.join(EMOTIONS)})"
+    if with_photos and not others:
+        names = ", ".join(folder.name for folder in with_photos)
+        lists = [file for folder in with_photos for file in sorted(folder.glob("*.csv"))]
+        made = f", made from {lists[0]} and its like" if lists else ""
+        return (
+            f"contains images in {names}, but {missing} in there; list them in a CSV with the "
+            f"columns path, label and split{made}."
+        )
     if not photos and not others:
         inside = "has no images" if below or files else "is empty"
         return f"{inside}: {missing}, and no {SUFFIX} files."
@@ -260,14 +272,16 @@ def _columns(path: Path) -> list[str]:
         return [name.strip() for name in spelt_as(next(csv_rows(start, known), []), known)]
 
 
-def _why_unclear_file(path: Path) -> str:
+def _why_unclear_file(path: Path, found: Sequence[str]) -> str:
     columns = _columns(path)
     if "Image name" in columns:
         return "contains votes, but no images; name these: ferplus:fer2013.csv, or ferplus:FOLDER."
     if "subDirectory_filePath" in columns:
         return f"is a list of AffectNet; name its folder: affectnet:{path.parent}."
+    if len(found) > 1:
+        return f"fits several sources; say which it is: {_choices(found, str(path))}."
     return (
         "expected a CSV with the columns path and label (manifest) or emotion and pixels "
         f"(fer2013_csv), got the first line {', '.join(columns)[:200] or 'nothing'!r}; rename its "
-        f"columns, or say which it is: {_choices(('manifest', 'fer2013_csv'), str(path))}."
+        "columns."
     )
