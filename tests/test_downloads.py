@@ -562,7 +562,7 @@ def test_paths_may_spell_letters_as_another_system_does(
     tmp_path: Path, listed: Literal["NFC", "NFD"], named: Literal["NFC", "NFD"]
 ) -> None:
     """A list from a Mac spells the u and the dots of ü apart, which its images need not."""
-    names = [f"für alle/{number}.png" for number in range(3)]
+    names = [f"M\u00fcller/{number}.png" for number in range(3)]
     for number, name in enumerate(names):
         _save(tmp_path / normalize(named, name), number)
     rows = [(normalize(listed, name), "happy") for name in names]

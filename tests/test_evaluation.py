@@ -693,6 +693,11 @@ def test_images_that_were_trained_on_are_refused_in_copies(tmp_path: Path) -> No
     kept = open_task("mine", own, source=NamedData("folder", str(tmp_path / "same")))
     assert len(kept.selection.members) == len(trained.indices("test"))
 
+    shutil.move(faces, tmp_path / "old")
+    draw_dataset(faces, counts={"test": 3}, emotions=("happy", "sad"), seed=9, size=32)
+    shutil.move(tmp_path / "old", faces / "train")  # and new ones beside them
+    assert len(open_task("mine", own).selection.members) == 6
+
     shutil.rmtree(faces)
     (tmp_path / "sorted").rename(faces)  # where the training had them
     with pytest.raises(DataError, match="labels, the splits or the seed have changed"):

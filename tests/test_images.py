@@ -299,6 +299,10 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded(tmp_path: Path)
     photo.write_bytes(scans + data[-2:])
     with pytest.raises(ImageError, match="at most 100 scans, got more"):
         read_image(photo)
+    hidden = b"\xff\x02\xff\xff"  # a decoder looks for the next segment right behind it
+    photo.write_bytes(data[:-2] + hidden + 200 * data[start:-2] + data[-2:])
+    with pytest.raises(ImageError, match="at most 100 scans, got more"):
+        read_image(photo)
     # Neither a preview before the picture nor a film behind it counts.
     comment = b"\xff\xfe" + struct.pack(">H", 2 + 300) + 150 * b"\xff\xda"
     photo.write_bytes(data[:2] + comment + data[2:] + 500 * b"\xff\xda\x00")

@@ -668,6 +668,16 @@ def test_a_trimmed_file_is_whole(film: Path, artifact: Path, tmp_path: Path) -> 
         assert source.frame_count == pytest.approx(0.5 * FRAMES, abs=2)
 
 
+def test_lengths_that_are_not_known_hide_no_frames(film: Path, tmp_path: Path) -> None:
+    """All ones, in either header, say nothing on how much of a film is shown."""
+    data = film.read_bytes()
+    for kind, at in ((b"tkhd", 24), (b"mdhd", 20)):
+        place = data.index(kind) + at
+        unknown = tmp_path / "unknown.mp4"
+        unknown.write_bytes(data[:place] + b"\xff" * 4 + data[place + 4 :])
+        assert [track.shown for track in mp4_tracks(unknown)] == [1.0]
+
+
 def test_a_damaged_list_of_tracks_says_nothing(film: Path, tmp_path: Path) -> None:
     """Wherever the file ends, and whatever its bytes are, no track or some track is found."""
     data, damaged = film.read_bytes(), tmp_path / "damaged.mp4"

@@ -87,17 +87,22 @@ class Dataset:
         identity: dict[str, Any] = {
             "fingerprint": self.fingerprint,
             "images": self.images_hash(),
-            "drawn": {split: self.images_hash(split) for split in self.carved},
+            "drawn": {split: self.drawn_hashes(split) for split in self.carved},
             "counts": self.counts(),
         }
         if self.manifest_sha256 is not None:
             identity["manifest_sha256"] = self.manifest_sha256
         return identity
 
-    def images_hash(self, split: str = "all") -> str:
-        """Return the hash of a split's images, whatever their labels, names and order."""
-        digests = np.sort(self.digests[self.indices(split)])
-        return hashlib.sha256(digests.tobytes()).hexdigest()
+    def images_hash(self, splits: tuple[str, ...] = ()) -> str:
+        """Return the hash of the images of some splits, or of all, whatever their labels."""
+        chosen = np.isin(self.splits, splits) if splits else slice(None)
+        return hashlib.sha256(np.sort(self.digests[chosen]).tobytes()).hexdigest()
+
+    def drawn_hashes(self, split: str) -> dict[str, str]:
+        """Return the hash of the images of a split, and of those that serve the training."""
+        before = ("train", "val") if split == "test" else ("train",)
+        return {"images": self.images_hash((split,)), "trained_on": self.images_hash(before)}
 
     def certain(self) -> np.ndarray:
         """Return (n, emotions) float32: 1 for each image's label, ignoring soft targets."""

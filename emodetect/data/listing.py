@@ -12,8 +12,8 @@ from emodetect.machine.terminal_text import on_one_line
 
 # How many unusable images are named; the rest are only counted.
 NAMED_AT_MOST = 10
-# How pandas, R and databases write that a value is missing.
-_MISSING = frozenset({"nan", "na", "n/a", "<na>", "none", "null"})
+# How pandas and databases write that a value is missing. Not R's NA, a person of JAFFE.
+_MISSING = frozenset({"NaN", "nan", "<NA>", "N/A", "n/a", "None", "NULL", "null"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Sample:
 
 def known_group(value: str) -> str:
     """Return a value of a group's column; "" if it says that the group is not known, as NaN."""
-    return "" if value.lower() in _MISSING else value
+    return "" if value in _MISSING else value
 
 
 @dataclass(frozen=True)

@@ -222,8 +222,8 @@ def _why_unclear_folder(root: Path, found: Sequence[str]) -> str:
     others = [folder.name for folder in with_photos if split_named(folder.name) is None]
     missing = f"no folders named after emotions ({', '.join(EMOTIONS)})"
     if with_photos and not others:
-        names = ", ".join(folder.name for folder in with_photos)
-        lists = [file for folder in with_photos for file in sorted(folder.glob("*.csv"))]
+        names = ", ".join(dict.fromkeys(folder.name for folder in with_photos))
+        lists = sorted(with_photos[0].glob("*.csv"))
         made = f", made from {lists[0]} and its like" if lists else ""
         return (
             f"contains images in {names}, but {missing} in there; list them in a CSV with the "

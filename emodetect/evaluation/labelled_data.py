@@ -301,9 +301,17 @@ def open_training_data(
 def _refuse_other_images(
     dataset: Dataset, split: str, metadata: Metadata, *, where: Path | None
 ) -> None:
-    """Raise DataError if a split that was drawn for the training has other images since."""
+    """Raise DataError if a split that was drawn for the training may have images of it since.
+
+    It has none if it is the same, or if what the model was trained on, or all that was there, is
+    what its data now has for training.
+    """
     drawn = metadata.dataset.get("drawn", {}).get(split)
-    if drawn is not None and split not in dataset.carved and drawn != dataset.images_hash(split):
+    if drawn is None or split in dataset.carved or split not in dataset.splits:
+        return
+    now = dataset.drawn_hashes(split)
+    clean = now["trained_on"] in (drawn["trained_on"], metadata.dataset.get("images"))
+    if not clean and now["images"] != drawn["images"]:
         raise _not_told_apart(split, where=where)
 
 
@@ -311,8 +319,8 @@ def _not_told_apart(split: str, *, where: Path | None) -> DataError:
     kind = {"val": "validation"}.get(split, split)
     return DataError(
         f"{where}: the labels, the splits or the seed have changed since the model was trained on "
-        f"these images, so its {kind} images can no longer be told apart from its training images. "
-        "Evaluate it on held-out images: --data folder:PATH --split all."
+        f"it, so its {kind} images can no longer be told apart from its training images. "
+        "Evaluate it on held-out images: --data PATH --split all."
     )
 
 

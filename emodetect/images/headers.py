@@ -16,6 +16,8 @@ MOST_SCANS = 100
 _END_OF_PNG = b"IEND"
 # As libjpeg finds a marker: after any other bytes, and not one of those that have no length.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+# As libjpeg goes on after a damaged part of a scan: not at what no segment begins with.
+_SEGMENT_IN_SCAN = re.compile(rb"\xff[^\x00-\xbf\xd0-\xd7\xff]")
 _JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
 _PROGRESSIVE_FRAMES = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 # Start of frame: all of C0 to CF but tables (C4), extensions (C8) and arithmetic coding (CC).
@@ -83,7 +85,7 @@ def has_too_many_scans(data: bytes) -> bool:
     if data.count(bytes([0xFF, _JPEG_SCAN])) <= MOST_SCANS:
         return False  # with those of a preview, or of a film behind the picture
     scans, position = 0, 2
-    while found := _JPEG_MARKER.search(data, position):
+    while found := _SEGMENT_IN_SCAN.search(data, position):
         at = found.start()
         scans += data[at + 1] == _JPEG_SCAN
         if data[at + 1] == _JPEG_END or scans > MOST_SCANS:

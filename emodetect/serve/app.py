@@ -37,7 +37,13 @@ from emodetect.serve.web.schemas import ABOUT
 
 
 class _Application(FastAPI):
-    """An application whose description has the examples as they are; FastAPI drops each null."""
+    """An application whose description has the examples as they are; FastAPI drops each null.
+
+    Attributes:
+        guarded: clients need a token.
+    """
+
+    guarded = False
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI description."""
@@ -49,7 +55,7 @@ class _Application(FastAPI):
             for status, answer in route.responses.items():
                 for kind, content in answer["content"].items():
                     about["responses"][str(status)]["content"][kind] |= content
-            if route.path not in OPEN_PATHS:
+            if self.guarded and route.path not in OPEN_PATHS:
                 about["security"] = [{"token": []}]
         api["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         return api
@@ -93,6 +99,7 @@ def create_app(
         docs_url=None,  # FastAPI's own pages load scripts from other sites
         redoc_url=None,
     )
+    app.guarded = token is not None
     app.state.services = Services(
         analysis,
         metrics,

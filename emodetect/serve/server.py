@@ -224,7 +224,7 @@ def _allow_open_files() -> int:
         least = min(least, hard)
     if soft != resource.RLIM_INFINITY and soft < least:
         resource.setrlimit(resource.RLIMIT_NOFILE, (least, hard))
-    return min(MOST_CONNECTIONS, least // 2)
+    return min(MOST_CONNECTIONS, max(1, least // 2))
 
 
 def _give_memory_back() -> None:

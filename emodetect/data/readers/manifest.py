@@ -113,9 +113,9 @@ def path_in_list(text: str, folder: Path) -> str:
     # Not folder / text, which takes longer than all else here.
     if path != text and os.name != "nt" and os.path.lexists(f"{folder}{os.sep}{text}"):
         return text
-    if not path.isascii() and not os.path.lexists(f"{folder}{os.sep}{path}"):
+    if not path.isascii() and not os.path.lexists(os.path.join(folder, path)):  # noqa: PTH118
         for other in (normalize("NFC", path), normalize("NFD", path)):
-            if os.path.lexists(f"{folder}{os.sep}{other}"):
+            if os.path.lexists(os.path.join(folder, other)):  # noqa: PTH118
                 return other
     return path
 

@@ -66,7 +66,8 @@ def _track(file: IO[bytes], start: int, stop: int, movie_ticks: int) -> Track:
             head = _head(file, inner, end)
             wide = head[:1] == b"\1"
             (ticks,) = struct.unpack_from(">Q" if wide else ">I", head, 28 if wide else 20)
-            shown_s = ticks / movie_ticks if movie_ticks else 0.0
+            if movie_ticks and ticks not in (0, _unknown(wide)):
+                shown_s = (ticks + 1) / movie_ticks  # it may have been rounded down
             a, b, _, c, d = struct.unpack_from(">5i", head, 52 if wide else 40)
             mirrored = a * d - b * c < 0
         elif name == b"mdia":
@@ -86,7 +87,12 @@ def _timing(head: bytes) -> tuple[int, int]:
     """Return the ticks per second of a movie's or a medium's header, and its length in ticks."""
     wide = head[:1] == b"\1"  # version 1, with times of 64 bits
     ticks_per_s, ticks = struct.unpack_from(">IQ" if wide else ">II", head, 20 if wide else 12)
-    return ticks_per_s, ticks
+    return ticks_per_s, 0 if ticks == _unknown(wide) else ticks
+
+
+def _unknown(wide: bool) -> int:
+    """Return the length in ticks that says that it is not known: all bits are 1."""
+    return 2**64 - 1 if wide else 2**32 - 1
 
 
 def _head(file: IO[bytes], start: int, stop: int) -> bytes:
