@@ -768,6 +768,30 @@ def test_validation_images_that_were_trained_on_are_refused(tmp_path: Path) -> N
         assert open_task("mine", own, source=source).description["split"] == "test"
 
 
+def test_a_fold_is_validated_on_its_own_part_of_the_data_however_that_is_named(
+    tmp_path: Path,
+) -> None:
+    """Validation images of the source may be a fold's training images."""
+    faces = tmp_path / "faces"
+    counts = {"train": 12, "val": 12, "test": 6}
+    draw_dataset(faces, counts=counts, emotions=("happy", "sad"), seed=5, size=32)
+    values = f'{{source="folder", image_size=32, path="{faces}", cache_dir="{tmp_path}"}}'
+    config = load_config(SMALL, [f"data={values}", "data.fold=[2, 3]"])
+    trained = load_dataset(config.data, seed=config.seed)
+    own = _trained_on(config)
+    named = NamedData("folder", str(faces))
+    for split in ("train", "val", "test"):
+        expected = sorted(trained.paths[trained.indices(split)])
+        for source in (None, named):
+            kept = open_task("mine", own, source=source, split=split)
+            members = kept.selection.members
+            assert sorted(kept.dataset.paths[members]) == expected, split
+    (faces / "val" / "happy").rename(tmp_path / "gone")
+    for source in (None, named):
+        with pytest.raises(DataError, match="its validation images can no longer"):
+            open_task("mine", own, source=source, split="val")
+
+
 def test_test_images_among_the_training_images_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

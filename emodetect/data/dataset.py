@@ -51,7 +51,8 @@ class Dataset:
         groups: (n,) int64, the same number for images that are not independent, as they are of one
             person, photo or whatever data.group names, or identical to such an image.
         emotions: the label order.
-        carved: splits that the source does not have, drawn from its images with the seed.
+        carved: splits that the source does not have, drawn from its images with the seed; "val"
+            with data.fold, whatever the source has.
         skipped: images that could not be used.
         left_out: how many images were left out on purpose, by reason.
         fingerprint: a hash of all pixels, targets and splits, independent of paths, dates and
@@ -275,6 +276,7 @@ def _load(config: DataConfig, *, seed: int | None, folds: int = 0) -> Dataset:
                 logger.warning(line)
             raise
     manifest = None if config.manifest is None else config.manifest.read_bytes()
+    kept = {*given} - {"val"} if seed is not None and config.fold else {*given}
     dataset = Dataset(
         images=cached.images,
         labels=labels,
@@ -287,7 +289,7 @@ def _load(config: DataConfig, *, seed: int | None, folds: int = 0) -> Dataset:
         traits=traits,
         groups=np.arange(len(labels)) if groups is None else groups,
         emotions=emotions,
-        carved=tuple(split for split in SPLITS if split in splits and split not in given),
+        carved=tuple(split for split in SPLITS if split in splits and split not in kept),
         skipped=skipped,
         left_out=left_out,
         fingerprint=_fingerprint(cached.digests, emotions, labels, targets, splits, config),

@@ -102,8 +102,8 @@ def load_labelled_data(
 ) -> LabelledData:
     """Load the data set to evaluate a model on.
 
-    If the model was trained on the data and the data has no test split of its own, the split made
-    in training is used, unless `split` is "all".
+    If the model was trained on the data and the split to use was drawn in training, because the
+    data has none or for a fold, that one is used.
 
     Args:
         source: if None, the data of `config_name`, a file or preset; if that is None too, the data
@@ -137,8 +137,7 @@ def load_labelled_data(
                     inherited["group"] = tuple(trained.get("group", ()))
                 config = config.model_copy(update=inherited)
                 dataset = _load(config, metadata)
-            needed = {"test"} if split in (None, "test") else {"val", "test"}
-            if same_data and split != "all" and not needed <= {*dataset.splits.tolist()}:
+            if same_data and split != "all" and not _given(split, dataset, metadata):
                 dataset = _split_as_in_training(source, config, metadata, split)
             elif same_data:
                 trained_on = _cleaned_training_images(config, metadata)
@@ -296,6 +295,14 @@ def open_training_data(
     if used in dataset.carved and changed and known:
         raise _not_told_apart(used, where=config.data.path)
     return dataset
+
+
+def _given(split: str | None, dataset: Dataset, metadata: Metadata) -> bool:
+    """Return whether a split of the training data is that of the source, not drawn for training."""
+    if split in (None, "test"):
+        return "test" in dataset.splits
+    drawn_anyway = metadata.config["data"].get("fold") is not None
+    return not drawn_anyway and {"val", "test"} <= {*dataset.splits.tolist()}
 
 
 def _refuse_other_images(

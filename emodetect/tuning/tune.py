@@ -108,15 +108,15 @@ def _check_folder(folder: Path) -> None:
 
 def _check_splits(config: ExperimentConfig, dataset: Dataset, space: SearchSpace) -> None:
     searched = [one.key for one in space if one.key in DATA_KEYS]
-    if searched and "val" in dataset.carved:
-        raise ConfigError(
-            f"--search {searched[0]}: the source has no val split, and other crops would be "
-            "validated with each value. Assign the splits first, with emodetect data split."
-        )
     if searched and config.data.fold is not None:
         raise ConfigError(
             f"--search {searched[0]}: data.fold draws the folds by the crops, and other ones would "
             "be validated with each value. Remove data.fold."
+        )
+    if searched and "val" in dataset.carved:
+        raise ConfigError(
+            f"--search {searched[0]}: the source has no val split, and other crops would be "
+            "validated with each value. Assign the splits first, with emodetect data split."
         )
 
 
