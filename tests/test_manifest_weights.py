@@ -52,11 +52,18 @@ def test_weights_become_shares_in_the_label_order(tmp_path: Path) -> None:
     np.testing.assert_allclose(_load(three).targets, [[0.5, 0.5], [1, 0]])
 
 
-def test_the_label_decides_where_weights_tie_or_disagree(tmp_path: Path) -> None:
-    """Accuracy counts the label, training the weights, even where another emotion has most."""
+def test_the_label_decides_where_weights_tie_or_disagree(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Accuracy counts the label, training the weights, even where another emotion has most.
+
+    How often that is so is told, because columns may have been mixed up.
+    """
+    caplog.set_level("INFO")
     path = _write(tmp_path, "path,label,happy,sad", "a.png,sad,9,1", "b.png,happy,1,1")
     dataset = _load(path)
     assert [dataset.emotions[label] for label in dataset.labels] == ["sad", "happy"]
+    assert "in 1 of 2 images another emotion has more weight than the label" in caplog.text
 
 
 def test_without_soft_labels_the_columns_are_not_used(tmp_path: Path) -> None:

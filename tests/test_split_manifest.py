@@ -22,6 +22,7 @@ from emodetect.cli.data import data
 from emodetect.config import DataConfig, ExperimentConfig
 from emodetect.data import cache
 from emodetect.data.dataset import SPLITS, Dataset, load_dataset, load_for_evaluation
+from emodetect.data.readers.manifest import read_manifest
 from emodetect.data.splits import assign_splits, connect
 from emodetect.data.writers.split_manifest import SplitOptions, write_splits
 from emodetect.errors import ConfigError, DataError
@@ -591,3 +592,28 @@ def test_a_manifest_is_replaced_only_by_force(tmp_path: Path) -> None:
     refused = _invoke(manifest, "--output", manifest, "--force")
     assert "is the data to be split" in str(refused.exception)
     assert manifest.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "told"),
+    [
+        ("subset", ("Training", "test", ""), "the column subset (Training, test) is not used"),
+        ("subset", ("train", "train", "train"), ""),  # divides nothing
+        ("kind", ("train", "test", "bus"), ""),
+        ("split", ("train", "test", ""), ""),
+    ],
+)
+def test_splits_in_a_column_of_another_name_are_told(
+    tmp_path: Path, column: str, values: tuple[str, ...], told: str
+) -> None:
+    """Otherwise the images that someone kept for testing would be trained on without a word."""
+    rows = [
+        {"path": f"{number}.png", "label": "happy", "subset_of": "all", column: value}
+        for number, value in enumerate(values)
+    ]
+    listing = read_manifest(
+        DataConfig(source="manifest", path=_write(tmp_path / "faces.csv", rows))
+    )
+    notes = [note for note in listing.notes if "is not used" in note]
+    assert len(notes) == bool(told)
+    assert told in "".join(notes)

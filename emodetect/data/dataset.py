@@ -384,6 +384,13 @@ def _targets(
     # In double precision, because the weights of a manifest may be of any size.
     votes = np.array([sample.votes for sample in samples], np.float64)[:, columns]
     largest = votes.max(axis=1, keepdims=True)
+    outvoted = np.count_nonzero(votes[np.arange(len(votes)), labels] < largest[:, 0])
+    if outvoted:
+        logger.info(
+            "soft labels: in %s of %s images another emotion has more weight than the label",
+            f"{outvoted:,}",
+            f"{len(votes):,}",
+        )
     shares: np.ndarray = votes / largest / (votes / largest).sum(axis=1, keepdims=True)
     return shares.astype(np.float32)
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
 from emodetect.config import DataConfig
-from emodetect.data.labels import LabelReader, split_of
+from emodetect.data.labels import LabelReader, split_named, split_of
 from emodetect.data.listing import Listing, Sample, known_group
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS, canonical_emotion, plain_label
@@ -40,6 +40,7 @@ def read_manifest(config: DataConfig) -> Listing:
         position = {name: number for number, name in enumerate(table.columns)}
         groups = [(name, position[name]) for name in config.group]
         traits = [position[name] for name in config.slice_by]
+        unread = _UnreadSplits(table.columns, required)
         missing: Counter[tuple[str, str]] = Counter()
         weighed = _weight_columns(path, table.columns, config) if config.soft_labels else None
         for values in table:
@@ -52,6 +53,7 @@ def read_manifest(config: DataConfig) -> Listing:
             split = values[position["split"]] if "split" in position else ""
             if split not in splits:
                 splits[split] = split_of(split, where=f"{path}, line {table.line}")
+            unread.look_at(values)
             if emotion is None or not found.wants(emotion):
                 continue
             grouped = []
@@ -73,6 +75,7 @@ def read_manifest(config: DataConfig) -> Listing:
     labels.refuse_unknown()
     moved.refuse_unused()
     found.settle_public_test(splits.values())
+    found.notes += unread.notes(path)
     found.notes += [
         f"{path}: {column} {value!r} is taken for missing in {quantity(count, 'image')}"
         for (column, value), count in missing.items()
@@ -164,6 +167,37 @@ class _MovedFiles:
                 f"data.path_prefix: no path in {self._path} begins with {min(self._unused)!r}; "
                 f"the first path is {self._first!r}."
             )
+
+
+class _UnreadSplits:
+    """Columns of a list without a column named split that look as if they were one."""
+
+    def __init__(self, columns: Sequence[str], used: Sequence[str]) -> None:
+        others = enumerate(columns) if "split" not in columns else ()
+        self._values: dict[int, set[str]] = {
+            position: set() for position, name in others if name not in used
+        }
+        self._names = columns
+
+    def look_at(self, values: Sequence[str]) -> None:
+        """Read a row."""
+        for position, seen in [*self._values.items()]:
+            value = values[position].strip()
+            if not value or value in seen:
+                continue
+            if split_named(value) is None:
+                del self._values[position]  # most columns go with the first row
+            else:
+                seen.add(value)
+
+    def notes(self, path: Path) -> list[str]:
+        """Return a line for each such column."""
+        return [
+            f"{path}: the column {self._names[position]} ({', '.join(sorted(seen))}) is not used; "
+            "to use its splits, name it split"
+            for position, seen in self._values.items()
+            if len(seen) > 1
+        ]
 
 
 def _is_absolute(name: str) -> bool:
