@@ -92,6 +92,39 @@ def test_waiting_connections_have_a_time_limit(monkeypatch: pytest.MonkeyPatch) 
         assert client.get("/healthz").text == answered
 
 
+UPGRADE = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        (b"", b"101"),
+        (b"Content-Length: 3\r\n", b"400"),
+        (b"Transfer-Encoding: chunked\r\n", b"400"),
+        (b"X: 1\r\n" * 150, b"400"),
+        (b"X: %s\r\n" % (b"1" * 9000), b"400"),
+        # Those of all ports of this host, which the page cannot help to send.
+        (b"Cookie: %s\r\n" % (b"1" * 9000), b"101"),
+    ],
+)
+def test_a_websocket_that_cannot_begin_is_refused(more: bytes, status: bytes) -> None:
+    """Otherwise it would wait for ever, and take the place of a client."""
+    app = create_app(EmotionRecognizer(threads=1))
+    protocol = partial(server._LimitedConnection, response_s=30)
+    line = b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n"
+    with serving(app, http=protocol) as client:
+        with connected(client, line + UPGRADE + more + b"\r\n") as one:
+            answer = one.recv(10_000)
+            assert answer.startswith(b"HTTP/1.1 " + status)
+            if status != b"101":
+                while one.recv(10_000):  # until it is closed
+                    pass
+        assert client.get("/healthz").status_code == 200
+
+
 def test_the_card_is_that_of_the_model_that_is_served(tmp_path: Path) -> None:
     """Whatever becomes of the model's file, /v1/model describes the model that was opened."""
     model = tmp_path / "own.keras"

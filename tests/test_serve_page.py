@@ -157,6 +157,29 @@ def test_a_photo_that_the_browser_cannot_show_has_a_preview(
         assert np.abs(inner.astype(int) - expected).mean() < 12
 
 
+def test_a_photo_is_shown_as_the_server_turned_it(page: Page, address: str, tmp_path: Path) -> None:
+    """Browsers don't turn a WebP, nor a PNG that says so behind its pixels; the server does."""
+    scene = draw_scene(("happy", "sad"), np.random.default_rng(0)).image
+    exif = Image.Exif()
+    exif[0x0112] = 3  # to be turned by half, so that its width and height tell nothing
+    turned = Image.fromarray(scene[::-1, ::-1, ::-1])
+    turned.save(tmp_path / "turned.webp", lossless=True, exif=exif)
+    turned.save(tmp_path / "before.png", exif=exif)
+    data = (tmp_path / "before.png").read_bytes()
+    begin, pixels, end = (data.index(name) - 4 for name in (b"eXIf", b"IDAT", b"IEND"))
+    (tmp_path / "behind.png").write_bytes(
+        data[:begin] + data[pixels:end] + data[begin:pixels] + data[end:]
+    )
+    page.goto(address)
+    for name in ("turned.webp", "before.png", "behind.png"):
+        page.set_input_files("#file", tmp_path / name)
+        expect(page.locator("#caption")).to_contain_text(name)
+        expect(page.locator("#status")).to_have_text("2 faces.")
+        view = drawn_on(page.locator("#view"))
+        assert view.shape == scene.shape
+        assert np.median(np.abs(view.astype(int) - scene).max(axis=2)) < 6, name
+
+
 def test_photos_of_an_iphone_have_thumbnails(page: Page, address: str, tmp_path: Path) -> None:
     """Only HEIC photos ask the server for a preview; it is upright, large and as a thumbnail."""
     (tmp_path / "one.heic").write_bytes(HEIC["turned"])

@@ -22,6 +22,7 @@ import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import HANDLED_SIGNALS
 
 from emodetect.errors import EmodetectError
@@ -339,9 +340,20 @@ class _LimitedConnection(H11Protocol):
         self._watch()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Leave the connection to the WebSocket, which has limits of its own."""
+        """Leave the connection to the WebSocket, which has limits of its own.
+
+        One that cannot begin, such as with a body or too many header lines, is refused here:
+        uvicorn would neither answer nor end it.
+        """
         self._end_limit()
+        # Long ones, of other programs on this host, would exceed the limit of a line.
+        self.headers = [(name, value) for name, value in self.headers if name != b"cookie"]
         super().handle_websocket_upgrade(event)
+        protocol = cast(WebSocketsSansIOProtocol, self.transport.get_protocol())
+        if not protocol.handshake_initiated:
+            self.send_400_response(
+                "expected a GET request without a body, of at most 128 header lines of 8 KB"
+            )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the limit with the connection."""

@@ -45,6 +45,7 @@ export async function startCamera(isNewest, started) {
     stopCamera();
     say("The camera was disconnected.", true);
   });
+  say("Connecting to the server …");
   connect();
 }
 
@@ -68,6 +69,11 @@ function connect() {
   socket = own;
   const frame = document.createElement("canvas");
   let sentAt = 0, waiting = null;
+  waitForServer();
+
+  function waitForServer() {
+    waiting = setTimeout(() => own.close(), LONGEST_WAIT_MS);  // the connection may be dead
+  }
 
   function send() {
     if (camera !== mine || own.readyState !== WebSocket.OPEN) return;
@@ -81,11 +87,14 @@ function connect() {
       if (own.readyState !== WebSocket.OPEN) return;
       sentAt = performance.now();
       own.send(blob);
-      waiting = setTimeout(() => own.close(), LONGEST_WAIT_MS);  // the connection may be dead
+      waitForServer();
     }, "image/jpeg", 0.85);
   }
 
-  own.addEventListener("open", send);
+  own.addEventListener("open", () => {
+    clearTimeout(waiting);
+    send();
+  });
   own.addEventListener("message", (event) => {
     clearTimeout(waiting);
     if (camera !== mine) return;

@@ -7,8 +7,11 @@ import { show, showNone } from "./faces.js";
 
 const MOST_TRIES = 5;  // of a photo, while the server has no room for it
 const THUMBNAIL_WIDTH = 240;
+const PREVIEW_ORIGIN = "a preview from the server, because this browser may not show this kind of photo "
+  + "upright, or not at all";
 
-// {file, button, row (once it is analysed), canShow (promise: can this browser?), preview (if it cannot)}
+// {file, button, row (once it is analysed), canShow (promise: can this browser?), preview (if it cannot,
+// or may turn the photo another way)}
 let photos = [];
 let shown = null;    // the one of them that is shown
 let picture = null;  // its pixels; null if this browser cannot decode it
@@ -80,7 +83,7 @@ async function analyze({ file, canShow }) {
     return failed("cannot be read; is it a folder, or was it changed or removed?");
   }
   if (!data.byteLength) return failed("the file is empty");
-  const path = await canShow ? "v1/analyze" : "v1/analyze?preview=true";
+  const path = await canShow && !turnedByFew(data) ? "v1/analyze" : "v1/analyze?preview=true";
   for (let tries = 1; ; tries++) {
     try {
       const [row] = await askOrShowForm(path, {
@@ -95,6 +98,22 @@ async function analyze({ file, canShow }) {
       await new Promise((done) => setTimeout(done, 1000 * error.waitS));
     }
   }
+}
+
+// Whether the photo may say how to turn it where browsers don't look: a WebP in its Exif block, a PNG
+// behind its pixels.
+function turnedByFew(data) {
+  const view = new DataView(data);
+  const says = (name, at) => at + 4 <= data.byteLength
+    && [...name].every((letter, index) => view.getUint8(at + index) === letter.charCodeAt(0));
+  if (says("RIFF", 0) && says("WEBP", 8)) return says("VP8X", 12) && data.byteLength > 20 && Boolean(view.getUint8(20) & 8);
+  if (!says("PNG", 1)) return false;
+  let pixels = false;
+  for (let at = 8; at + 8 <= data.byteLength; at += 12 + view.getUint32(at)) {
+    pixels ||= says("IDAT", at + 4);
+    if (pixels && says("eXIf", at + 4)) return true;
+  }
+  return false;
 }
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
@@ -191,9 +210,9 @@ function draw() {
   else if (picture) show(picture, { faces: [] }, row ? row.error : "Not analysed yet");
   else showNone();
   const hidden = row && row.error === null && !picture;
-  const origin = preview && picture ? "a preview from the server, because " : "";
   byId("caption").textContent = file.name
     + (row?.error && photos.length > 1 ? `: ${row.error}` : "")
-    + (preview || hidden ? `: ${origin}this browser cannot show this kind of photo` : "");
+    + (hidden ? ": this browser cannot show this kind of photo" : "")
+    + (preview && picture ? `: ${PREVIEW_ORIGIN}` : "");
   byId("caption").classList.toggle("bad", Boolean(row?.error));
 }
