@@ -76,6 +76,18 @@ def test_images_that_belong_together_stay_in_one_fold(kind: str) -> None:
             assert len(set(splits[together == value])) == 1
 
 
+def test_as_many_people_as_folds_are_validated_on_one_by_one() -> None:
+    """No fold is empty, however unlike the people are."""
+    people = np.repeat([0, 1, 2, 3, 4], [39, 4, 5, 2, 2])
+    labels = np.array([int(one) for one in "1101011000111110000100110101011010100000000110011101"])
+    given = ["train"] * 50 + ["test"] * 2
+    validated = []
+    for number in (1, 2, 3, 4):
+        splits = _assign(labels, (number, 4), groups=people, given=given)
+        validated.append(set(people[splits == "val"].tolist()))
+    assert sorted(validated, key=min) == [{0}, {1}, {2}, {3}]
+
+
 def test_too_few_images_for_the_folds_are_one_clear_error() -> None:
     """An emotion with three images cannot be in five folds."""
     with pytest.raises(DataError, match="5 folds"):

@@ -8,7 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
+from sklearn.model_selection import (
+    LeaveOneGroupOut,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    train_test_split,
+)
 
 from emodetect.errors import DataError
 from emodetect.machine.terminal_text import on_one_line
@@ -181,9 +186,13 @@ def _fold(
         folds = StratifiedKFold(count, shuffle=True, random_state=seed).split(first, counted)
         chosen = [np.isin(group, part) for _, part in folds]
     else:
-        folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(
-            members, counted, group
+        # With as many groups as folds, StratifiedGroupKFold may leave a fold empty.
+        splitter = (
+            LeaveOneGroupOut()
+            if len(first) == count
+            else StratifiedGroupKFold(count, shuffle=True, random_state=seed)
         )
+        folds = splitter.split(members, counted, group)
         chosen = [np.isin(np.arange(len(members)), part) for _, part in folds]
     for part in chosen:
         lost = members[~np.isin(labels[members], labels[members][~part])]
