@@ -33,7 +33,8 @@ def confusion_matrix(predictions: ImagePredictions, metrics: dict[str, Any]) -> 
         for row in range(len(names)):
             for column in range(len(names)):
                 color = "white" if shares[row, column] > 0.5 else INK
-                axes.text(column, row, text[row, column], ha="center", va="center", color=color)
+                inside = {"ha": "center", "va": "center", "color": color, "in_layout": False}
+                axes.text(column, row, text[row, column], **inside)
     return figure
 
 

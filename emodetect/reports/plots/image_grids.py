@@ -15,7 +15,7 @@ from emodetect.number_format import percent
 from emodetect.reports.plots.style import save_png, short_name, styled
 
 # Sizes in inches.
-CELL_WIDTH, CELL_HEIGHT, CAPTION, HEADING = 1.25, 1.6, 0.36, 0.3
+CELL_WIDTH, CELL_HEIGHT, MARGIN, HEADING = 1.25, 1.6, 0.04, 0.3
 SHOWN_PER_EMOTION = 8  # in a contact sheet
 
 
@@ -79,27 +79,21 @@ def contact_sheet(
 def _grid(images: np.ndarray, titles: Sequence[str], *, columns: int, title: str = "") -> Figure:
     rows = -(-len(images) // columns)
     heading = HEADING if title else 0
-    height = CELL_HEIGHT * rows + heading
-    # Placed by hand, because an automatic layout of so many axes takes a second.
-    figure = Figure(figsize=(CELL_WIDTH * columns, height))
+    width, height = CELL_WIDTH * columns, CELL_HEIGHT * rows + heading
+    figure = Figure(figsize=(width, height))
     if title:
         figure.suptitle(title, fontsize=10)
-    grid = figure.subplots(
-        rows,
-        columns,
-        squeeze=False,
-        gridspec_kw={
-            "left": 0.01,
-            "right": 0.99,
-            "bottom": 0.02 / height,
-            "top": 1 - (heading + CAPTION) / height,
-            "wspace": 0.05,
-            "hspace": CAPTION / (CELL_HEIGHT - CAPTION),
-        },
-    )
-    for axes in grid.flat:
-        axes.axis("off")
-    for axes, image, caption in zip(grid.flat, images, titles, strict=False):
-        axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(caption, fontsize=8, loc="left")
+    # In inches from the top left. One for all images, because one for each takes a second.
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.axis("off")
+    for number, (image, caption) in enumerate(zip(images, titles, strict=True)):
+        row, column = divmod(number, columns)
+        left = CELL_WIDTH * column + MARGIN
+        right = CELL_WIDTH * (column + 1) - MARGIN
+        bottom = heading + CELL_HEIGHT * (row + 1) - MARGIN
+        top = bottom - (right - left)
+        extent = (left, right, bottom, top)
+        axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto")
+        axes.text(left, top - MARGIN, caption, fontsize=8, va="bottom")
+    axes.set(xlim=(0, width), ylim=(height, 0))
     return figure

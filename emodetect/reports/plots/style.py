@@ -70,6 +70,14 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def _lay_out(figure: Figure) -> None:
+    """Lay the figure out once; with a layout engine, each `savefig` would do so and draw it twice."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
+
+
 def short_name(name: str, *, longest: int = 24) -> str:
     """Return a name that fits into a plot: whole, or cut and ended by "…"."""
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
@@ -78,6 +86,7 @@ def short_name(name: str, *, longest: int = 24) -> str:
 def save_png(figure: Figure, out: Path) -> None:
     """Write a figure as a PNG on white."""
     with boxes_named(), atomic_write(out) as partial:
+        _lay_out(figure)
         figure.savefig(partial, format="png", dpi=DPI, facecolor=PAPER)
 
 
@@ -85,6 +94,7 @@ def png_of(figure: Figure) -> bytes:
     """Return a figure as a PNG on white, in the size of a notebook."""
     file = io.BytesIO()
     with boxes_named():
+        _lay_out(figure)
         figure.savefig(file, format="png", dpi=NOTEBOOK_DPI, facecolor=PAPER)
     return file.getvalue()
 
@@ -100,6 +110,7 @@ def to_svg(figure: Figure, *, name: str, title: str) -> Markup:
     with styled(), warnings.catch_warnings():
         # Of letters that the font lacks: the page has them as text, which the browser draws.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        _lay_out(figure)
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
     box = re.search(r'viewBox="[^"]*"', text)
