@@ -71,7 +71,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def _lay_out(figure: Figure) -> None:
-    """Lay the figure out once; with a layout engine, each `savefig` would do so and draw it twice."""
+    """Lay the figure out, so that `savefig` does not, and draws it once instead of twice."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
