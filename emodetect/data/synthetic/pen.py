@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -17,6 +18,8 @@ Image = NDArray[np.uint8]
 Points = NDArray[np.float64]
 Colour = tuple[float, float, float]
 
+ANGLES = np.linspace(0.0, 2.0 * math.pi, 40, endpoint=False)
+CIRCLE: Points = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
 BLACK: Colour = (0.0, 0.0, 0.0)
 WHITE: Colour = (235.0, 240.0, 242.0)
 
@@ -31,20 +34,21 @@ class Pen:
     tilt: float  # radians
     yaw: float  # how far the middle of the face moves sideways, in box sides
 
+    @cached_property
     def matrix(self) -> Points:
-        """Return the (2, 3) affine map from box units, after the yaw, to canvas pixels."""
+        """The (2, 3) affine map from box units, after the yaw, to canvas pixels."""
         cosine, sine = math.cos(self.tilt) * self.side, math.sin(self.tilt) * self.side
         return np.array([[cosine, -sine, self.centre[0]], [sine, cosine, self.centre[1]]])
 
     def turned(self, points: Points) -> Points:
         """Return points in box units after the yaw of the head."""
-        bulge = np.clip(1.0 - (points[:, 0] / 0.6) ** 2, 0.0, 1.0)
-        return points + np.stack([self.yaw * bulge, np.zeros_like(bulge)], axis=1)
+        moved = points.copy()
+        moved[:, 0] += self.yaw * np.maximum(1.0 - (points[:, 0] / 0.6) ** 2, 0.0)
+        return moved
 
     def pixels(self, points: Points) -> NDArray[np.int32]:
         """Return canvas positions in sixteenths of a pixel."""
-        affine = self.matrix()
-        placed = self.turned(points) @ affine[:, :2].T + affine[:, 2]
+        placed = self.turned(points) @ self.matrix[:, :2].T + self.matrix[:, 2]
         return np.rint(placed * 16).astype(np.int32)
 
     def fill(self, points: Points, colour: Colour) -> None:
@@ -60,11 +64,12 @@ class Pen:
 
 def mix(first: Colour, second: Colour, part: float) -> Colour:
     """Blend two colours; `part` is that of the second, 0 to 1."""
-    blend = np.array(first) * (1.0 - part) + np.array(second) * part
-    return (float(blend[0]), float(blend[1]), float(blend[2]))
+    blue, green, red = (
+        float(one * (1.0 - part) + other * part) for one, other in zip(first, second, strict=True)
+    )
+    return blue, green, red
 
 
 def oval(x: float, y: float, half_width: float, half_height: float) -> Points:
     """Return an ellipse as a polygon of 40 points."""
-    angles = np.linspace(0.0, 2.0 * math.pi, 40, endpoint=False)
-    return np.stack([x + half_width * np.cos(angles), y + half_height * np.sin(angles)], axis=1)
+    return CIRCLE * (half_width, half_height) + (x, y)

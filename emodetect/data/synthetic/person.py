@@ -155,16 +155,15 @@ def _draw_mouth(pen: Pen, geometry: FaceGeometry, skin: Colour, rng: np.random.G
 
 def _relief(pen: Pen, geometry: FaceGeometry, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return light and shade as a (64, 64) float32 gain over -0.8 to 0.8 box sides."""
-    axis = np.linspace(-0.8, 0.8, 64)
-    x, y = np.meshgrid(axis, axis)
-    x = x - pen.yaw * np.clip(1.0 - (x / 0.6) ** 2, 0.0, 1.0)
+    y = np.linspace(-0.8, 0.8, 64)[:, None]
+    x = y.T - pen.yaw * np.maximum(1.0 - (y.T / 0.6) ** 2, 0.0)
     depth = rng.uniform(0.8, 1.2)
     stubble = 0.25 if rng.random() < 0.15 else 0.0
     side_light = rng.normal(0.0, 0.12)
     # The shade of the eye socket reaches up to the brow.
     rise = max(0.5 * (geometry.brow_inner + geometry.brow_outer), 0.0)
     socket_y, socket = -0.14 - 0.5 * rise, 0.085 + 0.5 * rise
-    gain = np.ones_like(x)
+    gain = np.ones((64, 64))
     for blob_x, blob_y, half_width, half_height, strength in (
         (-0.195, socket_y, 0.14, socket, -0.42), (0.195, socket_y, 0.14, socket, -0.42),
         (0.0, -0.08, 0.045, 0.16, 0.16), (0.0, -0.38 - rise, 0.3, 0.08, 0.12),
@@ -172,8 +171,9 @@ def _relief(pen: Pen, geometry: FaceGeometry, rng: np.random.Generator) -> NDArr
         (0.0, 0.155, 0.10, 0.03, -0.18), (0.0, 0.375, 0.12, 0.03, -0.14),
         (0.0, 0.45, 0.12, 0.05, 0.08), (0.0, 0.34, 0.33, 0.16, -stubble),
     ):  # fmt: skip
-        distance = ((x - blob_x) / half_width) ** 2 + ((y - blob_y) / half_height) ** 2
-        gain += depth * strength * np.exp(-distance)
+        across = np.exp(-(((x - blob_x) / half_width) ** 2))
+        down = np.exp(-(((y - blob_y) / half_height) ** 2))
+        gain += (depth * strength * across) * down
     rim = np.clip((np.hypot(x / 0.52, y / 0.62) - 0.72) / 0.3, 0.0, 1.0)
     gain *= (1.0 - 0.35 * depth * rim**1.5) * (1.0 + side_light * x / 0.5)
     return gain.astype(np.float32)
@@ -188,7 +188,7 @@ def _apply_relief(pen: Pen, outline: Points, gain: NDArray[np.float32]) -> None:
     bottom = min(round(pen.centre[1]) + reach, height)
     step = 1.6 / (gain.shape[0] - 1)
     grid_to_units = np.array([[step, 0.0, -0.8], [0.0, step, -0.8], [0.0, 0.0, 1.0]])
-    affine = pen.matrix() @ grid_to_units - [[0.0, 0.0, left], [0.0, 0.0, top]]
+    affine = pen.matrix @ grid_to_units - [[0.0, 0.0, left], [0.0, 0.0, top]]
     spread = cv2.warpAffine(gain, affine, (right - left, bottom - top), borderValue=(1.0,))
     inside = np.zeros((bottom - top, right - left), np.uint8)
     corner = np.array([left, top], np.int32) * 16
