@@ -8,12 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import (
-    LeaveOneGroupOut,
-    StratifiedGroupKFold,
-    StratifiedKFold,
-    train_test_split,
-)
 
 from emodetect.errors import DataError
 from emodetect.machine.terminal_text import on_one_line
@@ -167,6 +161,9 @@ def _fold(
 
     Raises DataError if any of the folds is impossible, so that no other is trained in vain.
     """
+    # Here, because it takes more than a second, and few commands draw splits.
+    from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold, StratifiedKFold
+
     number, count = fold
     members = np.flatnonzero(splits != "test")
     # Sorted by pixels, so that the order of the images does not matter.
@@ -208,6 +205,8 @@ def _fold(
 def _draw_images(
     labels: np.ndarray, digests: np.ndarray, name: str, fraction: float, seed: int
 ) -> np.ndarray:
+    from sklearn.model_selection import train_test_split  # here, because it takes a second
+
     # Identical images count once, with the label of the first.
     _, first, group = np.unique(digests, return_index=True, return_inverse=True)
     strata = labels[first]
