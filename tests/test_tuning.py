@@ -543,10 +543,19 @@ def test_ctrl_c_leaves_a_study_that_goes_on(tmp_path: Path, words: list[str]) ->
     assert [row["state"] for row in rows_of(folder)] == ["finished"] * 2
 
 
+@pytest.mark.parametrize("objective", ["accuracy", "log_loss"])
 def test_unpromising_trials_stop_early_and_a_diverged_one_is_a_result(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_overrides: list[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    small_overrides: list[str],
+    objective: str,
 ) -> None:
-    """A trial below the median is cut short; one with NaN is listed with the reason."""
+    """A trial below the median is cut short; one with NaN is listed with the reason.
+
+    The loss of an epoch, by which trials are stopped, is never shown as a model's log-loss.
+    """
+    caplog.set_level("INFO")
     from emodetect.errors import DivergedError
     from emodetect.training import train as training
 
@@ -566,8 +575,13 @@ def test_unpromising_trials_stop_early_and_a_diverged_one_is_a_result(
     monkeypatch.setattr(training, "train", train)
     monkeypatch.setattr(work_module, "_validate", lambda run, config: figures)
     config = load_config(SMALL, [*small_overrides, *LENET, "training.epochs=5"])
-    result = tune(options_of(tmp_path / "tuned", config=config, trials=7))
+    result = tune(options_of(tmp_path / "tuned", config=config, trials=7, objective=objective))
     assert calls == [4, 4, 4, 4, 4, 1]
+    by_loss = objective == "log_loss"
+    told = "validation loss 0.900" if by_loss else "accuracy 10.0%"
+    assert f"stopped early at {told}" in caplog.text
+    assert result.trials[5].value == (None if by_loss else 0.1)
+    assert ("--set training.monitor=val_loss" in caplog.text) == by_loss
     states = [one.state for one in result.trials]
     assert states == ["finished"] * 5 + ["stopped early", "failed"]
     assert "NaN" in result.trials[-1].error

@@ -43,6 +43,14 @@ class TuningOptions:
         """Return a value of the objective as people read it."""
         return f"log-loss {decimal(value)}" if self.minimizes else f"accuracy {percent(value)}"
 
+    def shown_of_epoch(self, value: float) -> str:
+        """Return the validation figure of an epoch as people read it.
+
+        For the log-loss that is the loss, which has the label smoothing and the weights of the
+        training, so it cannot be compared with a model's log-loss.
+        """
+        return f"validation loss {decimal(value)}" if self.minimizes else self.shown(value)
+
     def run_folder(self, number: int) -> Path:
         """Return the run folder of a trial."""
         return self.output / "trials" / f"{number:04d}"

@@ -45,7 +45,8 @@ class TrialResult:
         number: of the trial, from 0; numbers may be missing.
         state: "finished", "stopped early" (its best epoch was worse than the median of the
             others at the same epoch) or "failed".
-        value: the objective: of the saved model if finished, of the last epoch if stopped early.
+        value: the objective: of the saved model if finished; if stopped early, the accuracy of
+            the last epoch. None if it is not known, as is the log-loss of a trial stopped early.
         accuracy, log_loss: of a finished trial, on the validation images.
         epochs: how many were trained.
         values: what the trial has for each key searched.
@@ -122,10 +123,11 @@ def write_results(
 def _result(options: TuningOptions, space: SearchSpace, trial: FrozenTrial) -> TrialResult:
     run = options.run_folder(origin(trial))
     curve = trial.intermediate_values
+    of_an_epoch = trial.state is TrialState.PRUNED
     return TrialResult(
         number=origin(trial),
         state=STATES[trial.state],
-        value=trial.value,
+        value=None if of_an_epoch and options.minimizes else trial.value,
         accuracy=trial.user_attrs.get("accuracy"),
         log_loss=trial.user_attrs.get("log_loss"),
         epochs=len(curve),

@@ -68,6 +68,14 @@ def tune(options: TuningOptions) -> TuningResult:
     _check_splits(options.config, dataset, space)
     use_tensorflow()  # only here, because a search that is refused need not wait for it
     _check_trials(options.config, space)
+    monitor = "training.monitor"
+    by_accuracy = options.config.training.monitor == "val_accuracy"
+    if options.minimizes and by_accuracy and all(one.key != monitor for one in space):
+        logger.info(
+            "each trial keeps its epoch with the best accuracy; to keep that with the lowest "
+            "loss: --set %s=val_loss",
+            monitor,
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)

@@ -143,7 +143,7 @@ class Work:
             values_so_far = self._stored(trial).intermediate_values
             value = values_so_far[max(values_so_far)]
             ended = self.trials.finish(trial, TrialState.PRUNED, value)
-            self._report(number, f"stopped early at {self.options.shown(value)}")
+            self._report(number, f"stopped early at {self.options.shown_of_epoch(value)}")
         except (DivergedError, ModelError, OutOfMemoryError) as error:
             return self._fail(trial, number, first_line(error))
         except (EmodetectError, OSError, ImportError, OptunaError, SQLAlchemyError):
