@@ -131,20 +131,8 @@ def load_labelled_data(
                 dataset = _load(config, metadata)
                 same_data = _are_images_of(dataset, config, metadata)
             if same_data:
-                trained = metadata.config["data"]
-                inherited = {"path_prefix": trained.get("path_prefix", {})}
-                if not group:
-                    inherited["group"] = tuple(trained.get("group", ()))
-                config = config.model_copy(update=inherited)
-                dataset = _load(config, metadata)
-            if same_data and split != "all" and not _given(split, dataset, metadata):
-                dataset = _split_as_in_training(source, config, metadata, split)
-            elif same_data:
-                trained_on = _cleaned_training_images(config, metadata)
-                leaked = leaked_images(dataset.digests, dataset.splits, trained_on)
-                dataset = replace(dataset, leaked=leaked)
-                for line in dataset.describe_leaks():
-                    logger.info(line)
+                config = _as_in_training(config, metadata, grouped=not group)
+                dataset = _load_own(source, config, metadata, split)
     else:
         experiment = load_config(config_name) if config_name else training_config(metadata)
         config = experiment.data
@@ -393,6 +381,30 @@ def _are_images_of(dataset: Dataset, config: DataConfig, metadata: Metadata) -> 
     """Return whether these are the images that a model was trained on, in another place."""
     source = metadata.config.get("data", {}).get("source")
     return config.source == source and dataset.images_hash() == metadata.dataset.get("images")
+
+
+def _as_in_training(config: DataConfig, metadata: Metadata, *, grouped: bool) -> DataConfig:
+    """Return a config of the training data with what the user need not give again."""
+    trained = metadata.config["data"]
+    inherited = {"path_prefix": trained.get("path_prefix", {})}
+    if grouped:
+        inherited["group"] = tuple(trained.get("group", ()))
+    return config.model_copy(update=inherited)
+
+
+def _load_own(
+    source: NamedData, config: DataConfig, metadata: Metadata, split: str | None
+) -> Dataset:
+    """Load the data that the model was trained on, named by the user, with its splits then."""
+    dataset = _load(config, metadata)
+    if split != "all" and not _given(split, dataset, metadata):
+        return _split_as_in_training(source, config, metadata, split)
+    trained_on = _cleaned_training_images(config, metadata)
+    leaked = leaked_images(dataset.digests, dataset.splits, trained_on)
+    dataset = replace(dataset, leaked=leaked)
+    for line in dataset.describe_leaks():
+        logger.info(line)
+    return dataset
 
 
 def _cleaned_training_images(config: DataConfig, metadata: Metadata) -> np.ndarray | None:
