@@ -7,8 +7,8 @@ import { show, showNone } from "./faces.js";
 
 const MOST_TRIES = 5;  // of a photo, while the server has no room for it
 const THUMBNAIL_WIDTH = 240;
-const PREVIEW_ORIGIN = "a preview from the server, because this browser may not show this kind of photo "
-  + "upright, or not at all";
+const PREVIEW_ORIGIN = "a preview from the server, because this browser may show this kind of photo "
+  + "turned, or not at all";
 
 // {file, button, row (once it is analysed), canShow (promise: can this browser?), preview (if it cannot,
 // or may turn the photo another way)}
