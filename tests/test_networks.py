@@ -23,6 +23,7 @@ from emodetect.training.models.layers import (  # noqa: E402
     BACKBONE,
     batch_norm_layers,
     freeze_below,
+    fuse_batch_norm,
     set_batch_norm_momentum,
 )
 from emodetect.training.models.memory import memory_errors, require_memory  # noqa: E402
@@ -257,3 +258,33 @@ def test_a_lack_of_memory_is_told_in_one_line() -> None:
     refused = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
     with pytest.raises(OutOfMemoryError, match="choose smaller values"), memory_errors():
         raise refused
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_fused_batch_norm_trains_like_that_of_keras(policy: str) -> None:
+    """Its outputs, gradients, statistics and saved layer are the same but for rounding."""
+    generator = np.random.default_rng(0)
+    images = keras.ops.convert_to_tensor(generator.normal(3, 2, (6, 8, 8, 5)), "float32")
+    weights = [generator.uniform(0.5, 2, 5) for _ in range(4)]
+    slopes = generator.normal(size=(6, 8, 8, 5))
+    found = []
+    for fused in (False, True):
+        inputs = keras.Input((8, 8, 5))
+        layer = keras.layers.BatchNormalization(momentum=0.9, dtype=policy, name="norm")
+        model = keras.Model(inputs, layer(inputs))
+        layer.set_weights(weights)
+        if fused:
+            fuse_batch_norm(model)
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = tf.cast(model(images, training=True), "float32")
+            loss = tf.reduce_sum(outputs * slopes)
+        gradients = tape.gradient(loss, [images, *(one.value for one in model.trainable_variables)])
+        kept = model(images, training=False)
+        found.append([outputs, *gradients, *layer.get_weights(), kept, layer.get_config()])
+    assert found[0].pop() == found[1].pop()
+    for plain, other in zip(*found, strict=True):
+        np.testing.assert_allclose(
+            plain, other, rtol=2e-3 if policy != "float32" else 1e-4, atol=1e-5
+        )
+    assert np.abs(found[0][4] - weights[2]).min() > 0.01  # the statistics moved

@@ -13,6 +13,7 @@ from emodetect.training.models.layers import (
     BACKBONE,
     batch_norm_layers,
     freeze_below,
+    fuse_batch_norm,
     set_batch_norm_momentum,
 )
 from emodetect.training.schedule import Schedule
@@ -38,6 +39,7 @@ def compile_model(
 ) -> None:
     """Set which layers a phase trains, and its optimizer, learning rate and loss."""
     training = config.training
+    fuse_batch_norm(model)
     set_batch_norm_momentum(model, schedule.batch_norm_momentum)
     head = phase.name == "head"
     if head:
