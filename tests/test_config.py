@@ -225,6 +225,10 @@ def test_the_last_override_wins(tmp_path: Path, caplog: pytest.LogCaptureFixture
     config = load_config(_write(tmp_path, text), ["training.epochs=4", "training.epochs=5"])
     assert config.training.epochs == 5
     assert caplog.messages == ["--set training.epochs: given twice; 5 counts"]
+    caplog.clear()
+    with pytest.raises(ConfigError, match="dropout"):
+        load_config(_write(tmp_path, text), ["model.dropout=nan"])  # which equals nothing
+    assert caplog.messages == []
 
 
 def test_a_table_is_added_to(tmp_path: Path) -> None:

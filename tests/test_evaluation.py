@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import re
 import shutil
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +20,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from labelled import dataset_of, predictions_of
+from running import posix_only
 from small import SMALL
 
 from emodetect.auditing.doubtful_labels import unseen_by
@@ -424,6 +428,28 @@ def test_evaluate_replaces_no_report(artifact: Path, faces: Path, tmp_path: Path
     assert [file.name for file in report.iterdir()] == ["metrics.json"]
     assert _evaluate(artifact, *words, "--force").exit_code == 0
     _assert_report(report)
+
+
+@posix_only
+def test_a_report_is_written_though_nobody_reads(
+    artifact: Path, faces: Path, tmp_path: Path
+) -> None:
+    """`evaluate | head` ends the output, not the work."""
+    read, write = os.pipe()
+    os.close(read)
+    out = tmp_path / "report"
+    words = ["evaluate", "--model", artifact, "--data", faces, "--split", "all", "--output", out]
+    done = subprocess.run(
+        [sys.executable, "-m", "emodetect", *map(str, words), "--no-explain"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr
+    for name in ("report.html", "metrics.json", "predictions.csv", "confusion_matrix.png"):
+        assert (out / name).is_file()
 
 
 def test_evaluate_takes_a_subset_of_classes(artifact: Path, faces: Path, tmp_path: Path) -> None:

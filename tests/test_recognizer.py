@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import os
 import pickle
 import re
 import subprocess
@@ -18,11 +19,13 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from running import posix_only
 
 import emodetect
 from emodetect import AnalyzedVideo, EmodetectError, EmotionRecognizer, Face, ImageError, errors
 from emodetect.data.synthetic import draw_face, draw_scene
 from emodetect.faces.detectors.haar import HaarDetector
+from emodetect.images import pillow_decoding
 from emodetect.images.conversion import AnyImage, to_bgr
 from emodetect.images.model_input import to_input
 from emodetect.images.reading import read_image
@@ -164,6 +167,13 @@ def test_an_unknown_order_of_channels_is_refused(recognizer: EmotionRecognizer) 
         recognizer.analyze(SCENE, color="RGB")  # type: ignore[call-overload]
 
 
+def test_an_unknown_order_of_drawn_channels_is_refused(faces: list[Face]) -> None:
+    """Not drawn in one of the orders."""
+    result = EmotionRecognizer(detector="none").analyze(SCENE)
+    with pytest.raises(ImageError, match="expected 'bgr' or 'rgb', got 'BGR'"):
+        result.plot(color="BGR")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("detector", ["haar", "none"])
 def test_threads_share_one(detector: str) -> None:
     """Eight threads that use one recogniser at once get what one thread gets."""
@@ -230,10 +240,14 @@ def test_a_relative_model_is_found_from_another_folder(
     artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pickle of a model named by a relative path opens wherever it is unpacked."""
+    opened: list[str] = []
+    monkeypatch.setattr("emodetect.recognition.recognizer.open_detector", opened.append)
     monkeypatch.chdir(artifact.parent)
-    content = pickle.dumps(EmotionRecognizer(artifact.name))
+    content = pickle.dumps(EmotionRecognizer(artifact.name, detector="faces.onnx"))
     monkeypatch.chdir(tmp_path)
-    assert pickle.loads(content).path == artifact.absolute()
+    unpacked = pickle.loads(content)
+    assert unpacked.path == artifact.absolute()
+    assert {*opened} == {unpacked.detector_name} == {str(artifact.with_name("faces.onnx"))}
 
 
 def test_a_spawned_process_gets_one_that_works(tmp_path: Path) -> None:
@@ -264,6 +278,32 @@ def test_a_forked_process_goes_on(recognizer: EmotionRecognizer, faces: list[Fac
     process.join(60)
     assert process.exitcode == 0
     assert recognizer.analyze(SCENE) == faces
+
+
+@posix_only
+def test_a_fork_waits_until_no_image_is_opened() -> None:
+    """A child would wait for ever for a lock that another thread of its parent had held."""
+    opening, go_on = threading.Event(), threading.Event()
+
+    def open_slowly() -> None:
+        with pillow_decoding._quiet():
+            opening.set()
+            go_on.wait(60)
+
+    thread = threading.Thread(target=open_slowly)
+    thread.start()
+    opening.wait(60)
+    timer = threading.Timer(0.2, go_on.set)
+    timer.start()
+    child = os.fork()
+    if child == 0:
+        free = pillow_decoding._shared.acquire(timeout=5)
+        os._exit(0 if free and Image.MAX_IMAGE_PIXELS else 3)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    thread.join()
+    timer.join()
+    assert pillow_decoding._shared.acquire(timeout=5)
+    pillow_decoding._shared.release()
 
 
 def test_frames_of_another_channel_order_are_tracked(

@@ -260,6 +260,27 @@ def test_a_video_shows_itself_as_far_as_it_is_analysed(
     assert "data:image/png;base64," in page
 
 
+def test_a_part_of_a_video_is_not_taken_for_the_whole(
+    recognizer: EmotionRecognizer, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an interrupt or an error its frames are not given as those of the whole video."""
+    video = emodetect.analyze_video(film, recognizer)
+    next(video)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(video._record, "add", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(video)
+    for method in (video.to_df, video.figures, video.to_dict, video.timeline):
+        with pytest.raises(VideoError, match="ended with an error or an interrupt after 2 frames"):
+            method()
+    video.close()
+    assert set(video.to_df()["frame"]) == {0, 1}
+
+
 def test_a_video_is_released_before_its_end(recognizer: EmotionRecognizer, film: Path) -> None:
     """After a with block, nothing more is read, and what was analysed is kept."""
     with emodetect.analyze_video(film, recognizer, every=2) as video:

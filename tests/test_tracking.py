@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from emodetect.data.synthetic import draw_film, draw_scene
-from emodetect.errors import OptionsError
+from emodetect.errors import EmodetectError, OptionsError
 from emodetect.faces.boxes import Box, clip, iou, merge
 from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.faces.detectors.whole_image import WholeImage
@@ -344,6 +344,19 @@ def test_smoothing_has_its_time_constant(recognizer: EmotionRecognizer) -> None:
         for index in range(frames + 1):
             faces = tracker.look(squares(), index * step_s).everything
         assert faces[0].scores["sad"] == pytest.approx(1 - np.exp(-1), abs=1e-4)
+
+
+@pytest.mark.parametrize("time_s", [0.5, float("nan"), float("inf"), "1"])
+def test_time_that_goes_back_is_refused(recognizer: EmotionRecognizer, time_s: Any) -> None:
+    """The average would have weights above 1, and the face probabilities below 0."""
+    tracker = EmotionTracker(recognizer)
+    recognizer.answers = [HAPPY] * 4
+    tracker.look(squares(), 1.0)
+    with pytest.raises(OptionsError, match=r"previous one \(1\), got"):
+        tracker.look(squares(), time_s)
+    assert tracker.look(squares(), 1.04).everything
+    with pytest.raises(EmodetectError, match="fps"):
+        next(recognizer.track([squares()], fps=float("inf")))
 
 
 def test_a_face_is_uncertain_by_its_highest_probability(recognizer: EmotionRecognizer) -> None:

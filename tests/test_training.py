@@ -246,6 +246,8 @@ def test_two_phases_train_head_then_backbone(
     Under mixed_float16, where Keras wraps the optimizer that holds the averages. A LeNet-5 stands
     for the network of the weights: half precision takes MobileNet a minute on some processors.
     """
+    import keras
+
     from emodetect.training.models.lenet5 import lenet5
     from emodetect.training.models.registry import BUILDERS
     from emodetect.training.train import train
@@ -276,7 +278,16 @@ def test_two_phases_train_head_then_backbone(
         validated.append(self)
 
     monkeypatch.setattr(AveragedWeights, "on_test_begin", noted)
-    result = train(config)
+    # What the rest of the program has set must not reach the model.
+    keras.config.set_dtype_policy("mixed_float16")
+    keras.config.set_image_data_format("channels_first")
+    try:
+        result = train(config)
+        assert keras.config.dtype_policy().name == "mixed_float16"
+        assert keras.config.image_data_format() == "channels_first"
+    finally:
+        keras.config.set_dtype_policy("float32")
+        keras.config.set_image_data_format("channels_last")
     assert len(validated) == 1
     rows = list(csv.DictReader((tmp_path / "run" / "history.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2"]

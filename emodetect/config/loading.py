@@ -170,7 +170,7 @@ def _apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> None:
     for override in overrides:
         parts, value = _parsed(override)
         for key, leaf in flatten({".".join(parts): value}):
-            if given.setdefault(key, leaf) != leaf:
+            if key in given and given[key] != leaf:
                 logger.warning("--set %s: given twice; %s counts", key, json.dumps(leaf))
             given[key] = leaf
         _set(values, parts, value, f"--set {override}")

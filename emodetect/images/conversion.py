@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
@@ -16,14 +16,23 @@ from emodetect.images.reading import decode_image, read_image
 if TYPE_CHECKING:
     from PIL import Image
 
-AnyImage: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | np.ndarray | Image.Image"
+AnyImage: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | np.ndarray | Image.Image"
+)
 """A file's path or content, an open file, pixels, or a Pillow image."""
 
+OneImage = TypeVar("OneImage", bound="AnyImage")
 Images: TypeAlias = "list[AnyImage] | tuple[AnyImage, ...]"
 
 ChannelOrder = Literal["bgr", "rgb"]
 
 LONGEST_SHOWN = 500  # characters of a path in an error; base64 text may have millions
+
+
+def check_color(color: ChannelOrder) -> None:
+    """Raise ImageError for anything but "bgr" and "rgb"."""
+    if color not in ("bgr", "rgb"):
+        raise ImageError(f"color: expected 'bgr' or 'rgb', got {color!r}")
 
 
 def to_bgr(image: AnyImage, *, color: ChannelOrder = "bgr") -> np.ndarray:
@@ -47,8 +56,7 @@ def to_bgr(image: AnyImage, *, color: ChannelOrder = "bgr") -> np.ndarray:
         >>> to_bgr(np.zeros((48, 64), np.uint8)).shape
         (48, 64, 3)
     """
-    if color not in ("bgr", "rgb"):
-        raise ImageError(f"color: expected 'bgr' or 'rgb', got {color!r}")
+    check_color(color)
     if isinstance(image, np.ndarray):
         return _from_array(image, color)
     if isinstance(image, str | os.PathLike):

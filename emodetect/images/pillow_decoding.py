@@ -6,6 +6,7 @@ Pillow, and pi-heif for HEIC, are imported only when such a file is read.
 from __future__ import annotations
 
 import io
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -43,6 +44,11 @@ _ORIENTATION = 0x112  # the EXIF tag
 _BAND_PIXELS = 2**22
 # Pillow's limit and Python's warning filters are shared by all threads.
 _shared = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    # A child must find neither a lock that a thread of its parent held, nor what that had changed.
+    os.register_at_fork(
+        before=_shared.acquire, after_in_parent=_shared.release, after_in_child=_shared.release
+    )
 
 
 def pixel_size(data: bytes, form: str) -> tuple[int, int]:

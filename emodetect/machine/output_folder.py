@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from emodetect.errors import EmodetectError
 
 FileKey: TypeAlias = tuple[int, int] | str
+Result = TypeVar("Result")
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -90,6 +91,22 @@ def make_output_folder(folder: Path) -> None:
     """Create the folder if it is missing. Raises EmodetectError if that fails."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def told_first(tell: Callable[[Result], None], result: Result) -> Iterator[None]:
+    """Tell a result before the body writes it, which it does even if that fails.
+
+    So neither a full disk nor a closed pipe, such as that of `head`, loses the result.
+    """
+    untold: BaseException | None = None
+    try:
+        tell(result)
+    except (OSError, SystemExit) as error:  # the latter is Rich's for a closed pipe
+        untold = error
+    yield
+    if untold is not None:
+        raise untold
 
 
 @contextmanager

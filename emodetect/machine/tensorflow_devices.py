@@ -47,6 +47,25 @@ def use_tensorflow() -> None:
     logging.getLogger("tensorflow").setLevel(logging.WARNING)
 
 
+@contextlib.contextmanager
+def keras_defaults() -> Iterator[None]:
+    """Train with Keras' own dtypes and image format, whatever the rest of the program has set."""
+    import keras
+
+    config = keras.config
+    kept = config.dtype_policy(), config.floatx(), config.image_data_format()
+    config.set_floatx("float32")
+    config.set_dtype_policy("float32")
+    config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        policy, floatx, image_data_format = kept
+        config.set_floatx(floatx)
+        config.set_dtype_policy(policy)
+        config.set_image_data_format(image_data_format)
+
+
 def _is_not_about_retracing(record: logging.LogRecord) -> bool:
     # Each training in a process traces its own functions: a fold or a trial is not a fault.
     return "retracing" not in record.getMessage()

@@ -17,7 +17,7 @@ from emodetect.faces.detectors.registry import Detector, open_detector
 from emodetect.faces.detectors.shared import SharedDetector
 from emodetect.faces.framing import crop_face
 from emodetect.faces.tracking import FaceTracker, FrameByFrame, TrackingOptions, kept_share
-from emodetect.images.conversion import AnyImage, ChannelOrder, Images, to_bgr
+from emodetect.images.conversion import AnyImage, ChannelOrder, Images, OneImage, to_bgr
 from emodetect.images.model_input import check_image, to_input
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.shipped_models import is_shipped, model_path
@@ -85,10 +85,13 @@ class EmotionRecognizer:
         if tta not in (None, "flip"):
             raise EmodetectError(f'tta: expected "flip" or None, got {tta!r}.')
         threads = None if threads is None else int(threads)
+        detector = str(detector)
+        if detector.lower().endswith(".onnx"):  # not of another current folder later
+            detector = str(Path(detector).absolute())
         self.uncertain_below = uncertain_below
         self.tta = tta
         self._settings = {
-            "detector": str(detector),
+            "detector": detector,
             "threads": threads,
             "runtime": runtime,
             "tta": tta,
@@ -99,7 +102,7 @@ class EmotionRecognizer:
         self.path = artifact.path
         self.metadata = artifact.metadata
         self.emotions = artifact.metadata.emotions
-        self.detector_name = str(detector)
+        self.detector_name = detector
         self.detector: Detector = SharedDetector(partial(open_detector, self.detector_name))
         self.runtime: Runtime = SharedRuntime(
             partial(open_runtime, artifact, runtime=runtime, threads=threads)
@@ -192,8 +195,11 @@ class EmotionRecognizer:
     @overload
     def analyze(self, image: Images, *, color: ChannelOrder = "bgr") -> list[Result]: ...
 
+    @overload  # a list[Path] is no list[AnyImage]
+    def analyze(self, image: list[OneImage], *, color: ChannelOrder = "bgr") -> list[Result]: ...
+
     def analyze(
-        self, image: AnyImage | Images, *, color: ChannelOrder = "bgr"
+        self, image: AnyImage | Images | list[OneImage], *, color: ChannelOrder = "bgr"
     ) -> Result | list[Result]:
         """Return the faces of an image, largest first; of a list of images, a result for each.
 
@@ -245,7 +251,7 @@ class EmotionRecognizer:
             tracking: how faces are tracked; the defaults if None.
             color: "rgb" for arrays whose channels are in that order.
         """
-        if not (_is_a(Real, fps) and fps > 0):
+        if not (_is_a(Real, fps) and 0 < fps < np.inf):
             raise EmodetectError(f"fps: expected frames per second, above 0, got {fps!r}.")
         if not _are_frames(frames):
             raise EmodetectError(
@@ -338,9 +344,17 @@ class EmotionTracker:
         Args:
             time_s: time of the frame, later than that of the previous frame.
 
-        Raises ImageError for any other kind of image.
+        Raises:
+            ImageError: for any other kind of image.
+            OptionsError: for a time before that of the previous frame, or no number.
         """
         check_image(image)
+        if not (_is_a(Real, time_s) and np.isfinite(time_s) and time_s >= self.last_s):
+            raise OptionsError(
+                "time_s: expected the time of a frame in seconds, not before that of the previous "
+                f"one ({self.last_s:g}), got {time_s!r}. Take it from time.monotonic(), which "
+                "never goes back, and make a new EmotionTracker for another video."
+            )
         keep = kept_share(time_s - self.last_s, self.options.score_smoothing_s)
         self.last_s = time_s
         self.faces.detector = self.recognizer.detector  # a key may have changed it

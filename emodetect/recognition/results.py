@@ -15,7 +15,7 @@ import numpy as np
 
 from emodetect.emotions import UNCERTAIN
 from emodetect.errors import EmodetectError, ImageError
-from emodetect.images.conversion import AnyImage, ChannelOrder, to_bgr
+from emodetect.images.conversion import AnyImage, ChannelOrder, check_color, to_bgr
 from emodetect.images.formats import WRITTEN_SUFFIXES
 from emodetect.images.resizing import reduced
 from emodetect.machine.output_folder import file_keys, writing
@@ -114,8 +114,9 @@ class Result(list[Face]):
             (height, width, 3) uint8.
 
         Raises:
-            ImageError: if the file of the image can no longer be read.
+            ImageError: if the file of the image can no longer be read, or for another color.
         """
+        check_color(color)
         drawn = draw_faces(self.image, self)
         return drawn if color == "bgr" else np.ascontiguousarray(drawn[:, :, ::-1])
 

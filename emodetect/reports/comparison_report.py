@@ -20,7 +20,7 @@ from emodetect.evaluation.evaluated_models import (
     shown_names,
 )
 from emodetect.evaluation.verdict import verdict
-from emodetect.machine.output_folder import check_output_folder
+from emodetect.machine.output_folder import check_output_folder, told_first
 from emodetect.machine.terminal_text import said_once
 from emodetect.notebook import heading, lines, table
 from emodetect.number_format import p_value, percent, points, points_between, quantity
@@ -148,7 +148,7 @@ def compare(
 
     Args:
         on_result: called with the comparison before any file is written, so that a full disk does
-            not lose it.
+            not lose it; an OSError of it is raised once they are.
 
     Raises:
         EmodetectError: if a folder cannot be used, or the models cannot be compared.
@@ -168,11 +168,12 @@ def compare(
         "settings": [model.setting(name) for model, name in zip(models, names, strict=True)],
         "changed": changed_data(models),
     }
-    on_result(comparison)
-    images = _images(models[0])
+    with told_first(on_result, comparison):
+        images = _images(models[0])
+        files = write_comparison(comparison, matched, options.output, images=images)
     return ComparisonReport(
         comparison=comparison,
-        files=write_comparison(comparison, matched, options.output, images=images),
+        files=files,
         no_pictures=images if isinstance(images, str) else "",
     )
 

@@ -23,7 +23,7 @@ from emodetect.evaluation.evaluate import Evaluation, evaluate_model, open_task
 from emodetect.evaluation.grad_cam import HeatMaps, explain_mistakes
 from emodetect.evaluation.metrics.intervals import RESAMPLES
 from emodetect.evaluation.predictions import ImagePredictions
-from emodetect.machine.output_folder import check_output_folder, check_outside
+from emodetect.machine.output_folder import check_output_folder, check_outside, told_first
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path, shipped_models
 from emodetect.notebook import heading, lines, picture, table
 from emodetect.number_format import between, percent, quantity
@@ -263,7 +263,8 @@ def evaluate(
     """Evaluate a model on a data set, or several as a matrix, and write the report.
 
     Args:
-        on_result: called before any file is written, so that a full disk does not lose the result.
+        on_result: called before any file is written, so that a full disk does not lose the result;
+            an OSError of it is raised once they are.
 
     Raises:
         EmodetectError: if a model, the data, the config or the folder cannot be used.
@@ -306,12 +307,12 @@ def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> Evaluation
         bootstrap=options.bootstrap,
         robustness=options.robustness,
     )
-    on_result(evaluation)
-    heat = _explain(recognizer.path, evaluation.predictions) if options.explain else None
-    model = ReportedModel(
-        metadata=recognizer.metadata, run=run, heat=heat or "Heat maps were not requested."
-    )
-    files = write_report(evaluation.predictions, evaluation.metrics, out, model=model)
+    with told_first(on_result, evaluation):
+        heat = _explain(recognizer.path, evaluation.predictions) if options.explain else None
+        model = ReportedModel(
+            metadata=recognizer.metadata, run=run, heat=heat or "Heat maps were not requested."
+        )
+        files = write_report(evaluation.predictions, evaluation.metrics, out, model=model)
     return EvaluationReport(
         predictions=evaluation.predictions,
         metrics=evaluation.metrics,
@@ -344,8 +345,9 @@ def _evaluate_several(options: EvaluationOptions, on_result: OnResult) -> CrossD
         label_names=options.label_names,
         bootstrap=options.bootstrap,
     )
-    on_result(results)
-    return CrossDatasetReport(results=results, files=write_matrix(results, out))
+    with told_first(on_result, results):
+        files = write_matrix(results, out)
+    return CrossDatasetReport(results=results, files=files)
 
 
 def _excluded(options: EvaluationOptions) -> list[NamedData]:

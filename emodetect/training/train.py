@@ -22,7 +22,7 @@ from emodetect.data.dataset import DATA_LOGGERS, Dataset, load_dataset, place_of
 from emodetect.errors import ConfigError
 from emodetect.machine.atomic_files import move, write_text
 from emodetect.machine.output_folder import check_output_folder, check_outside
-from emodetect.machine.tensorflow_devices import mirrored, training_devices
+from emodetect.machine.tensorflow_devices import keras_defaults, mirrored, training_devices
 from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
@@ -146,6 +146,7 @@ def train(
     that are too large, and DivergedError if the loss is no longer finite.
     """
     with (
+        keras_defaults(),
         mirrored(training_devices(config.training.devices)),
         said_once(*REPEATED_BY_FOLDS),
         memory_errors(),
@@ -218,6 +219,7 @@ def _resume(run: Path, config: ExperimentConfig | None, hooks: _Hooks) -> Traini
     if (run / RUN_MODEL).is_file():
         raise ConfigError(f"{run}: already finished; the model is {run / RUN_MODEL}.")
     with (
+        keras_defaults(),
         mirrored(training_devices(own.training.devices)),
         said_once(*REPEATED_BY_FOLDS),
         memory_errors(),

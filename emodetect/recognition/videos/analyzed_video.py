@@ -100,6 +100,7 @@ class AnalyzedVideo(Iterator[FrameResult]):
     ) -> None:
         self.video, self.emotions = video, recognizer.emotions
         self.incomplete = ""
+        self._whole = self._closed = False
         self._every = every
         self._record = FaceRecord(self.emotions, tracked=tracking is not None)
         self._faces: list[tuple[int, float, list[Face]]] = []
@@ -128,6 +129,7 @@ class AnalyzedVideo(Iterator[FrameResult]):
 
     def close(self) -> None:
         """Stop the analysis and release the file; what was analysed can still be used."""
+        self._closed = True
         self._results.close()
         self._opened.close()
 
@@ -150,12 +152,19 @@ class AnalyzedVideo(Iterator[FrameResult]):
                         time_s=frame.time_s,
                     )
             self.incomplete = self._source.missing_end(last + self._every) or ""
+        self._whole = True
         if self.incomplete:
             logger.warning("%s: %s", on_one_line(self._source.name), self.incomplete)
 
     def _finish(self) -> None:
         for _ in self:
             pass
+        if not (self._whole or self._closed):
+            raise VideoError(
+                f"{on_one_line(self._source.name)}: the analysis ended with an error or an "
+                f"interrupt after {self.frames:,} frames. Analyse the video again; or call "
+                "close(), to use these frames alone."
+            )
 
     def to_df(self) -> pd.DataFrame:
         """Return a data frame with a row for each face of each frame.

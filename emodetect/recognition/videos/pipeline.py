@@ -85,7 +85,9 @@ def analyze_frames(
         captured.end()
         deadline = time.monotonic() + JOIN_TIMEOUT_S
         for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            # Garbage collection may end it in one of the threads themselves.
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     for thread in threads:
         thread.start()
