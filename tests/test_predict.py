@@ -822,7 +822,7 @@ def test_the_single_steps_take_bgr_pixels_only(image: Any, got: str, artifact: P
 
 def test_a_recognizer_with_impossible_numbers_is_told(artifact: Path, scene: Scene) -> None:
     """Less than no threads, and no frames a second, are named with what was expected."""
-    with pytest.raises(EmodetectError, match="threads: expected 1 or more"):
+    with pytest.raises(EmodetectError, match="threads: expected 1 to 1,024"):
         EmotionRecognizer(artifact, threads=-1)
     with pytest.raises(EmodetectError, match="tracking: expected TrackingOptions or None"):
         EmotionTracker(EmotionRecognizer(artifact), {"keep_s": 1})  # type: ignore[arg-type]

@@ -137,6 +137,7 @@ def test_an_image_of_a_list_is_named_by_its_place(recognizer: EmotionRecognizer)
         (np.zeros((5, 5, 2), np.uint8), r"got \(5, 5, 2\)"),
         (np.zeros((2, 5, 5, 3), np.uint8), r"got \(2, 5, 5, 3\)"),
         (np.zeros(5, np.uint8), r"got \(5,\)"),
+        (np.zeros((), np.uint8), r"got \(\), uint8"),
         (np.zeros((0, 5, 3), np.uint8), r"got \(0, 5, 3\)"),
         (None, "a Pillow image, or a list of them, got NoneType"),
         (3, "got int"),
@@ -327,6 +328,7 @@ def test_what_is_no_series_of_frames_is_refused(recognizer: EmotionRecognizer, f
     [
         ({"threads": 1.5}, "threads: expected a whole number or None, got 1.5"),
         ({"threads": "2"}, "got '2'"),
+        ({"threads": 100_000}, "threads: expected 1 to 1,024"),
         ({"uncertain_below": "0.5"}, "expected a probability from 0 to 1, got '0.5'"),
         ({"uncertain_below": None}, "got None"),
         ({"tta": "mirror"}, "tta: expected \"flip\" or None, got 'mirror'"),

@@ -90,7 +90,9 @@ def _from_file(file: Any) -> np.ndarray:
 
 
 def _from_array(image: np.ndarray, color: ChannelOrder) -> np.ndarray:
-    channels = {2: 1, 3: image.shape[-1]}.get(image.ndim) if image.size else None
+    channels = None
+    if image.size and image.ndim in (2, 3):
+        channels = 1 if image.ndim == 2 else image.shape[2]
     if image.dtype != np.uint8 or channels not in (1, 3, 4):
         raise ImageError(
             "expected pixels of shape (height, width) or (height, width, 1, 3 or 4), uint8 from "

@@ -12,6 +12,8 @@ from emodetect.recognition.runtimes.onnxruntime import OnnxRuntime
 from emodetect.recognition.runtimes.openvino import OpenVinoRuntime
 from emodetect.recognition.runtimes.runtime import PIP_LINES, MissingRuntimeError, Opener, Runtime
 
+MOST_THREADS = 1024  # with a hundred thousand, LiteRT crashes
+
 
 def open_runtime(
     artifact: Artifact, *, runtime: str | None = None, threads: int | None = None
@@ -26,11 +28,11 @@ def open_runtime(
         ModelError: if the network cannot be opened, does not match the metadata, or gives
             different results in this runtime than in the default one.
         MissingRuntimeError: if the runtime is not installed.
-        EmodetectError: if the runtime is unknown or `threads` is negative.
+        EmodetectError: if the runtime is unknown or `threads` is impossible.
     """
-    if threads is not None and threads < 0:
+    if threads is not None and not 0 <= threads <= MOST_THREADS:
         raise EmodetectError(
-            f"threads: expected 1 or more, or 0 for all cores up to 4, got {threads}."
+            f"threads: expected 1 to {MOST_THREADS:,}, or 0 for all cores up to 4, got {threads}."
         )
     threads = threads or default_threads()
     if runtime is None:
