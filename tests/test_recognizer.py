@@ -307,6 +307,22 @@ def test_a_fork_waits_until_no_image_is_opened() -> None:
     pillow_decoding._shared.release()
 
 
+@posix_only
+def test_a_fork_while_its_own_thread_opens_an_image_goes_on() -> None:
+    """As by a signal handler, which would wait for its own thread for ever."""
+    code = (
+        "import os, signal, sys\n"
+        "from emodetect.images import pillow_decoding\n"
+        "signal.alarm(20)\n"
+        "with pillow_decoding._quiet():\n"
+        "    child = os.fork()\n"
+        "if child:\n"
+        "    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_frames_of_another_channel_order_are_tracked(
     recognizer: EmotionRecognizer, faces: list[Face]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -354,7 +355,7 @@ def test_time_that_goes_back_is_refused(recognizer: EmotionRecognizer, time_s: A
     tracker.look(squares(), 1.0)
     with pytest.raises(OptionsError, match=r"previous one \(1\), got"):
         tracker.look(squares(), time_s)
-    assert tracker.look(squares(), 1.04).everything
+    assert tracker.look(squares(), Fraction(26, 25)).everything
     with pytest.raises(EmodetectError, match="fps"):
         next(recognizer.track([squares()], fps=float("inf")))
 

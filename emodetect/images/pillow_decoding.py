@@ -43,7 +43,8 @@ _ORIENTATION = 0x112  # the EXIF tag
 # Colours are converted in bands of this many pixels: each step needs a copy or two.
 _BAND_PIXELS = 2**22
 # Pillow's limit and Python's warning filters are shared by all threads.
-_shared = threading.Lock()
+# Reentrant, because a signal handler may fork while its thread opens an image.
+_shared = threading.RLock()
 if hasattr(os, "register_at_fork"):
     # A child must find neither a lock that a thread of its parent held, nor what that had changed.
     os.register_at_fork(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from numbers import Integral, Real
@@ -349,7 +350,7 @@ class EmotionTracker:
             OptionsError: for a time before that of the previous frame, or no number.
         """
         check_image(image)
-        if not (_is_a(Real, time_s) and np.isfinite(time_s) and time_s >= self.last_s):
+        if not (_is_a(Real, time_s) and math.isfinite(time_s) and time_s >= self.last_s):
             raise OptionsError(
                 "time_s: expected the time of a frame in seconds, not before that of the previous "
                 f"one ({self.last_s:g}), got {time_s!r}. Take it from time.monotonic(), which "
