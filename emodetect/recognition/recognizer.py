@@ -14,7 +14,7 @@ import numpy as np
 from emodetect.emotions import UNCERTAIN
 from emodetect.errors import EmodetectError, ImageError, ModelError, OptionsError
 from emodetect.faces.boxes import Box
-from emodetect.faces.detectors.registry import Detector, open_detector
+from emodetect.faces.detectors.registry import Detector, full_name, open_detector
 from emodetect.faces.detectors.shared import SharedDetector
 from emodetect.faces.framing import crop_face
 from emodetect.faces.tracking import FaceTracker, FrameByFrame, TrackingOptions, kept_share
@@ -86,13 +86,11 @@ class EmotionRecognizer:
         if tta not in (None, "flip"):
             raise EmodetectError(f'tta: expected "flip" or None, got {tta!r}.')
         threads = None if threads is None else int(threads)
-        detector = str(detector)
-        if detector.lower().endswith(".onnx"):  # not of another current folder later
-            detector = str(Path(detector).absolute())
+        self.detector_name = full_name(detector)
         self.uncertain_below = uncertain_below
         self.tta = tta
         self._settings = {
-            "detector": detector,
+            "detector": self.detector_name,
             "threads": threads,
             "runtime": runtime,
             "tta": tta,
@@ -103,7 +101,6 @@ class EmotionRecognizer:
         self.path = artifact.path
         self.metadata = artifact.metadata
         self.emotions = artifact.metadata.emotions
-        self.detector_name = detector
         self.detector: Detector = SharedDetector(partial(open_detector, self.detector_name))
         self.runtime: Runtime = SharedRuntime(
             partial(open_runtime, artifact, runtime=runtime, threads=threads)
@@ -252,7 +249,7 @@ class EmotionRecognizer:
             tracking: how faces are tracked; the defaults if None.
             color: "rgb" for arrays whose channels are in that order.
         """
-        if not (_is_a(Real, fps) and 0 < fps < np.inf):
+        if not (_is_a(Real, fps) and 0 < fps < math.inf):
             raise EmodetectError(f"fps: expected frames per second, above 0, got {fps!r}.")
         if not _are_frames(frames):
             raise EmodetectError(

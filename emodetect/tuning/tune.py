@@ -68,14 +68,7 @@ def tune(options: TuningOptions) -> TuningResult:
     _check_splits(options.config, dataset, space)
     use_tensorflow()  # only here, because a search that is refused need not wait for it
     _check_trials(options.config, space)
-    monitor = "training.monitor"
-    by_accuracy = options.config.training.monitor == "val_accuracy"
-    if options.minimizes and by_accuracy and all(one.key != monitor for one in space):
-        logger.info(
-            "each trial keeps its epoch with the best accuracy; to keep that with the lowest "
-            "loss: --set %s=val_loss",
-            monitor,
-        )
+    _tell_kept_epoch(options, space)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -141,6 +134,16 @@ def _check_trials(config: ExperimentConfig, space: SearchSpace) -> None:
         training_devices(trial.training.devices)
     if not {"training.devices", "training.batch_size"} & {one.key for one in space}:
         device_count(config.training)
+
+
+def _tell_kept_epoch(options: TuningOptions, space: SearchSpace) -> None:
+    """Say so if trials are compared by the loss, but keep the epoch with the best accuracy."""
+    searched = any(one.key == "training.monitor" for one in space)
+    if options.minimizes and options.config.training.monitor == "val_accuracy" and not searched:
+        logger.info(
+            "each trial keeps its epoch with the best accuracy; to keep that with the lowest "
+            "loss: --set training.monitor=val_loss"
+        )
 
 
 def _pruner(options: TuningOptions, space: SearchSpace) -> BasePruner:

@@ -44,12 +44,22 @@ DETECTORS: dict[str, Callable[[], Detector]] = {
 }
 
 
+def full_name(detector: str | Path) -> str:
+    """Return a detector's name; of a model's path, one that holds in any current folder."""
+    name = str(detector)
+    return str(Path(name).absolute()) if _is_model(name) else name
+
+
+def _is_model(name: str) -> bool:
+    return name.lower().endswith(".onnx")
+
+
 def open_detector(name: str) -> Detector:
     """Return a detector by its name, or YuNet with the model at a path that ends in .onnx.
 
     Raises EmodetectError if the name is unknown, or the model is missing or not a detector.
     """
-    if name.lower().endswith(".onnx"):
+    if _is_model(name):
         return YuNetDetector(Path(name))
     if name not in DETECTORS:
         raise EmodetectError(

@@ -100,7 +100,7 @@ class AnalyzedVideo(Iterator[FrameResult]):
     ) -> None:
         self.video, self.emotions = video, recognizer.emotions
         self.incomplete = ""
-        self._whole = self._closed = False
+        self._settled = False  # read to its end, or closed on purpose
         self._every = every
         self._record = FaceRecord(self.emotions, tracked=tracking is not None)
         self._faces: list[tuple[int, float, list[Face]]] = []
@@ -129,7 +129,7 @@ class AnalyzedVideo(Iterator[FrameResult]):
 
     def close(self) -> None:
         """Stop the analysis and release the file; what was analysed can still be used."""
-        self._closed = True
+        self._settled = True
         self._results.close()
         self._opened.close()
 
@@ -152,14 +152,14 @@ class AnalyzedVideo(Iterator[FrameResult]):
                         time_s=frame.time_s,
                     )
             self.incomplete = self._source.missing_end(last + self._every) or ""
-        self._whole = True
+        self._settled = True
         if self.incomplete:
             logger.warning("%s: %s", on_one_line(self._source.name), self.incomplete)
 
     def _finish(self) -> None:
         for _ in self:
             pass
-        if not (self._whole or self._closed):
+        if not self._settled:
             raise VideoError(
                 f"{on_one_line(self._source.name)}: the analysis ended with an error or an "
                 f"interrupt after {self.frames:,} frames. Analyse the video again; or call "

@@ -33,8 +33,8 @@ def confusion_matrix(predictions: ImagePredictions, metrics: dict[str, Any]) -> 
         for row in range(len(names)):
             for column in range(len(names)):
                 color = "white" if shares[row, column] > 0.5 else INK
-                inside = {"ha": "center", "va": "center", "color": color, "in_layout": False}
-                axes.text(column, row, text[row, column], **inside)
+                shown = axes.text(column, row, text[row, column], color=color, in_layout=False)
+                shown.set(ha="center", va="center")
     return figure
 
 

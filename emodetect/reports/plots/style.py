@@ -70,12 +70,13 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _lay_out(figure: Figure) -> None:
+def _save(figure: Figure, file: Any, **how: Any) -> None:
     """Lay the figure out, so that `savefig` does not, and draws it once instead of twice."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
         figure.set_layout_engine(None)
+    figure.savefig(file, **how)
 
 
 def short_name(name: str, *, longest: int = 24) -> str:
@@ -86,16 +87,14 @@ def short_name(name: str, *, longest: int = 24) -> str:
 def save_png(figure: Figure, out: Path) -> None:
     """Write a figure as a PNG on white."""
     with boxes_named(), atomic_write(out) as partial:
-        _lay_out(figure)
-        figure.savefig(partial, format="png", dpi=DPI, facecolor=PAPER)
+        _save(figure, partial, format="png", dpi=DPI, facecolor=PAPER)
 
 
 def png_of(figure: Figure) -> bytes:
     """Return a figure as a PNG on white, in the size of a notebook."""
     file = io.BytesIO()
     with boxes_named():
-        _lay_out(figure)
-        figure.savefig(file, format="png", dpi=NOTEBOOK_DPI, facecolor=PAPER)
+        _save(figure, file, format="png", dpi=NOTEBOOK_DPI, facecolor=PAPER)
     return file.getvalue()
 
 
@@ -110,8 +109,7 @@ def to_svg(figure: Figure, *, name: str, title: str) -> Markup:
     with styled(), warnings.catch_warnings():
         # Of letters that the font lacks: the page has them as text, which the browser draws.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
-        _lay_out(figure)
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+        _save(figure, file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
     box = re.search(r'viewBox="[^"]*"', text)
     assert box is not None  # matplotlib always writes it
