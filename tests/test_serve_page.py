@@ -476,10 +476,74 @@ def test_the_camera_asks_for_a_token_that_is_new(
     monkeypatch.setenv("EMODETECT_TOKEN", TOKEN)
     with started(port=int(address.rpartition(":")[2])):
         expect(page.locator("#status")).to_have_text("This server needs an access token.")
+        page.fill("#token", "wrong")
+        page.keyboard.press("Enter")
+        expect(page.locator("#status")).to_have_text("Wrong token.")
         page.fill("#token", TOKEN)
         page.keyboard.press("Enter")
         expect(page.locator("#status")).to_have_text("1 face.")
         expect(page.locator("#ask")).to_be_hidden()
+
+
+def test_the_camera_starts_with_the_model_of_a_restarted_server(page: Page) -> None:
+    """The emotions are those of the model that answers now."""
+    with started() as (_, address):
+        page.goto(address)
+        expect(page.locator("#card h2", has_text="fer2013")).to_be_attached()
+    with started("--model", "ferplus", port=int(address.rpartition(":")[2])):
+        page.click("#camera")
+        expect(page.locator("#status")).to_have_text("1 face.")
+        expect(page.locator("#faces")).to_contain_text("contempt")
+        expect(page.locator("#faces")).not_to_contain_text("NaN")
+
+
+def test_photos_outlive_the_server(page: Page, tmp_path: Path) -> None:
+    """Photos wait for the server; if it has another model then, that one analyses all of them."""
+    held: list[Route] = []
+
+    def hold_second(route: Route) -> None:
+        held.append(route)
+        if len(held) != 2:
+            route.continue_()
+
+    page.route("**/v1/analyze", hold_second)
+    with started() as (_, address):
+        page.goto(address)
+        page.set_input_files("#file", [photo(tmp_path / f"{name}.png", "happy") for name in "ab"])
+        expect(page.locator("#photos button").first).to_contain_text("1 face")
+        while len(held) < 2:
+            page.wait_for_timeout(50)
+    held[1].abort()
+    expect(page.locator("#status")).to_contain_text("Cannot reach the server.")
+    expect(page.locator("#status")).to_contain_text("Retrying")
+    with started("--model", "ferplus", port=int(address.rpartition(":")[2])):
+        expect(page.locator("#status")).to_have_text("2 photos: 2 faces.")
+    with page.expect_download() as download:
+        page.click("#csv")
+    with download.value.path().open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["path"] for row in rows] == ["a.png", "b.png"]
+    for row in rows:
+        assert float(row["contempt"]) >= 0
+
+
+def test_a_camera_that_shows_nothing_is_released(page: Page, address: str) -> None:
+    """If the browser does not play the camera's picture, the camera is off."""
+    page.add_init_script(
+        "HTMLMediaElement.prototype.play = async () => { throw new Error('blocked'); };"
+    )
+    page.goto(address)
+    page.click("#camera")
+    expect(page.locator("#status")).to_have_text("No picture from the camera: blocked.")
+    expect(page.locator("#camera")).to_have_text("Start camera")
+    assert not page.evaluate("document.querySelector('video').srcObject.active")
+
+
+def test_an_answer_of_something_else_is_told(page: Page, address: str) -> None:
+    """A page in between, such as one that asks for a password, is not taken for the model."""
+    page.route("**/v1/model", lambda route: route.fulfill(body="<p>Log in</p>"))
+    page.goto(address)
+    expect(page.locator("#status")).to_contain_text("Something else than emodetect answered.")
 
 
 def test_frames_that_are_too_large_are_sent_once(page: Page, address: str) -> None:
@@ -505,14 +569,15 @@ def test_no_camera_stays_on_by_itself(page: Page, address: str) -> None:
     page.add_init_script(
         "const ask = MediaDevices.prototype.getUserMedia; window.opened = [];"
         "MediaDevices.prototype.getUserMedia = async function (...options) {"
-        "  const one = await ask.apply(this, options); "
+        "  window.asked = true; const one = await ask.apply(this, options); "
         "  document.title = window.opened.push(one); return one; };"
     )
     page.goto(address)
     expect(page.locator("#card h2", has_text="fer2013")).to_be_attached()
     page.evaluate(
         "async () => { const button = document.getElementById('camera'); button.click();"
-        "  await new Promise((done) => setTimeout(done)); button.click(); }"
+        "  while (!window.asked) await new Promise((done) => setTimeout(done));"
+        "  button.click(); }"
     )
     expect(page.locator("#status")).to_have_text("1 face.")
     expect(page).to_have_title("2")
@@ -554,7 +619,7 @@ def test_a_refused_camera_leaves_the_photos(page: Page, address: str, tmp_path: 
     expect(page.locator("#photos button")).to_have_count(2)
     page.unroute("**/v1/analyze")  # lets the held one go on
     page.evaluate("refuse()")
-    expect(page.locator("#status")).to_have_text("No camera: none.")
+    expect(page.locator("#status")).to_have_text("No camera: none. 2 photos: 2 faces.")
     for tile in page.locator("#photos button").all():
         expect(tile).to_contain_text("1 face")
     expect(page.locator("#faces li")).to_have_count(1)
@@ -600,6 +665,7 @@ def test_the_page_asks_for_the_token(
         page.fill("#token", TOKEN)
         page.keyboard.press("Enter")
         expect(page.locator("#ask")).to_be_hidden()
+        expect(page.locator("#status")).to_contain_text("or start the camera.")
         page.set_input_files("#file", photo(tmp_path / "scene.png", "happy"))
         expect(page.locator("#status")).to_have_text("1 face.")
         page.click("#camera")

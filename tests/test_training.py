@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from running import posix_only
 from small import LENET, SMALL
 
 from emodetect.cli import app
@@ -38,6 +42,24 @@ def test_run_folder_is_complete(artifact: Path, small_config: ExperimentConfig) 
     assert record["dataset"]["skipped"] == []
     assert record["seconds"] > 0
     assert {"tensorflow", "keras", "emodetect"} <= record["versions"].keys()
+
+
+@posix_only
+def test_a_run_whose_messages_nobody_reads_ends_well(
+    small_overrides: list[str], tmp_path: Path
+) -> None:
+    """`train … 2>&1 | head`, or a log on a full disk, loses messages, and not the run."""
+    read, write = os.pipe()
+    os.close(read)
+    run = tmp_path / "run"
+    changes = [*small_overrides, *LENET, "training.epochs=1"]
+    words = ["train", "--config", SMALL, "--output", str(run)]
+    for change in changes:
+        words += ["--set", change]
+    done = subprocess.run([sys.executable, "-m", "emodetect", *words], stderr=write, check=False)
+    os.close(write)
+    assert done.returncode == 0
+    assert (run / "best_model.keras").is_file()
 
 
 def test_a_finished_run_keeps_its_weights_once(artifact: Path) -> None:

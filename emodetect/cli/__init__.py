@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from emodetect.errors import EmodetectError, OptionsError
+from emodetect.machine.quiet_libraries import is_stderr, lossy_stream
 from emodetect.machine.terminal_text import on_one_line, shell_command
 
 # In the order of --help; each is a function of the module of its name.
@@ -164,8 +165,7 @@ def main() -> None:
     # Python's last search for unused objects takes longer than to classify a face; everything goes
     # with the process anyway. Registered first, so it runs after the other functions.
     atexit.register(gc.freeze)
-    _open_closed_streams()
-    _accept_any_character()
+    _prepare_streams()
     logger = logging.getLogger("emodetect")
     logger.addHandler(_PlainLines())
     logger.setLevel(logging.INFO)
@@ -203,23 +203,22 @@ def _words() -> list[str] | None:
     return [os.path.expanduser(os.path.expandvars(word)) for word in sys.argv[1:]]  # noqa: PTH111
 
 
-def _open_closed_streams() -> None:
-    """Redirect closed standard streams, with which some services start programs, to /dev/null.
+def _prepare_streams() -> None:
+    """Let the standard streams take every file name, and no failing stderr end the work.
 
-    Otherwise the next file opened gets the stream's number, and with it what C++ libraries print.
+    Closed ones, with which some services start programs, go to /dev/null. Otherwise the next file
+    opened would get the stream's number, and with it what C++ libraries print. On Windows, output
+    to a pipe or file would have the system's code page; ours is UTF-8.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         pass
     os.close(descriptor)
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
-
-
-def _accept_any_character() -> None:
-    """Let the standard streams take every file name, whatever their encoding is.
-
-    On Windows, output to a pipe or file would have the system's code page; ours is UTF-8.
-    """
+    file = getattr(sys.stderr, "buffer", None)
+    # A Windows console is not such a file.
+    if is_stderr(sys.stderr) and type(getattr(file, "raw", file)) is io.FileIO:
+        sys.stderr = lossy_stream(STDERR, encoding=sys.stderr.encoding, close=False)
     own_choice = "PYTHONIOENCODING" in os.environ
     for stream in (sys.stdout, sys.stderr):
         windows = sys.platform == "win32"

@@ -1,14 +1,18 @@
-"""Hide messages that C++ libraries print directly to stderr, or keep them in a log."""
+"""Stderr: what C++ libraries print there is hidden or logged, and a failing one ends no work."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 class _Stderr:
@@ -74,14 +78,42 @@ def quiet_libraries(log: Path | None = None) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         saved = stack.enter_context(quiet_stderr(log))
         # One of a notebook or test goes elsewhere.
-        if saved is not None and _is_stderr(sys.stderr):
-            shown = os.fdopen(os.dup(saved), "w", buffering=1, errors="backslashreplace")
-            stack.enter_context(shown)
+        if saved is not None and is_stderr(sys.stderr):
+            shown = stack.enter_context(lossy_stream(os.dup(saved)))
             stack.enter_context(contextlib.redirect_stderr(shown))
         yield
 
 
-def _is_stderr(stream: IO[str]) -> bool:
+class _LossyFile(io.FileIO):
+    """A file that loses what it cannot write."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def lossy_stream(
+    descriptor: int, *, encoding: str | None = None, close: bool = True
+) -> io.TextIOWrapper:
+    """Return a stream for messages that are not worth ending the work for.
+
+    They are lost if the disk is full or the reader has gone, as with `2>&1 | head`.
+
+    Args:
+        descriptor: of the open file.
+        encoding: None for that of the system.
+        close: whether closing the stream closes the file.
+    """
+    file = _LossyFile(descriptor, "w", closefd=close)
+    return io.TextIOWrapper(
+        io.BufferedWriter(file), encoding, errors="backslashreplace", line_buffering=True
+    )
+
+
+def is_stderr(stream: IO[str]) -> bool:
+    """Return whether a stream writes to the stderr of this process."""
     try:
         return stream.fileno() == 2
     except (AttributeError, OSError, ValueError):

@@ -1,6 +1,6 @@
 // The page's buttons, and photos that are dropped or pasted.
 
-import { attempt, model } from "./attempts.js";
+import { attempt, model, say } from "./attempts.js";
 import { isOn, startCamera, stopCamera } from "./camera.js";
 import { byId } from "./dom.js";
 import { asCsv, asJson, save } from "./downloads.js";
@@ -12,7 +12,9 @@ byId("file").addEventListener("change", (event) => {
   event.target.value = "";  // so that the same photo can be chosen again
 });
 byId("sample").addEventListener("click", () => attempt(async (isNewest) => {
-  const drawn = await (await send("sample.jpg")).blob();
+  const answer = await send("sample.jpg");
+  if (!answer.ok) throw new Error(`The server has no sample now: status ${answer.status}.`);
+  const drawn = await answer.blob();
   if (isNewest()) take([new File([drawn], "sample.jpg", { type: "image/jpeg" })]);
 }));
 document.addEventListener("paste", (event) => {
@@ -38,10 +40,9 @@ byId("camera").addEventListener("click", () => {
     try {
       await startCamera(isNewest, forgetPhotos);
     } catch (error) {
-      if (isNewest()) await resume(isNewest);
-      throw error;
+      if (!isNewest() || !await resume(isNewest, error.message)) throw error;
     }
-  });
+  }, { again: true });
 });
 byId("save").addEventListener("click", () => byId("view").toBlob((blob) => save(blob, "png")));
 byId("csv").addEventListener("click", () => {
@@ -52,4 +53,5 @@ byId("json").addEventListener("click", () => {
 });
 
 byId("server").textContent = location.host;
-attempt(() => {});
+const start = byId("status").textContent;
+attempt(() => say(start));  // it may be there no more, after the token was asked for

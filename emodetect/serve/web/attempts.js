@@ -50,7 +50,7 @@ export async function attempt(action, { again = false } = {}) {
   try {
     await loadModel({ again });
     if (isNewest()) await action(isNewest);
-    if (isNewest()) afterToken = null;
+    if (afterToken === action) afterToken = null;  // the action may have set what is left of it
   } catch (error) {
     if (isNewest()) say(error.message, true);
   }

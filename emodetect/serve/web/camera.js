@@ -35,7 +35,13 @@ export async function startCamera(isNewest, started) {
   }
   camera = opened;
   video.srcObject = camera;
-  await video.play();
+  try {
+    await video.play();
+  } catch (error) {
+    if (camera !== opened) return;
+    stopCamera();
+    throw new Error(`No picture from the camera: ${error.message}.`);
+  }
   if (camera !== opened) return;
   started();
   byId("camera").textContent = "Stop camera";

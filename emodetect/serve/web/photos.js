@@ -1,17 +1,18 @@
 // Photos: one after the other is analysed, and one at a time is shown.
 
-import { askOrShowForm, attempt, model, say } from "./attempts.js";
+import { askOrShowForm, attempt, loadModel, model, say } from "./attempts.js";
 import { stopCamera } from "./camera.js";
 import { byId, element, inWords } from "./dom.js";
 import { show, showNone } from "./faces.js";
 
-const MOST_TRIES = 5;  // of a photo, while the server has no room for it
+const MOST_TRIES = 5;  // of a photo, while the server has no room for it, or does not live through it
+const RETRY_MS = 2000;
 const THUMBNAIL_WIDTH = 240;
 const PREVIEW_ORIGIN = "a preview from the server, because this browser may show this kind of photo "
   + "turned, or not at all";
 
-// {file, button, row (once it is analysed), canShow (promise: can this browser?), preview (if it cannot,
-// or may turn the photo another way)}
+// {file, button, row (once it is analysed), card (of the model that did), canShow (promise: can this
+// browser?), preview (if it cannot, or may turn the photo another way)}
 let photos = [];
 let shown = null;    // the one of them that is shown
 let picture = null;  // its pixels; null if this browser cannot decode it
@@ -26,16 +27,20 @@ export function take(files) {
   stopCamera();
   byId("minute").hidden = true;  // it is about the face in the camera
   forgetPhotos();
-  photos = [...files].map((file) => ({ file, button: null, row: null, canShow: null, preview: null }));
+  photos = [...files].map((file) => (
+    { file, button: null, row: null, card: null, canShow: null, preview: null }
+  ));
   list();
   paintThumbnails(photos);
   choose(photos[0]);
   attempt(analyzeAll, { again: true });
 }
 
-// Finish the analysis that something else, such as starting the camera, has interrupted.
-export async function resume(isNewest) {
-  if (photos.length) await analyzeAll(isNewest);
+// Finish the analysis that starting the camera has interrupted. Returns whether there are photos; the
+// status begins with why there is no camera.
+export async function resume(isNewest, whyNoCamera) {
+  if (photos.length) await analyzeAll(isNewest, `${whyNoCamera} `);
+  return photos.length > 0;
 }
 
 export function forgetPhotos() {
@@ -51,13 +56,17 @@ export function forgetPhotos() {
 
 // --- analysis ---
 
-async function analyzeAll(isNewest) {
-  for (const [index, photo] of photos.entries()) {
-    if (photo.row) continue;  // from before the token or the camera was asked for
-    say(photos.length === 1 ? "Analysing …" : `Analysing photo ${index + 1} of ${photos.length} …`);
-    const { preview, ...row } = await analyze(photo);
+async function analyzeAll(isNewest, start = "") {
+  let photo;
+  // Those with a row are from before the token or the camera was asked for, or the server restarted.
+  while ((photo = photos.find(({ row, card }) => !row || card !== model.card))) {
+    const number = `photo ${photos.indexOf(photo) + 1} of ${photos.length} `;
+    const { preview, ...row } = await analyze(photo, isNewest, () => {
+      say(`${start}Analysing ${photos.length > 1 ? number : ""}…`);
+    });
     if (!isNewest()) return;
     photo.row = row;
+    photo.card = model.card;
     describe(photo);
     if (preview) {
       photo.preview = new Blob([Uint8Array.from(atob(preview), (one) => one.charCodeAt(0))]);
@@ -67,11 +76,12 @@ async function analyzeAll(isNewest) {
     if (!isNewest()) return;
   }
   allowDownloads(true);
-  summarize(photos);
+  summarize(photos, start);
 }
 
 // Returns the photo's row of results, which may be an error. Throws if the server needs a token.
-async function analyze({ file, canShow }) {
+async function analyze({ file, canShow }, isNewest, sayProgress) {
+  sayProgress();
   const failed = (error) => ({ path: file.name, width: null, height: null, faces: [], error });
   if (file.size > model.max_body_bytes) {
     return failed(`too large: expected at most ${megabytes(model.max_body_bytes)}, got ${megabytes(file.size)}`);
@@ -94,8 +104,28 @@ async function analyze({ file, canShow }) {
       return { ...row, path: file.name };
     } catch (error) {
       if (error.status === 401) throw error;
-      if (![429, 503].includes(error.status) || tries === MOST_TRIES) return failed(error.message);
-      await new Promise((done) => setTimeout(done, 1000 * error.waitS));
+      const isAway = error.status === undefined;
+      if (!(isAway || [429, 503].includes(error.status)) || tries === MOST_TRIES) return failed(error.message);
+      await (isAway ? untilServerIsBack(error, isNewest) : pause(1000 * error.waitS));
+      if (!isNewest()) return failed(error.message);
+      sayProgress();
+    }
+  }
+}
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+// The restarted server may have another model, or need a token.
+async function untilServerIsBack({ message }, isNewest) {
+  for (;;) {
+    if (!isNewest()) return;
+    say(`${message} Retrying …`, true);
+    await pause(RETRY_MS);
+    try {
+      await loadModel({ again: true });
+      return;
+    } catch (error) {
+      if (error.status === 401) throw error;
     }
   }
 }
@@ -118,16 +148,16 @@ function turnedByFew(data) {
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 
-function summarize(done) {
+function summarize(done, start) {
   const bad = done.filter(({ row }) => row.error !== null);
   const faces = inWords(done.reduce((sum, { row }) => sum + row.faces.length, 0), "face");
   if (done.length > 1) {
     const failed = bad.length ? ` ${inWords(bad.length, "photo")} could not be analysed.` : "";
-    say(`${inWords(done.length, "photo")}: ${faces.toLowerCase()}.${failed}`, bad.length > 0);
+    say(`${start}${inWords(done.length, "photo")}: ${faces.toLowerCase()}.${failed}`, start !== "" || bad.length > 0);
   } else if (bad.length) {
-    say(`${done[0].file.name}: ${bad[0].row.error.replace(/[^.?]$/, "$&.")}`, true);
+    say(`${start}${done[0].file.name}: ${bad[0].row.error.replace(/[^.?]$/, "$&.")}`, true);
   } else {
-    say(`${faces}${done[0].row.faces.length ? "" : " found"}.`);
+    say(`${start}${faces}${done[0].row.faces.length ? "" : " found"}.`, start !== "");
   }
 }
 

@@ -25,8 +25,10 @@ export async function send(path, options = {}) {
 export async function ask(path, options) {
   const answer = await send(path, options);
   const body = await answer.json().catch(() => null);
-  if (answer.ok || Array.isArray(body)) return body;
-  const error = new Error(`Request refused: ${body?.detail ?? answer.status}.`);
+  if (body && (answer.ok || Array.isArray(body))) return body;
+  const error = new Error(answer.ok
+    ? "Something else than emodetect answered. Load the page again."
+    : `Request refused: ${body?.detail ?? answer.status}.`);
   error.status = answer.status;
   error.waitS = Number(answer.headers.get("Retry-After")) || 1;
   if (error.status === 401) error.message = token() ? "Wrong token." : "This server needs an access token.";
