@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from labelled import dataset_of
 from small import LENET, SMALL
 
 from emodetect.cli import app
@@ -132,3 +133,16 @@ def test_impossible_devices_are_refused(changes: list[str]) -> None:
     """No devices, words, and a batch that does not divide are mistakes in the config."""
     with pytest.raises(ConfigError, match=r"devices"):
         load_config(SMALL, [*LENET, *changes])
+
+
+@pytest.mark.parametrize("devices", [2, 3, 4, 8])
+def test_no_device_is_left_without_a_validation_image(devices: int) -> None:
+    """From three images for each device on, each batch has one for each, and the first divides."""
+    from emodetect.training.fitting import validation_batches
+
+    for count in range(3 * devices, 8 * devices):
+        dataset = dataset_of(("happy", "sad"), [0] * count, [1] * count, ["val"] * count)
+        sizes = [len(images) for images, _ in validation_batches(dataset, devices=devices)]
+        assert sum(sizes) == count
+        assert sizes[0] % devices == 0
+        assert all(size % devices == 0 or size >= devices for size in sizes)

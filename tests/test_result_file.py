@@ -192,6 +192,20 @@ def test_a_file_of_other_options_is_not_resumed(
     assert str(drawn / "e.png") in file.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_a_file_without_the_unsure_faces_is_not_resumed_with_them(
+    drawn: Path, tmp_path: Path, form: str
+) -> None:
+    """Also photos without a face tell by which options a file was made."""
+    file = tmp_path / f"rows.{form}"
+    first = (drawn / "a.png", drawn / "b.png", drawn / "d.png", "--output", file)
+    _invoke(*first, "--min-confidence", "1")
+    result = _invoke(drawn, "--output", file, "--resume")
+    assert isinstance(result.exception, EmodetectError)
+    assert "cannot be resumed" in str(result.exception)
+    assert "skipped" in _invoke(*first, "--resume", "--min-confidence", "1").stderr
+
+
 def test_a_file_is_resumed_where_its_last_photo_is_gone(drawn: Path, tmp_path: Path) -> None:
     """There is nothing to compare with then."""
     photo, file = tmp_path / "photo.png", tmp_path / "rows.jsonl"
@@ -205,17 +219,19 @@ def test_a_file_is_resumed_where_its_last_photo_is_gone(drawn: Path, tmp_path: P
 
 def test_a_label_with_the_name_of_a_column_is_read_by_its_place(tmp_path: Path) -> None:
     """A model of one's own labels may have one named "confidence"; its scores are the last."""
-    file, held = tmp_path / "rows.csv", list[HeldPhoto]()
+    file, held = tmp_path / "rows.csv", list[list[HeldPhoto]]()
     emotions = ("confidence", "sad")
     rows = (
         image_columns(emotions),
         ["a.png", 9, 9, 1, 2, 3, 4, "sad", 0.6, 0.4, 0.6, None],
         ["b.png", 9, 9, *[None] * 8, None],
+        ["c.png", None, None, *[None] * 8, "not an image"],
+        ["d.png", 9, 9, *[None] * 8, None],
     )
     file.write_text("".join(csv_line(row) + "\n" for row in rows), encoding="utf-8")
     with open_photo_rows(file, "csv", emotions, resume=True, force=False, check=held.append):
         pass
-    assert held == [HeldPhoto("a.png", [("sad", [0.4, 0.6])])]
+    assert held == [[HeldPhoto("a.png", [("sad", [0.4, 0.6])]), HeldPhoto("b.png", [])]]
 
 
 def test_scores_that_are_no_numbers_are_told(drawn: Path, tmp_path: Path) -> None:

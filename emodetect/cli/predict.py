@@ -59,7 +59,7 @@ WORTH_A_HINT = 1.2
     "--resume",
     is_flag=True,
     help="Skip photos that --output already contains. It must come from the same model and "
-    "options: its last photo is analysed again and compared.",
+    "options: its last photos are analysed again and compared.",
 )
 @folder_option("--annotate", help="Save copies with boxes and labels here.")
 @folder_option("--save-crops", help="Save face crops here, in one folder per emotion.")

@@ -104,8 +104,8 @@ def validation_batches(dataset: Dataset, *, devices: int = 1) -> tf.data.Dataset
     """Return batches of the validation images and their targets.
 
     Args:
-        devices: that share a batch; at most half as many as images. Keras needs a first batch that
-            divides equally, and no device may be left without an image.
+        devices: that share a batch; at most a third as many as images. Keras needs a first batch
+            that divides equally, and no device may be left without an image.
     """
     members = dataset.indices("val")
     largest = min(EVALUATION_BATCH, len(members)) // devices * devices

@@ -166,11 +166,11 @@ def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
         for line in small_data_warnings(dataset.counts(), config):
             logger.warning(line)
     schedule = run_schedule(config.training, len(dataset.indices("train")))
-    images = min(len(dataset.indices(split)) for split in ("train", "val"))
-    if images < 2 * schedule.devices > 2:
+    most = min(len(dataset.indices("train")) // 2, len(dataset.indices("val")) // 3)
+    if schedule.devices > max(most, 1):
         raise ConfigError(
-            f"training.devices: expected at most {images // 2}, because each needs two training "
-            f"and two validation images, got {schedule.devices}."
+            f"training.devices: expected at most {max(most, 1)}, because each needs two training "
+            f"and three validation images, got {schedule.devices}."
         )
     require_memory(config, len(dataset.emotions), images=len(dataset.indices("train")))
     model, temperature = initial_model(config, dataset.emotions)

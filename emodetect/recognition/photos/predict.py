@@ -190,27 +190,28 @@ def _holds_files(folder: Path) -> bool:
 
 
 def _check_same_results(
-    options: PredictOptions, recognizer: EmotionRecognizer, held: HeldPhoto
+    options: PredictOptions, recognizer: EmotionRecognizer, latest: list[HeldPhoto]
 ) -> None:
     """Raise EmodetectError if a photo that `options.output` holds gets other results now.
 
     Otherwise the file would end with those of two models or settings, which no row tells apart.
     """
     again = replace(options, annotate=None, save_crops=None, explain=None)
-    (result,) = analyze_photos([Photo(Path(held.path), Path())], recognizer, again)
-    if result.error is not None:
-        return  # moved or deleted in the meantime
-    found = [(face.emotion, list(face.scores.values())) for face in result.faces]
-    if [emotion for emotion, _ in found] != [emotion for emotion, _ in held.faces] or any(
-        not abs(new - old) <= SAME_SCORE  # nor nan
-        for (_, scores), (_, kept) in zip(found, held.faces, strict=True)
-        for new, old in zip(scores, kept, strict=True)
-    ):
-        raise EmodetectError(
-            f"{options.output}: cannot be resumed: {on_one_line(held.path)} has other results in "
-            "it than it gets now; use the model and the options that the file was created with, "
-            "or another file."
-        )
+    photos = [Photo(Path(held.path), Path()) for held in latest]
+    for held, result in zip(latest, analyze_photos(photos, recognizer, again), strict=True):
+        if result.error is not None:
+            continue  # moved or deleted in the meantime
+        found = [(face.emotion, list(face.scores.values())) for face in result.faces]
+        if [emotion for emotion, _ in found] != [emotion for emotion, _ in held.faces] or any(
+            not abs(new - old) <= SAME_SCORE  # nor nan
+            for (_, scores), (_, kept) in zip(found, held.faces, strict=True)
+            for new, old in zip(scores, kept, strict=True)
+        ):
+            raise EmodetectError(
+                f"{options.output}: cannot be resumed: {on_one_line(held.path)} has other results "
+                "in it than it gets now; use the model and the options that the file was created "
+                "with, or another file."
+            )
 
 
 def _without_held(

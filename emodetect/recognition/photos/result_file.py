@@ -6,13 +6,14 @@ import csv
 import json
 from array import array
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from emodetect.machine.terminal_text import on_one_line
 from emodetect.recognition.face_rows import image_columns
 
 RECORD_KEYS = ["path", "width", "height", "faces", "error"]
+MOST_LATEST = 8
+Held = TypeVar("Held")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,24 @@ class HeldPhoto:
     faces: list[tuple[str, list[float]]]
 
 
+class _Latest(Generic[Held]):
+    """Photos that were read without an error: the last few, and the last one with a face."""
+
+    def __init__(self) -> None:
+        self.few = deque[Held](maxlen=MOST_LATEST)
+        self.with_face: Held | None = None
+
+    def add(self, photo: Held, *, has_face: bool) -> None:
+        self.few.append(photo)
+        if has_face:
+            self.with_face = photo
+
+    def all(self) -> list[Held]:
+        one = self.with_face
+        others = list(self.few)
+        return others if one is None or any(one is other for other in others) else [one, *others]
+
+
 class HeldPaths:
     """The photos in a results file, as a 64-bit hash and a count each, 12 bytes per photo.
 
@@ -41,11 +62,11 @@ class HeldPaths:
     is mistaken for an old one is 1 in 100,000.
 
     Attributes:
-        last: the last photo with a face, or None.
+        latest: the last photos that could be read, at least one of them with a face if any is.
     """
 
     def __init__(self) -> None:
-        self.last: HeldPhoto | None = None
+        self.latest: list[HeldPhoto] = []
         self.hashes = array("Q")
         self.used = array("I")
 
@@ -117,7 +138,7 @@ def open_photo_rows(
     *,
     resume: bool,
     force: bool,
-    check: Callable[[HeldPhoto], None] = lambda held: None,
+    check: Callable[[list[HeldPhoto]], None] = lambda latest: None,
 ) -> Iterator[PhotoRows]:
     """Open and lock a results file.
 
@@ -127,7 +148,7 @@ def open_photo_rows(
         resume: keep the rows in the file, except an incomplete last one. The last photo of a CSV
             is analysed again, because rows for more of its faces may be missing.
         force: overwrite the file.
-        check: gets the last photo with a face that is kept, before the file is changed.
+        check: gets the last photos that are kept, see `HeldPaths`, before the file is changed.
 
     Raises:
         EmodetectError: if the file exists without `resume` or `force`, if another run is writing
@@ -147,8 +168,7 @@ def open_photo_rows(
         end = 0
         if resume and path.is_file():
             end = _read_held(path, form, emotions, held)
-            if held.last is not None:
-                check(held.last)
+            check(held.latest)
         if path.is_file():
             file.truncate(end)
         held.finish()
@@ -178,7 +198,7 @@ def _read_held(path: Path, form: str, emotions: tuple[str, ...], held: HeldPaths
 
 def _read_jsonl(path: Path, file: IO[bytes], emotions: tuple[str, ...], held: HeldPaths) -> int:
     end = 0
-    last: dict[str, Any] | None = None  # with a face
+    latest = _Latest[dict[str, Any]]()
     for number, line in enumerate(file, start=1):
         if not line.endswith(b"\n"):
             break
@@ -193,11 +213,11 @@ def _read_jsonl(path: Path, file: IO[bytes], emotions: tuple[str, ...], held: He
                 raise _unfit(path, f"line {number} is from a model with other emotions")
         held.add(record["path"])
         end += len(line)
-        if record["faces"]:
-            last = record
-    if last is not None:
-        faces = [(face.get("emotion"), face["scores"].values()) for face in last["faces"]]
-        held.last = _held_photo(path, last["path"], faces)
+        if record["error"] is None:
+            latest.add(record, has_face=bool(record["faces"]))
+    for record in latest.all():
+        faces = [(face.get("emotion"), face["scores"].values()) for face in record["faces"]]
+        held.latest.append(_held_photo(path, record["path"], faces))
     return end
 
 
@@ -220,7 +240,7 @@ def _read_csv(path: Path, file: IO[bytes], emotions: tuple[str, ...], held: Held
     scores = slice(-1 - len(emotions), -1)  # by place: a label may have the name of a column
     end = file.tell()
     rows: list[list[str]] = []  # of the photo that is being read
-    last: list[list[str]] = []  # of the last complete one with a face
+    latest = _Latest[list[list[str]]]()
     for start, line in _csv_records(file):
         try:
             (row,) = csv.reader([line.decode()], strict=True)
@@ -232,12 +252,13 @@ def _read_csv(path: Path, file: IO[bytes], emotions: tuple[str, ...], held: Held
         if not rows or row[0] != rows[0][0] or row == rows[0]:
             if rows:
                 held.add(rows[0][0])
-                last = rows if rows[0][emotion] else last
+                if not rows[0][-1]:  # the error
+                    latest.add(rows, has_face=bool(rows[0][emotion]))
             rows, end = [], start
         rows.append(row)
-    if last:
-        faces = [(row[emotion], row[scores]) for row in last]
-        held.last = _held_photo(path, last[0][0], faces)
+    for rows in latest.all():
+        faces = [(row[emotion], row[scores]) for row in rows if row[emotion]]
+        held.latest.append(_held_photo(path, rows[0][0], faces))
     return end
 
 
