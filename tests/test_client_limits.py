@@ -80,7 +80,7 @@ def test_one_client_cannot_hold_the_memory_of_all(
     proxied: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond half of the memory for bodies, a client gets 429; others are served."""
-    monkeypatch.setattr(uploads, "HELD_BYTES", 2 * len(PHOTO) - 2)
+    monkeypatch.setattr(uploads, "HELD_BYTES_PER_CLIENT", len(PHOTO) - 1)
     for address, status in (("192.0.2.1", 429), ("127.0.0.1", 200)):
         answer = proxied.post("/v1/analyze", content=PHOTO, headers=behind(address))
         assert answer.status_code == status

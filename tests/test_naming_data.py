@@ -630,4 +630,17 @@ def test_the_run_folder_is_named_as_other_outputs_are() -> None:
     result = _run("train", "--data", "faces", "--output", "runs/mine", "--dry-run")
     assert result.exit_code == 0, result.output
     assert 'output = "runs/mine"' in result.stdout
+    assert "refused" not in result.stdout
     assert _run("train", "--resume", "runs/mine", "--output", "runs/new").exit_code == 2
+
+
+@pytest.mark.parametrize(("run", "why"), [("faces/run", "is inside faces"), ("old", "exists")])
+def test_a_dry_run_says_what_is_wrong_with_the_run_folder(run: str, why: str) -> None:
+    """It is not only found when the training is meant to begin."""
+    _faces("faces")
+    Path("old").mkdir()
+    Path("old/notes.txt").touch()
+    result = _run("train", "--data", "faces", "--output", run, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert f"# refused until the run folder is another: {run}: " in result.stdout
+    assert why in result.stdout.splitlines()[-1]

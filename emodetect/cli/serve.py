@@ -13,6 +13,7 @@ import click
 from emodetect.cli.options.numbers import WholeNumber
 from emodetect.cli.options.recognizer import RecognizerChoice, recognizer_options
 from emodetect.errors import EmodetectError
+from emodetect.serve.limits import HELD_BYTES_PER_CLIENT
 
 
 def _limit(
@@ -97,7 +98,13 @@ def _limit(
     "the count of --max-per-client. Repeatable.",
 )
 @_limit("--max-images", 16, most=1_000, metavar="N", help="Maximum images per request.")
-@_limit("--max-body", 32, most=256, metavar="MIB", help="Maximum size of a request.")
+@_limit(
+    "--max-body",
+    32,
+    most=HELD_BYTES_PER_CLIENT // 2**20,
+    metavar="MIB",
+    help="Maximum size of a request.",
+)
 @_limit(
     "--max-pixels",
     25,
@@ -139,7 +146,7 @@ def serve(
     emodetect serve
     curl --data-binary @photo.jpg http://127.0.0.1:8000/v1/analyze
     curl -F files=@a.jpg -F files=@b.jpg http://127.0.0.1:8000/v1/analyze
-    EMODETECT_TOKEN=secret emodetect serve --host 0.0.0.0 --port 8080
+    EMODETECT_TOKEN=$(openssl rand -hex 16) emodetect serve --host 0.0.0.0
 
     The web page is at /, the API's description at /docs. The API returns the rows of `emodetect
     predict --format json`. Images are processed in memory and not stored.

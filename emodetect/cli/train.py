@@ -52,7 +52,7 @@ def train(
     Without --config, --data is trained on with the preset fine_tuning, which starts from the
     shipped model; `emodetect config list` lists the others. --set wins over --data, and --data
     over the config. A run can be interrupted at any moment: --resume continues it, and it ends
-    with the same weights.
+    with the same weights if the number of cores is the same.
     """
     _check_combination(data, choice, output, resume_run, dry_run=dry_run)
     config = None

@@ -60,7 +60,7 @@ class EvaluatedModel:
         named = f"report {self.name}, " if shown_name != self.name else f"model {self.model}, "
         return (
             ("" if self.model == _run_of(self.name) else named)
-            + f"{'its own data' if data == OWN_DATA else data.rstrip(':')}, "
+            + f"{_in_words(data)}, "
             + f"split {self.metrics.get('split')}"
             + (f", faces {faces}" if faces else "")
             + (f", test-time augmentation {tta}" if tta else "")
@@ -223,10 +223,14 @@ def open_images(model: EvaluatedModel) -> Dataset:
         dataset = open_training_data(config, metadata)
     if images_fingerprint(dataset) != fingerprint:
         raise DataError(
-            f"{model.name}: {data} has changed since the evaluation (the fingerprints differ); "
-            "run evaluate again."
+            f"{model.name}: {_in_words(data)} has changed since the evaluation (the fingerprints "
+            "differ); run evaluate again."
         )
     return dataset
+
+
+def _in_words(data: str) -> str:
+    return "its own data" if data == OWN_DATA else data.rstrip(":")
 
 
 def _is_whole_test_split(metrics: dict[str, Any]) -> bool:

@@ -20,6 +20,7 @@ from emodetect.images.reading import MOST_BYTES
 # that was given up, the image that a thread is just decoding is no longer counted, at most one for
 # each thread: to wait for it would keep the client waiting too.
 HELD_BYTES = 256 * 2**20
+HELD_BYTES_PER_CLIENT = HELD_BYTES // 2
 # Of one frame of a stream. Up to three frames per stream are held, beside the bodies.
 FRAME_BYTES = 4 * 2**20
 RETRY_AFTER_S = 1

@@ -12,7 +12,13 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from emodetect.serve.limits import HELD_BYTES, Limits, RefusedError, client_name
+from emodetect.serve.limits import (
+    HELD_BYTES,
+    HELD_BYTES_PER_CLIENT,
+    Limits,
+    RefusedError,
+    client_name,
+)
 
 FIELD = "files"
 # Parts of a form besides the images; a body of tiny ones would take the event loop for seconds.
@@ -30,7 +36,8 @@ class Upload:
 class UploadReader:
     """Reads bodies within the limits.
 
-    Together, unfinished ones hold at most HELD_BYTES, and those of one client half of that.
+    Together, unfinished ones hold at most HELD_BYTES, and those of one client
+    HELD_BYTES_PER_CLIENT.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -57,11 +64,11 @@ class UploadReader:
                     raise RefusedError(
                         503, "the server is out of memory for requests; try again later"
                     )
-                if client is not None and self.held[client] > HELD_BYTES // 2:
+                if client is not None and self.held[client] > HELD_BYTES_PER_CLIENT:
                     raise RefusedError(
                         429,
-                        f"expected at most {HELD_BYTES // 2:,} bytes of unfinished requests of one "
-                        "client; try again later",
+                        f"expected at most {HELD_BYTES_PER_CLIENT:,} bytes of unfinished requests "
+                        "of one client; try again later",
                     )
                 yield chunk
 

@@ -14,12 +14,14 @@ from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.splits import assign_splits, connect
 from emodetect.emotions import EMOTIONS
+from emodetect.errors import EmodetectError
 from emodetect.number_format import quantity
 from emodetect.training.advice.small_data import small_data_warnings
 from emodetect.training.initial_model import initial_artifact
 from emodetect.training.models.layers import freeze_below
 from emodetect.training.models.memory import require_memory
 from emodetect.training.models.registry import build_network
+from emodetect.training.run_folder import check_new_run
 from emodetect.training.schedule import run_schedule
 
 Counts = dict[str, dict[str, int]]
@@ -29,7 +31,7 @@ def describe_run(config: ExperimentConfig) -> str:
     """Return the resolved config, the data found, the model's size and the schedule, as text.
 
     Loads no pretrained weights, and draws or decodes no images; missing data is reported as
-    "not found".
+    "not found", and a run folder that cannot be used as "refused".
 
     Raises:
         DataError: if the data exists but cannot be used, or has too few images to split, or for
@@ -51,6 +53,10 @@ def describe_run(config: ExperimentConfig) -> str:
         f"{len(emotions)} emotions: {', '.join(emotions)}",
         *(_describe_training(config, counts) if counts else []),
     ]
+    try:
+        check_new_run(config)
+    except EmodetectError as error:
+        lines.append(f"refused until the run folder is another: {error}")
     return "\n".join([config_toml(config), *(f"# {line}" for line in lines)])
 
 

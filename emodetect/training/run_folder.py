@@ -22,9 +22,16 @@ from emodetect.data.dataset import Dataset
 from emodetect.errors import ConfigError, EmodetectError
 from emodetect.machine.atomic_files import PARTIAL_FILES, atomic_write, write_text
 from emodetect.machine.locks import locked
-from emodetect.machine.output_folder import how_to_write_on
+from emodetect.machine.output_folder import check_output_folder, check_outside, how_to_write_on
 from emodetect.number_format import quantity
 from emodetect.training.checkpoints import Progress, how_to_resume
+
+
+def check_new_run(config: ExperimentConfig) -> None:
+    """Raise EmodetectError if the run folder cannot be that of a new run."""
+    require_new(config.output)
+    check_output_folder(config.output, force=True)
+    check_outside(config.output, config.data.searched_folder)
 
 
 def require_new(run: Path) -> None:

@@ -21,7 +21,6 @@ from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_c
 from emodetect.data.dataset import DATA_LOGGERS, Dataset, load_dataset, place_of
 from emodetect.errors import ConfigError
 from emodetect.machine.atomic_files import move, write_text
-from emodetect.machine.output_folder import check_output_folder, check_outside
 from emodetect.machine.tensorflow_devices import keras_defaults, mirrored, training_devices
 from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.artifact import write_artifact
@@ -44,6 +43,7 @@ from emodetect.training.models.memory import memory_errors, require_memory
 from emodetect.training.models.registry import build_network
 from emodetect.training.phases import training_phases
 from emodetect.training.run_folder import (
+    check_new_run,
     clear_disk_errors,
     figures_by_split,
     only_process,
@@ -156,9 +156,7 @@ def train(
 
 def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     run = config.output
-    require_new(run)
-    check_output_folder(run, force=True)
-    check_outside(run, config.data.searched_folder)
+    check_new_run(config)
     require_trackers(config.training.track)
     check_initial_weights(config)
     dataset = load_dataset(config.data, seed=config.seed, folds=config.training.folds)
