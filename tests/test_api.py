@@ -162,6 +162,8 @@ def test_an_evaluation_has_its_figures_as_attributes(
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "images"):
         assert getattr(report, name) == metrics[name]
     assert report.expected_calibration_error == metrics["expected_calibration_error"]
+    assert report in [report, None]
+    assert len({report}) == 1
     assert report.confusion_matrix.tolist() == metrics["confusion_matrix"]
     assert report.recall == {name: row["recall"] for name, row in metrics["per_class"].items()}
     page = report._repr_html_()
@@ -250,6 +252,9 @@ def test_an_export_shows_how_it_compares(artifact: Path, tmp_path: Path) -> None
         ),
         ("evaluate", {"model": [], "data": "faces"}, "model: expected at least one model"),
         ("evaluate", {"data": []}, "data: expected at least one data set"),
+        ("evaluate", {"model": None}, "expected a name or path, or a sequence of them, got None"),
+        ("evaluate", {"data": 3}, "expected a name or path, or a sequence of them, got 3"),
+        ("export", {"to": "tflite", "least_agreement": 5}, "least_agreement: expected 0 to 1"),
         ("evaluate", {"faces": "detect"}, "faces requires data"),
         (
             "evaluate",

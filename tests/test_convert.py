@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -370,15 +371,19 @@ def test_an_earlier_conversion_outlives_one_that_cannot_be_put_in_place(
     assert {path.name for path in tmp_path.iterdir()} == {"data", "made"}
 
 
-def test_labels_named_like_splits_are_refused(tmp_path: Path) -> None:
-    """A class folder "train" would be read as the training split."""
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [("train", "is the name of a split"), ("lost+found", "is the name of a system folder")],
+)
+def test_labels_that_no_folder_may_have_are_refused(tmp_path: Path, label: str, told: str) -> None:
+    """A class folder "train" would be read as the training split, another not at all."""
     images = sorted(draw(tmp_path / "data").rglob("*.png"))
     rows = [
         f"{path.relative_to(tmp_path)},{label}"
-        for path, label in zip(images, 6 * ["bus", "train"], strict=True)
+        for path, label in zip(images, 6 * ["bus", label], strict=True)
     ]
     (tmp_path / "all.csv").write_text("\n".join(["path,label", *rows, ""]))
-    with pytest.raises(DataError, match="the label train is the name of a split"):
+    with pytest.raises(DataError, match=f"the label {re.escape(label)} {told}"):
         convert(
             source(tmp_path / "all.csv", "manifest", labels="own"),
             tmp_path / "out",

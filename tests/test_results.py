@@ -81,8 +81,9 @@ def test_whatever_was_analysed_can_be_drawn(recognizer: EmotionRecognizer, photo
     expected = recognizer.analyze(photo).plot()
     pixels = cv2.imread(str(photo))
     data = photo.read_bytes()
-    for image in (io.BytesIO(data), data, pixels):
-        assert (recognizer.analyze(image).plot() == expected).all()
+    for image in (io.BytesIO(data), data, memoryview(data), pixels):
+        result = pickle.loads(pickle.dumps(recognizer.analyze(image)))
+        assert (result.plot() == expected).all()
     rgb = recognizer.analyze(np.ascontiguousarray(pixels[:, :, ::-1]), color="rgb")
     assert (rgb.plot() == expected).all()
     assert (pickle.loads(pickle.dumps(rgb)).plot() == expected).all()

@@ -617,10 +617,13 @@ def fields_of(answer: object) -> object:
         ('# a" onclick="alert(1)', 'onclick="'),
         ("```html\n<script>\n```", "<script"),
         ('[a](http://b "" onclick="alert(1)")', 'onclick="'),
+        ("[a](http://evil.example)", "href"),
+        ("<http://evil.example>", "href"),
+        ("[a]\n\n[a]: http://evil.example", "href"),
     ],
 )
 def test_a_card_holds_nothing_that_runs(card: str, unwanted: str) -> None:
-    """A card of anybody's model becomes text, tables and links, without scripts or pictures."""
+    """A card of anybody's model becomes text and tables, without scripts, pictures and links."""
     assert unwanted not in card_html(card)
 
 

@@ -984,6 +984,20 @@ def test_a_timeline_shows_the_faces_seen_longest(tmp_path: Path) -> None:
         save_timeline(draw_timeline(record, title=""), tmp_path / "no" / "folder.png")
 
 
+def test_a_timeline_names_any_label(tmp_path: Path) -> None:
+    """Labels are no formulas, which could be wrong, and none is left out of the legend."""
+    emotions = ("a_{$", "$x$", "_hidden")
+    record = FaceRecord(emotions)
+    scores = dict(zip(emotions, (0.5, 0.3, 0.2), strict=True))
+    for time_s in (0.0, 1.0):
+        record.add(time_s, [Face((0, 0, 9, 9), "$x$", 0.5, scores, 1)])
+    figure = draw_timeline(record, title="")
+    save_timeline(figure, tmp_path / "time.png")
+    names = figure.legends[0].get_texts()
+    assert tuple(name.get_text() for name in names) == emotions
+    assert not any(name.get_parse_math() for name in names)
+
+
 def test_a_timeline_s_title_is_whole(tmp_path: Path) -> None:
     """A long name goes on in a second line, and letters that the font has not are no warning."""
     for title in ("talk.mp4", "x" * 70 + " " + "y" * 110 + ".mp4", "日本.mp4"):

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from emodetect.cli.video import video
 from emodetect.data.synthetic import draw_film
+from emodetect.errors import VideoError
 from emodetect.recognition.face import Face
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.videos.analyzed_video import analyze_video
@@ -23,6 +24,7 @@ from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.summary.best_moments import BestMoments
 from emodetect.recognition.videos.summary.face_record import FaceRecord
 from emodetect.recognition.videos.summary.figures import Episode, VideoFigures, video_figures
+from emodetect.recognition.videos.summary.summary_file import require_distinct_columns
 
 EMOTIONS = ("happy", "sad", "surprise")
 FRAMES, FPS = 20, 25.0
@@ -274,10 +276,15 @@ def _page(film: Path, artifact: Path, report: Path, *options: object) -> str:
 
 
 def test_mistakes_are_found_before_the_work(film: Path, artifact: Path, tmp_path: Path) -> None:
-    """A wrong suffix and an existing file are refused; --privacy needs pictures to blur."""
+    """A wrong suffix, an existing file and columns of one name are refused; --privacy needs
+    pictures to blur."""
     for option, name in (("--summary", "s.txt"), ("--report", "r.pdf")):
         result = call(film, "--model", artifact, option, tmp_path / name)
         assert "expected a file name ending in" in str(result.exception)
+    with pytest.raises(VideoError, match=r"called happy_to_sad_to_happy.*write s\.json"):
+        require_distinct_columns(
+            tmp_path / "s.csv", emotions=(*EMOTIONS, "happy_to_sad", "sad_to_happy"), settings={}
+        )
     (tmp_path / "r.html").touch()
     result = call(film, "--model", artifact, "--report", tmp_path / "r.html")
     assert "already exists" in str(result.exception)

@@ -8,13 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from emodetect.errors import OptionsError
+
 AnyPath = str | os.PathLike[str]
 
 
 def texts(given: AnyPath | Sequence[AnyPath]) -> tuple[str, ...]:
-    """Return one or several paths as text."""
+    """Return one or several names or paths as text. Raises OptionsError for something else."""
     many = [given] if isinstance(given, str | os.PathLike) else given
-    return tuple(os.fspath(one) for one in many)
+    try:
+        return tuple(os.fspath(one) for one in many)
+    except TypeError:
+        raise OptionsError(
+            f"expected a name or path, or a sequence of them, got {given!r}."
+        ) from None
 
 
 def plain(value: Any) -> Any:

@@ -21,7 +21,7 @@ SHOWN_MISTAKES = 24
 COLUMNS = ["path", "crop", "group", "true", "predicted"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)  # holds arrays
 class Predictions:
     """A model's predictions on labelled images.
 
@@ -135,7 +135,7 @@ def read_predictions(path: Path) -> Predictions:
         ) from None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ImagePredictions(Predictions):
     """A model's predictions, with its inputs.
 

@@ -77,6 +77,9 @@ class ExportOptions:
         for option, value in (("--split", self.split), ("--label-name", self.label_names)):
             if value and self.data is None:
                 raise OptionsError(f"{option} requires --data.")
+        least = self.least_agreement
+        if least is not None and not 0 <= least <= 1:
+            raise OptionsError(f"--least-agreement: expected 0 to 1, got {least:g}.")
 
 
 @dataclass(frozen=True, kw_only=True)

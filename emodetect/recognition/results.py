@@ -85,10 +85,13 @@ class Result(list[Face]):
         self.emotions = emotions
         self.height, self.width = pixels.shape[:2]
         self.path = os.fsdecode(image) if isinstance(image, str | os.PathLike) else ""
-        # An open file can be read only once.
-        self._image = pixels if hasattr(image, "read") else image
+        self._image = image
         if self.path:
             self._image = Path(self.path).absolute()
+        elif hasattr(image, "read"):  # only once
+            self._image = pixels
+        elif isinstance(image, memoryview):  # which cannot be pickled
+            self._image = bytes(image)
         self._color = color
 
     @property

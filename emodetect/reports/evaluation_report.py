@@ -133,7 +133,7 @@ class EvaluationOptions:
                 raise OptionsError(f"{option} works only with one --model and one --data.")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)  # holds arrays
 class EvaluationReport:
     """An evaluation of one model on one data set, and the files of its report.
 
@@ -223,7 +223,7 @@ class EvaluationReport:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class CrossDatasetReport:
     """Evaluations of models on data sets, and the files of their report.
 

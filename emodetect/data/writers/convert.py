@@ -27,6 +27,7 @@ from emodetect.data.readers.ferplus import votes_file
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.readers.tfrecord import SUFFIX, example, write_shard
 from emodetect.errors import DataError, EmodetectError, ImageError
+from emodetect.images.formats import is_junk
 from emodetect.images.model_input import to_input
 from emodetect.machine.atomic_files import (
     LONGEST_NAME,
@@ -237,6 +238,11 @@ def _to_folder(images: _Images, listing: Listing, out: Path, shard_size: int) ->
         raise DataError(
             f"the label {splits[0]} is the name of a split, for which its folder would be taken; "
             "convert to another layout."
+        )
+    if ignored := [name for name in listing.emotions if is_junk(name)]:
+        raise DataError(
+            f"the label {ignored[0]} is the name of a system folder, which readers of folders "
+            "ignore; convert to another layout."
         )
     taken: set[Path] = set()
     numbers: Counter[Path] = Counter()  # how many more images had the same name

@@ -38,7 +38,11 @@ from emodetect.recognition.videos.summary.best_moments import BestMoments, Momen
 from emodetect.recognition.videos.summary.face_record import FaceRecord
 from emodetect.recognition.videos.summary.figures import VideoFigures, video_figures
 from emodetect.recognition.videos.summary.settings import analysis_settings
-from emodetect.recognition.videos.summary.summary_file import SummarizedVideo, write_summary
+from emodetect.recognition.videos.summary.summary_file import (
+    SummarizedVideo,
+    require_distinct_columns,
+    write_summary,
+)
 from emodetect.recognition.videos.summary.timeline import draw_timeline, save_timeline
 from emodetect.recognition.videos.tracker_state import StateFile, TrackerState, check_settings
 from emodetect.recognition.videos.video_plan import VideoJob, VideoOptions, plan_videos
@@ -153,6 +157,8 @@ class _Overall:
         self.settings = analysis_settings(
             recognizer, options.tracking, every=options.every, min_seconds=options.min_seconds
         )
+        if self.summary is not None:
+            require_distinct_columns(self.summary, emotions=self.emotions, settings=self.settings)
         self.videos: list[SummarizedVideo] = []
         self.page, self.page_file = None, options.report
         if options.report is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -14,6 +15,7 @@ from emodetect.errors import VideoError
 from emodetect.machine.atomic_files import write_text
 from emodetect.machine.csv_files import csv_text, printable
 from emodetect.machine.output_folder import writing
+from emodetect.machine.terminal_text import on_one_line
 from emodetect.recognition.videos.summary.figures import FaceFigures, VideoFigures
 
 SUMMARY_SUFFIXES = (".csv", ".json")
@@ -47,6 +49,21 @@ class SummarizedVideo:
     figures: VideoFigures | None
     frames_from_log: int = 0
     incomplete: str = ""
+
+
+def require_distinct_columns(
+    path: Path, *, emotions: Sequence[str], settings: dict[str, Any]
+) -> None:
+    """Raise VideoError if labels make two columns of the CSV have one name."""
+    if path.suffix.lower() == ".json":
+        return
+    columns = Counter(summary_columns(emotions, settings))
+    ((name, count),) = columns.most_common(1)
+    if count > 1:
+        raise VideoError(
+            f"{path}: two columns would be called {on_one_line(name)}, with the labels of this "
+            f"model; write {path.with_suffix('.json').name} instead."
+        )
 
 
 def write_summary(

@@ -58,7 +58,7 @@ def draw_timeline(record: FaceRecord, *, title: str, left_out: Collection[int] =
     colors = list(map(hex_colors(record.emotions).__getitem__, record.emotions))
     for axis, number in zip(axes, shown, strict=False):
         points_s, scores = _points(times_s[faces[number].frames], faces[number].scores)
-        axis.stackplot(points_s, scores.T, colors=colors, labels=record.emotions, linewidth=0)
+        areas = axis.stackplot(points_s, scores.T, colors=colors, linewidth=0)
         axis.set_ylabel(f"face {number}")
     if not shown:
         text = "no face found" if not faces else "no face is visible for --min-seconds"
@@ -74,12 +74,11 @@ def draw_timeline(record: FaceRecord, *, title: str, left_out: Collection[int] =
             "\n".join(wrap(whole_title, TITLE_LETTERS, break_on_hyphens=False)), parse_math=False
         )
     if shown:
-        figure.legend(
-            *axes[0].get_legend_handles_labels(),
-            loc="outside lower center",
-            ncols=columns,
-            frameon=False,
+        legend = figure.legend(
+            areas, record.emotions, loc="outside lower center", ncols=columns, frameon=False
         )
+        for name in legend.get_texts():  # no TeX, either
+            name.set_parse_math(False)
     return figure
 
 
