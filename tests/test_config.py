@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from running import posix_only
 
 from emodetect.cli import app, main
 from emodetect.config import (
@@ -342,8 +345,21 @@ def test_a_path_may_begin_with_the_home_folder(monkeypatch: pytest.MonkeyPatch) 
     config = load_config("demo", ["data.cache_dir=~/cache", "output=~/runs/a"])
     assert config.data.cache_dir == Path("/home/me/cache")
     assert config.output == Path("/home/me/runs/a")
-    with pytest.raises(ConfigError, match=r"data\.cache_dir: expected a path"):
-        load_config("demo", ["data.cache_dir="])
+    for none in ("", '"a\\u0000b"'):
+        with pytest.raises(ConfigError, match=r"data\.cache_dir: expected a path"):
+            load_config("demo", [f"data.cache_dir={none}"])
+
+
+@posix_only
+def test_a_config_may_come_from_a_pipe(tmp_path: Path) -> None:
+    """As with `--config <(command)` in bash."""
+    text = '[data]\nsource = "synthetic"\n[training]\nepochs = 7\n'
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(pipe.write_text, text, encoding="utf-8")
+        assert load_config(str(pipe)).training.epochs == 7
+        written.result()
 
 
 def test_a_key_twice_is_refused(tmp_path: Path) -> None:

@@ -72,10 +72,10 @@ def load_config(
         own_labels: sets data.labels to "own".
     """
     path = Path(name_or_path)
-    # The name of a preset always means the preset, whatever is in the current folder.
-    if name_or_path not in preset_names() and (
-        path.suffix == ".toml" or os.path.isfile(path)  # noqa: PTH113  Path.is_file may raise
-    ):
+    # The name of a preset always means the preset, whatever is in the current folder. Anything
+    # that can be read is a config, such as the pipe of `--config <(command)`.
+    there = os.path.exists(path) and not os.path.isdir(path)  # noqa: PTH110, PTH112  Path's may raise
+    if name_or_path not in preset_names() and (path.suffix == ".toml" or there):
         try:
             text = path.read_text(encoding="utf-8-sig")
         except OSError as error:

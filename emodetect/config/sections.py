@@ -28,7 +28,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 def _check_path(path: object) -> object:
-    if path == "":
+    if path == "" or (isinstance(path, str) and "\0" in path):
         raise ValueError("expected a path")
     if isinstance(path, str) and re.match(r"[A-Za-z]:.*[\b\t\n\f\r]", path, re.DOTALL):
         # In TOML's double quotes, the \t of "C:\test" is a tab, without an error.
