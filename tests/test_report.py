@@ -13,6 +13,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -37,6 +38,7 @@ from emodetect.reports.plots.confusion_matrix import confusion_matrix
 from emodetect.reports.plots.learning_curves import learning_curves
 from emodetect.reports.plots.one_vs_rest import precision_recall, roc
 from emodetect.reports.plots.reliability import reliability
+from emodetect.reports.plots.style import png_of
 
 EMOTIONS = ("angry", "happy", "sad")
 SECTIONS = (
@@ -162,6 +164,20 @@ def some() -> Dataset:
     labels = [number % 3 for number in range(40)]
     answers = [(label + (number % 4 == 0)) % 3 for number, label in enumerate(labels)]
     return _dataset(labels, answers)
+
+
+def test_a_matplotlibrc_turns_no_picture_upside_down(some: Dataset) -> None:
+    """Pictures look the same on every machine, whatever Matplotlib's settings are there."""
+    evaluation = _evaluate(some)
+
+    def drawn() -> list[bytes]:
+        matrix = confusion_matrix(evaluation.predictions, evaluation.metrics)
+        return [png_of(matrix), png_of(roc(evaluation.predictions, evaluation.metrics))]
+
+    before = drawn()
+    settings = {"image.origin": "lower", "text.usetex": True, "savefig.transparent": True}
+    with matplotlib.rc_context(settings):
+        assert drawn() == before
 
 
 def test_an_emotion_without_images_has_no_shares(some: Dataset) -> None:

@@ -210,19 +210,23 @@ def test_a_runtime_that_answers_otherwise_is_refused(
         open_runtime(read_artifact(artifact), runtime="openvino")
 
 
-def test_openvino_does_not_report_to_its_maker(tmp_path: Path) -> None:
-    """Opening OpenVINO, which reports its import, neither does so nor writes into the home."""
-    needs("openvino")
-    code = (
-        "import sys\n"
-        "from emodetect.model_file.artifact import read_artifact\n"
-        "from emodetect.recognition.runtimes.registry import open_runtime\n"
-        "from emodetect.model_file.shipped_models import model_path\n"
-        "open_runtime(read_artifact(model_path(None)), runtime='openvino')\n"
-        "assert 'openvino_telemetry' not in sys.modules\n"
-        "import openvino_telemetry\n"  # others may still use it
-    )
-    done = run_python(code, env={"HOME": str(tmp_path)})
+OPEN_RUNTIME = """
+import sys
+from emodetect.model_file.artifact import read_artifact
+from emodetect.recognition.runtimes.registry import open_runtime
+from emodetect.model_file.shipped_models import model_path
+open_runtime(read_artifact(model_path(None)), runtime=sys.argv[1])
+assert 'openvino_telemetry' not in sys.modules
+if sys.argv[1] == "openvino":
+    import openvino_telemetry  # others may still use it
+"""
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
+def test_a_runtime_does_not_report_to_its_maker(tmp_path: Path, runtime: str) -> None:
+    """Those that report their import neither do so nor write into the home."""
+    needs(runtime)
+    done = run_python(OPEN_RUNTIME, runtime, env={"HOME": str(tmp_path)})
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from running import run_python
 from small import LENET, SMALL
 
 from emodetect.config import ExperimentConfig, load_config
@@ -138,6 +140,21 @@ def test_wandb_has_the_whole_run_offline(tracked: Path, fingerprint: str) -> Non
     assert data.count(b"epoch/val_accuracy") >= EPOCHS
     for part in (b"best_model.keras", b"head_epochs", b"curves", fingerprint.encode()):
         assert part in data
+
+
+def test_no_tracker_reports_to_its_maker() -> None:
+    """A run that is kept on this machine is nobody else's business."""
+    code = (
+        "from emodetect.training.tracking.registry import new_tracker\n"
+        "new_tracker('mlflow')\n"
+        "from mlflow.telemetry.utils import is_telemetry_disabled\n"
+        "assert is_telemetry_disabled()\n"
+        "new_tracker('wandb')\n"
+        "from wandb.env import error_reporting_enabled\n"
+        "assert not error_reporting_enabled()\n"
+    )
+    done = run_python(code, env={"HOME": os.environ["HOME"]})
+    assert done.returncode == 0, done.stderr
 
 
 def test_tracking_changes_nothing(tracked: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -209,6 +210,19 @@ def test_a_summary_has_a_row_for_each_video_and_face(
     for name in EMOTIONS:
         assert only["emotions"][name]["share"] == float(one[f"{name}_share"])
         assert len(only["emotions"][name]["episodes"]) == int(one[f"{name}_episodes"])
+
+
+def test_a_matplotlibrc_does_not_reach_the_plots(
+    film: Path, artifact: Path, tmp_path: Path
+) -> None:
+    """LaTeX, which is not here, would otherwise end the run after all the work."""
+    files = (tmp_path / "time.png", tmp_path / "page.html")
+    words = (film, "--model", artifact, "--timeline", files[0], "--report", files[1], "--force")
+    assert call(*words).exit_code == 0
+    before = [file.read_bytes() for file in files]
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 30, "savefig.dpi": 10}):
+        assert call(*words).exit_code == 0
+    assert [file.read_bytes() for file in files] == before
 
 
 def test_a_summary_of_a_resumed_run_is_that_of_the_whole(

@@ -12,6 +12,7 @@ import numpy as np
 from emodetect.exporting.formats.format import Format, Network, Run
 from emodetect.exporting.formats.litert_flatbuffer import NEEDS_LITERT, to_flatbuffer
 from emodetect.recognition.runtimes.onnx_graph import INPUT, OUTPUT, to_onnx
+from emodetect.recognition.runtimes.onnxruntime import import_onnxruntime
 from emodetect.recognition.runtimes.runtime import PIP_LINES
 
 
@@ -54,9 +55,7 @@ def _halve_weights(model: Any) -> None:
 
 def open_onnx(path: Path, threads: int) -> Run:
     """Open an ONNX file in ONNX Runtime."""
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from types import ModuleType
+
 import numpy as np
 
 from emodetect.errors import ModelError
@@ -10,17 +13,30 @@ from emodetect.recognition.runtimes.checks import check_agreement, difference_fr
 from emodetect.recognition.runtimes.litert import LiteRTRuntime
 
 
+def import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime, without the telemetry that it would start when it is imported.
+
+    It writes an ID of this machine into the cache folder, and sends Microsoft, among other things,
+    where Python lies.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # where another program has imported it before
+    module: ModuleType = onnxruntime
+    return module
+
+
 class OnnxRuntime:
     """Converts the network to ONNX and runs it on ONNX Runtime's CPU provider."""
 
     def __init__(self, artifact: Artifact, *, threads: int) -> None:
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
 
         from emodetect.recognition.runtimes.onnx_graph import INPUT, to_onnx
 
         self.input = INPUT
         reference = LiteRTRuntime(artifact, threads=threads)  # rejects malicious networks
-        onnxruntime.disable_telemetry_events()  # built into its Windows packages
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # errors are raised as exceptions anyway

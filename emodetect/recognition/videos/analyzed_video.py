@@ -25,7 +25,7 @@ from emodetect.recognition.videos.pipeline import analyze_frames, frame_analysis
 from emodetect.recognition.videos.reading.capture import open_source
 from emodetect.recognition.videos.summary.face_record import FaceRecord
 from emodetect.recognition.videos.summary.figures import VideoFigures, video_figures
-from emodetect.recognition.videos.summary.timeline import draw_timeline
+from emodetect.recognition.videos.summary.timeline import draw_timeline, own_style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -233,7 +233,8 @@ class AnalyzedVideo(Iterator[FrameResult]):
         if figures is None:
             return begin
         plot = io.BytesIO()
-        self._timeline().savefig(plot, format="png", dpi=80)
+        with own_style():
+            self._timeline().savefig(plot, format="png", dpi=80)
         rows = [
             (
                 "any" if face.id is None else str(face.id),

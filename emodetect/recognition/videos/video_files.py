@@ -43,7 +43,7 @@ from emodetect.recognition.videos.summary.summary_file import (
     require_distinct_columns,
     write_summary,
 )
-from emodetect.recognition.videos.summary.timeline import draw_timeline, save_timeline
+from emodetect.recognition.videos.summary.timeline import draw_timeline, own_style, save_timeline
 from emodetect.recognition.videos.tracker_state import StateFile, TrackerState, check_settings
 from emodetect.recognition.videos.video_plan import VideoJob, VideoOptions, plan_videos
 
@@ -369,8 +369,9 @@ class _Video:
             files.append(self.writer.path)
         if self.job.timeline is not None and figures is not None:
             title = Path(self.job.name).name
-            figure = draw_timeline(self.record, title=title, left_out=figures.left_out)
-            save_timeline(figure, self.job.timeline)
+            with own_style():
+                figure = draw_timeline(self.record, title=title, left_out=figures.left_out)
+                save_timeline(figure, self.job.timeline)
             files.append(self.job.timeline)
         return files, notes
 

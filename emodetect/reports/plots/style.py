@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+import matplotlib.style
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -60,8 +60,11 @@ SETTINGS: dict[Any, Any] = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Apply the settings of all plots; use as a decorator of functions that draw."""
-    with matplotlib.rc_context(SETTINGS):
+    """Apply the settings of all plots; use as a decorator of functions that draw.
+
+    All others are Matplotlib's own: a matplotlibrc may turn images upside down, or need LaTeX.
+    """
+    with matplotlib.style.context(["default", SETTINGS]):
         yield
 
 
@@ -70,6 +73,7 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+@styled()
 def _save(figure: Figure, file: Any, **how: Any) -> None:
     """Lay the figure out, so that `savefig` does not, and draws it once instead of twice."""
     engine = figure.get_layout_engine()
@@ -106,7 +110,7 @@ def to_svg(figure: Figure, *, name: str, title: str) -> Markup:
         title: the description for screen readers.
     """
     file = io.StringIO()
-    with styled(), warnings.catch_warnings():
+    with warnings.catch_warnings():
         # Of letters that the font lacks: the page has them as text, which the browser draws.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         _save(figure, file, format="svg", transparent=True, metadata={"Date": None})

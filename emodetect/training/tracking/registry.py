@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterable
 from importlib import import_module
 
@@ -14,6 +15,10 @@ TRACKERS = {  # name, in configs and of the package: its class
     "mlflow": ("emodetect.training.tracking.mlflow", "MLflowTracker"),
     "wandb": ("emodetect.training.tracking.wandb", "WandbTracker"),
 }
+
+
+# Their packages report to their makers, even about runs that stay on this machine.
+NO_TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true", "WANDB_ERROR_REPORTING": "false"}
 
 
 def require_trackers(names: Iterable[str]) -> None:
@@ -28,6 +33,8 @@ def require_trackers(names: Iterable[str]) -> None:
 
 def new_tracker(name: str) -> Tracker:
     """Return a tracker that has not started yet; this imports its package."""
+    for variable, value in NO_TELEMETRY.items():
+        os.environ.setdefault(variable, value)
     module, class_name = TRACKERS[name]
     tracker: Tracker = getattr(import_module(module), class_name)()
     return tracker
