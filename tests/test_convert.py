@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from pictures import save
+from running import posix_only, run_python
 
 from emodetect.cli import app
 from emodetect.config import DataConfig
@@ -390,6 +392,37 @@ def test_labels_that_no_folder_may_have_are_refused(tmp_path: Path, label: str, 
             layout="folder",
         )
     assert not (tmp_path / "out").exists()
+
+
+KILLED_CONVERSION = """
+import os, sys
+from emodetect.cli import main
+from emodetect.data.writers import convert
+number, usual = int(sys.argv.pop(1)), convert._png
+
+def killed(image):
+    if image.mean() != 0:
+        os.kill(os.getpid(), number)
+    return usual(image)
+
+convert._png = killed
+main()
+"""
+
+
+@posix_only
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_polite_kill_leaves_no_pictures_behind(tmp_path: Path, name: str) -> None:
+    """A service manager and a closed terminal end the work as Ctrl-C does."""
+    for emotion, value in (("happy", 0), ("sad", 99)):
+        (tmp_path / "data" / emotion).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "data" / emotion / "a.png"), np.full((48, 48), value, np.uint8))
+    number = getattr(signal, name)
+    words = ("data", "convert", "data", "out", "--to", "folder")
+    done = run_python(KILLED_CONVERSION, int(number), *words, cwd=tmp_path)
+    assert done.returncode == 128 + number
+    assert done.stderr.splitlines()[-1] == "interrupted"
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_hidden_names_are_found_again(tmp_path: Path) -> None:

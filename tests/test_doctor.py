@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from running import posix_only, run_python
 from emodetect.cli import app
 from emodetect.doctor import checks, pip_commands, probe_processes, probes, report
 from emodetect.doctor.finding import Finding
+from emodetect.faces.detectors.yunet import has_yunet
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, shipped_models
 
 
@@ -227,6 +229,26 @@ def test_a_cache_that_cannot_be_written_is_told(
     (finding,) = checks._cache()
     assert finding.status == "broken"
     assert "XDG_CACHE_HOME" in finding.fix
+
+
+def test_a_user_without_a_home_is_told_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As services have; without a place for temporary files, that is told as well."""
+
+    def none(*_: object, **__: object) -> None:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr("platformdirs.user_cache_path", none)
+    monkeypatch.setattr(Path, "home", none)
+    (finding,) = checks._cache()
+    assert (finding.status, "XDG_CACHE_HOME" in finding.fix) == ("broken", True)
+    assert not has_yunet()
+    assert "no home folder" in report.bug_report([finding])
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
+    (finding,) = checks._temporary_folder()
+    assert (finding.status, "TMPDIR" in finding.fix) == ("broken", True)
 
 
 @pytest.mark.parametrize(

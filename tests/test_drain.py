@@ -53,7 +53,9 @@ def ends(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, told
 
 
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("sent", "status"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)]
+)
 def test_a_signal_lets_requests_in_work_finish(sent: signal.Signals, status: int) -> None:
     """Until the last answer, /healthz says "draining", new requests are refused and none is cut."""
     with started() as (process, address), stream_of(address) as stream:

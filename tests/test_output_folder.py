@@ -37,6 +37,16 @@ def test_a_folder_that_cannot_be_written_is_told(
             check_output_folder(folder, force=True)
 
 
+def test_a_current_folder_that_is_closed_to_the_user_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after `sudo -u other` in a folder of one's own: not even "." can be looked up there."""
+    for name in ("access", "path.exists", "path.lexists"):
+        monkeypatch.setattr(f"os.{name}", lambda *_: False)
+    with pytest.raises(EmodetectError, match="cannot write to"):
+        check_output_folder(Path("new"), force=False)
+
+
 @pytest.mark.parametrize(
     "words",
     [

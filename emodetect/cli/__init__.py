@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from emodetect.errors import EmodetectError, OptionsError
+from emodetect.machine.interrupts import interrupt_on_termination
 from emodetect.machine.quiet_libraries import is_stderr, lossy_stream
 from emodetect.machine.terminal_text import on_one_line, shell_command
 
@@ -172,8 +173,13 @@ def main() -> None:
     logger.propagate = (
         False  # TensorFlow adds a handler to the root logger, which would repeat them
     )
+    received = interrupt_on_termination()
     try:
         app(_words())
+    except SystemExit as end:
+        if received and end.code == INTERRUPTED:
+            raise SystemExit(128 + received[0]) from None
+        raise
     except EmodetectError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:
@@ -190,7 +196,9 @@ def main() -> None:
         except FileNotFoundError:
             _fail("the current folder has been deleted; change to another one (cd).")
         place = f"{error.filename}: " if error.filename else ""
-        _fail(f"{place}{error.strerror or error}")
+        # Python's words if it finds no folder for temporary files.
+        hint = "; set TMPDIR to a writable folder" if "temporary directory" in str(error) else ""
+        _fail(f"{place}{error.strerror or error}{hint}")
 
 
 def _words() -> list[str] | None:

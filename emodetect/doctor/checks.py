@@ -15,7 +15,7 @@ from pathlib import Path
 from emodetect.doctor.finding import Finding, absent, broken, ok
 from emodetect.doctor.pip_commands import OPENCV, PIP, install_source, reinstall_command
 from emodetect.doctor.probe_processes import probe_findings, start_probe
-from emodetect.errors import first_line
+from emodetect.errors import EmodetectError, first_line
 from emodetect.machine.terminal_text import quoted
 
 FREE_BYTES = 2 * 10**9  # the prepared images of a large data set
@@ -32,7 +32,15 @@ def examine() -> Iterator[Finding]:
     """Yield the findings of all checks, quick ones first; no check raises."""
     with ExitStack() as stack:
         probes = [(name, stack.enter_context(start_probe(name))) for name in PROBES]
-        for check in (_python, _requirements, _opencv_wheels, _extras, _ffmpeg, _cache):
+        for check in (
+            _python,
+            _requirements,
+            _opencv_wheels,
+            _extras,
+            _ffmpeg,
+            _cache,
+            _temporary_folder,
+        ):
             yield from _guarded(check)
         for name, process in probes:
             yield from probe_findings(name, process)
@@ -166,7 +174,12 @@ def _ffmpeg() -> Iterator[Finding]:
 def _cache() -> Iterator[Finding]:
     from emodetect.machine.cache_folder import cache_root
 
-    folder = cache_root()
+    fix = "set XDG_CACHE_HOME (Linux) or data.cache_dir in the config to a writable folder"
+    try:
+        folder = cache_root()
+    except EmodetectError as error:
+        yield broken("cache", str(error), fix)
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -175,7 +188,7 @@ def _cache() -> Iterator[Finding]:
         yield broken(
             "cache",
             f"{folder}: {error.strerror}; prepared images cannot be stored there",
-            "set XDG_CACHE_HOME (Linux) or data.cache_dir in the config to a writable folder",
+            fix,
         )
         return
     free = shutil.disk_usage(folder).free
@@ -184,6 +197,13 @@ def _cache() -> Iterator[Finding]:
         yield ok("cache", found)
     else:
         yield absent("cache", found, "free some space; training stores its images there")
+
+
+def _temporary_folder() -> Iterator[Finding]:
+    try:
+        yield ok("temporary folder", tempfile.gettempdir())
+    except FileNotFoundError as error:
+        yield broken("temporary folder", str(error.strerror), "set TMPDIR to a writable folder")
 
 
 def _version(name: str) -> str | None:

@@ -157,11 +157,10 @@ def _nvidia_driver() -> bool:
 
 
 def _yunet() -> Finding:
-    from emodetect.faces.detectors.yunet import yunet_path
+    from emodetect.faces.detectors.yunet import has_yunet, yunet_path
 
-    path = yunet_path()
-    if path.exists():
-        return ok("YuNet", str(path))
+    if has_yunet():
+        return ok("YuNet", str(yunet_path()))
     return absent(
         "YuNet",
         "the detector for turned and small faces is not downloaded",

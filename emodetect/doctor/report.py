@@ -58,13 +58,10 @@ def without_names(text: str) -> str:
 def _known_folders() -> list[str]:
     """Return folders whose names may hold spaces, the longest first."""
     package = Path(__file__).parents[1]
-    found = {
-        str(package.parent),
-        str(Path.home()),
-        str(Path.cwd()),
-        tempfile.gettempdir(),
-        sys.prefix,
-    }
+    found = {str(package.parent), sys.prefix}
+    for known in (Path.home, Path.cwd, tempfile.gettempdir):
+        with suppress(OSError, RuntimeError):  # a user without a home, a folder that is gone
+            found.add(str(known()))
     found |= set(os.environ.get("PATH", "").split(os.pathsep))
     found |= {os.environ.get(name, "") for name in ("XDG_CACHE_HOME", "LOCALAPPDATA")}
     return sorted((one for one in found if len(one) > 1), key=len, reverse=True)
@@ -72,7 +69,9 @@ def _known_folders() -> list[str]:
 
 def _known_names() -> dict[str, str]:
     """Return what stands for each name of a person or a machine."""
-    names = {Path.home().name: "USER"}
+    names = {}
+    with suppress(RuntimeError):  # a user without a home
+        names[Path.home().name] = "USER"
     with suppress(OSError, KeyError):  # a user without a name
         names[getpass.getuser()] = "USER"
     host = socket.gethostname()

@@ -1,4 +1,4 @@
-"""Graceful shutdown: Ctrl-C and SIGTERM end a run after the current frame."""
+"""Graceful shutdown: what Ctrl-C, SIGTERM and a terminal that is closed end is cleaned up."""
 
 from __future__ import annotations
 
@@ -8,10 +8,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+# Windows has no SIGHUP, that of a terminal that is closed.
+TERMINATIONS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+
+def interrupt_on_termination() -> list[int]:
+    """Let SIGTERM and SIGHUP do what Ctrl-C does, which removes what is half written.
+
+    The second one ends the process at once. Returns a list that receives the first.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        for one in TERMINATIONS:
+            if signal.getsignal(one) is interrupt:
+                signal.signal(one, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    for number in TERMINATIONS:
+        if signal.getsignal(number) is signal.SIG_DFL:  # not what nohup lets it ignore
+            signal.signal(number, interrupt)
+    return received
+
 
 @contextmanager
 def noted_signals() -> Iterator[list[int]]:
-    """Yield a list that receives the first SIGINT or SIGTERM; the second raises KeyboardInterrupt.
+    """Yield a list that receives the first signal to stop; the second raises KeyboardInterrupt.
 
     The caller's loop checks the list and stops at a convenient point.
     """
@@ -24,7 +49,7 @@ def noted_signals() -> Iterator[list[int]]:
 
     previous = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, *TERMINATIONS):
             # nohup and shells start programs with some signals ignored, which must stay so.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 previous[number] = signal.signal(number, note)

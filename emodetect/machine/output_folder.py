@@ -59,8 +59,10 @@ def check_output_folder(folder: Path, *, force: bool) -> None:
     The folder must be empty or missing unless `force` is set, and it, or its nearest existing
     parent, must be writable.
     """
-    existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
-    if not existing.is_dir():
+    parents = (folder, *folder.parents)
+    # The last one is the current folder, in which this user may not look up names.
+    existing = next((path for path in parents if os.path.lexists(path)), parents[-1])
+    if os.path.exists(existing) and not existing.is_dir():  # noqa: PTH110  Path.exists may raise
         raise EmodetectError(f"{folder}: {existing} is not a folder; choose another folder.")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise EmodetectError(

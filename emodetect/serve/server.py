@@ -10,8 +10,9 @@ import logging
 import signal
 import socket
 import sys
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
@@ -26,6 +27,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import HANDLED_SIGNALS
 
 from emodetect.errors import EmodetectError
+from emodetect.machine.interrupts import TERMINATIONS
 from emodetect.machine.quiet_libraries import quiet_libraries
 from emodetect.machine.threads import usable_cores
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -149,7 +151,7 @@ def serve(
     *,
     announce: Callable[[str], None] = print,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then drain (see `drain`) and return.
+    """Serve until SIGINT, SIGTERM or SIGHUP, then drain (see `drain`) and return.
 
     A second signal ends the process at once.
 
@@ -389,10 +391,25 @@ class _DrainingServer(uvicorn.Server):
         self.seconds, self.announce = seconds, announce
         self.signal: int | None = None
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, which knows no SIGHUP, that of a terminal that is closed."""
+        previous = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in set(TERMINATIONS) - set(HANDLED_SIGNALS):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    previous[number] = signal.signal(number, self.handle_exit)
+        try:
+            with super().capture_signals():
+                yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note the first signal, for the event loop."""
         self.signal = sig
-        for one in HANDLED_SIGNALS:
+        for one in {*HANDLED_SIGNALS, *TERMINATIONS}:
             signal.signal(one, signal.SIG_DFL)
 
     async def on_tick(self, counter: int) -> bool:

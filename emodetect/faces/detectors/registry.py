@@ -13,7 +13,7 @@ from emodetect.errors import EmodetectError
 from emodetect.faces.boxes import Box
 from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.faces.detectors.whole_image import WholeImage
-from emodetect.faces.detectors.yunet import YuNetDetector, yunet_path
+from emodetect.faces.detectors.yunet import YuNetDetector, has_yunet
 
 
 class Detector(Protocol):
@@ -71,4 +71,4 @@ def open_detector(name: str) -> Detector:
 
 def installed_detectors() -> tuple[str, ...]:
     """Return the names of the detectors that can be used here, except "none"."""
-    return ("haar", "yunet") if yunet_path().is_file() else ("haar",)
+    return ("haar", "yunet") if has_yunet() else ("haar",)

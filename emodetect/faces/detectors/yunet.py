@@ -146,8 +146,16 @@ def _try_out(data: bytes) -> None:
 
 
 def yunet_path() -> Path:
-    """Return the path of the downloaded model, which may not exist yet."""
+    """Return the path of the downloaded model, which may not exist yet; see `cache_root`."""
     return cache_root() / "models" / "face_detection_yunet_2023mar.onnx"
+
+
+def has_yunet() -> bool:
+    """Return whether the model is downloaded; it is not where there is no place for it."""
+    try:
+        return yunet_path().is_file()
+    except EmodetectError:
+        return False
 
 
 def fetch_yunet(url: str = YUNET_URL) -> Path:
