@@ -9,7 +9,7 @@ import pytest
 from small import LENET, SMALL
 
 from emodetect.config import ExperimentConfig, load_config
-from emodetect.errors import ConfigError, EmodetectError
+from emodetect.errors import ConfigError, DataError, EmodetectError
 
 
 class StopError(Exception):
@@ -31,6 +31,20 @@ def interrupted(small_overrides: list[str], tmp_path_factory: pytest.TempPathFac
         train(config, on_epoch=stop)
     assert (run / "checkpoints" / "epoch-0002").is_dir()
     return run
+
+
+def test_a_relative_path_of_another_folder_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is continued elsewhere does not find the data that was named from there."""
+    from emodetect.training.train import resume
+
+    monkeypatch.chdir(tmp_path)
+    Path("run").mkdir()
+    config = 'output = "run"\n[data]\nsource = "folder"\npath = "faces"\n'
+    Path("run/config.toml").write_text(config, encoding="utf-8")
+    with pytest.raises(DataError, match=r"no such folder.* in a folder in which faces was"):
+        resume(Path("run"))
 
 
 @pytest.mark.parametrize("damage", ["emptied", "removed"])

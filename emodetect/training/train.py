@@ -19,7 +19,7 @@ import keras
 
 from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_config
 from emodetect.data.dataset import DATA_LOGGERS, Dataset, load_dataset, place_of
-from emodetect.errors import ConfigError
+from emodetect.errors import ConfigError, DataError
 from emodetect.machine.atomic_files import move, write_text
 from emodetect.machine.tensorflow_devices import keras_defaults, mirrored, training_devices
 from emodetect.machine.terminal_text import said_once
@@ -230,7 +230,7 @@ def _continue(own: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     with clear_disk_errors(run):
         require_same_config(run, own)
     require_trackers(own.training.track)
-    dataset = load_dataset(own.data, seed=own.seed)
+    dataset = _load_again(own)
     with clear_disk_errors(run):
         _require_same_data(run, dataset)
     require_memory(own, len(dataset.emotions), images=len(dataset.indices("train")))
@@ -238,6 +238,18 @@ def _continue(own: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     state, _ = saved_state(run / "checkpoints")
     model, temperature = initial_model(own, dataset.emotions, load_weights=state is None)
     return _train(own, dataset, model, hooks, temperature, folds)
+
+
+def _load_again(own: ExperimentConfig) -> Dataset:
+    try:
+        return load_dataset(own.data, seed=own.seed)
+    except DataError as error:
+        path = own.data.path
+        if path is None or path.is_absolute() or path.exists():
+            raise
+        raise DataError(
+            f"{error} The run was started in a folder in which {path} was; continue it there."
+        ) from None
 
 
 def _cross_validate(config: ExperimentConfig, draw: Draw | None) -> tuple[FoldResult, ...]:
