@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -303,8 +304,10 @@ def test_two_phases_train_head_then_backbone(
     # What the rest of the program has set must not reach the model.
     keras.config.set_dtype_policy("mixed_float16")
     keras.config.set_image_data_format("channels_first")
+    numbers = random.getstate(), np.random.get_state()[1].tolist()
     try:
         result = train(config)
+        assert (random.getstate(), np.random.get_state()[1].tolist()) == numbers
         assert keras.config.dtype_policy().name == "mixed_float16"
         assert keras.config.image_data_format() == "channels_first"
     finally:

@@ -6,10 +6,13 @@ import contextlib
 import importlib
 import logging
 import os
+import random
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, TypeVar
+
+import numpy as np
 
 from emodetect.errors import ConfigError, EmodetectError
 from emodetect.machine.quiet_libraries import quiet_stderr
@@ -49,9 +52,13 @@ def use_tensorflow() -> None:
 
 @contextlib.contextmanager
 def keras_defaults() -> Iterator[None]:
-    """Train with Keras' own dtypes and image format, whatever the rest of the program has set."""
+    """Train with Keras' own dtypes and image format, whatever the rest of the program has set.
+
+    The random numbers of Python and NumPy, which Keras seeds, go on afterwards as without it.
+    """
     import keras
 
+    numbers, own_numbers = random.getstate(), np.random.get_state()
     config = keras.config
     kept = config.dtype_policy(), config.floatx(), config.image_data_format()
     config.set_floatx("float32")
@@ -64,6 +71,8 @@ def keras_defaults() -> Iterator[None]:
         config.set_floatx(floatx)
         config.set_dtype_policy(policy)
         config.set_image_data_format(image_data_format)
+        random.setstate(numbers)
+        np.random.set_state(own_numbers)
 
 
 def _is_not_about_retracing(record: logging.LogRecord) -> bool:
