@@ -177,8 +177,8 @@ class _Form:
         if not ours or not is_file:
             raise RefusedError(
                 400,
-                f"send each file in the form field {FIELD!r}, with a file name that contains no "
-                "path",
+                f"send each file in the form field {FIELD!r}, with a file name (filename, not "
+                "filename*, as RFC 7578 says) that contains no path",
             )
         if len(self.uploads) == self.most:
             raise RefusedError(413, f"expected at most {self.most} images in a request; send fewer")
