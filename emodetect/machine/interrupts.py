@@ -28,9 +28,10 @@ def interrupt_on_termination() -> list[int]:
                 signal.signal(one, signal.SIG_DFL)
         raise KeyboardInterrupt
 
-    for number in TERMINATIONS:
-        if signal.getsignal(number) is signal.SIG_DFL:  # not what nohup lets it ignore
-            signal.signal(number, interrupt)
+    if threading.current_thread() is threading.main_thread():
+        for number in TERMINATIONS:
+            if signal.getsignal(number) is signal.SIG_DFL:  # not what nohup lets it ignore
+                signal.signal(number, interrupt)
     return received
 
 

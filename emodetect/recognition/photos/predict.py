@@ -196,11 +196,14 @@ def _check_same_results(
 
     Otherwise the file would end with those of two models or settings, which no row tells apart.
     """
+    assert options.output is not None
     again = replace(options, annotate=None, save_crops=None, explain=None)
+    written_s = options.output.stat().st_mtime
+    latest = [held for held in latest if not _changed_after(Path(held.path), written_s)]
     photos = [Photo(Path(held.path), Path()) for held in latest]
     for held, result in zip(latest, analyze_photos(photos, recognizer, again), strict=True):
         if result.error is not None:
-            continue  # moved or deleted in the meantime
+            continue  # moved or deleted since
         found = [(face.emotion, list(face.scores.values())) for face in result.faces]
         if [emotion for emotion, _ in found] != [emotion for emotion, _ in held.faces] or any(
             not abs(new - old) <= SAME_SCORE  # nor nan
@@ -212,6 +215,13 @@ def _check_same_results(
                 "in it than it gets now; use the model and the options that the file was created "
                 "with, or another file."
             )
+
+
+def _changed_after(path: Path, time_s: float) -> bool:
+    try:
+        return path.stat().st_mtime > time_s
+    except (OSError, ValueError):
+        return False
 
 
 def _without_held(
