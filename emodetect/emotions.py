@@ -206,3 +206,15 @@ def _other_color(number: int) -> tuple[int, int, int]:
     lightness = 0.35 + 0.1 * (number % 3)
     red, green, blue = colorsys.hls_to_rgb(number * _GOLDEN_RATIO % 1, lightness, 0.7)
     return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def luminance(red: float, green: float, blue: float) -> float:
+    """Return the relative luminance of a colour (parts and result 0-1; WCAG 2.1).
+
+    The contrast of two colours is the ratio of theirs, each plus 0.05.
+    """
+    parts = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (red, green, blue)
+    )
+    return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))

@@ -28,10 +28,11 @@ from emodetect.config import DataConfig, load_config, validate_data
 from emodetect.data.dataset import load_dataset, load_for_evaluation
 from emodetect.data.named_data import NamedData, find_data
 from emodetect.data.synthetic import draw_face, draw_scene
-from emodetect.emotions import hex_colors
+from emodetect.emotions import EMOTIONS, hex_colors, luminance
 from emodetect.errors import ConfigError, DataError, ModelError
 from emodetect.evaluation.labelled_data import load_source, shared_label_names
 from emodetect.exporting.export import ExportOptions, export_model
+from emodetect.faces.boxes import Box
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.metadata import Metadata, parse_metadata
 from emodetect.recognition.drawn_text import put_text, text_size, warn_of_boxes
@@ -431,6 +432,38 @@ def test_an_overlay_has_the_colour_of_the_label() -> None:
     draw_panel(panel, face)
     colors = {"#" + bytes(pixel[::-1]).hex() for pixel in panel.reshape(-1, 3)}
     assert {*hex_colors(NAMES).values()} <= colors
+
+
+def test_labels_hide_neither_each_other_nor_faces() -> None:
+    """Each is beside its box where there is room; with small faces, text is small too."""
+    scores = {"happy": 1.0}
+
+    def drawn(*boxes: Box) -> np.ndarray:
+        faces = [Face(box, "happy", 1.0, scores) for box in boxes]
+        return draw_faces(np.zeros((900, 900, 3), np.uint8), faces)
+
+    upper, lower = (300, 300, 100, 100), (300, 401, 100, 100)
+    both, alone = drawn(upper, lower), drawn(upper)
+    assert np.array_equal(both[300:400, 300:400], alone[300:400, 300:400])  # its face is free
+    assert both[502:520, 300:400].any()  # the lower label is below
+    beside = drawn(upper, (340, 301, 100, 100))
+    labels = (beside == beside[299, 301]).all(axis=2)
+    assert labels[280:300].any()
+    assert labels[402:420].any()
+    small, large = (
+        np.count_nonzero(drawn((300, 300, side, side)).any(axis=2)) for side in (40, 200)
+    )
+    assert small < large / 3
+
+
+@pytest.mark.parametrize("emotion", EMOTIONS)
+def test_labels_can_be_read_on_their_colour(emotion: str) -> None:
+    """The contrast of the text is that of WCAG's level AA, 4.5, or more."""
+    face = Face((100, 150, 80, 80), emotion, 1.0, dict.fromkeys(EMOTIONS, 1.0))
+    drawn = draw_faces(np.zeros((300, 400, 3), np.uint8), [face])
+    strip = drawn[135:148, 102:200].reshape(-1, 3) / 255
+    dark, light = (extreme([luminance(*pixel[::-1]) for pixel in strip]) for extreme in (min, max))
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
 def test_letters_beyond_ascii_are_drawn() -> None:

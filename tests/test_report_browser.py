@@ -116,6 +116,9 @@ def test_pictures_enlarge_by_click_and_by_keyboard(page: Page) -> None:
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("folder/first.png")
+    previous, following = (page.get_by_role("button", name=name) for name in ("Previous", "Next"))
+    expect(previous).to_have_attribute("aria-disabled", "true")
+    expect(following).to_have_attribute("aria-disabled", "false")
     large = dialog.locator("img").bounding_box()
     assert small is not None
     assert large is not None

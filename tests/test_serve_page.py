@@ -665,6 +665,7 @@ def test_the_page_asks_for_the_token(
         page.fill("#token", TOKEN)
         page.keyboard.press("Enter")
         expect(page.locator("#ask")).to_be_hidden()
+        expect(page.locator("#file")).to_be_focused()
         expect(page.locator("#status")).to_contain_text("or start the camera.")
         page.set_input_files("#file", photo(tmp_path / "scene.png", "happy"))
         expect(page.locator("#status")).to_have_text("1 face.")

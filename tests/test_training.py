@@ -320,6 +320,26 @@ def test_two_phases_train_head_then_backbone(
     assert read_artifact(result.artifact).metadata.emotions == ("happy", "sad", "surprise")
 
 
+def test_figures_of_half_precision_are_those_of_the_saved_model(
+    small_overrides: list[str], tmp_path: Path
+) -> None:
+    """The saved model computes in full precision, and may answer otherwise than the trained one."""
+    from emodetect.training.models.keras_files import load_keras
+    from emodetect.training.train import train
+
+    changes = ["training.epochs=1", "training.mixed_precision=mixed_bfloat16"]
+    result = train(
+        load_config(SMALL, [*small_overrides, *LENET, *changes, f"output={tmp_path / 'run'}"])
+    )
+    members = result.dataset.indices("val")
+    labels = result.dataset.labels[members]
+    images = result.dataset.images[members].astype(np.float32)
+    answers = load_keras(result.artifact).predict(images, verbose=0)
+    assert result.validation["accuracy"] == np.mean(answers.argmax(axis=1) == labels)
+    losses = -np.log(answers[np.arange(len(labels)), labels])
+    assert result.validation["loss"] == pytest.approx(losses.mean(), rel=1e-5)
+
+
 @pytest.mark.parametrize("when", ["epochs=2", "epochs=1"])
 def test_training_that_diverges_says_so(
     when: str, small_overrides: list[str], tmp_path: Path

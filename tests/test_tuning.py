@@ -496,6 +496,7 @@ def test_the_axis_of_a_value_spans_its_range_and_can_be_read(ends: str, tmp_path
         boxes = [label.get_window_extent() for label in labels if label.get_text()]
         boxes.sort(key=lambda box: box.x0)
         assert len(boxes) >= 2
+        assert not any("$" in label.get_text() for label in labels)
         assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 

@@ -45,6 +45,7 @@ class _Section(BaseModel):
 
 
 Section = TypeVar("Section", bound=_Section)
+MOST_ALPHA = 1000.0  # beyond which random numbers overflow, long after all are one half
 OptionalPath = Annotated[Path | None, BeforeValidator(_check_path)]
 Faces = Literal["whole", "detect"]
 # Sources that take all images in a folder.
@@ -213,11 +214,13 @@ class DataConfig(_Section):
     )
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
-        description="only used if the source has no val split; by default 0.1, more if that is "
-        "fewer than 50 images, and at most 0.2",
+        description="of the images not in test; only used if the source has no val split; by "
+        "default 0.1, more if that is fewer than 50 images, and at most 0.2. Drawn groups are "
+        "whole, so it is about that share",
     )
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.1, description="only used if the source has no test split"
+        default=0.1,
+        description="only used if the source has no test split; of groups, about that share",
     )
     fold: tuple[int, int] | None = Field(
         default=None,
@@ -294,12 +297,6 @@ class DataConfig(_Section):
             raise ValueError(f"fold: expected [k, n] with 1 <= k <= n, got {list(self.fold)}")
         if self.fold is not None and self.validation_fraction is not None:
             raise ValueError("validation_fraction: data.fold decides it; remove one of them")
-        fractions = (self.validation_fraction or 0) + self.test_fraction
-        if fractions >= 1:
-            raise ValueError(
-                "validation_fraction and test_fraction must leave images to train on, "
-                f"but sum to {fractions:g}"
-            )
         return self
 
     @property
@@ -339,7 +336,8 @@ class ModelConfig(_Section):
         default=96,
         ge=32,
         le=512,
-        description="side to which the model enlarges its input, in pixels",
+        description="side to which the model enlarges its input, in pixels; a larger input is "
+        "reduced without antialiasing, so not less than data.image_size",
     )
     dropout: Fraction = 0.2
     dense: tuple[Annotated[int, Field(ge=1)], ...] = Field(
@@ -373,7 +371,9 @@ class AugmentationConfig(_Section):
     flip: bool = True
     rotation_degrees: float = Field(default=15.0, ge=0, le=180)
     zoom: Fraction = Field(default=0.1, description="scale between 1 - zoom and 1 + zoom")
-    translation: Fraction = Field(default=0.1, description="as a fraction of the image's side")
+    translation: Fraction = Field(
+        default=0.1, description="as a fraction of the image's side, before zoom and rotation"
+    )
     brightness: Fraction = Field(default=0.15, description="shift as a fraction of 255")
     contrast: Fraction = Field(
         default=0.2, description="factor between 1 - contrast and 1 + contrast"
@@ -388,12 +388,17 @@ class AugmentationConfig(_Section):
         description="probability of blur or sharpening, of noise, and of JPEG compression",
     )
     mixup: float = Field(
-        default=0.0, ge=0, description="alpha of the Beta distribution for the blend of two images"
+        default=0.0,
+        ge=0,
+        le=MOST_ALPHA,
+        description="alpha of the Beta distribution for the blend of two images",
     )
     cutmix: float = Field(
         default=0.0,
         ge=0,
-        description="alpha of the Beta distribution for the area pasted from another image",
+        le=MOST_ALPHA,
+        description="alpha of the Beta distribution for the area pasted from another image, before "
+        "it is cut at the border",
     )
 
 
@@ -446,7 +451,11 @@ class TrainingConfig(_Section):
         "another part of train and val together, and report mean and spread; 0 or 2 to 100",
     )
     early_stopping_patience: int = Field(default=6, ge=0, description="in epochs; 0 turns it off")
-    monitor: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    monitor: Literal["val_accuracy", "val_loss"] = Field(
+        default="val_accuracy",
+        description="what decides on the best epoch and early stopping; val_loss is the loss that "
+        "is trained with, label smoothing, focal term and L2 penalty included",
+    )
     mixed_precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     devices: int | Literal["all"] = Field(
         default=1,
@@ -495,7 +504,13 @@ class ExperimentConfig(_Section):
     model: ModelConfig = ModelConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     training: TrainingConfig = TrainingConfig()
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**31,
+        description="of the first weights, the batches, the augmentation, and the splits that are "
+        "drawn",
+    )
     output: Annotated[Path, BeforeValidator(_check_path)] = Field(
         default=Path("runs/emodetect"), description="the run folder"
     )

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from emodetect.emotions import EMOTIONS, UNCERTAIN, emotion_colors
+from emodetect.emotions import EMOTIONS, UNCERTAIN, emotion_colors, luminance
+from emodetect.faces.boxes import Box
 from emodetect.recognition.drawn_text import put_text, text_size
 from emodetect.recognition.face import Face
 
 # Pixels per side to which a face is reduced to make it unrecognisable.
 BLURRED_SIDE = 6
+BOX_HEIGHT = 100  # pixels of a face whose label has text of scale 1
 UNCERTAIN_COLOR = (60, 60, 60)  # RGB 0-255, darker than neutral's grey
 MOST_KEYS = 9  # of a keyboard that save a correction
 
@@ -23,17 +25,64 @@ def draw_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     An uncertain face gets its two best guesses, each with a question mark. For a face of a video,
     the label starts with the ID that the log and the timeline use.
 
-    Line widths and text scale with the image, so they are readable on a photo of any size.
+    Line widths and text scale with the image, so they are readable on a photo of any size, but text
+    is not larger than suits the faces. A label is where it hides the least.
     """
     drawn = image.copy()
     scale = max(0.45, min(image.shape[:2]) / 900)
     thick = max(1, round(scale * 2))
+    boxes = [face.box for face in faces]
+    middle = sorted(height for *_, height in boxes)[len(boxes) // 2] if boxes else 0
+    text_scale = max(0.45, min(scale, middle / BOX_HEIGHT))
+    text_thick = max(1, round(text_scale * 2))
+    labels: list[Box] = []
     for face in faces:
         x, y, width, height = face.box
         color = emotion_colors(face.scores).get(face.emotion, UNCERTAIN_COLOR)[::-1]
         cv2.rectangle(drawn, (x, y), (x + width, y + height), color, max(2, thick))
-        _label(drawn, _verdict(face), (x, y), scale, thick, color)
+        text = _verdict(face)
+        labels.append(_free_place(text, face.box, boxes, labels, drawn, text_scale, text_thick))
+        left, top, _, strip = labels[-1]
+        _label(drawn, text, (left, top + strip), text_scale, text_thick, color)
     return drawn
+
+
+def _free_place(
+    text: str,
+    box: Box,
+    boxes: Sequence[Box],
+    labels: Sequence[Box],
+    image: np.ndarray,
+    scale: float,
+    thick: int,
+) -> Box:
+    """Return where a label hides the least: above its box, below it or inside.
+
+    Other labels are worse to hide than faces.
+    """
+    (text_width, text_height), base = text_size(text, scale, thick)
+    strip, width = text_height + base + 4, text_width + 4
+    left = max(0, min(box[0], image.shape[1] - width))
+
+    def at(top: int) -> Box:
+        return left, max(0, min(top, image.shape[0] - strip)), width, strip
+
+    def hidden(place: Box) -> int:
+        return sum(_overlap(place, one) for one in boxes) + 4 * sum(
+            _overlap(place, one) for one in labels
+        )
+
+    return min(map(at, (box[1] - strip, box[1] + box[3], box[1])), key=hidden)
+
+
+def _overlap(one: Box, other: Box) -> int:
+    """Return the area that two boxes share."""
+    across, down = (
+        min(one[place] + one[place + 2], other[place] + other[place + 2])
+        - max(one[place], other[place])
+        for place in (0, 1)
+    )
+    return max(0, across) * max(0, down)
 
 
 def draw_text(image: np.ndarray, *lines: str) -> None:
@@ -152,8 +201,11 @@ def _label(
     bottom = max(strip, min(corner[1], image.shape[0]))
     cv2.rectangle(image, (left, bottom - strip), (left + width + 4, bottom), color, cv2.FILLED)
     place = (left + 2, bottom - base - 1)
-    blue, green, red = color
-    # Luma (ITU-R BT.601): white text on sky blue or orange is hard to read.
-    ink = (0, 0, 0) if 0.114 * blue + 0.587 * green + 0.299 * red > 140 else (255, 255, 255)
-    put_text(image, text, place, scale, ink, thick)
+    put_text(image, text, place, scale, _ink_on(color), thick)
     return strip
+
+
+def _ink_on(color: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return black or white, whichever contrasts more with a BGR colour."""
+    blue, green, red = (part / 255 for part in color)
+    return (0, 0, 0) if (luminance(red, green, blue) + 0.05) ** 2 > 1.05 * 0.05 else (255, 255, 255)

@@ -15,7 +15,7 @@ from emodetect.machine.csv_files import csv_text
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.number_format import percent
 from emodetect.reports.glossary import FIGURE_NAMES
-from emodetect.reports.plots.style import INK, new_figure, save_png, styled
+from emodetect.reports.plots.style import ink_on, new_figure, save_png, styled
 
 
 def write_matrix(cells: Sequence[CrossDatasetResult], out: Path) -> list[Path]:
@@ -57,7 +57,7 @@ def _plot(cells: Sequence[CrossDatasetResult], out: Path) -> None:
     shares = np.array([cell.metrics["balanced_accuracy"] for cell in cells])
     figure = new_figure(3.2 + 2.0 * len(sources), 1.9 + 1.0 * len(models))
     axes = figure.subplots()
-    axes.imshow(
+    drawn = axes.imshow(
         shares.reshape(len(models), len(sources)), cmap="Blues", vmin=0, vmax=1, aspect="auto"
     )
     rows = {cell.model: _shortened(cell.model, cell.trained_on) for cell in cells}
@@ -76,7 +76,7 @@ def _plot(cells: Sequence[CrossDatasetResult], out: Path) -> None:
             f"{metrics['images']:,} images, {len(metrics['per_class'])} emotions\n"
             f"split {cell.split}, faces {cell.faces}"
         )
-        color = "white" if metrics["balanced_accuracy"] > 0.6 else INK
+        color = ink_on(drawn.cmap(metrics["balanced_accuracy"]))
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
     if any(cell.same_data for cell in cells):
         figure.supxlabel("* the model was trained on this data set", fontsize=8)

@@ -41,7 +41,7 @@ from emodetect.training.models.layers import set_batch_norm_momentum
 from emodetect.training.models.litert_conversion import compile_to_litert
 from emodetect.training.models.memory import memory_errors, require_memory
 from emodetect.training.models.registry import build_network
-from emodetect.training.phases import training_phases
+from emodetect.training.phases import loss_function, training_phases
 from emodetect.training.run_folder import (
     check_new_run,
     clear_disk_errors,
@@ -339,11 +339,15 @@ def _finish(
     """Validate, summarise and save the best epoch's model."""
     run = config.output
     history = read_history(run / "history.csv")
-    figures = history[progress.best_epoch]
     # A new model: without the optimizer and mixed precision's dtype policy.
     best = build_network(config, len(dataset.emotions))
     load_best(best, run / "checkpoints", progress)
     result = _validate(best, dataset)
+    figures = dict(history[progress.best_epoch])
+    if config.training.mixed_precision != "float32":  # the history is that of half precision
+        figures |= _validation_figures(best, config, dataset, result)
+    told = [*history]
+    told[progress.best_epoch] = figures
     temperature = fit_temperature(
         result.probabilities, result.labels, otherwise=progress.temperature
     )
@@ -354,7 +358,7 @@ def _finish(
             temperature,
             why_not_fitted(len(result.labels)),
         )
-    summary = summarize(config, history, progress.best_epoch, result, progress.plain_accuracy)
+    summary = summarize(config, told, progress.best_epoch, result, progress.plain_accuracy)
     summary = dataset.describe_leaks() + summary
     if folds:
         summary = describe_folds(folds) + summary
@@ -388,6 +392,16 @@ def _outcome(result: TrainingResult) -> Outcome:
         figures={"epoch": result.best_epoch, **figures},
         summary=tuple(result.summary),
     )
+
+
+def _validation_figures(
+    model: keras.Model, config: ExperimentConfig, dataset: Dataset, result: ValidationResult
+) -> dict[str, float]:
+    targets = dataset.certain()[dataset.indices("val")]
+    loss = loss_function(config.training)(targets, result.probabilities)
+    penalties = sum(float(one) for one in model.losses)
+    right = result.probabilities.argmax(axis=1) == targets.argmax(axis=1)
+    return {"val_accuracy": float(right.mean()), "val_loss": float(loss) + penalties}
 
 
 def _validate(model: keras.Model, dataset: Dataset) -> ValidationResult:

@@ -128,6 +128,7 @@ def _scale(axes: Axes, searched: Range) -> None:
     margin = (high / low) ** MARGIN
     axes.set_xscale("log")
     axes.set_xlim(low / margin, high * margin)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")  # the default's is TeX
     axes.xaxis.set_minor_formatter(NullFormatter())
     if math.floor(math.log10(high)) - math.ceil(math.log10(low)) < 1:  # fewer than two powers of 10
         axes.set_xticks([low, high], [f"{low:g}", f"{high:g}"])

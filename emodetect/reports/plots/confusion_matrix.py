@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.number_format import percent
-from emodetect.reports.plots.style import INK, new_figure, short_name, styled
+from emodetect.reports.plots.style import ink_on, new_figure, short_name, styled
 
 
 @styled()
@@ -24,7 +24,7 @@ def confusion_matrix(predictions: ImagePredictions, metrics: dict[str, Any]) -> 
     texts = (np.vectorize("{:,}".format)(counts), percentages)
     titles = ("number of images", "share of the true emotion")
     for axes, text, title in zip(figure.subplots(1, 2), texts, titles, strict=True):
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
         axes.set_yticks(range(len(names)), names)
         axes.set_xlabel("predicted")
@@ -32,7 +32,7 @@ def confusion_matrix(predictions: ImagePredictions, metrics: dict[str, Any]) -> 
         axes.set_title(title)
         for row in range(len(names)):
             for column in range(len(names)):
-                color = "white" if shares[row, column] > 0.5 else INK
+                color = ink_on(drawn.cmap(shares[row, column]))
                 shown = axes.text(column, row, text[row, column], color=color, in_layout=False)
                 shown.set(ha="center", va="center")
     return figure

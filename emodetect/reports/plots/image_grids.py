@@ -16,6 +16,8 @@ from emodetect.reports.plots.style import save_png, short_name, styled
 
 # Sizes in inches.
 CELL_WIDTH, CELL_HEIGHT, MARGIN, HEADING = 1.25, 1.6, 0.04, 0.3
+LINE = 0.14  # of a caption
+MOST_LETTERS = 15  # of a caption
 SHOWN_PER_EMOTION = 8  # in a contact sheet
 
 
@@ -30,8 +32,7 @@ def mistakes(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
     names, labels = predictions.emotions, predictions.labels
     rows = zip(worst, predictions.predicted[worst], predictions.confidence[worst], strict=True)
     titles = [
-        f"{short_name(names[labels[i]], longest=18)}\n"
-        f"→ {short_name(names[best], longest=12)} {percent(share)}"
+        f"{_fitting(names[labels[i]])}\n→ {_fitting(names[best])}\n{percent(share)}"
         for i, best, share in rows
     ]
     return _grid(
@@ -39,7 +40,13 @@ def mistakes(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
         titles,
         columns=8,
         title="most confident mistakes: true → predicted",
+        cell_height=CELL_HEIGHT + LINE,
     )
+
+
+def _fitting(name: str) -> str:
+    """Return a name that is no wider than a cell: names differ most at their ends."""
+    return name if len(name) <= MOST_LETTERS else f"{name[:7]}…{name[-7:]}"
 
 
 @styled()
@@ -76,10 +83,17 @@ def contact_sheet(
     save_png(_grid(np.concatenate(cells), titles, columns=SHOWN_PER_EMOTION), out)
 
 
-def _grid(images: np.ndarray, titles: Sequence[str], *, columns: int, title: str = "") -> Figure:
+def _grid(
+    images: np.ndarray,
+    titles: Sequence[str],
+    *,
+    columns: int,
+    title: str = "",
+    cell_height: float = CELL_HEIGHT,
+) -> Figure:
     rows = -(-len(images) // columns)
     heading = HEADING if title else 0
-    width, height = CELL_WIDTH * columns, CELL_HEIGHT * rows + heading
+    width, height = CELL_WIDTH * columns, cell_height * rows + heading
     figure = Figure(figsize=(width, height))
     if title:
         figure.suptitle(title, fontsize=10)
@@ -90,7 +104,7 @@ def _grid(images: np.ndarray, titles: Sequence[str], *, columns: int, title: str
         row, column = divmod(number, columns)
         left = CELL_WIDTH * column + MARGIN
         right = CELL_WIDTH * (column + 1) - MARGIN
-        bottom = heading + CELL_HEIGHT * (row + 1) - MARGIN
+        bottom = heading + cell_height * (row + 1) - MARGIN
         top = bottom - (right - left)
         extent = (left, right, bottom, top)
         axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from emodetect.reports.plots.style import GRID, new_figure, short_name, styled
 
 # A longer legend would cover the curves.
 MOST_INSIDE = 10
+LINES = ("-", "--", ":", "-.")  # beside the colours, which not everybody can tell apart
 
 
 @styled()
@@ -28,12 +30,15 @@ def roc(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
     figure = _new_figure(predictions)
     axes = figure.subplots()
     colors = hex_colors(predictions.emotions)
-    axes.plot([0, 1], [0, 1], "--", color=GRID)
-    for emotion, truth, scores in _one_against_the_rest(predictions):
+    axes.plot([0, 1], [0, 1], color=GRID)
+    for (emotion, truth, scores), line in zip(
+        _one_against_the_rest(predictions), cycle(LINES), strict=False
+    ):
         false_positives, true_positives, _ = roc_curve(truth, scores)
         axes.plot(
             false_positives,
             true_positives,
+            line,
             color=colors[emotion],
             label=f"{short_name(emotion)} (AUC {decimal(roc_auc_score(truth, scores))})",
         )
@@ -49,11 +54,14 @@ def precision_recall(predictions: ImagePredictions, metrics: dict[str, Any]) -> 
     figure = _new_figure(predictions)
     axes = figure.subplots()
     colors = hex_colors(predictions.emotions)
-    for emotion, truth, scores in _one_against_the_rest(predictions):
+    for (emotion, truth, scores), line in zip(
+        _one_against_the_rest(predictions), cycle(LINES), strict=False
+    ):
         precision, recall, _ = precision_recall_curve(truth, scores)
         axes.plot(
             recall,
             precision,
+            line,
             drawstyle="steps-post",
             color=colors[emotion],
             label=f"{short_name(emotion)} (AP {decimal(average_precision_score(truth, scores))})",
@@ -89,5 +97,7 @@ def _finish_curves(axes: Any, *, title: str) -> None:
     curves = len(axes.get_legend_handles_labels()[0])
     if curves > MOST_INSIDE:
         axes.figure.legend(loc="outside right upper", fontsize=7)
-    elif curves:
+    elif not curves:
+        axes.text(0.5, 0.5, "needs images of at least two emotions", ha="center")
+    else:
         axes.legend(loc="best", fontsize=9)  # the curves of a weak model leave no fixed corner free

@@ -16,8 +16,10 @@ from typing import Any
 
 import matplotlib.style
 from markupsafe import Markup
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from emodetect.emotions import luminance
 from emodetect.machine.atomic_files import atomic_write
 from emodetect.recognition.drawn_text import boxes_named
 
@@ -81,6 +83,12 @@ def _save(figure: Figure, file: Any, **how: Any) -> None:
         engine.execute(figure)
         figure.set_layout_engine(None)
     figure.savefig(file, **how)
+
+
+def ink_on(color: Any) -> str:
+    """Return the colour of text, dark or white, that contrasts more with a background."""
+    dark, light = (luminance(*to_rgb(text)) + 0.05 for text in (INK, PAPER))
+    return INK if (luminance(*to_rgb(color)) + 0.05) ** 2 > dark * light else PAPER
 
 
 def short_name(name: str, *, longest: int = 24) -> str:

@@ -50,7 +50,7 @@
   const dialog = document.createElement("dialog");
   dialog.className = "enlarged";
   dialog.innerHTML =
-    '<div class="pictures"></div><p class="caption" id="enlarged-caption"></p><p class="buttons">' +
+    '<div class="pictures"></div><p class="caption" id="enlarged-caption" aria-live="polite"></p><p class="buttons">' +
     '<button type="button" value="-1">Previous</button> <button type="button" value="1">Next' +
     '</button> <button type="button" value="">Close</button></p>';
   dialog.setAttribute("aria-labelledby", "enlarged-caption");
@@ -65,11 +65,17 @@
     dialog.querySelector(".caption").replaceChildren(...caption.cloneNode(true).childNodes);
     const path = dialog.querySelector(".path");
     if (path && caption.title) path.textContent = caption.title;
+    for (const button of dialog.querySelectorAll("[value='-1'], [value='1']")) {
+      button.setAttribute("aria-disabled", String(!beside(Number(button.value))));
+    }
     if (!dialog.open) dialog.showModal();
   };
-  const step = (by) => {
+  const beside = (by) => {
     const figures = [...document.querySelectorAll("figure:has(> .enlarge)")];
-    const next = figures[figures.indexOf(shown) + by];
+    return figures[figures.indexOf(shown) + by];
+  };
+  const step = (by) => {
+    const next = beside(by);
     if (next) show(next);
   };
   const makeEnlargeable = (figure) => {

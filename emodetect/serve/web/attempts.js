@@ -17,7 +17,9 @@ export function say(text, isBad = false) {
 export async function askOrShowForm(path, options) {
   try {
     const body = await ask(path, options);
+    const hadFocus = byId("ask").contains(document.activeElement);
     byId("ask").hidden = true;
+    if (hadFocus) byId("file").focus();
     return body;
   } catch (error) {
     if (error.status === 401) {
@@ -33,6 +35,7 @@ export async function loadModel({ again = false } = {}) {
   model = await askOrShowForm("v1/model");
   // Rendered by the server, which escapes any HTML in the card.
   byId("card").querySelector("div").innerHTML = model.card_html;
+  for (const table of byId("card").querySelectorAll("table")) table.tabIndex = 0;  // so that keys scroll it
 }
 
 // The model's colours, except that black would be invisible on the dark page.

@@ -43,6 +43,7 @@ function title(face) {
 
 // The emotion whose colour a face has; that of an uncertain face is its best guess.
 function bestOf(face) {
+  if (face.emotion in face.scores) return face.emotion;
   return Object.entries(face.scores).reduce((best, one) => (one[1] > best[1] ? one : best))[0];
 }
 
@@ -54,29 +55,39 @@ function paint(picture, faces, whole) {
   byId("stage").style.width = `min(100%, 75vh * ${view.width / view.height})`;
   const pen = view.getContext("2d");
   if (picture) pen.drawImage(picture, 0, 0, view.width, view.height);
-  const size = Math.max(13, view.width / 36);
+  const boxes = faces.map(({ box }) => box.map((value) => value * scale)), labels = [];
+  const middle = boxes.map(([, , , height]) => height).sort((a, b) => a - b)[boxes.length >> 1];
+  const size = Math.max(13, Math.min(view.width / 36, 0.3 * middle));
   pen.font = `600 ${size}px system-ui, sans-serif`;
   pen.textBaseline = "top";
-  for (const face of faces) {
-    const [x, y, width, height] = face.box.map((value) => value * scale);
+  for (const [index, face] of faces.entries()) {
+    const [x, y, width, height] = boxes[index];
     pen.lineWidth = Math.max(2, view.width / 250);
     pen.strokeStyle = color(bestOf(face));
     pen.strokeRect(x, y, width, height);
-    const room = pen.measureText(title(face)).width + size / 2;
+    const room = pen.measureText(title(face)).width + size / 2, strip = 1.4 * size;
     const left = Math.max(0, Math.min(x, view.width - room));
-    // Above the box, or below it rather than on the face of somebody else.
-    const covers = (top) => faces.some(({ box }) => {
-      const [otherX, otherY, otherWidth, otherHeight] = box.map((value) => value * scale);
-      return left < otherX + otherWidth && otherX < left + room
-        && top < otherY + otherHeight && otherY < top + 1.4 * size;
-    });
-    const above = Math.max(0, y - 1.4 * size), below = Math.min(view.height - 1.4 * size, y + height);
-    const top = covers(above) && !covers(below) ? below : above;
+    // Where it hides least: above the box, below it or inside; other labels are worse to hide than faces.
+    const hidden = (top) => {
+      const by = (rects) => rects.reduce((sum, rect) => sum + overlap([left, top, room, strip], rect), 0);
+      return by(boxes) + 4 * by(labels);
+    };
+    const top = [y - strip, y + height, y]
+      .map((place) => Math.max(0, Math.min(place, view.height - strip)))
+      .reduce((best, place) => (hidden(place) < hidden(best) ? place : best));
+    labels.push([left, top, room, strip]);
     pen.fillStyle = "rgba(0, 0, 0, .75)";
-    pen.fillRect(left, top, room, 1.4 * size);
+    pen.fillRect(left, top, room, strip);
     pen.fillStyle = "#fff";
     pen.fillText(title(face), left + size / 4, top + size / 5);
   }
+}
+
+// Area that two rectangles [x, y, width, height] share.
+function overlap([x, y, width, height], [otherX, otherY, otherWidth, otherHeight]) {
+  const across = Math.min(x + width, otherX + otherWidth) - Math.max(x, otherX);
+  const down = Math.min(y + height, otherY + otherHeight) - Math.max(y, otherY);
+  return Math.max(0, across) * Math.max(0, down);
 }
 
 // Add or remove children at the end; the others keep the focus, also while the camera runs.
@@ -101,7 +112,9 @@ function placeBox(box, face, whole) {
   box.style.top = `${100 * y / whole.height}%`;
   box.style.width = `${100 * width / whole.width}%`;
   box.style.height = `${100 * height / whole.height}%`;
-  box.setAttribute("aria-label", `Face ${title(face)}`);
+  // In a stream without the percentage: a screen reader would read each new one out.
+  const name = face.id === undefined ? title(face) : `${face.number}: ${face.emotion}`;
+  if (box.ariaLabel !== `Face ${name}`) box.setAttribute("aria-label", `Face ${name}`);
 }
 
 function makeCard(parent) {
