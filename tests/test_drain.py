@@ -53,6 +53,18 @@ def ends(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, told
 
 
+def test_a_closed_terminal_ends_the_server_once() -> None:
+    """The kernel and the shell each send SIGHUP; the second is no reason to cut anything off."""
+    with started() as (process, address):
+        request = HalfSent(address, PHOTO)
+        process.send_signal(signal.SIGHUP)
+        wait_until_it_drains(address)
+        process.send_signal(signal.SIGHUP)
+        request.send()
+        assert request.answer().startswith("HTTP/1.1 200 ")
+        assert ends(process)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("sent", "status"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)]
 )

@@ -497,8 +497,14 @@ def test_the_camera_starts_with_the_model_of_a_restarted_server(page: Page) -> N
         expect(page.locator("#faces")).not_to_contain_text("NaN")
 
 
-def test_photos_outlive_the_server(page: Page, tmp_path: Path) -> None:
-    """Photos wait for the server; if it has another model then, that one analyses all of them."""
+@pytest.mark.parametrize("answer", ["none", "of a proxy"])
+def test_photos_outlive_the_server(
+    page: Page, tmp_path: Path, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Photos wait for the server; if it has another model then, that one analyses all of them.
+
+    Also if it needs a token by then.
+    """
     held: list[Route] = []
 
     def hold_second(route: Route) -> None:
@@ -513,10 +519,17 @@ def test_photos_outlive_the_server(page: Page, tmp_path: Path) -> None:
         expect(page.locator("#photos button").first).to_contain_text("1 face")
         while len(held) < 2:
             page.wait_for_timeout(50)
-    held[1].abort()
+    if answer == "none":
+        held[1].abort()
+    else:
+        held[1].fulfill(status=502, body="<p>Bad Gateway</p>")
     expect(page.locator("#status")).to_contain_text("Cannot reach the server.")
     expect(page.locator("#status")).to_contain_text("Retrying")
+    monkeypatch.setenv("EMODETECT_TOKEN", TOKEN)
     with started("--model", "ferplus", port=int(address.rpartition(":")[2])):
+        expect(page.locator("#ask")).to_be_visible()
+        page.fill("#token", TOKEN)
+        page.keyboard.press("Enter")
         expect(page.locator("#status")).to_have_text("2 photos: 2 faces.")
     with page.expect_download() as download:
         page.click("#csv")
@@ -525,6 +538,22 @@ def test_photos_outlive_the_server(page: Page, tmp_path: Path) -> None:
     assert [row["path"] for row in rows] == ["a.png", "b.png"]
     for row in rows:
         assert float(row["contempt"]) >= 0
+
+
+def test_photos_chosen_while_the_server_is_away_wait_for_it(page: Page, tmp_path: Path) -> None:
+    """A camera that is started and refused in between does not end their waiting."""
+    page.add_init_script(
+        "MediaDevices.prototype.getUserMedia = async () => { throw new Error('none'); };"
+    )
+    with started() as (_, address):
+        page.goto(address)
+        expect(page.locator("#card h2", has_text="fer2013")).to_be_attached()
+    page.set_input_files("#file", [photo(tmp_path / f"{name}.png", "happy") for name in "ab"])
+    expect(page.locator("#status")).to_contain_text("Retrying")
+    page.click("#camera")
+    expect(page.locator("#status")).to_contain_text("Retrying")
+    with started(port=int(address.rpartition(":")[2])):
+        expect(page.locator("#status")).to_have_text("No camera: none. 2 photos: 2 faces.")
 
 
 def test_a_camera_that_shows_nothing_is_released(page: Page, address: str) -> None:

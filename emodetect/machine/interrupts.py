@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# Windows has no SIGHUP, that of a terminal that is closed.
-TERMINATIONS = tuple(
-    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
+# Of a terminal that is closed: the kernel and a shell each send one. Windows has none.
+HANGUPS: tuple[int, ...] = (signal.SIGHUP,) if sys.platform != "win32" else ()
+TERMINATIONS = (signal.SIGTERM, *HANGUPS)
 
 
 def interrupt_on_termination() -> list[int]:
     """Let SIGTERM and SIGHUP do what Ctrl-C does, which removes what is half written.
 
-    The second one ends the process at once. Returns a list that receives the first.
+    A second SIGTERM ends the process at once. Returns a list that receives the first signal.
     """
     received: list[int] = []
 
     def interrupt(number: int, _: FrameType | None) -> None:
+        if received:
+            return  # another SIGHUP
         received.append(number)
-        for one in TERMINATIONS:
-            if signal.getsignal(one) is interrupt:
-                signal.signal(one, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGTERM) is interrupt:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         raise KeyboardInterrupt
 
     if threading.current_thread() is threading.main_thread():
@@ -44,9 +45,10 @@ def noted_signals() -> Iterator[list[int]]:
     noted: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
-        if noted:
+        if not noted:
+            noted.append(number)
+        elif number not in HANGUPS:
             raise KeyboardInterrupt
-        noted.append(number)
 
     previous = {}
     if threading.current_thread() is threading.main_thread():

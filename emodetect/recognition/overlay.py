@@ -25,22 +25,21 @@ def draw_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     An uncertain face gets its two best guesses, each with a question mark. For a face of a video,
     the label starts with the ID that the log and the timeline use.
 
-    Line widths and text scale with the image, so they are readable on a photo of any size, but text
-    is not larger than suits the faces. A label is where it hides the least.
+    Line widths and text scale with the image, so they are readable on a photo of any size; the text
+    of a small face is smaller. A label is where it hides the least.
     """
     drawn = image.copy()
     scale = max(0.45, min(image.shape[:2]) / 900)
     thick = max(1, round(scale * 2))
     boxes = [face.box for face in faces]
-    middle = sorted(height for *_, height in boxes)[len(boxes) // 2] if boxes else 0
-    text_scale = max(0.45, min(scale, middle / BOX_HEIGHT))
-    text_thick = max(1, round(text_scale * 2))
     labels: list[Box] = []
     for face in faces:
         x, y, width, height = face.box
         color = emotion_colors(face.scores).get(face.emotion, UNCERTAIN_COLOR)[::-1]
         cv2.rectangle(drawn, (x, y), (x + width, y + height), color, max(2, thick))
         text = _verdict(face)
+        text_scale = max(0.45, scale / 2, min(scale, height / BOX_HEIGHT))
+        text_thick = max(1, round(text_scale * 2))
         labels.append(_free_place(text, face.box, boxes, labels, drawn, text_scale, text_thick))
         left, top, _, strip = labels[-1]
         _label(drawn, text, (left, top + strip), text_scale, text_thick, color)

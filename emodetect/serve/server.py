@@ -27,7 +27,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import HANDLED_SIGNALS
 
 from emodetect.errors import EmodetectError
-from emodetect.machine.interrupts import TERMINATIONS
+from emodetect.machine.interrupts import HANGUPS
 from emodetect.machine.quiet_libraries import quiet_libraries
 from emodetect.machine.threads import usable_cores
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -396,7 +396,7 @@ class _DrainingServer(uvicorn.Server):
         """As uvicorn's, which knows no SIGHUP, that of a terminal that is closed."""
         previous = {}
         if threading.current_thread() is threading.main_thread():
-            for number in set(TERMINATIONS) - set(HANDLED_SIGNALS):
+            for number in HANGUPS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     previous[number] = signal.signal(number, self.handle_exit)
         try:
@@ -409,7 +409,7 @@ class _DrainingServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note the first signal, for the event loop."""
         self.signal = sig
-        for one in {*HANDLED_SIGNALS, *TERMINATIONS}:
+        for one in HANDLED_SIGNALS:
             signal.signal(one, signal.SIG_DFL)
 
     async def on_tick(self, counter: int) -> bool:

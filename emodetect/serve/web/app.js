@@ -1,6 +1,6 @@
 // The page's buttons, and photos that are dropped or pasted.
 
-import { attempt, model, say } from "./attempts.js";
+import { attempt, loadModel, model, say } from "./attempts.js";
 import { isOn, startCamera, stopCamera } from "./camera.js";
 import { byId } from "./dom.js";
 import { asCsv, asJson, save } from "./downloads.js";
@@ -12,6 +12,7 @@ byId("file").addEventListener("change", (event) => {
   event.target.value = "";  // so that the same photo can be chosen again
 });
 byId("sample").addEventListener("click", () => attempt(async (isNewest) => {
+  await loadModel();
   const answer = await send("sample.jpg");
   if (!answer.ok) throw new Error(`The server has no sample now: status ${answer.status}.`);
   const drawn = await answer.blob();
@@ -42,7 +43,7 @@ byId("camera").addEventListener("click", () => {
     } catch (error) {
       if (!isNewest() || !await resume(isNewest, error.message)) throw error;
     }
-  }, { again: true });
+  });
 });
 byId("save").addEventListener("click", () => byId("view").toBlob((blob) => save(blob, "png")));
 byId("csv").addEventListener("click", () => {
@@ -54,4 +55,7 @@ byId("json").addEventListener("click", () => {
 
 byId("server").textContent = location.host;
 const start = byId("status").textContent;
-attempt(() => say(start));  // it may be there no more, after the token was asked for
+attempt(async (isNewest) => {
+  await loadModel();
+  if (isNewest()) say(start);  // instead of a question for the token
+});

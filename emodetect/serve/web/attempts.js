@@ -30,6 +30,7 @@ export async function askOrShowForm(path, options) {
   }
 }
 
+// With `again`, also if there is one: a restarted server may have another.
 export async function loadModel({ again = false } = {}) {
   if (model && !again) return;
   model = await askOrShowForm("v1/model");
@@ -41,19 +42,17 @@ export async function loadModel({ again = false } = {}) {
 // The model's colours, except that black would be invisible on the dark page.
 export function color(emotion) {
   const found = model?.colors[emotion] ?? "#000000";
-  return found === "#000000" ? getComputedStyle(document.body).color : found;
+  return found === "#000000" ? "currentColor" : found;
 }
 
-// Run an action and show what went wrong; repeat it once there is a token. The action gets a function
-// that returns whether it is still the newest. With `again`, the model is asked for again: a restarted
-// server may have another one.
-export async function attempt(action, { again = false } = {}) {
+// Run an action, which loads the model, and show what went wrong; repeat it once there is a token. The
+// action gets a function that returns whether it is still the newest.
+export async function attempt(action) {
   const mine = ++latest, isNewest = () => mine === latest;
   afterToken = action;
   try {
-    await loadModel({ again });
-    if (isNewest()) await action(isNewest);
-    if (afterToken === action) afterToken = null;  // the action may have set what is left of it
+    await action(isNewest);
+    if (isNewest() && afterToken === action) afterToken = null;  // it may have set what is left of it
   } catch (error) {
     if (isNewest()) say(error.message, true);
   }
@@ -67,6 +66,6 @@ byId("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   const token = byId("token").value.trim();
   byId("token").value = "";
-  if (keepToken(token)) attempt(afterToken ?? (() => say("Ready.")));
+  if (keepToken(token)) attempt(afterToken ?? (() => loadModel({ again: true }).then(() => say("Ready."))));
   else say("Wrong token.", true);
 });

@@ -42,6 +42,15 @@ export async function startCamera(isNewest, started) {
     stopCamera();
     throw new Error(`No picture from the camera: ${error.message}.`);
   }
+  try {
+    await loadModel({ again: true });
+  } catch (error) {
+    if (camera !== opened) return;
+    if (error.status === 401 || !model) {
+      stopCamera();
+      throw error;
+    }  // else `connect` waits for the server
+  }
   if (camera !== opened) return;
   started();
   byId("camera").textContent = "Stop camera";

@@ -56,12 +56,12 @@ function paint(picture, faces, whole) {
   const pen = view.getContext("2d");
   if (picture) pen.drawImage(picture, 0, 0, view.width, view.height);
   const boxes = faces.map(({ box }) => box.map((value) => value * scale)), labels = [];
-  const middle = boxes.map(([, , , height]) => height).sort((a, b) => a - b)[boxes.length >> 1];
-  const size = Math.max(13, Math.min(view.width / 36, 0.3 * middle));
-  pen.font = `600 ${size}px system-ui, sans-serif`;
   pen.textBaseline = "top";
   for (const [index, face] of faces.entries()) {
     const [x, y, width, height] = boxes[index];
+    // As suits the face, but not too small to be read.
+    const size = Math.max(13, view.width / 75, Math.min(view.width / 36, 0.3 * height));
+    pen.font = `600 ${size}px system-ui, sans-serif`;
     pen.lineWidth = Math.max(2, view.width / 250);
     pen.strokeStyle = color(bestOf(face));
     pen.strokeRect(x, y, width, height);

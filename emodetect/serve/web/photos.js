@@ -33,7 +33,7 @@ export function take(files) {
   list();
   paintThumbnails(photos);
   choose(photos[0]);
-  attempt(analyzeAll, { again: true });
+  attempt(analyzeAll);
 }
 
 // Finish the analysis that starting the camera has interrupted. Returns whether there are photos; the
@@ -57,9 +57,11 @@ export function forgetPhotos() {
 // --- analysis ---
 
 async function analyzeAll(isNewest, start = "") {
+  allowDownloads(false);
+  await loadModelOrWait(isNewest);
   let photo;
   // Those with a row are from before the token or the camera was asked for, or the server restarted.
-  while ((photo = photos.find(({ row, card }) => !row || card !== model.card))) {
+  while (isNewest() && (photo = photos.find(({ row, card }) => !row || card !== model.card))) {
     const number = `photo ${photos.indexOf(photo) + 1} of ${photos.length} `;
     const { preview, ...row } = await analyze(photo, isNewest, () => {
       say(`${start}Analysing ${photos.length > 1 ? number : ""}…`);
@@ -75,6 +77,7 @@ async function analyzeAll(isNewest, start = "") {
     if (photo === shown) await (preview ? choose(photo) : draw());
     if (!isNewest()) return;
   }
+  if (!isNewest()) return;
   allowDownloads(true);
   summarize(photos, start);
 }
@@ -104,9 +107,12 @@ async function analyze({ file, canShow }, isNewest, sayProgress) {
       return { ...row, path: file.name };
     } catch (error) {
       if (error.status === 401) throw error;
-      const isAway = error.status === undefined;
-      if (!(isAway || [429, 503].includes(error.status)) || tries === MOST_TRIES) return failed(error.message);
-      await (isAway ? untilServerIsBack(error, isNewest) : pause(1000 * error.waitS));
+      if (!mayPass(error)) return failed(error.message);
+      if (tries === MOST_TRIES) {
+        return failed(error.status ? error.message : `the connection broke ${tries} times while it was sent`);
+      }
+      if (error.status) await pause(1000 * error.waitS);
+      await loadModelOrWait(isNewest);
       if (!isNewest()) return failed(error.message);
       sayProgress();
     }
@@ -115,18 +121,20 @@ async function analyze({ file, canShow }, isNewest, sayProgress) {
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-// The restarted server may have another model, or need a token.
-async function untilServerIsBack({ message }, isNewest) {
-  for (;;) {
-    if (!isNewest()) return;
-    say(`${message} Retrying …`, true);
-    await pause(RETRY_MS);
+// Whether the server, or the proxy before it, may soon answer otherwise; without a status there is no answer.
+const mayPass = ({ status }) => status === undefined || [429, 502, 503, 504].includes(status);
+
+// Load the model of the server, which may have restarted, as soon as it answers.
+async function loadModelOrWait(isNewest) {
+  while (isNewest()) {
     try {
       await loadModel({ again: true });
       return;
     } catch (error) {
-      if (error.status === 401) throw error;
+      if (!mayPass(error)) throw error;
+      if (isNewest()) say(`${error.message} Retrying …`, true);
     }
+    await pause(RETRY_MS);
   }
 }
 
