@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -210,15 +209,19 @@ def test_a_file_without_the_unsure_faces_is_not_resumed_with_them(
 def test_a_photo_that_was_edited_since_does_not_end_a_resumed_run(
     drawn: Path, tmp_path: Path
 ) -> None:
-    """It has other results now, and nobody has changed the options."""
-    photo, file = tmp_path / "photo.png", tmp_path / "rows.jsonl"
-    shutil.copy(drawn / "b.png", photo)
-    _invoke(photo, "--output", file)
-    cv2.imwrite(str(photo), np.zeros((90, 90), np.uint8))
-    os.utime(photo, (time.time() + 9, time.time() + 9))
-    result = _invoke(photo, drawn / "e.png", "--output", file, "--resume")
-    assert result.exit_code == 0
-    assert [row["path"] for row in _rows(file)] == [str(photo), str(drawn / "e.png")]
+    """It has other results now, but the other photos have not: nobody has changed the options."""
+    photos = shutil.copytree(drawn, tmp_path / "photos")
+    file = tmp_path / "rows.jsonl"
+    _invoke(photos / "a.png", photos / "b.png", photos / "c.png", "--output", file)
+    cv2.imwrite(str(photos / "c.png"), np.zeros((90, 90), np.uint8))
+    for _ in range(2):
+        result = _invoke(photos, "--output", file, "--resume")
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert [row["path"] for row in _rows(file)].count(str(photos / "e.png")) == 1
+    for photo in photos.iterdir():
+        photo.touch()
+    result = _invoke(photos, "--output", file, "--resume", "--uncertain-below", "1")
+    assert "cannot be resumed" in str(result.exception)
 
 
 def test_a_file_is_resumed_where_its_last_photo_is_gone(drawn: Path, tmp_path: Path) -> None:

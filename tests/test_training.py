@@ -28,6 +28,7 @@ from emodetect.errors import (
     ModelError,
     OutOfMemoryError,
 )
+from emodetect.machine.quiet_libraries import lossy_stream
 from emodetect.model_file.artifact import read_artifact
 from emodetect.recognition.recognizer import EmotionRecognizer
 
@@ -61,6 +62,16 @@ def test_a_run_whose_messages_nobody_reads_ends_well(
     os.close(write)
     assert done.returncode == 0
     assert (run / "best_model.keras").is_file()
+
+
+@posix_only
+def test_messages_that_a_full_pipe_does_not_take_are_lost() -> None:
+    """Nor does the stream fail when it is closed, which would change the exit status."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with os.fdopen(read, "rb"), lossy_stream(write) as stream:
+        for _ in range(200):
+            stream.write("x" * 999 + "\n")
 
 
 def test_a_finished_run_keeps_its_weights_once(artifact: Path) -> None:

@@ -86,6 +86,8 @@ def train(
         if run and (run / "config.toml").is_file():
             command = shell_command("emodetect", "train", "--resume", str(run))
             click.echo(f"interrupted; resume with: {command}", err=True)
+        else:
+            click.echo("interrupted", err=True)
         raise SystemExit(130) from None
     for line in result.summary:
         click.echo(line)

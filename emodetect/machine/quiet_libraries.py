@@ -88,10 +88,10 @@ class _LossyFile(io.FileIO):
     """A file that loses what it cannot write."""
 
     def write(self, data: ReadableBuffer, /) -> int:
-        try:
-            return super().write(data)
-        except OSError:
-            return memoryview(data).nbytes
+        written = None  # also for a pipe that is full and does not block
+        with contextlib.suppress(OSError):
+            written = super().write(data)
+        return memoryview(data).nbytes if written is None else written
 
 
 def lossy_stream(

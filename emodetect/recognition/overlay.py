@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 
 from emodetect.emotions import EMOTIONS, UNCERTAIN, emotion_colors, luminance
-from emodetect.faces.boxes import Box
 from emodetect.recognition.drawn_text import put_text, text_size
 from emodetect.recognition.face import Face
 
@@ -31,57 +30,34 @@ def draw_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     drawn = image.copy()
     scale = max(0.45, min(image.shape[:2]) / 900)
     thick = max(1, round(scale * 2))
-    boxes = [face.box for face in faces]
-    labels: list[Box] = []
-    for face in faces:
-        x, y, width, height = face.box
+    # The boxes, and then the labels as far as they are drawn; these are worse to hide.
+    taken = np.zeros((2 * len(faces), 4), np.int64)
+    taken[: len(faces)] = [face.box for face in faces] or taken[: len(faces)]
+    weights = np.repeat((1, 4), len(faces))
+    for number, face in enumerate(faces):
+        x, y, width, height = map(int, face.box)
         color = emotion_colors(face.scores).get(face.emotion, UNCERTAIN_COLOR)[::-1]
         cv2.rectangle(drawn, (x, y), (x + width, y + height), color, max(2, thick))
         text = _verdict(face)
         text_scale = max(0.45, scale / 2, min(scale, height / BOX_HEIGHT))
         text_thick = max(1, round(text_scale * 2))
-        labels.append(_free_place(text, face.box, boxes, labels, drawn, text_scale, text_thick))
-        left, top, _, strip = labels[-1]
-        _label(drawn, text, (left, top + strip), text_scale, text_thick, color)
+        (text_width, text_height), base = text_size(text, text_scale, text_thick)
+        room, strip = text_width + 4, text_height + base + 4
+        left = max(0, min(x, image.shape[1] - room))
+        tops = [max(0, min(top, image.shape[0] - strip)) for top in (y - strip, y + height, y)]
+        places = np.array([(left, top, room, strip) for top in tops])
+        place = places[np.argmin(_shared_areas(places, taken) @ weights)]
+        taken[len(faces) + number] = place
+        _label(drawn, text, (left, int(place[1]) + strip), text_scale, text_thick, color)
     return drawn
 
 
-def _free_place(
-    text: str,
-    box: Box,
-    boxes: Sequence[Box],
-    labels: Sequence[Box],
-    image: np.ndarray,
-    scale: float,
-    thick: int,
-) -> Box:
-    """Return where a label hides the least: above its box, below it or inside.
-
-    Other labels are worse to hide than faces.
-    """
-    (text_width, text_height), base = text_size(text, scale, thick)
-    strip, width = text_height + base + 4, text_width + 4
-    left = max(0, min(box[0], image.shape[1] - width))
-
-    def at(top: int) -> Box:
-        return left, max(0, min(top, image.shape[0] - strip)), width, strip
-
-    def hidden(place: Box) -> int:
-        return sum(_overlap(place, one) for one in boxes) + 4 * sum(
-            _overlap(place, one) for one in labels
-        )
-
-    return min(map(at, (box[1] - strip, box[1] + box[3], box[1])), key=hidden)
-
-
-def _overlap(one: Box, other: Box) -> int:
-    """Return the area that two boxes share."""
-    across, down = (
-        min(one[place] + one[place + 2], other[place] + other[place + 2])
-        - max(one[place], other[place])
-        for place in (0, 1)
-    )
-    return max(0, across) * max(0, down)
+def _shared_areas(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the (n, m) areas that (n, 4) boxes share with (m, 4) others."""
+    starts = np.maximum(some[:, None, :2], others[None, :, :2])
+    ends = np.minimum((some[:, :2] + some[:, 2:])[:, None], (others[:, :2] + others[:, 2:])[None])
+    areas: np.ndarray = np.maximum(0, ends - starts).prod(axis=2)
+    return areas
 
 
 def draw_text(image: np.ndarray, *lines: str) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -83,7 +85,10 @@ def ray_session(address: str | None, *, cpus: int | None, log: Path) -> Iterator
         try:
             # Only here is Python's stderr redirected too: later it shows progress.
             with redirect_stderr(file):
+                terminated = signal.getsignal(signal.SIGTERM)
                 ray.init(**settings, log_to_driver=False)
+                if threading.current_thread() is threading.main_thread():
+                    signal.signal(signal.SIGTERM, terminated)  # Ray's own ends without a word
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             why = " ".join(str(error).split())
             if "version mismatch" in why.lower():

@@ -18,6 +18,7 @@ from emodetect.notebook import heading, lines, picture, table
 from emodetect.number_format import percent, quantity
 from emodetect.recognition.face import Face
 from emodetect.recognition.face_rows import FRAME_COLUMNS, frame_record, frame_rows
+from emodetect.recognition.plot_style import own_style
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.results import FrameResult, data_frame
 from emodetect.recognition.sightings import complete_frames
@@ -25,7 +26,7 @@ from emodetect.recognition.videos.pipeline import analyze_frames, frame_analysis
 from emodetect.recognition.videos.reading.capture import open_source
 from emodetect.recognition.videos.summary.face_record import FaceRecord
 from emodetect.recognition.videos.summary.figures import VideoFigures, video_figures
-from emodetect.recognition.videos.summary.timeline import draw_timeline, own_style
+from emodetect.recognition.videos.summary.timeline import draw_timeline
 
 if TYPE_CHECKING:
     import pandas as pd

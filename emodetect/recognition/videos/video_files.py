@@ -21,6 +21,7 @@ from emodetect.number_format import quantity
 from emodetect.recognition.drawn_text import warn_of_boxes
 from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import blur_faces, draw_faces
+from emodetect.recognition.plot_style import own_style
 from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 from emodetect.recognition.sightings import Seen, complete_frames
 from emodetect.recognition.videos.pipeline import (
@@ -43,7 +44,7 @@ from emodetect.recognition.videos.summary.summary_file import (
     require_distinct_columns,
     write_summary,
 )
-from emodetect.recognition.videos.summary.timeline import draw_timeline, own_style, save_timeline
+from emodetect.recognition.videos.summary.timeline import draw_timeline, save_timeline
 from emodetect.recognition.videos.tracker_state import StateFile, TrackerState, check_settings
 from emodetect.recognition.videos.video_plan import VideoJob, VideoOptions, plan_videos
 
@@ -117,7 +118,7 @@ def analyze_videos(
 ) -> Iterator[VideoResult]:
     """Analyse video files one after the other; one that fails does not stop the others.
 
-    Ctrl-C and SIGTERM end the run after the current frame, with all files complete.
+    Ctrl-C, SIGTERM and SIGHUP end the run after the current frame, with all files complete.
 
     Args:
         open_page: for `options.report`: `reports.videos.video_page.VideoPage`.

@@ -14,7 +14,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import matplotlib.style
 from markupsafe import Markup
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -22,6 +21,7 @@ from matplotlib.figure import Figure
 from emodetect.emotions import luminance
 from emodetect.machine.atomic_files import atomic_write
 from emodetect.recognition.drawn_text import boxes_named
+from emodetect.recognition.plot_style import own_style
 
 INK, GRID, PAPER = "#222222", "#dddddd", "#ffffff"
 # Okabe and Ito 2008, like the colours of the emotions.
@@ -62,11 +62,8 @@ SETTINGS: dict[Any, Any] = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Apply the settings of all plots; use as a decorator of functions that draw.
-
-    All others are Matplotlib's own: a matplotlibrc may turn images upside down, or need LaTeX.
-    """
-    with matplotlib.style.context(["default", SETTINGS]):
+    """Apply the settings of all plots; use as a decorator of functions that draw."""
+    with own_style(SETTINGS):
         yield
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 from textwrap import wrap
@@ -32,15 +31,6 @@ LEGEND_LETTERS, PATCH_LETTERS = 125, 6
 GAP_S = 1.0
 # Of a face. More could not be told apart, and take megabytes on a page.
 MAX_POINTS = 600
-
-
-@contextmanager
-def own_style() -> Iterator[None]:
-    """Draw and save as Matplotlib does by default, whatever the user's matplotlibrc says."""
-    import matplotlib.style
-
-    with matplotlib.style.context("default"):
-        yield
 
 
 def draw_timeline(record: FaceRecord, *, title: str, left_out: Collection[int] = ()) -> Figure:
