@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from small import LENET, SMALL
 
 from emodetect.config import ExperimentConfig, load_config
 from emodetect.data.synthetic import draw_dataset
+from emodetect.machine.interrupts import HANGUPS
 from emodetect.model_file.artifact import read_artifact
 
 
@@ -60,3 +63,12 @@ def faces(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     emotions = read_artifact(artifact).metadata.emotions
     draw_dataset(tmp_path, counts={"faces": 4}, emotions=emotions, seed=9, size=64)
     return tmp_path / "faces"
+
+
+@pytest.fixture
+def hangups_arrive() -> Iterator[None]:
+    """Let SIGHUP reach the programs that a test starts, also where nohup has started the tests."""
+    previous = {number: signal.signal(number, signal.SIG_DFL) for number in HANGUPS}
+    yield
+    for number, handler in previous.items():
+        signal.signal(number, handler)

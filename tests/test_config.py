@@ -146,6 +146,10 @@ def test_a_value_out_of_range_is_refused(tmp_path: Path, key: str, value: str) -
 @pytest.mark.parametrize(
     ("text", "mentioned"),
     [
+        (
+            DRAWN + "validation_fraction = 0.5\ntest_fraction = 0.5\n",
+            ("validation_fraction", "test_fraction", "1"),
+        ),
         (DRAWN + 'path = "faces"\n', ("data.path", "synthetic")),
         ("[data]\n", ("data.path", "folder")),
         (DRAWN + "[training]\nepochs = 3\nwarmup_epochs = 3.0\n", ("warmup_epochs", "3")),

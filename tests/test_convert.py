@@ -411,6 +411,7 @@ main()
 
 
 @posix_only
+@pytest.mark.usefixtures("hangups_arrive")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_polite_kill_leaves_no_pictures_behind(tmp_path: Path, name: str) -> None:
     """A service manager and a closed terminal end the work as Ctrl-C does."""

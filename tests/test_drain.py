@@ -14,11 +14,13 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from running import posix_only
 from serving import HalfSent, serving, started, until
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from emodetect.data.synthetic import draw_scene
+from emodetect.machine.interrupts import TERMINATIONS
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.serve.app import create_app
 from emodetect.serve.request_analysis import Analysis
@@ -53,6 +55,8 @@ def ends(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, told
 
 
+@posix_only
+@pytest.mark.usefixtures("hangups_arrive")
 def test_a_closed_terminal_ends_the_server_once() -> None:
     """The kernel and the shell each send SIGHUP; the second is no reason to cut anything off."""
     with started() as (process, address):
@@ -65,8 +69,10 @@ def test_a_closed_terminal_ends_the_server_once() -> None:
         assert ends(process)[0] == 0
 
 
+@pytest.mark.usefixtures("hangups_arrive")
 @pytest.mark.parametrize(
-    ("sent", "status"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)]
+    ("sent", "status"),
+    [*((number, 0) for number in TERMINATIONS), (signal.SIGINT, 130)],
 )
 def test_a_signal_lets_requests_in_work_finish(sent: signal.Signals, status: int) -> None:
     """Until the last answer, /healthz says "draining", new requests are refused and none is cut."""

@@ -297,6 +297,12 @@ class DataConfig(_Section):
             raise ValueError(f"fold: expected [k, n] with 1 <= k <= n, got {list(self.fold)}")
         if self.fold is not None and self.validation_fraction is not None:
             raise ValueError("validation_fraction: data.fold decides it; remove one of them")
+        fractions = (self.validation_fraction or 0) + self.test_fraction
+        if fractions >= 1:
+            raise ValueError(
+                "validation_fraction and test_fraction must leave images to train on, "
+                f"but sum to {fractions:g}"
+            )
         return self
 
     @property
