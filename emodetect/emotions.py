@@ -209,12 +209,15 @@ def _other_color(number: int) -> tuple[int, int, int]:
 
 
 def luminance(red: float, green: float, blue: float) -> float:
-    """Return the relative luminance of a colour (parts and result 0-1; WCAG 2.1).
-
-    The contrast of two colours is the ratio of theirs, each plus 0.05.
-    """
+    """Return the relative luminance of a colour (parts and result 0-1; WCAG 2.1)."""
     parts = (
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
         for part in (red, green, blue)
     )
     return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
+
+
+def contrast(one: Iterable[float], other: Iterable[float]) -> float:
+    """Return the contrast of two colours, RGB of 0-1: from 1 to 21 (WCAG 2.1)."""
+    dark, light = sorted((luminance(*one), luminance(*other)))
+    return (light + 0.05) / (dark + 0.05)

@@ -83,11 +83,10 @@ def train(
             result = training.train(config, draw=draw_run)
     except KeyboardInterrupt:
         run = resume_run or (config and config.output)
-        if run and (run / "config.toml").is_file():
-            command = shell_command("emodetect", "train", "--resume", str(run))
-            click.echo(f"interrupted; resume with: {command}", err=True)
-        else:
-            click.echo("interrupted", err=True)
+        if not run or not (run / "config.toml").is_file():
+            raise
+        command = shell_command("emodetect", "train", "--resume", str(run))
+        click.echo(f"interrupted; resume with: {command}", err=True)
         raise SystemExit(130) from None
     for line in result.summary:
         click.echo(line)

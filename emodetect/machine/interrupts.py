@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -40,7 +40,8 @@ def interrupt_on_termination() -> list[int]:
 def noted_signals() -> Iterator[list[int]]:
     """Yield a list that receives the first signal to stop; the second raises KeyboardInterrupt.
 
-    The caller's loop checks the list and stops at a convenient point.
+    But not a second SIGHUP: a terminal that is closed leads to two. The caller's loop checks the
+    list and stops at a convenient point.
     """
     noted: list[int] = []
 
@@ -50,17 +51,26 @@ def noted_signals() -> Iterator[list[int]]:
         elif number not in HANGUPS:
             raise KeyboardInterrupt
 
+    with handled((signal.SIGINT, *TERMINATIONS), note):
+        yield noted
+
+
+@contextmanager
+def handled(
+    numbers: Iterable[int], handler: Callable[[int, FrameType | None], object]
+) -> Iterator[None]:
+    """Handle signals meanwhile, if this is the main thread, which alone may."""
     previous = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, *TERMINATIONS):
+        for number in numbers:
             # nohup and shells start programs with some signals ignored, which must stay so.
             if signal.getsignal(number) is not signal.SIG_IGN:
-                previous[number] = signal.signal(number, note)
+                previous[number] = signal.signal(number, handler)
     try:
-        yield noted
+        yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, before in previous.items():
+            signal.signal(number, before)
 
 
 def stopped_by(number: int | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from emodetect.emotions import EMOTIONS, UNCERTAIN, emotion_colors, luminance
+from emodetect.emotions import EMOTIONS, UNCERTAIN, contrast, emotion_colors
 from emodetect.recognition.drawn_text import put_text, text_size
 from emodetect.recognition.face import Face
 
@@ -31,11 +31,11 @@ def draw_faces(image: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
     scale = max(0.45, min(image.shape[:2]) / 900)
     thick = max(1, round(scale * 2))
     # The boxes, and then the labels as far as they are drawn; these are worse to hide.
-    taken = np.zeros((2 * len(faces), 4), np.int64)
-    taken[: len(faces)] = [face.box for face in faces] or taken[: len(faces)]
+    boxes = np.array([face.box for face in faces], np.int64).reshape(-1, 4)
+    taken = np.concatenate([boxes, np.zeros_like(boxes)])
     weights = np.repeat((1, 4), len(faces))
     for number, face in enumerate(faces):
-        x, y, width, height = map(int, face.box)
+        x, y, width, height = boxes[number].tolist()
         color = emotion_colors(face.scores).get(face.emotion, UNCERTAIN_COLOR)[::-1]
         cv2.rectangle(drawn, (x, y), (x + width, y + height), color, max(2, thick))
         text = _verdict(face)
@@ -182,5 +182,6 @@ def _label(
 
 def _ink_on(color: tuple[int, ...]) -> tuple[int, int, int]:
     """Return black or white, whichever contrasts more with a BGR colour."""
-    blue, green, red = (part / 255 for part in color)
-    return (0, 0, 0) if (luminance(red, green, blue) + 0.05) ** 2 > 1.05 * 0.05 else (255, 255, 255)
+    rgb = [part / 255 for part in reversed(color)]
+    share = max((0, 1), key=lambda white: contrast((white,) * 3, rgb))
+    return (255 * share,) * 3

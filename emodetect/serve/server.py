@@ -10,7 +10,6 @@ import logging
 import signal
 import socket
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import HANDLED_SIGNALS
 
 from emodetect.errors import EmodetectError
-from emodetect.machine.interrupts import HANGUPS
+from emodetect.machine.interrupts import HANGUPS, handled
 from emodetect.machine.quiet_libraries import quiet_libraries
 from emodetect.machine.threads import usable_cores
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -394,21 +393,12 @@ class _DrainingServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """As uvicorn's, which knows no SIGHUP, that of a terminal that is closed."""
-        previous = {}
-        if threading.current_thread() is threading.main_thread():
-            for number in HANGUPS:
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    previous[number] = signal.signal(number, self.handle_exit)
-        try:
-            with super().capture_signals():
-                yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+        with handled(HANGUPS, self.handle_exit), super().capture_signals():
+            yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note the first signal, for the event loop."""
-        self.signal = sig
+        self.signal = self.signal or sig
         for one in HANDLED_SIGNALS:
             signal.signal(one, signal.SIG_DFL)
 

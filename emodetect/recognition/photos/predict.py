@@ -192,7 +192,7 @@ def _holds_files(folder: Path) -> bool:
 def _check_same_results(
     options: PredictOptions, recognizer: EmotionRecognizer, latest: list[HeldPhoto]
 ) -> None:
-    """Raise EmodetectError if a photo that `options.output` holds gets other results now.
+    """Raise EmodetectError if photos that `options.output` holds get other results now.
 
     Otherwise the file would end with those of two models or settings, which no row tells apart.
     """

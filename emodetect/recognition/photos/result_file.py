@@ -169,7 +169,7 @@ def open_photo_rows(
         if resume and path.is_file():
             end = _read_held(path, form, emotions, held)
             check(held.latest)
-        if path.is_file() and end != path.stat().st_size:
+        if path.is_file():
             file.truncate(end)
         held.finish()
         yield PhotoRows(file, held, has_header=form == "csv" and end > 0)

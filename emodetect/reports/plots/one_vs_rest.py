@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -29,17 +28,13 @@ def roc(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
     """Plot one-vs-rest ROC curves with their AUC, for the emotions in the data."""
     figure = _new_figure(predictions)
     axes = figure.subplots()
-    colors = hex_colors(predictions.emotions)
     axes.plot([0, 1], [0, 1], color=GRID)
-    for (emotion, truth, scores), line in zip(
-        _one_against_the_rest(predictions), cycle(LINES), strict=False
-    ):
+    for emotion, truth, scores, style in _one_against_the_rest(predictions):
         false_positives, true_positives, _ = roc_curve(truth, scores)
         axes.plot(
             false_positives,
             true_positives,
-            line,
-            color=colors[emotion],
+            **style,
             label=f"{short_name(emotion)} (AUC {decimal(roc_auc_score(truth, scores))})",
         )
     axes.set_xlabel("false positive rate")
@@ -53,17 +48,13 @@ def precision_recall(predictions: ImagePredictions, metrics: dict[str, Any]) -> 
     """Plot one-vs-rest precision-recall curves with their average precision."""
     figure = _new_figure(predictions)
     axes = figure.subplots()
-    colors = hex_colors(predictions.emotions)
-    for (emotion, truth, scores), line in zip(
-        _one_against_the_rest(predictions), cycle(LINES), strict=False
-    ):
+    for emotion, truth, scores, style in _one_against_the_rest(predictions):
         precision, recall, _ = precision_recall_curve(truth, scores)
         axes.plot(
             recall,
             precision,
-            line,
             drawstyle="steps-post",
-            color=colors[emotion],
+            **style,
             label=f"{short_name(emotion)} (AP {decimal(average_precision_score(truth, scores))})",
         )
     axes.set_xlabel("recall")
@@ -80,13 +71,18 @@ def _new_figure(predictions: ImagePredictions) -> Figure:
 
 def _one_against_the_rest(
     predictions: ImagePredictions,
-) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Return (emotion, whether it is true, its probability) unless all images or none are of it."""
-    found = []
+) -> list[tuple[str, np.ndarray, np.ndarray, dict[str, Any]]]:
+    """Return (emotion, whether it is true, its probability, the style of its line).
+
+    Without an emotion that all images or none are of.
+    """
+    colors = hex_colors(predictions.emotions)
+    found: list[tuple[str, np.ndarray, np.ndarray, dict[str, Any]]] = []
     for label, emotion in enumerate(predictions.emotions):
         truth = predictions.labels == label
         if truth.any() and not truth.all():
-            found.append((emotion, truth, predictions.probabilities[:, label]))
+            style = {"color": colors[emotion], "linestyle": LINES[len(found) % len(LINES)]}
+            found.append((emotion, truth, predictions.probabilities[:, label], style))
     return found
 
 

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from emodetect.emotions import luminance
+from emodetect.emotions import contrast
 from emodetect.machine.atomic_files import atomic_write
 from emodetect.recognition.drawn_text import boxes_named
 from emodetect.recognition.plot_style import own_style
@@ -84,8 +84,7 @@ def _save(figure: Figure, file: Any, **how: Any) -> None:
 
 def ink_on(color: Any) -> str:
     """Return the colour of text, dark or white, that contrasts more with a background."""
-    dark, light = (luminance(*to_rgb(text)) + 0.05 for text in (INK, PAPER))
-    return INK if (luminance(*to_rgb(color)) + 0.05) ** 2 > dark * light else PAPER
+    return max((INK, PAPER), key=lambda ink: contrast(to_rgb(ink), to_rgb(color)))
 
 
 def short_name(name: str, *, longest: int = 24) -> str:

@@ -3,10 +3,10 @@
 import { color, loadModel, model, repeatAfterToken, say } from "./attempts.js";
 import { byId, inWords } from "./dom.js";
 import { show } from "./faces.js";
-import { openStream } from "./requests.js";
+import { openStream, RETRY_MS } from "./requests.js";
 
 const timeline = byId("timeline"), video = byId("video");
-const MINUTE_MS = 60_000, RETRY_MS = 2000, LONGEST_WAIT_MS = 10_000, SENT_WIDTH = 640, LONGEST_GAP_MS = 1000;
+const MINUTE_MS = 60_000, LONGEST_WAIT_MS = 10_000, SENT_WIDTH = 640, LONGEST_GAP_MS = 1000;
 const TOO_LARGE = 1009;  // WebSocket close code (RFC 6455)
 
 let camera = null;  // the camera's stream, while it runs

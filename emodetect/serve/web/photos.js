@@ -4,9 +4,9 @@ import { askOrShowForm, attempt, loadModel, model, say } from "./attempts.js";
 import { stopCamera } from "./camera.js";
 import { byId, element, inWords } from "./dom.js";
 import { show, showNone } from "./faces.js";
+import { RETRY_MS } from "./requests.js";
 
 const MOST_TRIES = 5;  // of a photo, while the server has no room for it, or does not live through it
-const RETRY_MS = 2000;
 const THUMBNAIL_WIDTH = 240;
 const PREVIEW_ORIGIN = "a preview from the server, because this browser may show this kind of photo "
   + "turned, or not at all";

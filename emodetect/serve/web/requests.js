@@ -1,5 +1,7 @@
 // Requests to the server, with its access token if it needs one.
 
+export const RETRY_MS = 2000;  // between attempts to reach a server that is away
+
 export const token = () => sessionStorage.getItem("token");
 
 // Returns whether a header can carry the token; only then it is kept, until the tab is closed.
