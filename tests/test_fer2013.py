@@ -96,6 +96,15 @@ def test_the_numbers_mean_what_the_contest_says(tmp_path: Path) -> None:
     assert list(listing.emotions) == [emotion for emotion in EMOTIONS if emotion in NUMBER_OF]
 
 
+def test_the_copy_of_ckplus_in_this_form_has_contempt(tmp_path: Path) -> None:
+    """ckextended.csv has 0 to 6 as FER2013, and 7 for contempt."""
+    rows = [_row(number, emotion) for emotion, number in NUMBER_OF.items()]
+    contempt = f"7,{' '.join('9' * 48 * 48)},Training"
+    listing = _list(_csv(tmp_path / "ckextended.csv", [*rows, contempt]))
+    assert [sample.emotion for sample in listing.samples] == [*NUMBER_OF, "contempt"]
+    assert not listing.skipped
+
+
 def test_rows_are_the_same_data_set_as_pngs_in_folders(tmp_path: Path) -> None:
     """The csv and the folders of the same faces give equal pixels, labels, splits and hash."""
     rows = []

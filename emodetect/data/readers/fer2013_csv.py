@@ -19,6 +19,8 @@ from emodetect.machine.csv_files import delimiter_of, require_columns, spelt_as
 
 SIDE = 48
 COLUMNS = ("emotion", "pixels", "Usage")
+# 7 is in no FER2013, but in ckextended.csv: CK+ in the same form, with contempt.
+NUMBERED = (*FER2013_EMOTIONS, "contempt")
 USAGES = ("Training", "PublicTest", "PrivateTest")
 # Columns that say nothing about the emotion, in lower case.
 _UNLABELLED = {"pixels", "usage", "id", "index", "image_id", "imageid"}
@@ -27,7 +29,7 @@ LONGEST_ROW = 2**16
 
 
 def read_fer2013_csv(config: DataConfig) -> Listing:
-    """List the rows of fer2013.csv: emotion (0-6), pixels (2,304 numbers), Usage.
+    """List the rows of fer2013.csv: emotion (0-7), pixels (2,304 numbers), Usage.
 
     Without a Usage, as in train.csv of the challenge, all rows are training images. The file is
     streamed; the pixels are read when a row's image is decoded.
@@ -43,7 +45,7 @@ def read_fer2013_csv(config: DataConfig) -> Listing:
         if found.wants(row.emotion):
             found.samples.append(row)
     found.settle_public_test(usages)
-    numbers = {str(number): emotion for number, emotion in enumerate(FER2013_EMOTIONS)}
+    numbers = {str(number): emotion for number, emotion in enumerate(NUMBERED)}
     return found.listing(path.parent, where=path, label_names=numbers)
 
 
@@ -153,9 +155,9 @@ def _text(line: bytes) -> str:
 
 
 def _emotion(value: str) -> str:
-    if value not in map(str, range(len(FER2013_EMOTIONS))):
-        raise ValueError(f"expected an emotion from 0 to 6, got {value!r}")
-    return FER2013_EMOTIONS[int(value)]
+    if value not in map(str, range(len(NUMBERED))):
+        raise ValueError(f"expected an emotion from 0 to {len(NUMBERED) - 1}, got {value!r}")
+    return NUMBERED[int(value)]
 
 
 def usage_split(value: str) -> str:
