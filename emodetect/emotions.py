@@ -139,15 +139,15 @@ def are_labels(names: Sequence[object]) -> bool:
     return len(names) > 1 and usual == {*names} and len(usual) == len(names)
 
 
-def known_labels(names: Iterable[str], known: Collection[str], *, where: str) -> list[str]:
-    """Return the usual form of names of emotions, or of other labels that are `known`.
+def known_labels(classes: Iterable[str], known: Collection[str]) -> list[str]:
+    """Return the usual form of names in --classes: of emotions, or of other labels in `known`.
 
-    Raises DataError for a name that is neither, naming `where` it is.
+    Raises DataError for a name that is neither.
     """
     found = []
-    for name in names:
-        usual = plain_label(name, where=where)
-        found.append(usual if usual in known else canonical_emotion(name, where=where))
+    for name in classes:
+        usual = plain_label(name, where="--classes")
+        found.append(usual if usual in known else canonical_emotion(name, where="--classes"))
     return found
 
 

@@ -26,11 +26,15 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
+def data_uri(data: bytes, kind: str) -> str:
+    """Return a picture for the `src` of an <img>; `kind` is its format, such as "png" or "jpeg"."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
 def picture(data: bytes, *, kind: str = "png", alt: str = "") -> str:
     """Return a picture that is part of the page.
 
     Args:
         data: a file of the format `kind`, such as "png" or "jpeg".
     """
-    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return f'<img src="{source}" alt="{escape(alt)}" style="max-width: 100%">'
+    return f'<img src="{data_uri(data, kind)}" alt="{escape(alt)}" style="max-width: 100%">'

@@ -13,7 +13,7 @@ from emodetect.config import DataConfig
 from emodetect.data.dataset import load_dataset
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import EmodetectError
-from emodetect.machine.cache_folder import cache_root
+from emodetect.machine.computer import cache_root
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have other cache folders")

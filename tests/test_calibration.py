@@ -35,11 +35,11 @@ def test_the_bins_hold_every_image_once() -> None:
     confidence = np.array([0.0, 0.5, 0.52, 1.0])
     bins = reliability_bins(confidence, np.array([False, True, False, True]))
     assert len(bins) == 15
-    assert [row.images for row in bins] == [1, *[0] * 6, 2, *[0] * 6, 1]
-    assert (bins[7].low, bins[7].high) == pytest.approx((7 / 15, 8 / 15))
-    assert (bins[7].mean_confidence, bins[7].accuracy) == pytest.approx((0.51, 0.5))
-    assert (bins[3].mean_confidence, bins[3].accuracy) == (None, None)
-    assert (bins[14].mean_confidence, bins[14].accuracy) == (1, 1)
+    assert [row["images"] for row in bins] == [1, *[0] * 6, 2, *[0] * 6, 1]
+    assert (bins[7]["low"], bins[7]["high"]) == pytest.approx((7 / 15, 8 / 15))
+    assert (bins[7]["mean_confidence"], bins[7]["accuracy"]) == pytest.approx((0.51, 0.5))
+    assert (bins[3]["mean_confidence"], bins[3]["accuracy"]) == (None, None)
+    assert (bins[14]["mean_confidence"], bins[14]["accuracy"]) == (1, 1)
 
 
 def test_the_figures_hold_the_calibration() -> None:

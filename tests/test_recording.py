@@ -20,6 +20,7 @@ from emodetect.errors import VideoError
 from emodetect.recognition.videos.reading.capture import Frame
 from emodetect.recognition.videos.recording import encoder, ffmpeg
 from emodetect.recognition.videos.recording.encoder import UnwritableVideoError
+from emodetect.recognition.videos.recording.output_files import check_files
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 
 COLOURS = ((40, 60, 200), (190, 140, 30), (60, 170, 70))  # BGR
@@ -236,3 +237,14 @@ def test_two_runs_do_not_write_one_video(tmp_path: Path) -> None:
         first.write(Frame(1, 0.04, picture(1)))
     assert len(read(path)[1]) == 2
     assert [file.name for file in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_a_folder_that_may_not_be_written_to_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that may be written is not enough: the new one appears beside it first."""
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    old = tmp_path / "old.mp4"
+    old.touch()
+    with pytest.raises(VideoError, match=r"old\.mp4: permission denied; choose another folder"):
+        check_files([old], source=None, force=True)

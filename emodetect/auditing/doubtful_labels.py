@@ -16,8 +16,9 @@ from emodetect.data.crops import read_crops
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.evaluation.labelled_data import was_trained_at, whole_training_data
 from emodetect.images.model_input import to_input
+from emodetect.machine.computer import usable_cores
 from emodetect.machine.progress import track
-from emodetect.machine.threads import bounded_map, usable_cores
+from emodetect.machine.threads import bounded_map
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.runtime import MAX_BATCH

@@ -14,8 +14,9 @@ from emodetect.data.crops import pixel_digest, read_sample
 from emodetect.data.listing import Sample
 from emodetect.errors import ImageError
 from emodetect.images.resizing import reduced
+from emodetect.machine.computer import usable_cores
 from emodetect.machine.progress import track
-from emodetect.machine.threads import bounded_map, usable_cores
+from emodetect.machine.threads import bounded_map
 
 # The longer side, in pixels, to which an image is reduced before its sharpness is measured, so that
 # large photos and small crops are comparable.
@@ -28,7 +29,7 @@ HASH_SIDE = 32
 HASH_CORNER = 12
 BANDS, BAND_BITS = 7, 20
 
-FACE_UNKNOWN, FACE_FOUND, FACE_MISSING = -1, 1, 0
+FACE_UNKNOWN, FACE_MISSING = -1, 0
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Scan:
         contrast: (n,) float32, the standard deviation, in grey levels.
         sharpness: (n,) float32, the variance of the Laplacian divided by that of the image, at
             SHARPNESS_SIDE.
-        faces: (n,) int8, FACE_FOUND, FACE_MISSING, or FACE_UNKNOWN if none was searched for.
+        faces: (n,) int8, 1 for a face, FACE_MISSING, or FACE_UNKNOWN if none was searched for.
         errors: why an image cannot be read, by position.
     """
 

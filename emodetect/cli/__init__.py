@@ -135,7 +135,7 @@ def _taking(path: Path) -> str | None:
 
     if has_video_suffix(path):
         return "video"
-    there = os.path.exists(path)  # noqa: PTH110  Path.exists raises for some names
+    there = os.path.exists(path)
     command = TAKES_FILE.get(path.suffix.lower(), "predict")
     return command if there or has_image_suffix(path) else None
 

@@ -132,13 +132,17 @@ def tune(
 
 
 def _print_trials(trials: Sequence[TrialResult]) -> None:
+    from emodetect.tuning.search_space import short_value
+
     table = new_table(
         title="the trials, best first",
         text=("trial", "state", "values"),
         numbers=("accuracy", "log-loss", "epochs"),
     )
     for one in trials[:SHOWN_TRIALS]:
-        values = [f"{key.rpartition('.')[2]} {_short(value)}" for key, value in one.values.items()]
+        values = [
+            f"{key.rpartition('.')[2]} {short_value(value)}" for key, value in one.values.items()
+        ]
         table.add_row(
             str(one.number),
             one.state,
@@ -152,9 +156,3 @@ def _print_trials(trials: Sequence[TrialResult]) -> None:
     print_table(table)
     if len(trials) > SHOWN_TRIALS:
         click.echo(f"and {len(trials) - SHOWN_TRIALS} more, in trials.csv")
-
-
-def _short(value: object) -> str:
-    from emodetect.tuning.search_space import value_text
-
-    return f"{value:.3g}" if isinstance(value, float) else value_text(value)

@@ -74,7 +74,7 @@ def load_config(
     path = Path(name_or_path)
     # The name of a preset always means the preset, whatever is in the current folder. Anything
     # that can be read is a config, such as the pipe of `--config <(command)`.
-    there = os.path.exists(path) and not os.path.isdir(path)  # noqa: PTH110, PTH112  Path's may raise
+    there = os.path.exists(path) and not os.path.isdir(path)
     if name_or_path not in preset_names() and (path.suffix == ".toml" or there):
         try:
             text = path.read_text(encoding="utf-8-sig")

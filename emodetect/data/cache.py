@@ -26,7 +26,7 @@ from emodetect.data.listing import Sample, SkippedFile
 from emodetect.errors import DataError, ImageError
 from emodetect.images.model_input import channels_of, to_input
 from emodetect.machine.atomic_files import move
-from emodetect.machine.cache_folder import cache_root
+from emodetect.machine.computer import cache_root
 from emodetect.machine.locks import locked
 from emodetect.machine.output_folder import how_to_write_on
 from emodetect.machine.progress import track

@@ -90,7 +90,7 @@ def find_data(
         return NamedData(source, path)
     if len(possible) == 1:  # there is nothing to tell apart
         return NamedData(possible[0], name)
-    if not os.path.exists(name):  # noqa: PTH110  Path.exists raises for some names
+    if not os.path.exists(name):
         raise DataError(f"{option}: {_missing(name, possible)}")
     place = Path(name)
     of_this_kind = [one for one in (FOLDERS if place.is_dir() else FILES) if one in possible]

@@ -16,6 +16,7 @@ from emodetect.doctor.finding import Finding, absent, broken, ok
 from emodetect.doctor.pip_commands import OPENCV, PIP, install_source, reinstall_command
 from emodetect.doctor.probe_processes import probe_findings, start_probe
 from emodetect.errors import EmodetectError, first_line
+from emodetect.machine.computer import cache_root, installed_version
 from emodetect.machine.terminal_text import quoted
 
 FREE_BYTES = 2 * 10**9  # the prepared images of a large data set
@@ -93,7 +94,7 @@ def _requirements() -> Iterator[Finding]:
     wrong = [
         (one, version)
         for one in needed
-        if (version := _version(one.name)) is None
+        if (version := installed_version(one.name)) is None
         or not one.specifier.contains(version, prereleases=True)
     ]
     for one, version in wrong:
@@ -103,12 +104,12 @@ def _requirements() -> Iterator[Finding]:
             f"{PIP} install {quoted(f'{one.name}{one.specifier}')}",
         )
     if not wrong:
-        versions = ", ".join(f"{one.name} {_version(one.name)}" for one in needed)
+        versions = ", ".join(f"{one.name} {installed_version(one.name)}" for one in needed)
         yield ok("packages", versions)
 
 
 def _opencv_wheels() -> Iterator[Finding]:
-    found = [name for name in OPENCV_WHEELS if _version(name)]
+    found = [name for name in OPENCV_WHEELS if installed_version(name)]
     if len(found) > 1:
         # They share one folder, so the last one installed has overwritten the others' files.
         yield broken(
@@ -124,7 +125,7 @@ def _extras() -> Iterator[Finding]:
         if extra == "dev":
             continue
         names = list(_packages_of("emodetect", extra))
-        missing = [name for name in names if _version(name) is None]
+        missing = [name for name in names if installed_version(name) is None]
         if missing:
             yield absent(
                 f"extra {extra}",
@@ -132,7 +133,7 @@ def _extras() -> Iterator[Finding]:
                 f"{PIP} install {install_source(extra)}",
             )
         else:
-            versions = ", ".join(f"{name} {_version(name)}" for name in names)
+            versions = ", ".join(f"{name} {installed_version(name)}" for name in names)
             yield ok(f"extra {extra}", versions)
 
 
@@ -145,7 +146,7 @@ def _packages_of(package: str, extra: str) -> Iterator[str]:
         if not added:
             continue
         yield one.name
-        if _version(one.name) is not None:
+        if installed_version(one.name) is not None:
             for inner in sorted(one.extras):
                 yield from _packages_of(one.name, inner)
 
@@ -172,8 +173,6 @@ def _ffmpeg() -> Iterator[Finding]:
 
 
 def _cache() -> Iterator[Finding]:
-    from emodetect.machine.cache_folder import cache_root
-
     fix = "set XDG_CACHE_HOME (Linux) or data.cache_dir in the config to a writable folder"
     try:
         folder = cache_root()
@@ -204,10 +203,3 @@ def _temporary_folder() -> Iterator[Finding]:
         yield ok("temporary folder", tempfile.gettempdir())
     except FileNotFoundError as error:
         yield broken("temporary folder", str(error.strerror), "set TMPDIR to a writable folder")
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from pathlib import Path
 from urllib.request import pathname2url
 
 from emodetect.doctor.finding import Finding
+from emodetect.machine.computer import memory_bytes, processor
 from emodetect.machine.terminal_text import quoted
 
 # The folders of a path, which may stand in quotes, in brackets or in a URL.
@@ -31,7 +31,7 @@ def bug_report(findings: Iterable[Finding]) -> str:
     lines = [
         f"system     {platform.system()} {platform.release()}, {platform.machine()}, "
         f"{_libc() or 'C library unknown'}",
-        f"processor  {_processor()}, {os.cpu_count()} cores, {_memory()}",
+        f"processor  {processor()}, {os.cpu_count()} cores, {_memory()}",
         f"Python     {platform.python_implementation()} {platform.python_version()}, "
         f"{'virtual environment' if sys.prefix != sys.base_prefix else 'no virtual environment'}, "
         f"{sys.getfilesystemencoding()}",
@@ -83,22 +83,6 @@ def _libc() -> str:
     return " ".join(platform.libc_ver()).strip()
 
 
-def _processor() -> str:
-    """Return the processor's model."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    if sys.platform == "darwin":
-        with suppress(OSError):
-            asked = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
-            return subprocess.run(asked, capture_output=True, text=True).stdout.strip()
-    return platform.processor() or "unknown model"
-
-
 def _memory() -> str:
-    try:
-        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # not on Windows
-        return "memory unknown"
-    return f"{size / 2**30:.0f} GiB of memory"
+    size = memory_bytes()
+    return "memory unknown" if size is None else f"{size / 2**30:.0f} GiB of memory"

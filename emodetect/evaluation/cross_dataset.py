@@ -160,7 +160,7 @@ def _load_task(
     emotions = None
     if wanted is not None:
         there = loaded.dataset.emotions
-        chosen = known_labels(wanted, (*metadata.emotions, *there), where="--classes")
+        chosen = known_labels(wanted, (*metadata.emotions, *there))
         emotions = [name for name in chosen if name in there]
         if not emotions:
             raise DataError(

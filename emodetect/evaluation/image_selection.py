@@ -92,7 +92,7 @@ def _exclude_unknown(
 
 
 def _labels(dataset: Dataset, emotions: Sequence[str]) -> list[int]:
-    wanted = known_labels(emotions, dataset.emotions, where="--classes")
+    wanted = known_labels(emotions, dataset.emotions)
     if len(set(wanted)) != len(wanted):
         raise DataError(f"--classes: expected each emotion once, got {','.join(emotions)}.")
     if absent := [name for name in wanted if name not in dataset.emotions]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import EmodetectError, ModelError
+from emodetect.machine.computer import installed_version, processor
 from emodetect.machine.progress import track
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.registry import RUNTIMES
@@ -124,11 +124,13 @@ def compare_runtimes(model: str | Path | None = None, *, threads: int | None = N
         faces=FACES,
         machine={
             "system": platform.platform(),
-            "processor": _processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "python": platform.python_version(),
         },
-        versions=_versions(LIBRARIES),
+        versions={
+            library: version for library in LIBRARIES if (version := installed_version(library))
+        },
         runtimes=tuple(_figures(name, one, expected) for name, one in contenders.items()),
         not_measured=tuple(map(str, not_measured)),
     )
@@ -172,23 +174,3 @@ def _figures(name: str, contender: _Contender, expected: np.ndarray | None) -> R
         if expected is None
         else float((probabilities.argmax(axis=1) == expected.argmax(axis=1)).mean()),
     )
-
-
-def _versions(libraries: Iterable[str]) -> dict[str, str]:
-    found = {}
-    for library in libraries:
-        try:
-            found[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _processor() -> str:
-    """Return the name of the processor, which Linux keeps in /proc/cpuinfo."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

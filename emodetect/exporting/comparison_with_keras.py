@@ -12,8 +12,8 @@ import numpy as np
 from emodetect.errors import ModelError
 from emodetect.exporting.formats.format import Run
 from emodetect.exporting.sample_faces import FaceCrops
+from emodetect.machine.computer import default_threads
 from emodetect.machine.progress import track
-from emodetect.machine.threads import default_threads
 from emodetect.model_file.artifact import Artifact
 from emodetect.number_format import file_size, percent, points
 from emodetect.recognition.recognizer import EmotionRecognizer

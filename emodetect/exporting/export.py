@@ -32,9 +32,9 @@ from emodetect.exporting.output_files import (
 from emodetect.exporting.sample_faces import FaceCrops, drawn_faces, labelled_faces
 from emodetect.images.model_input import channels_of
 from emodetect.machine.atomic_files import folder_beside
+from emodetect.machine.computer import default_threads
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
 from emodetect.machine.quiet_libraries import quiet_stderr
-from emodetect.machine.threads import default_threads
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.notebook import heading, lines, table

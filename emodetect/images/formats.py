@@ -194,7 +194,7 @@ def count_in_words(kinds: Counter[str]) -> str:
 
 def _head(path: Path, size: int = HEAD_BYTES) -> bytes:
     try:
-        if not os.path.isfile(path):  # noqa: PTH113  reading a pipe might never end
+        if not os.path.isfile(path):  # reading a pipe might never end
             return b""
         with path.open("rb") as file:
             return file.read(size)

@@ -73,6 +73,11 @@ def handled(
             signal.signal(number, before)
 
 
+def how_it_ended(status: int) -> str:
+    """Return how a process ended whose `returncode` is `status`, such as "Segmentation fault"."""
+    return f"exit status {status}" if status >= 0 else f"{signal.strsignal(-status)}"
+
+
 def stopped_by(number: int | None) -> str:
     """Return the beginning of a summary: "stopped by SIGINT: ", or "" for None."""
     return "" if number is None else f"stopped by {signal.Signals(number).name}: "

@@ -62,7 +62,7 @@ def check_output_folder(folder: Path, *, force: bool) -> None:
     parents = (folder, *folder.parents)
     # The last one is the current folder, in which this user may not look up names.
     existing = next((path for path in parents if os.path.lexists(path)), parents[-1])
-    if os.path.exists(existing) and not existing.is_dir():  # noqa: PTH110  Path.exists may raise
+    if os.path.exists(existing) and not existing.is_dir():
         raise EmodetectError(f"{folder}: {existing} is not a folder; choose another folder.")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise EmodetectError(

@@ -1,4 +1,4 @@
-"""Threads and forks: usable cores, parallel work in a pool, resources that threads share."""
+"""Threads and forks: parallel work in a pool, and resources that threads share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Generic, TypeVar
+
+from emodetect.machine.computer import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,18 +32,6 @@ def bounded_map(
     remaining = iter(items)
     while batch := list(islice(remaining, at_once)):
         yield from pool.map(function, batch)
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def default_threads() -> int:
-    """Return the default number of threads of a runtime: one per core, at most 4."""
-    return min(4, usable_cores())
 
 
 class SharedPool(Generic[Resource]):

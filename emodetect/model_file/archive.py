@@ -36,9 +36,9 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
 
     Raises ModelError if the file is missing, not a zip, damaged, too large or malicious.
     """
-    if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
+    if os.path.isdir(path):
         raise ModelError(f"{path}: no such model file; this is a folder.")
-    if not os.path.isfile(path):  # noqa: PTH113
+    if not os.path.isfile(path):
         raise ModelError(f"{path}: no such model file.")
     try:
         _check_ending(path)

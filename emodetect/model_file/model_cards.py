@@ -13,7 +13,7 @@ from emodetect.images.model_input import Color
 from emodetect.machine.terminal_text import on_one_line
 from emodetect.model_file.artifact import Artifact, read_artifact
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path, shipped_models
-from emodetect.number_format import decimal, percent
+from emodetect.number_format import decimal, file_size, percent
 
 # scripts/measure_shipped.py writes its tables between such comments.
 COMMENT = re.compile(r"<!--.*?-->\n?")
@@ -98,10 +98,9 @@ def _summary(card: str) -> str:
 
 def _described(artifact: Artifact) -> Iterator[str]:
     metadata = artifact.metadata
-    size_mb = artifact.path.stat().st_size / 1e6
     yield f"# {on_one_line(metadata.name)}"
     yield ""
-    yield f"- file: {on_one_line(artifact.path.name)}, {size_mb:.1f} MB"
+    yield f"- file: {on_one_line(artifact.path.name)}, {file_size(artifact.path.stat().st_size)}"
     yield f"- emotions, in output order: {', '.join(metadata.emotions)}"
     yield f"- input: {metadata.image_size} x {metadata.image_size} pixels, {metadata.color}"
     yield f"- margin: {metadata.margin:g} (enlargement of detected boxes, as a share of their side)"

@@ -42,9 +42,9 @@ def model_path(name_or_path: str | Path | None) -> Path:
     name = DEFAULT_MODEL if name_or_path is None else str(name_or_path)
     if name in shipped:
         return shipped[name]
-    if os.path.isdir(name):  # noqa: PTH112  Path.is_dir raises for some names
+    if os.path.isdir(name):
         return _model_of_run(Path(name))
-    if os.path.exists(name):  # noqa: PTH110  as above
+    if os.path.exists(name):
         path = Path(name)
         # Without its "./", the path of a file may be the name of a shipped model.
         return path.absolute() if str(path) in shipped else path

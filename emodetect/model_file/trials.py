@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from emodetect.machine.cache_folder import cache_root
+from emodetect.machine.computer import cache_root, installed_version
+from emodetect.machine.interrupts import how_it_ended
 
 # A network of 150 layers takes 2 s on one core, VGG16's 553 MB of weights 3 s.
 LONGEST_TRIAL_S = 60
@@ -40,7 +40,7 @@ def how_it_crashes(
         None if the process survived, else how it ended, such as "Segmentation fault".
     """
     key = hashlib.sha256(
-        f"{function.__module__} {function.__qualname__} {_version(library)} ".encode()
+        f"{function.__module__} {function.__qualname__} {installed_version(library)} ".encode()
         + (content.encode() if isinstance(content, str) else content)
     ).hexdigest()
     mark = cache_root() / "tried" / key
@@ -73,17 +73,7 @@ def _end_of(call: tuple[Callable[..., object], Sequence[Any]]) -> str | None:
     if done.stdout.endswith(_SURVIVED):
         return None
     status = done.returncode
-    return f"exit status {status}" if status >= 0 else f"{signal.strsignal(-status)}"
-
-
-def _version(library: str) -> str:
-    # Imported here because it takes as long as NumPy, and shipped models need no trial.
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(library)
-    except PackageNotFoundError:  # as with opencv-python-headless
-        return "unknown"
+    return how_it_ended(status)
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,6 @@ def write_comparison(
         title=f"{compared} compared on {quantity(comparison['images'], 'image')}",
         comparison=comparison,
         independence=independence(comparison),
-        date=f"{datetime.now():%Y-%m-%d %H:%M}",
         names=names,
         figures=[FIGURE_NAMES[key] for key in COMPARED],
         rows=[_row(comparison, number) for number in range(len(entries))],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from emodetect.config import flatten
 from emodetect.errors import first_line
 from emodetect.evaluation.grad_cam import HeatMaps, overlay
 from emodetect.evaluation.labelled_data import OWN_DATA
@@ -68,7 +68,6 @@ def write_report_page(
         path,
         title=f"{metrics['model']} on {_data_name(metrics)}",
         metrics=metrics,
-        date=f"{datetime.now():%Y-%m-%d %H:%M}",
         cards=list(_cards(metrics)),
         summary=list(_summary(metrics)),
         independence=independence(metrics),
@@ -87,7 +86,10 @@ def write_report_page(
         no_curves=curves,
         run=record.get("summary", []),
         metadata=model.metadata,
-        config=list(_flat(model.metadata.config)),
+        config=[
+            (key, json.dumps(value, ensure_ascii=False))
+            for key, value in flatten(model.metadata.config)
+        ],
         named_at_most=NAMED_AT_MOST,
     )
 
@@ -294,11 +296,3 @@ def _curves(run: Path, record: dict[str, Any], metadata: Metadata) -> Markup | s
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"No learning curves: {history} is not a training history ({first_line(error)})."
     return to_svg(figure, name="curves", title="Accuracy and loss by epoch")
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", json.dumps(value, ensure_ascii=False)

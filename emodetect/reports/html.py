@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from markupsafe import Markup
 from emodetect.emotions import hex_colors
 from emodetect.machine.atomic_files import write_text
 from emodetect.machine.output_folder import writing
+from emodetect.notebook import data_uri
 from emodetect.number_format import decimal, percent, points, quantity
 from emodetect.reports.glossary import MEANINGS
 
@@ -52,6 +54,7 @@ def render_page(template: str, **values: Any) -> str:
     }
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     environment.globals |= {
+        "date": f"{datetime.now():%Y-%m-%d %H:%M}",
         "meanings": MEANINGS,
         # A file of this package, without anything from the data.
         "script": Markup(SCRIPT),  # nosec B704
@@ -75,8 +78,7 @@ def picture(image: np.ndarray, kind: Literal["png", "jpeg"] = "png") -> str:
         image: (height, width), (height, width, 1) or (height, width, 3) uint8, grey or BGR.
         kind: JPEG takes a fifth of the space, for pages with many photos.
     """
-    data = cv2.imencode(f".{kind}", image)[1]
-    return f"data:image/{kind};base64," + base64.b64encode(data.tobytes()).decode()
+    return data_uri(cv2.imencode(f".{kind}", image)[1].tobytes(), kind)
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from emodetect.faces.boxes import Box
 from emodetect.faces.detectors.whole_image import WholeImage
 from emodetect.images.reading import BoundedImage, decode_bounded
 from emodetect.images.resizing import reduced
-from emodetect.machine.threads import usable_cores
+from emodetect.machine.computer import usable_cores
 from emodetect.recognition.face import Face
 from emodetect.recognition.photos.analysis import PhotoResult
 from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker

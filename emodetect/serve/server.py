@@ -26,9 +26,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import HANDLED_SIGNALS
 
 from emodetect.errors import EmodetectError
+from emodetect.machine.computer import usable_cores
 from emodetect.machine.interrupts import HANGUPS, handled
 from emodetect.machine.quiet_libraries import quiet_libraries
-from emodetect.machine.threads import usable_cores
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.serve.access import TOKEN_VARIABLE, check_token
 from emodetect.serve.app import create_app

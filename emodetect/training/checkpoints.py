@@ -20,6 +20,7 @@ import numpy as np
 
 from emodetect.errors import EmodetectError, first_line
 from emodetect.machine.atomic_files import move, to_disk
+from emodetect.number_format import file_size
 from emodetect.training.models.layers import layers_of
 from emodetect.training.phases import Phase
 
@@ -133,8 +134,8 @@ class SaveState(keras.callbacks.Callback):
         if free < needed:
             run = self.checkpoints.parent
             raise EmodetectError(
-                f"{run}: the next checkpoint needs {needed / 1e6:.0f} MB, but the disk has "
-                f"{free / 1e6:.0f} MB left. {how_to_resume(run)}"
+                f"{run}: the next checkpoint needs {file_size(needed)}, but the disk has "
+                f"{file_size(free)} left. {how_to_resume(run)}"
             )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any, TypeAlias
@@ -28,6 +28,8 @@ EXAMPLE = "Example: --search training.learning_rate=1e-4..1e-2"
 LOG_FACTOR = 10
 # The only keys of [data] that leave the validation images as they are.
 DATA_KEYS = ("data.image_size", "data.color", "data.margin")
+# Keys whose values may be missing on this machine.
+STARTING_KEYS = ("model.init", "model.weights", "training.devices")
 _RANGE = re.compile(r"(?P<low>[^.,]+(?:\.[^.,]+)?)\.\.(?P<high>[^.,]+(?:\.[^.,]+)?)")
 
 
@@ -181,6 +183,11 @@ def value_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
+def short_value(value: Any) -> str:
+    """Return a value for people: numbers with three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else value_text(value)
+
+
 def check_space(config: ExperimentConfig, space: SearchSpace) -> None:
     """Check the ends of all ranges and all choices against the config, in pairs of keys.
 
@@ -208,17 +215,15 @@ def check_space(config: ExperimentConfig, space: SearchSpace) -> None:
             raise ConfigError(f"--search {key}: it does not change the model; remove it.")
 
 
-def variants(
-    config: ExperimentConfig, space: SearchSpace, keys: Collection[str]
-) -> Iterator[ExperimentConfig]:
-    """Yield the config with the first value of all searched keys, and each other value of `keys`.
+def starting_variants(config: ExperimentConfig, space: SearchSpace) -> Iterator[ExperimentConfig]:
+    """Yield the config with the first value of all keys, and each other one of STARTING_KEYS.
 
     The values of a range are its ends.
     """
     first = {one.key: one.ends[0] for one in space}
     yield _changed(config, first, origin="--search")
     for one in space:
-        if one.key in keys:
+        if one.key in STARTING_KEYS:
             for value in one.ends[1:]:
                 yield _changed(config, {**first, one.key: value}, origin="--search")
 

@@ -25,7 +25,7 @@ from emodetect.tuning.search_space import (
     SearchSpace,
     check_space,
     parse_search,
-    variants,
+    starting_variants,
 )
 from emodetect.tuning.storage import OWN_DATABASE, open_storage
 from emodetect.tuning.trials import PROCESSES, SharedTrials, announced
@@ -39,8 +39,6 @@ LENGTH_KEYS = ("training.epochs", "training.head_epochs")
 LOSS_KEYS = ("training.label_smoothing", "training.imbalance", "training.focal_gamma", "model.l2")
 # Finished trials with which others are compared; with fewer, none is stopped early.
 LEAST_FINISHED = 5
-# Keys whose values may be missing on this machine.
-STARTING_KEYS = ("model.init", "model.weights", "training.devices")
 DEFINITION = "definition"
 # The logger that warns of too few images, at the start of each trial.
 WARNINGS_ON_DATA = "emodetect.training.train"
@@ -129,7 +127,7 @@ def _check_trials(config: ExperimentConfig, space: SearchSpace) -> None:
     from emodetect.training.initial_model import check_initial_weights
     from emodetect.training.schedule import device_count
 
-    for trial in variants(config, space, STARTING_KEYS):
+    for trial in starting_variants(config, space):
         check_initial_weights(trial)
         training_devices(trial.training.devices)
     if not {"training.devices", "training.batch_size"} & {one.key for one in space}:

@@ -36,6 +36,7 @@ from emodetect.tuning.search_space import (
     SearchSpace,
     all_combinations,
     count_combinations,
+    short_value,
     trial_config,
 )
 from emodetect.tuning.trials import SharedTrials, origin, settled
@@ -130,7 +131,7 @@ class Work:
             self.repeated = True
             self.trials.withdraw(trial)
             return True
-        values = ", ".join(f"{key}={_short(value)}" for key, value in params.items())
+        values = ", ".join(f"{key}={short_value(value)}" for key, value in params.items())
         logger.info("trial %d: %s", number, values)
         try:
             config = trial_config(self.options.config, self.space, params)
@@ -244,10 +245,6 @@ def _validate(run: Path, config: ExperimentConfig) -> dict[str, float]:
     predictions = predict_images(recognizer, dataset, dataset.indices("val"))
     write_predictions(predictions, run / VALIDATION_FILE)
     return figures_of(predictions)
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 @contextlib.contextmanager

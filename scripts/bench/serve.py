@@ -34,7 +34,7 @@ from measuring import memory_bytes, run_process
 from emodetect.data.synthetic import draw_scene
 from emodetect.emotions import EMOTIONS
 from emodetect.faces.detectors.haar import HaarDetector
-from emodetect.machine.threads import usable_cores
+from emodetect.machine.computer import usable_cores
 
 PHOTOS = 24
 QUEUE = 32

@@ -84,7 +84,7 @@ def chosen_config(choice: ConfigChoice, data: str | None, *, option: str) -> Exp
 
     named = None if data is None else str(named_data(data, option=option))
     path = (named or "").partition(":")[2]
-    if path and not os.path.exists(path):  # noqa: PTH110  Path.exists raises for some names
+    if path and not os.path.exists(path):
         raise DataError(f"{option}: {named}: no such file or folder: {path}.")
     return load_config(
         choice.name or DEFAULT_PRESET,

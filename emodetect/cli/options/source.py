@@ -81,7 +81,7 @@ class DataCommand(click.Command):
         except click.UsageError as error:
             _, extra, _ = self.make_parser(context).parse_args(given)
             takes_data = any("--data" in option.opts for option in self.params)
-            there = extra and os.path.exists(extra[0])  # noqa: PTH110  as above
+            there = extra and os.path.exists(extra[0])
             if not (takes_data and there):
                 raise
             hint = f"; did you mean: --data {quoted(extra[0])}?"

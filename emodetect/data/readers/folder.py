@@ -435,7 +435,7 @@ def files_below(
         return
     for name in names:
         path = folder / name
-        is_folder = os.path.isdir(path)  # noqa: PTH112  Path.is_dir raises for some names
+        is_folder = os.path.isdir(path)
         if is_junk(name):
             continue
         if name.startswith("."):
@@ -450,7 +450,7 @@ def files_below(
 
 def is_photo(path: Path) -> bool:
     """Return whether a path of `files_below` is an image by its name, or an unreadable folder."""
-    return has_image_suffix(path) or os.path.isdir(path)  # noqa: PTH112  as above
+    return has_image_suffix(path) or os.path.isdir(path)
 
 
 def _folders(parent: Path) -> list[Path]:

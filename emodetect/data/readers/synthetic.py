@@ -10,7 +10,7 @@ from emodetect.data.listing import Listing
 from emodetect.data.readers.folder import read_folder
 from emodetect.data.synthetic import draw_dataset
 from emodetect.emotions import EMOTIONS
-from emodetect.machine.cache_folder import cache_root
+from emodetect.machine.computer import cache_root
 
 
 def read_synthetic(config: DataConfig) -> Listing:

@@ -36,10 +36,11 @@ from emodetect.machine.atomic_files import (
     replace_folder,
     shortened,
 )
+from emodetect.machine.computer import usable_cores
 from emodetect.machine.csv_files import printable
 from emodetect.machine.output_folder import writing
 from emodetect.machine.progress import track
-from emodetect.machine.threads import bounded_map, usable_cores
+from emodetect.machine.threads import bounded_map
 from emodetect.number_format import quantity
 
 # A folder with this file was written by a conversion, and may be replaced.

@@ -185,7 +185,7 @@ def _write_photo(
 
 def _crop_photo(photo: Path, config: DataConfig) -> list[_Crop] | str:
     """Return the boxes and crops of a photo, or why it cannot be read."""
-    if os.path.isdir(photo):  # noqa: PTH112  Path.is_dir raises for some names
+    if os.path.isdir(photo):
         return "the folder cannot be read"
     try:
         image = read_photo(photo)

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 BINS = 15  # as in Guo et al. 2017
 
 
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """The images whose confidence is above `low` and at most `high`.
-
-    Attributes:
-        images: their number.
-        mean_confidence: None without images.
-        accuracy: the share classified correctly; None without images.
-    """
-
-    low: float
-    high: float
-    images: int
-    mean_confidence: float | None
-    accuracy: float | None
-
-
-def reliability_bins(confidence: np.ndarray, correct: np.ndarray) -> list[ReliabilityBin]:
+def reliability_bins(
+    confidence: np.ndarray, correct: np.ndarray
+) -> list[dict[str, int | float | None]]:
     """Return 15 bins of equal width from 0 to 1.
 
     Args:
         confidence: (n,) float, the highest probability of each image.
         correct: (n,) bool, whether the prediction is correct.
+
+    Returns:
+        For each bin `low` and `high`: its images have a confidence above the one and at most the
+        other; `images`, their number; `mean_confidence` and `accuracy`, the share that is
+        classified correctly, both None without images.
     """
     edges, positions = _edges(), _positions(confidence)
     bins = []
@@ -39,13 +27,13 @@ def reliability_bins(confidence: np.ndarray, correct: np.ndarray) -> list[Reliab
         inside = positions == number
         images = int(inside.sum())
         bins.append(
-            ReliabilityBin(
-                low=float(edges[number]),
-                high=float(edges[number + 1]),
-                images=images,
-                mean_confidence=float(confidence[inside].mean()) if images else None,
-                accuracy=float(correct[inside].mean()) if images else None,
-            )
+            {
+                "low": float(edges[number]),
+                "high": float(edges[number + 1]),
+                "images": images,
+                "mean_confidence": float(confidence[inside].mean()) if images else None,
+                "accuracy": float(correct[inside].mean()) if images else None,
+            }
         )
     return bins
 

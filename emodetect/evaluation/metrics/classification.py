@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -47,7 +46,7 @@ def compute_metrics(predictions: ImagePredictions) -> dict[str, Any]:
             log_loss(labels, predictions.probabilities, labels=np.arange(len(names)))
         ),
         "expected_calibration_error": expected_calibration_error(confidence, correct),
-        "reliability_bins": [asdict(row) for row in reliability_bins(confidence, correct)],
+        "reliability_bins": reliability_bins(confidence, correct),
         "macro_average": report["macro avg"],
         "weighted_average": report["weighted avg"],
         "per_class": per_class,

@@ -15,7 +15,7 @@ from emodetect.errors import EmodetectError
 from emodetect.faces.boxes import Box, merge
 from emodetect.images.resizing import reduced
 from emodetect.machine.atomic_files import atomic_write
-from emodetect.machine.cache_folder import cache_root
+from emodetect.machine.computer import cache_root
 from emodetect.model_file.trials import how_it_crashes
 
 YUNET_URL = (

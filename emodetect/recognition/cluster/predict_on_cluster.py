@@ -15,8 +15,8 @@ from typing import Any
 import emodetect
 from emodetect.errors import EmodetectError
 from emodetect.images.reading import MOST_PIXELS
+from emodetect.machine.computer import usable_cores
 from emodetect.machine.progress import track
-from emodetect.machine.threads import usable_cores
 from emodetect.recognition.cluster.dataset_folder import (
     LOG,
     PHOTOS_PER_PART,

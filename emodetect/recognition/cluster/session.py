@@ -17,8 +17,8 @@ from types import ModuleType
 from typing import Any
 
 from emodetect.errors import EmodetectError
+from emodetect.machine.computer import usable_cores
 from emodetect.machine.quiet_libraries import quiet_libraries
-from emodetect.machine.threads import usable_cores
 
 PIP_LINE = 'pip install "emodetect[ray]"'
 START_HINT = "start Ray there with: ray start --head"

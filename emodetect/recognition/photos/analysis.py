@@ -198,7 +198,7 @@ def _read(path: Path | str, options: PhotoOptions) -> np.ndarray:
         return read_image(path, max_pixels=options.max_pixels)
     except ImageError:
         # Path.is_dir raises for some names. Without access, the error says so already.
-        if os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK):  # noqa: PTH112
+        if os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK):
             raise ImageError(f"the folder contains no images ({READ_FORMATS})") from None
         if is_pattern(path):
             raise ImageError("no such file, and no matching image") from None

@@ -167,7 +167,7 @@ class _Search:
         if is_junk(path.name):  # as a shell's pattern or `find` names it
             self._count_junk(path)
             return
-        if not os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for some names
+        if not os.path.isdir(path):
             yield itself
             return
         empty = True
@@ -182,7 +182,7 @@ class _Search:
         fixed = next(n for n in range(len(parts)) if is_pattern(Path(*parts[: n + 1])))
         folder = Path(*parts[:fixed])
         empty = True
-        if os.path.isdir(folder):  # noqa: PTH112  Path.is_dir raises for some names
+        if os.path.isdir(folder):
             for file in self._images_below(folder, parts[fixed:]):
                 empty = False
                 yield Photo(file, Path(file.name) if file == folder else file.relative_to(folder))
@@ -248,17 +248,17 @@ class _Search:
         if is_junk(path.name):
             self._count_junk(path)
         elif self.not_read is not None:
-            folder = os.path.isdir(path)  # noqa: PTH112  as above
+            folder = os.path.isdir(path)
             self.not_read[LINKED_FOLDER if folder else why_not_read(path)] += 1
 
     def _count_junk(self, path: Path) -> None:
         if self.not_read is not None:
             below = sum(len(files) for _, _, files in os.walk(path))
-            self.not_read[SYSTEM_FILE] += below if os.path.isdir(path) else 1  # noqa: PTH112
+            self.not_read[SYSTEM_FILE] += below if os.path.isdir(path) else 1
 
 
 def _check_not_closed(path: Path, closed: set[str]) -> None:
-    if closed and os.path.isdir(path) and os.path.realpath(path) in closed:  # noqa: PTH112
+    if closed and os.path.isdir(path) and os.path.realpath(path) in closed:
         raise EmodetectError(
             f"{path}: is both searched for photos and written to; choose another output folder."
         )

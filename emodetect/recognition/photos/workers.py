@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
@@ -27,7 +26,8 @@ from typing import IO, Any
 import cv2
 
 from emodetect.errors import EmodetectError
-from emodetect.machine.threads import usable_cores
+from emodetect.machine.computer import usable_cores
+from emodetect.machine.interrupts import how_it_ended
 from emodetect.recognition.photos.analysis import (
     FACES_AT_ONCE,
     Photo,
@@ -270,7 +270,7 @@ class _Process:
         except subprocess.TimeoutExpired:
             self.popen.kill()
             status = self.popen.wait()
-        return f"exit status {status}" if status >= 0 else f"{signal.strsignal(-status)}"
+        return how_it_ended(status)
 
     def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
         requests, answers = self.popen.stdin, self.popen.stdout

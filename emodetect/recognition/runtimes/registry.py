@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emodetect.errors import EmodetectError, first_line
-from emodetect.machine.threads import default_threads
+from emodetect.machine.computer import default_threads
 from emodetect.model_file.artifact import Artifact
 from emodetect.recognition.runtimes.default import open_default
 from emodetect.recognition.runtimes.keras import KerasRuntime

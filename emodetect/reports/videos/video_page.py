@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from markupsafe import Markup
 
 from emodetect.emotions import UNCERTAIN
 from emodetect.machine.terminal_text import on_one_line
+from emodetect.notebook import data_uri
 from emodetect.recognition.videos.summary.best_moments import Moment
 from emodetect.recognition.videos.summary.figures import FaceFigures, VideoFigures
 from emodetect.recognition.videos.summary.settings import MEANINGS
@@ -47,7 +46,6 @@ class VideoPage:
             "video.html",
             self.path,
             title=names[0] if len(names) == 1 else f"{len(names)} videos",
-            date=f"{datetime.now():%Y-%m-%d %H:%M}",
             videos=self.videos,
             colors=self.colors,
             uncertain=self.settings["uncertain_below"] > 0,
@@ -128,7 +126,7 @@ def _block(
                 "emotion": emotion,
                 "confidence": moment.confidence,
                 "time": clock(moment.time_s),
-                "source": "data:image/jpeg;base64," + base64.b64encode(moment.jpeg).decode(),
+                "source": data_uri(moment.jpeg, "jpeg"),
             }
             for emotion in face.emotions
             if (moment := moments.get((face.id, emotion)))

@@ -125,8 +125,8 @@ def _weakest(validation: ValidationResult) -> list[str]:
         most = int(np.argmax(taken_for))
         confusion = f", most often confused with {emotions[most]}" if taken_for[most] else ""
         parts.append(
-            f"{emotions[label]} (recall {percent(recall)} on {mine.sum()} "
-            f"image{'s' * int(mine.sum() != 1)}{confusion})"
+            f"{emotions[label]} (recall {percent(recall)} on {quantity(int(mine.sum()), 'image')}"
+            f"{confusion})"
         )
     lines = [f"weakest: {'; '.join(parts)}"]
     if min(recalls)[0] == 1:

@@ -14,7 +14,7 @@ import numpy as np
 from emodetect.emotions import canonical_emotion, misspelt_emotion, plain_label
 from emodetect.errors import DataError, ModelError, first_line
 from emodetect.images.model_input import Color
-from emodetect.machine.cache_folder import cache_root
+from emodetect.machine.computer import cache_root
 from emodetect.model_file.artifact import has_metadata, write_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.training.models.keras_files import load_keras, save_keras

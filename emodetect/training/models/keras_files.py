@@ -10,24 +10,17 @@ import h5py
 import keras
 import numpy as np
 
-from emodetect.errors import ModelError, first_line
+from emodetect.errors import ModelError
 from emodetect.model_file.artifact import WEIGHTS
-from emodetect.model_file.weights import check_size, check_weights
+from emodetect.recognition.runtimes.keras import open_keras
 
 
 def load_keras(path: Path) -> keras.Model:
     """Open a .keras file.
 
-    Raises ModelError if Keras refuses it, for example because it contains code, or if its weights
-    are not finite, not as Keras writes them, or not all there.
+    Raises ModelError as `open_keras`, and for weights that are not finite.
     """
-    check_weights(path)
-    check_size(path)
-    try:
-        # Safe mode, Keras' default, stays on: it refuses code inside the file.
-        model = keras.models.load_model(path, compile=False)
-    except Exception as error:
-        raise ModelError(f"{path}: Keras cannot open it: {first_line(error)}") from None
+    model = open_keras(path)
     for variable in model.weights:
         if not np.isfinite(np.asarray(variable)).all():
             raise ModelError(

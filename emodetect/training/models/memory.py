@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from emodetect.config import ExperimentConfig
 from emodetect.errors import OutOfMemoryError
+from emodetect.machine.computer import memory_bytes
 from emodetect.machine.tensorflow_devices import without_weights
 from emodetect.training.models.registry import build_network
 
@@ -44,7 +44,7 @@ def require_memory(config: ExperimentConfig, class_count: int, *, images: int) -
     network = without_weights(lambda: build_network(config, class_count))
     # Half of the activations, because some operations need none for their gradient.
     values = COPIES * network.count_params() + batch * _activations(network) // 2
-    there = _memory_bytes()
+    there = _usable_bytes()
     if there is not None and VALUE_BYTES * values > there:
         raise OutOfMemoryError(
             f"training needs at least {VALUE_BYTES * values / 1e9:,.0f} GB of memory with this "
@@ -71,13 +71,10 @@ def _activations(network: keras.Model) -> int:
     )
 
 
-def _memory_bytes() -> int | None:
+def _usable_bytes() -> int | None:
     """Return the memory of this machine, or of the container that this process is in."""
-    try:
-        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # Windows
-        return None
-    return min([machine, *_group_limits()])
+    machine = memory_bytes()
+    return None if machine is None else min([machine, *_group_limits()])
 
 
 def _group_limits() -> Iterator[int]:

@@ -38,7 +38,8 @@ def check_files(paths: Sequence[Path], *, source: str | None, force: bool) -> No
                 raise VideoError(
                     f"{path}: already exists; choose another name, or overwrite it with --force."
                 )
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
+        # A log is appended to; other files appear in the folder, and take the place of old ones.
+        if not all(os.access(one, os.W_OK) for one in (path.parent, path) if one.exists()):
             raise VideoError(f"{path}: permission denied; choose another folder.")
 
 
