@@ -15,18 +15,13 @@ from emodetect.data.labels import split_named
 from emodetect.data.readers.affectnet import affectnet_folder
 from emodetect.data.readers.ckplus import ckplus_folder
 from emodetect.data.readers.ferplus import VOTES_FILE
-from emodetect.data.readers.folder import (
-    has_class_folders,
-    has_direct_photos,
-    is_emotion,
-    levels_below,
-    levels_from,
-)
+from emodetect.data.readers.folder import has_class_folders, is_emotion
 from emodetect.data.readers.raf_db import raf_db_folder
 from emodetect.data.readers.registry import READERS, refuse_no_table
 from emodetect.data.readers.tfrecord import SUFFIX
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
+from emodetect.images.folders import has_direct_photos, levels_below, levels_from
 from emodetect.images.formats import has_image_suffix, why_no_table
 from emodetect.machine.csv_files import csv_rows, open_csv, spelt_as
 from emodetect.machine.terminal_text import quoted

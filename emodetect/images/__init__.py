@@ -1,1 +1,1 @@
-"""Read image files, and turn images into model inputs."""
+"""Find and read image files, and turn images into model inputs."""

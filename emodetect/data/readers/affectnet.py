@@ -16,16 +16,11 @@ import numpy as np
 from emodetect.config import DataConfig
 from emodetect.data.labels import AFFECTNET_EMOTIONS, folder_emotion, split_named
 from emodetect.data.listing import Listing, Sample
-from emodetect.data.readers.folder import (
-    levels_from,
-    list_class_folders,
-    nested_folder,
-    photos_below,
-    subfolders,
-)
+from emodetect.data.readers.folder import list_class_folders
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
 from emodetect.faces.boxes import Box
+from emodetect.images.folders import levels_from, nested_folder, photos_below, subfolders
 from emodetect.machine.csv_files import csv_rows, open_csv, spelt_as
 from emodetect.machine.progress import track
 

@@ -11,15 +11,10 @@ from pathlib import Path, PurePosixPath
 from emodetect.config import DataConfig
 from emodetect.data.labels import CKPLUS_EMOTIONS, folder_emotion
 from emodetect.data.listing import Listing, Sample
-from emodetect.data.readers.folder import (
-    files_below,
-    levels_from,
-    list_class_folders,
-    nested_folder,
-    photos_below,
-)
+from emodetect.data.readers.folder import list_class_folders
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
+from emodetect.images.folders import files_below, levels_from, nested_folder, photos_below
 
 FRAMES, LABELS = "cohn-kanade-images", "Emotion"
 # A label describes the last frame of a sequence; the two before it show the expression too. The

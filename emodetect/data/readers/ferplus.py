@@ -12,10 +12,11 @@ from typing import NoReturn
 from emodetect.config import DataConfig
 from emodetect.data.listing import Listing, Sample, SkippedFile
 from emodetect.data.readers.fer2013_csv import labelled_rows, read_fer2013_csv, usage_split
-from emodetect.data.readers.folder import has_class_folders, photos_below, read_folder
+from emodetect.data.readers.folder import has_class_folders, read_folder
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
+from emodetect.images.folders import photos_below
 from emodetect.machine.csv_files import open_table
 
 VOTE_COLUMNS = {

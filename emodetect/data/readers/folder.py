@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from emodetect.config import DataConfig
@@ -23,8 +22,15 @@ from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.emotions import EMOTIONS, canonical_emotion
 from emodetect.errors import DataError
+from emodetect.images.folders import (
+    LISTED_AT_MOST,
+    direct_files,
+    has_direct_photos,
+    levels_below,
+    photos_below,
+    several_folders,
+)
 from emodetect.images.formats import (
-    HIDDEN_FILE,
     OTHER_FILE,
     READ_FORMATS,
     has_image_suffix,
@@ -34,9 +40,6 @@ from emodetect.images.formats import (
 
 # Enough for any download, and few enough that a search of a whole disk ends soon.
 SEARCHED_AT_MOST = 10_000
-LISTED_AT_MOST = 5
-# Downloads nest their folders; deeper ones are not searched, so that the answer comes at once.
-DEEPEST_CLASS_FOLDER = 6
 
 
 def read_folder(config: DataConfig) -> Listing:
@@ -201,7 +204,7 @@ def _refuse_nested(
 def _count_files_beside(folders: Sequence[Path], found: ListingBuilder) -> None:
     """Count the images and videos that lie next to the class folders, which nothing reads."""
     for folder in folders:
-        for path in _direct_files(folder):
+        for path in direct_files(folder):
             if has_image_suffix(path):
                 found.left_out["image next to the class folders, not in one"] += 1
             elif (kind := why_not_read(path)) != OTHER_FILE:
@@ -313,56 +316,16 @@ def _only_top(root: Path, places: Sequence[_Place], hint: str) -> Path:
     splits = [place.split for place in places]
     if len(tops) == 1 and len(splits) == len(set(splits)):
         return tops[0]
-    raise _several(root, tops if len(tops) > 1 else [place.folder for place in places], hint)
+    raise several_folders(root, tops if len(tops) > 1 else [place.folder for place in places], hint)
 
 
 def _has_photos(folder: Path) -> bool:
-    return any(map(is_photo, files_below(folder)))
+    return next(photos_below(folder), None) is not None
 
 
 def has_class_folders(root: Path) -> bool:
     """Return whether folders named after emotions are below a folder, nested as in downloads."""
     return any(is_emotion(folder.name) for level in levels_below(root) for folder in level)
-
-
-def nested_folder(levels: Iterable[Sequence[Path]], is_it: Callable[[Path], bool]) -> Path | None:
-    """Return the nearest folder that is looked for, as downloads nest them, or None.
-
-    Args:
-        levels: the folders to search, as of `levels_from`.
-
-    Raises DataError if several are equally near.
-    """
-    for level in levels:
-        found = [folder for folder in level if is_it(folder)]
-        if len(found) > 1:
-            raise _several(found[0].parent, found)
-        if found:
-            return found[0]
-    return None
-
-
-def _several(root: Path, found: Sequence[Path], hint: str = "") -> DataError:
-    named = ", ".join(map(str, found[:LISTED_AT_MOST]))
-    more = len(found) - LISTED_AT_MOST
-    return DataError(
-        f"{root}: found {len(found):,} folders that could be meant: {named}"
-        f"{f' and {more:,} more' if more > 0 else ''}. Set data.path to one of them, or list the "
-        f"images in a manifest.{hint}"
-    )
-
-
-def levels_from(root: Path) -> Iterator[list[Path]]:
-    """Yield a folder and those below it, level by level, as deep as class folders may be."""
-    return chain([[root]], levels_below(root))
-
-
-def levels_below(root: Path) -> Iterator[list[Path]]:
-    """Yield the folders below a folder, level by level, as deep as class folders may be."""
-    level = [root]
-    for _ in range(DEEPEST_CLASS_FOLDER):
-        level = [inner for folder in level for inner in subfolders(folder)]
-        yield level
 
 
 def is_emotion(label: str) -> bool:
@@ -374,83 +337,11 @@ def is_emotion(label: str) -> bool:
     return True
 
 
-def subfolders(folder: Path) -> Iterator[Path]:
-    """Yield the folders in a folder, without hidden ones and those that cannot be read."""
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir() and not entry.name.startswith((".", "__")):
-                    yield Path(entry.path)
-    except OSError:
-        return
-
-
-def has_direct_photos(folder: Path) -> bool:
-    """Return whether images lie in a folder itself."""
-    return any(map(has_image_suffix, _direct_files(folder)))
-
-
 def _image_names(root: Path, folder: Path, found: ListingBuilder) -> list[str]:
     """Return the paths of a class folder's images below the root, and count other files."""
     closed = frozenset([os.path.realpath(root)])
     photos = photos_below(folder, closed, left_out=found.left_out)
     return [path.relative_to(root).as_posix() for path in photos]
-
-
-def photos_below(
-    folder: Path, closed: frozenset[str] = frozenset(), *, left_out: Counter[str] | None = None
-) -> Iterator[Path]:
-    """Yield the images below a folder as `files_below` does, and unreadable folders.
-
-    Args:
-        left_out: gets the number of all other files, by kind; see `why_not_read`.
-    """
-    for path in files_below(folder, closed, left_out=left_out):
-        if is_photo(path):
-            yield path
-        elif left_out is not None:
-            left_out[why_not_read(path)] += 1
-
-
-def files_below(
-    folder: Path, closed: frozenset[str] = frozenset(), *, left_out: Counter[str] | None = None
-) -> Iterator[Path]:
-    """Yield the files below a folder at any depth, sorted, without hidden ones.
-
-    What `is_junk` names is left out too. Links are followed. A folder that cannot be read is
-    yielded itself, so that it is reported as an unreadable file.
-
-    Args:
-        closed: real paths of folders that are not searched. The parents of a folder are added, so
-            that a link to one of them does not lead to an endless search.
-        left_out: gets the number of hidden files.
-    """
-    real = os.path.realpath(folder)
-    if real in closed:
-        return
-    try:
-        names = sorted(os.listdir(folder))  # noqa: PTH208  a million Paths take too much memory
-    except OSError:
-        yield folder
-        return
-    for name in names:
-        path = folder / name
-        is_folder = os.path.isdir(path)
-        if is_junk(name):
-            continue
-        if name.startswith("."):
-            if left_out is not None:
-                files = sum(len(names) for _, _, names in os.walk(path)) if is_folder else 1
-                left_out[HIDDEN_FILE] += files
-        elif is_folder:
-            yield from files_below(path, closed | {real}, left_out=left_out)
-        else:
-            yield path
-
-
-def is_photo(path: Path) -> bool:
-    """Return whether a path of `files_below` is an image by its name, or an unreadable folder."""
-    return has_image_suffix(path) or os.path.isdir(path)
 
 
 def _folders(parent: Path) -> list[Path]:
@@ -463,7 +354,3 @@ def _folders(parent: Path) -> list[Path]:
             )
     except OSError as error:
         raise DataError(f"{parent}: the folder cannot be read: {error.strerror}.") from None
-
-
-def _direct_files(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if not path.is_dir() and not is_junk(path.name)]

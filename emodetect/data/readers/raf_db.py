@@ -10,9 +10,10 @@ from pathlib import Path
 from emodetect.config import DataConfig
 from emodetect.data.labels import RAF_DB_EMOTIONS, folder_emotion
 from emodetect.data.listing import Listing, Sample
-from emodetect.data.readers.folder import levels_from, list_class_folders, nested_folder
+from emodetect.data.readers.folder import list_class_folders
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
+from emodetect.images.folders import levels_from, nested_folder
 from emodetect.machine.csv_files import open_text
 
 LIST = Path("EmoLabel", "list_patition_label.txt")  # spelt so in the data set

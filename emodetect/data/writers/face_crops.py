@@ -15,10 +15,10 @@ import cv2
 from emodetect.config import DataConfig, validate_data
 from emodetect.data.crops import find_faces, read_photo
 from emodetect.data.listing import NAMED_AT_MOST, SkippedFile
-from emodetect.data.readers.folder import photos_below
 from emodetect.errors import DataError, ImageError
 from emodetect.faces.boxes import Box
 from emodetect.faces.framing import crop_face
+from emodetect.images.folders import photos_below
 from emodetect.images.formats import READ_FORMATS, count_in_words
 from emodetect.machine.atomic_files import atomic_write, of_possible_length
 from emodetect.machine.csv_files import csv_line, open_csv, printable
