@@ -138,7 +138,7 @@ def export_model(model: Path, options: ExportOptions) -> Export:
         comparison = compare_with_keras(artifact, run, faces, file_bytes=file_bytes)
         check_agreement(comparison, out, options.quantize, at_least=options.least_agreement)
         description = _description(network.card, options, folder, comparison)
-        sidecar_of(folder / out.name).write_text(json.dumps(description, indent=1), "utf-8")
+        sidecar_of(folder / out.name).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
         move_into_place(folder, out)
     return Export(
         path=out,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -120,3 +122,8 @@ def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
     """
     with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8", errors=errors)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file in one step, for programs and for people."""
+    write_text(path, json.dumps(value, indent=1) + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from emodetect.evaluation.comparison import only_right
 from emodetect.evaluation.metrics.significance import SIGNIFICANT
 from emodetect.evaluation.predictions import Predictions, image_keys
 from emodetect.evaluation.verdict import FEWEST_DECISIVE
-from emodetect.machine.atomic_files import write_text
+from emodetect.machine.atomic_files import write_json
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.number_format import (
     between,
@@ -67,7 +66,7 @@ def write_comparison(
         ],
         no_pictures=images if isinstance(images, str) else "",
     )
-    write_text(numbers, json.dumps(comparison, indent=1))
+    write_json(numbers, comparison)
     return [page, numbers]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from emodetect.evaluation.cross_dataset import CrossDatasetResult
-from emodetect.machine.atomic_files import write_text
+from emodetect.machine.atomic_files import write_json, write_text
 from emodetect.machine.csv_files import csv_text
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.number_format import percent
@@ -22,8 +21,7 @@ def write_matrix(cells: Sequence[CrossDatasetResult], out: Path) -> list[Path]:
     """Write matrix.json, matrix.csv and matrix.png to `out`; return the files."""
     make_output_folder(out)
     files = [out / name for name in ("matrix.json", "matrix.csv", "matrix.png")]
-    content = json.dumps([asdict(cell) for cell in cells], indent=1)
-    write_text(files[0], content)
+    write_json(files[0], [asdict(cell) for cell in cells])
     _write_table(cells, files[1])
     _plot(cells, files[2])
     return files

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from emodetect.evaluation.predictions import PREDICTIONS_FILE, ImagePredictions, write_predictions
-from emodetect.machine.atomic_files import write_text
+from emodetect.machine.atomic_files import write_json, write_text
 from emodetect.machine.csv_files import csv_text
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.reports.evaluation_page import ReportedModel, write_report_page
@@ -31,7 +30,7 @@ def write_report(
     names = ("report.html", "metrics.json", "classification_report.csv", PREDICTIONS_FILE)
     page, numbers, classes, images = (out / name for name in names)
     write_report_page(predictions, metrics, page, figures=figures, model=model)
-    write_text(numbers, json.dumps(metrics, indent=1))
+    write_json(numbers, metrics)
     _write_classes(metrics, classes)
     write_predictions(predictions, images)
     pictures = [out / f"{name}.png" for name in figures]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import platform
 import shutil
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from emodetect import __version__
 from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_config
 from emodetect.data.dataset import Dataset
 from emodetect.errors import ConfigError, EmodetectError
-from emodetect.machine.atomic_files import PARTIAL_FILES, atomic_write, write_text
+from emodetect.machine.atomic_files import PARTIAL_FILES, atomic_write, write_json, write_text
 from emodetect.machine.locks import locked
 from emodetect.machine.output_folder import check_output_folder, check_outside, how_to_write_on
 from emodetect.number_format import quantity
@@ -96,7 +95,7 @@ def write_run_record(
             "skipped": [asdict(file) for file in dataset.skipped],
         },
     }
-    write_text(config.output / "run.json", json.dumps(record, indent=1))
+    write_json(config.output / "run.json", record)
 
 
 def versions() -> dict[str, str]:
