@@ -26,7 +26,7 @@ from emodetect.training.models.layers import (  # noqa: E402
     fuse_batch_norm,
     set_batch_norm_momentum,
 )
-from emodetect.training.models.memory import memory_errors, require_memory  # noqa: E402
+from emodetect.training.models.memory import require_memory, training_memory_errors  # noqa: E402
 from emodetect.training.models.registry import BUILDERS, build_model, build_network  # noqa: E402
 
 
@@ -256,7 +256,7 @@ def test_a_large_batch_of_few_images_is_small() -> None:
 def test_a_lack_of_memory_is_told_in_one_line() -> None:
     """What TensorFlow cannot allocate ends in the same advice."""
     refused = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
-    with pytest.raises(OutOfMemoryError, match="choose smaller values"), memory_errors():
+    with pytest.raises(OutOfMemoryError, match="choose smaller values"), training_memory_errors():
         raise refused
 
 

@@ -22,7 +22,7 @@ use_tensorflow()  # the package of schedule imports Keras
 from emodetect.training.schedule import run_schedule  # noqa: E402
 from emodetect.training.weight_averaging import (  # noqa: E402
     CALIBRATION_BATCH_SIZE,
-    calibration_batches,
+    statistics_batches,
 )
 
 
@@ -58,7 +58,7 @@ def test_averages_and_warm_up_follow_the_length_of_the_run(
 @pytest.mark.parametrize("images", [20, 600, 3000, 28_000])
 def test_statistics_are_estimated_again_on_no_more_than_an_epoch(images: int) -> None:
     """Each validation of a small data set does not cost many epochs of it."""
-    batches = calibration_batches(images)
+    batches = statistics_batches(images)
     assert 2 <= batches <= 16
     assert batches == 2 or batches * CALIBRATION_BATCH_SIZE <= images
 

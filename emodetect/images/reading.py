@@ -122,12 +122,12 @@ def decode_image(data: bytes, *, max_pixels: int = MOST_PIXELS) -> np.ndarray:
         raise ImageError(
             f"too large: expected at most {max_pixels:,} pixels, got {width:,} x {height:,}"
         )
-    with memory_errors():
+    with image_memory_errors():
         return _decoded(data, form)
 
 
 @contextmanager
-def memory_errors() -> Iterator[None]:
+def image_memory_errors() -> Iterator[None]:
     """Turn a lack of memory into an ImageError; OpenCV reports it as an error of its own."""
     try:
         yield
@@ -170,7 +170,7 @@ def decode_bounded(
     reduction = _reduction(data, form, width, height, most)
     usual = form == JPEG and not is_decoded_whole(data)
     size = min(width * height, most) * (USUAL_BYTES if usual else MOST_BYTES)
-    with reserve(size), memory_errors():
+    with reserve(size), image_memory_errors():
         if reduction == 1:
             pixels = _decoded(data, form)
             return BoundedImage(pixels, pixels.shape[1], pixels.shape[0])

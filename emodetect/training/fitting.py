@@ -31,7 +31,7 @@ from emodetect.training.schedule import Schedule
 from emodetect.training.weight_averaging import (
     CALIBRATION_BATCH_SIZE,
     AveragedWeights,
-    calibration_batches,
+    statistics_batches,
 )
 
 EVALUATION_BATCH = 256
@@ -223,7 +223,7 @@ def _averaging(
         return []
     count = len(dataset.indices("train"))
     _, size = even_batches(count, CALIBRATION_BATCH_SIZE)
-    last_step = calibration_batches(count)
+    last_step = statistics_batches(count)
     batches = _batches(config, dataset, size, config.seed + 1, 0, last_step)
     return [AveragedWeights(batches)]
 

@@ -39,7 +39,7 @@ from emodetect.training.initial_model import logger as initial_model_logger
 from emodetect.training.models.keras_files import save_keras
 from emodetect.training.models.layers import set_batch_norm_momentum
 from emodetect.training.models.litert_conversion import compile_to_litert
-from emodetect.training.models.memory import memory_errors, require_memory
+from emodetect.training.models.memory import require_memory, training_memory_errors
 from emodetect.training.models.registry import build_network
 from emodetect.training.phases import loss_function, training_phases
 from emodetect.training.run_folder import (
@@ -149,7 +149,7 @@ def train(
         keras_defaults(),
         mirrored(training_devices(config.training.devices)),
         said_once(*REPEATED_BY_FOLDS),
-        memory_errors(),
+        training_memory_errors(),
     ):
         return _start(config, _Hooks(draw, on_epoch))
 
@@ -220,7 +220,7 @@ def _resume(run: Path, config: ExperimentConfig | None, hooks: _Hooks) -> Traini
         keras_defaults(),
         mirrored(training_devices(own.training.devices)),
         said_once(*REPEATED_BY_FOLDS),
-        memory_errors(),
+        training_memory_errors(),
     ):
         return _continue(own, hooks)
 

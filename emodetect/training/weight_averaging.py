@@ -14,7 +14,7 @@ CALIBRATION_BATCH_SIZE = 256
 OLD_STATISTICS = 0.03
 
 
-def calibration_batches(image_count: int) -> int:
+def statistics_batches(image_count: int) -> int:
     """Return the number of batches for estimating the statistics: 16, or fewer for small data sets.
 
     Otherwise, a data set of a few hundred images would spend most of the time on this.

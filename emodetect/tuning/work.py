@@ -178,7 +178,7 @@ class Work:
         from keras.utils import clear_session
 
         from emodetect.reports.run_plots import draw_run
-        from emodetect.training.models.memory import memory_errors
+        from emodetect.training.models.memory import training_memory_errors
         from emodetect.training.train import resume, train
 
         run = self.options.run_folder(number)
@@ -194,7 +194,7 @@ class Work:
                 raise _StoppedEarlyError
 
         clear_session()  # or the graphs of all trials would stay in memory
-        with _without_notes(), memory_errors():
+        with _without_notes(), training_memory_errors():
             if not (run / "config.toml").is_file():
                 train(config, draw=draw_run, on_epoch=on_epoch)
             else:

@@ -16,7 +16,7 @@ import numpy as np
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.faces.boxes import Box
 from emodetect.images.formats import READ_FORMATS, WRITTEN_SUFFIXES
-from emodetect.images.reading import MOST_PIXELS, decode_image, memory_errors, read_image
+from emodetect.images.reading import MOST_PIXELS, decode_image, image_memory_errors, read_image
 from emodetect.machine.atomic_files import atomic_write, of_possible_length
 from emodetect.machine.output_folder import FileKey, file_keys
 from emodetect.recognition.face import Face
@@ -155,7 +155,7 @@ def is_pattern(path: Path) -> bool:
 
 def _detect(photo: Photo, recognizer: EmotionRecognizer, options: PhotoOptions) -> _Detected:
     try:
-        with memory_errors():
+        with image_memory_errors():
             image = _read(photo.path, options)
             boxes = recognizer.detect(image)
             inputs = [recognizer.input_of(image, box) for box in boxes]

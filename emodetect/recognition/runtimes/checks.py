@@ -32,7 +32,7 @@ def difference_from(runtime: Runtime, reference: Runtime, metadata: Metadata) ->
     return float(np.abs(runtime.run(images) - reference.run(images)).max())
 
 
-def check_agreement(difference: float, path: Path, library: str) -> None:
+def check_same_results(difference: float, path: Path, library: str) -> None:
     """Raise ModelError if a runtime's probabilities differ too much from the default one's."""
     if not difference <= AGREEMENT:
         raise ModelError(

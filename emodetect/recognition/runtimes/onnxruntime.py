@@ -9,7 +9,7 @@ import numpy as np
 
 from emodetect.errors import ModelError
 from emodetect.model_file.artifact import Artifact
-from emodetect.recognition.runtimes.checks import check_agreement, difference_from, unusable
+from emodetect.recognition.runtimes.checks import check_same_results, difference_from, unusable
 from emodetect.recognition.runtimes.litert import LiteRTRuntime
 
 
@@ -48,7 +48,7 @@ class OnnxRuntime:
             difference = difference_from(self, reference, artifact.metadata)
         except Exception as error:  # its own exception types have no common base class
             raise ModelError(unusable(artifact.path, "ONNX Runtime", error)) from None
-        check_agreement(difference, artifact.path, "ONNX Runtime")
+        check_same_results(difference, artifact.path, "ONNX Runtime")
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return (n, classes) float32 for (n, size, size, channels) float32 in 0-255."""

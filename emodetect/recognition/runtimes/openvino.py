@@ -12,7 +12,7 @@ import numpy as np
 
 from emodetect.errors import ModelError
 from emodetect.model_file.artifact import Artifact
-from emodetect.recognition.runtimes.checks import check_agreement, difference_from, unusable
+from emodetect.recognition.runtimes.checks import check_same_results, difference_from, unusable
 from emodetect.recognition.runtimes.default import open_default
 
 
@@ -36,7 +36,7 @@ class OpenVinoRuntime:
             difference = difference_from(self, reference, artifact.metadata)
         except RuntimeError as error:
             raise ModelError(unusable(artifact.path, "OpenVINO", error)) from None
-        check_agreement(difference, artifact.path, "OpenVINO")
+        check_same_results(difference, artifact.path, "OpenVINO")
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return (n, classes) float32 for (n, size, size, channels) float32 in 0-255."""

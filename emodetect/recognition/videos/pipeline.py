@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 from emodetect.recognition.sightings import Seen
-from emodetect.recognition.videos.dropping_queue import BoundedQueue, EndOfItems
+from emodetect.recognition.videos.bounded_queue import BoundedQueue, EndOfItems
 from emodetect.recognition.videos.reading.capture import Frame, Source, read_frames
 
 Analyze = Callable[[Frame], Seen]

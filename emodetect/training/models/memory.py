@@ -31,7 +31,7 @@ def require_memory(config: ExperimentConfig, class_count: int, *, images: int) -
     """Raise OutOfMemoryError for a training on some images that this machine's memory cannot hold.
 
     Where the system grants more memory than there is, it would end the process without a word.
-    GPUs refuse by themselves, see `memory_errors`.
+    GPUs refuse by themselves, see `training_memory_errors`.
     """
     model, batch = config.model, min(config.training.batch_size, images)
     if (
@@ -53,7 +53,7 @@ def require_memory(config: ExperimentConfig, class_count: int, *, images: int) -
 
 
 @contextmanager
-def memory_errors() -> Iterator[None]:
+def training_memory_errors() -> Iterator[None]:
     """Turn a lack of memory, of this machine or its GPU, into an OutOfMemoryError."""
     try:
         yield
