@@ -21,12 +21,28 @@ class OutOfMemoryError(EmodetectError):
     """A network and batch for which there is too little memory."""
 
 
+class FullDiskError(EmodetectError):
+    """A run that cannot be written any further.
+
+    Attributes:
+        problem: the message without what to do about it.
+    """
+
+    def __init__(self, problem: str, advice: str) -> None:
+        super().__init__(f"{problem} {advice}")
+        self.problem = problem
+
+
 class DivergedError(EmodetectError):
     """A training whose loss became NaN or infinite."""
 
 
 class ImageError(EmodetectError):
     """An image that cannot be decoded; the caller decides whether to continue with others."""
+
+
+class UnreadImageError(ImageError):
+    """An image that could not be read now, but perhaps later: for lack of permission or memory."""
 
 
 class ModelError(EmodetectError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from pictures import save
+from running import posix_only
 
 from emodetect.config import DataConfig
 from emodetect.data import cache, crops
@@ -256,6 +258,40 @@ def test_unreadable_pictures_are_skipped_and_named(tmp_path: Path, stored: Path)
         folder, name = path.split("/")
         assert dataset.emotions[label] == folder
         assert np.array_equal(image[..., 0], _picture(int(name[:4])))
+
+
+@posix_only
+def test_a_link_to_itself_hides_no_class_folder(tmp_path: Path) -> None:
+    """Beside class folders, such a link, for which is_dir raises, is not one of them."""
+    _make(tmp_path, {"happy": 2, "sad": 2})
+    (tmp_path / "aaa").symlink_to("aaa")
+    assert len(_list(tmp_path).samples) == 4
+
+
+def test_a_picture_that_could_not_be_opened_is_tried_again(
+    tmp_path: Path, stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A permission that was given meanwhile changes neither the size nor the times of a file."""
+    root = _make(tmp_path / "faces", {"happy": 20, "sad": 20})
+    closed = root / "happy" / "0003.png"
+    read, access = Path.read_bytes, os.access
+
+    def refuse(path: Path) -> bytes:
+        if path == closed:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return read(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", refuse)
+        patched.setattr(
+            os, "access", lambda path, mode: Path(path) != closed and access(path, mode)
+        )
+        for _ in range(2):
+            (skipped,) = _load(root, stored).skipped
+            assert skipped.reason == "cannot be read: Permission denied"
+        patched.setattr(crops, "read_image", lambda path: pytest.fail("decoded again"))
+        assert len(_load(root, stored).skipped) == 1
+    assert _load(root, stored).skipped == ()
 
 
 def test_too_many_unreadable_pictures_are_an_error(tmp_path: Path, stored: Path) -> None:

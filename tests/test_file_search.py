@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from running import posix_only
 
 from emodetect.errors import EmodetectError
 from emodetect.recognition.photos.file_search import find_photos, listed_names, with_own_places
@@ -201,3 +202,11 @@ def test_places_of_results_are_all_different(albums: Path) -> None:
     places = [photo.inner for photo in with_own_places(find_photos(named)) if photo]
     assert len(set(places)) == 5
     assert places[:2] == [Path("x.jpg"), Path("x-2.jpg")]
+
+
+@posix_only
+def test_a_link_that_leads_nowhere_hides_no_other_photo(albums: Path) -> None:
+    """One to itself, for which is_dir raises, is a photo that cannot be read."""
+    (albums / "albums" / "2023" / "loop.jpg").symlink_to("loop.jpg")
+    usual = ["albums/2023/.hidden.jpg", "albums/2023/a.PNG", "albums/2023/b.jpg"]
+    assert _found("albums/2023") == [*usual, "albums/2023/loop.jpg"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,9 @@ from emodetect.errors import EmodetectError, ModelError
 from emodetect.evaluation.grad_cam import GradCam, overlay
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
+from emodetect.model_file.shipped_models import shipped_models
 from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.reports.evaluation_report import EvaluationOptions, evaluate
 
 SIDE = 16
 
@@ -205,6 +208,20 @@ def test_a_report_is_written_where_tensorflow_is_missing(
     page = (out / "report.html").read_text(encoding="utf-8")
     assert 'alt="heat map"' not in page
     assert 'id="confidence"' in page
+
+
+def test_heat_maps_of_another_model_are_not_shown(
+    artifact: Path, faces: Path, tmp_path: Path
+) -> None:
+    """If the file is replaced during the evaluation, there are none, and the page says why."""
+    model = tmp_path / "model.keras"
+    shutil.copy(artifact, model)
+    options = EvaluationOptions(
+        models=(str(model),), data=(f"folder:{faces}",), output=tmp_path / "report"
+    )
+    shipped = shipped_models()["ferplus"]
+    report = evaluate(options, on_result=lambda _: shutil.copy(shipped, model))
+    assert "was replaced by another model during the evaluation" in report.no_heat_maps
 
 
 def test_predict_explains_each_face(artifact: Path, faces: Path, tmp_path: Path) -> None:

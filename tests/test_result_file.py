@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from running import posix_only
 
 from emodetect.cli import app
 from emodetect.data.synthetic import draw_face, draw_scene
@@ -131,6 +132,32 @@ def test_an_existing_file_is_not_replaced(drawn: Path, tmp_path: Path) -> None:
     assert file.read_text() == "mine"
     assert _invoke(drawn / "b.png", "--output", file, "--force").exit_code == 0
     assert len(_rows(file)) == 1
+
+
+@posix_only
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_photo_behind_another_name_is_not_replaced(
+    drawn: Path, tmp_path: Path, link: str
+) -> None:
+    """--force replaces results, not the photo that a link beside it leads to."""
+    photo, output = tmp_path / "a.png", tmp_path / "rows.csv"
+    shutil.copy(drawn / "b.png", photo)
+    getattr(output, link)(photo)
+    result = _invoke(photo, "--output", output, "--force")
+    assert result.exit_code == 2
+    assert "got an image" in result.stderr
+    assert photo.read_bytes() == (drawn / "b.png").read_bytes()
+
+
+@posix_only
+def test_a_file_that_is_moved_away_meanwhile_is_told(tmp_path: Path) -> None:
+    """Its rows are not where the summary would say."""
+    path = tmp_path / "rows.jsonl"
+    with (
+        pytest.raises(EmodetectError, match=r"rows\.jsonl: was moved or removed during the run"),
+        open_photo_rows(path, "jsonl", ("happy", "sad"), resume=False, force=False),
+    ):
+        path.rename(tmp_path / "old.jsonl")
 
 
 def _other_emotions(data: bytes) -> bytes:

@@ -7,6 +7,7 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -28,7 +29,7 @@ from small import LENET, SMALL
 from emodetect.cli import app
 from emodetect.config import load_config
 from emodetect.data.synthetic import draw_dataset
-from emodetect.errors import ConfigError, EmodetectError, ModelError
+from emodetect.errors import ConfigError, EmodetectError, FullDiskError, ModelError
 from emodetect.evaluation.predictions import write_predictions
 from emodetect.training import schedule
 from emodetect.tuning import trials as trials_module
@@ -524,6 +525,57 @@ def test_a_study_ends_with_a_config_to_train(tmp_path: Path, words: list[str]) -
     longer = CliRunner().invoke(app, [*words, "--trials", "3", "--output", str(folder)])
     assert longer.exit_code == 0, longer.exception
     assert len(rows_of(folder)) == 3
+
+
+def test_a_damaged_database_costs_no_trial(tmp_path: Path, words: list[str]) -> None:
+    """The error says to remove it; the trials that were trained keep all their figures."""
+    folder = tmp_path / "tuned"
+    command = [*words, "--trials", "1", "--output", str(folder)]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    before = rows_of(folder)
+    database = folder / "study.db"
+    database.write_bytes(b"other bytes")
+    result = CliRunner().invoke(app, command)
+    assert str(result.exception).startswith(f"{database}: cannot be opened: file is not a database")
+    assert "remove it" in str(result.exception)
+    database.unlink()
+    model = folder / "trials" / "0000" / "best_model.keras"
+    written = model.stat().st_mtime_ns
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert rows_of(folder) == before
+    assert model.stat().st_mtime_ns == written
+
+
+def test_a_database_that_takes_nothing_more_says_why(tmp_path: Path, words: list[str]) -> None:
+    """In the words of the database, not those that Optuna finds for it."""
+    folder = tmp_path / "tuned"
+    command = [*words, "--trials", "1", "--output", str(folder)]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    with sqlite3.connect(folder / "study.db") as database:
+        database.execute(
+            "CREATE TRIGGER closed BEFORE INSERT ON trials BEGIN SELECT RAISE(ABORT, 'closed'); END"
+        )
+    database.close()
+    result = CliRunner().invoke(app, [*words, "--trials", "2", "--output", str(folder)])
+    expected = f"{folder / 'study.db'}: cannot be used any longer: closed. Once it can be, run"
+    assert str(result.exception).startswith(expected)
+
+
+def test_a_full_disk_is_told_without_options_of_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A study goes on with its own command, not with --resume."""
+
+    def train(work: Work, trial: Any, number: int, config: Any) -> float:
+        raise FullDiskError("t/0: writing failed: No space left on device.", "Use --resume t/0.")
+
+    monkeypatch.setattr(Work, "_train", train)
+    with pytest.raises(EmodetectError) as error:
+        work_on(options_of(tmp_path))
+    assert str(error.value) == (
+        "t/0: writing failed: No space left on device. Free up space, and run the same command "
+        "again to continue."
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is POSIX")

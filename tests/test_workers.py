@@ -19,7 +19,7 @@ import pytest
 from running import posix_only, run_emodetect, run_python
 
 from emodetect.data.synthetic import draw_face
-from emodetect.errors import EmodetectError
+from emodetect.errors import EmodetectError, ModelError
 from emodetect.faces.boxes import Box
 from emodetect.recognition.photos import workers
 from emodetect.recognition.photos.analysis import Photo, PhotoOptions, analyze_photos
@@ -170,6 +170,15 @@ def test_an_error_in_a_worker_ends_the_run(
                 without_workers=0,
             )
         )
+
+
+def test_a_model_that_is_replaced_meanwhile_ends_the_run(
+    faces: Path, recognizer: EmotionRecognizer
+) -> None:
+    """Workers, which open the file later, do not go on with another model."""
+    other = partial(EmotionRecognizer, "ferplus", detector="none")
+    with pytest.raises(ModelError, match="was replaced by another model during the run"):
+        list(analyze_many(find_photos([faces]), recognizer, open_recognizer=other, workers=2))
 
 
 def test_an_error_among_the_photos_comes_in_its_place(

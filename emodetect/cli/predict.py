@@ -205,9 +205,10 @@ def _usable_format(chosen: str | None, output: Path | None) -> str:
         raise click.UsageError(
             f"--output: expected a name ending in .{form} with --format {form}, got {output}."
         )
-    from emodetect.images.formats import has_image_suffix
+    from emodetect.images.formats import has_image_suffix, is_photo
 
-    if has_image_suffix(output):
+    # By its content too: the file may be a link to the photo that is to be analysed.
+    if has_image_suffix(output) or is_photo(output):
         raise click.UsageError(f"--output: expected a .jsonl or .csv file, got an image: {output}")
     return form
 

@@ -23,7 +23,7 @@ import numpy as np
 from emodetect.config import DataConfig
 from emodetect.data.crops import read_crops
 from emodetect.data.listing import Sample, SkippedFile
-from emodetect.errors import DataError, ImageError
+from emodetect.errors import DataError, ImageError, UnreadImageError
 from emodetect.images.model_input import channels_of, to_input
 from emodetect.machine.atomic_files import move
 from emodetect.machine.computer import cache_root
@@ -33,7 +33,7 @@ from emodetect.machine.progress import track
 from emodetect.machine.quiet_libraries import quiet_libraries
 from emodetect.machine.threads import bounded_map
 
-FORMAT = 4  # increase it when the stored content changes, so that older caches are not used
+FORMAT = 5  # increase it when the stored content changes, so that older caches are not used
 # As much of a cache is compared with its digests whenever it is opened, which takes a second; of a
 # larger one, every second block of images or fewer.
 CHECKED_BYTES = 2**29
@@ -76,6 +76,7 @@ class ImageCache:
         sides: (n,) int32, the longer side of each crop before resizing, in pixels.
         skipped: images that could not be used.
         faceless: names of the images in which no face was found.
+        unread: the files of those in `skipped` that perhaps can be read now.
     """
 
     images: StoredImages
@@ -84,6 +85,7 @@ class ImageCache:
     sides: np.ndarray
     skipped: tuple[SkippedFile, ...]
     faceless: tuple[str, ...]
+    unread: tuple[str, ...]
 
 
 @contextmanager
@@ -222,6 +224,7 @@ def _opened(folder: Path, shape: tuple[int, int, int]) -> ImageCache:
         sides=sides,
         skipped=tuple(SkippedFile(**entry) for entry in left_out["skipped"]),
         faceless=tuple(left_out["faceless"]),
+        unread=tuple(left_out["unread"]),
     )
 
 
@@ -229,6 +232,9 @@ def _is_complete(folder: Path, shape: tuple[int, int, int]) -> bool:
     """Return whether a cache holds as many images as it should, and none of them has changed."""
     try:
         cache = _opened(folder, shape)
+        # A new permission changes neither a file's size nor its times.
+        if any(os.access(file, os.R_OK) for file in cache.unread):
+            return False
         if (folder / "images.bin").stat().st_size != len(cache.rows) * int(np.prod(shape)):
             return False
         step = max(1, -(-len(cache.rows) * int(np.prod(shape)) // CHECKED_BYTES))
@@ -276,26 +282,29 @@ def _key(root: Path, samples: Sequence[Sample], config: DataConfig) -> str:
 
 
 def _decode_all(root: Path, samples: Sequence[Sample], folder: Path, config: DataConfig) -> None:
-    def decode(sample: Sample) -> list[tuple[np.ndarray, int]] | str:
+    def decode(sample: Sample) -> list[tuple[np.ndarray, int]] | ImageError:
         try:
             return [
                 (to_input(crop, size=config.image_size, color=config.color), max(crop.shape[:2]))
                 for crop in read_crops(root, sample, config)
             ]
         except ImageError as error:
-            return str(error)
+            return error
 
     rows: list[int] = []
     sides = array("i")
     digests = bytearray()  # not a list: it would take three times the memory
     skipped: list[dict[str, str]] = []
     faceless: list[str] = []
+    unread: list[str] = []
     # Not a memory map: on a full disk a map kills the process, a write raises an error.
     with (folder / "images.bin").open("wb") as file, ThreadPoolExecutor() as pool:
         decoded = bounded_map(pool, decode, samples, at_once=IMAGES_AT_ONCE)
         for row, result in enumerate(track(decoded, description="decoding", total=len(samples))):
-            if isinstance(result, str):
-                skipped.append({"path": _place(root, samples[row]), "reason": result})
+            if isinstance(result, ImageError):
+                skipped.append({"path": _place(root, samples[row]), "reason": str(result)})
+                if isinstance(result, UnreadImageError):
+                    unread.append(str((root / samples[row].file).absolute()))
                 continue
             if not result:
                 faceless.append(samples[row].name)
@@ -310,7 +319,7 @@ def _decode_all(root: Path, samples: Sequence[Sample], folder: Path, config: Dat
         digests=np.frombuffer(digests, "S32"),
         sides=np.array(sides, np.int32),
     )
-    left_out = {"skipped": skipped, "faceless": faceless}
+    left_out = {"skipped": skipped, "faceless": faceless, "unread": unread}
     (folder / "left_out.json").write_text(json.dumps(left_out), encoding="utf-8")
 
 

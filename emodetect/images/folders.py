@@ -16,12 +16,23 @@ LISTED_AT_MOST = 5
 DEEPEST_CLASS_FOLDER = 6
 
 
+def is_folder_entry(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder, or a link to one that this user may look up.
+
+    `DirEntry.is_dir` raises for other links: to themselves, or into a folder that is closed.
+    """
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def subfolders(folder: Path) -> Iterator[Path]:
     """Yield the folders in a folder, without hidden ones and those that cannot be read."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.is_dir() and not entry.name.startswith((".", "__")):
+                if is_folder_entry(entry) and not entry.name.startswith((".", "__")):
                     yield Path(entry.path)
     except OSError:
         return

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 # Of a terminal that is closed: the kernel and a shell each send one. Windows has none.
 HANGUPS: tuple[int, ...] = (signal.SIGHUP,) if sys.platform != "win32" else ()
 TERMINATIONS = (signal.SIGTERM, *HANGUPS)
+HANDLED_AGAIN_S = 0.05
 
 
 def interrupt_on_termination() -> list[int]:
     """Let SIGTERM and SIGHUP do what Ctrl-C does, which removes what is half written.
 
     A second SIGTERM ends the process at once. Returns a list that receives the first signal.
+
+    Python discards an exception, and so an interrupt, in a callback such as that of a weak
+    reference, of which TensorFlow has many. Then the signal is handled again a moment later.
     """
     received: list[int] = []
+    usual_hook = sys.unraisablehook
 
     def interrupt(number: int, _: FrameType | None) -> None:
         if received:
@@ -29,10 +36,22 @@ def interrupt_on_termination() -> list[int]:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         raise KeyboardInterrupt
 
+    def handle_again(discarded: Any) -> None:
+        if not issubclass(discarded.exc_type, KeyboardInterrupt):
+            usual_hook(discarded)
+            return
+        number = received.pop() if received else signal.SIGINT
+        if number in TERMINATIONS:
+            signal.signal(number, interrupt)
+        again = threading.Timer(HANDLED_AGAIN_S, _thread.interrupt_main, [number])
+        again.daemon = True
+        again.start()
+
     if threading.current_thread() is threading.main_thread():
         for number in TERMINATIONS:
             if signal.getsignal(number) is signal.SIG_DFL:  # not what nohup lets it ignore
                 signal.signal(number, interrupt)
+        sys.unraisablehook = handle_again
     return received
 
 

@@ -39,6 +39,11 @@ class Artifact:
     metadata: Metadata
     compiled: bytes
 
+    def identity(self) -> str:
+        """Return a hash of the network and its metadata; another model has another one."""
+        metadata = json.dumps(asdict(self.metadata), sort_keys=True).encode()
+        return hashlib.sha256(metadata + self.compiled).hexdigest()
+
 
 def write_artifact(path: Path, *, keras_file: Path, compiled: bytes, metadata: Metadata) -> None:
     """Write an artifact in one step: it appears complete or not at all."""

@@ -97,7 +97,7 @@ class EmotionRecognizer:
         }
         path = model_path(model)
         # The package's own models are trusted like its code; `emodetect doctor` verifies them.
-        artifact = read_artifact(path, verify=not is_shipped(path))
+        self.artifact = artifact = read_artifact(path, verify=not is_shipped(path))
         self.path = artifact.path
         self.metadata = artifact.metadata
         self.emotions = artifact.metadata.emotions

@@ -24,6 +24,7 @@ from emodetect.evaluation.grad_cam import HeatMaps, explain_mistakes
 from emodetect.evaluation.metrics.intervals import RESAMPLES
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.machine.output_folder import check_output_folder, check_outside, told_first
+from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path, shipped_models
 from emodetect.notebook import heading, lines, picture, table
 from emodetect.number_format import between, percent, quantity
@@ -308,7 +309,7 @@ def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> Evaluation
         robustness=options.robustness,
     )
     with told_first(on_result, evaluation):
-        heat = _explain(recognizer.path, evaluation.predictions) if options.explain else None
+        heat = _explain(recognizer, evaluation.predictions) if options.explain else None
         model = ReportedModel(
             metadata=recognizer.metadata, run=run, heat=heat or "Heat maps were not requested."
         )
@@ -364,12 +365,14 @@ def _recognizer(name: str, options: EvaluationOptions) -> EmotionRecognizer:
     return EmotionRecognizer(path, detector="none", tta=options.tta)
 
 
-def _explain(model: Path, predictions: ImagePredictions) -> HeatMaps | str:
+def _explain(recognizer: EmotionRecognizer, predictions: ImagePredictions) -> HeatMaps | str:
     """Return heat maps of the worst mistakes, or why there are none; "" without a mistake."""
     if not len(predictions.worst_mistakes()):
         return ""
     logger.info("explaining the worst mistakes (this loads TensorFlow)")
     try:
-        return explain_mistakes(model, predictions)
+        if read_artifact(recognizer.path).identity() != recognizer.artifact.identity():
+            return f"{recognizer.path} was replaced by another model during the evaluation."
+        return explain_mistakes(recognizer.path, predictions)
     except EmodetectError as error:
         return str(error)

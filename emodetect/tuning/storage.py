@@ -40,11 +40,23 @@ def open_storage(name: str | None, folder: Path) -> BaseStorage:
         make_output_folder(folder)
         with locked(folder, wait=True):  # or two processes would create the tables
             path = str(folder.absolute() / OWN_DATABASE)
-            return _open_database(f"sqlite:///{quote(path)}")
+            return _open_database(
+                f"sqlite:///{quote(path)}",
+                name=f"{path}:",
+                advice=" If it is damaged, remove it: trials with the same values are not trained "
+                "again.",
+            )
     return _open_database(name) if "://" in name else _open_journal(Path(name))
 
 
-def _open_database(url: str) -> BaseStorage:
+def reason_of(error: Exception) -> str:
+    """Return what the database says, which Optuna and SQLAlchemy wrap into errors of their own."""
+    while isinstance(cause := error.__cause__, Exception):
+        error = cause
+    return first_line(error).rstrip(".")
+
+
+def _open_database(url: str, *, name: str | None = None, advice: str = "") -> BaseStorage:
     def connect() -> BaseStorage:
         wait = {"timeout": SQLITE_WAIT_S} if url.startswith("sqlite") else {}
         return get_storage(RDBStorage(url, engine_kwargs={"connect_args": wait}))
@@ -58,8 +70,9 @@ def _open_database(url: str) -> BaseStorage:
             missing = getattr(error.__context__, "name", None) or getattr(error, "name", None)
             reason = f"it needs the Python package {missing}, which is not installed"
         else:
-            reason = first_line(error)
-        raise EmodetectError(f"--storage: {shown} cannot be opened: {reason}.") from None
+            reason = reason_of(error)
+        where = name or f"--storage: {shown}"
+        raise EmodetectError(f"{where} cannot be opened: {reason}.{advice}") from None
 
 
 def _in_two_tries(connect: Callable[[], BaseStorage]) -> BaseStorage:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from emodetect.config import ExperimentConfig, flatten
 from emodetect.data.dataset import Dataset, load_dataset
-from emodetect.errors import ConfigError, EmodetectError, first_line
+from emodetect.errors import ConfigError, EmodetectError
 from emodetect.machine.output_folder import check_output_folder, check_outside, make_output_folder
 from emodetect.machine.tensorflow_devices import training_devices, use_tensorflow
 from emodetect.machine.terminal_text import said_once
@@ -27,7 +27,7 @@ from emodetect.tuning.search_space import (
     parse_search,
     starting_variants,
 )
-from emodetect.tuning.storage import OWN_DATABASE, open_storage
+from emodetect.tuning.storage import OWN_DATABASE, open_storage, reason_of
 from emodetect.tuning.trials import PROCESSES, SharedTrials, announced
 from emodetect.tuning.work import Work
 
@@ -72,9 +72,10 @@ def tune(options: TuningOptions) -> TuningResult:
             warnings.simplefilter("ignore", ExperimentalWarning)
             return _tune(options, space, dataset)
     except (SQLAlchemyError, OptunaError) as error:
+        where = options.output / OWN_DATABASE if options.storage is None else "--storage"
         raise EmodetectError(
-            f"--storage: cannot be used any longer: {first_line(error)}; run the same command "
-            "again to continue."
+            f"{where}: cannot be used any longer: {reason_of(error)}. Once it can be, run the same "
+            "command again to continue."
         ) from None
 
 

@@ -21,6 +21,7 @@ from emodetect.errors import (
     ConfigError,
     DivergedError,
     EmodetectError,
+    FullDiskError,
     ModelError,
     OutOfMemoryError,
     first_line,
@@ -147,6 +148,10 @@ class Work:
             self._report(number, f"stopped early at {self.options.shown_of_epoch(value)}")
         except (DivergedError, ModelError, OutOfMemoryError) as error:
             return self._fail(trial, number, first_line(error))
+        except FullDiskError as error:
+            raise EmodetectError(
+                f"{error.problem} Free up space, and run the same command again to continue."
+            ) from None
         except (EmodetectError, OSError, ImportError, OptunaError, SQLAlchemyError):
             raise  # not due to the values
         except Exception as error:  # or each later run of the study would end with it, too
@@ -179,17 +184,21 @@ class Work:
 
         from emodetect.reports.run_plots import draw_run
         from emodetect.training.models.memory import training_memory_errors
+        from emodetect.training.run_folder import read_history
         from emodetect.training.train import resume, train
 
         run = self.options.run_folder(number)
         config = config.model_copy(update={"output": run})
         last_epoch = config.training.head_epochs + config.training.epochs - 1
 
-        def on_epoch(epoch: int, figures: dict[str, float]) -> None:
+        def report(epoch: int, figures: dict[str, float]) -> None:
             value = figures["val_loss" if self.options.minimizes else "val_accuracy"]
             # A continued run may train its last epoch again.
             if epoch not in self._stored(trial).intermediate_values and math.isfinite(value):
                 trial.report(value, epoch)
+
+        def on_epoch(epoch: int, figures: dict[str, float]) -> None:
+            report(epoch, figures)
             if epoch < last_epoch and trial.should_prune():
                 raise _StoppedEarlyError
 
@@ -203,6 +212,10 @@ class Work:
                     pass  # a process that was silent for long may still be in it
                 if not (run / RUN_MODEL).is_file():
                     resume(run, draw=draw_run, on_epoch=on_epoch)
+                # Epochs that a study that was removed, or `train --resume`, has trained.
+                if (history := run / "history.csv").is_file():
+                    for epoch, row in enumerate(read_history(history)):
+                        report(epoch, row)
             figures = _validate(run, config)
         for name in ("accuracy", "log_loss"):
             trial.set_user_attr(name, figures[name])

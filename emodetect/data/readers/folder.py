@@ -26,6 +26,7 @@ from emodetect.images.folders import (
     LISTED_AT_MOST,
     direct_files,
     has_direct_photos,
+    is_folder_entry,
     levels_below,
     photos_below,
     several_folders,
@@ -350,7 +351,9 @@ def _folders(parent: Path) -> list[Path]:
             return sorted(
                 parent / entry.name
                 for entry in entries
-                if not entry.name.startswith(".") and not is_junk(entry.name) and entry.is_dir()
+                if not entry.name.startswith(".")
+                and not is_junk(entry.name)
+                and is_folder_entry(entry)
             )
     except OSError as error:
         raise DataError(f"{parent}: the folder cannot be read: {error.strerror}.") from None

@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 
 from emodetect.errors import EmodetectError
+from emodetect.images.folders import is_folder_entry
 from emodetect.images.formats import (
     LINKED_FOLDER,
     SYSTEM_FILE,
@@ -226,7 +227,7 @@ class _Search:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.add(entry.name)
-                elif not has_image_suffix(Path(entry.name)) or entry.is_dir():
+                elif not has_image_suffix(Path(entry.name)) or is_folder_entry(entry):
                     others.append(entry.name)
                     continue
                 names.append(entry.name)

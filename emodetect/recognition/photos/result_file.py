@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from array import array
 from bisect import bisect_left
 from collections import deque
@@ -173,6 +174,17 @@ def open_photo_rows(
             file.truncate(end)
         held.finish()
         yield PhotoRows(file, held, has_header=form == "csv" and end > 0)
+        if not _is_at(path, file):
+            raise EmodetectError(
+                f"{path}: was moved or removed during the run, and the results with it."
+            )
+
+
+def _is_at(path: Path, file: IO[bytes]) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
 
 
 def _read_held(path: Path, form: str, emotions: tuple[str, ...], held: HeldPaths) -> int:

@@ -25,7 +25,7 @@ from typing import IO, Any
 
 import cv2
 
-from emodetect.errors import EmodetectError
+from emodetect.errors import EmodetectError, ModelError
 from emodetect.machine.computer import usable_cores
 from emodetect.machine.interrupts import how_it_ended
 from emodetect.recognition.photos.analysis import (
@@ -86,7 +86,8 @@ def analyze_many(
     following = list(islice(photos, 1))
     if not following:
         return
-    pool = _Pool(chain(following, photos), (open_recognizer, options), workers)
+    setup = (open_recognizer, options, recognizer.artifact.identity())
+    pool = _Pool(chain(following, photos), setup, workers)
     try:
         while (answer := pool.next_answer()) is not None:
             yield from answer.result()
@@ -293,8 +294,7 @@ def serve() -> None:
             answer: list[PhotoResult] | Exception | None = None
             try:
                 if recognizer is None:
-                    open_recognizer, options = request
-                    recognizer = open_recognizer(threads=1)
+                    recognizer, options = _opened(*request)
                 else:
                     answer = list(analyze_photos(request, recognizer, options))
             except Exception as error:
@@ -302,6 +302,19 @@ def serve() -> None:
                 answer = error
             pickle.dump(answer, answers)
             answers.flush()
+
+
+def _opened(
+    open_recognizer: Callable[..., EmotionRecognizer], options: PhotoOptions, model: str
+) -> tuple[EmotionRecognizer, PhotoOptions]:
+    """Open the recogniser of a worker. Raises ModelError if its file is another model now."""
+    recognizer = open_recognizer(threads=1)
+    if recognizer.artifact.identity() != model:
+        raise ModelError(
+            f"{recognizer.path}: was replaced by another model during the run; start again, with "
+            "a copy of the model that stays."
+        )
+    return recognizer, options
 
 
 def _chunks(photos: Iterable[Photo | None]) -> Iterator[list[Photo]]:

@@ -87,10 +87,9 @@ class Encoder:
         try:
             move(self.partial, self.path)
         except OSError as error:
-            raise VideoError(
-                f"{self.path}: cannot be written: {error.strerror}; the complete video is "
-                f"{self.partial}."
-            ) from None
+            # Not if its folder was moved away.
+            kept = f"; the complete video is {self.partial}" if self.partial.exists() else ""
+            raise VideoError(f"{self.path}: cannot be written: {error.strerror}{kept}.") from None
         finally:
             self.lock.close()
 
