@@ -432,7 +432,7 @@ def test_a_full_disk_at_each_place_is_one_line(
         for moment in chains[chain]:
             assert place.attempt(full[moment]) == 1, (moment, place.log)
             *before, last = place.log.splitlines()
-            told = r"error: .*(No space left on device|the disk has 0 MB left).*free up space"
+            told = r"error: .*(No space left on device|the disk has 1 kB left).*free up space"
             assert re.match(told, last), place.log
             assert not re.search("Traceback|Exception", "\n".join(before)), place.log
             if not (place.run / "checkpoints" / "finished.json").is_file():
