@@ -39,6 +39,7 @@ TABLE = """{% extends "report_base.html" %}
 <figure><img src="{{ image | picture }}" alt="{{ name }}">
 <figcaption title="folder/{{ name }}.png">{{ name }}<span class="path">{{ name }}.png</span>
 </figcaption></figure>{% endfor %}</div>
+<details><summary>more</summary><p>inside</p></details>
 {% endblock %}
 """
 ROWS = (
@@ -141,6 +142,15 @@ def test_a_wide_table_scrolls_on_a_phone(page: Page) -> None:
     expect(box).to_have_attribute("tabindex", "0")
     assert page.evaluate("document.documentElement.scrollWidth") <= 374
     assert box.evaluate("box => box.scrollWidth > box.clientWidth")
+
+
+def test_what_is_closed_is_printed(page: Page) -> None:
+    """On paper nobody can open it; on the screen it is closed again afterwards."""
+    inside = page.get_by_text("inside")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    expect(inside).to_be_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    expect(inside).to_be_hidden()
 
 
 def test_tables_of_an_evaluation_fit_a_desktop(browser: Browser, tmp_path: Path) -> None:

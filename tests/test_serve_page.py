@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import shutil
+import signal
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
+from running import posix_only
 from serving import started
 
 from emodetect.cli import app as command_line
@@ -158,7 +160,7 @@ def test_a_photo_that_the_browser_cannot_show_has_a_preview(
 
 
 def test_a_photo_is_shown_as_the_server_turned_it(page: Page, address: str, tmp_path: Path) -> None:
-    """Browsers don't turn a WebP, nor a PNG that says so behind its pixels; the server does."""
+    """Not every browser turns a WebP or a PNG that says so; the server does, and is asked to."""
     scene = draw_scene(("happy", "sad"), np.random.default_rng(0)).image
     exif = Image.Exif()
     exif[0x0112] = 3  # to be turned by half, so that its width and height tell nothing
@@ -170,14 +172,19 @@ def test_a_photo_is_shown_as_the_server_turned_it(page: Page, address: str, tmp_
     (tmp_path / "behind.png").write_bytes(
         data[:begin] + data[pixels:end] + data[begin:pixels] + data[end:]
     )
+    exif[0x0112] = 1
+    Image.fromarray(scene[..., ::-1]).save(tmp_path / "upright.png", exif=exif)
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(one.url.partition("/v1/analyze")[2]))
     page.goto(address)
-    for name in ("turned.webp", "before.png", "behind.png"):
+    for previews, name in enumerate(("upright.png", "turned.webp", "before.png", "behind.png")):
         page.set_input_files("#file", tmp_path / name)
         expect(page.locator("#caption")).to_contain_text(name)
         expect(page.locator("#status")).to_have_text("2 faces.")
         view = drawn_on(page.locator("#view"))
         assert view.shape == scene.shape
         assert np.median(np.abs(view.astype(int) - scene).max(axis=2)) < 6, name
+        assert len([one for one in asked if one]) == previews
 
 
 def test_photos_of_an_iphone_have_thumbnails(page: Page, address: str, tmp_path: Path) -> None:
@@ -554,6 +561,49 @@ def test_photos_chosen_while_the_server_is_away_wait_for_it(page: Page, tmp_path
     expect(page.locator("#status")).to_contain_text("Retrying")
     with started(port=int(address.rpartition(":")[2])):
         expect(page.locator("#status")).to_have_text("No camera: none. 2 photos: 2 faces.")
+
+
+@posix_only
+def test_a_server_that_hangs_is_told_soon(page: Page) -> None:
+    """Browsers take up to 70 s to close a connection whose other end is silent."""
+    page.clock.install()
+    with started() as (server, address):
+        page.goto(address)
+        page.click("#camera")
+        expect(page.locator("#status")).to_have_text("1 face.")
+        server.send_signal(signal.SIGSTOP)
+        try:
+            page.wait_for_timeout(500)
+            page.clock.fast_forward(10_000)
+            expect(page.locator("#status")).to_contain_text("Lost the connection", timeout=5000)
+        finally:
+            server.send_signal(signal.SIGCONT)
+        expect(page.locator("#status")).to_have_text("1 face.")
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("NotFoundError", "No camera: none was found."),
+        (
+            "NotAllowedError",
+            "No camera: its use is not allowed; allow it for this page in the browser's settings.",
+        ),
+        ("Error", "No camera: The object can not be found here."),
+        ("", "This browser gives pages no camera. Photos work here."),
+    ],
+)
+def test_why_there_is_no_camera_is_told(page: Page, address: str, script: str, words: str) -> None:
+    """In the same words whatever the browser, which may have none but its own language's."""
+    page.add_init_script(
+        "MediaDevices.prototype.getUserMedia = async () => {"
+        f"  throw new DOMException('The object can not be found here.', '{script}'); }};"
+        if script
+        else "Object.defineProperty(Navigator.prototype, 'mediaDevices', { value: undefined });"
+    )
+    page.goto(address)
+    page.click("#camera")
+    expect(page.locator("#status")).to_have_text(words)
 
 
 def test_a_camera_that_shows_nothing_is_released(page: Page, address: str) -> None:

@@ -115,6 +115,16 @@
   }
   for (const figure of document.querySelectorAll("figure:has(> img, > .two)")) makeEnlargeable(figure);
   document.body.append(dialog);
+  // On paper nobody can open them. Styles do it in some browsers only.
+  let opened = [];
+  window.addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("details:not([open])")];
+    for (const details of opened) details.open = true;
+  });
+  window.addEventListener("afterprint", () => {
+    for (const details of opened) details.open = false;
+  });
+
   window.addEventListener("resize", markScrolled);
   markScrolled();
 }

@@ -1,13 +1,20 @@
 // The camera: its frames go to the server's stream, and the faces come back.
 
 import { color, loadModel, model, repeatAfterToken, say } from "./attempts.js";
-import { byId, inWords } from "./dom.js";
+import { asSentence, byId, inWords } from "./dom.js";
 import { show } from "./faces.js";
 import { openStream, RETRY_MS } from "./requests.js";
 
 const timeline = byId("timeline"), video = byId("video");
 const MINUTE_MS = 60_000, LONGEST_WAIT_MS = 10_000, SENT_WIDTH = 640, LONGEST_GAP_MS = 1000;
 const TOO_LARGE = 1009;  // WebSocket close code (RFC 6455)
+// Why a camera cannot be used, for what browsers say in various ways and languages.
+const NO_CAMERA = {
+  NotAllowedError: "its use is not allowed; allow it for this page in the browser's settings",
+  NotFoundError: "none was found",
+  NotReadableError: "it cannot be read; does another program use it?",
+  OverconstrainedError: "none was found",
+};
 
 let camera = null;  // the camera's stream, while it runs
 let socket = null;
@@ -19,7 +26,9 @@ export const isOn = () => camera !== null;
 export async function startCamera(isNewest, started) {
   say("Waiting for the camera …");
   if (!navigator.mediaDevices) {
-    throw new Error("Browsers allow the camera only on https pages and on localhost. Photos work here.");
+    throw new Error(isSecureContext
+      ? "This browser gives pages no camera. Photos work here."
+      : "Browsers allow the camera only on https pages and on localhost. Photos work here.");
   }
   let opened;
   try {
@@ -27,7 +36,7 @@ export async function startCamera(isNewest, started) {
       video: { width: { ideal: SENT_WIDTH }, facingMode: "user" },
     });
   } catch (error) {
-    throw new Error(`No camera: ${error.message}.`);
+    throw new Error(asSentence(`No camera: ${NO_CAMERA[error.name] ?? error.message}`));
   }
   if (!isNewest()) {
     release(opened);
@@ -40,7 +49,7 @@ export async function startCamera(isNewest, started) {
   } catch (error) {
     if (camera !== opened) return;
     stopCamera();
-    throw new Error(`No picture from the camera: ${error.message}.`);
+    throw new Error(asSentence(`No picture from the camera: ${error.message}`));
   }
   try {
     await loadModel({ again: true });
@@ -87,7 +96,11 @@ function connect() {
   waitForServer();
 
   function waitForServer() {
-    waiting = setTimeout(() => own.close(), LONGEST_WAIT_MS);  // the connection may be dead
+    waiting = setTimeout(() => {
+      own.removeEventListener("close", onClose);
+      own.close();  // the connection may be dead; then "close" would come in a minute or so
+      onClose({});
+    }, LONGEST_WAIT_MS);
   }
 
   function send() {
@@ -121,19 +134,21 @@ function connect() {
     byId("speed").textContent = `${Math.round(spent)} ms per frame.`;
     setTimeout(send, Math.max(0, 33 - spent));
   });
-  own.addEventListener("close", (event) => {
+  own.addEventListener("close", onClose);
+
+  function onClose({ code, reason }) {
     clearTimeout(waiting);
     if (camera !== mine) return;
     byId("speed").textContent = "";
-    const message = event.reason ? `The server reports: ${event.reason}.` : "Lost the connection to the server.";
-    if (event.code === TOO_LARGE) {  // the next frame would be, too
+    const message = reason ? `The server reports: ${reason}.` : "Lost the connection to the server.";
+    if (code === TOO_LARGE) {  // the next frame would be, too
       stopCamera();
       say(message, true);
       return;
     }
     say(`${message} Retrying …`, true);
     setTimeout(reconnect, RETRY_MS, mine);
-  });
+  }
 }
 
 // Unlike a request, a WebSocket gets no reason for a refusal, such as a missing token. The restarted

@@ -14,3 +14,6 @@ export function element(name, text, parent) {
 export function inWords(number, what) {
   return `${number === 0 ? "No" : number} ${what}${number > 1 ? "s" : ""}`;
 }
+
+// A text with a full stop, if it lacks one.
+export const asSentence = (text) => text.replace(/[^.?]$/, "$&.");

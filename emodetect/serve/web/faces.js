@@ -173,7 +173,8 @@ function reveal(button, parent) {
 }
 
 for (const parent of [byId("boxes"), byId("faces")]) {
-  for (const type of ["pointerover", "pointerleave", "focusin", "focusout"]) {
+  // Not pointerover, after which Firefox only finds out what :hover is.
+  for (const type of ["mouseover", "mouseleave", "focusin", "focusout"]) {
     parent.addEventListener(type, light);
   }
 }

@@ -2,7 +2,7 @@
 
 import { askOrShowForm, attempt, loadModel, model, say } from "./attempts.js";
 import { stopCamera } from "./camera.js";
-import { byId, element, inWords } from "./dom.js";
+import { asSentence, byId, element, inWords } from "./dom.js";
 import { show, showNone } from "./faces.js";
 import { RETRY_MS } from "./requests.js";
 
@@ -138,20 +138,35 @@ async function loadModelOrWait(isNewest) {
   }
 }
 
-// Whether the photo may say how to turn it where browsers don't look: a WebP in its Exif block, a PNG
-// behind its pixels.
+// Whether the photo may say how to turn it where some browsers don't look: a WebP or PNG in its Exif
+// block, an AVIF in boxes of its own.
 function turnedByFew(data) {
   const view = new DataView(data);
   const says = (name, at) => at + 4 <= data.byteLength
     && [...name].every((letter, index) => view.getUint8(at + index) === letter.charCodeAt(0));
   if (says("RIFF", 0) && says("WEBP", 8)) return says("VP8X", 12) && data.byteLength > 20 && Boolean(view.getUint8(20) & 8);
+  if (says("ftypavif", 4)) {
+    return /irot|imir/.test(new TextDecoder("latin1").decode(new Uint8Array(data, 0, Math.min(4096, data.byteLength))));
+  }
   if (!says("PNG", 1)) return false;
-  let pixels = false;
   for (let at = 8; at + 8 <= data.byteLength; at += 12 + view.getUint32(at)) {
-    pixels ||= says("IDAT", at + 4);
-    if (pixels && says("eXIf", at + 4)) return true;
+    if (says("eXIf", at + 4)) return !isUpright(new DataView(data, at + 8));
   }
   return false;
+}
+
+// Whether Exif data, a small TIFF, has an orientation of 1 or none, as that of screenshots.
+function isUpright(exif) {
+  try {
+    const little = exif.getUint16(0) === 0x4949, first = exif.getUint32(4, little);
+    for (let entry = 0; entry < exif.getUint16(first, little); entry++) {
+      const at = first + 2 + 12 * entry;
+      if (exif.getUint16(at, little) === 0x0112) return exif.getUint16(at + 8, little) === 1;
+    }
+    return true;
+  } catch {  // it is cut short
+    return false;
+  }
 }
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
@@ -163,7 +178,7 @@ function summarize(done, start) {
     const failed = bad.length ? ` ${inWords(bad.length, "photo")} could not be analysed.` : "";
     say(`${start}${inWords(done.length, "photo")}: ${faces.toLowerCase()}.${failed}`, start !== "" || bad.length > 0);
   } else if (bad.length) {
-    say(`${start}${done[0].file.name}: ${bad[0].row.error.replace(/[^.?]$/, "$&.")}`, true);
+    say(asSentence(`${start}${done[0].file.name}: ${bad[0].row.error}`), true);
   } else {
     say(`${start}${faces}${done[0].row.faces.length ? "" : " found"}.`, start !== "");
   }
