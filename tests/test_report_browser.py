@@ -220,7 +220,7 @@ def test_a_page_about_videos_is_used_on_a_phone(browser: Browser, tmp_path: Path
         overview = page.locator("#overview")
         for order in (["long.mp4", "short.mp4"], ["short.mp4", "long.mp4"]):
             overview.get_by_role("button", name="length").click()
-            assert overview.locator("tbody td:first-child").all_inner_texts() == order
+            assert overview.locator("tbody th").all_inner_texts() == order
         overview.get_by_role("link", name="short.mp4").click()
         expect(page.locator("#video-2 h2")).to_be_in_viewport()
     assert not [url for url in asked if not url.startswith(("data:", report.as_uri()))]
