@@ -16,11 +16,13 @@ if TYPE_CHECKING:
         DataError,
         DivergedError,
         EmodetectError,
+        FullDiskError,
         ImageError,
         ModelError,
         OptionsError,
         OutOfMemoryError,
         SourceError,
+        UnreadImageError,
         VideoError,
     )
     from emodetect.faces.tracking import TrackingOptions
@@ -43,6 +45,7 @@ __all__ = [
     "EmotionTracker",
     "Face",
     "FrameResult",
+    "FullDiskError",
     "ImageError",
     "ModelError",
     "OptionsError",
@@ -50,6 +53,7 @@ __all__ = [
     "Result",
     "SourceError",
     "TrackingOptions",
+    "UnreadImageError",
     "VideoError",
     "VideoFigures",
     "__version__",
@@ -67,8 +71,9 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")  # errors are raised, or are 
 
 # Imported on first use, so that `emodetect --help` and `predict` start quickly.
 _ERRORS = (
-    *("ConfigError", "DataError", "DivergedError", "EmodetectError", "ImageError"),
-    *("ModelError", "OptionsError", "OutOfMemoryError", "SourceError", "VideoError"),
+    *("ConfigError", "DataError", "DivergedError", "EmodetectError", "FullDiskError"),
+    *("ImageError", "ModelError", "OptionsError", "OutOfMemoryError", "SourceError"),
+    *("UnreadImageError", "VideoError"),
 )
 _PUBLIC = {  # name: its module, and its name there
     **{name: ("emodetect.errors", name) for name in _ERRORS},

@@ -8,9 +8,11 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
+import sys
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -481,6 +483,21 @@ def test_a_network_that_crashes_litert_is_refused(
         result = CliRunner().invoke(app, list(map(str, words)))
         expected = f"{artifact}: damaged: LiteRT crashes on its network (Segmentation fault);"
         assert str(result.exception).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("frozen", True), ("executable", ""), ("executable", shutil.which("false"))]
+)
+def test_a_program_that_is_not_python_tries_no_network(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object
+) -> None:
+    """A frozen one would start itself; another one's end says nothing of the network."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, name, value, raising=False)
+    if name == "frozen":
+        monkeypatch.setattr(subprocess, "run", None)
+    EmotionRecognizer(artifact)
+    assert not (tmp_path / "cache" / "tried").exists()
 
 
 def test_a_network_is_tried_once(

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from running import posix_only
+from running import posix_only, run_python
 
 import emodetect
 from emodetect import AnalyzedVideo, EmodetectError, EmotionRecognizer, Face, ImageError, errors
@@ -31,9 +31,17 @@ from emodetect.images.model_input import to_input
 from emodetect.images.reading import read_image
 from emodetect.machine.threads import SharedPool
 from emodetect.recognition.photos.analysis import Photo, analyze_photos
+from emodetect.recognition.runtimes import litert
 
 SCENE_FILE = Path(__file__).parent.parent / "docs" / "scene.jpg"
 SCENE = draw_scene(["happy", "sad", "angry"], np.random.default_rng(5)).image
+
+
+class Upload:
+    """As web frameworks hand out files."""
+
+    async def read(self) -> bytes:
+        return b""
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +154,11 @@ def test_an_image_of_a_list_is_named_by_its_place(recognizer: EmotionRecognizer)
         ("a\0b.jpg", "no file can have this name"),
         ("data:image/jpeg;base64," + "A" * 10_000, r"^.{0,120}$"),
         (io.StringIO("photo"), "opened in binary mode, got str"),
+        (Upload(), "an asynchronous one; await its read"),
         (io.BytesIO(), "the file is empty"),
         (Image.new("RGB", (0, 0)), "the image has no pixels"),
         (Image.new("L", (5, 5), 200).convert("I"), r"none above 255; convert it with .convert"),
+        (Image.new("I;16", (5, 5), 200), r"mode I;16, got none above 255"),
         (b"", "the file is empty"),
         (b"no image", "not an image"),
     ],
@@ -279,6 +289,61 @@ def test_a_forked_process_goes_on(recognizer: EmotionRecognizer, faces: list[Fac
     process.join(60)
     assert process.exitcode == 0
     assert recognizer.analyze(SCENE) == faces
+
+
+@posix_only
+def test_a_forked_process_ends(tmp_path: Path) -> None:
+    """One that has used the recogniser of its parent would wait for its threads as it ends."""
+    code = (
+        "import os, signal, sys\n"
+        "import numpy as np\n"
+        "from emodetect import EmotionRecognizer\n"
+        "one = EmotionRecognizer(detector='none')\n"
+        "child = os.fork()\n"
+        "signal.alarm(30)\n"
+        "image = np.zeros((48, 48, 3), np.uint8)\n"
+        "if child:\n"
+        "    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "one.analyze(image)\n"
+    )
+    done = run_python(code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@posix_only
+def test_a_process_forked_while_stderr_is_hidden_has_its_own() -> None:
+    """Another thread may open a model at that moment."""
+    code = (
+        "import os, sys, threading\n"
+        "from emodetect.machine.quiet_libraries import quiet_stderr\n"
+        "inside, leave = threading.Event(), threading.Event()\n"
+        "def hide():\n"
+        "    with quiet_stderr():\n"
+        "        inside.set()\n"
+        "        leave.wait(30)\n"
+        "thread = threading.Thread(target=hide)\n"
+        "thread.start()\n"
+        "inside.wait(30)\n"
+        "child = os.fork()\n"
+        "os.write(2, b'parent ' if child else b'child ')\n"
+        "if not child:\n"
+        "    with quiet_stderr():\n"
+        "        os.write(2, b'hidden ')\n"
+        "    os.write(2, b'again ')\n"
+        "    os._exit(0)\n"
+        "os.waitpid(child, 0)\n"
+        "leave.set()\n"
+        "thread.join()\n"
+        "os.write(2, b'end')\n"
+    )
+    assert run_python(code).stderr == "child again end"
+
+
+def test_only_a_network_that_is_new_hides_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other threads write there meanwhile would be lost."""
+    EmotionRecognizer(detector="none")
+    monkeypatch.setattr(litert, "quiet_stderr", lambda: pytest.fail("hidden"))
+    EmotionRecognizer(detector="none")
 
 
 @posix_only

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
@@ -82,6 +83,11 @@ def _shortened(path: str) -> str:
 
 def _from_file(file: Any) -> np.ndarray:
     data = file.read()
+    if inspect.iscoroutine(data):  # as of FastAPI's UploadFile
+        data.close()
+        raise ImageError(
+            "expected bytes or an open file, got an asynchronous one; await its read()"
+        )
     if not isinstance(data, bytes):
         raise ImageError(
             f"expected a file opened in binary mode, got {type(data).__name__} from its read()"

@@ -109,10 +109,10 @@ def pixels_of(image: Image.Image) -> np.ndarray:
     if 0 in image.size:
         raise ImageError("the image has no pixels")
     # As a file it has 16 bits; one made from 8 bits would be black, and have no face.
-    if image.mode == "I" and image.format is None and np.asarray(image).max() <= 255:
+    if image.mode.startswith("I") and image.format is None and np.asarray(image).max() <= 255:
         raise ImageError(
-            "expected pixels of 16 bits from an image of mode I, got none above 255; convert it "
-            "with .convert('L')"
+            f"expected pixels of 16 bits from an image of mode {image.mode}, got none above 255; "
+            "convert it with .convert('L')"
         )
     with _clear_errors(image.format or "image"):
         return _pixels_of(image)

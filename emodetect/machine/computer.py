@@ -45,6 +45,15 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def python_program() -> str | None:
+    """Return the path of the Python that runs this program, to start another one.
+
+    None if there is none: a frozen program, such as PyInstaller's, would start itself, and where
+    Python is embedded, it may not know.
+    """
+    return None if getattr(sys, "frozen", False) else sys.executable or None
+
+
 def installed_version(package: str) -> str | None:
     """Return the version of an installed package, or None."""
     # Imported here because it takes as long as NumPy.

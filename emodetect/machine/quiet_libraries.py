@@ -23,8 +23,19 @@ class _Stderr:
     saved: int | None = None
 
 
+def _show() -> None:
+    """Let stderr go where it went before it was hidden."""
+    _Stderr.hiding = 0
+    if _Stderr.saved is not None:
+        os.dup2(_Stderr.saved, 2)
+        os.close(_Stderr.saved)
+        _Stderr.saved = None
+
+
 def _after_fork() -> None:
-    _Stderr.lock = threading.Lock()  # another thread may have held it, and is not here
+    # Another thread, which is not here, may have held the lock, or hidden stderr.
+    _Stderr.lock = threading.Lock()
+    _show()
 
 
 if hasattr(os, "register_at_fork"):
@@ -49,11 +60,10 @@ def quiet_stderr(log: Path | None = None) -> Iterator[int | None]:
         yield _Stderr.saved
     finally:
         with _Stderr.lock:
-            _Stderr.hiding -= 1
-            if not _Stderr.hiding and _Stderr.saved is not None:
-                os.dup2(_Stderr.saved, 2)
-                os.close(_Stderr.saved)
-                _Stderr.saved = None
+            if _Stderr.hiding > 1:
+                _Stderr.hiding -= 1
+            else:  # or none, in a child that was forked in between
+                _show()
 
 
 def _redirect(path: Path | str) -> int | None:

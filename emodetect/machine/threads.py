@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 import weakref
@@ -38,7 +39,9 @@ class SharedPool(Generic[Resource]):
     """Things that one thread at a time may use, such as detectors, shared by any number of threads.
 
     They are opened when they are needed, at most `most` of them; further threads wait. After a
-    fork, the child opens its own: a library's threads and locks do not survive a fork.
+    fork, the child opens its own: a library's threads and locks do not survive a fork. It never
+    closes its parent's, not even when it ends, since that would wait for threads that only its
+    parent has.
 
     Args:
         open_one: opens one. Called once right away, so that errors appear early.
@@ -48,8 +51,6 @@ class SharedPool(Generic[Resource]):
     def __init__(self, open_one: Callable[[], Resource], *, most: int | None = None) -> None:
         self.open_one = open_one
         self.most = most or usable_cores()
-        # Never closed in a child: that would wait for threads that only its parent has.
-        self.of_parents: list[list[Resource]] = []
         self._start_empty()
         self.idle.append(open_one())
         _pools.add(self)
@@ -65,8 +66,9 @@ class SharedPool(Generic[Resource]):
                 self.idle.append(one)
 
     def after_fork(self) -> None:
-        """Forget the resources of the parent process."""
-        self.of_parents.append(self.idle)
+        """Forget the resources of the parent process, without closing them."""
+        for one in self.idle:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
         self._start_empty()
 
     def _start_empty(self) -> None:

@@ -16,12 +16,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from emodetect.machine.computer import cache_root, installed_version
+from emodetect.machine.computer import cache_root, installed_version, python_program
 from emodetect.machine.interrupts import how_it_ended
 
 # A network of 150 layers takes 2 s on one core, VGG16's 553 MB of weights 3 s.
 LONGEST_TRIAL_S = 60
-_SURVIVED = b"survived"
+_STARTED, _SURVIVED = b"started", b"survived"
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from {module} import main; main()"
 
 
@@ -37,7 +37,8 @@ def how_it_crashes(
         library: the package that opens it, as pip names it.
 
     Returns:
-        None if the process survived, else how it ended, such as "Segmentation fault".
+        None if the process survived, or none could be started here; else how it ended, such as
+        "Segmentation fault".
     """
     key = hashlib.sha256(
         f"{function.__module__} {function.__qualname__} {installed_version(library)} ".encode()
@@ -52,14 +53,18 @@ def how_it_crashes(
         with suppress(OSError):  # without a cache it is tried again
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
-    return end
+    return end or None
 
 
 def _end_of(call: tuple[Callable[..., object], Sequence[Any]]) -> str | None:
+    """Return how the trial of a call ended, None if it survived, "" if there was none."""
     program = _PROGRAM.format(path=sys.path, module=__name__)
+    python = python_program()
+    if python is None:
+        return ""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", program],
+            [python, "-c", program],
             input=pickle.dumps(call),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -72,12 +77,14 @@ def _end_of(call: tuple[Callable[..., object], Sequence[Any]]) -> str | None:
         return f"no end within {LONGEST_TRIAL_S} seconds"
     if done.stdout.endswith(_SURVIVED):
         return None
-    status = done.returncode
-    return how_it_ended(status)
+    # The end of another program, in which Python is embedded, says nothing.
+    return how_it_ended(done.returncode) if done.stdout.startswith(_STARTED) else ""
 
 
 def main() -> None:
     """Make the call that stands on standard input."""
+    sys.stdout.buffer.write(_STARTED)
+    sys.stdout.flush()
     # From `_end_of` in the parent process, never from the file that is tried.
     function, arguments = pickle.load(sys.stdin.buffer)  # nosec B301
     with suppress(Exception):

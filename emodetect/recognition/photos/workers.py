@@ -26,7 +26,7 @@ from typing import IO, Any
 import cv2
 
 from emodetect.errors import EmodetectError, ModelError
-from emodetect.machine.computer import usable_cores
+from emodetect.machine.computer import python_program, usable_cores
 from emodetect.machine.interrupts import how_it_ended
 from emodetect.recognition.photos.analysis import (
     FACES_AT_ONCE,
@@ -97,7 +97,7 @@ def analyze_many(
 
 def _usual_workers() -> int:
     cores = usable_cores()
-    return min(cores, 8) if cores > 1 else 0
+    return min(cores, 8) if cores > 1 and python_program() is not None else 0
 
 
 class _Pool:
@@ -228,12 +228,17 @@ class _Process:
     """A fresh Python process that runs `serve`."""
 
     def __init__(self) -> None:
+        python = python_program()
+        if python is None:
+            raise EmodetectError(
+                "worker processes: this program cannot start Python; use 0 workers."
+            )
         program = (
             f"import sys; sys.path[:] = {sys.path!r}; "
             "from emodetect.recognition.photos.workers import serve; serve()"
         )
         self.popen = subprocess.Popen(
-            [sys.executable, "-c", program],
+            [python, "-c", program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # Ctrl-C must not reach the workers.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 
 from emodetect.errors import ModelError
@@ -17,6 +19,9 @@ from emodetect.recognition.runtimes.checks import (
     smooth_images,
 )
 
+_opened: set[int] = set()
+"""Hashes of the networks that this process has opened."""
+
 
 class LiteRTRuntime:
     """Runs the flatbuffer in LiteRT, on the CPU.
@@ -31,8 +36,12 @@ class LiteRTRuntime:
         self.path = artifact.path
         if not tried:
             check_network(artifact)
+        # LiteRT tells on stderr what is wrong with a network, and the first time that its delegate
+        # is there. Later there is nothing to hide, and other threads may write.
+        known = hash(artifact.compiled)
+        quiet = nullcontext if known in _opened else quiet_stderr
         try:
-            with quiet_stderr():
+            with quiet():
                 self.interpreter = Interpreter(model_content=artifact.compiled, num_threads=threads)
                 tensors = self.interpreter.get_tensor_details()
             (input_details,) = self.interpreter.get_input_details()
@@ -49,10 +58,11 @@ class LiteRTRuntime:
         self.input, self.output = input_details["index"], output_details["index"]
         self.shape: tuple[int, ...] = ()
         try:
-            with quiet_stderr():  # where the delegate says that it is there, the first time
+            with quiet():
                 self.interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise ModelError(damaged(self.path, error)) from None
+        _opened.add(known)
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """Return (n, classes) float32 for (n, size, size, channels) float32 in 0-255."""

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from emodetect.errors import VideoError
+from emodetect.machine.computer import python_program
 
 DISPLAY_TIMEOUT_S = 20
 TITLE = "emodetect"
@@ -36,13 +37,15 @@ def open_window() -> Window:
         if not display:
             raise VideoError(f"no display available (DISPLAY is not set); {advice}")
         # Qt aborts the process if it cannot reach the display, so another process tries first.
+        status, python = 0, python_program()
         try:
-            status = subprocess.run(
-                [sys.executable, "-P", "-c", WINDOW_TRIAL],
-                timeout=DISPLAY_TIMEOUT_S,
-                capture_output=True,
-                check=False,
-            ).returncode
+            if python is not None:
+                status = subprocess.run(
+                    [python, "-P", "-c", WINDOW_TRIAL],
+                    timeout=DISPLAY_TIMEOUT_S,
+                    capture_output=True,
+                    check=False,
+                ).returncode
         except subprocess.TimeoutExpired:
             status = -signal.SIGALRM
         if status < 0:
