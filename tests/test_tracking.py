@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
+from copy import deepcopy
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -449,3 +451,17 @@ def test_a_face_that_is_covered_is_not_followed() -> None:
     covered = scene.image.copy()
     covered[y : y + height, x : x + width] = 128
     assert template.find(covered, face.box) is None
+
+
+def test_a_copy_of_a_tracker_goes_on_with_the_same_faces() -> None:
+    """As a session of a web app is copied, or sent to another process."""
+    film = list(draw_film(["happy", "sad"], np.random.default_rng(3), frames=12))
+    first = EmotionTracker(EmotionRecognizer())
+    for number, scene in enumerate(film[:8]):
+        first.update(scene.image, number / 10)
+    copies = [deepcopy(first), pickle.loads(pickle.dumps(first))]
+    for number, scene in enumerate(film[8:], start=8):
+        expected = first.update(scene.image, number / 10)
+        assert [face.id for face in expected]
+        for one in copies:
+            assert one.update(scene.image, number / 10) == expected

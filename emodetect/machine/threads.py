@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -64,6 +65,10 @@ class SharedPool(Generic[Resource]):
                 yield one
             finally:
                 self.idle.append(one)
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        # A copy, here or in another process, opens its own.
+        return partial(SharedPool, most=self.most), (self.open_one,)
 
     def after_fork(self) -> None:
         """Forget the resources of the parent process, without closing them."""
