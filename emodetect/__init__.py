@@ -16,13 +16,12 @@ if TYPE_CHECKING:
         DataError,
         DivergedError,
         EmodetectError,
-        FullDiskError,
         ImageError,
         ModelError,
         OptionsError,
         OutOfMemoryError,
         SourceError,
-        UnreadImageError,
+        UnwritableRunError,
         VideoError,
     )
     from emodetect.faces.tracking import TrackingOptions
@@ -45,7 +44,6 @@ __all__ = [
     "EmotionTracker",
     "Face",
     "FrameResult",
-    "FullDiskError",
     "ImageError",
     "ModelError",
     "OptionsError",
@@ -53,7 +51,7 @@ __all__ = [
     "Result",
     "SourceError",
     "TrackingOptions",
-    "UnreadImageError",
+    "UnwritableRunError",
     "VideoError",
     "VideoFigures",
     "__version__",
@@ -71,9 +69,9 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")  # errors are raised, or are 
 
 # Imported on first use, so that `emodetect --help` and `predict` start quickly.
 _ERRORS = (
-    *("ConfigError", "DataError", "DivergedError", "EmodetectError", "FullDiskError"),
-    *("ImageError", "ModelError", "OptionsError", "OutOfMemoryError", "SourceError"),
-    *("UnreadImageError", "VideoError"),
+    *("ConfigError", "DataError", "DivergedError", "EmodetectError", "ImageError"),
+    *("ModelError", "OptionsError", "OutOfMemoryError", "SourceError"),
+    *("UnwritableRunError", "VideoError"),
 )
 _PUBLIC = {  # name: its module, and its name there
     **{name: ("emodetect.errors", name) for name in _ERRORS},

@@ -21,16 +21,17 @@ class OutOfMemoryError(EmodetectError):
     """A network and batch for which there is too little memory."""
 
 
-class FullDiskError(EmodetectError):
+class UnwritableRunError(EmodetectError):
     """A run that cannot be written any further.
 
     Attributes:
         problem: the message without what to do about it.
+        remedy: what to do before the run goes on, such as "free up space".
     """
 
-    def __init__(self, problem: str, advice: str) -> None:
+    def __init__(self, problem: str, advice: str, *, remedy: str) -> None:
         super().__init__(f"{problem} {advice}")
-        self.problem = problem
+        self.problem, self.remedy = problem, remedy
 
 
 class DivergedError(EmodetectError):
@@ -39,10 +40,6 @@ class DivergedError(EmodetectError):
 
 class ImageError(EmodetectError):
     """An image that cannot be decoded; the caller decides whether to continue with others."""
-
-
-class UnreadImageError(ImageError):
-    """An image that could not be read now, but perhaps later: for lack of permission or memory."""
 
 
 class ModelError(EmodetectError):

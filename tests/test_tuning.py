@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import random
 import re
@@ -17,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from click.testing import CliRunner
@@ -29,7 +31,7 @@ from small import LENET, SMALL
 from emodetect.cli import app
 from emodetect.config import load_config
 from emodetect.data.synthetic import draw_dataset
-from emodetect.errors import ConfigError, EmodetectError, FullDiskError, ModelError
+from emodetect.errors import ConfigError, EmodetectError, ModelError, UnwritableRunError
 from emodetect.evaluation.predictions import write_predictions
 from emodetect.training import schedule
 from emodetect.tuning import trials as trials_module
@@ -323,6 +325,21 @@ def test_a_finite_space_is_searched_without_repetition(
     assert len({tuple(sorted(trial.params.items())) for trial in known}) == 4
 
 
+def test_later_trials_learn_from_earlier_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After ten trials, which are drawn at random, values are drawn where they were best."""
+    tried: list[float] = []
+
+    def train(work: Work, trial: Any, number: int, config: Any) -> float:
+        tried.append(abs(math.log10(config.training.learning_rate) + 3))
+        return -tried[-1]
+
+    monkeypatch.setattr(Work, "_train", train)
+    work_on(options_of(tmp_path, trials=40))
+    assert np.median(tried[-15:]) < 0.5 * np.median(tried[:10])
+
+
 def test_a_torn_line_does_not_spoil_a_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -527,8 +544,8 @@ def test_a_study_ends_with_a_config_to_train(tmp_path: Path, words: list[str]) -
     assert len(rows_of(folder)) == 3
 
 
-def test_a_damaged_database_costs_no_trial(tmp_path: Path, words: list[str]) -> None:
-    """The error says to remove it; the trials that were trained keep all their figures."""
+def test_a_damaged_database_is_told(tmp_path: Path, words: list[str]) -> None:
+    """Without it, a trial of the same values is not trained again, and has all its figures."""
     folder = tmp_path / "tuned"
     command = [*words, "--trials", "1", "--output", str(folder)]
     assert CliRunner().invoke(app, command).exit_code == 0
@@ -537,13 +554,25 @@ def test_a_damaged_database_costs_no_trial(tmp_path: Path, words: list[str]) -> 
     database.write_bytes(b"other bytes")
     result = CliRunner().invoke(app, command)
     assert str(result.exception).startswith(f"{database}: cannot be opened: file is not a database")
-    assert "remove it" in str(result.exception)
+    assert "remove it and the folder trials to start anew" in str(result.exception)
     database.unlink()
     model = folder / "trials" / "0000" / "best_model.keras"
     written = model.stat().st_mtime_ns
     assert CliRunner().invoke(app, command).exit_code == 0
     assert rows_of(folder) == before
     assert model.stat().st_mtime_ns == written
+
+
+def test_a_damaged_history_does_not_fail_a_trained_trial(tmp_path: Path, words: list[str]) -> None:
+    """It is needed for the figures of epochs only; a spreadsheet may have written it anew."""
+    folder = tmp_path / "tuned"
+    command = [*words, "--trials", "1", "--output", str(folder)]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    (folder / "study.db").unlink()
+    history = folder / "trials" / "0000" / "history.csv"
+    history.write_text(history.read_text().replace(",", ";"))
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert [row["state"] for row in rows_of(folder)] == ["finished"]
 
 
 def test_a_database_that_takes_nothing_more_says_why(tmp_path: Path, words: list[str]) -> None:
@@ -561,19 +590,21 @@ def test_a_database_that_takes_nothing_more_says_why(tmp_path: Path, words: list
     assert str(result.exception).startswith(expected)
 
 
-def test_a_full_disk_is_told_without_options_of_train(
+def test_a_run_that_cannot_be_written_is_told_without_options_of_train(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A study goes on with its own command, not with --resume."""
 
     def train(work: Work, trial: Any, number: int, config: Any) -> float:
-        raise FullDiskError("t/0: writing failed: No space left on device.", "Use --resume t/0.")
+        raise UnwritableRunError(
+            "t/0: writing failed: Read-only file system.", "--resume t/0", remedy="make it writable"
+        )
 
     monkeypatch.setattr(Work, "_train", train)
     with pytest.raises(EmodetectError) as error:
         work_on(options_of(tmp_path))
     assert str(error.value) == (
-        "t/0: writing failed: No space left on device. Free up space, and run the same command "
+        "t/0: writing failed: Read-only file system. Make it writable, and run the same command "
         "again to continue."
     )
 

@@ -23,7 +23,7 @@ import numpy as np
 from emodetect.config import DataConfig
 from emodetect.data.crops import read_crops
 from emodetect.data.listing import Sample, SkippedFile
-from emodetect.errors import DataError, ImageError, UnreadImageError
+from emodetect.errors import DataError, ImageError
 from emodetect.images.model_input import channels_of, to_input
 from emodetect.machine.atomic_files import move
 from emodetect.machine.computer import cache_root
@@ -76,7 +76,7 @@ class ImageCache:
         sides: (n,) int32, the longer side of each crop before resizing, in pixels.
         skipped: images that could not be used.
         faceless: names of the images in which no face was found.
-        unread: the files of those in `skipped` that perhaps can be read now.
+        closed: the files of those in `skipped` that this user was not allowed to read.
     """
 
     images: StoredImages
@@ -85,7 +85,7 @@ class ImageCache:
     sides: np.ndarray
     skipped: tuple[SkippedFile, ...]
     faceless: tuple[str, ...]
-    unread: tuple[str, ...]
+    closed: tuple[str, ...]
 
 
 @contextmanager
@@ -224,7 +224,7 @@ def _opened(folder: Path, shape: tuple[int, int, int]) -> ImageCache:
         sides=sides,
         skipped=tuple(SkippedFile(**entry) for entry in left_out["skipped"]),
         faceless=tuple(left_out["faceless"]),
-        unread=tuple(left_out["unread"]),
+        closed=tuple(left_out["closed"]),
     )
 
 
@@ -233,7 +233,7 @@ def _is_complete(folder: Path, shape: tuple[int, int, int]) -> bool:
     try:
         cache = _opened(folder, shape)
         # A new permission changes neither a file's size nor its times.
-        if any(os.access(file, os.R_OK) for file in cache.unread):
+        if any(os.access(file, os.R_OK) for file in cache.closed):
             return False
         if (folder / "images.bin").stat().st_size != len(cache.rows) * int(np.prod(shape)):
             return False
@@ -296,15 +296,16 @@ def _decode_all(root: Path, samples: Sequence[Sample], folder: Path, config: Dat
     digests = bytearray()  # not a list: it would take three times the memory
     skipped: list[dict[str, str]] = []
     faceless: list[str] = []
-    unread: list[str] = []
+    closed: list[str] = []
     # Not a memory map: on a full disk a map kills the process, a write raises an error.
     with (folder / "images.bin").open("wb") as file, ThreadPoolExecutor() as pool:
         decoded = bounded_map(pool, decode, samples, at_once=IMAGES_AT_ONCE)
         for row, result in enumerate(track(decoded, description="decoding", total=len(samples))):
             if isinstance(result, ImageError):
                 skipped.append({"path": _place(root, samples[row]), "reason": str(result)})
-                if isinstance(result, UnreadImageError):
-                    unread.append(str((root / samples[row].file).absolute()))
+                source = (root / samples[row].file).absolute()
+                if not os.access(source, os.R_OK):
+                    closed.append(str(source))
                 continue
             if not result:
                 faceless.append(samples[row].name)
@@ -319,7 +320,7 @@ def _decode_all(root: Path, samples: Sequence[Sample], folder: Path, config: Dat
         digests=np.frombuffer(digests, "S32"),
         sides=np.array(sides, np.int32),
     )
-    left_out = {"skipped": skipped, "faceless": faceless, "unread": unread}
+    left_out = {"skipped": skipped, "faceless": faceless, "closed": closed}
     (folder / "left_out.json").write_text(json.dumps(left_out), encoding="utf-8")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from emodetect.errors import ImageError, UnreadImageError
+from emodetect.errors import ImageError
 from emodetect.images.formats import (
     BMP,
     HEAD_BYTES,
@@ -90,7 +90,7 @@ def read_image(path: str | Path, *, max_pixels: int = MOST_PIXELS) -> np.ndarray
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode) and not os.access(path, os.R_OK | os.X_OK):
-            raise UnreadImageError("no permission to read this folder")
+            raise ImageError("no permission to read this folder")
         if stat.S_ISDIR(mode):
             raise ImageError("expected an image file, got a folder")
         if not stat.S_ISREG(mode):  # reading a pipe or device might never end
@@ -99,11 +99,11 @@ def read_image(path: str | Path, *, max_pixels: int = MOST_PIXELS) -> np.ndarray
     except FileNotFoundError:
         raise ImageError("no such file") from None
     except OSError as error:
-        raise UnreadImageError(f"cannot be read: {error.strerror}") from None
+        raise ImageError(f"cannot be read: {error.strerror}") from None
     except ValueError:  # a NUL
         raise ImageError("no file can have this name") from None
     except MemoryError:
-        raise UnreadImageError(TOO_LARGE) from None
+        raise ImageError(TOO_LARGE) from None
     try:
         return decode_image(data, max_pixels=max_pixels)
     except ImageError:
@@ -128,15 +128,15 @@ def decode_image(data: bytes, *, max_pixels: int = MOST_PIXELS) -> np.ndarray:
 
 @contextmanager
 def image_memory_errors() -> Iterator[None]:
-    """Turn a lack of memory into an UnreadImageError; OpenCV has an error of its own for it."""
+    """Turn a lack of memory into an ImageError; OpenCV reports it as an error of its own."""
     try:
         yield
     except MemoryError:
-        raise UnreadImageError(TOO_LARGE) from None
+        raise ImageError(TOO_LARGE) from None
     except cv2.error as error:
         if error.code != _OPENCV_NO_MEMORY:
             raise
-        raise UnreadImageError(TOO_LARGE) from None
+        raise ImageError(TOO_LARGE) from None
 
 
 def _decoded(data: bytes, form: str) -> np.ndarray:

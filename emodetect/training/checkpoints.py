@@ -18,7 +18,7 @@ import h5py
 import keras
 import numpy as np
 
-from emodetect.errors import EmodetectError, FullDiskError, first_line
+from emodetect.errors import EmodetectError, UnwritableRunError, first_line
 from emodetect.machine.atomic_files import move, to_disk
 from emodetect.number_format import file_size
 from emodetect.training.models.layers import layers_of
@@ -133,10 +133,11 @@ class SaveState(keras.callbacks.Callback):
         needed, free = states * int(1.1 * size + 2**20), shutil.disk_usage(self.checkpoints).free
         if free < needed:
             run = self.checkpoints.parent
-            raise FullDiskError(
+            raise UnwritableRunError(
                 f"{run}: the next checkpoint needs {file_size(needed)}, but the disk has "
                 f"{file_size(free)} left.",
                 how_to_resume(run),
+                remedy="free up space",
             )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

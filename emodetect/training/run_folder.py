@@ -18,7 +18,7 @@ import tensorflow as tf
 from emodetect import __version__
 from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_config
 from emodetect.data.dataset import Dataset
-from emodetect.errors import ConfigError, FullDiskError
+from emodetect.errors import ConfigError, UnwritableRunError
 from emodetect.machine.atomic_files import PARTIAL_FILES, atomic_write, write_json, write_text
 from emodetect.machine.locks import locked
 from emodetect.machine.output_folder import check_output_folder, check_outside, how_to_write_on
@@ -182,7 +182,9 @@ def clear_disk_errors(run: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise FullDiskError(
+        remedy = how_to_write_on(error)
+        raise UnwritableRunError(
             f"{run}: writing failed: {error.strerror or error}.",
-            how_to_resume(run, first=how_to_write_on(error)),
+            how_to_resume(run, first=remedy),
+            remedy=remedy,
         ) from error

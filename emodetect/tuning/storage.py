@@ -43,8 +43,8 @@ def open_storage(name: str | None, folder: Path) -> BaseStorage:
             return _open_database(
                 f"sqlite:///{quote(path)}",
                 name=f"{path}:",
-                advice=" If it is damaged, remove it: trials with the same values are not trained "
-                "again.",
+                advice=" If it is damaged, choose another --output, or remove it and the folder "
+                "trials to start anew.",
             )
     return _open_database(name) if "://" in name else _open_journal(Path(name))
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from optuna import Study
+from optuna import Study, load_study
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
@@ -121,7 +121,7 @@ class SharedTrials:
             distributions=distributions,
             user_attrs=self._ours(),
         )
-        trial = Trial(self.study, self.storage.create_new_trial(self._study_id, template))
+        trial = self._new(template)
         if trial.number in [one.number for one in self.all()[:most]]:
             return trial
         self.withdraw(trial)
@@ -151,7 +151,7 @@ class SharedTrials:
                 EPOCHS_BEFORE: progress,
             },
         )
-        trial = Trial(self.study, self.storage.create_new_trial(self._study_id, template))
+        trial = self._new(template)
         if not self._counts(trial):
             self.withdraw(trial)
             return None
@@ -162,6 +162,14 @@ class SharedTrials:
             self.withdraw(trial)
             return None
         return trial
+
+    def _new(self, template: FrozenTrial) -> Trial:
+        # Of a study opened anew, because one that is not asked for trials (`Study.ask`) gives its
+        # sampler for ever what was stored when it was first sampled.
+        study = load_study(
+            study_name=self.study.study_name, storage=self.storage, pruner=self.study.pruner
+        )
+        return Trial(study, self.storage.create_new_trial(self._study_id, template))
 
     def _ours(self) -> dict[str, Any]:
         return {PROCESS: self.process, HOST: platform.node()}

@@ -21,9 +21,9 @@ from emodetect.errors import (
     ConfigError,
     DivergedError,
     EmodetectError,
-    FullDiskError,
     ModelError,
     OutOfMemoryError,
+    UnwritableRunError,
     first_line,
 )
 from emodetect.evaluation.classify import predict_images
@@ -148,9 +148,10 @@ class Work:
             self._report(number, f"stopped early at {self.options.shown_of_epoch(value)}")
         except (DivergedError, ModelError, OutOfMemoryError) as error:
             return self._fail(trial, number, first_line(error))
-        except FullDiskError as error:
+        except UnwritableRunError as error:
             raise EmodetectError(
-                f"{error.problem} Free up space, and run the same command again to continue."
+                f"{error.problem} {error.remedy.capitalize()}, and run the same command again to "
+                "continue."
             ) from None
         except (EmodetectError, OSError, ImportError, OptunaError, SQLAlchemyError):
             raise  # not due to the values
@@ -171,7 +172,7 @@ class Work:
     def _draw(self, trial: Trial) -> dict[str, object]:
         # A seed for each trial: processes that share a study must not draw the same.
         seed = (self.options.config.seed * 1_000_003 + trial.number) % 2**32
-        self.trials.study.sampler = TPESampler(seed=seed)
+        trial.study.sampler = TPESampler(seed=seed)
         return {one.key: one.draw(trial) for one in self.space}
 
     def _train(self, trial: Trial, number: int, config: ExperimentConfig) -> float:
@@ -210,12 +211,14 @@ class Work:
                 _check_own(run, config)
                 with locked(run, wait=True):
                     pass  # a process that was silent for long may still be in it
+                # Epochs that a study that was removed, or `train --resume`, has trained.
+                with contextlib.suppress(
+                    OSError, ValueError, TypeError, KeyError
+                ):  # damaged, or not there
+                    for epoch, row in enumerate(read_history(run / "history.csv")):
+                        report(epoch, row)
                 if not (run / RUN_MODEL).is_file():
                     resume(run, draw=draw_run, on_epoch=on_epoch)
-                # Epochs that a study that was removed, or `train --resume`, has trained.
-                if (history := run / "history.csv").is_file():
-                    for epoch, row in enumerate(read_history(history)):
-                        report(epoch, row)
             figures = _validate(run, config)
         for name in ("accuracy", "log_loss"):
             trial.set_user_attr(name, figures[name])

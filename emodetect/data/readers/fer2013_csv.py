@@ -14,7 +14,7 @@ from emodetect.config import DataConfig
 from emodetect.data.labels import FER2013_EMOTIONS, split_named
 from emodetect.data.listing import Listing, Sample, SkippedFile
 from emodetect.data.readers.listing_builder import ListingBuilder
-from emodetect.errors import DataError, ImageError, UnreadImageError
+from emodetect.errors import DataError, ImageError
 from emodetect.machine.csv_files import delimiter_of, require_columns, spelt_as
 
 SIDE = 48
@@ -69,7 +69,7 @@ def read_pixels(path: Path, offset: int) -> np.ndarray:
             raise ValueError("expected whole numbers")
         pixels = np.array([int(value) for value in text.split()])
     except OSError as error:
-        raise UnreadImageError(f"cannot be read: {error.strerror}") from None
+        raise ImageError(f"cannot be read: {error.strerror}") from None
     except (ValueError, IndexError):
         raise ImageError("expected pixels as whole numbers, got other text") from None
     if len(pixels) != SIDE * SIDE:

@@ -23,7 +23,7 @@ from emodetect.config import DataConfig
 from emodetect.data.labels import LabelReader, split_of
 from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.listing_builder import ListingBuilder
-from emodetect.errors import DataError, ImageError, UnreadImageError
+from emodetect.errors import DataError, ImageError
 from emodetect.images.reading import decode_image
 
 SUFFIX = ".tfrecord"
@@ -85,7 +85,7 @@ def read_record_image(path: Path, offset: int) -> np.ndarray:
             data = file.read(min(struct.unpack("<Q", header[:8])[0], path.stat().st_size))
         encoded = _features(data, path.name)[IMAGE].bytes_list.value
     except OSError as error:
-        raise UnreadImageError(f"cannot be read: {error.strerror}") from None
+        raise ImageError(f"cannot be read: {error.strerror}") from None
     except (DataError, KeyError):
         raise ImageError("the record has changed since it was listed") from None
     if len(encoded) != 1:
