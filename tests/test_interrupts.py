@@ -14,15 +14,32 @@ class Thing: pass
 number = getattr(signal, sys.argv[1])
 if number == signal.SIGINT:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started this program
-received = interrupt_on_termination()
 thing = Thing()
 reference = weakref.ref(thing, lambda _: (os.kill(os.getpid(), number), time.sleep(0.1)))
-try:
-    del thing
-    for _ in range(100):
-        time.sleep(0.1)
-except KeyboardInterrupt:
-    print("interrupted", received)
+with interrupt_on_termination() as received:
+    try:
+        del thing
+        for _ in range(100):
+            time.sleep(0.1)
+    except KeyboardInterrupt:
+        print("interrupted", received)
+"""
+AT_THE_END = """
+import atexit, os, signal, time
+from emodetect.machine.interrupts import interrupt_on_termination
+
+@atexit.register
+def upload():
+    time.sleep(0.5)
+    print("uploaded")
+
+@atexit.register
+def first():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.1)
+
+with interrupt_on_termination():
+    pass
 """
 
 
@@ -34,3 +51,9 @@ def test_an_interrupt_that_python_discards_is_not_lost(name: str) -> None:
     done = run_python(IN_A_CALLBACK, name)
     assert done.stdout.startswith("interrupted"), done.stderr
     assert done.stderr == ""
+
+
+@posix_only
+def test_a_signal_at_the_end_does_not_cut_off_all_clean_up() -> None:
+    """As of trackers, which send their last figures then."""
+    assert run_python(AT_THE_END).stdout == "uploaded\n"

@@ -247,4 +247,8 @@ def test_a_folder_that_may_not_be_written_to_is_told_before_the_work(
     old = tmp_path / "old.mp4"
     old.touch()
     with pytest.raises(VideoError, match=r"old\.mp4: permission denied; choose another folder"):
-        check_files([old], source=None, force=True)
+        check_files([old], log=None, source=None, force=True)
+    (tmp_path / "old.csv").touch()
+    check_files([], log=tmp_path / "old.csv", source=None, force=True)
+    with pytest.raises(VideoError, match=r"new\.csv: permission denied"):
+        check_files([], log=tmp_path / "new.csv", source=None, force=True)

@@ -187,6 +187,19 @@ def test_a_photo_is_shown_as_the_server_turned_it(page: Page, address: str, tmp_
         assert len([one for one in asked if one]) == previews
 
 
+def test_a_photo_that_is_cut_short_ends_no_batch(page: Page, address: str, tmp_path: Path) -> None:
+    """Wherever its first bytes end, in the box that begins an AVIF, or in a PNG's Exif data."""
+    begins = [b"\0\0\0 ftyp", b"\0\0\0 ftypavi", b"\x89PNG\r\n\x1a\n\0\0\0\x04eXIfMM"]
+    files = [tmp_path / f"{number}.avif" for number in range(len(begins))]
+    for file, begin in zip(files, begins, strict=True):
+        file.write_bytes(begin)
+    page.goto(address)
+    page.set_input_files("#file", [*files, photo(tmp_path / "whole.png", "happy")])
+    expect(page.locator("#status")).to_have_text(
+        "4 photos: 1 face. 3 photos could not be analysed."
+    )
+
+
 def test_photos_of_an_iphone_have_thumbnails(page: Page, address: str, tmp_path: Path) -> None:
     """Only HEIC photos ask the server for a preview; it is upright, large and as a thumbnail."""
     (tmp_path / "one.heic").write_bytes(HEIC["turned"])

@@ -173,7 +173,12 @@ def main() -> None:
     logger.propagate = (
         False  # TensorFlow adds a handler to the root logger, which would repeat them
     )
-    received = interrupt_on_termination()
+    with interrupt_on_termination() as received:
+        _run(received)
+
+
+def _run(received: list[int]) -> None:
+    """Run the command; `received` holds the signal that has ended it, if one has."""
     try:
         app(_words())
     except SystemExit as end:

@@ -81,7 +81,7 @@ def several_folders(root: Path, found: Sequence[Path], hint: str = "") -> DataEr
 
 def direct_files(folder: Path) -> list[Path]:
     """Return the files in a folder itself, without those that `is_junk` names."""
-    return [path for path in folder.iterdir() if not path.is_dir() and not is_junk(path.name)]
+    return [path for path in folder.iterdir() if not os.path.isdir(path) and not is_junk(path.name)]
 
 
 def has_direct_photos(folder: Path) -> bool:

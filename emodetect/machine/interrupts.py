@@ -17,16 +17,18 @@ TERMINATIONS = (signal.SIGTERM, *HANGUPS)
 HANDLED_AGAIN_S = 0.05
 
 
-def interrupt_on_termination() -> list[int]:
+@contextmanager
+def interrupt_on_termination() -> Iterator[list[int]]:
     """Let SIGTERM and SIGHUP do what Ctrl-C does, which removes what is half written.
 
-    A second SIGTERM ends the process at once. Returns a list that receives the first signal.
+    A second SIGTERM ends the process at once. Yields a list that receives the first signal.
 
     Python discards an exception, and so an interrupt, in a callback such as that of a weak
-    reference, of which TensorFlow has many. Then the signal is handled again a moment later.
+    reference, of which TensorFlow has many. Then the signal is handled again a moment later, but
+    not at the end of the program, whose clean-up it would cut off.
     """
     received: list[int] = []
-    usual_hook = sys.unraisablehook
+    usual_hook, pending = sys.unraisablehook, list[threading.Timer]()
 
     def interrupt(number: int, _: FrameType | None) -> None:
         if received:
@@ -37,7 +39,7 @@ def interrupt_on_termination() -> list[int]:
         raise KeyboardInterrupt
 
     def handle_again(discarded: Any) -> None:
-        if not issubclass(discarded.exc_type, KeyboardInterrupt):
+        if discarded.exc_type is not KeyboardInterrupt:
             usual_hook(discarded)
             return
         number = received.pop() if received else signal.SIGINT
@@ -46,13 +48,19 @@ def interrupt_on_termination() -> list[int]:
         again = threading.Timer(HANDLED_AGAIN_S, _thread.interrupt_main, [number])
         again.daemon = True
         again.start()
+        pending.append(again)
 
     if threading.current_thread() is threading.main_thread():
         for number in TERMINATIONS:
             if signal.getsignal(number) is signal.SIG_DFL:  # not what nohup lets it ignore
                 signal.signal(number, interrupt)
         sys.unraisablehook = handle_again
-    return received
+    try:
+        yield received
+    finally:
+        sys.unraisablehook = usual_hook
+        for again in pending:
+            again.cancel()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,7 +27,6 @@ from emodetect.images.folders import (
     LISTED_AT_MOST,
     direct_files,
     has_direct_photos,
-    is_folder_entry,
     levels_below,
     photos_below,
     several_folders,
@@ -345,15 +345,24 @@ def _image_names(root: Path, folder: Path, found: ListingBuilder) -> list[str]:
     return [path.relative_to(root).as_posix() for path in photos]
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link to itself
+            return False
+        raise DataError(
+            f"{entry.path}: the folder that it leads to cannot be read: {error.strerror}."
+        ) from None
+
+
 def _folders(parent: Path) -> list[Path]:
     try:
         with os.scandir(parent) as entries:
             return sorted(
                 parent / entry.name
                 for entry in entries
-                if not entry.name.startswith(".")
-                and not is_junk(entry.name)
-                and is_folder_entry(entry)
+                if not entry.name.startswith(".") and not is_junk(entry.name) and _is_folder(entry)
             )
     except OSError as error:
         raise DataError(f"{parent}: the folder cannot be read: {error.strerror}.") from None

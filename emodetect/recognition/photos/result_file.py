@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import stat
 from array import array
 from bisect import bisect_left
 from collections import deque
@@ -174,15 +175,17 @@ def open_photo_rows(
             file.truncate(end)
         held.finish()
         yield PhotoRows(file, held, has_header=form == "csv" and end > 0)
-        if not _is_at(path, file):
+        if not _is_kept(file, path):
             raise EmodetectError(
                 f"{path}: was moved or removed during the run, and the results with it."
             )
 
 
-def _is_at(path: Path, file: IO[bytes]) -> bool:
+def _is_kept(file: IO[bytes], path: Path) -> bool:
+    """Return whether a file is still at its path; a pipe need not be."""
+    status = os.fstat(file.fileno())
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+        return not stat.S_ISREG(status.st_mode) or os.path.samestat(status, path.stat())
     except OSError:
         return False
 

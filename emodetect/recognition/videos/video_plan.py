@@ -110,9 +110,9 @@ def plan_videos(options: VideoOptions, emotions: Sequence[str]) -> list[VideoJob
         timeline = _place(options.timeline, video, ".png", videos)
         jobs.append(VideoJob(video, output, timeline, known=frames, known_s=last_s))
     for job in jobs:
-        files = (job.output, job.timeline, log, options.summary, options.report)
         check_files(
-            [path for path in files if path is not None],
+            (job.output, job.timeline, options.summary, options.report),
+            log=log,
             source=job.source,
             force=options.force or options.resume,
         )

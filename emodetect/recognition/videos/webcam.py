@@ -104,8 +104,7 @@ def run_webcam(
     """
     check_suffix(options.output, FORMATS)
     check_suffix(options.log, LOG_SUFFIXES)
-    files = [path for path in (options.output, options.log) if path is not None]
-    check_files(files, source=options.source, force=options.force)
+    check_files([options.output], log=options.log, source=options.source, force=options.force)
     if options.output is not None:
         ffmpeg_for(options.output)
     with open_source(

@@ -116,13 +116,13 @@
   for (const figure of document.querySelectorAll("figure:has(> img, > .two)")) makeEnlargeable(figure);
   document.body.append(dialog);
   // On paper nobody can open them. Styles do it in some browsers only.
-  let opened = [];
+  const opened = [];
   window.addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("details:not([open])")];
+    opened.push(...document.querySelectorAll("details:not([open])"));
     for (const details of opened) details.open = true;
   });
   window.addEventListener("afterprint", () => {
-    for (const details of opened) details.open = false;
+    for (const details of opened.splice(0)) details.open = false;
   });
 
   window.addEventListener("resize", markScrolled);

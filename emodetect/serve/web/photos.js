@@ -142,11 +142,12 @@ async function loadModelOrWait(isNewest) {
 // block, an AVIF in boxes of its own.
 function turnedByFew(data) {
   const view = new DataView(data);
-  const says = (name, at) => at + 4 <= data.byteLength
+  const says = (name, at) => at + name.length <= data.byteLength
     && [...name].every((letter, index) => view.getUint8(at + index) === letter.charCodeAt(0));
   if (says("RIFF", 0) && says("WEBP", 8)) return says("VP8X", 12) && data.byteLength > 20 && Boolean(view.getUint8(20) & 8);
-  if (says("ftypavif", 4)) {
-    return /irot|imir/.test(new TextDecoder("latin1").decode(new Uint8Array(data, 0, Math.min(4096, data.byteLength))));
+  if (says("ftyp", 4)) {
+    const head = new TextDecoder("latin1").decode(new Uint8Array(data, 0, Math.min(4096, data.byteLength)));
+    return /avi[fs]/.test(head.slice(8, view.getUint32(0))) && /irot|imir/.test(head);
   }
   if (!says("PNG", 1)) return false;
   for (let at = 8; at + 8 <= data.byteLength; at += 12 + view.getUint32(at)) {

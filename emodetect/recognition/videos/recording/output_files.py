@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from emodetect.errors import VideoError
@@ -20,8 +20,16 @@ def check_suffix(path: Path | None, suffixes: Iterable[str]) -> None:
         raise VideoError(f"{path}: expected a file name ending in {expected}.")
 
 
-def check_files(paths: Sequence[Path], *, source: str | None, force: bool) -> None:
-    """Raise VideoError if a file cannot be written, or would overwrite one without `force`."""
+def check_files(
+    new: Iterable[Path | None], *, log: Path | None, source: str | None, force: bool
+) -> None:
+    """Raise VideoError if a file cannot be written, or would overwrite one without `force`.
+
+    Args:
+        new: files that appear in their folders, and take the place of old ones.
+        log: a file that is appended to.
+    """
+    paths = [path for path in (*new, log) if path is not None]
     for path in paths:
         if [other.absolute() for other in paths].count(path.absolute()) > 1:
             raise VideoError(f"{path}: two results would be written to this file; use two names.")
@@ -38,8 +46,8 @@ def check_files(paths: Sequence[Path], *, source: str | None, force: bool) -> No
                 raise VideoError(
                     f"{path}: already exists; choose another name, or overwrite it with --force."
                 )
-        # A log is appended to; other files appear in the folder, and take the place of old ones.
-        if not all(os.access(one, os.W_OK) for one in (path.parent, path) if one.exists()):
+        needed = path if path == log and path.exists() else path.parent
+        if not os.access(needed, os.W_OK):
             raise VideoError(f"{path}: permission denied; choose another folder.")
 
 
