@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import ipaddress
 import json
@@ -23,13 +24,16 @@ from websockets.sync.client import ClientConnection, connect
 from emodetect.cli import app as command_line
 from emodetect.data.synthetic import draw_scene
 from emodetect.errors import EmodetectError
+from emodetect.faces.boxes import Box
 from emodetect.images.reading import MOST_BYTES, USUAL_BYTES, decode_bounded
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.serve import uploads
 from emodetect.serve.app import create_app
 from emodetect.serve.limits import DecodingMemory, Limits, client_name
+from emodetect.serve.request_analysis import Analysis
 from emodetect.serve.server import ServerOptions, spellings
 from emodetect.serve.stream import STREAM_IMAGES
+from emodetect.serve.uploads import Upload
 
 PHOTO = cv2.imencode(".jpg", draw_scene(["happy"], np.random.default_rng(0)).image)[1].tobytes()
 
@@ -175,6 +179,23 @@ def test_images_are_decoded_within_the_memory() -> None:
     assert len(most) == 5
     assert max(most) <= 10
     assert memory.taken == 0
+
+
+def test_memory_is_kept_until_the_faces_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or with many workers, decoded photos would pile up before the detector."""
+    analysis, taken = Analysis(EmotionRecognizer(), Limits()), list[int]()
+
+    def detect(_: object) -> list[Box]:
+        taken.append(analysis.memory.taken)
+        return []
+
+    monkeypatch.setattr(analysis.recognizer.detector, "detect", detect)
+    file = io.BytesIO()
+    Image.new("RGB", (400, 300)).save(file, "JPEG")
+    asyncio.run(analysis.photos([Upload("photo.jpg", file.getvalue())]))
+    analysis.close()
+    assert taken == [400 * 300 * USUAL_BYTES]
+    assert analysis.memory.taken == 0
 
 
 @pytest.mark.parametrize(

@@ -397,6 +397,19 @@ def test_identical_pictures_lie_in_one_split() -> None:
     assert set(splits) == {"train", "val", "test"}
 
 
+def test_no_copy_of_a_given_validation_image_is_drawn_for_testing() -> None:
+    """It would be evaluated with what has chosen the epoch."""
+    labels = np.arange(200) % 2
+    digests = np.array([f"{number % 100}" for number in range(200)])  # each twice
+    given = ["train"] * 100 + ["val"] * 50 + ["train"] * 50
+    splits = assign_splits(
+        labels, digests, given, validation_fraction=None, test_fraction=0.2, seed=0
+    )
+    tested = digests[splits == "test"]
+    assert len(tested)
+    assert not set(tested) & set(digests[splits == "val"])
+
+
 def test_given_splits_are_kept() -> None:
     """Pictures that the source calls test stay test, and no other joins or leaves them."""
     labels = np.tile([0, 1], 60)

@@ -38,7 +38,7 @@ from emodetect.tuning import trials as trials_module
 from emodetect.tuning import work as work_module
 from emodetect.tuning.options import TuningOptions
 from emodetect.tuning.plots import draw_values
-from emodetect.tuning.results import TrialResult, compare_best
+from emodetect.tuning.results import TrialResult, _importances, compare_best
 from emodetect.tuning.search_space import (
     check_space,
     count_combinations,
@@ -516,6 +516,29 @@ def test_the_axis_of_a_value_spans_its_range_and_can_be_read(ends: str, tmp_path
         assert len(boxes) >= 2
         assert not any("$" in label.get_text() for label in labels)
         assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_key_searched_on_a_log_scale_has_its_share() -> None:
+    """Most of a range of four decades is in the largest one, where this one changes nothing."""
+    rng = np.random.default_rng(0)
+    study = optuna.create_study()
+    space = {
+        "rate": optuna.distributions.FloatDistribution(1e-5, 1e-1, log=True),
+        "dropout": optuna.distributions.FloatDistribution(0.0, 0.6),
+    }
+    for _ in range(60):
+        rate, dropout = 10 ** rng.uniform(-5, -1), rng.uniform(0, 0.6)
+        value = 0.5 + 0.2 * min(0.0, math.log10(rate) + 3) + 0.03 * dropout
+        study.add_trial(
+            optuna.trial.create_trial(
+                value=value, params={"rate": rate, "dropout": dropout}, distributions=space
+            )
+        )
+    shares = _importances(study, 60)
+    assert shares["rate"] > 0.8
+    assert shares["dropout"] < 0.1
+    assert sum(shares.values()) < 1
 
 
 def test_a_study_ends_with_a_config_to_train(tmp_path: Path, words: list[str]) -> None:

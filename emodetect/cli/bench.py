@@ -39,7 +39,8 @@ def bench(
     emodetect bench --model runs/mine --threads 1
 
     Measured on synthetic, already cropped faces. Times are medians unless marked p95. "start" is
-    paid once per process: imports, loading the model and the first face.
+    paid once per process: imports, loading the model and the first face. Of a runtime that is
+    measured after others, it lacks imports that they share.
     """
     from emodetect.evaluation.runtime_benchmark import compare_runtimes
 

@@ -75,7 +75,7 @@ WORTH_A_HINT = 1.2
     default=200,
     show_default=True,
     metavar="MILLIONS",
-    help="Maximum size of a photo, checked before decoding. A worker may need 12 bytes for each "
+    help="Maximum size of a photo, checked before decoding. A worker may need 25 bytes for each "
     "pixel.",
 )
 @click.option("-0", "--null", is_flag=True, help="Paths on standard input end with NUL.")

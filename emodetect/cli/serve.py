@@ -86,8 +86,8 @@ def _limit(
     type=WholeNumber(1, 10_000),
     metavar="N",
     help="Maximum unfinished images of one client address; beyond that, status 429 with "
-    "Retry-After. Clients on this machine are not counted. [default: half of --queue, at least "
-    "--max-images]",
+    "Retry-After. Those that connect to localhost are not counted. [default: half of --queue, at "
+    "least --max-images]",
 )
 @click.option(
     "--trusted-proxy",

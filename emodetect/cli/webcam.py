@@ -71,10 +71,10 @@ def webcam(recognizer: RecognizerChoice, list_only: bool, no_display: bool, **ch
     disgust, fear, happy, neutral, sad, surprise or contempt. With a few hundred of these,
     `emodetect train --data corrections` adapts a model to your face.
 
-    For a camera or stream, the newest frame is always shown. Frames that cannot be processed in
-    time are dropped. If the connection is lost, emodetect tries to reconnect for a minute. Every
-    frame of a file is analysed, however long that takes; in a window, a file plays at its own speed
-    or slower.
+    Of a camera or stream, frames that cannot be processed in time are dropped, so that what is
+    shown does not fall behind. If the connection is lost, emodetect tries to reconnect for a
+    minute. Every frame of a file is analysed, however long that takes; in a window, a file plays at
+    its own speed or slower.
 
     \b
     emodetect webcam

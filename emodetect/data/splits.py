@@ -31,7 +31,7 @@ def assign_splits(
     Test and validation splits given by the source are kept; images without a split that are
     identical to theirs, or belong to their groups, join them. A missing split is drawn from the
     training images (from all images if the source gives no splits), stratified by label. Identical
-    images and groups stay in one split.
+    images that are drawn, and groups, stay in one split.
 
     Args:
         labels: (n,) int class of each image.
@@ -136,7 +136,10 @@ def _carve(
     groups: np.ndarray | None,
     seed: int,
 ) -> None:
-    members = np.flatnonzero(splits == "train")
+    drawn_from = splits == "train"
+    if name == "test":  # not copies of given validation images, which choose an epoch
+        drawn_from &= ~np.isin(digests, digests[splits == "val"])
+    members = np.flatnonzero(drawn_from)
     if not len(members):
         raise DataError(f"no image is left to train on, or to draw a {name} split from.")
     if groups is None:

@@ -41,7 +41,8 @@ class RuntimeFigures:
     """Measurements of one runtime, including preprocessing and output checks.
 
     Attributes:
-        start_ms: time to import the runtime, open the model and classify the first face.
+        start_ms: time to import the runtime, open the model and classify the first face; without
+            imports shared with a runtime that was measured before.
         latency_ms: median time for one face.
         latency_p95_ms: 95th percentile of the time for one face.
         faces_per_second: median throughput in batches of 64.

@@ -50,8 +50,8 @@ A_VIDEO = "a video, not a photo; use `emodetect video`"
 # Larger ones take gigabytes; a small file may claim any size.
 MOST_PIXELS = 200_000_000
 # For each pixel, while an image is decoded: 3 of the image and as many of a copy; and with
-# transparency, or if the decoder holds the whole image.
-USUAL_BYTES, MOST_BYTES = 8, 20
+# transparency, or if the decoder holds the whole image (measured: up to 25, JPEG 2000).
+USUAL_BYTES, MOST_BYTES = 8, 26
 _OPENCV_NO_MEMORY = -4  # CV_StsNoMem
 OPENCV_FORMATS = (JPEG, PNG, WEBP, BMP, TIFF)
 _REDUCED_FLAGS = {

@@ -46,8 +46,8 @@ class EmotionRecognizer:
             LiteRT has no wheel.
         uncertain_below: a face whose highest probability is below this gets the emotion
             "uncertain"; 0 to 1.
-        tta: test-time augmentation: "flip" averages the probabilities for each face and its mirror
-            image, which makes the classifier take twice as long.
+        tta: test-time augmentation: "flip" averages the network's outputs for each face and its
+            mirror image, before they are calibrated, so the classifier takes twice as long.
 
     Raises:
         ModelError: if the model is missing, damaged or not from emodetect.
@@ -302,7 +302,8 @@ def _are_probabilities(outputs: np.ndarray, *, classes: int) -> bool:
 class EmotionTracker:
     """Recognises the emotions of a video's faces, frame by frame, without flickering labels.
 
-    A face's scores are an exponential moving average over time. Its emotion changes only when
+    A face's scores are an exponential moving average over the time of the frames in which it is
+    found. Its emotion changes only when
     another one leads by `options.hysteresis`. Not thread-safe.
 
     Args:

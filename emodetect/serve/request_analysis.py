@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
 
@@ -166,21 +167,28 @@ class Analysis:
     def _forget_one(self) -> None:
         self.taken_on -= 1
 
-    def _decoded(self, data: bytes) -> BoundedImage:
-        return decode_bounded(data, most=self.limits.pixels, reserve=self.memory.hold)
+    @contextmanager
+    def _decoded(self, data: bytes) -> Iterator[BoundedImage]:
+        """Yield an image, whose memory is reserved as long as its faces are searched, too."""
+        with ExitStack() as held:
+
+            def reserve(size: int) -> AbstractContextManager[None]:
+                held.enter_context(self.memory.hold(size))
+                return nullcontext()
+
+            yield decode_bounded(data, most=self.limits.pixels, reserve=reserve)
 
     def _find(self, data: bytes, recognizer: EmotionRecognizer, preview: bool) -> _Found:
-        image = self._decoded(data)
-        boxes = recognizer.detect(image.pixels)
-        inputs = [recognizer.input_of(image.pixels, box) for box in boxes]
-        whole = [_in_whole(box, image) for box in boxes]
-        return _Found(
-            image.width,
-            image.height,
-            whole,
-            np.array(inputs, np.float32),
-            _preview(image.pixels) if preview else None,
-        )
+        with self._decoded(data) as image:
+            boxes = recognizer.detect(image.pixels)
+            inputs = [recognizer.input_of(image.pixels, box) for box in boxes]
+            return _Found(
+                image.width,
+                image.height,
+                [_in_whole(box, image) for box in boxes],
+                np.array(inputs, np.float32),
+                _preview(image.pixels) if preview else None,
+            )
 
     async def _result(
         self, name: str, finding: asyncio.Future[_Found], recognizer: EmotionRecognizer
@@ -197,12 +205,12 @@ class Analysis:
 
     def _track(self, tracker: EmotionTracker, data: bytes, time_s: float) -> PhotoResult:
         try:
-            image = self._decoded(data)
+            with self._decoded(data) as image:
+                faces = tracker.update(image.pixels, time_s)
+                whole = tuple(replace(face, box=_in_whole(face.box, image)) for face in faces)
+                return PhotoResult("", image.width, image.height, whole)
         except ImageError as error:
             return PhotoResult("", error=str(error))
-        faces = tracker.update(image.pixels, time_s)
-        whole = tuple(replace(face, box=_in_whole(face.box, image)) for face in faces)
-        return PhotoResult("", image.width, image.height, whole)
 
 
 def _preview(pixels: np.ndarray) -> bytes:

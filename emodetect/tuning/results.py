@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optuna import Study
+from optuna import Study, create_study
+from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from emodetect.config import ExperimentConfig, config_toml
 from emodetect.errors import DataError
@@ -167,13 +169,34 @@ def _write_table(path: Path, space: SearchSpace, results: Sequence[TrialResult])
 
 
 def _importances(study: Study, finished: int) -> dict[str, float]:
-    """Return the share of the objective's variance that each key explains (Hutter et al. 2014)."""
+    """Return the share of the objective's variance that each key explains (Hutter et al. 2014).
+
+    The rest is that of keys together, and noise. A range that is searched on a log scale counts on
+    it: on Optuna's linear one, nearly all of it would be the largest values.
+    """
     if finished < LEAST_FOR_IMPORTANCE:
         return {}
+    measured = create_study()
+    measured.add_trials(
+        map(_on_scale, study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    )
     try:
-        return dict(get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0)))
+        shares = get_param_importances(
+            measured, evaluator=FanovaImportanceEvaluator(seed=0), normalize=False
+        )
     except RuntimeError:  # all values are the same
         return {}
+    return dict(shares)
+
+
+def _on_scale(trial: FrozenTrial) -> FrozenTrial:
+    """Return a trial with the logarithms of values that were searched on a log scale."""
+    params, distributions = dict(trial.params), dict(trial.distributions)
+    for key, searched in trial.distributions.items():
+        if isinstance(searched, FloatDistribution | IntDistribution) and searched.log:
+            params[key] = math.log(params[key])
+            distributions[key] = FloatDistribution(math.log(searched.low), math.log(searched.high))
+    return create_trial(value=trial.value, params=params, distributions=distributions)
 
 
 def _summary(

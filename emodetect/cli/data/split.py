@@ -45,7 +45,8 @@ from emodetect.cli.options.source import (
     default=0.1,
     show_default=True,
     metavar="FRACTION",
-    help="Fraction of test images, if PATH has no test split.",
+    help="Fraction of test images, if PATH has no test split; a val split of PATH is not part of "
+    "the whole.",
 )
 @click.option(
     "--group",
@@ -85,9 +86,9 @@ def split(
     emodetect train --data splits.csv
 
     PATH is a folder of class folders, or a manifest: a CSV file with the columns path and label,
-    and optionally split and others. Identical images and groups stay in one split, and existing
-    val and test splits are kept. Unreadable images are reported and skipped; the exit status is
-    still 0.
+    and optionally split and others. Identical images and groups are drawn into one split, and
+    existing val and test splits are kept. Unreadable images are reported and skipped; the exit
+    status is still 0.
     """
     from emodetect.data.writers.split_manifest import SplitOptions, write_splits
 

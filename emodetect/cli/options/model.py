@@ -25,8 +25,8 @@ runtime_option = click.option(
 tta_option = click.option(
     "--tta",
     type=click.Choice(["flip"]),
-    help="Test-time augmentation: average the probabilities for each face and its mirror image. "
-    "The classifier takes twice as long. [default: none]",
+    help="Test-time augmentation: average the network's outputs for each face and its mirror "
+    "image. The classifier takes twice as long. [default: none]",
 )
 
 

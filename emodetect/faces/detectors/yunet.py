@@ -26,7 +26,7 @@ YUNET_URL = (
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 YUNET_BYTES = 232_589
 
-# Photos are reduced to this longer side, at which YuNet finds faces of ten pixels.
+# Photos are reduced to this longer side, at which YuNet finds faces of some 16 pixels.
 SCAN_SIDE = 640
 # Patches are padded to a square of this side, because each new size costs a set-up.
 PATCH_SIDE = 96

@@ -45,13 +45,13 @@ def analyze_frames(
 ) -> Generator[Analyzed | None]:
     """Yield frames with their faces, in order, while others are captured and analysed.
 
-    A live source delivers its newest frame whenever the analysis is ready for one, so results are
-    never stale; every frame of a file is analysed. The source's capture is in use until the
+    A live source delivers its newest frame whenever the analysis is ready for one, so results do
+    not fall behind; every frame of a file is analysed. The source's capture is in use until the
     generator is closed.
 
     Args:
         analyze: called in another thread, with one frame after the other.
-        every: decode and analyse only frames 0, every, 2 * every... of a file.
+        every: analyse only frames 0, every, 2 * every... of a file.
         heartbeat_s: yield None after this long without a frame, so that a window stays responsive.
         notify: called from another thread with a message when a live source drops out or returns.
 

@@ -222,7 +222,7 @@ def read_frames(
 
     Args:
         max_frames: yield at most this many frames.
-        every: yield only frames 0, every, 2 * every...; the others of a file are not decoded.
+        every: yield only frames 0, every, 2 * every...; the others of a file are not converted.
         stop: ends the wait for a source that dropped out.
         notify: called with a message when the source drops out and when it returns.
 

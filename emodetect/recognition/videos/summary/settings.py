@@ -16,7 +16,7 @@ MEANINGS = {
     "model_sha256": "of the model file",
     "detector": "finds the faces in a frame",
     "uncertain_below": "a face whose highest probability is lower is uncertain; 0: none is",
-    "tta": "test-time augmentation; flip: probabilities are means for face and mirror image",
+    "tta": "test-time augmentation; flip: outputs are means for face and mirror image",
     "every": "analysed is every frame (1), every second (2), ...",
     "min_seconds": "faces visible for less time are left out",
     "tracking": "faces are followed from frame to frame, and scores and labels smoothed",
