@@ -261,10 +261,12 @@ def test_unreadable_pictures_are_skipped_and_named(tmp_path: Path, stored: Path)
 
 
 @posix_only
-def test_a_link_to_itself_hides_no_class_folder(tmp_path: Path) -> None:
-    """Beside class folders, such a link, for which is_dir raises, is not one of them."""
+def test_a_link_that_leads_nowhere_hides_no_class_folder(tmp_path: Path) -> None:
+    """To itself, through a file, or to no possible name: `is_dir` raises for such a link."""
     _make(tmp_path, {"happy": 2, "sad": 2})
-    (tmp_path / "aaa").symlink_to("aaa")
+    (tmp_path / "notes.txt").touch()
+    for name, target in (("a", "a"), ("b", "notes.txt/old"), ("c", "c" * 300)):
+        (tmp_path / name).symlink_to(target)
     assert len(_list(tmp_path).samples) == 4
 
 
@@ -408,6 +410,17 @@ def test_no_copy_of_a_given_validation_image_is_drawn_for_testing() -> None:
     tested = digests[splits == "test"]
     assert len(tested)
     assert not set(tested) & set(digests[splits == "val"])
+    # With groups of ten, one image of each fifth group is a copy: all of the group stays.
+    groups = np.arange(200) // 10
+    digests = np.array([f"{number}" for number in range(200)])
+    digests[:100:50] = digests[100:102]
+    splits = assign_splits(
+        labels, digests, given, validation_fraction=None, test_fraction=0.2, seed=0, groups=groups
+    )
+    tested = splits == "test"
+    assert tested.any()
+    assert not set(groups[tested]) & set(groups[splits == "train"])
+    assert not {0, 5} & set(groups[tested])
 
 
 def test_given_splits_are_kept() -> None:

@@ -295,9 +295,10 @@ def test_a_forked_process_goes_on(recognizer: EmotionRecognizer, faces: list[Fac
 def test_a_forked_process_ends(tmp_path: Path) -> None:
     """One that has used the recogniser of its parent would wait for its threads as it ends."""
     code = (
-        "import os, signal, sys\n"
+        "import os, signal, sys, warnings\n"
         "import numpy as np\n"
         "from emodetect import EmotionRecognizer\n"
+        "warnings.simplefilter('ignore', DeprecationWarning)\n"  # of forks beside threads
         "one = EmotionRecognizer(detector='none')\n"
         "child = os.fork()\n"
         "signal.alarm(30)\n"

@@ -138,7 +138,9 @@ def _carve(
 ) -> None:
     drawn_from = splits == "train"
     if name == "test":  # not copies of given validation images, which choose an epoch
-        drawn_from &= ~np.isin(digests, digests[splits == "val"])
+        together = digests if groups is None else groups
+        copies = drawn_from & np.isin(digests, digests[splits == "val"])
+        drawn_from &= ~np.isin(together, together[copies])
     members = np.flatnonzero(drawn_from)
     if not len(members):
         raise DataError(f"no image is left to train on, or to draw a {name} split from.")

@@ -109,7 +109,8 @@ def pixels_of(image: Image.Image) -> np.ndarray:
     if 0 in image.size:
         raise ImageError("the image has no pixels")
     # As a file it has 16 bits; one made from 8 bits would be black, and have no face.
-    if image.mode.startswith("I") and image.format is None and np.asarray(image).max() <= 255:
+    made = image.mode.startswith("I") and image.format is None
+    if made and 0 < np.asarray(image).max() <= 255:
         raise ImageError(
             f"expected pixels of 16 bits from an image of mode {image.mode}, got none above 255; "
             "convert it with .convert('L')"

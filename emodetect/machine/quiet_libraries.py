@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 class _Stderr:
     """Stderr of this process while it is hidden: `saved`, for as long as anyone hides it."""
 
-    lock = threading.Lock()
+    lock = threading.RLock()  # because a signal handler may fork while its thread holds it
     hiding = 0
     saved: int | None = None
+    forks = 0  # between the first process and this one
 
 
 def _show() -> None:
@@ -33,13 +34,17 @@ def _show() -> None:
 
 
 def _after_fork() -> None:
-    # Another thread, which is not here, may have held the lock, or hidden stderr.
-    _Stderr.lock = threading.Lock()
-    _show()
+    _show()  # another thread, which is not here, may have hidden it
+    _Stderr.forks += 1
+    _Stderr.lock.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_Stderr.lock.acquire,
+        after_in_parent=_Stderr.lock.release,
+        after_in_child=_after_fork,
+    )
 
 
 @contextlib.contextmanager
@@ -56,13 +61,16 @@ def quiet_stderr(log: Path | None = None) -> Iterator[int | None]:
         if not _Stderr.hiding:
             _Stderr.saved = _redirect(log or os.devnull)
         _Stderr.hiding += 1
+        process = _Stderr.forks
     try:
         yield _Stderr.saved
     finally:
         with _Stderr.lock:
-            if _Stderr.hiding > 1:
+            if process != _Stderr.forks:
+                pass  # a child that was forked in between, which has shown it already
+            elif _Stderr.hiding > 1:
                 _Stderr.hiding -= 1
-            else:  # or none, in a child that was forked in between
+            else:
                 _show()
 
 

@@ -21,7 +21,7 @@ from emodetect.machine.interrupts import how_it_ended
 
 # A network of 150 layers takes 2 s on one core, VGG16's 553 MB of weights 3 s.
 LONGEST_TRIAL_S = 60
-_STARTED, _SURVIVED = b"started", b"survived"
+_STARTED, _SURVIVED = b"emodetect's trial has started", b"survived"
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from {module} import main; main()"
 
 
@@ -73,12 +73,16 @@ def _end_of(call: tuple[Callable[..., object], Sequence[Any]]) -> str | None:
             env={**os.environ, "MALLOC_PERTURB_": "165"},
             check=False,
         )
-    except subprocess.TimeoutExpired:
-        return f"no end within {LONGEST_TRIAL_S} seconds"
-    if done.stdout.endswith(_SURVIVED):
+    except subprocess.TimeoutExpired as error:
+        end, said = f"no end within {LONGEST_TRIAL_S} seconds", error.stdout or b""
+    except OSError:
+        return ""
+    else:
+        end, said = how_it_ended(done.returncode), done.stdout
+    if said.endswith(_SURVIVED):
         return None
     # The end of another program, in which Python is embedded, says nothing.
-    return how_it_ended(done.returncode) if done.stdout.startswith(_STARTED) else ""
+    return end if _STARTED in said else ""
 
 
 def main() -> None:

@@ -303,8 +303,7 @@ class EmotionTracker:
     """Recognises the emotions of a video's faces, frame by frame, without flickering labels.
 
     A face's scores are an exponential moving average over the time of the frames in which it is
-    found. Its emotion changes only when
-    another one leads by `options.hysteresis`. Not thread-safe.
+    found. Its emotion changes only when another one leads by `options.hysteresis`. Not thread-safe.
 
     Args:
         options: how faces are tracked.

@@ -212,10 +212,11 @@ class Work:
                 with locked(run, wait=True):
                     pass  # a process that was silent for long may still be in it
                 # Epochs that a study that was removed, or `train --resume`, has trained.
-                with contextlib.suppress(
-                    OSError, ValueError, TypeError, KeyError
-                ):  # damaged, or not there
-                    for epoch, row in enumerate(read_history(run / "history.csv")):
+                rows = list[dict[str, float]]()
+                with contextlib.suppress(OSError, ValueError, TypeError):  # damaged
+                    rows = read_history(run / "history.csv")
+                for epoch, row in enumerate(rows):
+                    if row.keys() >= {"val_loss", "val_accuracy"}:
                         report(epoch, row)
                 if not (run / RUN_MODEL).is_file():
                     resume(run, draw=draw_run, on_epoch=on_epoch)

@@ -41,6 +41,8 @@ from emodetect.images.formats import (
 
 # Enough for any download, and few enough that a search of a whole disk ends soon.
 SEARCHED_AT_MOST = 10_000
+# What links have that lead to themselves, through a file, or to no possible name.
+LEADS_NOWHERE = (errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 def read_folder(config: DataConfig) -> Listing:
@@ -349,7 +351,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError as error:
-        if error.errno == errno.ELOOP:  # a link to itself
+        if error.errno in LEADS_NOWHERE:
             return False
         raise DataError(
             f"{entry.path}: the folder that it leads to cannot be read: {error.strerror}."
