@@ -140,7 +140,8 @@ def _carve(
     if name == "test":  # not copies of given validation images, which choose an epoch
         together = digests if groups is None else groups
         copies = drawn_from & np.isin(digests, digests[splits == "val"])
-        drawn_from &= ~np.isin(together, together[copies])
+        rest = drawn_from & ~np.isin(together, together[copies])
+        drawn_from = rest if rest.any() else drawn_from  # if all are copies, that is told later
     members = np.flatnonzero(drawn_from)
     if not len(members):
         raise DataError(f"no image is left to train on, or to draw a {name} split from.")
