@@ -20,7 +20,7 @@ from emodetect.machine.csv_files import delimiter_of, require_columns, spelt_as
 SIDE = 48
 COLUMNS = ("emotion", "pixels", "Usage")
 # 7 is in no FER2013, but in ckextended.csv: CK+ in the same form, with contempt.
-NUMBERED = (*FER2013_EMOTIONS, "contempt")
+NUMBERED = {str(number): name for number, name in enumerate((*FER2013_EMOTIONS, "contempt"))}
 USAGES = ("Training", "PublicTest", "PrivateTest")
 # Columns that say nothing about the emotion, in lower case.
 _UNLABELLED = {"pixels", "usage", "id", "index", "image_id", "imageid"}
@@ -45,8 +45,7 @@ def read_fer2013_csv(config: DataConfig) -> Listing:
         if found.wants(row.emotion):
             found.samples.append(row)
     found.settle_public_test(usages)
-    numbers = {str(number): emotion for number, emotion in enumerate(NUMBERED)}
-    return found.listing(path.parent, where=path, label_names=numbers)
+    return found.listing(path.parent, where=path, label_names=NUMBERED)
 
 
 def read_pixels(path: Path, offset: int) -> np.ndarray:
@@ -155,9 +154,9 @@ def _text(line: bytes) -> str:
 
 
 def _emotion(value: str) -> str:
-    if value not in map(str, range(len(NUMBERED))):
+    if value not in NUMBERED:
         raise ValueError(f"expected an emotion from 0 to {len(NUMBERED) - 1}, got {value!r}")
-    return NUMBERED[int(value)]
+    return NUMBERED[value]
 
 
 def usage_split(value: str) -> str:
