@@ -36,9 +36,10 @@ from emodetect.evaluation.predictions import write_predictions
 from emodetect.training import schedule
 from emodetect.tuning import trials as trials_module
 from emodetect.tuning import work as work_module
+from emodetect.tuning.best_trial import compare_best
+from emodetect.tuning.importance import importances
 from emodetect.tuning.options import TuningOptions
 from emodetect.tuning.plots import draw_values
-from emodetect.tuning.results import TrialResult, _importances, compare_best
 from emodetect.tuning.search_space import (
     check_space,
     count_combinations,
@@ -46,6 +47,7 @@ from emodetect.tuning.search_space import (
     trial_config,
 )
 from emodetect.tuning.storage import open_storage
+from emodetect.tuning.trial_result import TrialResult
 from emodetect.tuning.trials import SharedTrials, announced, counted, origin
 from emodetect.tuning.tune import tune
 from emodetect.tuning.work import Work
@@ -535,7 +537,7 @@ def test_a_key_searched_on_a_log_scale_has_its_share() -> None:
                 value=value, params={"rate": rate, "dropout": dropout}, distributions=space
             )
         )
-    shares = _importances(study, 60)
+    shares = importances(study)
     assert shares["rate"] > 0.8
     assert shares["dropout"] < 0.1
     assert sum(shares.values()) < 1

@@ -22,8 +22,8 @@ from emodetect.model_file.archive import (
     read_member,
 )
 from emodetect.model_file.artifact import CONFIG, WEIGHTS
+from emodetect.model_file.crash_check import how_it_crashes
 from emodetect.model_file.shipped_models import is_shipped
-from emodetect.model_file.trials import how_it_crashes
 
 if TYPE_CHECKING:
     import h5py

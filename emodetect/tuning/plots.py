@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -24,9 +24,7 @@ from emodetect.reports.plots.style import (
 )
 from emodetect.tuning.options import TuningOptions
 from emodetect.tuning.search_space import Range, SearchSpace, value_text
-
-if TYPE_CHECKING:
-    from emodetect.tuning.results import TrialResult
+from emodetect.tuning.trial_result import TrialResult
 
 COLUMNS = 3
 MARGIN = 0.05  # of the range searched, at both ends of its axis

@@ -16,7 +16,7 @@ from emodetect.faces.boxes import Box, merge
 from emodetect.images.resizing import reduced
 from emodetect.machine.atomic_files import atomic_write
 from emodetect.machine.computer import cache_root
-from emodetect.model_file.trials import how_it_crashes
+from emodetect.model_file.crash_check import how_it_crashes
 
 YUNET_URL = (
     "https://media.githubusercontent.com/media/opencv/opencv_zoo/"

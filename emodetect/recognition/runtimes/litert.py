@@ -9,8 +9,8 @@ import numpy as np
 from emodetect.errors import ModelError
 from emodetect.machine.quiet_libraries import quiet_stderr
 from emodetect.model_file.artifact import Artifact
+from emodetect.model_file.crash_check import how_it_crashes
 from emodetect.model_file.shipped_models import is_shipped
-from emodetect.model_file.trials import how_it_crashes
 from emodetect.recognition.runtimes.checks import (
     MAX_TENSOR_BYTES,
     bytes_in_full_batch,
