@@ -467,7 +467,7 @@ def call_on(
     file: Callable[[], FakeFile], monkeypatch: pytest.MonkeyPatch, *arguments: object
 ) -> Result:
     """Run the command on a file that cannot be written without ffmpeg."""
-    monkeypatch.setattr(capture, "_open_file_or_url", lambda source: file())
+    monkeypatch.setattr(capture, "open_file_or_url", lambda source: file())
     return call("film.mkv", *arguments)
 
 

@@ -36,7 +36,7 @@ from emodetect.recognition.videos import (
 from emodetect.recognition.videos import (
     webcam as webcam_module,
 )
-from emodetect.recognition.videos.reading import capture
+from emodetect.recognition.videos.reading import capture, files_and_streams
 from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.webcam import LiveOptions
 
@@ -717,12 +717,12 @@ def test_a_run_without_a_frame_names_no_files(
 )
 def test_no_password_is_shown(source: str, shown: str) -> None:
     """Logs and messages are shared."""
-    assert capture.shown_name(source) == shown
+    assert files_and_streams.shown_name(source) == shown
 
 
 def test_a_stream_that_stalls_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A real stream that hangs, or ends, is noticed within the time limit and goes on."""
-    monkeypatch.setattr(capture, "URL_TIMEOUT_MS", 700)
+    monkeypatch.setattr(files_and_streams, "URL_TIMEOUT_MS", 700)
     monkeypatch.setattr(capture, "FIRST_WAIT_S", 0.05)
     picture = cv2.imencode(".jpg", np.full((120, 160, 3), 90, np.uint8))[1].tobytes()
     head = b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(picture)

@@ -105,7 +105,7 @@ def webcam(recognizer: RecognizerChoice, list_only: bool, no_display: bool, **ch
 
 
 def _print_cameras() -> None:
-    from emodetect.recognition.videos.reading.capture import list_cameras
+    from emodetect.recognition.videos.reading.cameras import list_cameras
 
     cameras = list_cameras()
     for camera in cameras:

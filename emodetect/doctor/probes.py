@@ -169,7 +169,7 @@ def _yunet() -> Finding:
 
 
 def _camera() -> Finding:
-    from emodetect.recognition.videos.reading.capture import list_cameras
+    from emodetect.recognition.videos.reading.cameras import list_cameras
 
     cameras = list_cameras()
     if cameras:

@@ -102,6 +102,14 @@ def quiet_libraries(log: Path | None = None) -> Iterator[None]:
         yield
 
 
+def silence_opencv() -> None:
+    """Keep the logs of OpenCV and of its FFmpeg off stderr; what fails must be raised."""
+    import cv2
+
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
 class _LossyFile(io.FileIO):
     """A file that loses what it cannot write."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from emodetect.errors import VideoError
 from emodetect.faces.tracking import TrackingOptions
 from emodetect.machine.terminal_text import on_one_line
-from emodetect.recognition.videos.reading.capture import shown_name
+from emodetect.recognition.videos.reading.files_and_streams import shown_name
 from emodetect.recognition.videos.recording.ffmpeg import FORMATS, ffmpeg_for
 from emodetect.recognition.videos.recording.output_files import check_files, check_suffix
 from emodetect.recognition.videos.row_log import (

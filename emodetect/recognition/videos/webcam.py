@@ -21,7 +21,8 @@ from emodetect.recognition.videos.pipeline import (
     analyze_frames,
     frame_analysis,
 )
-from emodetect.recognition.videos.reading.capture import Frame, Size, Source, open_source
+from emodetect.recognition.videos.reading.cameras import Size
+from emodetect.recognition.videos.reading.capture import Frame, Source, open_source
 from emodetect.recognition.videos.recording.ffmpeg import FORMATS, ffmpeg_for
 from emodetect.recognition.videos.recording.output_files import check_files, check_suffix
 from emodetect.recognition.videos.recording.video_writer import VideoWriter

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from emodetect.errors import SourceError
-from emodetect.images.formats import is_photo, is_video
-from emodetect.machine.quiet_libraries import quiet_stderr
-from emodetect.machine.terminal_text import quoted
+from emodetect.machine.quiet_libraries import silence_opencv
 from emodetect.number_format import quantity
-from emodetect.recognition.videos.reading.mp4_tracks import Track, mp4_tracks
-
-URL_TIMEOUT_MS = 10_000
-CAMERAS = 64
-ALLOWED_ON_MACOS = (
-    ", or macOS has not let the terminal use it yet (System Settings > Privacy & Security > "
-    "Camera; then try again)"
+from emodetect.recognition.videos.reading.cameras import Size, open_camera
+from emodetect.recognition.videos.reading.files_and_streams import (
+    open_file_or_url,
+    shown_name,
+    video_track,
 )
+
 MAX_DAMAGED = 30
 # A live source that drops out is reopened after 0.5 s, 1 s, 2 s... for a minute in total.
 RECONNECT_S, FIRST_WAIT_S, LONGEST_WAIT_S = 60.0, 0.5, 8.0
@@ -40,8 +34,6 @@ MOST_STRETCH = 4.0
 REVIEWED_S = 1.0
 # Logs round the time of a frame to 0.1 ms.
 SAME_TIME_S = 1e-3
-
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -57,15 +49,6 @@ class Frame:
     index: int
     time_s: float
     image: np.ndarray
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A camera that can be opened, and its frame size in pixels."""
-
-    index: int
-    width: int
-    height: int
 
 
 @dataclass
@@ -139,13 +122,13 @@ def open_source(
     Raises:
         SourceError: if the source does not exist, is in use, or is not a video.
     """
-    _silence_opencv()
+    silence_opencv()
     number = camera or 0
 
     def open_it() -> cv2.VideoCapture:
         if source is not None:
-            return _open_file_or_url(source)
-        return _open_camera(number, resolution)
+            return open_file_or_url(source)
+        return open_camera(number, resolution)
 
     capture = open_it()
     if source is not None and capture.get(cv2.CAP_PROP_FPS) > MAX_FPS:
@@ -157,7 +140,7 @@ def open_source(
     fps = capture.get(cv2.CAP_PROP_FPS)
     frames = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     frame_count = int(frames) if math.isfinite(frames) and frames > 0 else 0
-    track = _video_track(source)
+    track = video_track(source)
     frame_count = round(frame_count * track.shown)
     # The length of a stream is unknown.
     live = source is None or ("://" in source and frame_count == 0)
@@ -177,35 +160,6 @@ def open_source(
         yield opened
     finally:
         opened.capture.release()
-
-
-def shown_name(source: str) -> str:
-    """Return how a source is called in messages and logs: an address without user and query.
-
-    Both may hold a password: `rtsp://me:secret@cam/live?token=x` is `rtsp://cam/live`.
-    """
-    scheme, mark, address = source.partition("://")
-    return scheme + mark + address.partition("?")[0].rpartition("@")[2] if mark else source
-
-
-def list_cameras() -> list[Camera]:
-    """Return the cameras that can currently be opened."""
-    _silence_opencv()
-    cameras = []
-    for index in range(CAMERAS):
-        if sys.platform == "linux" and not _device(index).exists():
-            continue
-        with quiet_stderr():
-            capture = cv2.VideoCapture(index, _camera_api())
-        if not capture.isOpened():
-            if sys.platform != "linux":
-                break  # other systems number them without gaps, and searching is slow there
-            continue
-        width = capture.get(cv2.CAP_PROP_FRAME_WIDTH)
-        height = capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
-        cameras.append(Camera(index, int(width), int(height)))
-        capture.release()
-    return cameras
 
 
 def read_frames(
@@ -354,125 +308,8 @@ def _came_back(source: Source, stop: threading.Event, notify: Callable[[str], No
     return False
 
 
-def _silence_opencv() -> None:
-    """Keep the logs of OpenCV and FFmpeg off stderr; failures are raised as SourceError."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
-
-def _open_file_or_url(source: str) -> cv2.VideoCapture:
-    if "://" in source:
-        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC]
-        options = [value for limit in limits for value in (limit, URL_TIMEOUT_MS)]
-        capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, options)
-        if not capture.isOpened():
-            raise SourceError(
-                f"{shown_name(source)}: cannot be opened as a video; is the address correct and "
-                "the server running?"
-            )
-        return capture
-    path = Path(source)
-    try:
-        path.stat()
-    except OSError as error:
-        hint = f" For a camera use --camera {source}." if source.isdecimal() else ""
-        raise SourceError(f"{source}: {error.strerror or error}.{hint}") from None
-    except ValueError:  # a NUL
-        raise SourceError(f"{source!r}: not a valid file name.") from None
-    if path.is_dir():
-        raise SourceError(f"{source}: expected a video file, got a folder.")
-    if path.is_fifo():
-        raise SourceError(f"{source}: expected a video file, got a pipe.")
-    if not _is_unicode(source):  # OpenCV crashes
-        raise SourceError(f"{source}: the file name is not valid UTF-8; rename the file.")
-    if not os.access(path, os.R_OK):
-        raise SourceError(f"{source}: permission denied; check the permissions of the file.")
-    if path.is_file() and path.stat().st_size == 0:
-        raise SourceError(f"{source}: the file is empty.")
-    # FFmpeg would take "Talk: one.mp4" for a URL.
-    capture = cv2.VideoCapture(str(path.absolute()))
-    if is_photo(path):
-        # Animations are read like videos.
-        if not (capture.grab() and capture.grab()):
-            raise SourceError(
-                f"{source}: a photo, not a video; use `emodetect predict {quoted(source)}`."
-            )
-        capture = cv2.VideoCapture(str(path.absolute()))
-    if not capture.isOpened():
-        if _is_only_sound(path):
-            raise SourceError(f"{source}: contains no video, only sound.")
-        if is_video(path):
-            raise SourceError(
-                f"{source}: cannot be read as a video; the file may be cut short or damaged."
-            )
-        raise SourceError(f"{source}: cannot be read as a video; expected a file such as .mp4.")
-    return capture
-
-
-def _video_track(source: str | None) -> Track:
-    """Return what an MP4 file says of its pictures."""
-    tracks = mp4_tracks(Path(source)) if source is not None and "://" not in source else []
-    return next((track for track in tracks if track.kind == "vide"), Track("vide"))
-
-
-def _is_only_sound(path: Path) -> bool:
-    """Return whether a file that OpenCV cannot open is audio, by its tracks or its first bytes."""
-    kinds = {track.kind for track in mp4_tracks(path)}
-    if "soun" in kinds:
-        return "vide" not in kinds
-    with path.open("rb") as file:
-        head = file.read(12)
-    return head.startswith((b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"fLaC")) or (
-        head.startswith(b"RIFF") and head[8:12] == b"WAVE"
-    )
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _open_camera(number: int, resolution: Size | None) -> cv2.VideoCapture:
-    listing = "list the available cameras with `emodetect webcam --list`."
-    if sys.platform == "linux":
-        if not _device(number).exists():
-            raise SourceError(
-                f"camera {number} not found ({_device(number)} does not exist); {listing}"
-            )
-        if not os.access(_device(number), os.R_OK | os.W_OK):
-            raise SourceError(
-                f"camera {number}: no permission to use {_device(number)}; add yourself to the "
-                'group "video" and log in again.'
-            )
-    with quiet_stderr():
-        capture = cv2.VideoCapture(number, _camera_api())
-    if not capture.isOpened():
-        raise SourceError(
-            f"camera {number} cannot be opened: it does not exist or is used by another program"
-            f"{ALLOWED_ON_MACOS if sys.platform == 'darwin' else ''}; {listing}"
-        )
-    if resolution is not None:
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, resolution[0])
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, resolution[1])
-    # Let the driver keep the newest frame, not a queue of old ones.
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-    return capture
-
-
 def _live_stopped(name: str, index: int) -> str:
     if index == 0:
         return f"{name} sends no frames; is it used by another program?"
     frames = quantity(index, "frame")
     return f"{name} stopped after {frames}; was it unplugged? Frames up to then are kept."
-
-
-def _device(number: int) -> Path:
-    return Path(f"/dev/video{number}")
-
-
-def _camera_api() -> int:
-    # Trying other backends is pointless, and some of them print errors.
-    return cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY

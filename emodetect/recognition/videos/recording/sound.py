@@ -9,7 +9,7 @@ from pathlib import Path
 
 from emodetect.errors import first_line
 from emodetect.machine.atomic_files import move
-from emodetect.recognition.videos.reading.capture import URL_TIMEOUT_MS, shown_name
+from emodetect.recognition.videos.reading.files_and_streams import URL_TIMEOUT_MS, shown_name
 from emodetect.recognition.videos.recording.ffmpeg import FORMATS, ffmpeg_for
 
 FFMPEG_TIMEOUT_S = 600
