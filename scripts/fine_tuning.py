@@ -41,8 +41,8 @@ from emodetect.data.degradation import blur, jpeg
 from emodetect.data.named_data import NamedData
 from emodetect.errors import EmodetectError
 from emodetect.evaluation.classify import predict_images
-from emodetect.evaluation.image_selection import select_images
-from emodetect.evaluation.labelled_data import load_source
+from emodetect.evaluation.labelled_images.image_selection import select_images
+from emodetect.evaluation.labelled_images.labelled_data import load_source
 from emodetect.evaluation.metrics.classification import compute_metrics
 from emodetect.recognition.recognizer import EmotionRecognizer
 

@@ -22,8 +22,12 @@ import click
 from emodetect.data.named_data import NamedData
 from emodetect.errors import EmodetectError
 from emodetect.evaluation.evaluate import evaluate_model
-from emodetect.evaluation.image_selection import select_images
-from emodetect.evaluation.labelled_data import load_source, open_training_data, training_config
+from emodetect.evaluation.labelled_images.image_selection import select_images
+from emodetect.evaluation.labelled_images.labelled_data import load_source
+from emodetect.evaluation.labelled_images.training_data import (
+    open_training_data,
+    training_config,
+)
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, shipped_models
 from emodetect.number_format import decimal, percent, points, with_interval
 from emodetect.recognition.recognizer import EmotionRecognizer

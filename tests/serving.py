@@ -16,7 +16,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from emodetect.serve.server import open_socket
+from emodetect.serve.process.listening import open_socket
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from emodetect.data.readers.ferplus import OTHER_VOTES, VOTE_COLUMNS, read_ferpl
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError, EmodetectError
-from emodetect.evaluation.labelled_data import usual_faces
+from emodetect.evaluation.labelled_images.labelled_data import usual_faces
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path
 from emodetect.reports.audit_report import write_audit

@@ -30,8 +30,9 @@ from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.serve import uploads
 from emodetect.serve.app import create_app
 from emodetect.serve.limits import DecodingMemory, Limits, client_name
+from emodetect.serve.process.listening import spellings
 from emodetect.serve.request_analysis import Analysis
-from emodetect.serve.server import ServerOptions, spellings
+from emodetect.serve.server import ServerOptions
 from emodetect.serve.stream import STREAM_IMAGES
 from emodetect.serve.uploads import Upload
 

@@ -31,7 +31,7 @@ from emodetect.evaluation.evaluated_models import (
     changed_data,
     load_evaluated_model,
 )
-from emodetect.evaluation.labelled_data import OWN_DATA
+from emodetect.evaluation.labelled_images.labelled_data import OWN_DATA
 from emodetect.evaluation.metrics.significance import holm, paired_accuracy_p
 from emodetect.evaluation.predictions import Predictions, write_predictions
 from emodetect.evaluation.verdict import verdict

@@ -16,8 +16,9 @@ from serving import serving, started, until
 
 from emodetect.model_file.shipped_models import shipped_models
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.serve import server
 from emodetect.serve.app import create_app
+from emodetect.serve.process import connections
+from emodetect.serve.process.connections import LimitedConnection
 
 HALF_A_HEADER = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -49,7 +50,7 @@ def test_a_client_is_not_ended_between_two_requests() -> None:
     Connections that have been answered make room too, once nothing else is left.
     """
     app = create_app(EmotionRecognizer(threads=1))
-    protocol = partial(server._LimitedConnection, response_s=30, most=20)
+    protocol = partial(LimitedConnection, response_s=30, most=20)
     request = HALF_A_HEADER + b"\r\n"
     with serving(app, http=protocol) as client, ExitStack() as stack:
         answered = client.get("/healthz").text.encode()
@@ -67,9 +68,9 @@ def test_a_client_is_not_ended_between_two_requests() -> None:
 
 def test_waiting_connections_have_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends those that send nothing, or half a header byte by byte; not those that ask."""
-    monkeypatch.setattr(server, "HEADER_S", 0.5)
+    monkeypatch.setattr(connections, "HEADER_S", 0.5)
     app = create_app(EmotionRecognizer(threads=1))
-    protocol = partial(server._LimitedConnection, response_s=30)
+    protocol = partial(LimitedConnection, response_s=30, most=100)
     with serving(app, http=protocol) as client, ExitStack() as stack:
         answered = client.get("/healthz").text
         # The last sends half of a second request.
@@ -113,7 +114,7 @@ UPGRADE = (
 def test_a_websocket_that_cannot_begin_is_refused(more: bytes, status: bytes) -> None:
     """Otherwise it would wait for ever, and take the place of a client."""
     app = create_app(EmotionRecognizer(threads=1))
-    protocol = partial(server._LimitedConnection, response_s=30)
+    protocol = partial(LimitedConnection, response_s=30, most=100)
     line = b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n"
     with serving(app, http=protocol) as client:
         with connected(client, line + UPGRADE + more + b"\r\n") as one:

@@ -25,7 +25,10 @@ from emodetect.data.named_data import NamedData
 from emodetect.data.synthetic import draw_scene
 from emodetect.data.writers.face_crops import CropOptions, crop_photos
 from emodetect.errors import ConfigError, DataError, EmodetectError
-from emodetect.evaluation.labelled_data import load_source, open_training_data
+from emodetect.evaluation.labelled_images.labelled_data import load_source
+from emodetect.evaluation.labelled_images.training_data import (
+    open_training_data,
+)
 from emodetect.images.model_input import to_input
 from emodetect.images.reading import NO_IMAGE, read_image
 from emodetect.recognition.recognizer import EmotionRecognizer

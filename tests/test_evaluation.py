@@ -32,8 +32,10 @@ from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
 from emodetect.evaluation.classify import batch_size_difference, predict_images
 from emodetect.evaluation.evaluate import open_task
-from emodetect.evaluation.image_selection import select_images
-from emodetect.evaluation.labelled_data import open_training_data
+from emodetect.evaluation.labelled_images.image_selection import select_images
+from emodetect.evaluation.labelled_images.training_data import (
+    open_training_data,
+)
 from emodetect.evaluation.metrics.classification import compute_metrics
 from emodetect.evaluation.metrics.intervals import metric_intervals, resampled_figures
 from emodetect.evaluation.predictions import ImagePredictions

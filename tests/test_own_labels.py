@@ -30,7 +30,7 @@ from emodetect.data.named_data import NamedData, find_data
 from emodetect.data.synthetic import draw_face, draw_scene
 from emodetect.emotions import EMOTIONS, hex_colors, luminance
 from emodetect.errors import ConfigError, DataError, ModelError
-from emodetect.evaluation.labelled_data import load_source, shared_label_names
+from emodetect.evaluation.labelled_images.labelled_data import load_source, shared_label_names
 from emodetect.exporting.export import ExportOptions, export_model
 from emodetect.faces.boxes import Box
 from emodetect.model_file.artifact import read_artifact

@@ -26,7 +26,7 @@ from emodetect.data.listing import SkippedFile
 from emodetect.errors import DataError
 from emodetect.evaluation.evaluate import Evaluation, evaluate_model
 from emodetect.evaluation.grad_cam import HeatMaps
-from emodetect.evaluation.image_selection import Selection
+from emodetect.evaluation.labelled_images.image_selection import Selection
 from emodetect.evaluation.metrics.intervals import wilson_interval
 from emodetect.evaluation.metrics.significance import equal_accuracy_p
 from emodetect.evaluation.predictions import read_predictions, write_predictions

@@ -44,12 +44,15 @@ from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.images import reading
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.runtime import MAX_BATCH
-from emodetect.serve import server, stream, uploads
+from emodetect.serve import stream, uploads
 from emodetect.serve.access import read_token
 from emodetect.serve.app import create_app
 from emodetect.serve.batching import BatchingRuntime
 from emodetect.serve.limits import FRAME_BYTES, Limits
-from emodetect.serve.server import JoinedWrites, ServerOptions, open_socket
+from emodetect.serve.process import memory
+from emodetect.serve.process.connections import JoinedWrites
+from emodetect.serve.process.listening import open_socket
+from emodetect.serve.server import ServerOptions
 from emodetect.serve.web.card_html import card_html
 from emodetect.serve.web.page_files import PAGE_FILES
 from emodetect.serve.web.schemas import ModelAnswer, PhotoRow
@@ -729,7 +732,7 @@ def test_serving_imports_nothing_heavy() -> None:
         "import sys\n"
         "for name in ('tensorflow', 'keras', 'matplotlib', 'sklearn', 'scipy'):\n"
         "    sys.modules[name] = None\n"
-        "from emodetect.serve.server import create_app, open_socket\n"
+        "from emodetect.serve.server import create_app\n"
         "from emodetect import EmotionRecognizer\n"
         "create_app(EmotionRecognizer())\n"
     )
@@ -910,13 +913,13 @@ def test_a_server_may_open_as_many_files_as_connections() -> None:
     """macOS allows a process 256, and 512 clients may be connected."""
     done = run_python(
         "import resource\n"
-        "from emodetect.serve.server import _allow_open_files\n"
+        "from emodetect.serve.process.listening import allow_open_files\n"
         "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))\n"
-        "print(_allow_open_files())\n"
+        "print(allow_open_files())\n"
         "print(resource.getrlimit(resource.RLIMIT_NOFILE) == (1024, hard))\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 300))\n"
-        "print(_allow_open_files())\n"
+        "print(allow_open_files())\n"
         "print(resource.getrlimit(resource.RLIMIT_NOFILE) == (300, 300))\n"
     )
     assert (done.stdout, done.stderr) == ("512\nTrue\n150\nTrue\n", "")
@@ -929,8 +932,8 @@ def test_a_server_needs_no_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "/" in name  # type: ignore[operator]
 
     monkeypatch.setattr(ctypes, "CDLL", of_windows)
-    server._give_memory_back()
-    server._trim_memory()
+    memory.give_memory_back()
+    memory.trim_memory()
 
 
 def _has_ipv6() -> bool:

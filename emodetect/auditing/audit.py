@@ -19,7 +19,7 @@ from emodetect.config import Faces
 from emodetect.data.named_data import NamedData, find_data
 from emodetect.emotions import EMOTIONS, in_canonical_order
 from emodetect.errors import OptionsError
-from emodetect.evaluation.labelled_data import usual_faces
+from emodetect.evaluation.labelled_images.labelled_data import usual_faces
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 

@@ -14,7 +14,10 @@ from emodetect.auditing.scan import Picture
 from emodetect.config import Faces, validate_data
 from emodetect.data.crops import read_crops
 from emodetect.errors import EmodetectError, ImageError
-from emodetect.evaluation.labelled_data import was_trained_at, whole_training_data
+from emodetect.evaluation.labelled_images.training_data import (
+    was_trained_at,
+    whole_training_data,
+)
 from emodetect.images.model_input import to_input
 from emodetect.machine.computer import usable_cores
 from emodetect.machine.progress import track

@@ -15,8 +15,8 @@ from emodetect.data.named_data import NamedData
 from emodetect.emotions import in_canonical_order, known_labels
 from emodetect.errors import DataError
 from emodetect.evaluation.evaluate import evaluate_model
-from emodetect.evaluation.image_selection import Selection, select_images
-from emodetect.evaluation.labelled_data import (
+from emodetect.evaluation.labelled_images.image_selection import Selection, select_images
+from emodetect.evaluation.labelled_images.labelled_data import (
     LabelledData,
     load_labelled_data,
     open_excluded,

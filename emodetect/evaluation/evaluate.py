@@ -14,8 +14,8 @@ from emodetect.config import Faces
 from emodetect.data.dataset import Dataset, leaked_images, place_of
 from emodetect.data.named_data import NamedData
 from emodetect.evaluation.classify import batch_size_difference, predict_images
-from emodetect.evaluation.image_selection import Selection, select_images
-from emodetect.evaluation.labelled_data import (
+from emodetect.evaluation.labelled_images.image_selection import Selection, select_images
+from emodetect.evaluation.labelled_images.labelled_data import (
     OWN_DATA,
     LabelledData,
     load_labelled_data,

@@ -15,11 +15,13 @@ from emodetect.data.readers.registry import READERS
 from emodetect.errors import DataError
 from emodetect.evaluation.classify import predict_images
 from emodetect.evaluation.evaluate import EvaluationTask, images_fingerprint, open_task
-from emodetect.evaluation.labelled_data import (
+from emodetect.evaluation.labelled_images.labelled_data import (
     OWN_DATA,
     load_source,
-    open_training_data,
     shared_label_names,
+)
+from emodetect.evaluation.labelled_images.training_data import (
+    open_training_data,
     training_config,
 )
 from emodetect.evaluation.predictions import PREDICTIONS_FILE, Predictions, read_predictions

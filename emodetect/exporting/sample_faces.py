@@ -15,8 +15,8 @@ from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError, ImageError
 from emodetect.evaluation.classify import labels_among
-from emodetect.evaluation.image_selection import select_images
-from emodetect.evaluation.labelled_data import SEEN, load_labelled_data
+from emodetect.evaluation.labelled_images.image_selection import select_images
+from emodetect.evaluation.labelled_images.labelled_data import SEEN, load_labelled_data
 from emodetect.images.model_input import to_input
 from emodetect.images.reading import read_image
 from emodetect.model_file.metadata import Metadata

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from emodetect.config import flatten
 from emodetect.errors import first_line
 from emodetect.evaluation.grad_cam import HeatMaps, overlay
-from emodetect.evaluation.labelled_data import OWN_DATA
+from emodetect.evaluation.labelled_images.labelled_data import OWN_DATA
 from emodetect.evaluation.metrics.significance import SIGNIFICANT
 from emodetect.evaluation.metrics.slices import FEW_GROUPS, FEW_IMAGES
 from emodetect.evaluation.predictions import ImagePredictions

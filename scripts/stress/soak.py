@@ -42,7 +42,8 @@ from websockets.sync.client import connect
 
 from emodetect.data.synthetic import draw_scene
 from emodetect.serve.limits import HELD_BYTES, Limits
-from emodetect.serve.server import HEADER_S, TRIM_EVERY_TICKS
+from emodetect.serve.process.connections import HEADER_S
+from emodetect.serve.process.draining_server import TRIM_EVERY_TICKS
 
 HONEST = 8
 LONGEST_S = 60.0

@@ -1,0 +1,1 @@
+"""The labelled images that a model is judged by, and which of them it has seen in training."""

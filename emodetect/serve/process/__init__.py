@@ -1,0 +1,1 @@
+"""The process of the server: its socket, connections, memory and signals."""
