@@ -156,6 +156,26 @@ def test_folds_are_not_continued_on_other_data(tmp_path: Path) -> None:
         resume(run)
 
 
+def test_photos_that_go_between_folds_end_the_run(tmp_path: Path) -> None:
+    """Or some images would be validated on twice, and some of the test split trained on."""
+    from emodetect.training.train import train
+
+    emotions = ("happy", "sad")
+    draw_dataset(tmp_path, counts={"faces": 12}, emotions=emotions, seed=1, size=64)
+    changes = ["training.epochs=1", "training.folds=2", "data.image_size=32"]
+    words = [*LENET, *changes, "model.backbone_size=32", f"data.cache_dir={tmp_path / 'cache'}"]
+    run = tmp_path / "run"
+    config = load_config(SMALL, [*words, f"output={run}"], data=f"folder:{tmp_path / 'faces'}")
+
+    def lose_a_photo(*_: object) -> list[Path]:
+        next((tmp_path / "faces" / "sad").iterdir()).unlink()
+        return []
+
+    with pytest.raises(ConfigError, match="the data has changed since the run was started; bring"):
+        train(config, draw=lose_a_photo)
+    assert [fold.name for fold in (run / "folds").iterdir()] == ["1"]
+
+
 @pytest.mark.parametrize("change", ["training.folds=1", "data.fold=[4, 3]", "data.fold=[0, 3]"])
 def test_impossible_folds_are_refused(change: str) -> None:
     """One fold, or the fourth of three, is a mistake in the config."""

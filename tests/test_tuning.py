@@ -29,9 +29,9 @@ from running import posix_only, run_emodetect, run_without
 from small import LENET, SMALL
 
 from emodetect.cli import app
-from emodetect.config import load_config
+from emodetect.config import ExperimentConfig, load_config
 from emodetect.data.synthetic import draw_dataset
-from emodetect.errors import ConfigError, EmodetectError, ModelError, UnwritableRunError
+from emodetect.errors import ConfigError, DataError, EmodetectError, ModelError, UnwritableRunError
 from emodetect.evaluation.predictions import write_predictions
 from emodetect.training import schedule
 from emodetect.tuning import trials as trials_module
@@ -213,7 +213,7 @@ def work_on(options: TuningOptions) -> list[optuna.trial.FrozenTrial]:
     """Work on a study until it is complete, as one process, and return its trials."""
     with announced(options.output) as process:
         trials = open_study(options, process)
-        Work(options, parse_search(options.search), trials).run()
+        Work(options, parse_search(options.search), trials, images="").run()
         return trials.all()
 
 
@@ -694,6 +694,62 @@ def test_unpromising_trials_stop_early_and_a_diverged_one_is_a_result(
     states = [one.state for one in result.trials]
     assert states == ["finished"] * 5 + ["stopped early", "failed"]
     assert "NaN" in result.trials[-1].error
+
+
+def config_of_faces(tmp_path: Path) -> ExperimentConfig:
+    """Return the config of a small training whose splits are drawn from 24 faces in `faces`."""
+    draw_dataset(tmp_path, counts={"faces": 12}, emotions=("happy", "sad"), seed=1, size=64)
+    changes = ["training.epochs=1", "data.image_size=32", "model.backbone_size=32"]
+    words = [*LENET, *changes, f"data.cache_dir={tmp_path / 'cache'}"]
+    return load_config(SMALL, words, data=f"folder:{tmp_path / 'faces'}")
+
+
+def test_a_trial_is_not_validated_on_other_images_than_it_was_trained_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a photo less, another split is drawn, in which there are images of the training."""
+    from emodetect.training import train as training
+
+    config = config_of_faces(tmp_path)
+    photo = next((tmp_path / "faces" / "sad").iterdir())
+    usual = training.train
+
+    def train(*arguments: Any, **options: Any) -> None:
+        usual(*arguments, **options)
+        photo.rename(tmp_path / photo.name)
+
+    options = options_of(tmp_path / "tuned", config=config, trials=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "train", train)
+        with pytest.raises(DataError, match="was trained on other images than there are now"):
+            tune(options)
+    (tmp_path / photo.name).rename(photo)
+    assert [one.state for one in tune(options).trials] == ["finished"]
+
+
+def test_no_trial_begins_on_other_images_than_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their figures could not be compared; with the photo back, the study goes on."""
+    from emodetect.training import train as training
+
+    config = config_of_faces(tmp_path)
+    photo = next((tmp_path / "faces" / "sad").iterdir())
+    trained = []
+
+    def validate(run: Path, config: Any) -> dict[str, float]:
+        if photo.exists() and len(trained) == 1:
+            photo.rename(tmp_path / photo.name)
+        return {"accuracy": 0.6, "log_loss": 0.4}
+
+    monkeypatch.setattr(training, "train", lambda config, **_: trained.append(config.output))
+    monkeypatch.setattr(work_module, "_validate", validate)
+    options = options_of(tmp_path / "tuned", config=config, trials=2)
+    with pytest.raises(DataError, match="the images have changed since the study was started"):
+        tune(options)
+    assert len(trained) == 1
+    (tmp_path / photo.name).rename(photo)
+    assert [one.state for one in tune(options).trials] == ["finished"] * 2
 
 
 def test_a_trial_is_not_stopped_after_its_last_epoch(

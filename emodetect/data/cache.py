@@ -12,7 +12,7 @@ import shutil
 import weakref
 import zipfile
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from emodetect.machine.progress import track
 from emodetect.machine.quiet_libraries import quiet_libraries
 from emodetect.machine.threads import bounded_map
 
-FORMAT = 5  # increase it when the stored content changes, so that older caches are not used
+FORMAT = 6  # increase it when the stored content changes, so that older caches are not used
 # As much of a cache is compared with its digests whenever it is opened, which takes a second; of a
 # larger one, every second block of images or fewer.
 CHECKED_BYTES = 2**29
@@ -75,8 +75,8 @@ class ImageCache:
         digests: (n,) bytes, a hash of each crop's pixels.
         sides: (n,) int32, the longer side of each crop before resizing, in pixels.
         skipped: images that could not be used.
+        skipped_rows: their positions in the list.
         faceless: names of the images in which no face was found.
-        closed: the files of those in `skipped` that this user was not allowed to read.
     """
 
     images: StoredImages
@@ -84,8 +84,8 @@ class ImageCache:
     digests: np.ndarray
     sides: np.ndarray
     skipped: tuple[SkippedFile, ...]
+    skipped_rows: tuple[int, ...]
     faceless: tuple[str, ...]
-    closed: tuple[str, ...]
 
 
 @contextmanager
@@ -201,15 +201,35 @@ def load_images(root: Path, samples: Sequence[Sample], config: DataConfig) -> Im
     """Return the crops of `samples` from the cache; if they are not there, decode them first.
 
     The cache key includes each file's path, size and modification time, and the settings, so
-    moved or changed files are decoded again.
+    moved or changed files are decoded again. So are all if one that was skipped can be read now:
+    its permissions, a network drive, memory or a missing library may have been the reason.
     """
     folder = cache_root(config.cache_dir) / f"images-{_key(root, samples, config)}"
     shape = (config.image_size, config.image_size, channels_of(config.color))
-    if not _is_complete(folder, shape):
-        _remove_damaged(folder, shape)
-        with quiet_libraries(), publish(folder) as unfinished:
-            _decode_all(root, samples, unfinished, config)
+
+    def is_current() -> bool:
+        if not _is_complete(folder, shape):
+            return False
+        skipped = [samples[row] for row in _opened(folder, shape).skipped_rows]
+        if not skipped:
+            return True
+        again = track(skipped, description="trying skipped images again", total=len(skipped))
+        return not any(_can_be_read(root, sample, config) for sample in again)
+
+    with quiet_libraries():
+        if not is_current():
+            _remove_outdated(folder, is_current)
+            with publish(folder) as unfinished:
+                _decode_all(root, samples, unfinished, config)
     return _opened(folder, shape)
+
+
+def _can_be_read(root: Path, sample: Sample, config: DataConfig) -> bool:
+    try:
+        read_crops(root, sample, config)
+    except ImageError:
+        return False
+    return True
 
 
 def _opened(folder: Path, shape: tuple[int, int, int]) -> ImageCache:
@@ -223,8 +243,8 @@ def _opened(folder: Path, shape: tuple[int, int, int]) -> ImageCache:
         digests=digests,
         sides=sides,
         skipped=tuple(SkippedFile(**entry) for entry in left_out["skipped"]),
+        skipped_rows=tuple(left_out["skipped_rows"]),
         faceless=tuple(left_out["faceless"]),
-        closed=tuple(left_out["closed"]),
     )
 
 
@@ -232,9 +252,6 @@ def _is_complete(folder: Path, shape: tuple[int, int, int]) -> bool:
     """Return whether a cache holds as many images as it should, and none of them has changed."""
     try:
         cache = _opened(folder, shape)
-        # A new permission changes neither a file's size nor its times.
-        if any(os.access(file, os.R_OK) for file in cache.closed):
-            return False
         if (folder / "images.bin").stat().st_size != len(cache.rows) * int(np.prod(shape)):
             return False
         step = max(1, -(-len(cache.rows) * int(np.prod(shape)) // CHECKED_BYTES))
@@ -252,11 +269,11 @@ def _digest(image: np.ndarray) -> bytes:
     return hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest().encode()
 
 
-def _remove_damaged(folder: Path, shape: tuple[int, int, int]) -> None:
+def _remove_outdated(folder: Path, is_current: Callable[[], bool]) -> None:
     if folder.exists():
         # Checked again under the lock, because another process may have rebuilt it by now.
         with locked(folder.parent, wait=True):
-            if not _is_complete(folder, shape):
+            if not is_current():
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -295,17 +312,15 @@ def _decode_all(root: Path, samples: Sequence[Sample], folder: Path, config: Dat
     sides = array("i")
     digests = bytearray()  # not a list: it would take three times the memory
     skipped: list[dict[str, str]] = []
+    skipped_rows: list[int] = []
     faceless: list[str] = []
-    closed: list[str] = []
     # Not a memory map: on a full disk a map kills the process, a write raises an error.
     with (folder / "images.bin").open("wb") as file, ThreadPoolExecutor() as pool:
         decoded = bounded_map(pool, decode, samples, at_once=IMAGES_AT_ONCE)
         for row, result in enumerate(track(decoded, description="decoding", total=len(samples))):
             if isinstance(result, ImageError):
                 skipped.append({"path": _place(root, samples[row]), "reason": str(result)})
-                source = (root / samples[row].file).absolute()
-                if not os.access(source, os.R_OK):
-                    closed.append(str(source))
+                skipped_rows.append(row)
                 continue
             if not result:
                 faceless.append(samples[row].name)
@@ -320,7 +335,7 @@ def _decode_all(root: Path, samples: Sequence[Sample], folder: Path, config: Dat
         digests=np.frombuffer(digests, "S32"),
         sides=np.array(sides, np.int32),
     )
-    left_out = {"skipped": skipped, "faceless": faceless, "closed": closed}
+    left_out = {"skipped": skipped, "skipped_rows": skipped_rows, "faceless": faceless}
     (folder / "left_out.json").write_text(json.dumps(left_out), encoding="utf-8")
 
 

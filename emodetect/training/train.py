@@ -258,6 +258,8 @@ def _cross_validate(config: ExperimentConfig, draw: Draw | None) -> tuple[FoldRe
             resume(fold.output, fold, draw=draw)
         else:
             train(fold, draw=draw)
+        # With other images the splits are others, and some would serve for training and testing.
+        _require_same_data(config.output, _load_again(config))
 
     return cross_validate(config, train_run)
 
@@ -275,7 +277,8 @@ def _require_same_data(run: Path, dataset: Dataset) -> None:
         recorded = json.loads(record.read_text())
     if recorded != identity:
         raise ConfigError(
-            f"{run}: the data has changed since the run was started; start a new run."
+            f"{run}: the data has changed since the run was started; bring it back and resume the "
+            "run, or start a new one."
         )
 
 

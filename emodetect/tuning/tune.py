@@ -93,7 +93,7 @@ def _tune(options: TuningOptions, space: SearchSpace, dataset: Dataset) -> Tunin
     make_output_folder(options.output)
     with announced(options.output) as process, said_once(WARNINGS_ON_DATA):
         trials = SharedTrials(study, storage, options.output, process)
-        Work(options, space, trials).run()
+        Work(options, space, trials, images=dataset.fingerprint).run()
     return write_results(options, study, space, trials.all())
 
 

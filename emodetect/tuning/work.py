@@ -19,6 +19,7 @@ from emodetect.config import ExperimentConfig, changed_keys, load_config
 from emodetect.data.dataset import load_dataset
 from emodetect.errors import (
     ConfigError,
+    DataError,
     DivergedError,
     EmodetectError,
     ModelError,
@@ -55,10 +56,16 @@ class _StoppedEarlyError(Exception):
 
 
 class Work:
-    """The work of this process on a study."""
+    """The work of this process on a study.
 
-    def __init__(self, options: TuningOptions, space: SearchSpace, trials: SharedTrials):
-        self.options, self.space, self.trials = options, space, trials
+    Args:
+        images: the fingerprint of the data set that all trials are trained on.
+    """
+
+    def __init__(
+        self, options: TuningOptions, space: SearchSpace, trials: SharedTrials, *, images: str
+    ) -> None:
+        self.options, self.space, self.trials, self.images = options, space, trials, images
         self.most = int(min(options.trials, count_combinations(space)))
         self.repeated = False
         self.started_s, self.settled_before = time.monotonic(), 0
@@ -205,6 +212,7 @@ class Work:
 
         clear_session()  # or the graphs of all trials would stay in memory
         with _without_notes(), training_memory_errors():
+            self._require_same_images()
             if not (run / "config.toml").is_file():
                 train(config, draw=draw_run, on_epoch=on_epoch)
             else:
@@ -224,6 +232,16 @@ class Work:
         for name in ("accuracy", "log_loss"):
             trial.set_user_attr(name, figures[name])
         return figures[self.options.objective]
+
+    def _require_same_images(self) -> None:
+        """Raise DataError if the study was started with other images, labels or splits."""
+        config = self.options.config
+        if load_dataset(config.data, seed=config.seed).fingerprint != self.images:
+            raise DataError(
+                f"{self.options.output}: the images have changed since the study was started; "
+                "bring them back and run the same command again to continue, or choose another "
+                "--output."
+            )
 
     def _report(self, number: int, outcome: str) -> None:
         known = self.trials.all()
@@ -256,9 +274,17 @@ def _check_own(run: Path, config: ExperimentConfig) -> None:
 
 
 def _validate(run: Path, config: ExperimentConfig) -> dict[str, float]:
-    """Predict the validation images, keep the predictions, and return their figures."""
+    """Predict the validation images, keep the predictions, and return their figures.
+
+    Raises DataError if they are not those of the training, which may be among them now.
+    """
     dataset = load_dataset(config.data, seed=config.seed)
     recognizer = EmotionRecognizer(run / RUN_MODEL, detector="none")
+    if recognizer.metadata.dataset.get("fingerprint") != dataset.fingerprint:
+        raise DataError(
+            f"{run}: was trained on other images than there are now; bring them back and run the "
+            "same command again to continue, or remove this folder first to train it anew."
+        )
     predictions = predict_images(recognizer, dataset, dataset.indices("val"))
     write_predictions(predictions, run / VALIDATION_FILE)
     return figures_of(predictions)
