@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ import pytest
 from click.testing import CliRunner, Result
 from labelled import dataset_of
 from rich.console import Console
+from small import LENET, SMALL
 from test_report import assert_self_contained
 
 from emodetect.cli import app
 from emodetect.cli.compare import accuracy_table
+from emodetect.config import load_config
 from emodetect.data.dataset import Dataset, number_crops
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import DataError, EmodetectError
@@ -405,6 +409,60 @@ def test_compare_takes_a_run(artifact: Path, tmp_path: Path) -> None:
     told = json.loads((tmp_path / "out" / "compare.json").read_text(encoding="utf-8"))
     assert told["images"] == 30
     assert not (artifact.parent / "evaluation-test").exists()
+
+
+def test_an_outdated_report_of_a_run_is_not_compared(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That of another model or of other images, whatever the dates of the files say."""
+    from emodetect.training.train import train
+
+    caplog.set_level("INFO")
+    faces, run = tmp_path / "faces", tmp_path / "run"
+    draw_dataset(faces, counts={"train": 8, "test": 4}, emotions=EMOTIONS, seed=1, size=64)
+    changes = ["training.epochs=1", "data.image_size=32", "model.backbone_size=32"]
+    words = [*LENET, *changes, f"data.cache_dir={tmp_path / 'cache'}", f"output={run}"]
+    artifact = train(load_config(SMALL, words, data=f"folder:{faces}")).artifact
+    evaluated = CliRunner().invoke(app, ["evaluate", "--model", str(run), "--no-explain"])
+    assert evaluated.exit_code == 0, evaluated.exception
+
+    def loaded() -> tuple[Predictions, str]:
+        caplog.clear()
+        predictions = load_evaluated_model(run).predictions
+        return predictions, "".join(one for one in caplog.messages if "again" in one)
+
+    reported, told = loaded()
+    assert told == ""
+
+    (faces / "test/happy").rename(tmp_path / "happy")
+    (faces / "test/sad").rename(faces / "test/happy")
+    (tmp_path / "happy").rename(faces / "test/sad")
+    now, told = loaded()
+    assert told.endswith("because its data has changed since")
+    assert now.labels.tolist() == reported.labels.tolist()
+    first = {
+        Path(path).name: row for path, row in zip(reported.paths, reported.labels, strict=True)
+    }
+    assert all(
+        first[Path(path).name] != row for path, row in zip(now.paths, now.labels, strict=True)
+    )
+
+    faces.rename(tmp_path / "moved")  # so that the report is all there is
+    assert loaded()[1] == ""
+
+    before = artifact.stat()
+    content = json.loads(zipfile.ZipFile(artifact).read("emodetect.json"))
+    content["temperature"] *= 2
+    with zipfile.ZipFile(artifact) as old, zipfile.ZipFile(tmp_path / "new", "w") as new:
+        for name in old.namelist():
+            member = json.dumps(content) if name == "emodetect.json" else old.read(name)
+            new.writestr(name, member)
+    (tmp_path / "new").replace(artifact)
+    os.utime(artifact, ns=(before.st_atime_ns, before.st_mtime_ns))
+    (tmp_path / "moved").rename(faces)
+    cooler, told = loaded()
+    assert told.endswith("because its report is of another model")
+    assert np.all(cooler.probabilities.max(axis=1) < now.probabilities.max(axis=1))
 
 
 @pytest.mark.parametrize("damage", ["nan", "cut"])

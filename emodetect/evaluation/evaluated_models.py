@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from emodetect.config import load_config
 from emodetect.data.dataset import Dataset
 from emodetect.data.named_data import NamedData
 from emodetect.data.readers.registry import READERS
-from emodetect.errors import DataError
+from emodetect.errors import DataError, EmodetectError
 from emodetect.evaluation.classify import predict_images
 from emodetect.evaluation.evaluate import EvaluationTask, images_fingerprint, open_task
 from emodetect.evaluation.labelled_images.labelled_data import (
@@ -28,6 +29,8 @@ from emodetect.evaluation.predictions import PREDICTIONS_FILE, Predictions, read
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.shipped_models import RUN_MODEL, contents_of, model_path, shipped_models
 from emodetect.recognition.recognizer import EmotionRecognizer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +76,8 @@ class EvaluatedModel:
 def load_evaluated_model(folder: Path) -> EvaluatedModel:
     """Read the predictions of a report folder, or those of a run on its own test split.
 
-    A run's report `evaluation-test` is used if it is newer than the model and covers the whole
-    split; otherwise the model is evaluated.
+    A run's report `evaluation-test` is used if it is of this model and of all images that the
+    split has now; otherwise the model is evaluated. If the data is gone, the report counts.
 
     Raises:
         DataError: if the folder is neither, or the data cannot be read.
@@ -85,13 +88,26 @@ def load_evaluated_model(folder: Path) -> EvaluatedModel:
     model, report = folder / RUN_MODEL, folder / "evaluation-test"
     if not model.is_file():
         raise _no_predictions(folder)
-    file = report / PREDICTIONS_FILE
-    if file.is_file() and file.stat().st_mtime >= model.stat().st_mtime:
+    recognizer = EmotionRecognizer(model, detector="none")
+    if (report / PREDICTIONS_FILE).is_file():
         found = _from_report(report, str(folder))
         if _is_whole_test_split(found.metrics):
-            return found
-    recognizer = EmotionRecognizer(model, detector="none")
+            outdated = _why_outdated(found.metrics, recognizer)
+            if not outdated:
+                return found
+            logger.info("%s: evaluating it again, because %s", folder, outdated)
     return _evaluated(folder, recognizer, open_task(str(model), recognizer, split="test"))
+
+
+def _why_outdated(metrics: Mapping[str, Any], recognizer: EmotionRecognizer) -> str:
+    """Return why a run's report says nothing of its model or its data of now; "" if it does."""
+    if metrics.get("model_hash") != recognizer.artifact.identity():
+        return "its report is of another model"
+    try:
+        dataset = open_training_data(training_config(recognizer.metadata), recognizer.metadata)
+    except EmodetectError:  # gone, or no longer split as in training
+        return ""
+    return "" if metrics.get("fingerprint") == dataset.fingerprint else "its data has changed since"
 
 
 def _run_of(model: str) -> str:

@@ -304,7 +304,7 @@ def _evaluate_one(options: EvaluationOptions, on_result: OnResult) -> Evaluation
         recognizer,
         task.dataset,
         task.selection,
-        description=task.description,
+        description={**task.description, "model_hash": recognizer.artifact.identity()},
         bootstrap=options.bootstrap,
         robustness=options.robustness,
     )
