@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 from pictures import save
 
+from emodetect.auditing import doubtful_labels
 from emodetect.auditing.audit import Audit, AuditOptions, audit_sources
 from emodetect.auditing.doubtful_labels import confident_labels
 from emodetect.auditing.duplicates import MOST_NEIGHBOURS, find_duplicates
@@ -24,7 +25,7 @@ from emodetect.auditing.scan import Picture, scan_pictures
 from emodetect.cli import app
 from emodetect.config import DataConfig
 from emodetect.data.cleaning import read_audit_rows
-from emodetect.data.listing import Sample
+from emodetect.data.listing import Sample, SkippedFile
 from emodetect.data.readers.ferplus import OTHER_VOTES, VOTE_COLUMNS, read_ferplus
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
@@ -283,6 +284,31 @@ def test_votes_for_none_of_the_images_are_an_error(clean: Path) -> None:
         look(clean, kind="ferplus")
 
 
+def test_pairs_are_counted_by_kind(clean: Path) -> None:
+    """How many near duplicates there are, and how many of them are mirrored."""
+    save(clean / "train/happy/mirrored.png", np.ascontiguousarray(face(6)[:, ::-1]))
+    for number in (2, 4):
+        save(clean / f"train/happy/copy{number}.jpg", face(number))
+    pairs = summary(look(clean))["duplicates"]
+    assert (pairs["near_pairs"], pairs["mirrored_pairs"]) == (3, 1)
+
+
+def test_each_pair_of_many_alike_is_found(tmp_path: Path) -> None:
+    """Eight fainter and fainter copies of one image make 28 pairs."""
+    for number in range(8):
+        fainter = cv2.convertScaleAbs(face(3), alpha=1 - number * 0.02, beta=number)
+        save(tmp_path / f"train/happy/{number}.png", fainter)
+    save(tmp_path / "train/sad/other.png", face(4, "sad"))
+    assert summary(look(tmp_path))["duplicates"]["near_pairs"] == 8 * 7 / 2
+
+
+def test_all_unreadable_images_are_counted(clean: Path) -> None:
+    """Those that the reader of the source left out, and those that cannot be decoded."""
+    (clean / "train/sad/a.png").write_bytes(b"no image")
+    audit = replace(look(clean), skipped=(SkippedFile("b.png", "empty"),))
+    assert summary(audit)["unreadable"]["images"] == 2
+
+
 def test_confident_learning_finds_the_swapped_label() -> None:
     """An image that a model counts to another class by that class's own measure is doubtful."""
     probabilities = np.array(
@@ -299,15 +325,37 @@ def test_a_model_is_asked_and_what_it_saw_is_kept_apart(clean: Path) -> None:
     audit = look(clean, model=DEFAULT_MODEL)
     model = summary(audit)["model"]
     assert (model["asked"], model["unseen"]) == (10, 4)
-    assert audit.doubts is not None
-    assert flagged(audit, "label_doubtful") == {
-        picture.sample.name
-        for picture, suggested in zip(audit.pictures, audit.doubts.suggested, strict=True)
-        if suggested
-    }
     stated = look(clean, model=DEFAULT_MODEL, unseen=True)
     assert summary(stated)["model"]["unseen"] == 10
     assert summary(stated)["model"]["doubtful_maybe_seen"] == 0
+
+
+def test_labels_that_the_model_doubts_are_flagged_counted_and_shown(
+    clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the answer of the model, its first emotion too; what it saw in training apart."""
+    save(clean / "test/angry/a.png", face(20, "angry"))
+    said = {"test/happy/6.png": "angry", "train/sad/1.png": "happy"}
+
+    def answers(recognizer: Any, pictures: Any, rows: np.ndarray, faces: Any) -> Any:
+        samples = [pictures[row].sample for row in rows]
+        best = [recognizer.emotions.index(said.get(one.name, one.emotion)) for one in samples]
+        return rows, np.eye(len(recognizer.emotions), dtype=np.float32)[best] * 0.9
+
+    monkeypatch.setattr(doubtful_labels, "_predictions", answers)
+    audit = look(clean, model=DEFAULT_MODEL)
+    assert flagged(audit, "label_doubtful") == {*said}
+    write_audit(audit, tmp_path / "out")
+    figures = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
+    assert figures["model"] == {
+        "name": DEFAULT_MODEL,
+        "asked": 11,
+        "unseen": 5,
+        "doubtful_unseen": 1,
+        "doubtful_maybe_seen": 1,
+    }
+    page = (tmp_path / "out" / "audit.html").read_text(encoding="utf-8")
+    assert page.index("model: angry 90.0%") < page.index("model: happy 90.0%")
 
 
 def test_the_model_is_asked_about_the_faces_of_photos(tmp_path: Path) -> None:

@@ -329,3 +329,9 @@ def test_a_cleaned_set_is_split_the_same_way_again(faces: Path, manifest: Path) 
     first, second = (load_dataset(wanted, seed=3) for _ in range(2))
     assert first.fingerprint == second.fingerprint
     assert first.counts() == second.counts()
+
+
+def test_a_manifest_that_nobody_edited_gets_no_remark_of_edits(faces: Path, manifest: Path) -> None:
+    """Only labels and splits that differ from the data are told."""
+    notes = list_samples(config(faces, manifest)).notes
+    assert not any("another label" in note for note in notes)

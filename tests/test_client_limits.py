@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import cv2
 import httpx
@@ -18,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from serving import serving, until
+from starlette.requests import Request
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -29,12 +31,12 @@ from emodetect.images.reading import MOST_BYTES, USUAL_BYTES, decode_bounded
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.serve import uploads
 from emodetect.serve.app import create_app
-from emodetect.serve.limits import DecodingMemory, Limits, client_name
+from emodetect.serve.limits import Clients, DecodingMemory, Limits, client_name
 from emodetect.serve.process.listening import spellings
 from emodetect.serve.request_analysis import Analysis
 from emodetect.serve.server import ServerOptions
 from emodetect.serve.stream import STREAM_IMAGES
-from emodetect.serve.uploads import Upload
+from emodetect.serve.uploads import Upload, UploadReader
 
 PHOTO = cv2.imencode(".jpg", draw_scene(["happy"], np.random.default_rng(0)).image)[1].tobytes()
 
@@ -221,3 +223,21 @@ def test_the_header_tells_how_much_memory_decoding_takes(
 
     decode_bounded(file.getvalue(), most=most, reserve=reserve)
     assert asked == [pixels * bytes_of_each]
+
+
+def test_nothing_is_kept_of_a_client_that_has_gone() -> None:
+    """Or a server that many use would remember all their addresses."""
+    clients, reader = Clients(most=4), UploadReader(Limits())
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"photo", "more_body": False}
+
+    async def come_and_go() -> None:
+        headers = [(b"content-type", b"image/jpeg")]
+        scope = {"type": "http", "headers": headers, "client": ("203.0.113.9", 1)}
+        async with clients.hold("203.0.113.9", 2), reader.read(Request(scope, receive)):
+            assert (clients.in_work.total(), reader.held.total()) == (2, len(b"photo"))
+
+    asyncio.run(come_and_go())
+    assert not clients.in_work
+    assert not reader.held

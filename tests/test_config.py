@@ -565,3 +565,11 @@ def test_a_refused_config_ends_in_a_line_on_stderr(
     assert output == ""
     assert errors.startswith("error: ")
     assert "Traceback" not in errors
+
+
+def test_other_data_does_not_keep_the_path_of_the_config(tmp_path: Path) -> None:
+    """Also data without a path, such as drawn faces."""
+    file = tmp_path / "experiment.toml"
+    file.write_text('[data]\nsource = "fer2013_csv"\npath = "fer2013.csv"\n', encoding="utf-8")
+    config = load_config(str(file), data="synthetic")
+    assert (config.data.source, config.data.path) == ("synthetic", None)

@@ -178,3 +178,12 @@ def test_frames_in_work_get_their_results(monkeypatch: pytest.MonkeyPatch) -> No
         assert [json.loads(stream.recv())["frame"] for _ in range(2)] == [1, 2]
         with pytest.raises(ConnectionClosed, match="1012"):
             stream.recv(timeout=10)
+
+
+def test_the_analysis_is_closed_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is queued is finished, and its threads end."""
+    closed: list[Analysis] = []
+    monkeypatch.setattr(Analysis, "close", lambda analysis: closed.append(analysis))
+    with serving(create_app(EmotionRecognizer(threads=1))):
+        assert not closed
+    assert len(closed) == 1

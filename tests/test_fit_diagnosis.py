@@ -6,6 +6,8 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from small import LENET, SMALL
@@ -136,3 +138,17 @@ def test_a_run_of_a_few_steps_is_told_to_be_longer(summary_of: SummaryOf) -> Non
     # 192 images in batches of 16 to 32: six to twelve steps an epoch, of which 100 are enough.
     assert 100 / 12 <= int(epochs[1]) <= 100 / 6 + 1
     assert "steps of fine-tuning are few" in text
+
+
+@pytest.mark.parametrize(("steps", "few"), [(99, True), (2000, False)])
+def test_steps_are_called_few_only_where_they_are(steps: int, few: bool) -> None:
+    """A run of thousands of steps needs other advice."""
+    from emodetect.training.advice.fit_diagnosis import _longer
+
+    run: Any = SimpleNamespace(
+        config=SimpleNamespace(training=SimpleNamespace(epochs=20)),
+        stopped_early=False,
+        schedule=SimpleNamespace(steps=100, fine_tuning_steps=steps),
+    )
+    assert _longer(run).startswith("more epochs (--set training.epochs=40)")
+    assert ("are few" in _longer(run)) == few

@@ -598,3 +598,16 @@ def test_the_photos_of_affectnet_are_no_classes(tmp_path: Path, lists: str | Non
         _lists(tmp_path / "Affect" / lists, [_row("0/a.jpg", 1)], [])
     with pytest.raises(DataError, match=r"Manually_Annotated_Images: .* without its lists"):
         _list("affectnet", tmp_path)
+
+
+def test_ckplus_leaves_out_sequences_of_other_classes(tmp_path: Path) -> None:
+    """Their peaks as well as the frames before, which are counted as left out for the class."""
+    _sequence(tmp_path, 5, 1, frames=12, label="2.0000000e+00")
+    _sequence(tmp_path, 5, 2, frames=5, label="5.0000000e+00")
+    _sequence(tmp_path, 5, 3, frames=2, label="6.0000000e+00")
+    listing = _list("ckplus", tmp_path, classes=("happy", "sad"))
+    assert len(listing.samples) == 5
+    assert listing.left_out == {
+        "emotion outside data.classes: contempt": 12,
+        "frame before the peak of its sequence": 2,
+    }

@@ -361,3 +361,16 @@ def test_resuming_keeps_the_copies_of_photos_that_it_skips(drawn: Path, tmp_path
     _invoke(tmp_path / "a" / "x.png", tmp_path / "b" / "x.png", *words, "--resume")
     assert (copies / "x.png").read_bytes() == first
     assert sorted(path.name for path in copies.iterdir()) == ["x-2.png", "x.png"]
+
+
+@pytest.mark.parametrize("faces", ["null", "3", '["happy"]', '[{"scores": 3}]', "[null]"])
+def test_lines_of_another_program_are_not_resumed(tmp_path: Path, drawn: Path, faces: str) -> None:
+    """Though they have the keys of `predict`."""
+    file = tmp_path / "rows.jsonl"
+    _invoke(drawn / "b.png", "--output", file)
+    record = json.loads(file.read_text(encoding="utf-8"))
+    record["faces"] = json.loads(faces)
+    file.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    result = _invoke(drawn / "b.png", "--output", file, "--resume")
+    assert isinstance(result.exception, EmodetectError)
+    assert "line 1 is not from predict" in str(result.exception)

@@ -21,6 +21,7 @@ from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.faces.detectors.whole_image import WholeImage
 from emodetect.faces.template import FaceTemplate
 from emodetect.faces.tracking import FaceTracker, FrameByFrame, TrackingOptions
+from emodetect.faces.tracks import Tracks, cost_of
 from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 
 FPS = 25.0
@@ -465,3 +466,32 @@ def test_a_copy_of_a_tracker_goes_on_with_the_same_faces() -> None:
         assert [face.id for face in expected]
         for one in copies:
             assert one.update(scene.image, number / 10) == expected
+
+
+def test_faces_one_above_the_other_stay_apart() -> None:
+    """As those side by side do, when both move by half their height."""
+    tracker = FaceTracker(BrightSquares())
+    last_s = confirm(tracker, squares((20, 5, 45, 45), (20, 75, 45, 45)))
+    found = dict(update(tracker, squares((20, 38, 45, 45), (20, 108, 45, 45)), last_s + 0.2))
+    assert found.keys() == {1, 2}
+    assert found[1][1] < found[2][1]
+
+
+def test_a_face_is_not_taken_for_one_of_another_size() -> None:
+    """Neither for one of twice its size nor for one of half."""
+    small, large = (0, 0, 50, 50), (0, 0, 100, 100)
+    assert cost_of(small, large) == cost_of(large, small) == np.inf
+
+
+def test_a_part_found_in_the_same_frame_is_no_face_of_its_own() -> None:
+    """Such as a mouth, before either has an ID."""
+    tracks = Tracks(sightings=2)
+    tracks.begin(0.0)
+    tracks.add((150, 110, 50, 50))
+    whole = tracks.add((100, 20, 150, 150))
+    assert tracks.end(0.5) == [whole]
+
+
+def test_a_box_at_the_edge_stays_inside() -> None:
+    """Of one pixel, in the last corner."""
+    assert clip((9, 9, 1, 1), 10, 10) == (9, 9, 1, 1)

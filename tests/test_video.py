@@ -36,7 +36,7 @@ from emodetect.errors import VideoError
 from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
-from emodetect.recognition.sightings import Seen
+from emodetect.recognition.sightings import Seen, Sighting, complete_frames
 from emodetect.recognition.videos import video_files
 from emodetect.recognition.videos.reading import capture
 from emodetect.recognition.videos.reading.capture import Frame, open_source, read_frames
@@ -1124,3 +1124,12 @@ def test_what_follows_a_damaged_part_is_read(film: Path) -> None:
         times_s = [frame.time_s for frame in read_frames(source)]
     assert len(times_s) == FRAMES - 2
     assert times_s == sorted(set(times_s))
+
+
+@pytest.mark.parametrize(("frames", "kept"), [(3, 1), (6, 0)])
+def test_what_is_seen_in_the_last_frame_alone_is_no_face(frames: int, kept: int) -> None:
+    """Unless the film is too short to tell."""
+    face = Face((0, 0, 9, 9), {"happy": 1.0}, "happy", 1.0)
+    seen = [Seen(()) for _ in range(frames - 1)] + [Seen((Sighting(face, 1),))]
+    *_, (_, last) = complete_frames(list(enumerate(seen)))
+    assert len(last.faces) == kept

@@ -106,7 +106,7 @@ def confident_labels(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarra
         thresholds[label] = probabilities[labels == label, label].mean()
     confident = np.where(probabilities >= thresholds, probabilities, -1)
     best = confident.argmax(axis=1)
-    counted = confident.max(axis=1, initial=-1) >= 0
+    counted = confident.max(axis=1) >= 0
     better: np.ndarray = np.where(counted & (best != labels), best, -1)
     return better
 

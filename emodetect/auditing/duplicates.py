@@ -107,7 +107,7 @@ def _near_pairs(scan: Scan, members: np.ndarray, *, mirrored: bool) -> tuple[np.
             found.append(np.stack([rows[kept], columns[kept]], axis=1))
     pairs = np.concatenate([*found, np.empty((0, 2), np.int64)])
     pairs = np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1), axis=0)
-    return members[pairs].reshape(-1, 2), left_out
+    return members[pairs], left_out
 
 
 def _as_keys(pairs: np.ndarray, count: int) -> np.ndarray:

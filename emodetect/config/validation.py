@@ -76,7 +76,7 @@ def _is_unicode(value: object) -> bool:
 def _explain(detail: Any) -> str:
     location = [str(part) for part in detail["loc"]]
     key = ".".join(location) or "config"
-    got = json.dumps(detail["input"], default=str)
+    got = json.dumps(detail["input"])
     match detail["type"]:
         case "extra_forbidden":
             section = _section_at(location[:-1])
@@ -101,7 +101,7 @@ def _explain(detail: Any) -> str:
 def _as_array(value: object) -> str:
     """Return what was meant by a value that should have been an array: x,y is ["x", "y"]."""
     if not isinstance(value, str):
-        return json.dumps([value], default=str)
+        return json.dumps([value])
     parts = [part.strip(" []'\"") for part in value.split(",")]
     return json.dumps([int(part) for part in parts] if all(map(str.isdecimal, parts)) else parts)
 
