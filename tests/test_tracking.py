@@ -385,6 +385,22 @@ def test_a_lost_face_keeps_its_scores(recognizer: EmotionRecognizer) -> None:
     assert [tracker.update(squares(), index / FPS) for index in range(4, 9)] == [shown] * 5
 
 
+def test_a_face_that_comes_back_has_the_scores_of_now(recognizer: EmotionRecognizer) -> None:
+    """What was seen before it was lost counts as little as after the same time without a gap."""
+    recognizer.detector = BrightSquares()
+    face = squares((20, 50, 60, 60))
+    recognizer.answers = [HAPPY] * 4 + [SAD]
+    tracker = EmotionTracker(recognizer, TrackingOptions(keep_s=0.4, score_smoothing_s=0.4))
+    for index in range(4):
+        tracker.update(face, index * 0.02)
+    tracker.update(squares(), 0.26)
+    (back,) = tracker.update(face, 0.06 + 0.4)
+    share = np.exp(-1)
+    expected = share * HAPPY[0] + (1 - share) * SAD[0]
+    assert back.id == 1
+    assert back.scores["happy"] == pytest.approx(expected, abs=1e-4)
+
+
 def test_without_smoothing_each_frame_speaks_for_itself(recognizer: EmotionRecognizer) -> None:
     """With both options at 0 labels and scores are those of the frame."""
     recognizer.answers = [HAPPY, SAD, HAPPY]

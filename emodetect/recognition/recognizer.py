@@ -17,7 +17,7 @@ from emodetect.faces.boxes import Box
 from emodetect.faces.detectors.registry import Detector, full_name, open_detector
 from emodetect.faces.detectors.shared import SharedDetector
 from emodetect.faces.framing import crop_face
-from emodetect.faces.tracking import FaceTracker, FrameByFrame, TrackingOptions, kept_share
+from emodetect.faces.tracking import FaceTracker, FrameByFrame, TrackingOptions
 from emodetect.images.conversion import AnyImage, ChannelOrder, Images, OneImage, to_bgr
 from emodetect.images.model_input import check_image, to_input
 from emodetect.model_file.artifact import read_artifact
@@ -302,8 +302,8 @@ def _are_probabilities(outputs: np.ndarray, *, classes: int) -> bool:
 class EmotionTracker:
     """Recognises the emotions of a video's faces, frame by frame, without flickering labels.
 
-    A face's scores are an exponential moving average over the time of the frames in which it is
-    found. Its emotion changes only when another one leads by `options.hysteresis`. Not thread-safe.
+    A face's scores are an exponential moving average over time. Its emotion changes only when
+    another one leads by `options.hysteresis`. Not thread-safe.
 
     Args:
         options: how faces are tracked.
@@ -353,7 +353,6 @@ class EmotionTracker:
                 f"one ({self.last_s:g}), got {time_s!r}. Take it from time.monotonic(), which "
                 "never goes back, and make a new EmotionTracker for another video."
             )
-        keep = kept_share(time_s - self.last_s, self.options.score_smoothing_s)
         self.last_s = time_s
         self.faces.detector = self.recognizer.detector  # a key may have changed it
         found = self.faces.update(image, time_s)
@@ -364,7 +363,11 @@ class EmotionTracker:
         rows = self.recognizer.classify([self.recognizer.crop(image, box) for _, box in visible])
         for (track, _), row in zip(visible, rows, strict=True):
             self.smoothed[track.key] = smooth(
-                before.get(track.key), row, keep=keep, hysteresis=self.options.hysteresis
+                before.get(track.key),
+                row,
+                time_s=float(time_s),
+                constant_s=self.options.score_smoothing_s,
+                hysteresis=self.options.hysteresis,
             )
         sightings = []
         for track, box in found:
