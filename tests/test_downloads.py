@@ -429,6 +429,21 @@ def test_lists_of_any_dialect_are_the_same(tmp_path: Path, text: str, encoding: 
     assert find_data(path, option="--data").source == "manifest"
 
 
+@pytest.mark.parametrize(
+    ("label", "note"),
+    [
+        ("happy", "2 rows name an image that a row before names; each row counts"),
+        ("sad", "2 rows name an image that a row before names, 1 of them with another label; each"),
+    ],
+)
+def test_images_that_a_list_names_twice_are_told(tmp_path: Path, label: str, note: str) -> None:
+    """As they count twice, in figures and their intervals."""
+    text = f"path,label\na.png,happy\nb.png,sad\na.png,{label}\n./c.png,sad\nb.png,sad\n"
+    path = _manifest(tmp_path / "list.csv", text)
+    (told,) = _list(path, "manifest").notes
+    assert told.startswith(f"{path}: {note}")
+
+
 def test_the_header_decides_and_not_the_values(tmp_path: Path) -> None:
     """Commas and semicolons in file names do not make another delimiter."""
     text = "path;label\na,b,c,d.png;happy\n"

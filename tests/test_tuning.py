@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,16 +31,19 @@ from small import LENET, SMALL
 
 from emodetect.cli import app
 from emodetect.config import ExperimentConfig, load_config
+from emodetect.data.dataset import load_dataset
 from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import ConfigError, DataError, EmodetectError, ModelError, UnwritableRunError
 from emodetect.evaluation.predictions import write_predictions
 from emodetect.training import schedule
 from emodetect.tuning import trials as trials_module
 from emodetect.tuning import work as work_module
-from emodetect.tuning.best_trial import compare_best
-from emodetect.tuning.importance import importances
+from emodetect.tuning.definition import Definition
 from emodetect.tuning.options import TuningOptions
-from emodetect.tuning.plots import draw_values
+from emodetect.tuning.outcome.best_trial import compare_best
+from emodetect.tuning.outcome.importance import importances
+from emodetect.tuning.outcome.plots import draw_values
+from emodetect.tuning.outcome.trial_result import TrialResult, trial_result
 from emodetect.tuning.search_space import (
     check_space,
     count_combinations,
@@ -47,7 +51,6 @@ from emodetect.tuning.search_space import (
     trial_config,
 )
 from emodetect.tuning.storage import open_storage
-from emodetect.tuning.trial_result import TrialResult
 from emodetect.tuning.trials import SharedTrials, announced, counted, origin
 from emodetect.tuning.tune import tune
 from emodetect.tuning.work import Work
@@ -206,7 +209,9 @@ def open_study(options: TuningOptions, process: str) -> SharedTrials:
     study = optuna.create_study(
         storage=storage, study_name="study", direction="maximize", load_if_exists=True
     )
-    return SharedTrials(study, storage, options.output, process)
+    definition = Definition.of(options, parse_search(options.search), images="")
+    definition.store(study)
+    return SharedTrials(study, storage, options.output, process, definition)
 
 
 def work_on(options: TuningOptions) -> list[optuna.trial.FrozenTrial]:
@@ -396,6 +401,79 @@ def test_a_storage_that_cannot_be_opened_is_one_line(
 
 
 # What comes out.
+
+
+def test_of_two_configs_that_start_a_study_at_once_only_one_is_trained(tmp_path: Path) -> None:
+    """That of the first trial; the other process is told before it trains anything."""
+    options = options_of(tmp_path)
+    longer = {"training": CONFIG.training.model_copy(update={"epochs": 77})}
+    other = replace(options, config=CONFIG.model_copy(update=longer))
+    first, second = open_study(options, "first"), open_study(other, "second")
+    assert first.begin(3, {}, {}) is not None
+    with pytest.raises(ConfigError, match=r"other values of training\.epochs; give the same"):
+        second.begin(3, {}, {})
+    assert len(first.all()) == 1
+    assert first.begin(3, {}, {}) is not None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_processes_that_draw_at_the_same_moment_try_different_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """The later trial waits for the values of the earlier one, and does not repeat them."""
+    stub_training(monkeypatch, [])
+    config = CONFIG.model_copy(update={"seed": seed})
+    batches = ("training.batch_size=16,32",)
+    options = options_of(tmp_path, config=config, search=batches, trials=2)
+    with announced(tmp_path) as name:
+        trials = open_study(options, name)
+        early, late = (Work(options, parse_search(batches), trials, images="") for _ in range(2))
+        before = trials.begin(2, {}, {})
+        other = threading.Thread(target=late._attempt, args=[trials.begin(2, {}, {})])
+        other.start()
+        while not trials.all()[1].params:
+            time.sleep(0.01)
+        early._attempt(before)
+        other.join()
+        early.run()
+        sizes = [trial.params["training.batch_size"] for trial in trials.all()]
+    assert len(sizes) == len({*sizes}) == 2
+
+
+def test_a_trial_that_another_machine_finished_has_no_run_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it was begun here, and its folder is there: it has no model to evaluate."""
+    stub_training(monkeypatch, [])
+    options = options_of(tmp_path, trials=1)
+    (trial,) = work_on(options)
+    run = options.run_folder(0)
+    run.mkdir(parents=True)
+    (run / "config.toml").touch()
+    assert trial_result(options, parse_search(options.search), trial).run is None
+    (run / "best_model.keras").touch()
+    assert trial_result(options, parse_search(options.search), trial).run == run
+
+
+def test_trials_that_others_still_train_are_no_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_overrides: list[str]
+) -> None:
+    """A process that asked for fewer trials ends with those that have ended."""
+    stub_training(monkeypatch, [])
+    config = load_config(SMALL, [*small_overrides, *LENET])
+    options = options_of(tmp_path / "tuned", config=config, trials=1)
+    tune(options)
+    space = parse_search(options.search)
+    images = load_dataset(config.data, seed=config.seed).fingerprint
+    storage = open_storage(None, options.output)
+    study = optuna.load_study(study_name="tuning", storage=storage)
+    definition = Definition.of(options, space, images=images)
+    with announced(options.output) as name:
+        other = SharedTrials(study, storage, options.output, name, definition)
+        assert other.begin(2, {}, {}) is not None
+        result = tune(options)
+    assert [one.state for one in result.trials] == ["finished"]
+    assert result.summary[0] == "1 trials: 1 finished"
 
 
 def result_of(

@@ -18,7 +18,7 @@ from emodetect.machine.terminal_text import on_one_line, shell_command
 from emodetect.number_format import decimal, percent
 
 if TYPE_CHECKING:
-    from emodetect.tuning.trial_result import TrialResult
+    from emodetect.tuning.outcome.trial_result import TrialResult
 
 SHOWN_TRIALS = 10
 

@@ -25,7 +25,9 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from emodetect.errors import ConfigError
 from emodetect.machine.locks import locked
+from emodetect.tuning.definition import DEFINITION, Definition
 
 # The names of what a trial stores with Optuna.
 ORIGIN = "origin"  # number of the trial that it continues, directly or by way of others
@@ -92,12 +94,14 @@ class SharedTrials:
     Attributes:
         folder: of this process; others may use the same, or one on another machine.
         process: the name of this process; see `announced`.
+        definition: that of its trials.
     """
 
     study: Study
     storage: BaseStorage
     folder: Path
     process: str
+    definition: Definition
     _study_id: int = field(init=False)
     _heartbeats: dict[int, tuple[Any, float]] = field(default_factory=dict)
 
@@ -114,6 +118,8 @@ class SharedTrials:
         Args:
             most: how many trials the study may have.
             params, distributions: of Optuna, for values that are not to be drawn.
+
+        Raises ConfigError if another process has just started the study as another one.
         """
         template = create_trial(
             state=TrialState.RUNNING,
@@ -122,6 +128,11 @@ class SharedTrials:
             user_attrs=self._ours(),
         )
         trial = self._new(template)
+        try:
+            self.definition.check(self.study, self.folder)
+        except ConfigError:
+            self.withdraw(trial)
+            raise
         if trial.number in [one.number for one in self.all()[:most]]:
             return trial
         self.withdraw(trial)
@@ -172,7 +183,11 @@ class SharedTrials:
         return Trial(study, self.storage.create_new_trial(self._study_id, template))
 
     def _ours(self) -> dict[str, Any]:
-        return {PROCESS: self.process, HOST: platform.node()}
+        return {
+            PROCESS: self.process,
+            HOST: platform.node(),
+            DEFINITION: self.definition.digest,
+        }
 
     def _counts(self, trial: Trial) -> bool:
         return trial.number in [one.number for one in self.all()]

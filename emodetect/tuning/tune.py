@@ -5,21 +5,21 @@ from __future__ import annotations
 import logging
 import warnings
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, OptunaError
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from sqlalchemy.exc import SQLAlchemyError
 
-from emodetect.config import ExperimentConfig, flatten
+from emodetect.config import ExperimentConfig
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.errors import ConfigError, EmodetectError
 from emodetect.machine.output_folder import check_output_folder, check_outside, make_output_folder
 from emodetect.machine.tensorflow_devices import training_devices, use_tensorflow
 from emodetect.machine.terminal_text import said_once
+from emodetect.tuning.definition import Definition
 from emodetect.tuning.options import TuningOptions
-from emodetect.tuning.results import TuningResult, write_results
+from emodetect.tuning.outcome.results import TuningResult, write_results
 from emodetect.tuning.search_space import (
     DATA_KEYS,
     SearchSpace,
@@ -28,7 +28,7 @@ from emodetect.tuning.search_space import (
     starting_variants,
 )
 from emodetect.tuning.storage import OWN_DATABASE, open_storage, reason_of
-from emodetect.tuning.trials import PROCESSES, SharedTrials, announced
+from emodetect.tuning.trials import PROCESSES, SharedTrials, announced, settled
 from emodetect.tuning.work import Work
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,6 @@ LENGTH_KEYS = ("training.epochs", "training.head_epochs")
 LOSS_KEYS = ("training.label_smoothing", "training.imbalance", "training.focal_gamma", "model.l2")
 # Finished trials with which others are compared; with fewer, none is stopped early.
 LEAST_FINISHED = 5
-DEFINITION = "definition"
 # The logger that warns of too few images, at the start of each trial.
 WARNINGS_ON_DATA = "emodetect.training.train"
 
@@ -89,12 +88,14 @@ def _tune(options: TuningOptions, space: SearchSpace, dataset: Dataset) -> Tunin
         pruner=_pruner(options, space),
         load_if_exists=True,
     )
-    _check_definition(study, options, space, dataset)
+    definition = Definition.of(options, space, images=dataset.fingerprint)
+    definition.store(study)
+    definition.check(study, options.output)
     make_output_folder(options.output)
     with announced(options.output) as process, said_once(WARNINGS_ON_DATA):
-        trials = SharedTrials(study, storage, options.output, process)
+        trials = SharedTrials(study, storage, options.output, process, definition)
         Work(options, space, trials, images=dataset.fingerprint).run()
-    return write_results(options, study, space, trials.all())
+    return write_results(options, study, space, list(filter(settled, trials.all())))
 
 
 def _check_folder(folder: Path) -> None:
@@ -155,26 +156,3 @@ def _pruner(options: TuningOptions, space: SearchSpace) -> BasePruner:
     training = options.config.training
     first = training.head_epochs + max(1, training.epochs // 5)
     return MedianPruner(n_startup_trials=LEAST_FINISHED, n_warmup_steps=first)
-
-
-def _check_definition(
-    study: optuna.Study, options: TuningOptions, space: SearchSpace, dataset: Dataset
-) -> None:
-    """Raise ConfigError if the study was started with another search, config or data."""
-    config = dict(flatten(options.config.model_dump(mode="json")))
-    for key in ("output", "data.cache_dir"):
-        config.pop(key, None)
-    ours: dict[str, Any] = {
-        **config,
-        **{f"--search {one.key}": str(one) for one in space},
-        "--objective": options.objective,
-        "the images": dataset.fingerprint,
-    }
-    stored = study.user_attrs.get(DEFINITION)
-    if stored is None:
-        study.set_user_attr(DEFINITION, ours)
-    elif changed := sorted(key for key in {*stored, *ours} if stored.get(key) != ours.get(key)):
-        raise ConfigError(
-            f"{options.output}: this study was started with other values of {', '.join(changed)}; "
-            "give the same to continue it, or choose another --output."
-        )

@@ -47,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 VALIDATION_FILE = "validation.csv"
 SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_BETWEEN_DRAWS = 0.05
 # Finite spaces up to this size are searched without trying anything twice.
 MOST_LISTED = 100_000
 
@@ -135,6 +136,7 @@ class Work:
 
         params = self._draw(trial)
         number = origin(self._stored(trial))
+        self._wait_until_drawn(number)
         if any(o.params == params and origin(o) < number for o in self.trials.all()):
             self.repeated = True
             self.trials.withdraw(trial)
@@ -175,6 +177,18 @@ class Work:
         ended = self.trials.fail(trial, reason)
         self._report(number, f"failed: {reason.rstrip('.')}")
         return ended
+
+    def _wait_until_drawn(self, number: int) -> None:
+        """Wait until the trials before this one have their values, which it may not repeat."""
+        keys = {one.key for one in self.space}
+        while any(
+            origin(trial) < number
+            and not settled(trial)
+            and not keys <= trial.params.keys()
+            and not self.trials.is_dead(trial)
+            for trial in self.trials.all()
+        ):
+            time.sleep(SECONDS_BETWEEN_DRAWS)
 
     def _draw(self, trial: Trial) -> dict[str, object]:
         # A seed for each trial: processes that share a study must not draw the same.

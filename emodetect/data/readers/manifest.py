@@ -76,6 +76,7 @@ def read_manifest(config: DataConfig) -> Listing:
     moved.refuse_unused()
     found.settle_public_test(splits.values())
     found.notes += unread.notes(path)
+    found.notes += _repeated(path, found.samples)
     found.notes += [
         f"{path}: {column} {value!r} is taken for missing in {quantity(count, 'image')}"
         for (column, value), count in missing.items()
@@ -135,6 +136,22 @@ def missing_hint(path: Path, names: Sequence[str]) -> str:
         f"elsewhere, give the new location in a config: "
         f'data.path_prefix = {{"{begin}" = "/their/folder/now"}}.'
     )
+
+
+def _repeated(path: Path, samples: Sequence[Sample]) -> list[str]:
+    """Return a line if rows name images that rows before them name, as several raters' would."""
+    labels: dict[str, str] = {}
+    contradicting = sum(
+        labels.setdefault(sample.file, sample.emotion) != sample.emotion for sample in samples
+    )
+    repeated = len(samples) - len(labels)
+    if not repeated:
+        return []
+    others = f", {contradicting:,} of them with another label" if contradicting else ""
+    return [
+        f"{path}: {quantity(repeated, 'row')} name an image that a row before names{others}; each "
+        "row counts as an image of its own"
+    ]
 
 
 class _MovedFiles:

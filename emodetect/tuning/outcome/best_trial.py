@@ -12,7 +12,7 @@ from emodetect.evaluation.predictions import Predictions, image_keys, read_predi
 from emodetect.evaluation.verdict import FEWEST_DECISIVE, verdict
 from emodetect.number_format import signed_decimal, with_interval
 from emodetect.tuning.options import TuningOptions
-from emodetect.tuning.trial_result import TrialResult
+from emodetect.tuning.outcome.trial_result import TrialResult
 from emodetect.tuning.work import VALIDATION_FILE
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from emodetect.model_file.shipped_models import RUN_MODEL
 from emodetect.tuning.options import TuningOptions
 from emodetect.tuning.search_space import SearchSpace
 from emodetect.tuning.trials import ERROR, origin
@@ -53,6 +54,8 @@ class TrialResult:
 def trial_result(options: TuningOptions, space: SearchSpace, trial: FrozenTrial) -> TrialResult:
     """Return the outcome of a trial that has ended."""
     run = options.run_folder(origin(trial))
+    # What another machine has finished may have begun here.
+    here = (run / RUN_MODEL).is_file() if trial.state is TrialState.COMPLETE else run.is_dir()
     curve = trial.intermediate_values
     of_an_epoch = trial.state is TrialState.PRUNED
     return TrialResult(
@@ -65,7 +68,7 @@ def trial_result(options: TuningOptions, space: SearchSpace, trial: FrozenTrial)
         values={
             one.key: one.value(trial.params[one.key]) for one in space if one.key in trial.params
         },
-        run=run if run.is_dir() else None,
+        run=run if here else None,
         error=trial.user_attrs.get(ERROR, "") if trial.state is TrialState.FAIL else "",
         curve=tuple(curve[epoch] for epoch in sorted(curve)),
     )

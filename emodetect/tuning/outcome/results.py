@@ -13,12 +13,12 @@ from emodetect.config import ExperimentConfig, config_toml
 from emodetect.machine.atomic_files import write_text
 from emodetect.machine.csv_files import csv_text
 from emodetect.reports.plots.style import save_png
-from emodetect.tuning.best_trial import compare_best
-from emodetect.tuning.importance import importances
 from emodetect.tuning.options import TuningOptions
-from emodetect.tuning.plots import draw_progress, draw_values
+from emodetect.tuning.outcome.best_trial import compare_best
+from emodetect.tuning.outcome.importance import importances
+from emodetect.tuning.outcome.plots import draw_progress, draw_values
+from emodetect.tuning.outcome.trial_result import TrialResult, rank, trial_result
 from emodetect.tuning.search_space import SearchSpace, trial_config, value_text
-from emodetect.tuning.trial_result import TrialResult, rank, trial_result
 from emodetect.tuning.trials import origin
 
 

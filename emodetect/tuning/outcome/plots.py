@@ -23,8 +23,8 @@ from emodetect.reports.plots.style import (
     styled,
 )
 from emodetect.tuning.options import TuningOptions
+from emodetect.tuning.outcome.trial_result import TrialResult
 from emodetect.tuning.search_space import Range, SearchSpace, value_text
-from emodetect.tuning.trial_result import TrialResult
 
 COLUMNS = 3
 MARGIN = 0.05  # of the range searched, at both ends of its axis
