@@ -330,3 +330,10 @@ def test_pixels_stay_in_their_range() -> None:
     assert pixels.dtype == np.float32
     assert pixels.min() == 0
     assert pixels.max() == 255
+
+
+def test_contrast_keeps_the_mean_of_each_image_of_a_batch() -> None:
+    """A dark face among bright ones stays dark."""
+    images = np.full((8, SIZE, SIZE, 1), 60, np.uint8)
+    images[4:] = 180
+    assert np.array_equal(augment_images(images, config=_only(contrast=0.5), seed=10), images)

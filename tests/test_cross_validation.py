@@ -6,6 +6,8 @@ import csv
 import json
 import logging
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,8 @@ from emodetect.model_file.artifact import read_artifact
 
 use_tensorflow()
 
+from emodetect.training import cross_validation  # noqa: E402
+from emodetect.training.cross_validation import cross_validate, describe_folds  # noqa: E402
 from emodetect.training.dry_run import describe_run  # noqa: E402
 
 
@@ -253,3 +257,29 @@ def test_a_fold_is_validated_on_images_that_it_was_not_trained_on(
 
     first, second = (load_dataset(fold_config(folded, number).data, seed=0) for number in (1, 2))
     assert set(first.indices("val").tolist()) == set(second.indices("train").tolist())
+
+
+def test_the_figures_of_the_folds_are_of_their_validation_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """folds.csv has those of each fold, the summary the mean, the range and all images."""
+    accuracies = iter([0.5, 0.9])
+
+    def read(_: Path) -> Any:
+        counts = {"train": {"happy": 80}, "val": {"happy": 12, "sad": 8}}
+        metrics = {"val_accuracy": next(accuracies), "val_loss": 1.5}
+        return SimpleNamespace(
+            metadata=SimpleNamespace(dataset={"counts": counts}, metrics=metrics)
+        )
+
+    monkeypatch.setattr(cross_validation, "read_artifact", read)
+    config = load_config(SMALL, [*LENET, "training.folds=2", f"output={tmp_path}"])
+    results = cross_validate(config, lambda fold: None)
+    assert (tmp_path / "folds.csv").read_text().splitlines() == [
+        "fold,images,accuracy,loss",
+        "1,20,0.5,1.5",
+        "2,20,0.9,1.5",
+    ]
+    spread, trust = describe_folds(results)
+    assert "70.0% on average, 50.0% to 90.0%," in spread
+    assert "on 40 images" in trust

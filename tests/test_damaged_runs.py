@@ -121,3 +121,11 @@ def test_the_data_and_the_run_may_be_moved(small_config: ExperimentConfig, tmp_p
     require_same_config(tmp_path, moved)
     with pytest.raises(ConfigError, match="of seed than"):
         require_same_config(tmp_path, moved.model_copy(update={"seed": 7}))
+
+
+def test_a_run_keeps_one_state_and_the_best_weights(interrupted: Path) -> None:
+    """The others, each several times as large as the model, are removed as it goes on."""
+    kept = sorted(path.name for path in (interrupted / "checkpoints").iterdir())
+    assert len(kept) == 4
+    assert kept[0].startswith("best-")
+    assert kept[1:] == ["config.toml", "dataset.json", "epoch-0002"]

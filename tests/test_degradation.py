@@ -85,3 +85,34 @@ def test_jpeg_keeps_flat_areas_and_disturbs_detail() -> None:
     noisy = np.random.default_rng(0).uniform(0, 255, (48, 48, 3)).astype(np.float32)
     assert np.abs(jpeg(flat, 30) - flat).max() <= 2
     assert np.abs(jpeg(noisy, 30) - noisy).mean() > 10
+
+
+def test_strengths_are_drawn_from_all_of_their_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of crops of 48 pixels: blur and sharpening, noise in grey levels, and JPEG quality."""
+    drawn: dict[str, list[float]] = {"blur": [], "sharpen": [], "jpeg": []}
+
+    def note(name: str, image: np.ndarray, strength: float) -> np.ndarray:
+        drawn[name].append(strength)
+        return image
+
+    for name in drawn:
+        noted = lambda image, strength, *, sigma=1, name=name: note(name, image, strength)  # noqa: E731
+        monkeypatch.setattr(degradation, name, noted)
+    gray = np.full((400, 48, 48, 1), 128, np.float32)
+    drawn["noise"] = np.std(_degrade(gray, 1.0) - gray, axis=(1, 2, 3)).tolist()
+    ranges = {"blur": (0.4, 1.6), "sharpen": (0.3, 1.5), "noise": (2, 14), "jpeg": (15, 80)}
+    for name, (low, high) in ranges.items():
+        near = (high - low) / 20
+        assert min(drawn[name]) == pytest.approx(low, abs=near)
+        assert max(drawn[name]) == pytest.approx(high, abs=near)
+
+
+def test_sharpening_has_the_radius_of_the_crop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One pixel at 48, and twice as many at twice the size."""
+    radii: list[float] = []
+    monkeypatch.setattr(
+        degradation, "sharpen", lambda image, amount, *, sigma: radii.append(sigma) or image
+    )
+    for side in (48, 96):
+        _degrade(np.full((20, side, side, 1), 90, np.float32), 1.0)
+    assert set(radii) == {1, 2}

@@ -16,6 +16,7 @@ from small import LENET, SMALL
 from emodetect.cli import app
 from emodetect.config import load_config
 from emodetect.errors import ConfigError
+from emodetect.machine.tensorflow_devices import keras_defaults
 
 # Two logical devices can only be made before TensorFlow has started, so in a process of its own.
 SCRIPT = """
@@ -146,3 +147,16 @@ def test_no_device_is_left_without_a_validation_image(devices: int) -> None:
         assert sum(sizes) == count
         assert sizes[0] % devices == 0
         assert all(size % devices == 0 or size >= devices for size in sizes)
+
+
+def test_what_a_program_has_set_in_keras_comes_back() -> None:
+    """Training uses Keras' own number type meanwhile."""
+    import keras
+
+    keras.config.set_floatx("float16")
+    try:
+        with keras_defaults():
+            assert keras.config.floatx() == "float32"
+        assert keras.config.floatx() == "float16"
+    finally:
+        keras.config.set_floatx("float32")

@@ -359,3 +359,13 @@ def test_a_run_from_an_artifact_goes_on_after_a_kill(
             training.train(load_config(SMALL, [*overrides, f"output={late}"]))
     start.unlink()
     check(late)
+
+
+def test_a_temperature_belongs_to_its_head(tmp_path: Path) -> None:
+    """A head that is taken over brings its own; a new one has none."""
+    start = _artifact_of(
+        _build(name="lenet5", width=1.0), tmp_path / "start.keras", temperature=1.5
+    )
+    for emotions, temperature in ((THREE, 1.5), (THREE[:2], 1.0)):
+        model = _build(emotions, name="lenet5", width=1.0)
+        assert load_initial(model, start, emotions, width=1.0) == temperature

@@ -288,3 +288,18 @@ def test_fused_batch_norm_trains_like_that_of_keras(policy: str) -> None:
             plain, other, rtol=2e-3 if policy != "float32" else 1e-4, atol=1e-5
         )
     assert np.abs(found[0][4] - weights[2]).min() > 0.01  # the statistics moved
+
+
+def test_frozen_batch_norm_keeps_its_statistics_in_training() -> None:
+    """Below fine_tune_from, the fused kernel leaves them as the pretrained weights need them."""
+    model = _build("mobilenet")
+    fuse_batch_norm(model)
+    freeze_below(model, "conv_pw_13")
+    layers = batch_norm_layers(model)
+    before = [layer.moving_mean.numpy() for layer in layers]
+    images = np.random.default_rng(0).uniform(0, 255, (4, *model.input_shape[1:]))
+    model(images.astype(np.float32), training=True)
+    same = [
+        np.array_equal(layer.moving_mean, old) for layer, old in zip(layers, before, strict=True)
+    ]
+    assert same == [True] * (len(layers) - 1) + [False]

@@ -252,3 +252,11 @@ def test_a_folder_that_may_not_be_written_to_is_told_before_the_work(
     check_files([], log=tmp_path / "old.csv", source=None, force=True)
     with pytest.raises(VideoError, match=r"new\.csv: permission denied"):
         check_files([], log=tmp_path / "new.csv", source=None, force=True)
+
+
+def test_a_gif_shows_15_frames_a_second_at_most(tmp_path: Path) -> None:
+    """Of a faster film it takes each frame that comes a 15th of a second after the last."""
+    with VideoWriter(tmp_path / "film.gif", fps=60) as writer:
+        for index in range(60):
+            writer.write(Frame(index, index / 60, np.zeros((20, 20, 3), np.uint8)))
+    assert writer.frames == 15

@@ -19,9 +19,15 @@ from emodetect.machine.tensorflow_devices import use_tensorflow
 
 use_tensorflow()  # the package of schedule imports Keras
 
+import tensorflow as tf  # noqa: E402
+
+from emodetect.training.models.layers import BACKBONE, batch_norm_layers  # noqa: E402
+from emodetect.training.models.registry import build_network  # noqa: E402
+from emodetect.training.phases import compile_model, training_phases  # noqa: E402
 from emodetect.training.schedule import run_schedule  # noqa: E402
 from emodetect.training.weight_averaging import (  # noqa: E402
     CALIBRATION_BATCH_SIZE,
+    AveragedWeights,
     statistics_batches,
 )
 
@@ -138,3 +144,53 @@ def test_the_counts_of_a_dry_run_are_those_of_the_run(tmp_path: Path) -> None:
     assert "`emodetect data show` looks at them and counts exactly" in shown
     words += ["--data", str(tmp_path / "list.csv"), '--set=data.group=["person"]']
     assert "training, about: " in _dry_run(*words)
+
+
+def test_each_phase_has_the_optimizer_of_the_config() -> None:
+    """Its learning rate, and in fine-tuning warm-up, decay, averages and the layers it trains."""
+    changes = ["training.learning_rate=0.01", "training.head_learning_rate=0.2"]
+    changes += ["training.epochs=10", "training.warmup_epochs=2", "training.weight_decay=0.3"]
+    changes += ["training.ema_momentum=0.9", "training.fine_tune_from=conv_pw_13"]
+    config = load_config(SMALL, changes)
+    schedule = run_schedule(config.training, 160)
+    model = build_network(config, 3)
+    head, fine_tuning = training_phases(config)
+    compile_model(model, head, config, schedule)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.2)
+    assert not model.optimizer.use_ema
+    assert not model.get_layer(BACKBONE).trainable_variables
+    compile_model(model, fine_tuning, config, schedule)
+    optimizer = model.optimizer
+    rates = [float(optimizer._learning_rate(step)) for step in (0, 10, 20, 60, 100)]
+    assert rates == pytest.approx([0, 0.005, 0.01, 0.005, 0], abs=1e-6)
+    assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.9)
+    assert {layer.momentum for layer in batch_norm_layers(model)} == {0.9}
+    trained = model.trainable_variables
+    assert len(trained) == 1 + 2 + 2  # the last convolution, its batch norm, and the head
+    assert optimizer.weight_decay == 0.3
+    decayed = [one.name for one in trained if optimizer._use_weight_decay(one)]
+    assert decayed == ["kernel", "kernel"]
+
+
+def test_averaged_weights_get_the_statistics_of_their_own_activations() -> None:
+    """Those before count 3%, and training goes on with the momentum that it had."""
+    changes = ["model.width=0.35", "model.backbone_size=32", "training.ema_momentum=0.9"]
+    config = load_config(SMALL, changes)
+    model = build_network(config, 3)
+    compile_model(model, training_phases(config)[1], config, run_schedule(config.training, 64))
+    first = batch_norm_layers(model)[0]
+    usual = first.momentum
+    images = tf.random.stateless_uniform((64, *model.input_shape[1:]), (1, 2), 0, 255)
+    batches = tf.data.Dataset.from_tensor_slices((images, tf.zeros((64, 3)))).batch(16)
+    averaging = AveragedWeights(batches)
+    averaging.set_model(model)
+    first.moving_mean.assign(tf.ones_like(first.moving_mean) * 100)
+    averaging.on_test_begin()
+    assert np.allclose(first.moving_mean, 3, atol=1)
+    assert first.momentum == usual
+
+
+def test_frozen_batch_norm_is_said() -> None:
+    """Whatever its momentum would be, its statistics stay."""
+    frozen = TrainingConfig(freeze_batch_norm=True, batch_norm_momentum=0.9)
+    assert run_schedule(frozen, 640).describe().endswith("batch norm frozen")

@@ -1042,3 +1042,23 @@ def test_trials_that_others_withdrew_do_not_count() -> None:
     for number, trial in enumerate(known):
         trial.number = number
     assert [trial.number for trial in counted(known)] == [0]
+
+
+@pytest.mark.parametrize(
+    "text", ["training.learning_rate=1e-4..1e-2", "model.dropout=0..0.5", "training.epochs=1..30"]
+)
+def test_a_trial_draws_on_the_scale_of_the_range(text: str) -> None:
+    """A wide range is drawn from on a log scale."""
+    (one,) = parse_search([text])
+    trial = optuna.create_study().ask()
+    one.draw(trial)
+    assert trial.distributions[one.key] == one.distribution
+
+
+def test_the_best_is_only_compared_with_the_next(tmp_path: Path) -> None:
+    """If the next one's run is elsewhere, a worse one does not stand for it."""
+    best = result_of(tmp_path, 4, [True] * 90 + [False] * 10)
+    close = replace(result_of(tmp_path, 1, [True] * 88 + [False] * 12), run=None)
+    far = result_of(tmp_path, 2, [True] * 50 + [False] * 50)
+    (line,) = compare_best(options_of(tmp_path), [best, close, far])
+    assert "was not tested" in line

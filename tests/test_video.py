@@ -6,6 +6,7 @@ import contextlib
 import csv
 import functools
 import http.server
+import io
 import json
 import os
 import re
@@ -37,7 +38,7 @@ from emodetect.recognition.face import Face
 from emodetect.recognition.overlay import draw_faces
 from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 from emodetect.recognition.sightings import Seen, Sighting, complete_frames
-from emodetect.recognition.videos import video_files
+from emodetect.recognition.videos import row_log, video_files
 from emodetect.recognition.videos.reading import capture
 from emodetect.recognition.videos.reading.capture import Frame, open_source, read_frames
 from emodetect.recognition.videos.reading.mp4_tracks import mp4_tracks
@@ -1133,3 +1134,58 @@ def test_what_is_seen_in_the_last_frame_alone_is_no_face(frames: int, kept: int)
     seen = [Seen(()) for _ in range(frames - 1)] + [Seen((Sighting(face, 1),))]
     *_, (_, last) = complete_frames(list(enumerate(seen)))
     assert len(last.faces) == kept
+
+
+@pytest.mark.parametrize(("suffix", "dropped"), [(".csv", 2), (".jsonl", 1)])
+def test_a_cut_row_is_dropped_from_a_log_of_any_length(
+    suffix: str, dropped: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a long log only the end is read; a line longer than that is none of a log."""
+    log = tmp_path / f"rows{suffix}"
+    with RowLog(log, EMOTIONS) as rows:
+        for index in range(50):
+            rows.write("a.mp4", Frame(index, index / 25, np.empty(0)), [])
+    whole = log.read_bytes()
+    monkeypatch.setattr(row_log, "TAIL_BYTES", 200)
+    log.write_bytes(whole[:-5])
+    drop_cut_row(log)
+    assert log.read_bytes() == b"".join(whole.splitlines(keepends=True)[:-dropped])
+    log.write_bytes(whole + b"x" * 200)
+    with pytest.raises(VideoError, match="too long for a log"):
+        drop_cut_row(log)
+    assert log.read_bytes() == whole + b"x" * 200
+
+
+def test_a_row_that_the_disk_takes_in_part_ends_the_run(tmp_path: Path) -> None:
+    """Where a disk becomes full within a row, the system writes the beginning, without an error."""
+
+    class AlmostFull(io.FileIO):
+        def write(self, data: bytes) -> int:
+            return super().write(data[:5])
+
+    with RowLog(tmp_path / "rows.jsonl", EMOTIONS) as rows:
+        rows.file = AlmostFull(tmp_path / "rows.jsonl", "w")
+        with rows.file, pytest.raises(VideoError, match=r"rows\.jsonl: the disk is full"):
+            rows.write("a.mp4", Frame(0, 0.0, np.empty(0)), [])
+
+
+@posix_only
+def test_rows_may_go_to_another_program(tmp_path: Path) -> None:
+    """A named pipe takes the rows of a log one by one."""
+    log = tmp_path / "rows.jsonl"
+    os.mkfifo(log)
+    read = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    with RowLog(log, EMOTIONS) as rows:
+        for index in range(2):
+            rows.write("a.mp4", Frame(index, index / 25, np.empty(0)), [])
+            assert json.loads(os.read(read, 1000))["frame"] == index
+    os.close(read)
+
+
+def test_a_frame_is_on_disk_before_the_next(tmp_path: Path) -> None:
+    """So a run loses no row, however it ends."""
+    log = tmp_path / "rows.csv"
+    with RowLog(log, EMOTIONS) as rows:
+        for index in range(3):
+            rows.write("a.mp4", Frame(index, index / 25, np.empty(0)), [])
+            assert len(list(read_rows(log, EMOTIONS))) == index + 1

@@ -25,7 +25,11 @@ from emodetect.recognition.videos.recording.video_writer import VideoWriter
 from emodetect.recognition.videos.summary.best_moments import BestMoments
 from emodetect.recognition.videos.summary.face_record import FaceRecord
 from emodetect.recognition.videos.summary.figures import Episode, VideoFigures, video_figures
-from emodetect.recognition.videos.summary.summary_file import require_distinct_columns
+from emodetect.recognition.videos.summary.summary_file import (
+    SummarizedVideo,
+    require_distinct_columns,
+    video_record,
+)
 
 EMOTIONS = ("happy", "sad", "surprise")
 FRAMES, FPS = 20, 25.0
@@ -309,3 +313,16 @@ def test_mistakes_are_found_before_the_work(film: Path, artifact: Path, tmp_path
     refused = call(film, "--model", artifact, "--privacy", "--summary", tmp_path / "s.csv")
     assert refused.exit_code == 2
     assert "--privacy requires --output or --report" in refused.stderr
+
+
+def test_the_json_tells_faces_and_changes_apart() -> None:
+    """Each face has its ID, all together "all", and changes come with the most frequent first."""
+    labels = ["happy", "sad", "surprise", "sad", "surprise", "sad"]
+    frames = [(float(n), [face(7, one)]) for n, one in enumerate(labels)]
+    record = video_record(SummarizedVideo("a.mp4", figures_of(frames)))
+    (one,) = record["faces"]
+    assert (record["whole"]["face"], one["face"]) == ("all", 7)
+    changes = [tuple(change.values()) for change in one["transitions"]]
+    assert changes == [("sad", "surprise", 2), ("surprise", "sad", 2), ("happy", "sad", 1)]
+    assert one["emotions"]["sad"]["episodes"] == [[1.0, 1.0], [3.0, 1.0], [5.0, 1.0]]
+    assert record["whole"]["transitions"] == one["transitions"]

@@ -33,7 +33,6 @@ def even_batches(count: int, batch_size: int, *, multiple_of: int = 1) -> tuple[
     """
     largest = min(batch_size, count)
     sizes = [size for size in range(largest, largest // 2, -1) if size % multiple_of == 0]
-    sizes = sizes or [largest // multiple_of * multiple_of]
     few = (size for size in sizes if count % size <= LEFT_OUT * count)
     size = next(few, None) or min(sizes, key=lambda size: count % size)
     return count // size, size

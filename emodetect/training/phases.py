@@ -79,7 +79,6 @@ def compile_model(
     # twice, which takes longer than an epoch of a small data set.
     targets = keras.ops.zeros((1, *model.output_shape[1:]))
     model.compute_metrics(None, targets, targets)
-    model.reset_metrics()
 
 
 def loss_function(training: TrainingConfig) -> keras.losses.Loss:

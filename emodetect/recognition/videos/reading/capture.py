@@ -284,9 +284,8 @@ def _time_s(source: Source, started_s: float, last_s: float, every: int) -> floa
 
 
 def _clock_s(source: Source) -> float:
-    """Return the time of the frame just grabbed by the clock of the file."""
-    ticks_per_s = source.capture.get(cv2.CAP_PROP_FPS)
-    stamp_s = source.capture.get(cv2.CAP_PROP_PTS) / ticks_per_s if ticks_per_s > 0 else 0.0
+    """Return the time of the frame just grabbed by the clock of a file with a frame rate."""
+    stamp_s = source.capture.get(cv2.CAP_PROP_PTS) / source.capture.get(cv2.CAP_PROP_FPS)
     return max(stamp_s, source.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
 
 
