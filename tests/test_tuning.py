@@ -416,6 +416,14 @@ def test_of_two_configs_that_start_a_study_at_once_only_one_is_trained(tmp_path:
     assert first.begin(3, {}, {}) is not None
 
 
+def test_a_study_of_another_program_is_refused(tmp_path: Path) -> None:
+    """Its trials cannot be compared with ours."""
+    options = options_of(tmp_path)
+    open_study(options, "first").study.ask()
+    with pytest.raises(ConfigError, match="trials of another program"):
+        open_study(options, "second").begin(3, {}, {})
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_processes_that_draw_at_the_same_moment_try_different_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int

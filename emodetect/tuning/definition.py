@@ -60,15 +60,21 @@ class Definition:
         study.set_user_attr(f"{DEFINITION} {self.digest}", self.values)
 
     def check(self, study: Study, folder: Path) -> None:
-        """Raise ConfigError if the study's first trial has another definition.
+        """Raise ConfigError if the study's first trial has another definition, or none.
 
         Args:
             folder: of the study, for the message.
         """
         first = next(iter(study.get_trials(deepcopy=False)), None)
-        if first is None or first.user_attrs[DEFINITION] == self.digest:
+        digest = self.digest if first is None else first.user_attrs.get(DEFINITION)
+        if digest == self.digest:
             return
-        stored = study.user_attrs[f"{DEFINITION} {first.user_attrs[DEFINITION]}"]
+        stored = study.user_attrs.get(f"{DEFINITION} {digest}")
+        if stored is None:
+            raise ConfigError(
+                f"{folder}: this study has trials of another program, or of another version of "
+                "emodetect; choose another --output."
+            )
         keys = {*stored, *self.values}
         changed = sorted(key for key in keys if stored.get(key) != self.values.get(key))
         raise ConfigError(
