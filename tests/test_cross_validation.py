@@ -180,6 +180,18 @@ def test_photos_that_go_between_folds_end_the_run(tmp_path: Path) -> None:
     assert [fold.name for fold in (run / "folds").iterdir()] == ["1"]
 
 
+def test_a_fold_of_other_images_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was trained while a photo was away cannot be averaged with the others."""
+
+    def read(_: Path) -> Any:
+        return SimpleNamespace(metadata=SimpleNamespace(dataset={"images": "others"}))
+
+    monkeypatch.setattr(cross_validation, "read_artifact", read)
+    config = load_config(SMALL, [*LENET, "training.folds=2", f"output={tmp_path / 'run'}"])
+    with pytest.raises(ConfigError, match=r"folds.1: was trained on other images .* remove this"):
+        cross_validate(config, lambda fold: None, images="these")
+
+
 @pytest.mark.parametrize("change", ["training.folds=1", "data.fold=[4, 3]", "data.fold=[0, 3]"])
 def test_impossible_folds_are_refused(change: str) -> None:
     """One fold, or the fourth of three, is a mistake in the config."""
@@ -269,12 +281,12 @@ def test_the_figures_of_the_folds_are_of_their_validation_images(
         counts = {"train": {"happy": 80}, "val": {"happy": 12, "sad": 8}}
         metrics = {"val_accuracy": next(accuracies), "val_loss": 1.5}
         return SimpleNamespace(
-            metadata=SimpleNamespace(dataset={"counts": counts}, metrics=metrics)
+            metadata=SimpleNamespace(dataset={"counts": counts, "images": "1"}, metrics=metrics)
         )
 
     monkeypatch.setattr(cross_validation, "read_artifact", read)
     config = load_config(SMALL, [*LENET, "training.folds=2", f"output={tmp_path}"])
-    results = cross_validate(config, lambda fold: None)
+    results = cross_validate(config, lambda fold: None, images="1")
     assert (tmp_path / "folds.csv").read_text().splitlines() == [
         "fold,images,accuracy,loss",
         "1,20,0.5,1.5",

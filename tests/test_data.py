@@ -296,10 +296,38 @@ def test_an_image_that_was_skipped_is_tried_again(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "read_bytes", refuse)
         for _ in range(2):
+            monkeypatch.setattr(cache, "_loaded_before", set())  # as in a process of its own
             (skipped,) = _load(root, stored).skipped
             assert skipped.reason.startswith(reason)
         assert len(reads) == 40 + 1  # no other image is decoded again
+    assert len(_load(root, stored).skipped) == 1  # what this process uses does not change
+    monkeypatch.setattr(cache, "_loaded_before", set())
+    assert len(load_images(root, _samples(root), _config(root, stored), retry=False).skipped) == 1
+    assert len(_load(root, stored).skipped) == 1
+    monkeypatch.setattr(cache, "_loaded_before", set())
     assert _load(root, stored).skipped == ()
+
+
+def test_a_cache_that_another_process_removes_is_made_again(
+    tmp_path: Path, stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever it does so, as with `emodetect data cache --clear`."""
+    root = _make(tmp_path / "faces", {"happy": 3})
+    first = _load(root, stored)
+    usual, left = cache._opened, [2]
+
+    def opened(folder: Path, shape: tuple[int, int, int]) -> cache.ImageCache:
+        if left[0]:
+            left[0] -= 1
+            shutil.rmtree(folder)
+        return usual(folder, shape)
+
+    monkeypatch.setattr(cache, "_opened", opened)
+    again = _load(root, stored)
+    assert np.array_equal(again.images[:], first.images[:])
+    left[0] = 100
+    with pytest.raises(DataError, match="changes as soon as it is written"):
+        _load(root, stored)
 
 
 def test_too_many_unreadable_pictures_are_an_error(tmp_path: Path, stored: Path) -> None:

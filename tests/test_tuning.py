@@ -439,13 +439,40 @@ def test_processes_that_draw_at_the_same_moment_try_different_values(
         before = trials.begin(2, {}, {})
         other = threading.Thread(target=late._attempt, args=[trials.begin(2, {}, {})])
         other.start()
-        while not trials.all()[1].params:
+        until_s = time.monotonic() + 60
+        while not trials.all()[1].params and time.monotonic() < until_s:
             time.sleep(0.01)
         early._attempt(before)
         other.join()
         early.run()
         sizes = [trial.params["training.batch_size"] for trial in trials.all()]
     assert len(sizes) == len({*sizes}) == 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_trial_that_was_begun_but_not_drawn_repeats_no_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Its process was killed in between, and later trials have not waited for it."""
+    stub_training(monkeypatch, [])
+    config = CONFIG.model_copy(update={"seed": seed})
+    batches = ("training.batch_size=16,32,64",)
+    options = options_of(tmp_path, config=config, search=batches, trials=3)
+    assert open_study(options, "killed").begin(3, {}, {}) is not None
+    monkeypatch.setattr(SharedTrials, "is_dead", lambda trials, one: one.number == 0)
+    sizes = [trial.params["training.batch_size"] for trial in work_on(options)]
+    assert sorted(sizes) == ["16", "32", "64"]
+
+
+def test_a_run_of_other_images_than_the_study_is_told(tmp_path: Path) -> None:
+    """Trained in the moment in which a photo was away, it is to be trained again."""
+    config = config_of_faces(tmp_path)
+    options = options_of(tmp_path / "tuned", config=config, trials=1)
+    tune(options)
+    photo = next((tmp_path / "faces" / "sad").iterdir())
+    photo.rename(tmp_path / photo.name)
+    with pytest.raises(DataError, match="other images than those of the study; remove this folder"):
+        work_module._validate(options.run_folder(0), config)
 
 
 def test_a_trial_that_another_machine_finished_has_no_run_here(
@@ -807,13 +834,13 @@ def test_a_trial_is_not_validated_on_other_images_than_it_was_trained_with(
     options = options_of(tmp_path / "tuned", config=config, trials=1)
     with monkeypatch.context() as patched:
         patched.setattr(training, "train", train)
-        with pytest.raises(DataError, match="was trained on other images than there are now"):
+        with pytest.raises(DataError, match="the images have changed since the study was started"):
             tune(options)
     (tmp_path / photo.name).rename(photo)
     assert [one.state for one in tune(options).trials] == ["finished"]
 
 
-def test_no_trial_begins_on_other_images_than_the_first(
+def test_no_trial_counts_that_had_other_images_than_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their figures could not be compared; with the photo back, the study goes on."""
@@ -833,9 +860,10 @@ def test_no_trial_begins_on_other_images_than_the_first(
     options = options_of(tmp_path / "tuned", config=config, trials=2)
     with pytest.raises(DataError, match="the images have changed since the study was started"):
         tune(options)
-    assert len(trained) == 1
+    assert len(trained) == 2
     (tmp_path / photo.name).rename(photo)
     assert [one.state for one in tune(options).trials] == ["finished"] * 2
+    assert len(trained) == 3
 
 
 def test_a_trial_is_not_stopped_after_its_last_epoch(

@@ -12,7 +12,7 @@ import shutil
 import weakref
 import zipfile
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -38,9 +38,12 @@ FORMAT = 6  # increase it when the stored content changes, so that older caches 
 # larger one, every second block of images or fewer.
 CHECKED_BYTES = 2**29
 IMAGES_AT_ONCE = 1024
+ATTEMPTS = 3  # another process may remove the cache that this one has just written
 UNFINISHED = ".unfinished"  # subfolder of a cache folder for incomplete work
 # What can be made again from the data set or the config; downloaded and imported models stay.
 _MADE_HERE = re.compile(r"images-[0-9a-f]{24}|synthetic-[0-9a-f]{16}")
+
+_loaded_before: set[Path] = set()  # caches that this process has used
 
 
 class StoredImages:
@@ -197,39 +200,55 @@ def clear_cached_images(cached: CachedImages) -> None:
         raise DataError(f"{error.filename}: cannot remove it: {error.strerror}.") from None
 
 
-def load_images(root: Path, samples: Sequence[Sample], config: DataConfig) -> ImageCache:
+def load_images(
+    root: Path, samples: Sequence[Sample], config: DataConfig, *, retry: bool = True
+) -> ImageCache:
     """Return the crops of `samples` from the cache; if they are not there, decode them first.
 
     The cache key includes each file's path, size and modification time, and the settings, so
-    moved or changed files are decoded again. So are all if one that was skipped can be read now:
-    its permissions, a network drive, memory or a missing library may have been the reason.
+    moved or changed files are decoded again.
+
+    Args:
+        retry: decode all again if one that was skipped can be read now: its permissions, a network
+            drive, memory or a missing library may have been the reason. Only when this process
+            loads these images first, as those of a run must not change while it lasts.
     """
     folder = cache_root(config.cache_dir) / f"images-{_key(root, samples, config)}"
     shape = (config.image_size, config.image_size, channels_of(config.color))
-
-    def is_current() -> bool:
-        if not _is_complete(folder, shape):
-            return False
-        skipped = [samples[row] for row in _opened(folder, shape).skipped_rows]
-        if not skipped:
-            return True
-        again = track(skipped, description="trying skipped images again", total=len(skipped))
-        return not any(_can_be_read(root, sample, config) for sample in again)
-
+    retry = retry and folder not in _loaded_before
+    _loaded_before.add(folder)
     with quiet_libraries():
-        if not is_current():
-            _remove_outdated(folder, is_current)
+        for _ in range(ATTEMPTS):
+            cached = _intact(folder, shape)
+            if cached is not None:
+                skipped = [samples[row] for row in cached.skipped_rows]
+                if not (retry and _can_be_read(root, skipped, config)):
+                    return cached
+            retry = False
+            _remove_outdated(folder, shape, cached)
             with publish(folder) as unfinished:
                 _decode_all(root, samples, unfinished, config)
-    return _opened(folder, shape)
+    raise DataError(
+        f"{folder}: the cache changes as soon as it is written; choose another folder with "
+        "data.cache_dir in a config or the environment variable XDG_CACHE_HOME."
+    )
 
 
-def _can_be_read(root: Path, sample: Sample, config: DataConfig) -> bool:
-    try:
-        read_crops(root, sample, config)
-    except ImageError:
+def _can_be_read(root: Path, skipped: Sequence[Sample], config: DataConfig) -> bool:
+    """Return whether any of the images that were skipped can be read now."""
+
+    def can_be_read(sample: Sample) -> bool:
+        try:
+            read_crops(root, sample, config)
+        except ImageError:
+            return False
+        return True
+
+    if not skipped:
         return False
-    return True
+    with ThreadPoolExecutor() as pool:
+        tried = bounded_map(pool, can_be_read, skipped, at_once=IMAGES_AT_ONCE)
+        return any(track(tried, description="trying skipped images again", total=len(skipped)))
 
 
 def _opened(folder: Path, shape: tuple[int, int, int]) -> ImageCache:
@@ -248,32 +267,36 @@ def _opened(folder: Path, shape: tuple[int, int, int]) -> ImageCache:
     )
 
 
-def _is_complete(folder: Path, shape: tuple[int, int, int]) -> bool:
-    """Return whether a cache holds as many images as it should, and none of them has changed."""
+def _intact(folder: Path, shape: tuple[int, int, int]) -> ImageCache | None:
+    """Return a cache that holds as many images as it should, of which none has changed."""
     try:
         cache = _opened(folder, shape)
         if (folder / "images.bin").stat().st_size != len(cache.rows) * int(np.prod(shape)):
-            return False
+            return None
         step = max(1, -(-len(cache.rows) * int(np.prod(shape)) // CHECKED_BYTES))
         blocks = range(0, len(cache.rows), step * IMAGES_AT_ONCE)
-        return all(
+        same = all(
             [_digest(image) for image in cache.images[start : start + IMAGES_AT_ONCE]]
             == cache.digests[start : start + IMAGES_AT_ONCE].tolist()
             for start in blocks
         )
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
-        return False
+        return None
+    return cache if same else None
 
 
 def _digest(image: np.ndarray) -> bytes:
     return hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest().encode()
 
 
-def _remove_outdated(folder: Path, is_current: Callable[[], bool]) -> None:
+def _remove_outdated(
+    folder: Path, shape: tuple[int, int, int], outdated: ImageCache | None
+) -> None:
     if folder.exists():
-        # Checked again under the lock, because another process may have rebuilt it by now.
+        # Looked at again under the lock, because another process may have rebuilt it by now.
         with locked(folder.parent, wait=True):
-            if not is_current():
+            now = _intact(folder, shape)
+            if now is None or (outdated is not None and now.skipped == outdated.skipped):
                 shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -173,18 +173,20 @@ def number_crops(paths: np.ndarray) -> np.ndarray:
     return np.array(numbers, object)
 
 
-def load_dataset(config: DataConfig, *, seed: int, folds: int = 0) -> Dataset:
+def load_dataset(config: DataConfig, *, seed: int, folds: int = 0, retry: bool = True) -> Dataset:
     """List, decode (once, see cache.py) and split a data set for training.
 
     Files that cannot be decoded are skipped and listed in the result.
 
     Args:
         folds: into how many folds it must be possible to divide the data, too; 0 for none.
+        retry: try again, see `load_images`, files that were skipped when the cache was made; not
+            for a run that goes on.
 
     Raises DataError for data that cannot be used, or with more unreadable files than
     `max_unreadable_fraction` allows.
     """
-    dataset = _load(config, seed=seed, folds=folds)
+    dataset = _load(config, seed=seed, folds=folds, retry=retry)
     weights = dataset.targets[dataset.indices("train")].sum(axis=0)
     for (emotion, count), weight in zip(dataset.counts()["train"].items(), weights, strict=True):
         if count == 0 or weight == 0:
@@ -222,12 +224,12 @@ def load_for_evaluation(config: DataConfig) -> Dataset:
     return _load(config, seed=None)
 
 
-def _load(config: DataConfig, *, seed: int | None, folds: int = 0) -> Dataset:
+def _load(config: DataConfig, *, seed: int | None, folds: int = 0, retry: bool = True) -> Dataset:
     listing = list_samples(config)
     if seed is not None:
         require_trainable(config, listing)
     told = _log_listing(config, listing)
-    cached = load_images(listing.root, listing.samples, config)
+    cached = load_images(listing.root, listing.samples, config, retry=retry)
     skipped = (*listing.skipped, *cached.skipped)
     _refuse_unusable(config, listing, cached, skipped)
     left_out = dict(listing.left_out)

@@ -77,7 +77,8 @@ def load_evaluated_model(folder: Path) -> EvaluatedModel:
     """Read the predictions of a report folder, or those of a run on its own test split.
 
     A run's report `evaluation-test` is used if it is of this model and of all images that the
-    split has now; otherwise the model is evaluated. If the data is gone, the report counts.
+    split has now; otherwise the model is evaluated. If the data is gone, or can no longer be
+    split as in training, the report counts.
 
     Raises:
         DataError: if the folder is neither, or the data cannot be read.
@@ -101,11 +102,14 @@ def load_evaluated_model(folder: Path) -> EvaluatedModel:
 
 def _why_outdated(metrics: Mapping[str, Any], recognizer: EmotionRecognizer) -> str:
     """Return why a run's report says nothing of its model or its data of now; "" if it does."""
-    if metrics.get("model_hash") != recognizer.artifact.identity():
+    if "model_hash" not in metrics:
+        return "its report does not tell of which model it is"
+    if metrics["model_hash"] != recognizer.artifact.identity():
         return "its report is of another model"
     try:
         dataset = open_training_data(training_config(recognizer.metadata), recognizer.metadata)
-    except EmodetectError:  # gone, or no longer split as in training
+    except EmodetectError as error:  # gone, or no longer split as in training
+        logger.info("%s: the report counts as it is: %s", metrics["model"], error)
         return ""
     return "" if metrics.get("fingerprint") == dataset.fingerprint else "its data has changed since"
 

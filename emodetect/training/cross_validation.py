@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from emodetect.config import ExperimentConfig
+from emodetect.errors import ConfigError
 from emodetect.machine.atomic_files import write_text
 from emodetect.machine.csv_files import csv_text
 from emodetect.model_file.artifact import read_artifact
@@ -42,15 +43,18 @@ class FoldResult:
 
 
 def cross_validate(
-    config: ExperimentConfig, train_run: Callable[[ExperimentConfig], object]
+    config: ExperimentConfig, train_run: Callable[[ExperimentConfig], object], *, images: str
 ) -> tuple[FoldResult, ...]:
     """Train the runs of all folds in `folds` of the run folder, and write its folds.csv.
 
     Args:
         train_run: trains a run, or continues an interrupted one.
+        images: the hash of the images of the run; see `Dataset.images_hash`.
 
     Returns:
         The results, of finished runs too; none if training.folds is 0.
+
+    Raises ConfigError for a finished fold of other images.
     """
     count = config.training.folds
     results = []
@@ -61,9 +65,14 @@ def cross_validate(
             logger.info("fold %d of %d: %s", number, count, fold.output)
             train_run(fold)
         metadata = read_artifact(artifact).metadata
-        images = sum(metadata.dataset["counts"]["val"].values())
+        if metadata.dataset["images"] != images:
+            raise ConfigError(
+                f"{fold.output}: was trained on other images than the run has now; remove this "
+                f"folder and resume the run {config.output}."
+            )
+        validated = sum(metadata.dataset["counts"]["val"].values())
         metrics = metadata.metrics
-        results.append(FoldResult(number, images, metrics["val_accuracy"], metrics["val_loss"]))
+        results.append(FoldResult(number, validated, metrics["val_accuracy"], metrics["val_loss"]))
     if results:
         _write(config.output / "folds.csv", results)
         logger.info("%d folds are trained; now the final model", count)

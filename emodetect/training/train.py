@@ -181,7 +181,7 @@ def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
             write_text(run / "config.toml", config_toml(config))
             require_same_config(run, config)
             _require_same_data(run, dataset)
-        folds = _cross_validate(config, hooks.draw)
+        folds = _cross_validate(config, dataset, hooks.draw)
         if folds:  # whose runs have used up the random numbers of this model
             model, temperature = initial_model(config, dataset.emotions)
         return _train(config, dataset, model, hooks, temperature, folds)
@@ -234,7 +234,7 @@ def _continue(own: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     with clear_disk_errors(run):
         _require_same_data(run, dataset)
     require_memory(own, len(dataset.emotions), images=len(dataset.indices("train")))
-    folds = _cross_validate(own, hooks.draw)
+    folds = _cross_validate(own, dataset, hooks.draw)
     state, _ = saved_state(run / "checkpoints")
     model, temperature = initial_model(own, dataset.emotions, load_weights=state is None)
     return _train(own, dataset, model, hooks, temperature, folds)
@@ -242,7 +242,7 @@ def _continue(own: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
 
 def _load_again(own: ExperimentConfig) -> Dataset:
     try:
-        return load_dataset(own.data, seed=own.seed)
+        return load_dataset(own.data, seed=own.seed, retry=False)
     except DataError as error:
         path = own.data.path
         if path is None or path.is_absolute() or path.exists():
@@ -252,7 +252,9 @@ def _load_again(own: ExperimentConfig) -> Dataset:
         ) from None
 
 
-def _cross_validate(config: ExperimentConfig, draw: Draw | None) -> tuple[FoldResult, ...]:
+def _cross_validate(
+    config: ExperimentConfig, dataset: Dataset, draw: Draw | None
+) -> tuple[FoldResult, ...]:
     def train_run(fold: ExperimentConfig) -> None:
         if (fold.output / "config.toml").is_file():
             resume(fold.output, fold, draw=draw)
@@ -261,7 +263,7 @@ def _cross_validate(config: ExperimentConfig, draw: Draw | None) -> tuple[FoldRe
         # With other images the splits are others, and some would serve for training and testing.
         _require_same_data(config.output, _load_again(config))
 
-    return cross_validate(config, train_run)
+    return cross_validate(config, train_run, images=dataset.images_hash())
 
 
 def _require_same_data(run: Path, dataset: Dataset) -> None:

@@ -61,7 +61,9 @@ def tune(options: TuningOptions) -> TuningResult:
         )
     _check_folder(options.output)
     check_outside(options.output, options.config.data.searched_folder)
-    dataset = load_dataset(options.config.data, seed=options.config.seed)
+    dataset = load_dataset(
+        options.config.data, seed=options.config.seed, retry=not _is_begun(options.output)
+    )
     _check_splits(options.config, dataset, space)
     use_tensorflow()  # only here, because a search that is refused need not wait for it
     _check_trials(options.config, space)
@@ -89,8 +91,8 @@ def _tune(options: TuningOptions, space: SearchSpace, dataset: Dataset) -> Tunin
         load_if_exists=True,
     )
     definition = Definition.of(options, space, images=dataset.fingerprint)
-    definition.store(study)
     definition.check(study, options.output)
+    definition.store(study)  # before the first trial, which may be of this process
     make_output_folder(options.output)
     with announced(options.output) as process, said_once(WARNINGS_ON_DATA):
         trials = SharedTrials(study, storage, options.output, process, definition)
@@ -99,12 +101,16 @@ def _tune(options: TuningOptions, space: SearchSpace, dataset: Dataset) -> Tunin
 
 
 def _check_folder(folder: Path) -> None:
-    if not any((folder / name).exists() for name in (PROCESSES, OWN_DATABASE)):
+    if not _is_begun(folder):
         if folder.is_dir() and any(folder.iterdir()):
             raise ConfigError(
                 f"{folder}: already contains files, but no study; choose another --output."
             )
         check_output_folder(folder, force=False)
+
+
+def _is_begun(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (PROCESSES, OWN_DATABASE))
 
 
 def _check_splits(config: ExperimentConfig, dataset: Dataset, space: SearchSpace) -> None:

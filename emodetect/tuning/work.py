@@ -41,13 +41,13 @@ from emodetect.tuning.search_space import (
     short_value,
     trial_config,
 )
-from emodetect.tuning.trials import SharedTrials, origin, settled
+from emodetect.tuning.trials import CONTINUES, SharedTrials, origin, settled
 
 logger = logging.getLogger(__name__)
 
 VALIDATION_FILE = "validation.csv"
 SECONDS_BETWEEN_LOOKS = 1.0
-SECONDS_BETWEEN_DRAWS = 0.05
+SECONDS_BETWEEN_DRAWS, LONGEST_DRAW_S = 0.05, 10.0
 # Finite spaces up to this size are searched without trying anything twice.
 MOST_LISTED = 100_000
 
@@ -134,10 +134,14 @@ class Work:
         """Return False if another process has taken the trial over."""
         from emodetect.training.schedule import device_count
 
+        begun = self._stored(trial)
+        number = origin(begun)
+        # Later trials have not waited for a process that died before it drew.
+        late = CONTINUES in begun.user_attrs and not self._is_drawn(begun)
         params = self._draw(trial)
-        number = origin(self._stored(trial))
         self._wait_until_drawn(number)
-        if any(o.params == params and origin(o) < number for o in self.trials.all()):
+        others = (one for one in self.trials.all() if origin(one) != number)
+        if any(one.params == params and (late or origin(one) < number) for one in others):
             self.repeated = True
             self.trials.withdraw(trial)
             return True
@@ -179,16 +183,19 @@ class Work:
         return ended
 
     def _wait_until_drawn(self, number: int) -> None:
-        """Wait until the trials before this one have their values, which it may not repeat."""
-        keys = {one.key for one in self.space}
-        while any(
-            origin(trial) < number
-            and not settled(trial)
-            and not keys <= trial.params.keys()
-            and not self.trials.is_dead(trial)
+        """Wait until the trials before this one have their values, which it may not repeat.
+
+        Not for one whose process was stopped at that moment; its values may be repeated.
+        """
+        until_s = time.monotonic() + LONGEST_DRAW_S
+        while time.monotonic() < until_s and any(
+            origin(trial) < number and not self._is_drawn(trial) and not self.trials.is_dead(trial)
             for trial in self.trials.all()
         ):
             time.sleep(SECONDS_BETWEEN_DRAWS)
+
+    def _is_drawn(self, trial: FrozenTrial) -> bool:
+        return settled(trial) or {one.key for one in self.space} <= trial.params.keys()
 
     def _draw(self, trial: Trial) -> dict[str, object]:
         # A seed for each trial: processes that share a study must not draw the same.
@@ -226,7 +233,6 @@ class Work:
 
         clear_session()  # or the graphs of all trials would stay in memory
         with _without_notes(), training_memory_errors():
-            self._require_same_images()
             if not (run / "config.toml").is_file():
                 train(config, draw=draw_run, on_epoch=on_epoch)
             else:
@@ -242,6 +248,7 @@ class Work:
                         report(epoch, row)
                 if not (run / RUN_MODEL).is_file():
                     resume(run, draw=draw_run, on_epoch=on_epoch)
+            self._require_same_images()
             figures = _validate(run, config)
         for name in ("accuracy", "log_loss"):
             trial.set_user_attr(name, figures[name])
@@ -296,8 +303,8 @@ def _validate(run: Path, config: ExperimentConfig) -> dict[str, float]:
     recognizer = EmotionRecognizer(run / RUN_MODEL, detector="none")
     if recognizer.metadata.dataset.get("fingerprint") != dataset.fingerprint:
         raise DataError(
-            f"{run}: was trained on other images than there are now; bring them back and run the "
-            "same command again to continue, or remove this folder first to train it anew."
+            f"{run}: was trained on other images than those of the study; remove this folder and "
+            "run the same command again to continue."
         )
     predictions = predict_images(recognizer, dataset, dataset.indices("val"))
     write_predictions(predictions, run / VALIDATION_FILE)

@@ -60,7 +60,6 @@ class _Smoothed(_Stored):
 
     average: list[Probability]
     shown: Count
-    time_s: Seconds
 
 
 class _Face(_Stored):
@@ -167,7 +166,7 @@ class TrackerState(_Stored):
         ]
         tracker.smoothed = {
             face.key: SmoothedScores(
-                np.array(face.scores.average, np.float32), face.scores.shown, face.scores.time_s
+                np.array(face.scores.average, np.float32), face.scores.shown, face.seen_s
             )
             for face in self.faces
             if face.scores is not None
@@ -193,7 +192,7 @@ def _face(track: Track, number: int, scores: SmoothedScores | None) -> _Face:
         else _Template(box=track.template.box, time_s=track.template_s),
         scores=None
         if scores is None
-        else _Smoothed(average=scores.average.tolist(), shown=scores.shown, time_s=scores.time_s),
+        else _Smoothed(average=scores.average.tolist(), shown=scores.shown),
     )
 
 
