@@ -218,7 +218,7 @@ def work_on(options: TuningOptions) -> list[optuna.trial.FrozenTrial]:
     """Work on a study until it is complete, as one process, and return its trials."""
     with announced(options.output) as process:
         trials = open_study(options, process)
-        Work(options, parse_search(options.search), trials, images="").run()
+        Work(options, parse_search(options.search), trials).run()
         return trials.all()
 
 
@@ -435,7 +435,7 @@ def test_processes_that_draw_at_the_same_moment_try_different_values(
     options = options_of(tmp_path, config=config, search=batches, trials=2)
     with announced(tmp_path) as name:
         trials = open_study(options, name)
-        early, late = (Work(options, parse_search(batches), trials, images="") for _ in range(2))
+        early, late = (Work(options, parse_search(batches), trials) for _ in range(2))
         before = trials.begin(2, {}, {})
         other = threading.Thread(target=late._attempt, args=[trials.begin(2, {}, {})])
         other.start()

@@ -15,6 +15,7 @@ from emodetect.errors import ConfigError
 from emodetect.tuning.options import TuningOptions
 from emodetect.tuning.search_space import SearchSpace
 
+IMAGES = "the images"
 DEFINITION = "definition"  # in a trial, the digest; in the study, the values by digest
 
 
@@ -46,7 +47,7 @@ class Definition:
                 **config,
                 **{f"--search {one.key}": str(one) for one in space},
                 "--objective": options.objective,
-                "the images": images,
+                IMAGES: images,
             }
         )
 

@@ -96,7 +96,7 @@ def _tune(options: TuningOptions, space: SearchSpace, dataset: Dataset) -> Tunin
     make_output_folder(options.output)
     with announced(options.output) as process, said_once(WARNINGS_ON_DATA):
         trials = SharedTrials(study, storage, options.output, process, definition)
-        Work(options, space, trials, images=dataset.fingerprint).run()
+        Work(options, space, trials).run()
     return write_results(options, study, space, list(filter(settled, trials.all())))
 
 

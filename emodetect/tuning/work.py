@@ -33,6 +33,7 @@ from emodetect.evaluation.predictions import write_predictions
 from emodetect.machine.locks import locked
 from emodetect.model_file.shipped_models import RUN_MODEL
 from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.tuning.definition import IMAGES
 from emodetect.tuning.options import TuningOptions
 from emodetect.tuning.search_space import (
     SearchSpace,
@@ -57,16 +58,10 @@ class _StoppedEarlyError(Exception):
 
 
 class Work:
-    """The work of this process on a study.
+    """The work of this process on a study."""
 
-    Args:
-        images: the fingerprint of the data set that all trials are trained on.
-    """
-
-    def __init__(
-        self, options: TuningOptions, space: SearchSpace, trials: SharedTrials, *, images: str
-    ) -> None:
-        self.options, self.space, self.trials, self.images = options, space, trials, images
+    def __init__(self, options: TuningOptions, space: SearchSpace, trials: SharedTrials) -> None:
+        self.options, self.space, self.trials = options, space, trials
         self.most = int(min(options.trials, count_combinations(space)))
         self.repeated = False
         self.started_s, self.settled_before = time.monotonic(), 0
@@ -257,7 +252,8 @@ class Work:
     def _require_same_images(self) -> None:
         """Raise DataError if the study was started with other images, labels or splits."""
         config = self.options.config
-        if load_dataset(config.data, seed=config.seed).fingerprint != self.images:
+        images = load_dataset(config.data, seed=config.seed).fingerprint
+        if images != self.trials.definition.values[IMAGES]:
             raise DataError(
                 f"{self.options.output}: the images have changed since the study was started; "
                 "bring them back and run the same command again to continue, or choose another "
