@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class EvaluatedModel:
     Attributes:
         name: the folder, as the user gave it.
         metrics: the content of its metrics.json; empty if there is none.
-        dataset: the data it was evaluated on; None for a report, which only names it.
+        dataset: the data it was evaluated on; None for a report that only names it.
     """
 
     name: str
@@ -93,15 +93,16 @@ def load_evaluated_model(folder: Path) -> EvaluatedModel:
     if (report / PREDICTIONS_FILE).is_file():
         found = _from_report(report, str(folder))
         if _is_whole_test_split(found.metrics):
-            outdated = _why_outdated(found.metrics, recognizer)
-            if not outdated:
-                return found
-            logger.info("%s: evaluating it again, because %s", folder, outdated)
+            current = _with_data(found, recognizer)
+            if isinstance(current, EvaluatedModel):
+                return current
+            logger.info("%s: evaluating it again, because %s", folder, current)
     return _evaluated(folder, recognizer, open_task(str(model), recognizer, split="test"))
 
 
-def _why_outdated(metrics: Mapping[str, Any], recognizer: EmotionRecognizer) -> str:
-    """Return why a run's report says nothing of its model or its data of now; "" if it does."""
+def _with_data(report: EvaluatedModel, recognizer: EmotionRecognizer) -> EvaluatedModel | str:
+    """Return a run's report with its data, or why it says nothing of the model or data of now."""
+    metrics = report.metrics
     if "model_hash" not in metrics:
         return "its report does not tell of which model it is"
     if metrics["model_hash"] != recognizer.artifact.identity():
@@ -110,8 +111,10 @@ def _why_outdated(metrics: Mapping[str, Any], recognizer: EmotionRecognizer) -> 
         dataset = open_training_data(training_config(recognizer.metadata), recognizer.metadata)
     except EmodetectError as error:  # gone, or no longer split as in training
         logger.info("%s: the report counts as it is: %s", metrics["model"], error)
-        return ""
-    return "" if metrics.get("fingerprint") == dataset.fingerprint else "its data has changed since"
+        return report
+    if metrics.get("fingerprint") != dataset.fingerprint:
+        return "its data has changed since"
+    return replace(report, dataset=dataset)
 
 
 def _run_of(model: str) -> str:
