@@ -89,6 +89,16 @@ def test_what_is_not_read_is_counted_by_kind(tmp_path: Path, artifact: Path) -> 
     ]
 
 
+def test_the_results_among_the_photos_are_not_counted(tmp_path: Path, artifact: Path) -> None:
+    """The file that a run writes is no photo that it left out; one of an earlier run is."""
+    write(tmp_path, {"a.jpg": JPEG})
+    result = predict(tmp_path, "--model", artifact, "--output", tmp_path / "new.csv")
+    assert result.exit_code == 0
+    assert "not read" not in result.stderr
+    result = predict(tmp_path, "--model", artifact, "--output", tmp_path / "newer.csv")
+    assert "1 file not read: 1 other" in result.stderr
+
+
 @pytest.mark.parametrize("name", NOT_READ)
 def test_each_kind_has_its_name(tmp_path: Path, name: str) -> None:
     """What looks like a photo or video by its suffix, in any case, is counted under it."""

@@ -49,7 +49,8 @@ def find_photos(
     Args:
         named: files, folders and patterns; `-` stands for the files and folders in `listed`.
         listed: see `names_on_stdin`. Its None is yielded too, and one before an error.
-        leave_out: folders not to search, such as those with results of an earlier run.
+        leave_out: folders not to search, and files that are not photos but results of this run
+            or an earlier one.
         not_read: gets the number of files that were found and not yielded, by kind, so that both
             together are all files of the searched folders that match; see `why_not_read`.
 
@@ -57,7 +58,7 @@ def find_photos(
         EmodetectError: if a given folder is also in `leave_out`, or the list is empty.
     """
     named = list(named)
-    closed = {os.path.realpath(folder) for folder in leave_out if folder is not None}
+    closed = {os.path.realpath(path) for path in leave_out if path is not None}
     for path in named:
         _check_not_closed(path, closed)
     return _Search(closed, not_read).photos_of_all(named, listed)
@@ -124,7 +125,7 @@ class _Search:
     """A search of files and folders.
 
     Args:
-        closed: the real paths of folders not to search.
+        closed: the real paths of what is left out; see `find_photos`.
         not_read: see `find_photos`; None to not look at what the other files are.
     """
 
@@ -248,7 +249,7 @@ class _Search:
     def _count(self, path: Path) -> None:
         if is_junk(path.name):
             self._count_junk(path)
-        elif self.not_read is not None:
+        elif self.not_read is not None and os.path.realpath(path) not in self.closed:
             folder = os.path.isdir(path)
             self.not_read[LINKED_FOLDER if folder else why_not_read(path)] += 1
 

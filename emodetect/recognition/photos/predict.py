@@ -174,7 +174,7 @@ def _find(
     photos = find_photos(
         options.images,
         listed=(None if name is None else Path(name) for name in names),
-        leave_out=folders,
+        leave_out=[*folders, options.output],
         not_read=not_read,
     )
     if not any(map(_holds_files, folders)):
