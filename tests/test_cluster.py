@@ -11,9 +11,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -34,12 +35,15 @@ from emodetect.recognition.cluster import remote_files
 from emodetect.recognition.cluster.dataset_folder import (
     PHOTOS_PER_PART,
     DatasetFolder,
+    Part,
     open_dataset,
 )
-from emodetect.recognition.cluster.dispatch import WorkerStarts
+from emodetect.recognition.cluster.dispatch import Dispatcher, WorkerStarts
 from emodetect.recognition.cluster.nodes import Needs, differences, facts_here, problems
 from emodetect.recognition.cluster.photo_list import list_photos
 from emodetect.recognition.cluster.session import check_ray
+from emodetect.recognition.cluster.worker import photo_table
+from emodetect.recognition.photos.analysis import PhotoResult
 
 JOB = {"model": "a"}
 FACES = 200
@@ -262,6 +266,63 @@ def test_workers_that_end_at_once_are_not_started_for_ever() -> None:
         starts.failed(RuntimeError("no such module"))
     with pytest.raises(EmodetectError, match=r"5 workers in a row ended .* no such module"):
         starts.failed(RuntimeError("no such module"))
+
+
+class LowMemory:
+    """Ray on a node that ends the worker whenever it is given `fatal`."""
+
+    def __init__(self, fatal: str) -> None:
+        self.fatal = fatal
+        import ray
+
+        self.exceptions = ray.exceptions
+
+    def put(self, setup: object) -> object:
+        return setup
+
+    def remote(self, **_: object) -> Callable[[type], Any]:
+        def call(answer: Callable[..., Any]) -> SimpleNamespace:
+            return SimpleNamespace(remote=lambda *words: partial(answer, *words))
+
+        actor = SimpleNamespace(open=call(lambda: "node"), analyze=call(self.analyze))
+        return lambda _: SimpleNamespace(remote=lambda _: actor)
+
+    def analyze(self, photos: list[str]) -> pa.Table:
+        if self.fatal in photos:
+            raise self.exceptions.OutOfMemoryError("1 worker(s) were killed")
+        return photo_table([PhotoResult(photo) for photo in photos], ("happy",))
+
+    def wait(self, refs: list[Any], **_: object) -> tuple[list[Any], list[Any]]:
+        return refs, []
+
+    def get(self, ref: Callable[[], Any]) -> Any:
+        return ref()
+
+    def kill(self, actor: object) -> None:
+        pass
+
+    def nodes(self) -> list[dict[str, object]]:
+        return [{"NodeID": "node", "Alive": True}]
+
+
+def test_a_worker_that_ray_ends_for_its_memory_is_replaced() -> None:
+    """Low memory costs the photo at which it runs out, not the job."""
+    written: dict[int, pa.Table] = {}
+    dispatcher = Dispatcher(
+        LowMemory("b"),  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+        count=2,
+        emotions=("happy",),
+        write_part=written.__setitem__,
+        start_timeout_s=60,
+        say=print,
+    )
+    done = list(dispatcher.run([Part(0, ["a", "b", "c"]), Part(1, ["d"])]))
+    assert [sum(counts) for counts in zip(*done, strict=True)] == [4, 1, 3]
+    rows = pa.concat_tables([written[0], written[1]]).to_pylist()
+    assert [row["path"] for row in rows] == ["a", "b", "c", "d"]
+    assert [row["error"] is None for row in rows] == [True, False, True, True]
+    assert "memory ran out" in rows[1]["error"]
 
 
 def test_a_list_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -88,7 +88,13 @@ class Dispatcher:
         say: Callable[[str], object],
     ) -> None:
         errors = ray.exceptions
-        self.deaths = (errors.RayActorError, errors.ObjectLostError, errors.WorkerCrashedError)
+        # Ray itself ends workers on a node that is low on memory, with an error of its own.
+        self.deaths = (
+            errors.RayActorError,
+            errors.ObjectLostError,
+            errors.OutOfMemoryError,
+            errors.WorkerCrashedError,
+        )
         self.ray, self.count, self.emotions = ray, count, emotions
         self.write_part, self.say = write_part, say
         self.setup = ray.put(setup)
