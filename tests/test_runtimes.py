@@ -231,6 +231,14 @@ def test_a_runtime_does_not_report_to_its_maker(tmp_path: Path, runtime: str) ->
     assert list(tmp_path.iterdir()) == []
 
 
+def test_onnx_runtime_sleeps_between_frames() -> None:
+    """Its threads would wait for the next frame of a camera in a loop, with a core each."""
+    needs("onnxruntime")
+    runtime = open_runtime(read_artifact(model_path(None)), runtime="onnxruntime", threads=2)
+    options = runtime.session.get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
 def test_bench_compares_what_is_installed(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The figures of each runtime here, and how to get those that are not, in both formats."""
     for name, value in (("ROUNDS", 1), ("FACES", 8), ("SINGLE_FACES_IN_A_ROUND", 5)):

@@ -39,6 +39,8 @@ class OnnxRuntime:
         reference = LiteRTRuntime(artifact, threads=threads)  # rejects malicious networks
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        # Otherwise its threads keep a core busy between the frames of a camera.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4  # errors are raised as exceptions anyway
         network = to_onnx(artifact)
         try:
