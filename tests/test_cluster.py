@@ -41,7 +41,7 @@ from emodetect.recognition.cluster.dataset_folder import (
 from emodetect.recognition.cluster.dispatch import Dispatcher, WorkerStarts
 from emodetect.recognition.cluster.nodes import Needs, differences, facts_here, problems
 from emodetect.recognition.cluster.photo_list import list_photos
-from emodetect.recognition.cluster.session import check_ray
+from emodetect.recognition.cluster.session import check_ray, ray_session
 from emodetect.recognition.cluster.worker import photo_table
 from emodetect.recognition.photos.analysis import PhotoResult
 
@@ -132,7 +132,8 @@ def test_photos_on_a_cluster_get_the_rows_of_the_csv(
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        f"log of Ray: {output / '_ray.log'}",
+        f"log of Ray: {output / '_ray.log'} (if this ends without a word, Ray was lost: continue "
+        "with --resume)",
         f"{output}: {FACES + 3} photos added",
         f"2 of {FACES + 3} could not be read",
         "1 file not read: 1 .cr2 (camera raw)",
@@ -366,6 +367,33 @@ def test_a_disk_without_space_is_said_and_leaves_no_half_file(tmp_path: Path) ->
     assert [file.name for file in (tmp_path / "rows").iterdir()] == ["_job.json"]
 
 
+def test_a_damaged_list_is_told(tmp_path: Path) -> None:
+    """A job whose list a power cut or a copy has cut short cannot be continued."""
+    with open_dataset(tmp_path / "rows", JOB, resume=False, force=False) as dataset:
+        dataset.write_list(iter(["a.jpg"]), Counter(), hashlib.sha256())
+        os.truncate(tmp_path / "rows" / "_list.parquet", 300)
+        with (
+            pytest.raises(EmodetectError, match=r"_list\.parquet: is damaged .*: start a new one"),
+            dataset.open_list(),
+        ):
+            pass
+
+
+def test_a_ray_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine, Ray gives up with an error of no type of its own."""
+    import ray
+
+    def fail(**_: object) -> None:
+        raise Exception("The current node timed out\nduring startup.")
+
+    monkeypatch.setattr(ray, "init", fail)
+    with (
+        pytest.raises(EmodetectError, match=r"^--engine ray: Ray cannot be used: .* out during"),
+        ray_session(None, cpus=1, log=tmp_path / "log"),
+    ):
+        pass
+
+
 def test_an_output_of_another_job_is_refused(tmp_path: Path) -> None:
     """Results are neither overwritten nor mixed, and two runs do not write to one folder."""
     rows = tmp_path / "rows"
@@ -408,6 +436,18 @@ def test_photos_come_from_folders_patterns_lists_and_manifests(
     assert listed(Path("list.txt")) == ["album/a.jpg", web, "album/a.jpg", "album/b.png"]
     assert listed(Path("album/some.csv")) == ["album/b.png", web]
     assert listed(Path("all.parquet")) == ["album/a.jpg", web]
+    pq.write_table(pa.table({"path": ["a.jpg"] * 5000}), "damaged.parquet", use_dictionary=False)
+    content = Path("damaged.parquet").read_bytes()
+    for damaged in (content[:300], content[:4] + bytes(100) + content[104:]):
+        Path("damaged.parquet").write_bytes(damaged)
+        with pytest.raises(EmodetectError, match=r"^damaged.parquet: expected a Parquet file: "):
+            listed(Path("damaged.parquet"))
+    latin = pa.StringArray.from_buffers(
+        1, pa.array([0, 4], pa.int32()).buffers()[1], pa.py_buffer(b"caf\xe9")
+    )
+    pq.write_table(pa.table({"path": latin}), "latin.parquet")
+    with pytest.raises(EmodetectError, match=r"^latin.parquet: expected a Parquet file: 'utf-8'"):
+        listed(Path("latin.parquet"))
     (tmp_path / "empty.txt").touch()
     with pytest.raises(EmodetectError, match=r"empty.txt: the list is empty"):
         listed(Path("empty.txt"))
@@ -435,6 +475,20 @@ def test_objects_are_found_below_a_prefix_and_by_patterns(store: Any) -> None:
     ]
     assert listed("s3://holiday/**/*.png") == ["s3://holiday/day1/late/b.png"]
     assert listed("s3://holiday/none/") == ["s3://holiday/none/"]  # which ends as an error
+    latin = os.fsdecode(b"s3://holiday/caf\xe9/")
+    with pytest.raises(EmodetectError, match=r"cannot be listed"):
+        listed(latin)
+
+
+def test_objects_below_an_empty_name_are_counted(store: Any) -> None:
+    """`photos//a.jpg` can be neither listed nor read; all other objects are found."""
+    store.create_bucket(Bucket="uneven")
+    for name in ("day1/a.jpg", "day1//b.jpg", "/c.jpg"):
+        store.put_object(Bucket="uneven", Key=name, Body=b"x")
+    found = Counter[str]()
+    photos = list_photos(("s3://uneven",), null=False, not_read=found, seen=hashlib.sha256())
+    assert list(photos) == ["s3://uneven/day1/a.jpg"]
+    assert found == {remote_files.NAMELESS: 2}
 
 
 class FoldersUnlisted(pyarrow.fs.FSSpecHandler):

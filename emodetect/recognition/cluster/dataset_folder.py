@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emodetect.errors import EmodetectError
+from emodetect.errors import EmodetectError, first_line
 from emodetect.machine.atomic_files import PARTIAL_FILES, atomic_write, to_disk, write_text
 from emodetect.machine.locks import locked
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
@@ -88,10 +88,18 @@ class DatasetFolder:
 
     @contextmanager
     def open_list(self) -> Iterator[PhotoList]:
-        """Open the complete list."""
+        """Open the complete list. Raises EmodetectError for a damaged one."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with pq.ParquetFile(self.path / LIST) as file:
+        try:
+            file = pq.ParquetFile(self.path / LIST)
+        except (pa.ArrowException, OSError) as error:
+            raise EmodetectError(
+                f"{self.path / LIST}: is damaged ({first_line(error)}); this job cannot be "
+                "continued: start a new one."
+            ) from None
+        with file:
             yield PhotoList(self, file)
 
     def write_part(self, number: int, rows: pa.Table) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emodetect.data.readers.manifest import path_in_list
-from emodetect.errors import EmodetectError
+from emodetect.errors import EmodetectError, first_line
 from emodetect.machine.csv_files import open_table
 from emodetect.recognition.cluster.remote_files import is_url, photos_at
 from emodetect.recognition.photos.file_search import (
@@ -136,5 +136,5 @@ def _parquet_paths(path: Path) -> Iterator[str]:
                     if not isinstance(name, str) or not name:
                         raise EmodetectError(f"{path}: expected a path in each row, got {name!r}.")
                     yield name
-    except pa.ArrowException as error:
-        raise EmodetectError(f"{path}: expected a Parquet file: {error}.") from None
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise EmodetectError(f"{path}: expected a Parquet file: {first_line(error)}.") from None

@@ -159,7 +159,8 @@ def _analyse(
     say: Callable[[str], object],
 ) -> None:
     log = dataset.path / LOG
-    say(f"log of Ray: {log}")
+    # Ray itself ends this process, without a word, if its head or its process here is gone.
+    say(f"log of Ray: {log} (if this ends without a word, Ray was lost: continue with --resume)")
     with ray_session(options.address, cpus=options.workers, log=log) as ray:
         needs = _needs(recognizer, photos)
         check_nodes(ray, needs, facts_here(needs), say)

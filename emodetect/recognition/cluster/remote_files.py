@@ -30,6 +30,8 @@ HTTP_TIMEOUT_S = 60
 GS_RETRY_S = 20
 # Of the libraries' own, which may fill a screen.
 MESSAGE_LETTERS = 300
+# Counted among what is not read.
+NAMELESS = "folder without a name (such as photos//, which cannot be read)"
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
@@ -67,6 +69,9 @@ def photos_at(url: str, not_read: Counter[str], *, patterns: bool) -> Iterator[s
     at = wild[0] if wild and patterns else len(names)
     empty = True
     for found in _objects_below(url, store, "/".join(names[:at])):
+        if found == NAMELESS:
+            not_read[NAMELESS] += 1
+            continue
         below = found.split("/")[at:]
         if at < len(names) and not any(
             matches(below[:depth], tuple(names[at:])) for depth in range(1, len(below) + 1)
@@ -146,20 +151,25 @@ def _open_store(scheme: str, bucket: str) -> Any:
 
 
 def _objects_below(url: str, store: Any, folder: str) -> Iterator[str]:
-    """Yield BUCKET/KEY of each object below a folder, folder by folder, sorted."""
+    """Yield BUCKET/KEY of each object below a folder, folder by folder, sorted.
+
+    For objects below an empty name, which pyarrow can neither list nor read, it yields NAMELESS.
+    """
     from pyarrow import fs
 
     # Of Google's folders, pyarrow lists only those that are objects themselves.
     whole = scheme_of(url) == "gs"
-    selector = fs.FileSelector(folder, allow_not_found=True, recursive=whole)
     try:
+        selector = fs.FileSelector(folder, allow_not_found=True, recursive=whole)
         found = store.get_file_info(selector)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _unlistable(url, error) from None
     entries = sorted((entry.path, entry.type == fs.FileType.Directory) for entry in found)
     del found
     for path, is_folder in entries:
-        if not is_folder:
+        if path.strip("/") == folder.strip("/"):  # as pyarrow gives `photos//a.jpg`
+            yield NAMELESS
+        elif not is_folder:
             yield path
         elif not whole:
             yield from _objects_below(url, store, path)

@@ -89,7 +89,7 @@ def ray_session(address: str | None, *, cpus: int | None, log: Path) -> Iterator
                 ray.init(**settings, log_to_driver=False)
                 if threading.current_thread() is threading.main_thread():
                     signal.signal(signal.SIGTERM, terminated)  # Ray's own ends without a word
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        except Exception as error:  # Ray raises bare ones, too
             why = " ".join(str(error).split())
             if "version mismatch" in why.lower():
                 why += "; run the command with the versions of the cluster"
