@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         OptionsError,
         OutOfMemoryError,
         SourceError,
-        UnwritableRunError,
+        StoppedRunError,
         VideoError,
     )
     from emodetect.faces.tracking import TrackingOptions
@@ -50,8 +50,8 @@ __all__ = [
     "OutOfMemoryError",
     "Result",
     "SourceError",
+    "StoppedRunError",
     "TrackingOptions",
-    "UnwritableRunError",
     "VideoError",
     "VideoFigures",
     "__version__",
@@ -71,7 +71,7 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")  # errors are raised, or are 
 _ERRORS = (
     *("ConfigError", "DataError", "DivergedError", "EmodetectError", "ImageError"),
     *("ModelError", "OptionsError", "OutOfMemoryError", "SourceError"),
-    *("UnwritableRunError", "VideoError"),
+    *("StoppedRunError", "VideoError"),
 )
 _PUBLIC = {  # name: its module, and its name there
     **{name: ("emodetect.errors", name) for name in _ERRORS},

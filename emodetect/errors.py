@@ -21,8 +21,8 @@ class OutOfMemoryError(EmodetectError):
     """A network and batch for which there is too little memory."""
 
 
-class UnwritableRunError(EmodetectError):
-    """A run that cannot be written any further.
+class StoppedRunError(EmodetectError):
+    """A run that this machine cannot go on with for now, such as on a full disk.
 
     Attributes:
         problem: the message without what to do about it.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from archives import encrypt
 from small import LENET, SMALL
 
 from emodetect.config import ExperimentConfig, load_config
-from emodetect.errors import ConfigError, DataError, EmodetectError
+from emodetect.data.cache import StoredImages
+from emodetect.errors import ConfigError, DataError, EmodetectError, StoppedRunError
 
 
 class StopError(Exception):
@@ -77,6 +81,87 @@ def test_a_lost_file_is_told_before_training_goes_on(
     assert "start a new" in str(error.value)
     assert "\n" not in str(error.value)
     assert sorted(run.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"val_loss", b"val_los\xe9"),  # in the encoding of a spreadsheet
+        (b"val_loss", b"validation"),
+        (b"\n1,", b"\n1,,"),
+        (b"\n2,", b"\n2,none"),
+    ],
+)
+def test_a_damaged_history_is_told_before_training_goes_on(
+    old: bytes, new: bytes, interrupted: Path, tmp_path: Path
+) -> None:
+    """Its figures are needed when all epochs are trained, which would then be lost."""
+    from emodetect.training.train import resume
+
+    run = shutil.copytree(interrupted, tmp_path / "run")
+    history = (run / "history.csv").read_bytes()
+    assert old in history
+    (run / "history.csv").write_bytes(history.replace(old, new))
+    with pytest.raises(ConfigError, match=r"history\.csv: expected a row for each of the 2 epochs"):
+        resume(run)
+
+
+def test_a_drive_that_fails_while_training_is_told(
+    interrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorFlow reports it as its own error; the run says what it was, and goes on later."""
+    from emodetect.training.train import resume
+
+    run = shutil.copytree(interrupted, tmp_path / "run")
+
+    def fail(images: StoredImages, positions: object) -> np.ndarray:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as patch:
+
+        def disconnect(epoch: int, _: dict[str, float]) -> None:
+            patch.setattr(StoredImages, "__getitem__", fail)
+
+        with pytest.raises(StoppedRunError) as error:
+            resume(run, on_epoch=disconnect)
+    assert str(error.value) == (
+        f"{run}: training failed: OSError: [Errno {errno.ESTALE}] Stale file handle. The epochs "
+        "finished so far are kept; find out why, and put it right and continue with --resume "
+        f"{run}."
+    )
+    assert resume(run).best_epoch
+
+
+def test_a_damaged_record_of_trackers_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trackers then show what follows as a new run; the training itself goes on."""
+    from emodetect.training.tracking import trackers
+
+    started = []
+
+    class Known:
+        def start(self, run: object, known: str | None) -> str:
+            started.append(known)
+            return "new"
+
+    monkeypatch.setattr(trackers, "new_tracker", lambda name: Known())
+    record = tmp_path / "tracked.json"
+    for content, expected in (('{"tensor', None), ("[1]", None), ('{"any": "old"}', "old")):
+        record.write_text(content)
+        trackers.Trackers(None).start(("any",), record)  # type: ignore[arg-type]
+        assert started.pop() == expected
+        assert record.read_text() == '{"any": "new"}'
+
+
+def test_an_archive_that_cannot_be_opened_is_told(interrupted: Path, tmp_path: Path) -> None:
+    """Damage may look like encryption, for which zipfile has no error of its own."""
+    from emodetect.training.train import resume
+
+    run = shutil.copytree(interrupted, tmp_path / "run")
+    encrypt(run / "checkpoints" / "epoch-0002" / "random.npz")
+    with pytest.raises(EmodetectError, match=r"random\.npz: is damaged .*encrypted"):
+        resume(run)
 
 
 def test_an_unreadable_record_of_the_data_is_told(interrupted: Path, tmp_path: Path) -> None:

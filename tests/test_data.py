@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from archives import encrypt
 from pictures import save
 from running import posix_only
 
@@ -603,6 +604,15 @@ def test_a_damaged_cache_is_not_used(
     loaded = _load(root, stored)
     assert [np.array_equal(loaded.images[i, ..., 0], _picture(i)) for i in range(4)] == [True] * 4
     assert loaded.skipped == ()
+
+
+def test_a_cache_that_looks_encrypted_is_not_used(tmp_path: Path, stored: Path) -> None:
+    """Damage may look like encryption, for which zipfile has no error of its own."""
+    root = _make(tmp_path / "faces", {"happy": 4})
+    _load(root, stored)
+    (index,) = stored.glob("images-*/index.npz")
+    encrypt(index)
+    assert np.array_equal(_load(root, stored).images[3, ..., 0], _picture(3))
 
 
 def test_an_interrupted_decoding_leaves_nothing_to_trust(

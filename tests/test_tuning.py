@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 import os
@@ -33,7 +34,7 @@ from emodetect.cli import app
 from emodetect.config import ExperimentConfig, load_config
 from emodetect.data.dataset import load_dataset
 from emodetect.data.synthetic import draw_dataset
-from emodetect.errors import ConfigError, DataError, EmodetectError, ModelError, UnwritableRunError
+from emodetect.errors import ConfigError, DataError, EmodetectError, ModelError, StoppedRunError
 from emodetect.evaluation.predictions import write_predictions
 from emodetect.training import schedule
 from emodetect.tuning import trials as trials_module
@@ -357,6 +358,58 @@ def test_a_torn_line_does_not_spoil_a_journal(
     with (tmp_path / "journal.log").open("ab") as file:
         file.write(b'{"op_code":4,"wor')
     assert len(work_on(options_of(tmp_path, trials=5))) == 5
+
+
+def test_nothing_is_appended_to_half_a_line(tmp_path: Path) -> None:
+    """A heartbeat that a full disk or a kill cut short does not spoil the one after it."""
+    options = options_of(tmp_path)
+    trials = open_study(options, "process")
+    trial = trials.begin(3, {}, {})
+    assert trial is not None
+    with (tmp_path / "journal.log").open("ab") as file:
+        file.write(b'{"op_code":8,"wor')
+    trial.report(0.5, 0)
+    assert open_study(options, "other").all()[0].intermediate_values == {0: 0.5}
+
+
+@pytest.mark.parametrize("revision", ["v3.0.0.d", "v9.9.9.z"])
+def test_a_database_of_another_optuna_is_told(revision: str, tmp_path: Path) -> None:
+    """Optuna says what to do, in an error of no type of its own."""
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    open_storage(url, tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "study.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    with pytest.raises(EmodetectError, match=r"study.db cannot be opened: The runtime optuna"):
+        open_storage(url, tmp_path)
+
+
+def test_a_study_that_is_deleted_meanwhile_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_overrides: list[str]
+) -> None:
+    """That is no fault of the trial that is trained at that moment."""
+
+    def train(work: Work, trial: Any, number: int, config: Any) -> float:
+        optuna.delete_study(study_name="tuning", storage=work.trials.storage)
+        trial.report(0.5, 0)
+        return 0.5
+
+    monkeypatch.setattr(Work, "_train", train)
+    config = load_config(SMALL, [*small_overrides, *LENET])
+    options = options_of(tmp_path / "tuned", config=config)
+    with pytest.raises(EmodetectError, match=r"study.db: cannot be used any longer: .*not exist"):
+        tune(options)
+
+
+@posix_only
+def test_a_folder_whose_name_is_not_utf8_is_refused(
+    tmp_path: Path, small_overrides: list[str]
+) -> None:
+    """The config of a trial could not be written, nor a database be named there."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    config = load_config(SMALL, [*small_overrides, *LENET])
+    with pytest.raises(ConfigError, match=r"^--output: expected text in UTF-8, got b'.*caf\\xe9'"):
+        tune(options_of(folder, config=config))
+    assert not folder.exists()
 
 
 @posix_only
@@ -734,7 +787,7 @@ def test_a_run_that_cannot_be_written_is_told_without_options_of_train(
     """A study goes on with its own command, not with --resume."""
 
     def train(work: Work, trial: Any, number: int, config: Any) -> float:
-        raise UnwritableRunError(
+        raise StoppedRunError(
             "t/0: writing failed: Read-only file system.", "--resume t/0", remedy="make it writable"
         )
 

@@ -11,6 +11,7 @@ import secrets
 import shutil
 import weakref
 import zipfile
+import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -280,7 +281,18 @@ def _intact(folder: Path, shape: tuple[int, int, int]) -> ImageCache | None:
             == cache.digests[start : start + IMAGES_AT_ONCE].tolist()
             for start in blocks
         )
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+    # Of a damaged archive or array, whatever NumPy and zipfile raise.
+    except (
+        AttributeError,
+        EOFError,
+        LookupError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ):
         return None
     return cache if same else None
 

@@ -18,7 +18,7 @@ import h5py
 import keras
 import numpy as np
 
-from emodetect.errors import EmodetectError, UnwritableRunError, first_line
+from emodetect.errors import EmodetectError, StoppedRunError, first_line
 from emodetect.machine.atomic_files import move, to_disk
 from emodetect.number_format import file_size
 from emodetect.training.models.layers import layers_of
@@ -133,7 +133,7 @@ class SaveState(keras.callbacks.Callback):
         needed, free = states * int(1.1 * size + 2**20), shutil.disk_usage(self.checkpoints).free
         if free < needed:
             run = self.checkpoints.parent
-            raise UnwritableRunError(
+            raise StoppedRunError(
                 f"{run}: the next checkpoint needs {file_size(needed)}, but the disk has "
                 f"{file_size(free)} left.",
                 how_to_resume(run),
@@ -161,7 +161,16 @@ def reading(path: Path) -> Iterator[None]:
     """Turn what a damaged file of a run raises into an EmodetectError that names it."""
     try:
         yield
-    except (EOFError, OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    # RuntimeError: of HDF5, and of archives that are encrypted or of another version.
+    except (
+        EOFError,
+        OSError,
+        KeyError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+    ) as error:
         raise EmodetectError(
             f"{path}: is damaged or missing ({type(error).__name__}: {first_line(error)}); this "
             "run cannot be continued: start a new one."

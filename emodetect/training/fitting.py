@@ -26,7 +26,11 @@ from emodetect.errors import DivergedError
 from emodetect.training.checkpoints import BEST_NAME, Progress, SaveState, load_state
 from emodetect.training.epoch_display import EpochDisplay
 from emodetect.training.phases import Phase, compile_model, uses_averaging
-from emodetect.training.run_folder import clear_disk_errors, truncate_history
+from emodetect.training.run_folder import (
+    clear_disk_errors,
+    clear_tensorflow_errors,
+    truncate_history,
+)
 from emodetect.training.schedule import Schedule
 from emodetect.training.weight_averaging import (
     CALIBRATION_BATCH_SIZE,
@@ -84,7 +88,12 @@ def fit_phase(
     after_epoch = keras.callbacks.LambdaCallback(on_epoch_end=on_epoch)
     callbacks += [plain_accuracy, display, trackers, after_epoch]
     first_step, last_step = progress.epoch * schedule.steps, phase.last * schedule.steps
-    with clear_disk_errors(run), contextlib.closing(display), contextlib.closing(history_file):
+    with (
+        clear_tensorflow_errors(run),
+        clear_disk_errors(run),
+        contextlib.closing(display),
+        contextlib.closing(history_file),
+    ):
         history = model.fit(
             _batches(config, dataset, schedule.batch_size, config.seed, first_step, last_step),
             validation_data=validation_batches(dataset, devices=schedule.devices),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import platform
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import keras
@@ -18,12 +20,15 @@ import tensorflow as tf
 from emodetect import __version__
 from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_config
 from emodetect.data.dataset import Dataset
-from emodetect.errors import ConfigError, UnwritableRunError
+from emodetect.errors import ConfigError, StoppedRunError
 from emodetect.machine.atomic_files import PARTIAL_FILES, atomic_write, write_json, write_text
 from emodetect.machine.locks import locked
 from emodetect.machine.output_folder import check_output_folder, check_outside, how_to_write_on
 from emodetect.number_format import quantity
 from emodetect.training.checkpoints import Progress, how_to_resume
+
+# What each epoch has in history.csv, whatever the config.
+HISTORY_FIGURES = {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
 
 
 def check_new_run(config: ExperimentConfig) -> None:
@@ -136,12 +141,18 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 
 def require_history(path: Path, epochs: int) -> None:
-    """Raise ConfigError if a run's history.csv lacks one of its first `epochs`."""
-    rows: list[dict[str, str]] = []
-    if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    if [row.get("epoch") for row in rows[:epochs]] != [str(epoch + 1) for epoch in range(epochs)]:
+    """Raise ConfigError if a run's history.csv lacks a figure of its first `epochs`."""
+    done = list[int]()
+    with (
+        contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError, csv.Error),
+        path.open(newline="", encoding="utf-8") as file,
+    ):
+        for row in islice(csv.DictReader(file), epochs):
+            figures = {name: float(value) for name, value in row.items()}
+            if not figures.keys() >= HISTORY_FIGURES:
+                break
+            done.append(int(figures["epoch"]))
+    if done != [epoch + 1 for epoch in range(epochs)]:
         raise ConfigError(
             f"{path}: expected a row for each of the {quantity(epochs, 'epoch')} that are done; "
             "put the file back as it was, or start a new run."
@@ -177,13 +188,33 @@ def truncate_history(path: Path, epochs: int) -> None:
 
 
 @contextlib.contextmanager
+def clear_tensorflow_errors(run: Path) -> Iterator[None]:
+    """Turn errors of TensorFlow that lie in the machine into one that says how to continue.
+
+    What Python raises while it reads a batch, such as for a network drive that is gone, arrives as
+    TensorFlow's UnknownError; a GPU that is lost, as InternalError.
+    """
+    try:
+        yield
+    except (tf.errors.InternalError, tf.errors.UnavailableError, tf.errors.UnknownError) as error:
+        lines = [line.strip() for line in error.message.splitlines()]
+        named = [line for line in lines if re.match(r"\w+(Error|Exception): ", line)]
+        remedy = "find out why, and put it right"
+        raise StoppedRunError(
+            f"{run}: training failed: {(named or lines)[0].rstrip('.')}.",
+            how_to_resume(run, first=remedy),
+            remedy=remedy,
+        ) from error
+
+
+@contextlib.contextmanager
 def clear_disk_errors(run: Path) -> Iterator[None]:
     """Turn write errors into one that says what is kept and how to continue."""
     try:
         yield
     except OSError as error:
         remedy = how_to_write_on(error)
-        raise UnwritableRunError(
+        raise StoppedRunError(
             f"{run}: writing failed: {error.strerror or error}.",
             how_to_resume(run, first=remedy),
             remedy=remedy,

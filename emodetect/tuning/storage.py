@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import optuna
@@ -15,6 +16,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from emodetect.errors import EmodetectError, first_line
 from emodetect.machine.locks import locked
@@ -56,16 +58,26 @@ def reason_of(error: Exception) -> str:
     return first_line(error).rstrip(".")
 
 
+def is_deleted(error: Exception) -> bool:
+    """Return whether Optuna raised an error because somebody has deleted the study."""
+    return isinstance(error, KeyError) and error.args == ("Record does not exist.",)
+
+
 def _open_database(url: str, *, name: str | None = None, advice: str = "") -> BaseStorage:
     def connect() -> BaseStorage:
-        wait = {"timeout": SQLITE_WAIT_S} if url.startswith("sqlite") else {}
-        return get_storage(RDBStorage(url, engine_kwargs={"connect_args": wait}))
+        return get_storage(RDBStorage(url, engine_kwargs=_engine_settings(url)))
 
     shown = "the URL"
     try:
         shown = make_url(url).render_as_string(hide_password=True)
         return _in_two_tries(connect)
-    except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, ValueError) as error:
+    except (
+        SQLAlchemyError,
+        optuna.exceptions.OptunaError,
+        ImportError,
+        RuntimeError,  # tables of another version of Optuna
+        ValueError,
+    ) as error:
         if isinstance(error, ImportError):
             missing = getattr(error.__context__, "name", None) or getattr(error, "name", None)
             reason = f"it needs the Python package {missing}, which is not installed"
@@ -73,6 +85,15 @@ def _open_database(url: str, *, name: str | None = None, advice: str = "") -> Ba
             reason = reason_of(error)
         where = name or f"--storage: {shown}"
         raise EmodetectError(f"{where} cannot be opened: {reason}.{advice}") from None
+
+
+def _engine_settings(url: str) -> dict[str, Any]:
+    if not url.startswith("sqlite"):
+        return {}
+    settings: dict[str, Any] = {"connect_args": {"timeout": SQLITE_WAIT_S}}
+    if make_url(url).database not in (None, "", ":memory:"):
+        settings["poolclass"] = NullPool  # or connections would stay open until Python ends
+    return settings
 
 
 def _in_two_tries(connect: Callable[[], BaseStorage]) -> BaseStorage:
@@ -91,15 +112,8 @@ def _open_journal(path: Path) -> BaseStorage:
             f"for SQLite, write sqlite:///{path}."
         )
     try:
-        # With the lock by a symbolic link, Optuna's default, a process killed while it held it
-        # would block all others for ever if the path is relative.
-        lock = JournalFileOpenLock(str(path.absolute()))
-        backend = JournalFileBackend(str(path.absolute()), lock_obj=lock)
-        lock.acquire()
-        try:
-            _check_lines(path)
-        finally:
-            lock.release()
+        backend = _Journal(path)
+        _check_first_line(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return JournalStorage(backend)
@@ -112,14 +126,33 @@ def _open_journal(path: Path) -> BaseStorage:
         raise EmodetectError(f"--storage: {path}: expected a journal file of Optuna.") from None
 
 
-def _check_lines(path: Path) -> None:
-    """Remove an incomplete last line, of a full disk or power cut; Optuna would append to it.
+class _Journal(JournalFileBackend):
+    """A journal file in which nothing is appended to half a line."""
 
-    Raises ValueError, KeyError or TypeError if the first line is not of a journal.
-    """
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if content and (whole or not content.startswith(b"{")):
-        json.loads(content.partition(b"\n")[0])["op_code"]
-    if whole != content:
-        os.truncate(path, len(whole))
+    def __init__(self, path: Path) -> None:
+        # With the lock by a symbolic link, Optuna's default, a process killed while it held it
+        # would block all others for ever if the path is relative.
+        self.path, self.lock = path.absolute(), JournalFileOpenLock(str(path.absolute()))
+        super().__init__(str(self.path), lock_obj=self.lock)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self._drop_half_line()
+        super().append_logs(logs)
+
+    def _drop_half_line(self) -> None:
+        """Remove an incomplete last line, of a full disk, power cut or killed process."""
+        self.lock.acquire()
+        try:
+            content = self.path.read_bytes()
+            if content and not content.endswith(b"\n"):
+                os.truncate(self.path, content.rfind(b"\n") + 1)
+        finally:
+            self.lock.release()
+
+
+def _check_first_line(path: Path) -> None:
+    """Raise ValueError, KeyError or TypeError if the first line is not of a journal."""
+    with path.open("rb") as file:
+        line = file.readline()
+    if line and (line.endswith(b"\n") or not line.startswith(b"{")):
+        json.loads(line)["op_code"]

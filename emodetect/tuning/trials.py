@@ -208,7 +208,7 @@ class SharedTrials:
 
     def release(self, trial: Trial) -> None:
         """Leave a trial for any process to continue, now."""
-        with contextlib.suppress(UpdateFinishedTrialError):
+        with contextlib.suppress(Exception):  # the error that ended the trial is the one to tell
             self.storage.set_trial_user_attr(trial._trial_id, RELEASED, True)
 
     def _set_state(self, trial_id: int, state: TrialState, value: float | None = None) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import warnings
 from pathlib import Path
 
@@ -27,7 +29,7 @@ from emodetect.tuning.search_space import (
     parse_search,
     starting_variants,
 )
-from emodetect.tuning.storage import OWN_DATABASE, open_storage, reason_of
+from emodetect.tuning.storage import OWN_DATABASE, is_deleted, open_storage, reason_of
 from emodetect.tuning.trials import PROCESSES, SharedTrials, announced, settled
 from emodetect.tuning.work import Work
 
@@ -72,7 +74,9 @@ def tune(options: TuningOptions) -> TuningResult:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             return _tune(options, space, dataset)
-    except (SQLAlchemyError, OptunaError) as error:
+    except (SQLAlchemyError, OptunaError, json.JSONDecodeError, KeyError) as error:
+        if isinstance(error, KeyError) and not is_deleted(error):
+            raise
         where = options.output / OWN_DATABASE if options.storage is None else "--storage"
         raise EmodetectError(
             f"{where}: cannot be used any longer: {reason_of(error)}. Once it can be, run the same "
@@ -101,6 +105,12 @@ def _tune(options: TuningOptions, space: SearchSpace, dataset: Dataset) -> Tunin
 
 
 def _check_folder(folder: Path) -> None:
+    try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError:  # the config of a trial could not be written
+        raise ConfigError(
+            f"--output: expected text in UTF-8, got {os.fsencode(folder)!r}; rename it."
+        ) from None
     if not _is_begun(folder):
         if folder.is_dir() and any(folder.iterdir()):
             raise ConfigError(

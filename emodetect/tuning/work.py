@@ -24,7 +24,7 @@ from emodetect.errors import (
     EmodetectError,
     ModelError,
     OutOfMemoryError,
-    UnwritableRunError,
+    StoppedRunError,
     first_line,
 )
 from emodetect.evaluation.classify import predict_images
@@ -42,6 +42,7 @@ from emodetect.tuning.search_space import (
     short_value,
     trial_config,
 )
+from emodetect.tuning.storage import is_deleted
 from emodetect.tuning.trials import CONTINUES, SharedTrials, origin, settled
 
 logger = logging.getLogger(__name__)
@@ -156,7 +157,7 @@ class Work:
             self._report(number, f"stopped early at {self.options.shown_of_epoch(value)}")
         except (DivergedError, ModelError, OutOfMemoryError) as error:
             return self._fail(trial, number, first_line(error))
-        except UnwritableRunError as error:
+        except StoppedRunError as error:
             raise EmodetectError(
                 f"{error.problem} {error.remedy.capitalize()}, and run the same command again to "
                 "continue."
@@ -164,6 +165,8 @@ class Work:
         except (EmodetectError, OSError, ImportError, OptunaError, SQLAlchemyError):
             raise  # not due to the values
         except Exception as error:  # or each later run of the study would end with it, too
+            if is_deleted(error):
+                raise
             logger.warning("trial %d: an unexpected error", number, exc_info=True)
             return self._fail(trial, number, f"{type(error).__name__}: {first_line(error)}")
         else:

@@ -38,7 +38,9 @@ class Trackers(keras.callbacks.Callback):
             identifiers: a file for the trackers' names of this run, with which a resumed run
                 continues what they show instead of beginning anew.
         """
-        known = json.loads(identifiers.read_text("utf-8")) if identifiers.is_file() else {}
+        known: dict[str, Any] = {}
+        with contextlib.suppress(FileNotFoundError, TypeError, ValueError):  # damaged: begin anew
+            known = dict(json.loads(identifiers.read_text("utf-8")))
 
         def start(name: str) -> None:
             self.working[name] = tracker = new_tracker(name)
