@@ -93,12 +93,11 @@ def test_a_deleted_current_folder_is_named(tmp_path: Path) -> None:
     """The error is not just "No such file or directory", as if a file of the user were missing."""
     (tmp_path / "gone").mkdir()
     code = (
-        # Without the current folder in sys.path, as the console script is started.
-        "import os, sys; del sys.path[0]; os.rmdir('../gone');"
-        "sys.argv = ['emodetect', 'data', 'show', '.'];"
+        "import os, sys; os.rmdir('../gone'); sys.argv = ['emodetect', 'data', 'show', '.'];"
         "from emodetect.cli import main; main()"
     )
-    done = run_python(code, cwd=tmp_path / "gone")
+    # Without the current folder in sys.path, as the console script is started.
+    done = run_python(code, cwd=tmp_path / "gone", env={"PYTHONSAFEPATH": "1"})
     assert (done.returncode, done.stdout) == (1, "")
     expected = "error: the current folder has been deleted; change to another one (cd).\n"
     assert done.stderr == expected
