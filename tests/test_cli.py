@@ -97,7 +97,7 @@ def test_a_deleted_current_folder_is_named(tmp_path: Path) -> None:
         "from emodetect.cli import main; main()"
     )
     # Without the current folder in sys.path, as the console script is started.
-    done = run_python(code, cwd=tmp_path / "gone", env={"PYTHONSAFEPATH": "1"})
+    done = run_python(code, cwd=tmp_path / "gone", env={**os.environ, "PYTHONSAFEPATH": "1"})
     assert (done.returncode, done.stdout) == (1, "")
     expected = "error: the current folder has been deleted; change to another one (cd).\n"
     assert done.stderr == expected

@@ -371,11 +371,20 @@ def test_a_damaged_list_is_told(tmp_path: Path) -> None:
     """A job whose list a power cut or a copy has cut short cannot be continued."""
     with open_dataset(tmp_path / "rows", JOB, resume=False, force=False) as dataset:
         dataset.write_list(iter(["a.jpg"]), Counter(), hashlib.sha256())
-        os.truncate(tmp_path / "rows" / "_list.parquet", 300)
-        with (
-            pytest.raises(EmodetectError, match=r"_list\.parquet: is damaged .*: start a new one"),
-            dataset.open_list(),
-        ):
+        file = tmp_path / "rows" / "_list.parquet"
+        content = file.read_bytes()
+        told = partial(pytest.raises, EmodetectError)
+        file.write_bytes(content[:4] + bytes(40) + content[44:])
+        with dataset.open_list() as photos, told(match=r"_list\.parquet: is damaged .* a new one"):
+            photos.ends()
+        pq.write_table(pa.table({"path": [b"a.jpg"]}), file)
+        with dataset.open_list() as photos, told(match=r"_list\.parquet: is damaged"):
+            photos.not_read.total()
+        file.write_bytes(content[:300])
+        with told(match=r"_list\.parquet: is damaged"), dataset.open_list():
+            pass
+        file.unlink()
+        with told(match=r"_list\.parquet: cannot be read: No such file"), dataset.open_list():
             pass
 
 
@@ -383,15 +392,20 @@ def test_a_ray_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.M
     """On a busy machine, Ray gives up with an error of no type of its own."""
     import ray
 
-    def fail(**_: object) -> None:
-        raise Exception("The current node timed out\nduring startup.")
+    def begin(error: Exception) -> None:
+        def fail(**_: object) -> None:
+            raise error
 
-    monkeypatch.setattr(ray, "init", fail)
-    with (
-        pytest.raises(EmodetectError, match=r"^--engine ray: Ray cannot be used: .* out during"),
-        ray_session(None, cpus=1, log=tmp_path / "log"),
-    ):
-        pass
+        monkeypatch.setattr(ray, "init", fail)
+        with ray_session(None, cpus=1, log=tmp_path / "log"):
+            pass
+
+    with pytest.raises(EmodetectError, match=r"^--engine ray: Ray cannot be used: .* out during"):
+        begin(Exception("The current node timed out\nduring startup."))
+    with pytest.raises(EmodetectError, match=r"^--engine ray: Ray cannot be used: no disk"):
+        begin(ray.exceptions.OutOfDiskError("no disk"))
+    with pytest.raises(TypeError):  # a mistake of ours
+        begin(TypeError("unexpected argument"))
 
 
 def test_an_output_of_another_job_is_refused(tmp_path: Path) -> None:
@@ -489,6 +503,10 @@ def test_objects_below_an_empty_name_are_counted(store: Any) -> None:
     photos = list_photos(("s3://uneven",), null=False, not_read=found, seen=hashlib.sha256())
     assert list(photos) == ["s3://uneven/day1/a.jpg"]
     assert found == {remote_files.NAMELESS: 2}
+    found.clear()
+    photos = list_photos(("s3://uneven/d*/*",), null=False, not_read=found, seen=hashlib.sha256())
+    assert list(photos) == ["s3://uneven/day1/a.jpg"]
+    assert found == {remote_files.NAMELESS: 1}
 
 
 class FoldersUnlisted(pyarrow.fs.FSSpecHandler):

@@ -90,6 +90,8 @@ def test_a_lost_file_is_told_before_training_goes_on(
         (b"val_loss", b"validation"),
         (b"\n1,", b"\n1,,"),
         (b"\n2,", b"\n2,none"),
+        (b"\n2,", b"\n1e999,"),
+        (b"\n2,", b"\n2.5,"),
     ],
 )
 def test_a_damaged_history_is_told_before_training_goes_on(
@@ -102,7 +104,7 @@ def test_a_damaged_history_is_told_before_training_goes_on(
     history = (run / "history.csv").read_bytes()
     assert old in history
     (run / "history.csv").write_bytes(history.replace(old, new))
-    with pytest.raises(ConfigError, match=r"history\.csv: expected a row for each of the 2 epochs"):
+    with pytest.raises(ConfigError, match=r"history\.csv: expected a row with all figures for"):
         resume(run)
 
 
@@ -125,11 +127,55 @@ def test_a_drive_that_fails_while_training_is_told(
         with pytest.raises(StoppedRunError) as error:
             resume(run, on_epoch=disconnect)
     assert str(error.value) == (
-        f"{run}: training failed: OSError: [Errno {errno.ESTALE}] Stale file handle. The epochs "
-        "finished so far are kept; find out why, and put it right and continue with --resume "
-        f"{run}."
+        f"{run}: reading the images failed: Stale file handle. The epochs finished so far are "
+        f"kept; correct that and continue with --resume {run}."
     )
     assert resume(run).best_epoch
+
+
+def test_a_drive_that_fails_after_the_last_epoch_is_told(
+    interrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is made when it is back; no epoch is trained again."""
+    from emodetect.training.train import resume
+
+    run = shutil.copytree(interrupted, tmp_path / "run")
+
+    def fail(images: StoredImages, positions: object) -> np.ndarray:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as patch:
+
+        def disconnect(epoch: int, _: dict[str, float]) -> None:
+            if epoch == 3:
+                patch.setattr(StoredImages, "__getitem__", fail)
+
+        with pytest.raises(StoppedRunError, match="reading the images failed: Stale file handle"):
+            resume(run, on_epoch=disconnect)
+    assert (run / "checkpoints" / "finished.json").is_file()
+    assert resume(run).best_epoch
+
+
+def test_a_mistake_in_reading_keeps_its_traceback(
+    interrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What TensorFlow reports as the same error, but no drive has caused, is not told as one."""
+    import tensorflow as tf
+
+    from emodetect.training.train import resume
+
+    run = shutil.copytree(interrupted, tmp_path / "run")
+
+    def fail(images: StoredImages, positions: object) -> np.ndarray:
+        raise AttributeError("no such attribute")
+
+    with monkeypatch.context() as patch:
+
+        def break_off(epoch: int, _: dict[str, float]) -> None:
+            patch.setattr(StoredImages, "__getitem__", fail)
+
+        with pytest.raises(tf.errors.UnknownError, match="AttributeError: no such attribute"):
+            resume(run, on_epoch=break_off)
 
 
 def test_a_damaged_record_of_trackers_is_left_out(
@@ -181,7 +227,7 @@ def test_a_row_that_the_history_lost_is_told(interrupted: Path, tmp_path: Path) 
     run = shutil.copytree(interrupted, tmp_path / "run")
     header, _, *rows = (run / "history.csv").read_text().splitlines(keepends=True)
     (run / "history.csv").write_text("".join([header, *rows]))
-    with pytest.raises(ConfigError, match=r"history\.csv: expected a row for each of the 2 epochs"):
+    with pytest.raises(ConfigError, match=r"history\.csv: expected a row with all figures for"):
         resume(run)
 
 

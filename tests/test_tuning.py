@@ -25,7 +25,6 @@ import optuna
 import pytest
 from click.testing import CliRunner
 from labelled import predictions_of
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from running import posix_only, run_emodetect, run_without
 from small import LENET, SMALL
@@ -51,7 +50,7 @@ from emodetect.tuning.search_space import (
     parse_search,
     trial_config,
 )
-from emodetect.tuning.storage import open_storage
+from emodetect.tuning.storage import Journal, open_storage
 from emodetect.tuning.trials import SharedTrials, announced, counted, origin
 from emodetect.tuning.tune import tune
 from emodetect.tuning.work import Work
@@ -166,17 +165,17 @@ class KilledError(BaseException):
 @pytest.fixture
 def dying(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
     """Return a function: from as many writes to the storage on, every further one kills."""
-    usual = JournalFileBackend.append_logs
+    usual = Journal.append_logs
     left: list[int | None] = [None]
 
-    def append(backend: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
+    def append(backend: Journal, logs: list[dict[str, Any]]) -> None:
         if left[0] is not None:
             if left[0] <= 0:
                 raise KilledError
             left[0] -= 1
         usual(backend, logs)
 
-    monkeypatch.setattr(JournalFileBackend, "append_logs", append)
+    monkeypatch.setattr(Journal, "append_logs", append)
 
     def set_left(writes: int | None) -> None:
         left[0] = writes
@@ -372,6 +371,22 @@ def test_nothing_is_appended_to_half_a_line(tmp_path: Path) -> None:
     assert open_study(options, "other").all()[0].intermediate_values == {0: 0.5}
 
 
+def test_a_file_of_others_is_not_emptied(tmp_path: Path) -> None:
+    """A JSON file in one line, without a line end, is not half a line of a journal."""
+    other = tmp_path / "results.json"
+    other.write_text('{"accuracy": 0.7}')
+    with pytest.raises(EmodetectError, match="expected a journal file of Optuna"):
+        open_storage(str(other), tmp_path)
+    assert other.read_text() == '{"accuracy": 0.7}'
+
+
+@pytest.mark.parametrize("name", ["file::memory:?cache=shared&uri=true", ":memory:", ""])
+def test_a_study_in_memory_has_one_connection(tmp_path: Path, name: str) -> None:
+    """SQLite's databases in memory are gone with their last connection."""
+    storage = open_storage(f"sqlite:///{name}", tmp_path)
+    assert storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE]) is not None
+
+
 @pytest.mark.parametrize("revision", ["v3.0.0.d", "v9.9.9.z"])
 def test_a_database_of_another_optuna_is_told(revision: str, tmp_path: Path) -> None:
     """Optuna says what to do, in an error of no type of its own."""
@@ -396,7 +411,7 @@ def test_a_study_that_is_deleted_meanwhile_is_told(
     monkeypatch.setattr(Work, "_train", train)
     config = load_config(SMALL, [*small_overrides, *LENET])
     options = options_of(tmp_path / "tuned", config=config)
-    with pytest.raises(EmodetectError, match=r"study.db: cannot be used any longer: .*not exist"):
+    with pytest.raises(EmodetectError, match=r"study.db: the study has been deleted meanwhile"):
         tune(options)
 
 

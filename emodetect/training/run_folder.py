@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import csv
 import platform
@@ -142,19 +143,20 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 def require_history(path: Path, epochs: int) -> None:
     """Raise ConfigError if a run's history.csv lacks a figure of its first `epochs`."""
-    done = list[int]()
+    done = list[float]()
     with (
-        contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError, csv.Error),
+        contextlib.suppress(OSError, TypeError, ValueError, csv.Error),
         path.open(newline="", encoding="utf-8") as file,
     ):
         for row in islice(csv.DictReader(file), epochs):
             figures = {name: float(value) for name, value in row.items()}
             if not figures.keys() >= HISTORY_FIGURES:
                 break
-            done.append(int(figures["epoch"]))
+            done.append(figures["epoch"])
     if done != [epoch + 1 for epoch in range(epochs)]:
         raise ConfigError(
-            f"{path}: expected a row for each of the {quantity(epochs, 'epoch')} that are done; "
+            f"{path}: expected a row with all figures for each of the "
+            f"{quantity(epochs, 'epoch')} that are done; "
             "put the file back as it was, or start a new run."
         )
 
@@ -189,21 +191,22 @@ def truncate_history(path: Path, epochs: int) -> None:
 
 @contextlib.contextmanager
 def clear_tensorflow_errors(run: Path) -> Iterator[None]:
-    """Turn errors of TensorFlow that lie in the machine into one that says how to continue.
+    """Turn a read error of a batch, as of a drive that is gone, into one that says how to continue.
 
-    What Python raises while it reads a batch, such as for a network drive that is gone, arrives as
-    TensorFlow's UnknownError; a GPU that is lost, as InternalError.
+    TensorFlow passes on what Python raises there as an UnknownError that names it.
     """
     try:
         yield
-    except (tf.errors.InternalError, tf.errors.UnavailableError, tf.errors.UnknownError) as error:
-        lines = [line.strip() for line in error.message.splitlines()]
-        named = [line for line in lines if re.match(r"\w+(Error|Exception): ", line)]
-        remedy = "find out why, and put it right"
+    except tf.errors.UnknownError as error:
+        named = re.search(r"^(\w+): (?:\[Errno \d+\] )?(.*)$", error.message, re.MULTILINE)
+        if named is None or not issubclass(getattr(builtins, named[1], object), OSError):
+            raise
+        remedy = "correct that"
+        advice = f"Once the folder is there again, continue with --resume {run}."
+        if (run / "config.toml").is_file():
+            advice = how_to_resume(run, first=remedy)
         raise StoppedRunError(
-            f"{run}: training failed: {(named or lines)[0].rstrip('.')}.",
-            how_to_resume(run, first=remedy),
-            remedy=remedy,
+            f"{run}: reading the images failed: {named[2].rstrip('.')}.", advice, remedy=remedy
         ) from error
 
 

@@ -45,6 +45,7 @@ from emodetect.training.phases import loss_function, training_phases
 from emodetect.training.run_folder import (
     check_new_run,
     clear_disk_errors,
+    clear_tensorflow_errors,
     figures_by_split,
     only_process,
     read_history,
@@ -322,7 +323,7 @@ def _train(
                 state = None
         if not math.isfinite(read_history(run / "history.csv")[progress.best_epoch]["val_loss"]):
             raise diverged(run)
-        with clear_disk_errors(run):
+        with clear_tensorflow_errors(run), clear_disk_errors(run):
             progress.finished = True
             write_text(checkpoints / "finished.json", json.dumps(asdict(progress)))
             for old_state in checkpoints.glob("epoch-*"):

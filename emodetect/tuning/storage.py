@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import optuna
@@ -26,6 +26,7 @@ OWN_DATABASE = "study.db"
 SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 SQLITE_WAIT_S = 60  # for other processes that write
 SECONDS_BETWEEN_TRIES = 1.0
+BEGINNING = b'{"op_code":'  # of each line of a journal
 
 
 def open_storage(name: str | None, folder: Path) -> BaseStorage:
@@ -84,6 +85,8 @@ def _open_database(url: str, *, name: str | None = None, advice: str = "") -> Ba
         else:
             reason = reason_of(error)
         where = name or f"--storage: {shown}"
+        if isinstance(error, RuntimeError):  # it is whole, and Optuna says what to do
+            advice = ""
         raise EmodetectError(f"{where} cannot be opened: {reason}.{advice}") from None
 
 
@@ -91,7 +94,9 @@ def _engine_settings(url: str) -> dict[str, Any]:
     if not url.startswith("sqlite"):
         return {}
     settings: dict[str, Any] = {"connect_args": {"timeout": SQLITE_WAIT_S}}
-    if make_url(url).database not in (None, "", ":memory:"):
+    place = make_url(url)
+    in_memory = ":memory:" in (place.database or ":memory:") or place.query.get("mode") == "memory"
+    if not in_memory:
         settings["poolclass"] = NullPool  # or connections would stay open until Python ends
     return settings
 
@@ -112,8 +117,9 @@ def _open_journal(path: Path) -> BaseStorage:
             f"for SQLite, write sqlite:///{path}."
         )
     try:
-        backend = _Journal(path)
+        backend = Journal(path)
         _check_first_line(path)
+        backend.append_logs([])  # raises where nothing can be written
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return JournalStorage(backend)
@@ -126,7 +132,7 @@ def _open_journal(path: Path) -> BaseStorage:
         raise EmodetectError(f"--storage: {path}: expected a journal file of Optuna.") from None
 
 
-class _Journal(JournalFileBackend):
+class Journal(JournalFileBackend):
     """A journal file in which nothing is appended to half a line."""
 
     def __init__(self, path: Path) -> None:
@@ -136,23 +142,32 @@ class _Journal(JournalFileBackend):
         super().__init__(str(self.path), lock_obj=self.lock)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        self._drop_half_line()
-        super().append_logs(logs)
-
-    def _drop_half_line(self) -> None:
-        """Remove an incomplete last line, of a full disk, power cut or killed process."""
+        lines = b"".join(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs)
         self.lock.acquire()
         try:
-            content = self.path.read_bytes()
-            if content and not content.endswith(b"\n"):
-                os.truncate(self.path, content.rfind(b"\n") + 1)
+            with self.path.open("r+b") as file:
+                _drop_half_line(file)
+                file.write(lines)
+                file.flush()
+                os.fsync(file.fileno())
         finally:
             self.lock.release()
+
+
+def _drop_half_line(file: BinaryIO) -> None:
+    """Remove an incomplete last line, of a full disk, power cut or killed process; seek the end."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(0, end - 1))
+    if end and file.read() != b"\n":
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+    file.seek(0, os.SEEK_END)
 
 
 def _check_first_line(path: Path) -> None:
     """Raise ValueError, KeyError or TypeError if the first line is not of a journal."""
     with path.open("rb") as file:
         line = file.readline()
-    if line and (line.endswith(b"\n") or not line.startswith(b"{")):
+    half = not line.endswith(b"\n") and (line.startswith(BEGINNING) or BEGINNING.startswith(line))
+    if line and not half:
         json.loads(line)["op_code"]

@@ -78,6 +78,16 @@ def tune(options: TuningOptions) -> TuningResult:
         if isinstance(error, KeyError) and not is_deleted(error):
             raise
         where = options.output / OWN_DATABASE if options.storage is None else "--storage"
+        if isinstance(error, KeyError):
+            raise EmodetectError(
+                f"{where}: the study has been deleted meanwhile; run the same command again to "
+                "start it anew."
+            ) from None
+        if isinstance(error, json.JSONDecodeError):
+            raise EmodetectError(
+                f"{where}: a line of the journal is damaged; remove the line, and run the same "
+                "command again to continue."
+            ) from None
         raise EmodetectError(
             f"{where}: cannot be used any longer: {reason_of(error)}. Once it can be, run the same "
             "command again to continue."

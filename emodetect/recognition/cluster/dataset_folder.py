@@ -89,16 +89,10 @@ class DatasetFolder:
     @contextmanager
     def open_list(self) -> Iterator[PhotoList]:
         """Open the complete list. Raises EmodetectError for a damaged one."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        try:
+        with _reading(self.path / LIST):
             file = pq.ParquetFile(self.path / LIST)
-        except (pa.ArrowException, OSError) as error:
-            raise EmodetectError(
-                f"{self.path / LIST}: is damaged ({first_line(error)}); this job cannot be "
-                "continued: start a new one."
-            ) from None
         with file:
             yield PhotoList(self, file)
 
@@ -122,7 +116,7 @@ class PhotoList:
     """The list of the photos of a job, read part by part."""
 
     def __init__(self, folder: DatasetFolder, file: Any) -> None:
-        self.folder, self.file = folder, file
+        self.folder, self.file, self.path = folder, file, folder.path / LIST
 
     def __len__(self) -> int:
         """Return the number of photos."""
@@ -131,13 +125,15 @@ class PhotoList:
     @property
     def not_read(self) -> Counter[str]:
         """The number of files in the folders that are not photos, by kind."""
-        return Counter(json.loads(self.file.metadata.metadata[b"not_read"]))
+        with _reading(self.path):
+            return Counter(json.loads(self.file.metadata.metadata[b"not_read"]))
 
     @property
     def standard_input(self) -> str:
         """The hash of what standard input listed."""
-        text: bytes = self.file.metadata.metadata[b"standard_input"]
-        return text.decode()
+        with _reading(self.path):
+            text: bytes = self.file.metadata.metadata[b"standard_input"]
+            return text.decode()
 
     def done(self) -> int:
         """Return the number of photos in the parts that are written."""
@@ -152,16 +148,18 @@ class PhotoList:
         """Yield the parts that have no file yet."""
         for number in range(self.file.metadata.num_row_groups):
             if not self.folder.has_part(number):
-                names = self.file.read_row_group(number).column(0).to_pylist()
-                yield Part(number, [os.fsdecode(name) for name in names])
+                yield Part(number, self._photos(number))
 
     def ends(self) -> list[str]:
         """Return the first and the last photo."""
         groups = self.file.metadata.num_row_groups
         if not groups:
             return []
-        first, last = (self.file.read_row_group(number)[0] for number in (0, groups - 1))
-        return [os.fsdecode(first[0].as_py()), os.fsdecode(last[-1].as_py())]
+        return [self._photos(0)[0], self._photos(groups - 1)[-1]]
+
+    def _photos(self, number: int) -> list[str]:
+        with _reading(self.path):
+            return [os.fsdecode(name) for name in self.file.read_row_group(number)[0].to_pylist()]
 
 
 @contextmanager
@@ -221,6 +219,24 @@ def _check_same_job(path: Path, job: dict[str, Any]) -> None:
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, LookupError, OSError, TypeError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:  # pyarrow gives none for damaged content
+            raise EmodetectError(
+                f"{path}: cannot be read: {os.strerror(error.errno)}; once it can be, continue "
+                "with --resume."
+            ) from None
+        raise EmodetectError(
+            f"{path}: is damaged ({first_line(error)}); this job cannot be continued: start a new "
+            "one."
+        ) from None
 
 
 @contextmanager

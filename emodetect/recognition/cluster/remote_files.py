@@ -11,6 +11,7 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ GS_RETRY_S = 20
 # Of the libraries' own, which may fill a screen.
 MESSAGE_LETTERS = 300
 # Counted among what is not read.
-NAMELESS = "folder without a name (such as photos//, which cannot be read)"
+NAMELESS = "below a folder without a name (such as photos//)"
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
@@ -69,10 +70,12 @@ def photos_at(url: str, not_read: Counter[str], *, patterns: bool) -> Iterator[s
     at = wild[0] if wild and patterns else len(names)
     empty = True
     for found in _objects_below(url, store, "/".join(names[:at])):
-        if found == NAMELESS:
-            not_read[NAMELESS] += 1
+        below = found.removesuffix("/").split("/")[at:]
+        if found.endswith("//"):
+            # Counted where the pattern, as far as it goes, could match.
+            if all(map(fnmatch, below, names[at:])):
+                not_read[NAMELESS] += 1
             continue
-        below = found.split("/")[at:]
         if at < len(names) and not any(
             matches(below[:depth], tuple(names[at:])) for depth in range(1, len(below) + 1)
         ):
@@ -153,7 +156,8 @@ def _open_store(scheme: str, bucket: str) -> Any:
 def _objects_below(url: str, store: Any, folder: str) -> Iterator[str]:
     """Yield BUCKET/KEY of each object below a folder, folder by folder, sorted.
 
-    For objects below an empty name, which pyarrow can neither list nor read, it yields NAMELESS.
+    For objects below an empty name, which pyarrow can neither list nor read, it yields their
+    folder, with two slashes at its end.
     """
     from pyarrow import fs
 
@@ -168,7 +172,7 @@ def _objects_below(url: str, store: Any, folder: str) -> Iterator[str]:
     del found
     for path, is_folder in entries:
         if path.strip("/") == folder.strip("/"):  # as pyarrow gives `photos//a.jpg`
-            yield NAMELESS
+            yield f"{path.rstrip('/')}//"
         elif not is_folder:
             yield path
         elif not whole:

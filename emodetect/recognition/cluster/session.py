@@ -89,8 +89,17 @@ def ray_session(address: str | None, *, cpus: int | None, log: Path) -> Iterator
                 ray.init(**settings, log_to_driver=False)
                 if threading.current_thread() is threading.main_thread():
                     signal.signal(signal.SIGTERM, terminated)  # Ray's own ends without a word
-        except Exception as error:  # Ray raises bare ones, too
-            why = " ".join(str(error).split())
+        except Exception as error:
+            known = (
+                ConnectionError,
+                RuntimeError,
+                TimeoutError,
+                ValueError,
+                ray.exceptions.RayError,
+            )
+            if not isinstance(error, known) and type(error) is not Exception:  # Ray raises it bare
+                raise
+            why = " ".join(str(error).split()) or type(error).__name__
             if "version mismatch" in why.lower():
                 why += "; run the command with the versions of the cluster"
             raise EmodetectError(f"{_place(address)}: Ray cannot be used: {why}") from None

@@ -131,6 +131,7 @@ class _Search:
 
     def __init__(self, closed: set[str], not_read: Counter[str] | None) -> None:
         self.closed, self.not_read = closed, not_read
+        self.closed_names = set(map(os.path.basename, closed))
 
     def photos_of_all(
         self, named: list[Path], listed: Iterable[Path | None]
@@ -249,9 +250,13 @@ class _Search:
     def _count(self, path: Path) -> None:
         if is_junk(path.name):
             self._count_junk(path)
-        elif self.not_read is not None and os.path.realpath(path) not in self.closed:
+        elif self.not_read is not None and not self._is_closed(path):
             folder = os.path.isdir(path)
             self.not_read[LINKED_FOLDER if folder else why_not_read(path)] += 1
+
+    def _is_closed(self, path: Path) -> bool:
+        # By its name first, because a real path takes longer than all else.
+        return path.name in self.closed_names and os.path.realpath(path) in self.closed
 
     def _count_junk(self, path: Path) -> None:
         if self.not_read is not None:
