@@ -17,6 +17,7 @@ from running import posix_only, run_emodetect, run_python
 
 from emodetect import __version__, cli
 from emodetect.cli import app
+from emodetect.cli.options.source import names_in
 from emodetect.cli.tables import print_markdown
 
 ROOT = Path(__file__).parent.parent
@@ -101,6 +102,49 @@ def test_a_deleted_current_folder_is_named(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     expected = "error: the current folder has been deleted; change to another one (cd).\n"
     assert done.stderr == expected
+
+
+def test_a_library_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
+    """As in a slim container; the doctor, which needs none, knows what is missing there."""
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object')")
+    paths = os.pathsep.join([str(tmp_path), str(Path(cli.__file__).parents[2])])
+    done = run_emodetect("predict", "a.jpg", env={**os.environ, "PYTHONPATH": paths})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: a library cannot be loaded: libGL.so.1: cannot open shared object. "
+        "`emodetect doctor` says which one, and how to repair it.\n"
+    )
+
+
+def test_a_backend_that_matplotlib_lacks_ends_no_command() -> None:
+    """An old setting for windows does not matter, since no command opens one with Matplotlib."""
+    code = (
+        "import sys; from emodetect.cli import main; sys.argv = ['emodetect', '--version']\n"
+        "try: main()\nexcept SystemExit: import matplotlib.figure"
+    )
+    done = run_python(code, env={**os.environ, "MPLBACKEND": "Qt4Agg"})
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("happy,sad", ("happy", "sad")),
+        ('"a, b", sad', ("a, b", "sad")),
+        ("happy\nsad\n", ("happy", "sad")),
+        ("happy\r\nsad,angry\r\n", ("happy", "sad", "angry")),
+        ("", ("",)),
+    ],
+)
+def test_names_are_in_a_line_or_one_per_line(text: str, names: tuple[str, ...]) -> None:
+    """Also as `--classes "$(cat classes.txt)"` gives them."""
+    assert names_in(text) == names
+
+
+def test_a_name_that_no_table_holds_is_a_usage_error() -> None:
+    """The limit of Python's reader is no traceback."""
+    with pytest.raises(click.UsageError, match="expected names, as in happy,sad: field larger"):
+        names_in("a" * 131_073)
 
 
 def test_an_unknown_option_shows_usage_and_exit_status_2() -> None:

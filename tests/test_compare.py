@@ -371,6 +371,15 @@ def test_pictures_of_data_that_changed_are_not_shown(
     assert "img" not in assert_self_contained(page).tags
 
 
+def test_a_record_that_is_nested_without_end_counts_as_none(
+    reports: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Python gives up on it with an error of its own; the predictions are what is compared."""
+    (reports[1] / "metrics.json").write_text("[" * 100_000)
+    result = _compare(*reports, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.exception
+
+
 def test_how_each_was_judged_is_told(reports: tuple[Path, Path], tmp_path: Path) -> None:
     """Print and page tell how each was judged, and that the data changed in between."""
     metrics = json.loads((reports[0] / "metrics.json").read_text(encoding="utf-8"))

@@ -573,3 +573,13 @@ def test_other_data_does_not_keep_the_path_of_the_config(tmp_path: Path) -> None
     file.write_text('[data]\nsource = "fer2013_csv"\npath = "fer2013.csv"\n', encoding="utf-8")
     config = load_config(str(file), data="synthetic")
     assert (config.data.source, config.data.path) == ("synthetic", None)
+
+
+def test_a_number_of_thousands_of_digits_is_told(tmp_path: Path) -> None:
+    """Python refuses to read one, with an error that TOML does not know."""
+    digits = "9" * 5000
+    (tmp_path / "a.toml").write_text(f"seed = {digits}")
+    with pytest.raises(ConfigError, match=r"a\.toml: not valid TOML: Exceeds the limit"):
+        load_config(str(tmp_path / "a.toml"))
+    with pytest.raises(ConfigError, match="seed"):
+        load_config("fine_tuning", [f"seed={digits}"])

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 from heic import HEIC
 from PIL import Image, ImageCms, features
+from running import run_emodetect
 
 from emodetect.errors import ImageError
 from emodetect.images import pillow_decoding
 from emodetect.images.conversion import to_bgr
 from emodetect.images.formats import has_image_suffix
+from emodetect.images.heic_items import names_types_in_text
 from emodetect.images.reading import decode_bounded, decode_image, read_image
 
 RED, GREEN, BLUE, GREY = (200, 0, 0), (0, 180, 0), (0, 0, 190), (120, 120, 120)
@@ -108,6 +110,41 @@ def test_a_heic_photo_is_turned_once(tmp_path: Path) -> None:
     image = decode_image(HEIC["turned"])
     assert image.shape == (120, 80, 3)
     assert_quarters(image, [BLUE, RED, GREY, GREEN])
+
+
+@pytest.mark.parametrize(
+    ("item", "damaged", "readable"),
+    [
+        (b"Exif\0", b"E\xf8if\0", False),  # its type
+        (b"Exif\0", b"mime\0", True),
+        (b"hvc1\0", b"hvc1\xe9", True),  # its name, in another encoding
+    ],
+)
+def test_a_heic_photo_with_a_damaged_type_does_not_end_the_process(
+    tmp_path: Path, item: bytes, damaged: bytes, readable: bool
+) -> None:
+    """pi-heif crashes on a type that is not text: one upload would end a server."""
+    assert item in HEIC["turned"]
+    (tmp_path / "a.heic").write_bytes(HEIC["turned"].replace(item, damaged, 1))
+    done = run_emodetect("predict", tmp_path / "a.heic", "--detector", "none")
+    assert done.returncode == (0 if readable else 1), done.stderr
+    assert ("damaged HEIC file, which cannot be decoded" in done.stdout) == (not readable)
+
+
+def test_a_box_of_heic_may_have_any_size() -> None:
+    """Sizes of no box, of the rest of the file and of 64 bits are followed; none runs for ever."""
+    photo = HEIC["turned"]
+    at = photo.index(b"infe", photo.index(b"infe") + 4)
+    entry = photo[at + 4 : at + 17].replace(b"Exif", b"E\xf8if")
+    whole = photo[: photo.index(b"meta") - 4]
+    large = (16 + len(entry)).to_bytes(8, "big")
+    for size, more in ((0, b""), (1, large)):
+        table = bytes(4) + b"\0\1" + size.to_bytes(4, "big") + b"infe" + more + entry
+        table = (8 + len(table)).to_bytes(4, "big") + b"iinf" + table
+        meta = (12 + len(table)).to_bytes(4, "big") + b"meta" + bytes(4) + table
+        assert not names_types_in_text(whole + meta)
+    for size in (0, 2, 7, 2**32 - 1):
+        assert names_types_in_text(whole + size.to_bytes(4, "big") + b"meta")
 
 
 @pytest.mark.parametrize("kind", ["AVIF", "JPEG2000"])

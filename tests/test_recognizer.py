@@ -37,6 +37,13 @@ SCENE_FILE = Path(__file__).parent.parent / "docs" / "scene.jpg"
 SCENE = draw_scene(["happy", "sad", "angry"], np.random.default_rng(5)).image
 
 
+class Unreadable:
+    """A file from elsewhere, of which nobody knows what it raises."""
+
+    def read(self) -> bytes:
+        raise RuntimeError("the line is cut")
+
+
 class Upload:
     """As web frameworks hand out files."""
 
@@ -156,6 +163,7 @@ def test_an_image_of_a_list_is_named_by_its_place(recognizer: EmotionRecognizer)
         (io.StringIO("photo"), "opened in binary mode, got str"),
         (Upload(), "an asynchronous one; await its read"),
         (io.BytesIO(), "the file is empty"),
+        (Unreadable(), "cannot be read: the line is cut"),
         (Image.new("RGB", (0, 0)), "the image has no pixels"),
         (Image.new("L", (5, 5), 200).convert("I"), r"none above 255; convert it with .convert"),
         (Image.new("I;16", (5, 5), 200), r"mode I;16, got none above 255"),

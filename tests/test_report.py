@@ -180,6 +180,18 @@ def test_a_matplotlibrc_turns_no_picture_upside_down(some: Dataset) -> None:
         assert drawn() == before
 
 
+def test_a_matrix_of_many_emotions_is_no_larger(some: Dataset) -> None:
+    """Labels of one's own may be hundreds; a picture that grew with them took gigabytes."""
+    evaluation = _evaluate(some)
+    emotions = [f"label {number}" for number in range(200)]
+    metrics = {"emotions": emotions, "confusion_matrix": np.eye(200, dtype=int).tolist()}
+    figure = confusion_matrix(evaluation.predictions, metrics)
+    assert max(figure.get_size_inches()) < 50
+    for axes in figure.axes:
+        assert not axes.texts
+        assert [text.get_text() for text in axes.get_yticklabels()] == emotions
+
+
 def test_an_emotion_without_images_has_no_shares(some: Dataset) -> None:
     """The matrix of a selection shows a dash where there is nothing to divide, not 0.0%."""
     evaluation = _evaluate(some)

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-from emodetect.errors import EmodetectError, OptionsError
+from emodetect.errors import EmodetectError, OptionsError, first_line
 from emodetect.machine.interrupts import interrupt_on_termination
 from emodetect.machine.quiet_libraries import is_stderr, lossy_stream
 from emodetect.machine.terminal_text import on_one_line, shell_command
@@ -166,6 +166,8 @@ def main() -> None:
     # Python's last search for unused objects takes longer than to classify a face; everything goes
     # with the process anyway. Registered first, so it runs after the other functions.
     atexit.register(gc.freeze)
+    # No command opens a window with Matplotlib, which refuses a name it does not know.
+    os.environ["MPLBACKEND"] = "agg"
     _prepare_streams()
     logger = logging.getLogger("emodetect")
     logger.addHandler(_PlainLines())
@@ -194,6 +196,13 @@ def _run(received: list[int]) -> None:
         _fail(
             f"this needs {missing}, which is not installed. Install it: pip install "
             f"{PACKAGES[missing]}"
+        )
+    except ImportError as error:  # a library that is installed, but lacks something itself
+        if (error.name or "").partition(".")[0] == "emodetect":
+            raise
+        _fail(
+            f"a library cannot be loaded: {first_line(error).rstrip('.')}. `emodetect doctor` says "
+            "which one, and how to repair it."
         )
     except OSError as error:  # a disk, folder or permission problem that no module handled
         try:

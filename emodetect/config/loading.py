@@ -86,7 +86,7 @@ def load_config(
         text = preset_text(name_or_path, expected="a config file or a preset")
     try:
         values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: of thousands of digits
         raise ConfigError(f"{name_or_path}: not valid TOML: {error}{_toml_hint(error)}.") from None
     changes = []
     if data is not None:
@@ -198,7 +198,7 @@ def toml_or_text(text: str) -> Any:
     """Return the value that text is in TOML, or if it is none, the text itself."""
     try:
         values = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return text.strip()
     return values["value"] if len(values) == 1 else text.strip()
 

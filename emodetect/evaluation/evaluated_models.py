@@ -266,7 +266,7 @@ def _is_whole_test_split(metrics: dict[str, Any]) -> bool:
 def _from_report(report: Path, name: str) -> EvaluatedModel:
     try:
         metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, RecursionError, ValueError):
         metrics = {}
     metrics = metrics if isinstance(metrics, dict) else {}
     predictions = read_predictions(report / PREDICTIONS_FILE)

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import cv2
 import numpy as np
 
-from emodetect.errors import ImageError
+from emodetect.errors import ImageError, first_line
 from emodetect.images.pillow_decoding import pixels_of
 from emodetect.images.reading import decode_image, read_image
 
@@ -82,17 +82,20 @@ def _shortened(path: str) -> str:
 
 
 def _from_file(file: Any) -> np.ndarray:
-    data = file.read()
+    try:
+        data = file.read()
+    except Exception as error:  # of whatever the file comes from: an archive, a network
+        raise ImageError(f"cannot be read: {first_line(error)}") from error
     if inspect.iscoroutine(data):  # as of FastAPI's UploadFile
         data.close()
         raise ImageError(
             "expected bytes or an open file, got an asynchronous one; await its read()"
         )
-    if not isinstance(data, bytes):
+    if not isinstance(data, bytes | bytearray | memoryview):
         raise ImageError(
             f"expected a file opened in binary mode, got {type(data).__name__} from its read()"
         )
-    return decode_image(data)
+    return decode_image(bytes(data))
 
 
 def _from_array(image: np.ndarray, color: ChannelOrder) -> np.ndarray:

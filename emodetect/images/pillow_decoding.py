@@ -18,6 +18,7 @@ import numpy as np
 
 from emodetect.errors import ImageError
 from emodetect.images import formats
+from emodetect.images.heic_items import names_types_in_text
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -158,6 +159,8 @@ def _opened(data: bytes, form: str) -> Any:
             import pi_heif
         except ImportError:
             raise ImageError("HEIC needs pi-heif; pip install pi-heif") from None
+        if not names_types_in_text(data):
+            raise ImageError("damaged HEIC file, which cannot be decoded")
         return pi_heif.open_heif(data, convert_hdr_to_8bit=True)
     from PIL import Image, features
 

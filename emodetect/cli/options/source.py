@@ -112,10 +112,14 @@ def faces_of_each(faces: tuple[Faces, ...], sources: Sequence[str]) -> tuple[Fac
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """Return the names in A,B,...; one that contains a comma is in double quotes."""
+    """Return the names in A,B,... or one per line; one with a comma is in double quotes."""
     import csv
 
-    return tuple(next(csv.reader([text], skipinitialspace=True), [""]))
+    try:
+        rows = list(csv.reader(text.strip().splitlines() or [""], skipinitialspace=True))
+    except csv.Error as error:
+        raise click.UsageError(f"expected names, as in happy,sad: {error}.") from None
+    return tuple(name for row in rows for name in row) or ("",)
 
 
 def label_names(pairs: tuple[str, ...]) -> dict[str, str]:
