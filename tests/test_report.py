@@ -187,9 +187,9 @@ def test_a_matrix_of_many_emotions_is_no_larger(some: Dataset) -> None:
     metrics = {"emotions": emotions, "confusion_matrix": np.eye(200, dtype=int).tolist()}
     figure = confusion_matrix(evaluation.predictions, metrics)
     assert max(figure.get_size_inches()) < 50
-    for axes in figure.axes:
-        assert not axes.texts
-        assert [text.get_text() for text in axes.get_yticklabels()] == emotions
+    (axes,) = figure.axes
+    assert not axes.texts
+    assert [text.get_text() for text in axes.get_yticklabels()] == emotions
 
 
 def test_an_emotion_without_images_has_no_shares(some: Dataset) -> None:

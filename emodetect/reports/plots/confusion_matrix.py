@@ -5,44 +5,59 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.number_format import percent
 from emodetect.reports.plots.style import ink_on, new_figure, short_name, styled
 
 MOST_WITH_NUMBERS = 25
+MOST_INCHES, POINTS_PER_INCH = 16, 72
 
 
 @styled()
 def confusion_matrix(predictions: ImagePredictions, metrics: dict[str, Any]) -> Figure:
-    """Plot the confusion matrix twice: numbers of images, and shares of each true emotion."""
+    """Plot the confusion matrix twice: numbers of images, and shares of each true emotion.
+
+    Of many emotions, only the shares, as colours, in a picture that is no larger: it would take
+    gigabytes.
+    """
     names = [short_name(name) for name in metrics["emotions"]]
     counts = np.array(metrics["confusion_matrix"])
     shares = shares_of_truth(metrics)
-    # With more emotions, the cells get smaller, not the picture larger: it would take gigabytes.
-    shown_size = min(len(names), MOST_WITH_NUMBERS)
-    figure = new_figure(4 + 1.5 * shown_size, 2.6 + 0.7 * shown_size)
-    letters = {"fontsize": 10 * shown_size / len(names)}
+    if len(names) > MOST_WITH_NUMBERS:
+        figure = new_figure(MOST_INCHES + 1, MOST_INCHES)
+        letters = MOST_INCHES * POINTS_PER_INCH / len(names) / 2
+        _draw(figure.subplots(), names, shares, fontsize=min(11, letters))
+        return figure
+    figure = new_figure(4 + 1.5 * len(names), 2.6 + 0.7 * len(names))
     known = counts.any(axis=1, keepdims=True)
     percentages = np.where(known, np.vectorize(percent)(shares), "-")
     texts = (np.vectorize("{:,}".format)(counts), percentages)
     titles = ("number of images", "share of the true emotion")
     for axes, text, title in zip(figure.subplots(1, 2), texts, titles, strict=True):
-        drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", **letters)
-        axes.set_yticks(range(len(names)), names, **letters)
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("true")
+        drawn = _draw(axes, names, shares)
         axes.set_title(title)
-        if len(names) > MOST_WITH_NUMBERS:
-            continue
         for row in range(len(names)):
             for column in range(len(names)):
                 color = ink_on(drawn.cmap(shares[row, column]))
                 shown = axes.text(column, row, text[row, column], color=color, in_layout=False)
                 shown.set(ha="center", va="center")
     return figure
+
+
+def _draw(
+    axes: Axes, names: list[str], shares: np.ndarray, *, fontsize: float | None = None
+) -> AxesImage:
+    drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=fontsize)
+    axes.set_yticks(range(len(names)), names, fontsize=fontsize)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title("share of the true emotion")
+    return drawn
 
 
 def shares_of_truth(metrics: dict[str, Any]) -> np.ndarray:
