@@ -6,6 +6,7 @@ import doctest
 import importlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import pytest
 from small import LENET, SMALL
 
 import emodetect
-from emodetect import ConfigError, DataError, EmodetectError
-from emodetect.api.arguments import plain
+from emodetect import ConfigError, DataError, EmodetectError, OptionsError
+from emodetect.api.arguments import emotions_of_labels, plain
 from emodetect.api.python_words import python_words
 from emodetect.config import config_toml, load_config
 from emodetect.data.synthetic import draw_dataset, draw_film
@@ -305,3 +306,20 @@ def test_numbers_of_numpy_are_taken() -> None:
     taken = plain(given)
     assert taken == {"epochs": 3, "rates": (0.5, 1), "flip": True}
     assert [type(one) for one in (taken["epochs"], taken["flip"])] == [int, bool]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda names: emodetect.audit("any", label_names=names),
+        lambda names: emodetect.compare(["a", "b"], "any", label_names=names, output="c"),
+        lambda names: emodetect.evaluate(data="any", label_names=names, output="c"),
+        lambda names: emodetect.export("fer2013", "onnx", data="any", label_names=names),
+        lambda names: emodetect.train(data="synthetic:", label_names=names),
+    ],
+)
+def test_names_of_labels_that_are_no_mapping_are_refused(call: Callable[[Any], object]) -> None:
+    """In a line, before anything is read; numbers may be its keys."""
+    with pytest.raises(OptionsError, match=r"^label_names: expected a mapping, .* got 'happy'"):
+        call("happy")
+    assert emotions_of_labels({3: "happy"}) == {"3": "happy"}

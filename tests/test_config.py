@@ -583,3 +583,17 @@ def test_a_number_of_thousands_of_digits_is_told(tmp_path: Path) -> None:
         load_config(str(tmp_path / "a.toml"))
     with pytest.raises(ConfigError, match="seed"):
         load_config("fine_tuning", [f"seed={digits}"])
+    with pytest.raises(ConfigError, match="too large or nested too deeply"):
+        load_config("fine_tuning", {"seed": 10**5000})
+    with pytest.raises(ConfigError, match="too large or nested too deeply"):
+        load_config("fine_tuning", [f"seed{'.a' * 3000}=1"])
+    with pytest.raises(ConfigError, match="expected 100000 or less"):
+        load_config("fine_tuning", ["data.synthetic.train_per_class=1000000000000"])
+
+
+def test_keys_of_overrides_may_be_numbers() -> None:
+    """As labels are; a number that is no key is told like any other."""
+    config = load_config("fine_tuning", {"data.label_names": {1: "happy"}})
+    assert config.data.label_names == {"1": "happy"}
+    with pytest.raises(ConfigError, match="3"):
+        load_config("fine_tuning", {3: 4})  # type: ignore[dict-item]

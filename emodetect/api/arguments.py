@@ -24,6 +24,15 @@ def texts(given: AnyPath | Sequence[AnyPath]) -> tuple[str, ...]:
         ) from None
 
 
+def emotions_of_labels(given: Mapping[Any, str] | None) -> dict[str, str]:
+    """Return the emotions of labels by other names. Raises OptionsError for something else."""
+    if not isinstance(given, Mapping | None):
+        raise OptionsError(
+            f'label_names: expected a mapping, such as {{"3": "happy"}}, got {given!r}.'
+        )
+    return {str(label): emotion for label, emotion in (given or {}).items()}
+
+
 def plain(value: Any) -> Any:
     """Return NumPy's numbers, also in mappings and sequences, as Python's; all else as it is."""
     if isinstance(value, np.generic):

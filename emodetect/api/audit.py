@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emodetect.api.arguments import AnyPath, texts
+from emodetect.api.arguments import AnyPath, emotions_of_labels, texts
 from emodetect.api.python_words import in_python_words
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def audit(
         detector=None if detector is None else os.fspath(detector),
         model=None if model is None else os.fspath(model),
         unseen=unseen,
-        label_names=label_names or {},
+        label_names=emotions_of_labels(label_names),
         own_labels=own_labels,
     )
     return audit_to_folder(options, None if output is None else Path(output), force=force)

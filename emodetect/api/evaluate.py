@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
-from emodetect.api.arguments import AnyPath, plain, texts
+from emodetect.api.arguments import AnyPath, emotions_of_labels, plain, texts
 from emodetect.api.python_words import in_python_words
 from emodetect.errors import EmodetectError
 from emodetect.model_file.shipped_models import DEFAULT_MODEL
@@ -113,6 +113,8 @@ def evaluate(
     several = {"emotions", "exclude_duplicates_of", "slice_by", "group", "labels", "faces"}
     for name in several & others.keys():
         others[name] = texts(others[name])
+    if "label_names" in others:
+        others["label_names"] = emotions_of_labels(others["label_names"])
     if "config" in others:
         others["config"] = os.fspath(others["config"])
     if faces_for_all:
@@ -179,7 +181,7 @@ def compare(
     options = ComparisonOptions(
         folders=tuple(map(Path, models)),
         data=None if data is None else os.fspath(data),
-        label_names=label_names or {},
+        label_names=emotions_of_labels(label_names),
         group=texts(group),
         common=common,
         output=Path(output),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emodetect.api.arguments import AnyPath
+from emodetect.api.arguments import AnyPath, emotions_of_labels
 from emodetect.api.python_words import in_python_words
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, model_path
 
@@ -66,7 +66,7 @@ def export(
         quantize=quantize,
         representative=None if representative is None else Path(representative),
         data=None if data is None else os.fspath(data),
-        label_names=label_names or {},
+        label_names=emotions_of_labels(label_names),
         split=split,
         least_agreement=least_agreement,
         output=None if output is None else Path(output),

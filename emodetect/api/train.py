@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emodetect.api.arguments import AnyPath, plain
+from emodetect.api.arguments import AnyPath, emotions_of_labels, plain
 from emodetect.api.python_words import in_python_words, python_words
 from emodetect.config import ExperimentConfig, load_config
 from emodetect.data.named_data import find_data
@@ -95,7 +95,7 @@ def _chosen(
             os.fspath(config),
             plain(overrides),
             data=named,
-            label_names=label_names,
+            label_names=emotions_of_labels(label_names),
             own_labels=own_labels,
         )
     if data is not None or label_names or own_labels or overrides:

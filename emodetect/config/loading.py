@@ -102,7 +102,7 @@ def load_config(
         changes.append("overrides" if isinstance(overrides, Mapping) else "--set")
     if isinstance(overrides, Mapping):
         for key, value in overrides.items():
-            _apply_value(values, key.replace("__", ".").split("."), value)
+            _apply_value(values, str(key).replace("__", ".").split("."), value)
     else:
         _apply_overrides(values, overrides)
     origin = name_or_path + (f" with {' and '.join(changes)}" if changes else "")
@@ -206,7 +206,7 @@ def toml_or_text(text: str) -> Any:
 def _apply_value(values: dict[str, Any], parts: list[str], value: Any) -> None:
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            _apply_value(values, [*parts, key], inner)
+            _apply_value(values, [*parts, str(key)], inner)
         return
     plain = str(value) if isinstance(value, Path) else value
     _set(values, parts, plain, ".".join(parts))

@@ -66,8 +66,8 @@ def _known_label(name: str, values: ValidationInfo) -> str:
 class SyntheticConfig(_Section):
     """How many faces the `synthetic` source draws, how large, and how clear."""
 
-    train_per_class: int = Field(default=200, ge=2)
-    test_per_class: int = Field(default=50, ge=1)
+    train_per_class: int = Field(default=200, ge=2, le=100_000)
+    test_per_class: int = Field(default=50, ge=1, le=100_000)
     size: int = Field(default=64, ge=32, le=512, description="side of a drawn face in pixels")
     weakest: float = Field(
         default=0.85,

@@ -46,7 +46,11 @@ def validate_data(values: Mapping[str, Any], *, origin: str) -> DataConfig:
 
 
 def _validate(section: type[Section], values: Mapping[str, Any], origin: str) -> Section:
-    for key, value in flatten(values):
+    try:
+        text, flat = json.dumps(values, default=str), list(flatten(values))
+    except (RecursionError, ValueError):  # ValueError: of thousands of digits, or in itself
+        raise ConfigError(f"{origin}: a value is too large or nested too deeply.") from None
+    for key, value in flat:
         if isinstance(value, date | time):
             raise ConfigError(
                 f"{origin}: {key}: expected text, got the date {value}; put it in quotes."
@@ -56,7 +60,7 @@ def _validate(section: type[Section], values: Mapping[str, Any], origin: str) ->
     try:
         # As JSON, because only there pydantic's strict mode accepts arrays as tuples and text as
         # paths; numbers written as text remain errors.
-        return section.model_validate_json(json.dumps(values, default=str))
+        return section.model_validate_json(text)
     except ValidationError as error:
         # A default that depends on a key with an error is no error of its own.
         details = [one for one in error.errors() if one["type"] != "default_factory_not_called"]
