@@ -156,6 +156,26 @@ def test_a_drive_that_fails_after_the_last_epoch_is_told(
     assert resume(run).best_epoch
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "{{function_node f}} \nPermissionError: [Errno 13] Not allowed\nTraceback ...",
+        "Graph execution error:\n\nNode: 'PyFunc'\nprint: x\nOSError: Not allowed.\nTraceback",
+    ],
+)
+def test_the_drives_error_is_found_in_what_tensorflow_says(tmp_path: Path, message: str) -> None:
+    """Its versions put other lines around it."""
+    import tensorflow as tf
+
+    from emodetect.training.run_folder import clear_tensorflow_errors
+
+    with (
+        pytest.raises(StoppedRunError, match=r"reading the images failed: Not allowed\. Once"),
+        clear_tensorflow_errors(tmp_path / "gone"),
+    ):
+        raise tf.errors.UnknownError(None, None, message)
+
+
 def test_a_mistake_in_reading_keeps_its_traceback(
     interrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

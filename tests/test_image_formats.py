@@ -116,6 +116,7 @@ def test_a_heic_photo_is_turned_once(tmp_path: Path) -> None:
     ("item", "damaged", "readable"),
     [
         (b"Exif\0", b"E\xf8if\0", False),  # its type
+        (b"Exif\0", b"mim\xc3\0\xa9", False),  # which the next text would complete
         (b"Exif\0", b"mime\0", True),
         (b"hvc1\0", b"hvc1\xe9", True),  # its name, in another encoding
     ],

@@ -29,9 +29,10 @@ def _is_text(entry: bytes) -> bool:
     version = entry[0] if entry else 0
     kind_at = _FULL_BOX + (6 if version == 3 else 4)  # after its number and protection
     kind_bytes = 4 if version >= 2 else 0  # earlier versions have none
-    strings = entry[kind_at + kind_bytes :].split(b"\0")
+    kind, strings = entry[kind_at:][:kind_bytes], entry[kind_at + kind_bytes :].split(b"\0")
     try:
-        b"".join([entry[kind_at : kind_at + kind_bytes], *strings[1:]]).decode()
+        for text in (kind, *strings[1:]):
+            text.decode()
     except UnicodeDecodeError:
         return False
     return True

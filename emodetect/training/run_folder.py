@@ -29,7 +29,7 @@ from emodetect.number_format import quantity
 from emodetect.training.checkpoints import Progress, how_to_resume
 
 # What each epoch has in history.csv, whatever the config.
-HISTORY_FIGURES = {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
+HISTORY_FIGURES = frozenset({"epoch", "loss", "accuracy", "val_loss", "val_accuracy"})
 
 
 def check_new_run(config: ExperimentConfig) -> None:
@@ -198,16 +198,22 @@ def clear_tensorflow_errors(run: Path) -> Iterator[None]:
     try:
         yield
     except tf.errors.UnknownError as error:
-        named = re.search(r"^(\w+): (?:\[Errno \d+\] )?(.*)$", error.message, re.MULTILINE)
-        if named is None or not issubclass(getattr(builtins, named[1], object), OSError):
+        lines = re.findall(r"^(\w+): (?:\[Errno \d+\] )?(.*)$", error.message, re.MULTILINE)
+        reasons = [reason for name, reason in lines if _is_os_error(name)]
+        if not reasons:
             raise
         remedy = "correct that"
         advice = f"Once the folder is there again, continue with --resume {run}."
         if (run / "config.toml").is_file():
             advice = how_to_resume(run, first=remedy)
         raise StoppedRunError(
-            f"{run}: reading the images failed: {named[2].rstrip('.')}.", advice, remedy=remedy
+            f"{run}: reading the images failed: {reasons[0].rstrip('.')}.", advice, remedy=remedy
         ) from error
+
+
+def _is_os_error(name: str) -> bool:
+    kind = getattr(builtins, name, None)
+    return isinstance(kind, type) and issubclass(kind, OSError)
 
 
 @contextlib.contextmanager

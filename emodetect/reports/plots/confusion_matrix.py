@@ -13,6 +13,7 @@ from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.number_format import percent
 from emodetect.reports.plots.style import ink_on, new_figure, short_name, styled
 
+TITLES = ("number of images", "share of the true emotion")
 MOST_WITH_NUMBERS = 25
 MOST_INCHES, POINTS_PER_INCH = 16, 72
 
@@ -30,16 +31,14 @@ def confusion_matrix(predictions: ImagePredictions, metrics: dict[str, Any]) -> 
     if len(names) > MOST_WITH_NUMBERS:
         figure = new_figure(MOST_INCHES + 1, MOST_INCHES)
         letters = MOST_INCHES * POINTS_PER_INCH / len(names) / 2
-        _draw(figure.subplots(), names, shares, fontsize=min(11, letters))
+        _draw(figure.subplots(), names, shares, TITLES[1], fontsize=min(11, letters))
         return figure
     figure = new_figure(4 + 1.5 * len(names), 2.6 + 0.7 * len(names))
     known = counts.any(axis=1, keepdims=True)
     percentages = np.where(known, np.vectorize(percent)(shares), "-")
     texts = (np.vectorize("{:,}".format)(counts), percentages)
-    titles = ("number of images", "share of the true emotion")
-    for axes, text, title in zip(figure.subplots(1, 2), texts, titles, strict=True):
-        drawn = _draw(axes, names, shares)
-        axes.set_title(title)
+    for axes, text, title in zip(figure.subplots(1, 2), texts, TITLES, strict=True):
+        drawn = _draw(axes, names, shares, title)
         for row in range(len(names)):
             for column in range(len(names)):
                 color = ink_on(drawn.cmap(shares[row, column]))
@@ -49,14 +48,14 @@ def confusion_matrix(predictions: ImagePredictions, metrics: dict[str, Any]) -> 
 
 
 def _draw(
-    axes: Axes, names: list[str], shares: np.ndarray, *, fontsize: float | None = None
+    axes: Axes, names: list[str], shares: np.ndarray, title: str, *, fontsize: float | None = None
 ) -> AxesImage:
     drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=fontsize)
     axes.set_yticks(range(len(names)), names, fontsize=fontsize)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_title("share of the true emotion")
+    axes.set_title(title)
     return drawn
 
 
