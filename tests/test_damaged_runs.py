@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,23 @@ from small import LENET, SMALL
 from emodetect.config import ExperimentConfig, load_config
 from emodetect.data.cache import StoredImages
 from emodetect.errors import ConfigError, DataError, EmodetectError, StoppedRunError
+
+STALE = OSError(errno.ESTALE, "Stale file handle")
+
+
+def failing_reads(
+    patch: pytest.MonkeyPatch, error: Exception, *, after_epoch: int = 0
+) -> Callable[[int, dict[str, float]], None]:
+    """Return what lets reading images fail from the end of an epoch on, counted from 0."""
+
+    def fail(images: StoredImages, positions: object) -> np.ndarray:
+        raise error
+
+    def on_epoch(epoch: int, _: dict[str, float]) -> None:
+        if epoch >= after_epoch:
+            patch.setattr(StoredImages, "__getitem__", fail)
+
+    return on_epoch
 
 
 class StopError(Exception):
@@ -116,16 +134,8 @@ def test_a_drive_that_fails_while_training_is_told(
 
     run = shutil.copytree(interrupted, tmp_path / "run")
 
-    def fail(images: StoredImages, positions: object) -> np.ndarray:
-        raise OSError(errno.ESTALE, "Stale file handle")
-
-    with monkeypatch.context() as patch:
-
-        def disconnect(epoch: int, _: dict[str, float]) -> None:
-            patch.setattr(StoredImages, "__getitem__", fail)
-
-        with pytest.raises(StoppedRunError) as error:
-            resume(run, on_epoch=disconnect)
+    with monkeypatch.context() as patch, pytest.raises(StoppedRunError) as error:
+        resume(run, on_epoch=failing_reads(patch, STALE))
     assert str(error.value) == (
         f"{run}: reading the images failed: Stale file handle. The epochs finished so far are "
         f"kept; correct that and continue with --resume {run}."
@@ -141,17 +151,11 @@ def test_a_drive_that_fails_after_the_last_epoch_is_told(
 
     run = shutil.copytree(interrupted, tmp_path / "run")
 
-    def fail(images: StoredImages, positions: object) -> np.ndarray:
-        raise OSError(errno.ESTALE, "Stale file handle")
-
-    with monkeypatch.context() as patch:
-
-        def disconnect(epoch: int, _: dict[str, float]) -> None:
-            if epoch == 3:
-                patch.setattr(StoredImages, "__getitem__", fail)
-
-        with pytest.raises(StoppedRunError, match="reading the images failed: Stale file handle"):
-            resume(run, on_epoch=disconnect)
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(StoppedRunError, match="reading the images failed: Stale file handle"),
+    ):
+        resume(run, on_epoch=failing_reads(patch, STALE, after_epoch=3))
     assert (run / "checkpoints" / "finished.json").is_file()
     assert resume(run).best_epoch
 
@@ -186,16 +190,11 @@ def test_a_mistake_in_reading_keeps_its_traceback(
 
     run = shutil.copytree(interrupted, tmp_path / "run")
 
-    def fail(images: StoredImages, positions: object) -> np.ndarray:
-        raise AttributeError("no such attribute")
-
-    with monkeypatch.context() as patch:
-
-        def break_off(epoch: int, _: dict[str, float]) -> None:
-            patch.setattr(StoredImages, "__getitem__", fail)
-
-        with pytest.raises(tf.errors.UnknownError, match="AttributeError: no such attribute"):
-            resume(run, on_epoch=break_off)
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(tf.errors.UnknownError, match="AttributeError: no such attribute"),
+    ):
+        resume(run, on_epoch=failing_reads(patch, AttributeError("no such attribute")))
 
 
 def test_a_damaged_record_of_trackers_is_left_out(

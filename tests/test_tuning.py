@@ -371,6 +371,17 @@ def test_nothing_is_appended_to_half_a_line(tmp_path: Path) -> None:
     assert open_study(options, "other").all()[0].intermediate_values == {0: 0.5}
 
 
+def test_a_damaged_line_of_a_journal_is_told(tmp_path: Path) -> None:
+    """While a study lasts, and when it is opened."""
+    trials = open_study(options_of(tmp_path), "process")
+    with (tmp_path / "journal.log").open("ab") as file:
+        file.write(b'{"op_code":8,"wor{"op_code":8}\n{}\n')
+    with pytest.raises(EmodetectError, match=r"journal\.log: a line of the journal is damaged"):
+        trials.all()
+    with pytest.raises(EmodetectError, match=r"journal\.log: a line of the journal is damaged"):
+        open_study(options_of(tmp_path), "other")
+
+
 def test_a_file_of_others_is_not_emptied(tmp_path: Path) -> None:
     """A JSON file in one line, without a line end, is not half a line of a journal."""
     other = tmp_path / "results.json"

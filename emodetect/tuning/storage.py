@@ -6,7 +6,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -140,6 +140,15 @@ class Journal(JournalFileBackend):
         # would block all others for ever if the path is relative.
         self.path, self.lock = path.absolute(), JournalFileOpenLock(str(path.absolute()))
         super().__init__(str(self.path), lock_obj=self.lock)
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        try:
+            yield from super().read_logs(log_number_from)
+        except ValueError:
+            raise EmodetectError(
+                f"--storage: {self.path}: a line of the journal is damaged; remove the line, and "
+                "run the same command again to continue."
+            ) from None
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         lines = b"".join(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import warnings
@@ -74,20 +73,15 @@ def tune(options: TuningOptions) -> TuningResult:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             return _tune(options, space, dataset)
-    except (SQLAlchemyError, OptunaError, json.JSONDecodeError, KeyError) as error:
-        if isinstance(error, KeyError) and not is_deleted(error):
-            raise
+    except (SQLAlchemyError, OptunaError, KeyError) as error:
         where = options.output / OWN_DATABASE if options.storage is None else "--storage"
-        if isinstance(error, KeyError):
+        if is_deleted(error):
             raise EmodetectError(
                 f"{where}: the study has been deleted meanwhile; run the same command again to "
                 "start it anew."
             ) from None
-        if isinstance(error, json.JSONDecodeError):
-            raise EmodetectError(
-                f"{where}: a line of the journal is damaged; remove the line, and run the same "
-                "command again to continue."
-            ) from None
+        if isinstance(error, KeyError):
+            raise
         raise EmodetectError(
             f"{where}: cannot be used any longer: {reason_of(error)}. Once it can be, run the same "
             "command again to continue."
