@@ -25,6 +25,8 @@ import optuna
 import pytest
 from click.testing import CliRunner
 from labelled import predictions_of
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from running import posix_only, run_emodetect, run_without
 from small import LENET, SMALL
@@ -36,6 +38,7 @@ from emodetect.data.synthetic import draw_dataset
 from emodetect.errors import ConfigError, DataError, EmodetectError, ModelError, StoppedRunError
 from emodetect.evaluation.predictions import write_predictions
 from emodetect.training import schedule
+from emodetect.tuning import storage as storage_module
 from emodetect.tuning import trials as trials_module
 from emodetect.tuning import work as work_module
 from emodetect.tuning.definition import Definition
@@ -426,6 +429,41 @@ def test_a_study_that_is_deleted_meanwhile_is_told(
         tune(options)
 
 
+def test_what_a_database_says_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_overrides: list[str]
+) -> None:
+    """Optuna says of all errors that the data may be invalid, and Keras drops their cause."""
+
+    def train(work: Work, trial: Any, number: int, config: Any) -> float:
+        with contextlib.closing(sqlite3.connect(tmp_path / "tuned" / "study.db")) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT * FROM trials").fetchone()  # until it ends, nobody can commit
+            try:
+                trial.report(0.5, 0)
+            except StorageInternalError as error:
+                raise error from None  # as Keras does with what a callback raises
+        return 0.5
+
+    monkeypatch.setattr(Work, "_train", train)
+    monkeypatch.setattr(storage_module, "SQLITE_WAIT_S", 0.1)
+    config = load_config(SMALL, [*small_overrides, *LENET])
+    with pytest.raises(EmodetectError, match="cannot be used any longer: database is locked"):
+        tune(options_of(tmp_path / "tuned", config=config))
+
+
+def test_a_restarted_server_ends_no_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that the server has closed is noticed before it is used, and replaced."""
+    engines = list[dict[str, Any]]()
+
+    def connect(url: str, *, engine_kwargs: dict[str, Any]) -> RDBStorage:
+        engines.append(engine_kwargs)
+        return RDBStorage("sqlite://")
+
+    monkeypatch.setattr(storage_module, "RDBStorage", connect)
+    open_storage("postgresql://server/name", tmp_path)
+    assert engines == [{"pool_pre_ping": True}]
+
+
 @posix_only
 def test_a_folder_whose_name_is_not_utf8_is_refused(
     tmp_path: Path, small_overrides: list[str]
@@ -457,7 +495,7 @@ def test_a_huge_range_is_counted_without_memory_for_its_values() -> None:
     [
         ("postgresql://me:secret@127.0.0.1:1/faces", "me:***@127.0.0.1"),
         ("sqlite:////nowhere/study.db", "unable to open database file"),
-        ("nonsense://host/name", "cannot be opened"),
+        ("postgres://host/name", "expected a URL such as postgresql://HOST/DATABASE"),
         ("/nowhere/journal.log", "No such file or directory"),
         ("study.db", "sqlite:///study.db"),
         ("{other}", "expected a journal file of Optuna"),

@@ -15,7 +15,7 @@ import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from emodetect.errors import EmodetectError, first_line
@@ -54,9 +54,13 @@ def open_storage(name: str | None, folder: Path) -> BaseStorage:
 
 def reason_of(error: Exception) -> str:
     """Return what the database says, which Optuna and SQLAlchemy wrap into errors of their own."""
-    while isinstance(cause := error.__cause__, Exception):
+    # Keras raises what a callback raised from None, which leaves the context.
+    while not isinstance(error, DBAPIError) and isinstance(
+        cause := error.__cause__ or error.__context__, Exception
+    ):
         error = cause
-    return first_line(error).rstrip(".")
+    said = error.orig if isinstance(error, DBAPIError) else error
+    return first_line(said or error).rstrip(".")
 
 
 def is_deleted(error: Exception) -> bool:
@@ -82,6 +86,8 @@ def _open_database(url: str, *, name: str | None = None, advice: str = "") -> Ba
         if isinstance(error, ImportError):
             missing = getattr(error.__context__, "name", None) or getattr(error, "name", None)
             reason = f"it needs the Python package {missing}, which is not installed"
+        elif isinstance(error, NoSuchModuleError):  # also postgres://, as some hosts write it
+            reason = "expected a URL such as postgresql://HOST/DATABASE"
         else:
             reason = reason_of(error)
         where = name or f"--storage: {shown}"
@@ -92,7 +98,7 @@ def _open_database(url: str, *, name: str | None = None, advice: str = "") -> Ba
 
 def _engine_settings(url: str) -> dict[str, Any]:
     if not url.startswith("sqlite"):
-        return {}
+        return {"pool_pre_ping": True}  # or the restart of a server would end the study
     settings: dict[str, Any] = {"connect_args": {"timeout": SQLITE_WAIT_S}}
     place = make_url(url)
     in_memory = ":memory:" in (place.database or ":memory:") or place.query.get("mode") == "memory"
