@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -65,6 +66,7 @@ def config(faces: Path, manifest: Path | None, **cleaning: Any) -> DataConfig:
     return validate_data(values, origin="test")
 
 
+FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 OFF = {"drop_leaks": False, "drop_conflicts": False, "keep_one_of_duplicates": False}
 CLEAN = {"leak.png", "near_leak.jpg", "test_conflict.png", "conflict.png", "00.png", "same.png"}
 
@@ -120,6 +122,17 @@ def test_moved_and_changed_files_are_refused(faces: Path, manifest: Path) -> Non
     (faces / "train/happy/02.png").rename(faces / "train/happy/moved.png")
     with pytest.raises(DataError, match=r"1 of 22 images.*moved\.png"):
         load_for_evaluation(wanted)
+
+
+def test_a_copy_may_spell_its_names_otherwise(faces: Path, tmp_path: Path) -> None:
+    """A Mac writes é as two characters, others as one; it is the same image."""
+    composed, apart = (faces / f"train/happy/{normalize(form, 'é')}.png" for form in FORMS)
+    save(composed, face(50, "happy"))
+    audit = audit_sources(AuditOptions([f"folder:{faces}"], detector="none"))
+    write_audit(audit, tmp_path / "audit")
+    composed.rename(apart)
+    listing = list_samples(config(faces, tmp_path / "audit" / "manifest.csv"))
+    assert f"train/happy/{apart.name}" in {sample.name for sample in listing.samples}
 
 
 def test_a_manifest_of_other_pixels_is_noticed_in_what_is_cached(

@@ -79,6 +79,19 @@ def test_a_round_trip_changes_nothing(tmp_path: Path, layout: str, splits: tuple
     assert fingerprint(tmp_path / "back") == fingerprint(root)
 
 
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+def test_what_is_too_small_to_train_on_is_not_converted(tmp_path: Path, layout: str) -> None:
+    """Enlarged to what a layout holds, images of a few pixels would be used."""
+    root = draw(tmp_path / "faces")
+    save(root / "train" / "happy" / "tiny.png", np.zeros((9, 7), np.uint8))
+    done = convert(
+        source(root, max_unreadable_fraction=0.5), place(tmp_path, layout), layout=layout
+    )
+    assert [(file.path, file.reason[:18]) for file in done.skipped] == [
+        ("train/happy/tiny.png", "too small: 7x9 pix")
+    ]
+
+
 @pytest.mark.parametrize("layout", ["folder", "tfrecord"])
 def test_colour_size_and_missing_splits_stay(tmp_path: Path, layout: str) -> None:
     """Large colour images without splits are the same in layouts that can hold them."""

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -617,3 +618,31 @@ def test_splits_in_a_column_of_another_name_are_told(
     notes = [note for note in listing.notes if "is not used" in note]
     assert len(notes) == bool(told)
     assert told in "".join(notes)
+
+
+def test_a_name_in_two_encodings_is_one_person(tmp_path: Path) -> None:
+    """A list merged from a Mac and another computer has é as two characters and as one."""
+    spellings = [normalize(form, "Zoé") for form in ("NFC", "NFD")]
+    rows = _people(60)
+    for number, row in enumerate(rows):
+        row["persón"] = f"{spellings[number // 10 % 2]} {number % 10}"
+    path = _write(tmp_path / "faces.csv", rows)
+    column = normalize("NFD", "persón")
+    dataset = _split(path, tmp_path / "split.csv", group=(column,))
+    people = [str(row[normalize("NFC", "persón")])[-1] for row in rows]
+    assert all(len(splits) == 1 for splits in _sides(people, dataset.splits).values())
+    listing = read_manifest(DataConfig(source="manifest", path=path, slice_by=(column,)))
+    assert len({sample.traits for sample in listing.samples}) == 10
+
+
+def test_decimal_commas_stay_readable(tmp_path: Path) -> None:
+    """A list with semicolons gets a manifest with semicolons, which a number like 0,5 needs."""
+    rows = _people(60, happy="0,8", sad="0,2")
+    path = _write(tmp_path / "faces.csv", rows)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=";")
+        writer.writeheader()
+        writer.writerows(rows)
+    _split(path, tmp_path / "split.csv")
+    weights = _load(tmp_path / "split.csv", soft_labels=True).targets
+    np.testing.assert_allclose(weights, np.tile([0.8, 0.2], (60, 1)), atol=1e-6)

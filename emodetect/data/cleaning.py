@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
+from unicodedata import normalize
 
 from emodetect.config import CleaningConfig, DataConfig
 from emodetect.data.listing import Listing, Sample
@@ -99,7 +100,8 @@ def read_audit_rows(path: Path) -> list[AuditRow]:
 def clean(listing: Listing, whole: Listing, config: DataConfig) -> Listing:
     """Exclude training images by the rules of `config.cleaning` and the flags in `config.manifest`.
 
-    Images are matched by name; those that are kept get the hash that their pixels must have.
+    Images are matched by name, in which a copy may have changed é from one character to two or
+    back; those that are kept get the hash that their pixels must have.
     Images without a split count as training images. Val and test images are always kept.
 
     Args:
@@ -111,8 +113,9 @@ def clean(listing: Listing, whole: Listing, config: DataConfig) -> Listing:
     assert path is not None  # checked by list_samples
     rows = read_audit_rows(path)
     source = _source_of(path, rows, config)
-    row_of = {row.path: row for row in rows if row.source == source}
-    names = [printable(sample.name) for sample in listing.samples]
+    own = {row.path: row for row in rows if row.source == source}
+    row_of = {normalize("NFC", path): row for path, row in own.items()} | own
+    names = [_name_in(row_of, sample) for sample in listing.samples]
     if unknown := [name for name in names if name not in row_of]:
         raise DataError(
             f"{path}: does not match the data: {len(unknown):,} of {len(names):,} images are not "
@@ -184,6 +187,11 @@ def _reasons(
     return reason
 
 
+def _name_in(row_of: Mapping[str, AuditRow], sample: Sample) -> str:
+    name = printable(sample.name)
+    return name if name in row_of else normalize("NFC", name)
+
+
 def _same(row: AuditRow, rules: CleaningConfig) -> str:
     """Return a key that copies of an image share; empty if there are no copies."""
     return row.duplicate_group if rules.near else row.hash
@@ -210,7 +218,7 @@ def _held_out_and_labels(
                 held_out.add(same)
 
     for sample in whole.samples:
-        row = row_of.get(printable(sample.name))
+        row = row_of.get(_name_in(row_of, sample))
         if row is not None:
             count(row, sample.split, sample.emotion)
     for row in others:

@@ -49,7 +49,7 @@ def read_crops(root: Path, sample: Sample, config: DataConfig) -> list[np.ndarra
             f"{sample.name}: its pixels differ from those in {config.manifest}; audit the data "
             f"again (emodetect data audit --faces {config.faces}) or remove data.manifest."
         )
-    _refuse_small(image)
+    refuse_small(image)
     if config.faces == "whole":
         return [_in_box(image, sample.box, margin=config.margin)]
     boxes = find_faces(image, faces_per_image=config.faces_per_image)
@@ -105,11 +105,12 @@ def read_photo(path: Path) -> np.ndarray:
     Raises ImageError for a file that cannot be decoded or is too small.
     """
     image = read_image(path)
-    _refuse_small(image)
+    refuse_small(image)
     return image
 
 
-def _refuse_small(image: np.ndarray) -> None:
+def refuse_small(image: np.ndarray) -> None:
+    """Raise ImageError for an image with fewer pixels on a side than training takes."""
     height, width = image.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
         raise ImageError(

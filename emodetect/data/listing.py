@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from unicodedata import normalize
 
 from emodetect.emotions import EMOTIONS
 from emodetect.faces.boxes import Box
@@ -47,8 +48,11 @@ class Sample:
 
 
 def known_group(value: str) -> str:
-    """Return a value of a group's column; "" if it says that the group is not known, as NaN."""
-    return "" if value in _MISSING else value
+    """Return a value of a group's column; "" if it says that the group is not known, as NaN.
+
+    The é of a Mac is two characters, that of others one; both are the same person's.
+    """
+    return "" if value in _MISSING else normalize("NFC", value)
 
 
 @dataclass(frozen=True)

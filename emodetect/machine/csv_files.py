@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
+from unicodedata import normalize
 
 from emodetect.errors import DataError
 from emodetect.machine.terminal_text import on_one_line
@@ -129,11 +130,18 @@ def delimiter_of(line: str, known: Sequence[str]) -> str:
 
 
 def spelt_as(names: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Return the names of columns; those that are `known` but for case and spaces, as there."""
+    """Return the names of columns; those that are `known` but for their spelling, as there.
+
+    That is case, spaces around the name, and é as one character or, as on a Mac, as two.
+    """
+
+    def plain(name: str) -> str:
+        return normalize("NFC", name.strip().lower())
+
     # Of several that differ only in that, each column goes by the one it is, or by the first.
-    spelling = {name.strip().lower(): name for name in reversed(known)}
+    spelling = {plain(name): name for name in reversed(known)}
     spelling |= {name: name for name in known}
-    return [spelling.get(name, spelling.get(name.strip().lower(), name)) for name in names]
+    return [spelling.get(name, spelling.get(plain(name), name)) for name in names]
 
 
 def require_columns(
@@ -153,11 +161,11 @@ def require_columns(
         )
 
 
-def csv_line(values: Iterable[object]) -> str:
+def csv_line(values: Iterable[object], *, delimiter: str = ",") -> str:
     """Return a CSV row without its line break."""
     text = io.StringIO()
     # The writer only quotes characters of its own line terminator, and file names may hold either.
-    csv.writer(text, lineterminator="\r\n").writerow(values)
+    csv.writer(text, delimiter=delimiter, lineterminator="\r\n").writerow(values)
     return text.getvalue().removesuffix("\r\n")
 
 

@@ -68,7 +68,7 @@ def read_manifest(config: DataConfig) -> Listing:
                 emotion,
                 splits[split],
                 groups=tuple(grouped),
-                traits=tuple([values[column].strip() for column in traits]),
+                traits=tuple([normalize("NFC", values[at].strip()) for at in traits]),
                 votes=None if weighed is None else _weights(path, table, values, weighed, config),
             )
             found.samples.append(sample)

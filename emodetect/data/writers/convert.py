@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from emodetect.config import DataConfig
-from emodetect.data.crops import read_sample
+from emodetect.data.crops import read_sample, refuse_small
 from emodetect.data.labels import FER2013_EMOTIONS, split_named
 from emodetect.data.listing import Listing, Sample, SkippedFile, skipped_lines
 from emodetect.data.readers.fer2013_csv import COLUMNS, SIDE
@@ -218,8 +218,10 @@ def _read(
 ) -> Iterator[tuple[Sample, Encoded]]:
     def read(sample: Sample) -> Encoded | SkippedFile:
         try:
+            image = read_sample(listing.root, sample)
+            refuse_small(image)  # training does not use it either
             # Encoded here, so that each thread has at most one decoded photo in memory.
-            return encode(read_sample(listing.root, sample))
+            return encode(image)
         except ImageError as error:
             return SkippedFile(sample.name, str(error))
 

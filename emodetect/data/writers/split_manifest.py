@@ -48,7 +48,8 @@ def write_splits(data: str | Path, out: Path, options: SplitOptions | None = Non
 
     The manifest has the columns path, label and split, and any others of an input manifest.
     Paths are relative to its folder, but absolute ones of an input manifest stay absolute; labels
-    are the emotions' canonical names. Loading it gives the same splits, whatever the seed.
+    are the emotions' canonical names. Values are separated as in an input manifest, whose numbers
+    may have decimal commas. Loading it gives the same splits, whatever the seed.
     Unreadable images are left out and listed in the result.
 
     Args:
@@ -88,8 +89,9 @@ def write_splits(data: str | Path, out: Path, options: SplitOptions | None = Non
     names = dataset.paths.tolist()
     others: list[str] = []
     values: list[list[str]] = [[]] * len(names)
+    delimiter = ","
     if config.source == "manifest":
-        others, values = _other_columns(path, names)
+        others, values, delimiter = _other_columns(path, names)
     base = relative_path(dataset.root, out.parent)
     rows = [
         [_in_csv(base / name), dataset.emotions[label], split, *more]
@@ -97,7 +99,8 @@ def write_splits(data: str | Path, out: Path, options: SplitOptions | None = Non
             names, dataset.labels, dataset.splits, values, strict=True
         )
     ]
-    _write_csv(out, [[*COLUMNS, *others], *rows], force=options.force)
+    lines = [csv_line(row, delimiter=delimiter) for row in ([*COLUMNS, *others], *rows)]
+    _write_lines(out, lines, force=options.force)
     return dataset
 
 
@@ -105,19 +108,19 @@ def _exists(out: Path) -> DataError:
     return DataError(f"{out}: already exists; choose another file, or add --force to replace it.")
 
 
-def _write_csv(out: Path, rows: Iterable[Sequence[str]], *, force: bool) -> None:
-    """Write a CSV file. Raises DataError if it exists (without `force`) or cannot be written."""
+def _write_lines(out: Path, lines: Iterable[str], *, force: bool) -> None:
+    """Write a file. Raises DataError if it exists (without `force`) or cannot be written."""
     with writing(out, DataError):
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(out) as partial:
             with partial.open("w", newline="", encoding="utf-8") as file:
-                file.writelines(csv_line(row) + "\n" for row in rows)
+                file.writelines(line + "\n" for line in lines)
             if not force and os.path.lexists(out):  # created in the meantime
                 raise _exists(out)
 
 
-def _other_columns(path: Path, names: list[str]) -> tuple[list[str], list[list[str]]]:
-    """Return the other columns of a manifest, and their values for the images that were used."""
+def _other_columns(path: Path, names: list[str]) -> tuple[list[str], list[list[str]], str]:
+    """Return the other columns of a manifest, their values for the images used, the delimiter."""
     values: list[list[str]] = []
     with open_table(path, ("path", "label"), ("split",)) as table:
         others = [name for name in dict.fromkeys(table.columns) if name not in COLUMNS]
@@ -129,7 +132,7 @@ def _other_columns(path: Path, names: list[str]) -> tuple[list[str], list[list[s
                 values.append([row[name] for name in others])
     if len(values) < len(names):
         raise DataError(f"{path}: changed while it was being read; try again.")
-    return others, values
+    return others, values, table.delimiter
 
 
 def _in_csv(path: Path) -> str:
