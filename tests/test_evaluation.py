@@ -632,15 +632,17 @@ def test_a_report_that_cannot_be_written_is_told(
 
 
 def _trained_on(config: ExperimentConfig) -> SimpleNamespace:
-    """Stands in for a recogniser whose model was trained with a config, on two emotions."""
+    """Stands in for a recogniser whose model was trained with a config."""
+    dataset = load_dataset(config.data, seed=config.seed)
     metadata = Metadata(
         name="mine",
-        emotions=("happy", "sad"),
+        emotions=dataset.emotions,
         image_size=32,
         color="gray",
         config=config.model_dump(mode="json", exclude_none=True),
         dataset={
-            **load_dataset(config.data, seed=config.seed).identity(),
+            **dataset.identity(),
+            "sketch": dataset.sketch(),
             "place": place_of(config.data.data_path),
         },
     )
@@ -777,6 +779,112 @@ def test_a_model_knows_its_data_from_another_folder(
         open_task("mine", own, source=NamedData("folder", "../faces"))
 
 
+def _moved(
+    tmp_path: Path, *keys: str, emotions: tuple[str, ...] = ("happy", "sad")
+) -> tuple[SimpleNamespace, list[str]]:
+    """Train on faces, which are then moved to moved/; return a recogniser, and the test images."""
+    values = f'data={{source="folder", image_size=32, path="faces", cache_dir="{tmp_path}/c"}}'
+    config = load_config(SMALL, [values, *keys])
+    own = _trained_on(config)
+    trained = load_dataset(config.data, seed=config.seed)
+    Path("faces").rename("moved")
+    return own, sorted(trained.paths[trained.indices("test")])
+
+
+def test_moved_data_is_known_though_some_of_it_was_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model of some of the classes, or of what an audit left, is judged on its test images."""
+    monkeypatch.chdir(tmp_path)
+    emotions = ("fear", "happy", "sad")
+    draw_dataset(tmp_path, counts={"faces": 12}, emotions=emotions, seed=5, size=32)
+    for number, file in enumerate(sorted(Path("faces/sad").iterdir())[:3]):
+        shutil.copy(file, f"faces/sad/copy{number}.png")
+    words = ["data", "audit", "faces", "--detector", "none", "--output", "audit"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    keys = 'data.classes=["happy", "sad"]', "data.manifest=audit/manifest.csv"
+    for used in (keys[:1], keys[1:], keys):
+        own, tests = _moved(tmp_path, *used)
+        known = own.metadata.emotions
+        task = open_task("mine", own, source=NamedData("folder", "moved"), emotions=known)
+        assert sorted(task.dataset.paths[task.selection.members]) == tests
+        assert not task.description["seen"]
+        Path("moved").rename("faces")
+    Path("audit/manifest.csv").unlink()
+    with pytest.raises(
+        DataError, match=r"manifest\.csv: not found; mine was trained on faces with"
+    ):
+        open_task("mine", own, source=NamedData("folder", "faces"), emotions=known)
+
+
+def test_a_config_of_moved_data_splits_it_as_training_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With another seed, its test images would be training images."""
+    monkeypatch.chdir(tmp_path)
+    draw_dataset(tmp_path, counts={"faces": 12}, emotions=("happy", "sad"), seed=5, size=32)
+    own, tests = _moved(tmp_path)
+    values = f'source = "folder"\nimage_size = 32\npath = "moved"\ncache_dir = "{tmp_path}/c"\n'
+    Path("mine.toml").write_text(f"[data]\n{values}")
+    task = open_task("mine", own, config_name="mine.toml")
+    assert sorted(task.dataset.paths[task.selection.members]) == tests
+    Path("mine.toml").write_text(f"seed = 7\n[data]\n{values}")
+    with pytest.raises(DataError, match="have changed"):
+        open_task("mine", own, config_name="mine.toml")
+
+
+def test_training_images_among_others_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moved data that has grown is another data set, but most of it was trained on."""
+    monkeypatch.chdir(tmp_path)
+    draw_dataset(tmp_path, counts={"faces": 12}, emotions=("happy", "sad"), seed=5, size=32)
+    draw_dataset(tmp_path, counts={"new": 12}, emotions=("happy", "sad"), seed=6, size=32)
+    own, _ = _moved(tmp_path)
+    new = NamedData("folder", "new")
+    assert not open_task("mine", own, source=new).description["seen"]
+    for file in sorted(Path("moved").rglob("*.png")):
+        shutil.copy(file, f"new/{file.parent.name}/old_{file.name}")
+    task = open_task("mine", own, source=new)
+    assert task.description["seen"]
+    (caveat,) = task.description["caveats"]
+    assert caveat.startswith("About 100% of the images that the model was trained on")
+
+
+def test_a_folder_of_the_same_name_elsewhere_is_other_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that was trained on faces here knows nothing of faces on another machine."""
+    (tmp_path / "else").mkdir()
+    draw_dataset(tmp_path, counts={"faces": 12}, emotions=("happy", "sad"), seed=5, size=32)
+    draw_dataset(tmp_path / "else", counts={"faces": 9}, emotions=("happy", "sad"), seed=6, size=32)
+    monkeypatch.chdir(tmp_path)
+    own, _ = _moved(tmp_path)
+    monkeypatch.chdir(tmp_path / "else")
+    task = open_task("mine", own, source=NamedData("folder", "faces"))
+    assert len(task.selection.members) == 18
+    assert not task.description["seen"]
+
+
+def test_what_numbers_mean_is_told_where_the_training_says_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In other data, 0 may be another emotion than in the training data."""
+    for name, seed in (("faces", 5), ("new", 6)):
+        draw_dataset(tmp_path, counts={name: 12}, emotions=("happy", "sad"), seed=seed, size=32)
+        for number, emotion in enumerate(("happy", "sad")):
+            (tmp_path / name / emotion).rename(tmp_path / name / str(number))
+    names = {"0": "happy", "1": "sad"}
+    values = f'source="folder", image_size=32, path="{tmp_path}/faces", cache_dir="{tmp_path}/c"'
+    told = ", ".join(f'{label}="{name}"' for label, name in names.items())
+    own = _trained_on(load_config(SMALL, [f"data={{{values}, label_names={{{told}}}}}"]))
+    open_task("mine", own, source=NamedData("folder", f"{tmp_path}/faces"))
+    open_task("mine", own, source=NamedData("folder", f"{tmp_path}/new"), label_names=names)
+    assert "mean something else" not in caplog.text
+    open_task("mine", own, source=NamedData("folder", f"{tmp_path}/new"))
+    assert "0 is happy, 1 is sad, as in the training data of mine" in caplog.text
+
+
 def test_validation_images_that_were_trained_on_are_refused(tmp_path: Path) -> None:
     """Where only test is given, validation is drawn, and drawn otherwise once an image is gone."""
     faces = tmp_path / "faces"
@@ -845,7 +953,10 @@ def test_test_images_among_the_training_images_are_told(
 
 
 def test_where_a_manifests_images_are_now_is_known_from_training(tmp_path: Path) -> None:
-    """The data.path_prefix of the training holds for its own manifest, named by the user."""
+    """The data.path_prefix of the training holds for its own manifest, named by the user.
+
+    A manifest with the images' new paths needs none.
+    """
     draw_dataset(tmp_path, counts={"faces": 12}, emotions=("happy", "sad"), seed=5, size=32)
     images = sorted((tmp_path / "faces").rglob("*.png"))
     rows = [f"/old/{path.parent.name}/{path.name},{path.parent.name}" for path in images]
@@ -858,6 +969,10 @@ def test_where_a_manifests_images_are_now_is_known_from_training(tmp_path: Path)
     own = _trained_on(load_config(SMALL, [values]))
     task = open_task("mine", own, source=NamedData("manifest", str(table)), split="all")
     assert len(task.selection.members) == len(images)
+    corrected = tmp_path / "corrected.csv"
+    corrected.write_text(table.read_text().replace("/old/", f"{tmp_path}/faces/"))
+    task = open_task("mine", own, source=NamedData("manifest", str(corrected)))
+    assert task.description["split"] == "test"
 
 
 def test_leaks_that_cleaning_removed_are_not_told(

@@ -193,6 +193,10 @@ def test_what_a_run_calls_labels_holds_for_the_models_it_is_compared_with(
         "a": "happy",
         "b": "fear",
     }
+    numbers = {"0": "happy", "1": "sad"}
+    known = [replace(knowing, config={"data": {"label_names": numbers}}) for _ in range(2)]
+    assert shared_label_names(source, known, {}) == numbers
+    assert shared_label_names(source, [known[0], plain], {}) == {}  # which may mean other ones
     assert shared_label_names(NamedData("synthetic", ""), [knowing, plain], {}) == {}
 
 

@@ -29,6 +29,7 @@ from emodetect.number_format import quantity
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
+SKETCHED = 64  # one standard error of a share is at most 0.06
 # Those of the lines about a data set.
 DATA_LOGGERS = (__name__, registry.__name__)
 
@@ -98,7 +99,16 @@ class Dataset:
     def images_hash(self, splits: tuple[str, ...] = ()) -> str:
         """Return the hash of the images of some splits, or of all, whatever their labels."""
         chosen = np.isin(self.splits, splits) if splits else slice(None)
-        return hashlib.sha256(np.sort(self.digests[chosen]).tobytes()).hexdigest()
+        return hash_of_images(self.digests[chosen])
+
+    def sketch(self) -> list[str]:
+        """Return the smallest hashes of train and val images, by which a few of them are known.
+
+        A bottom-k sketch (Cohen and Kaplan 2007, Summarizing data using bottom-k sketches): the
+        share of these that another data set has is about the share of the images that it has.
+        """
+        digests = np.unique(self.digests[np.isin(self.splits, ("train", "val"))])
+        return [digest.decode() for digest in digests[:SKETCHED].tolist()]
 
     def drawn_hashes(self, split: str) -> dict[str, str]:
         """Return the hash of the images of a split, and of those that serve the training."""
@@ -154,6 +164,11 @@ class Dataset:
             "with its manifest.csv as data.manifest they are not trained on"
             for split, count in self.leaked.items()
         ]
+
+
+def hash_of_images(digests: np.ndarray) -> str:
+    """Return the hash of images, (n,) hashes of their pixels, in whatever order."""
+    return hashlib.sha256(np.sort(digests).tobytes()).hexdigest()
 
 
 def number_crops(paths: np.ndarray) -> np.ndarray:

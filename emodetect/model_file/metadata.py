@@ -76,6 +76,8 @@ def _origin_is_valid(metadata: Metadata) -> bool:
         and all(isinstance(config.get(part, {}), dict) for part in ("data", "model"))
         and isinstance(dataset, dict)
         and isinstance(dataset.get("fingerprint", ""), str)
+        and isinstance(dataset.get("sketch", []), list)
+        and all(isinstance(one, str) and one.isascii() for one in dataset.get("sketch", []))
         and _holds(dataset.get("counts", {}), dict)
         and all(_holds(counts, int) for counts in dataset.get("counts", {}).values())
         and _holds(metadata.metrics, int, float)

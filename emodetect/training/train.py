@@ -431,7 +431,9 @@ def _save_artifact(
 ) -> Path:
     run = config.output
     plain = run / "checkpoints" / "plain.keras"
-    place = {} if config.data.path is None else {"place": place_of(config.data.path)}
+    origin = {**dataset.identity(), "sketch": dataset.sketch()}
+    if config.data.path is not None:
+        origin["place"] = place_of(config.data.path)
     set_batch_norm_momentum(model, SAVED_MOMENTUM)
     save_keras(model, plain)
     metadata = Metadata(
@@ -442,7 +444,7 @@ def _save_artifact(
         margin=config.data.margin,
         temperature=temperature,
         config=config.model_dump(mode="json", exclude_none=True),
-        dataset={**dataset.identity(), **place},
+        dataset=origin,
         metrics=figures,
         versions=versions(),
     )

@@ -32,6 +32,7 @@ from emodetect.evaluation.labelled_images.training_data import (
     input_settings,
     open_training_data,
     refuse_other_images,
+    share_of_training,
     training_config,
     was_trained_on,
     whole_training_data,
@@ -49,6 +50,8 @@ CHOSEN_ON = (
     "These images chose the model's best epoch and its temperature, so it will do worse on new "
     "ones. Evaluate it on its test split (--split test)."
 )
+# From here on it is no chance: 1% of FER2013's test images are training images, too.
+SHARE_TOLD = 0.05
 OWN_DATA = "the model's own"  # in metrics.json: the data that the model was trained on
 # May hold whole photos, whose faces are then framed as in training.
 SOURCES_OF_PHOTOS = ("folder", "manifest", "raf_db", "affectnet", "ckplus")
@@ -65,6 +68,8 @@ class LabelledData:
         split: the images to use: "train", "val", "test" or "all".
         same_data: whether the model was trained on this data set.
         part_of: the folder that it was trained on, of which this data set is a part.
+        share_of_training: how many of the images that it was trained on are among the images to
+            use of another data set, from 0 to 1; see `share_of_training`.
     """
 
     dataset: Dataset
@@ -72,22 +77,30 @@ class LabelledData:
     split: str
     same_data: bool
     part_of: Path | None = None
+    share_of_training: float = 0.0
 
     @property
     def seen(self) -> bool:
         """Whether the model was trained on some of the images to use."""
-        return self.same_data and self.split in ("train", "all")
+        own = self.same_data and self.split in ("train", "all")
+        return own or self.share_of_training >= SHARE_TOLD
 
     @property
     def caveats(self) -> list[str]:
         """Why the figures will be better than those on new images."""
-        if self.seen:
+        if self.same_data and self.seen:
             return [SEEN]
         if self.part_of is not None:
             return [
                 f"The model was trained on {self.part_of}, of which these images are a part, so it "
                 f"may do worse on new ones. Evaluate it on the test split of that: --data "
                 f"{self.part_of}."
+            ]
+        if self.seen:
+            return [
+                f"About {self.share_of_training:.0%} of the images that the model was "
+                "trained on, or that chose its epoch, are among these, so it will do worse on new "
+                "ones."
             ]
         return [CHOSEN_ON] if self.same_data and self.split == "val" else []
 
@@ -128,32 +141,36 @@ def load_labelled_data(
         config = _source_config(
             source, metadata, faces=faces, label_names=label_names, slice_by=columns
         )
-        same_data = was_trained_on(config, metadata)
+        same_data = at_place = was_trained_on(config, metadata)
         with said_once(*DATA_LOGGERS):
-            if not same_data:
+            if not at_place:
                 dataset = _load(config, metadata)
                 same_data = are_images_of(dataset, config, metadata)
             if same_data:
-                config = _as_in_training(config, metadata, grouped=not group)
+                config = _as_in_training(config, metadata, grouped=not group, moved=not at_place)
                 dataset = _load_own(source, config, metadata, split)
+            else:
+                _tell_numbers(source, dataset, metadata, given=label_names or {})
     else:
         experiment = load_config(config_name) if config_name else training_config(metadata)
         config = experiment.data
         columns = _with_columns(slice_by, group, of=config.source)
         dataset = open_training_data(experiment, metadata, split=split, slice_by=columns)
-        same_data = was_trained_on(config, metadata)
+        same_data = was_trained_on(config, metadata) or are_images_of(dataset, config, metadata)
     if same_data and split != "all":
         refuse_other_images(dataset, split or "test", metadata, where=config.path)
     part_of = None
     if not same_data and config.path is not None:
         part_of = whole_training_data(config.path, metadata)
     asked = slice_by if source else (*slice_by, *config.slice_by)
+    split = split or ("test" if "test" in dataset.splits else "all")
     return LabelledData(
         dataset=_grouped_by(dataset, group, asked),
         config=config,
-        split=split or ("test" if "test" in dataset.splits else "all"),
+        split=split,
         same_data=same_data,
         part_of=part_of,
+        share_of_training=0.0 if same_data else share_of_training(dataset, split, metadata),
     )
 
 
@@ -244,18 +261,44 @@ def shared_label_names(
     """Return what the labels of a source are called for all models that are compared on it.
 
     That is `label_names`, and what the training data of the models says, except for labels that
-    they call by different names.
+    they call by different names, and numbers that some do not name: those mean something else in
+    each data set.
     """
     if not takes_label_names(source):
         return dict(label_names)
     own = all(not set(model.emotions) <= set(EMOTIONS) for model in models)
-    shared: dict[str, set[str]] = {}
+    shared: dict[str, list[str]] = {}
     for model in models:
         for label, name in model.config.get("data", {}).get("label_names", {}).items():
             if own or name in EMOTIONS:
-                shared.setdefault(label, set()).add(name)
-    agreed = {label: next(iter(names)) for label, names in shared.items() if len(names) == 1}
+                shared.setdefault(label, []).append(name)
+    agreed = {
+        label: names[0]
+        for label, names in shared.items()
+        if len({*names}) == 1 and not (label.isdecimal() and len(names) < len(models))
+    }
     return {**agreed, **label_names}
+
+
+def _tell_numbers(
+    source: NamedData, dataset: Dataset, metadata: Metadata, *, given: Mapping[str, str]
+) -> None:
+    """Say which numbers of new data are taken for what they mean in the training data."""
+    trained = metadata.config.get("data", {}).get("label_names", {})
+    numbers = {
+        label: name
+        for label, name in dataset.label_names.items()
+        if label.isdecimal() and label in trained and label not in given
+    }
+    if numbers:
+        logger.warning(
+            "%s: %s, as in the training data of %s; if the numbers mean something else here, say "
+            "so with --label-name %s=EMOTION",
+            source,
+            ", ".join(f"{label} is {name}" for label, name in numbers.items()),
+            metadata.name,
+            next(iter(numbers)),
+        )
 
 
 def _given(split: str | None, dataset: Dataset, metadata: Metadata) -> bool:
@@ -266,10 +309,14 @@ def _given(split: str | None, dataset: Dataset, metadata: Metadata) -> bool:
     return not drawn_anyway and {"val", "test"} <= {*dataset.splits.tolist()}
 
 
-def _as_in_training(config: DataConfig, metadata: Metadata, *, grouped: bool) -> DataConfig:
+def _as_in_training(
+    config: DataConfig, metadata: Metadata, *, grouped: bool, moved: bool
+) -> DataConfig:
     """Return a config of the training data with what the user need not give again."""
     trained = metadata.config["data"]
-    inherited = {"path_prefix": trained.get("path_prefix", {})}
+    inherited: dict[str, Any] = {}
+    if not moved:  # or its images were found without
+        inherited["path_prefix"] = trained.get("path_prefix", {})
     if grouped:
         inherited["group"] = tuple(trained.get("group", ()))
     return config.model_copy(update=inherited)
@@ -322,7 +369,8 @@ def _split_as_in_training(
             f"'{training.data.faces}', and with other crops its test images can no longer be "
             "distinguished from its training images; omit --faces for this data."
         )
-    data = training.data.model_copy(update={"label_names": config.label_names})
+    told = {"label_names": config.label_names, "path_prefix": config.path_prefix}
+    data = training.data.model_copy(update=told)
     return open_training_data(
         training.model_copy(update={"data": data}),
         metadata,

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from emodetect.config import DataConfig, ExperimentConfig, validate_config
-from emodetect.data.dataset import Dataset, load_dataset, place_of
+from emodetect.data.dataset import Dataset, hash_of_images, load_dataset, place_of
 from emodetect.data.labels import split_named
-from emodetect.errors import ConfigError, DataError
+from emodetect.data.readers.registry import list_samples
+from emodetect.errors import ConfigError, DataError, EmodetectError
 from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.shipped_models import TRAINED_ON
 
@@ -32,8 +33,16 @@ def training_config(metadata: Metadata, *, path: Path | None = None) -> Experime
     if path is not None:
         data = config.data.model_copy(update={"path": path})
         config = config.model_copy(update={"data": data})
-    for place in (config.data.path, config.data.votes, config.data.manifest):
+    for key in ("path", "votes", "manifest"):
+        place = getattr(config.data, key)
         if place is not None and not place.exists():
+            if path is not None:
+                raise DataError(
+                    f"{place}: not found; {metadata.name} was trained on {path} with it as "
+                    f"data.{key}, and without it its test images can no longer be told apart from "
+                    "its training images. Bring it back, or evaluate it on held-out images: "
+                    "--data PATH --split all."
+                )
             # Users know where their own runs had their images, but not those of a shipped model.
             shipped = metadata.name in TRAINED_ON
             lost = "" if shipped else f" {metadata.name} was trained on {place}, which is not here."
@@ -56,8 +65,12 @@ def was_trained_on(config: DataConfig, metadata: Metadata) -> bool:
 def was_trained_at(path: Path, metadata: Metadata) -> bool:
     """Return whether the data of a model's training was at a path, however that is written."""
     trained = metadata.config.get("data", {}).get("path")
-    same = trained is not None and Path(trained).resolve() == path.resolve()
-    return same or place_of(path) == metadata.dataset.get("place")
+    if trained is None or place_of(path) == metadata.dataset.get("place"):
+        return trained is not None
+    # In another folder or on another machine, a relative path names other data, unless images of
+    # the training are in it, which `are_images_of` and `share_of_training` find.
+    told = Path(trained).is_absolute() or "sketch" not in metadata.dataset
+    return told and Path(trained).resolve() == path.resolve()
 
 
 def whole_training_data(path: Path, metadata: Metadata) -> Path | None:
@@ -74,9 +87,39 @@ def whole_training_data(path: Path, metadata: Metadata) -> Path | None:
 
 
 def are_images_of(dataset: Dataset, config: DataConfig, metadata: Metadata) -> bool:
-    """Return whether these are the images that a model was trained on, in another place."""
-    source = metadata.config.get("data", {}).get("source")
-    return config.source == source and dataset.images_hash() == metadata.dataset.get("images")
+    """Return whether a model was trained on these images, but for what was left out of them.
+
+    They may be in another place. What was left out is other classes, or what an audit found.
+    """
+    trained = metadata.config.get("data", {})
+    if config.source != trained.get("source"):
+        return False
+    images = metadata.dataset.get("images")
+    if dataset.images_hash() == images:
+        return True
+    if not (trained.get("classes") or trained.get("manifest")):
+        return False
+    try:
+        training = training_config(metadata, path=config.path).data
+        moved = training.model_copy(update={"path_prefix": config.path_prefix})
+        listing = list_samples(moved)
+    except EmodetectError:  # other labels, another audit
+        return False
+    used = {sample.name for sample in listing.samples}
+    digests = dataset.digests[[path in used for path in dataset.paths.tolist()]]
+    return hash_of_images(digests) == images
+
+
+def share_of_training(dataset: Dataset, split: str, metadata: Metadata) -> float:
+    """Estimate how many of the images that trained a model, or chose its epoch, are in a split.
+
+    Returns:
+        Their share, 0 to 1; 0 for a model of an earlier version, which has no sketch of them.
+    """
+    sketch = np.array(metadata.dataset.get("sketch", []), "S")
+    if not sketch.size:
+        return 0.0
+    return float(np.isin(sketch, dataset.digests[dataset.indices(split)]).mean())
 
 
 def open_training_data(
@@ -103,9 +146,10 @@ def open_training_data(
     dataset = load_dataset(config.data.model_copy(update=of_model), seed=config.seed)
     changed = dataset.fingerprint != metadata.dataset.get("fingerprint")
     used = "test" if split in (None, "all") else split
-    known = same_images or was_trained_on(config.data, metadata)
-    if used in dataset.carved and changed and known:
-        raise _not_told_apart(used, where=config.data.path)
+    if used in dataset.carved and changed:
+        known = same_images or was_trained_on(config.data, metadata)
+        if known or are_images_of(dataset, config.data, metadata):
+            raise _not_told_apart(used, where=config.data.path)
     return dataset
 
 
