@@ -145,6 +145,13 @@ def test_only_addresses_are_trusted(proxy: str) -> None:
         ServerOptions(trusted_proxies=(proxy,))
 
 
+@pytest.mark.parametrize("name", ["faces.example:8000", "http://faces.example", "*.example", ""])
+def test_only_names_are_allowed_hosts(name: str) -> None:
+    """What the name in a request can never be is refused, instead of every request."""
+    with pytest.raises(EmodetectError, match=r"--allow-host: expected a name such as"):
+        ServerOptions(allow_hosts=(name,))
+
+
 @pytest.mark.parametrize("proxy", ["10.0.0.9", "10.0.0.0/24"])
 @pytest.mark.parametrize("address", ["10.0.0.9", "::ffff:10.0.0.9"])
 def test_a_proxy_is_known_on_a_socket_for_both_versions_of_ip(proxy: str, address: str) -> None:

@@ -272,8 +272,8 @@ def test_workers_that_end_at_once_are_not_started_for_ever() -> None:
 class LowMemory:
     """Ray on a node that ends the worker whenever it is given `fatal`."""
 
-    def __init__(self, fatal: str) -> None:
-        self.fatal = fatal
+    def __init__(self, fatal: str, *, alive: bool = True) -> None:
+        self.fatal, self.alive = fatal, alive
         import ray
 
         self.exceptions = ray.exceptions
@@ -303,14 +303,15 @@ class LowMemory:
         pass
 
     def nodes(self) -> list[dict[str, object]]:
-        return [{"NodeID": "node", "Alive": True}]
+        return [{"NodeID": "node", "Alive": self.alive}]
 
 
-def test_a_worker_that_ray_ends_for_its_memory_is_replaced() -> None:
-    """Low memory costs the photo at which it runs out, not the job."""
+@pytest.mark.parametrize("alive", [True, False], ids=["worker", "node"])
+def test_a_worker_that_ray_ends_for_its_memory_is_replaced(alive: bool) -> None:
+    """Low memory costs the photo at which it runs out, not the job, even if it takes the node."""
     written: dict[int, pa.Table] = {}
     dispatcher = Dispatcher(
-        LowMemory("b"),  # type: ignore[arg-type]
+        LowMemory("b", alive=alive),  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]
         count=2,
         emotions=("happy",),
@@ -422,6 +423,11 @@ def test_an_output_of_another_job_is_refused(tmp_path: Path) -> None:
         refused(JOB, resume=True, match="another run is writing to it")
     refused(JOB, resume=False, match="already contains results; add --resume")
     refused({"model": "b"}, resume=True, match="it was started with model a, not b")
+    whole = (rows / "_job.json").read_text()
+    for damaged in ("[]", '["a"]', '"abc"', "{", "[" * 100_000):
+        (rows / "_job.json").write_text(damaged)
+        refused(JOB, resume=True, match="_job.json is damaged")
+    (rows / "_job.json").write_text(whole)
     with open_rows({"model": "b"}, resume=False, force=True) as dataset:
         assert not dataset.has_part(0)
     (tmp_path / "other").mkdir()

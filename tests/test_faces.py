@@ -209,6 +209,12 @@ def test_the_faces_do_not_depend_on_the_number_of_threads(haar: HaarDetector) ->
     assert found[0] == found[1] == found[2] != []
 
 
+def test_a_box_larger_than_any_image_is_refused() -> None:
+    """What lies outside the image is repeated, for which there may be no memory."""
+    with pytest.raises(ImageError, match="expected a box of at most 200,000,000 pixels"):
+        crop_face(_ramp(), (0, 0, 10**6, 10**6))
+
+
 @pytest.mark.parametrize("box", [(1.5, 2, 4, 4), (2, 4, 4), (2, 4, 4, 4, 1)])
 def test_what_is_no_box_of_whole_numbers_is_refused(box: Any) -> None:
     """Other detectors give fractions and scores; what becomes of them is their users' to decide."""

@@ -207,6 +207,33 @@ def test_a_damaged_profile_does_no_harm() -> None:
     )
 
 
+def test_an_unused_profile_leaves_transparent_pixels_on_white() -> None:
+    """Where the colours cannot be converted, what lies under transparent pixels stays hidden."""
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    hidden = Image.new("RGBA", (6, 4), (0, 0, 0, 0))
+    assert (decode_image(encoded("AVIF", hidden, quality=95, icc_profile=lab)) > 250).all()
+    hidden.info["icc_profile"] = lab
+    assert (to_bgr(hidden) == 255).all()
+
+
+@pytest.mark.parametrize("name", ["profile", "cut_out", "ten_bits"])
+def test_a_photo_that_hides_its_size_is_refused(name: str) -> None:
+    """A decoder would find one of any size in it, beyond all limits."""
+    data = HEIC[name].replace(b"ispe", b"isqe")
+    for read in (decode_image, lambda file: decode_bounded(file, most=1000)):
+        with pytest.raises(ImageError, match="its header states no size"):
+            read(data)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_size_of_a_nearly_square_photo_is_upright(orientation: int) -> None:
+    """Reduced, 60 x 59 pixels have the same shape on either side."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    photo = decode_bounded(encoded("JPEG", Image.new("RGB", (60, 59)), exif=exif), most=1000)
+    assert (photo.width, photo.height) == ((60, 59) if orientation == 1 else (59, 60))
+
+
 def test_transparent_pixels_lie_on_white() -> None:
     """What is transparent is white in each format that has transparency."""
     picture = np.dstack([quarters(), np.full((80, 120), 255, np.uint8)])

@@ -9,6 +9,7 @@ import numpy as np
 
 from emodetect.errors import ImageError
 from emodetect.faces.boxes import Box, overlap
+from emodetect.images.reading import MOST_PIXELS
 
 
 def crop_face(image: np.ndarray, box: Box, *, margin: float = 0.0) -> np.ndarray:
@@ -26,7 +27,8 @@ def crop_face(image: np.ndarray, box: Box, *, margin: float = 0.0) -> np.ndarray
         (height, width, 3) uint8 BGR; a copy.
 
     Raises:
-        ImageError: if the box lies outside the image, or is not of four whole numbers.
+        ImageError: if the box lies outside the image, is not of four whole numbers, or is of more
+            pixels than an image may have.
     """
     if len(box) != 4 or not all(isinstance(side, Integral) for side in box):
         raise ImageError(f"expected a box (x, y, width, height): four whole numbers, got {box}")
@@ -39,6 +41,8 @@ def crop_face(image: np.ndarray, box: Box, *, margin: float = 0.0) -> np.ndarray
     right, bottom = x + width + grow_x, y + height + grow_y
     if not overlap(box, (0, 0, columns, rows)):  # OpenCV would crash
         raise ImageError(f"expected a box that overlaps the {columns}x{rows} image, got {box}")
+    if (right - left) * (bottom - top) > MOST_PIXELS:
+        raise ImageError(f"expected a box of at most {MOST_PIXELS:,} pixels, got {box}")
     inside = image[max(top, 0) : min(bottom, rows), max(left, 0) : min(right, columns)]
     return cv2.copyMakeBorder(
         inside,

@@ -198,6 +198,15 @@ def _on_white(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def is_on_its_side(data: bytes, form: str) -> bool:
+    """Return whether an image's EXIF data says that its rows are columns when it is upright."""
+    try:
+        with _quiet():
+            return int(_opened(data, form).getexif().get(_ORIENTATION, 1)) >= 5
+    except Exception:  # damaged EXIF data says nothing
+        return False
+
+
 def _upright(image: Image.Image) -> Image.Image:
     from PIL import ImageOps
 
@@ -229,19 +238,19 @@ def _in_srgb(image: Image.Image) -> Image.Image:
         return image
     from PIL import ImageCms
 
+    opaque, alpha = image, None
     try:
         stored = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "sRGB" in ImageCms.getProfileDescription(stored):
             return image
-        alpha = None
         if image.has_transparency_data:
-            image = image.convert("LA" if image.mode in ("L", "LA") else "RGBA")
-            alpha = image.getchannel("A")
-            image = image.convert(image.mode.removesuffix("A"))
+            opaque = image.convert("LA" if image.mode in ("L", "LA") else "RGBA")
+            alpha = opaque.getchannel("A")
+            opaque = opaque.convert(opaque.mode.removesuffix("A"))
         elif image.mode in ("P", "1"):
-            image = image.convert("RGB")
+            opaque = image.convert("RGB")
         converted = ImageCms.profileToProfile(
-            image, stored, ImageCms.createProfile("sRGB"), outputMode="RGB"
+            opaque, stored, ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
     # A damaged profile, one for other channels, or Pillow without littleCMS: the pixels are good.
     except (ImageCms.PyCMSError, ImportError, OSError, TypeError, ValueError):

@@ -38,7 +38,13 @@ from emodetect.images.headers import (
     is_decoded_whole,
     stated_size,
 )
-from emodetect.images.pillow_decoding import TOO_LARGE, decode, decode_transparent, pixel_size
+from emodetect.images.pillow_decoding import (
+    TOO_LARGE,
+    decode,
+    decode_transparent,
+    is_on_its_side,
+    pixel_size,
+)
 
 EMPTY = "the file is empty"
 CUT_SHORT = "the image is cut short (its end is missing)"
@@ -179,7 +185,9 @@ def decode_bounded(
         else:
             pixels = _decode_with_opencv(data, reduction)
     # OpenCV turns an image upright that its header states on its side.
-    if pixels.shape[:2] != (-(-height // reduction), -(-width // reduction)):
+    stated = (-(-height // reduction), -(-width // reduction))
+    either_way = stated[0] == stated[1]
+    if is_on_its_side(data, form) if either_way else pixels.shape[:2] != stated:
         width, height = height, width
     return BoundedImage(pixels, width, height)
 
@@ -204,13 +212,12 @@ def _reduction(data: bytes, form: str, width: int, height: int, most: int) -> in
 def _header(data: bytes) -> tuple[str, int, int]:
     """Return the format, width and height that an image states, of which the end is there."""
     form = _format_of(data)
-    if form not in OPENCV_FORMATS:
-        return form, *pixel_size(data, form)
-    if is_cut_short(data, form):
+    if form in OPENCV_FORMATS and is_cut_short(data, form):
         raise ImageError(CUT_SHORT)
     if form == JPEG and has_too_many_scans(data):
         raise ImageError(f"expected a JPEG of at most {MOST_SCANS} scans, got more; save it anew")
-    width, height = stated_size(data, form) or (0, 0)
+    own = form in OPENCV_FORMATS
+    width, height = (stated_size(data, form) or (0, 0)) if own else pixel_size(data, form)
     if 0 in (width, height):  # a decoder might find one of any size
         raise ImageError(f"{NO_IMAGE}; its header states no size")
     return form, width, height

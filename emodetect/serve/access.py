@@ -64,6 +64,23 @@ def check_token(token: str, *, origin: str = "token") -> None:
         )
 
 
+def check_host_name(name: str) -> None:
+    """Raise EmodetectError for what is no host name, which no request could have."""
+    if _host_of(name) != name.lower() or "*" in name:
+        raise EmodetectError(
+            "--allow-host: expected a name such as emotions.example, without port, path or "
+            f"wildcard; got {name!r}."
+        )
+
+
+def _host_of(place: str) -> str | None:
+    """Return the name in NAME:PORT, in lower case; None if there is none."""
+    try:
+        return urlsplit(f"//{place}").hostname
+    except ValueError:
+        return None
+
+
 class KnownHosts:
     """Middleware that refuses requests whose Host is a name that someone else may own.
 
@@ -89,9 +106,8 @@ class KnownHosts:
             await JSONResponse({"detail": reason}, 400)(scope, receive, send)
 
     def _knows(self, headers: Headers) -> bool:
-        try:
-            name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
-        except ValueError:  # no host
+        name = _host_of(headers.get("host", ""))
+        if name is None:
             return False
         return name in self.names or (name and "." not in name) or _is_numeric(name)
 

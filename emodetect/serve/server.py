@@ -20,7 +20,7 @@ from emodetect.errors import EmodetectError
 from emodetect.machine.computer import usable_cores
 from emodetect.machine.quiet_libraries import quiet_libraries
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.serve.access import TOKEN_VARIABLE, check_token
+from emodetect.serve.access import TOKEN_VARIABLE, check_host_name, check_token
 from emodetect.serve.app import create_app
 from emodetect.serve.limits import FRAME_BYTES, Limits
 from emodetect.serve.process.connections import HEADER_S, LimitedConnection
@@ -60,8 +60,8 @@ class ServerOptions:
         drain_s: time in seconds to finish what is in progress when the server ends; None for twice
             `limits.seconds`, in which every request within its limits is answered.
 
-    Raises EmodetectError for a token that an HTTP header cannot carry, and for a proxy without an
-    address.
+    Raises EmodetectError for a token that an HTTP header cannot carry, for a proxy without an
+    address, and for a host that is no name.
     """
 
     host: str = "127.0.0.1"
@@ -77,6 +77,8 @@ class ServerOptions:
     def __post_init__(self) -> None:
         if self.token is not None:
             check_token(self.token)
+        for name in self.allow_hosts:
+            check_host_name(name)
         for proxy in self.trusted_proxies:
             try:
                 ipaddress.ip_network(proxy)

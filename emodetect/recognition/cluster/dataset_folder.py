@@ -202,12 +202,13 @@ def open_dataset(
 def _check_same_job(path: Path, job: dict[str, Any]) -> None:
     try:
         begun = json.loads((path / JOB).read_text(encoding="utf-8"))
-        names = [*dict.fromkeys([*begun, *job])]
-    except (ValueError, TypeError):
+    except (ValueError, RecursionError):
+        begun = None
+    if not isinstance(begun, dict):
         raise EmodetectError(
             f"{path}: cannot be resumed: {JOB} is damaged; choose another folder."
         ) from None
-    for name in names:
+    for name in dict.fromkeys([*begun, *job]):
         if begun.get(name) != job.get(name):
             raise EmodetectError(
                 f"{path}: cannot be resumed: it was started with {name} "

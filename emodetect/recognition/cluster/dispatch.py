@@ -28,6 +28,8 @@ PHOTOS_PER_TASK = 64
 TASKS_PER_WORKER = 2
 # With the list that it came in, and alone: its worker may have died of something else.
 DEATHS_PER_PHOTO = 3
+# Machines that fail together may be noticed one after another, and each time the photo was there.
+NODES_PER_PHOTO = 10
 FAILED_STARTS = 5
 SECONDS_BEFORE_WORD = 20
 
@@ -43,12 +45,18 @@ class _OpenPart:
 
 @dataclass(frozen=True)
 class _Task:
-    """Photos for a worker, from index `start` of a part on; `deaths` is of workers with them."""
+    """Photos for a worker, from index `start` of a part on.
+
+    Attributes:
+        deaths: how many workers died with them, whose node lives.
+        nodes_lost: with how many nodes they went down.
+    """
 
     of: _OpenPart
     start: int
     photos: list[str]
     deaths: int = 0
+    nodes_lost: int = 0
 
 
 @dataclass(eq=False)
@@ -183,23 +191,28 @@ class Dispatcher:
         tasks = list(worker.tasks.values())
         if worker.node is None:
             self.starts.failed(death)
-        elif tasks and self._is_alive(worker.node):
-            tasks[:1] = self._suspects(tasks[0])
+        elif tasks:
+            tasks[:1] = self._suspects(tasks[0], lost=not self._is_alive(worker.node))
         self.queue.extendleft(reversed(tasks))
 
     def _is_alive(self, node: str) -> bool:
         return any(one["NodeID"] == node and one["Alive"] for one in self.ray.nodes())
 
-    def _suspects(self, task: _Task) -> list[_Task]:
-        """Return what is left to try of a task at which a worker died: each photo alone."""
-        deaths = task.deaths + 1
-        if len(task.photos) == 1 and deaths >= DEATHS_PER_PHOTO:
+    def _suspects(self, task: _Task, *, lost: bool) -> list[_Task]:
+        """Return what is left to try of a task at which a worker died: each photo alone.
+
+        Args:
+            lost: its whole node is.
+        """
+        deaths, nodes_lost = task.deaths + (not lost), task.nodes_lost + lost
+        gives_up = deaths >= DEATHS_PER_PHOTO or nodes_lost >= NODES_PER_PHOTO
+        if len(task.photos) == 1 and gives_up:
             error = "its worker process died: the file is damaged, or memory ran out"
             result = PhotoResult(task.photos[0], error=error)
             self._add(task, photo_table([result], self.emotions))
             return []
         return [
-            _Task(task.of, task.start + number, [photo], deaths)
+            _Task(task.of, task.start + number, [photo], deaths, nodes_lost)
             for number, photo in enumerate(task.photos)
         ]
 
