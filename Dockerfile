@@ -6,9 +6,10 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 COPY . .
-# Serving does not need TensorFlow, the largest package. Removed in the same step, so that no layer keeps it.
+# Serving does not need TensorFlow, the largest package, nor what only that needs. Removed in the same step, so that no
+# layer keeps them.
 RUN pip install --no-cache-dir -c constraints.txt '.[serve]' \
-    && pip uninstall --yes tensorflow keras
+    && pip uninstall --yes tensorflow keras libclang grpcio
 RUN useradd --create-home emodetect
 USER emodetect
 EXPOSE 8000

@@ -9,6 +9,7 @@ install_browser
 "$VENV_PYTHON" -m ruff check .
 "$VENV_PYTHON" -m ruff format --check .
 "$VENV_PYTHON" -m mypy
+"$VENV_PYTHON" -m mypy --platform win32 --cache-dir .mypy_cache/win32
 # -ll: from medium severity on. Below it are assertions and subprocesses without a shell.
 "$VENV_PYTHON" -m bandit --quiet -ll --recursive emodetect
 NO_MKDOCS_2_WARNING=1 "$VENV_PYTHON" -m mkdocs build --strict

@@ -123,6 +123,23 @@ def test_two_opencv_wheels_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "uninstall -y opencv-python opencv-python-headless" in finding.fix
 
 
+def test_an_installation_that_only_serves_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow and Keras may be removed together, as in the image; one without the other not."""
+    known = checks.installed_version
+    removed = {"keras", "tensorflow"}
+    monkeypatch.setattr(
+        checks, "installed_version", lambda name: None if name in removed else known(name)
+    )
+    monkeypatch.setattr(checks, "PROBES", ("tensorflow",))
+    found = list(checks.examine())
+    (finding,) = [one for one in found if one.name == "TensorFlow"]
+    assert finding.status == "absent"
+    assert all(f"'{name}<" in finding.fix for name in removed)
+    assert not {*broken(found)} & {"keras", "tensorflow"}
+    removed.remove("keras")
+    assert "tensorflow" in broken(checks._requirements())
+
+
 def test_a_package_of_the_wrong_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The version that is there, what is needed, and the line that installs it."""
     monkeypatch.setattr(

@@ -26,13 +26,15 @@ OPENCV_WHEELS = (
     "opencv-python-headless",
     "opencv-contrib-python-headless",
 )
+TENSORFLOW = ("keras", "tensorflow")
 PROBES = ("packages", "opencv", "models", "tensorflow")
 
 
 def examine() -> Iterator[Finding]:
     """Yield the findings of all checks, quick ones first; no check raises."""
     with ExitStack() as stack:
-        probes = [(name, stack.enter_context(start_probe(name))) for name in PROBES]
+        names = [name for name in PROBES if name != "tensorflow" or not _is_without_tensorflow()]
+        probes = [(name, stack.enter_context(start_probe(name))) for name in names]
         for check in (
             _python,
             _requirements,
@@ -97,6 +99,14 @@ def _requirements() -> Iterator[Finding]:
         if (version := installed_version(one.name)) is None
         or not one.specifier.contains(version, prereleases=True)
     ]
+    if _is_without_tensorflow():
+        removed = [one for one, _ in wrong if one.name in TENSORFLOW]
+        wrong = [(one, version) for one, version in wrong if one not in removed]
+        yield absent(
+            "TensorFlow",
+            "not installed, nor Keras; train, export and other commands need them",
+            f"{PIP} install {' '.join(quoted(f'{one.name}{one.specifier}') for one in removed)}",
+        )
     for one, version in wrong:
         yield broken(
             one.name,
@@ -106,6 +116,11 @@ def _requirements() -> Iterator[Finding]:
     if not wrong:
         versions = ", ".join(f"{one.name} {installed_version(one.name)}" for one in needed)
         yield ok("packages", versions)
+
+
+def _is_without_tensorflow() -> bool:
+    """Return whether neither is there: removed on purpose, as in an image that only serves."""
+    return not any(map(installed_version, TENSORFLOW))
 
 
 def _opencv_wheels() -> Iterator[Finding]:

@@ -26,9 +26,11 @@ def default_threads() -> int:
 
 def memory_bytes() -> int | None:
     """Return the memory of the machine, whatever its containers may use; None on Windows."""
+    if sys.platform == "win32":
+        return None
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
+    except (OSError, ValueError):
         return None
 
 

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-# Of a terminal that is closed: the kernel and a shell each send one. Windows has none.
-HANGUPS: tuple[int, ...] = (signal.SIGHUP,) if sys.platform != "win32" else ()
+HANGUPS: tuple[int, ...] = ()
+if sys.platform != "win32":  # of a terminal that is closed: the kernel and a shell each send one
+    HANGUPS = (signal.SIGHUP,)
 TERMINATIONS = (signal.SIGTERM, *HANGUPS)
 HANDLED_AGAIN_S = 0.05
 

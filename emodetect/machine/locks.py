@@ -13,9 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-if sys.platform != "win32":
-    import fcntl
-
 Lock = Literal["held", "taken", "unknown"]
 """Held by us; taken by another process; unknown if the system or file system has no such locks."""
 
@@ -27,7 +24,8 @@ def locked(path: Path, *, wait: bool) -> Iterator[Lock]:
     Args:
         wait: wait for a process that holds the lock, instead of yielding "taken".
     """
-    # Opening a pipe makes this process its reader, which would hide that no other reads it.
+    # Windows opens no folders. Opening a pipe makes this process its reader, which would hide that
+    # no other reads it.
     if sys.platform == "win32" or (path.exists() and not (path.is_file() or path.is_dir())):
         yield "unknown"
         return
@@ -38,11 +36,18 @@ def locked(path: Path, *, wait: bool) -> Iterator[Lock]:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, *, wait: bool) -> Lock:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return "taken"
-    except OSError:
+if sys.platform == "win32":
+
+    def _lock(descriptor: int, *, wait: bool) -> Lock:
         return "unknown"
-    return "held"
+else:
+    import fcntl
+
+    def _lock(descriptor: int, *, wait: bool) -> Lock:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return "taken"
+        except OSError:
+            return "unknown"
+        return "held"
