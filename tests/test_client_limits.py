@@ -208,27 +208,46 @@ def test_memory_is_kept_until_the_faces_are_found(monkeypatch: pytest.MonkeyPatc
     assert analysis.memory.taken == 0
 
 
+def photo(mode: str, form: str, **options: Any) -> bytes:
+    """Return a photo of 400 x 300 pixels."""
+    file = io.BytesIO()
+    Image.new(mode, (400, 300)).save(file, form, **options)
+    return file.getvalue()
+
+
+def in_separate_scans() -> bytes:
+    """Return a JPEG whose three components follow each other, each as that of a grey one."""
+    grey = photo("L", "JPEG")
+    frame, scan = grey.index(b"\xff\xc0"), grey.index(b"\xff\xda")
+    components = b"".join(bytes([number]) + grey[frame + 11 : frame + 13] for number in (1, 2, 3))
+    scans = b"".join(grey[scan : scan + 5] + bytes([n]) + grey[scan + 6 : -2] for n in (1, 2, 3))
+    head = grey[:frame] + b"\xff\xc0\0\x11" + grey[frame + 4 : frame + 9] + b"\3" + components
+    return head + grey[frame + 13 : scan] + scans + grey[-2:]
+
+
 @pytest.mark.parametrize(
-    ("mode", "form", "most", "pixels", "bytes_of_each"),
+    ("data", "most", "pixels", "bytes_of_each"),
     [
-        ("RGB", "JPEG", 120_000, 120_000, USUAL_BYTES),
-        ("RGB", "JPEG", 3750, 3750, USUAL_BYTES),
-        ("RGBA", "PNG", 120_000, 120_000, MOST_BYTES),
+        (photo("RGB", "JPEG"), 120_000, 120_000, USUAL_BYTES),
+        (photo("RGB", "JPEG"), 3750, 3750, USUAL_BYTES),
+        (photo("RGB", "JPEG", progressive=True), 120_000, 120_000, MOST_BYTES),
+        (in_separate_scans(), 120_000, 120_000, MOST_BYTES),
+        (photo("RGBA", "PNG"), 120_000, 120_000, MOST_BYTES),
     ],
+    ids=["JPEG", "reduced JPEG", "progressive JPEG", "JPEG in separate scans", "transparent PNG"],
 )
 def test_the_header_tells_how_much_memory_decoding_takes(
-    mode: str, form: str, most: int, pixels: int, bytes_of_each: int
+    data: bytes, most: int, pixels: int, bytes_of_each: int
 ) -> None:
-    """More for transparency than for an ordinary photo, and for a reduced one as for its copy."""
-    file, asked = io.BytesIO(), list[int]()
-    Image.new(mode, (400, 300)).save(file, form)
+    """More with transparency, or for a JPEG held whole; a reduced one takes what its copy does."""
+    asked = list[int]()
 
     @contextmanager
     def reserve(size: int) -> Iterator[None]:
         asked.append(size)
         yield
 
-    decode_bounded(file.getvalue(), most=most, reserve=reserve)
+    assert decode_bounded(data, most=most, reserve=reserve).width == 400
     assert asked == [pixels * bytes_of_each]
 
 

@@ -31,7 +31,8 @@ from test_workers import FATAL_WIDTH
 from emodetect.cli import app
 from emodetect.data.synthetic import draw_face
 from emodetect.errors import EmodetectError
-from emodetect.recognition.cluster import remote_files
+from emodetect.machine.atomic_files import PARTIAL_FILES
+from emodetect.recognition.cluster import dispatch, remote_files
 from emodetect.recognition.cluster.dataset_folder import (
     PHOTOS_PER_PART,
     DatasetFolder,
@@ -243,8 +244,10 @@ def test_why_a_cluster_does_not_answer_is_said(
             check_ray(address)
 
 
-def test_a_job_for_which_no_worker_starts_says_what_is_missing() -> None:
-    """A cluster without a free CPU ends the job, with what it has and what is needed."""
+def test_a_job_for_which_no_worker_starts_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A job says once that it waits for a worker; if none comes in time, it ends and says why."""
 
     class Full:
         def cluster_resources(self) -> dict[str, float]:
@@ -253,9 +256,17 @@ def test_a_job_for_which_no_worker_starts_says_what_is_missing() -> None:
         def available_resources(self) -> dict[str, float]:
             return {}
 
-    starts = WorkerStarts(Full(), 0.01, print)  # type: ignore[arg-type]
+    now_s, said = 0, list[str]()
+    monkeypatch.setattr(dispatch, "time", SimpleNamespace(monotonic=lambda: now_s))
+    starts = WorkerStarts(Full(), 300, said.append)  # type: ignore[arg-type]
+    now_s = 1000
     starts.check(running=True)
-    time.sleep(0.02)
+    for waited_s in (1, 30, 31, 299):
+        now_s = 1000 + waited_s
+        starts.check(running=False)
+    (line,) = said
+    assert line.startswith("waiting for a worker to start: each needs 1 CPU")
+    now_s = 1301
     with pytest.raises(EmodetectError, match=r"each needs 1 CPU; .* has 4, of which 0 are free"):
         starts.check(running=False)
 
@@ -265,15 +276,25 @@ def test_workers_that_end_at_once_are_not_started_for_ever() -> None:
     starts = WorkerStarts(None, 60, print)  # type: ignore[arg-type]
     for _ in range(4):
         starts.failed(RuntimeError("no such module"))
+    starts.succeeded()
+    for _ in range(4):
+        starts.failed(RuntimeError("no such module"))
     with pytest.raises(EmodetectError, match=r"5 workers in a row ended .* no such module"):
         starts.failed(RuntimeError("no such module"))
 
 
 class LowMemory:
-    """Ray on a node that ends the worker whenever it is given `fatal`."""
+    """Ray on a node that ends the worker whenever it is given `fatal`.
+
+    Attributes:
+        given: the photos of each task.
+        started: all workers.
+        killed: those that were told to end.
+    """
 
     def __init__(self, fatal: str, *, alive: bool = True) -> None:
         self.fatal, self.alive = fatal, alive
+        self.given, self.started, self.killed = list[list[str]](), list[Any](), list[Any]()
         import ray
 
         self.exceptions = ray.exceptions
@@ -285,10 +306,17 @@ class LowMemory:
         def call(answer: Callable[..., Any]) -> SimpleNamespace:
             return SimpleNamespace(remote=lambda *words: partial(answer, *words))
 
-        actor = SimpleNamespace(open=call(lambda: "node"), analyze=call(self.analyze))
-        return lambda _: SimpleNamespace(remote=lambda _: actor)
+        def start(_: object) -> SimpleNamespace:
+            self.started.append(SimpleNamespace(open=call(self.open), analyze=call(self.analyze)))
+            return self.started[-1]
+
+        return lambda _: SimpleNamespace(remote=start)
+
+    def open(self) -> str:
+        return "node"
 
     def analyze(self, photos: list[str]) -> pa.Table:
+        self.given.append(photos)
         if self.fatal in photos:
             raise self.exceptions.OutOfMemoryError("1 worker(s) were killed")
         return photo_table([PhotoResult(photo) for photo in photos], ("happy",))
@@ -300,18 +328,16 @@ class LowMemory:
         return ref()
 
     def kill(self, actor: object) -> None:
-        pass
+        self.killed.append(actor)
 
     def nodes(self) -> list[dict[str, object]]:
         return [{"NodeID": "node", "Alive": self.alive}]
 
 
-@pytest.mark.parametrize("alive", [True, False], ids=["worker", "node"])
-def test_a_worker_that_ray_ends_for_its_memory_is_replaced(alive: bool) -> None:
-    """Low memory costs the photo at which it runs out, not the job, even if it takes the node."""
-    written: dict[int, pa.Table] = {}
-    dispatcher = Dispatcher(
-        LowMemory("b", alive=alive),  # type: ignore[arg-type]
+def two_workers(ray: LowMemory, written: dict[int, pa.Table]) -> Dispatcher:
+    """Return what keeps two workers busy, and puts the rows of each part into `written`."""
+    return Dispatcher(
+        ray,  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]
         count=2,
         emotions=("happy",),
@@ -319,17 +345,55 @@ def test_a_worker_that_ray_ends_for_its_memory_is_replaced(alive: bool) -> None:
         start_timeout_s=60,
         say=print,
     )
-    done = list(dispatcher.run([Part(0, ["a", "b", "c"]), Part(1, ["d"])]))
+
+
+@pytest.mark.parametrize(("alive", "times"), [(True, 3), (False, 10)], ids=["worker", "node"])
+def test_a_worker_that_ray_ends_for_its_memory_is_replaced(alive: bool, times: int) -> None:
+    """Low memory costs the photo at which it runs out, not the job, even if it takes the node."""
+    ray, written = LowMemory("b", alive=alive), dict[int, pa.Table]()
+    done = list(two_workers(ray, written).run([Part(0, ["a", "b", "c"]), Part(1, ["d"])]))
     assert [sum(counts) for counts in zip(*done, strict=True)] == [4, 1, 3]
     rows = pa.concat_tables([written[0], written[1]]).to_pylist()
     assert [row["path"] for row in rows] == ["a", "b", "c", "d"]
     assert [row["error"] is None for row in rows] == [True, False, True, True]
     assert "memory ran out" in rows[1]["error"]
+    tried = [photos for photos in ray.given if "b" in photos]
+    assert tried == [["a", "b", "c"], *(times - 1) * [["b"]]]
+    assert len(ray.started) == 2 + times
+    assert {id(actor) for actor in ray.killed} == {id(actor) for actor in ray.started}
+
+
+def test_rows_are_in_the_order_of_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever worker is done first, the rows of a part follow the list of photos."""
+
+    class FirstIsSlow(LowMemory):
+        def wait(self, refs: list[Any], **options: object) -> tuple[list[Any], list[Any]]:
+            slow = [["a"]] if len(self.given) < 2 else []
+            return super().wait([ref for ref in refs if [*ref.args] != slow], **options)
+
+    monkeypatch.setattr(dispatch, "PHOTOS_PER_TASK", 1)
+    ray, written = FirstIsSlow(""), dict[int, pa.Table]()
+    list(two_workers(ray, written).run([Part(0, ["a", "b", "c", "d"])]))
+    assert ray.given == [["b"], ["d"], ["a"], ["c"]]
+    assert written[0].column("path").to_pylist() == ["a", "b", "c", "d"]
+
+
+def test_a_node_that_joins_late_with_another_version_is_told() -> None:
+    """What a worker finds wrong with its node ends the job as one line, without a traceback."""
+
+    class OtherVersion(LowMemory):
+        def open(self) -> str:
+            error = EmodetectError("a node has emodetect 0.0.1")
+            traceback = "Traceback (most recent call last): ..."
+            raise self.exceptions.RayTaskError("open", traceback, error).as_instanceof_cause()
+
+    with pytest.raises(EmodetectError, match=r"\Aa node has emodetect 0\.0\.1\Z"):
+        list(two_workers(OtherVersion(""), {}).run([Part(0, ["a"])]))
 
 
 def test_a_list_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     """A list that fails half-way leaves none; parts are photos in order, until a file is there."""
-    names = [f"{number}.png" for number in range(2 * PHOTOS_PER_PART + 1)]
+    names = [f"{number}.png" for number in range(2 * PHOTOS_PER_PART + 2)]
     seen = hashlib.sha256()
 
     def half() -> Iterator[str]:
@@ -346,9 +410,10 @@ def test_a_list_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
             assert len(photos) == len(names)
             assert photos.not_read == {"raw": 2}
             assert photos.done() == PHOTOS_PER_PART
+            assert photos.ends() == [names[0], names[-1]]
             left = list(photos.remaining())
     assert [part.number for part in left] == [0, 2]
-    assert left[0].photos + left[1].photos == names[:PHOTOS_PER_PART] + names[-1:]
+    assert left[0].photos + left[1].photos == names[:PHOTOS_PER_PART] + names[-2:]
 
 
 @posix_only
@@ -428,6 +493,8 @@ def test_an_output_of_another_job_is_refused(tmp_path: Path) -> None:
         (rows / "_job.json").write_text(damaged)
         refused(JOB, resume=True, match="_job.json is damaged")
     (rows / "_job.json").write_text(whole)
+    refused({**JOB, "detector": "none"}, resume=True, match="with detector null, not none")
+    refused({}, resume=True, match="with model a, not null")
     with open_rows({"model": "b"}, resume=False, force=True) as dataset:
         assert not dataset.has_part(0)
     (tmp_path / "other").mkdir()
@@ -437,6 +504,19 @@ def test_an_output_of_another_job_is_refused(tmp_path: Path) -> None:
         open_dataset(tmp_path / "other", JOB, resume=True, force=False),
     ):
         pass
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
+    """A job that is resumed deletes the partial files of the run before, and keeps its parts."""
+    rows = tmp_path / "rows"
+    with open_dataset(rows, JOB, resume=False, force=False) as dataset:
+        dataset.write_part(0, pa.table({"path": ["a"]}))
+    partial_file = rows / ".part-0000001.parquet.0123456789abcdef.partial"
+    partial_file.touch()
+    assert list(rows.glob(PARTIAL_FILES)) == [partial_file]
+    with open_dataset(rows, JOB, resume=True, force=False) as dataset:
+        assert dataset.has_part(0)
+    assert not partial_file.exists()
 
 
 def test_photos_come_from_folders_patterns_lists_and_manifests(

@@ -10,13 +10,16 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from labelled import predictions_of
 
 from emodetect.cli import app
 from emodetect.errors import EmodetectError, ModelError
-from emodetect.evaluation.grad_cam import GradCam, overlay
+from emodetect.evaluation import grad_cam
+from emodetect.evaluation.grad_cam import GradCam, explain_mistakes, overlay
 from emodetect.model_file.artifact import write_artifact
 from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.shipped_models import shipped_models
+from emodetect.recognition.face import Face
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.reports.evaluation_report import EvaluationOptions, evaluate
 
@@ -71,6 +74,12 @@ def _corners(end: str, *, sure: float = 1.0) -> keras.Model:
     return model
 
 
+@pytest.fixture(scope="module")
+def explainer(tmp_path_factory: pytest.TempPathFactory) -> GradCam:
+    """Grad-CAM of a network that says happy by what is upper left, sad by what is lower right."""
+    return GradCam(_artifact(_corners("softmax"), tmp_path_factory.mktemp("corners")))
+
+
 @pytest.mark.parametrize("end", ["softmax", "layer", "activation", "inner", "rescaled"])
 def test_the_heat_lies_where_the_network_looks(end: str, tmp_path: Path) -> None:
     """Of a bright image each emotion's heat is in the corner that speaks for it, nowhere else."""
@@ -95,9 +104,68 @@ def test_sure_answers_are_explained_too(tmp_path: Path) -> None:
     assert heat.sum() == 1
 
 
-def test_an_image_that_says_nothing_has_no_heat(tmp_path: Path) -> None:
+def test_each_image_has_a_map_of_its_own(
+    explainer: GradCam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images in several batches, dark or bright, are explained as each of them alone."""
+    images = np.stack([np.full((SIDE, SIDE, 1), value, np.uint8) for value in (255, 50, 100)])
+    emotions = np.array([0, 1, 1])
+    alone = [explainer.explain(images[[n]], emotions[[n]])[0] for n in range(len(images))]
+    assert [heat.max() for heat in alone] == [1, 1, 1]
+    monkeypatch.setattr(grad_cam, "MAX_BATCH", 2)
+    np.testing.assert_allclose(explainer.explain(images, emotions), alone)
+
+
+def test_a_mistake_is_explained_by_what_spoke_for_it(explainer: GradCam, tmp_path: Path) -> None:
+    """The heat beside a mistake is that of the wrong answer given, not of the right one."""
+    sad_taken_for_happy = predictions_of([1], [[0.9, 0.1]], ("happy", "sad"))
+    heat = explain_mistakes(_artifact(_corners("softmax"), tmp_path), sad_taken_for_happy)
+    (expected,) = explainer.explain(sad_taken_for_happy.images, np.array([0]))
+    np.testing.assert_allclose(heat.maps, [expected])
+    assert heat.cells == (SIDE, SIDE)
+
+
+def _drawn(explainer: GradCam, crop: np.ndarray, *, happy: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the two pictures of a crop, plain and with heat, for a face with these scores."""
+    scores = {"happy": happy, "sad": 1 - happy}
+    best = max(scores, key=scores.__getitem__)
+    (picture,) = explainer.draw([crop], [Face((0, 0, 9, 9), best, scores[best], scores)])
+    side = len(picture)
+    return picture[:, :side], picture[:, side : 2 * side]
+
+
+def _hot(picture: np.ndarray) -> np.ndarray:
+    """Whether each pixel of an overlay on grey is yellow rather than violet."""
+    return picture[..., 1] > picture[..., 0]  # more green than blue
+
+
+@pytest.mark.parametrize("happy", [0.9, 0.1])
+def test_a_face_is_shown_beside_what_speaks_for_its_emotion(
+    explainer: GradCam, happy: float
+) -> None:
+    """The crop has its colours, and the heat is that of the most probable emotion."""
+    red = np.full((2 * SIDE, 2 * SIDE, 3), (0, 0, 255), np.uint8)
+    plain, heat = _drawn(explainer, red, happy=happy)
+    assert (plain == (0, 0, 255)).all()
+    half = len(heat) // 2
+    upper_left, lower_right = _hot(heat[:half, :half]).mean(), _hot(heat[half:, half:]).mean()
+    assert (upper_left > lower_right) == (happy > 0.5)
+
+
+def test_the_heat_lines_up_with_a_crop_that_is_not_square(explainer: GradCam) -> None:
+    """What is bright in an oblong crop, and speaks for the emotion, is where the heat is drawn."""
+    crop = np.zeros((SIDE, 2 * SIDE, 3), np.uint8)
+    crop[2:6, 4:8] = 255
+    plain, heat = _drawn(explainer, crop, happy=0.9)
+    bright = np.argwhere(plain[..., 0] > 128)
+    hot = np.argwhere(_hot(heat))
+    cell = len(plain) / SIDE
+    assert np.abs(bright.mean(axis=0) - hot.mean(axis=0)).max() < cell / 2
+    assert np.abs(np.ptp(bright, axis=0) - np.ptp(hot, axis=0)).max() < cell
+
+
+def test_an_image_that_says_nothing_has_no_heat(explainer: GradCam) -> None:
     """Where nothing speaks for the emotion the map is 0, not a division by 0."""
-    explainer = GradCam(_artifact(_corners("softmax"), tmp_path))
     assert not explainer.explain(np.zeros((1, SIDE, SIDE, 1), np.uint8), np.array([0])).any()
     assert explainer.explain(np.zeros((0, SIDE, SIDE, 1), np.uint8), np.array([], int)).shape == (
         0,

@@ -35,6 +35,13 @@ def quarters() -> np.ndarray:
     return np.kron(rows, np.ones((40, 60, 1), np.uint8))
 
 
+def cut_out() -> np.ndarray:
+    """The same with alpha, (80, 120, 4): red is transparent."""
+    picture = np.dstack([quarters(), np.full((80, 120), 255, np.uint8)])
+    picture[:40, :60, 3] = 0
+    return picture
+
+
 def encoded(kind: str, picture: Image.Image | np.ndarray | None = None, **options: object) -> bytes:
     """Return the bytes of an image file."""
     if not isinstance(picture, Image.Image):
@@ -171,6 +178,13 @@ def swapping_profile() -> bytes:
     return bytes(profile).replace("sRGB".encode("utf-16-be"), "test".encode("utf-16-be"))
 
 
+def grey_profile() -> bytes:
+    """Return a colour profile for images of one channel, whose greys are lighter than sRGB's."""
+    profile = swapping_profile().replace(b"RGB ", b"GRAY", 1).replace(b"rTRC", b"kTRC", 1)
+    exponent = profile.index(b"para") + 12
+    return profile[:exponent] + struct.pack(">I", 1 << 16) + profile[exponent + 4 :]  # of 1
+
+
 @pytest.mark.parametrize("form", ["HEIC", "AVIF", "transparent AVIF"])
 def test_the_colour_profile_counts(form: str) -> None:
     """Colours stored in another space than sRGB, as telephones do, are converted."""
@@ -184,27 +198,45 @@ def test_the_colour_profile_counts(form: str) -> None:
     assert_quarters(decode_image(data), swapped)
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "AVIF"])
+@pytest.mark.parametrize("form", ["JPEG", "MPO", "PNG", "TIFF", "AVIF"])
 def test_a_pillow_image_has_the_colours_of_its_file(form: str) -> None:
     """A photo with a colour profile, perhaps on its side, is the same however it is given."""
     exif = Image.Exif()
     exif[ORIENTATION] = 6
+    second = {"save_all": True, "append_images": [Image.fromarray(quarters())]}
+    more = second if form == "MPO" else {}
     for options in ({}, {"exif": exif} if form in ("JPEG", "AVIF") else {}):
-        data = encoded(form, icc_profile=swapping_profile(), **options)
+        data = encoded(form, icc_profile=swapping_profile(), **more, **options)
         opened = to_bgr(Image.open(io.BytesIO(data))).astype(int)
         assert np.abs(opened - decode_image(data)).max() <= 3
 
 
 def test_a_damaged_profile_does_no_harm() -> None:
     """An unreadable profile, or one for other channels, leaves the colours as they are stored."""
-    for profile in (b"no profile", swapping_profile()[:200]):
+    for profile in (b"no profile", swapping_profile()[:200], grey_profile()):
         image = decode_image(encoded("AVIF", quality=95, icc_profile=profile))
         assert_quarters(image, [RED, GREEN, BLUE, GREY])
     grey = Image.fromarray(quarters()).convert("L")
-    assert_quarters(
-        decode_image(encoded("JPEG2000", grey, icc_profile=swapping_profile())),
-        [(60, 60, 60), (106, 106, 106), (22, 22, 22), GREY],
-    )
+    grey.info["icc_profile"] = swapping_profile()
+    assert_quarters(to_bgr(grey), [(60, 60, 60), (106, 106, 106), (22, 22, 22), GREY], off=1)
+
+
+def test_the_colour_profile_of_a_grey_pillow_image_counts() -> None:
+    """A profile for grey is used for an image with transparency as for one without."""
+    opaque, cut = Image.new("L", (20, 10), 90), Image.new("LA", (20, 10), (90, 255))
+    cut.putpixel((0, 0), (90, 0))
+    for picture in (opaque, cut):
+        picture.info["icc_profile"] = grey_profile()
+        assert (to_bgr(picture)[1:] > 120).all()
+    assert to_bgr(cut)[0, 0].tolist() == [255, 255, 255]
+    assert (to_bgr(cut)[1:] == to_bgr(opaque)[1:]).all()
+
+
+@pytest.mark.parametrize("exif", [b"no TIFF", b"II*\0"])
+def test_damaged_exif_data_do_no_harm(exif: bytes) -> None:
+    """A photo whose EXIF data cannot be read is shown as it is stored."""
+    data = encoded("PNG", cut_out(), exif=b"Exif\0\0" + exif)
+    assert_quarters(decode_image(data), [WHITE, GREEN, BLUE, GREY])
 
 
 def test_an_unused_profile_leaves_transparent_pixels_on_white() -> None:
@@ -236,14 +268,11 @@ def test_the_size_of_a_nearly_square_photo_is_upright(orientation: int) -> None:
 
 def test_transparent_pixels_lie_on_white() -> None:
     """What is transparent is white in each format that has transparency."""
-    picture = np.dstack([quarters(), np.full((80, 120), 255, np.uint8)])
-    picture[:40, :60, 3] = 0
-    cut_out = Image.fromarray(picture)
     for data in (
         HEIC["cut_out"],
-        encoded("AVIF", cut_out, quality=95),
-        encoded("JPEG2000", cut_out),
-        encoded("GIF", cut_out),
+        encoded("AVIF", cut_out(), quality=95),
+        encoded("JPEG2000", cut_out()),
+        encoded("GIF", cut_out()),
     ):
         assert_quarters(decode_image(data), [WHITE, GREEN, BLUE, GREY])
 
@@ -332,6 +361,9 @@ def claiming(kind: str, side: int) -> bytes:
     if kind == "JPEG":
         at = data.index(b"\xff\xc0") + 5
         data[at : at + 4] = struct.pack(">HH", side, side)
+    elif kind == "WEBP":
+        at = data.index(b"\x9d\x01\x2a") + 3
+        data[at : at + 4] = struct.pack("<HH", side, side)
     elif kind == "BMP":
         data[18:26] = struct.pack("<ii", side, -side)
     elif kind == "TIFF":
@@ -353,7 +385,7 @@ def claiming(kind: str, side: int) -> bytes:
     return bytes(data)
 
 
-KINDS = ["PNG", "PPM", "GIF", "JPEG", "BMP", "TIFF", "AVIF", "JPEG2000", "HEIC"]
+KINDS = ["PNG", "PPM", "GIF", "JPEG", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000", "HEIC"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -391,9 +423,60 @@ def test_more_pixels_than_usual_are_decoded_on_demand() -> None:
     assert decode_image(data.tobytes(), max_pixels=300_000_000).shape == (side, side, 3)
 
 
+def oldest_bmp() -> bytes:
+    """Return a BMP as OS/2 1 and Windows 2 wrote it, with 16 bits for its width and height."""
+    head = struct.pack("<IHHIIHHHH", 26 + 80 * 120 * 3, 0, 0, 26, 12, 120, 80, 1, 24)
+    return b"BM" + head + quarters()[::-1, :, ::-1].tobytes()
+
+
+def scaled_webp() -> bytes:
+    """Return a lossy WebP that asks for a larger display, in the bits above its size."""
+    data = bytearray(encoded("WEBP", quality=95))
+    assert data[12:16] == b"VP8 "
+    data[27] |= 0x40
+    data[29] |= 0x80
+    return bytes(data)
+
+
+def repeating_tiff() -> bytes:
+    """Return a TIFF that states its size, of which libtiff takes the first, and then 1 x 1."""
+    data = encoded("TIFF")
+    first = int.from_bytes(data[4:8], "little")
+    count = int.from_bytes(data[first : first + 2], "little")
+    entries = data[first + 2 : first + 2 + 12 * count]
+    width, height, rest = entries[:12], entries[12:24], entries[24:]
+    assert width[:2] + height[:2] == struct.pack("<HH", 256, 257)
+    again = [struct.pack("<HHII", tag, 4, 1, 1) for tag in (256, 257)]
+    table = struct.pack("<H", count + 2) + width + again[0] + height + again[1] + rest + bytes(4)
+    return data[:4] + struct.pack("<I", len(data)) + data[8:] + table
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        scaled_webp(),
+        encoded("WEBP", lossless=True),
+        encoded("WEBP", cut_out(), lossless=True),
+        encoded("WEBP", cut_out(), quality=95),
+        encoded("TIFF", big_tiff=True),
+        repeating_tiff(),
+        oldest_bmp(),
+    ],
+    ids=[
+        *("WebP", "lossless WebP", "lossless WebP with alpha", "WebP with alpha"),
+        *("BigTIFF", "TIFF with repeated tags", "oldest BMP"),
+    ],
+)
+def test_each_variant_of_a_header_tells_the_size(data: bytes) -> None:
+    """A picture is read if it has as many pixels as the limit, and refused with one more."""
+    assert decode_image(data, max_pixels=120 * 80).shape == (80, 120, 3)
+    with pytest.raises(ImageError, match="got 120 x 80"):
+        decode_image(data, max_pixels=120 * 80 - 1)
+
+
 @pytest.mark.parametrize("kind", [1, 3, 4, 6, 8, 9])
 def test_no_type_of_value_hides_the_size_of_a_tiff(kind: int) -> None:
-    """Sizes count in whatever type libtiff takes them, and of a repeated tag the first."""
+    """Sizes count in whatever type libtiff takes them."""
     side = 200 if kind in (1, 6) else 15_000
     data = bytearray(encoded("TIFF", np.full((8, 8, 3), 200, np.uint8)))
     for tag in (256, 257):

@@ -122,12 +122,13 @@ def test_a_palette_picture_has_its_colours(tmp_path: Path) -> None:
     _assert_colors(read_image(tmp_path / "a.png"), [RED, GREEN, BLUE, GRAY], off=2)
 
 
-def test_a_transparent_palette_entry_is_white(tmp_path: Path) -> None:
+@pytest.mark.parametrize("colors", [2, 256])
+def test_a_transparent_palette_entry_is_white(tmp_path: Path, colors: int) -> None:
     """A PNG whose palette has a transparent entry shows white there, like one with alpha."""
     pixels = np.zeros((20, 20), np.uint8)
     pixels[:, 10:] = 1
     picture = Image.fromarray(pixels, mode="P")
-    picture.putpalette([0, 0, 0, 200, 0, 0])
+    picture.putpalette([0, 0, 0, *(colors - 1) * [200, 0, 0]])
     picture.save(tmp_path / "a.png", transparency=0)
     image = read_image(tmp_path / "a.png")
     assert tuple(image[5, 5]) == (255, 255, 255)
@@ -364,7 +365,9 @@ def test_a_missing_file_and_a_folder_are_told(
         read_image(tmp_path)
 
 
-@pytest.mark.parametrize("shape", [(48, 48), (20, 90), (90, 20), (300, 200), (1, 1), (7, 5)])
+@pytest.mark.parametrize(
+    "shape", [(48, 48), (20, 90), (90, 20), (300, 200), (1, 1), (7, 5), (1, 1000), (1000, 1)]
+)
 @pytest.mark.parametrize("color", ["gray", "rgb"])
 def test_the_input_has_the_models_shape(shape: tuple[int, int], color: str) -> None:
     """Whatever the crop's shape, the model's input is a uint8 square of its own size."""
