@@ -266,6 +266,16 @@ def test_the_size_of_a_nearly_square_photo_is_upright(orientation: int) -> None:
     assert (photo.width, photo.height) == ((60, 59) if orientation == 1 else (59, 60))
 
 
+def test_a_damaged_tag_does_not_hide_the_orientation() -> None:
+    """A photo with one tag of another type than it should have is turned upright all the same."""
+    turned = struct.pack("<HHIHH", ORIENTATION, 3, 1, 3, 0)
+    white_point = struct.pack("<HHI4s", 0x013E, 2, 4, b"off\0")  # should be two fractions
+    tags = struct.pack("<H", 2) + turned + white_point + bytes(4)
+    exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + tags
+    image = decode_image(encoded("PNG", cut_out(), exif=exif))
+    assert_quarters(image, [GREY, BLUE, GREEN, WHITE])
+
+
 def test_transparent_pixels_lie_on_white() -> None:
     """What is transparent is white in each format that has transparency."""
     for data in (

@@ -208,15 +208,25 @@ def is_on_its_side(data: bytes, form: str) -> bool:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    from PIL import ImageOps
+    from PIL.Image import Transpose
 
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
     image.load()  # raises for damaged pixels
     try:
         with _quiet():
-            orientation = image.getexif().get(_ORIENTATION, 1)
-        return image if orientation == 1 else ImageOps.exif_transpose(image)
+            turn = turns.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # damaged EXIF data says nothing about the pixels
         return image
+    # Not ImageOps.exif_transpose, which writes the EXIF data anew, and fails for any damaged tag.
+    return image if turn is None else image.transpose(turn)
 
 
 def _in_eight_bits(image: Image.Image) -> Image.Image:
