@@ -272,6 +272,7 @@ def test_an_export_shows_how_it_compares(artifact: Path, tmp_path: Path) -> None
         ),
         ("compare", {"models": ["a", "b"], "label_names": {"3": "happy"}}, "requires data"),
         ("compare", {"models": ["a"]}, "expected at least 2"),
+        ("compare", {"models": 5}, "a sequence of them, got 5"),
         ("compare", {"models": "a", "data": "b"}, r"list of at least 2, such as \[.*got 'a'"),
         ("audit", {"data": []}, "expected at least one data set"),
         (

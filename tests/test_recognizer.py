@@ -431,6 +431,23 @@ def test_settings_of_another_kind_are_named(settings: dict[str, Any], message: s
     assert EmotionRecognizer(threads=np.int64(1), uncertain_below=np.float32(0.5)).analyze(SCENE)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "found"),
+    [
+        (np.zeros((2, 48, 48, 1)), r"\(48, 48, 1\), float64"),
+        (np.zeros((2, 64, 64, 1), np.uint8), r"\(64, 64, 1\), uint8"),
+        (np.zeros((48, 48, 1), np.uint8), r"\(48, 1\), uint8"),
+        ("faces", r"\(\), "),
+    ],
+)
+def test_inputs_of_another_kind_are_refused(
+    recognizer: EmotionRecognizer, inputs: Any, found: str
+) -> None:
+    """Pixels from 0 to 1 would get an answer, which means nothing."""
+    with pytest.raises(ImageError, match=rf"expected inputs as input_of .* got shape {found}"):
+        recognizer.classify_inputs(inputs)
+
+
 def test_flip_averages_each_face_and_its_mirror_image(recognizer: EmotionRecognizer) -> None:
     """With tta="flip" a face and its mirror image score alike: the mean of both, calibrated."""
     flip = EmotionRecognizer(tta="flip")

@@ -179,7 +179,7 @@ def compare(
             f"{os.fspath(models)!r}."
         )
     options = ComparisonOptions(
-        folders=tuple(map(Path, models)),
+        folders=tuple(map(Path, texts(models))),
         data=None if data is None else os.fspath(data),
         label_names=emotions_of_labels(label_names),
         group=texts(group),

@@ -19,7 +19,7 @@ from emodetect.faces.detectors.shared import SharedDetector
 from emodetect.faces.framing import crop_face
 from emodetect.faces.tracking import FaceTracker, FrameByFrame, TrackingOptions
 from emodetect.images.conversion import AnyImage, ChannelOrder, Images, OneImage, to_bgr
-from emodetect.images.model_input import check_image, to_input
+from emodetect.images.model_input import channels_of, check_image, to_input
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.shipped_models import is_shipped, model_path
 from emodetect.model_file.temperature import at_temperature
@@ -155,7 +155,7 @@ class EmotionRecognizer:
         return self.classify_inputs([to_input(crop, size=size, color=color) for crop in crops])
 
     def classify_inputs(self, inputs: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """Return the probability of each emotion for crops prepared by `to_input`.
+        """Return the probability of each emotion for crops prepared by `input_of`.
 
         Args:
             inputs: (n, size, size, channels) uint8 of the model's size and colour mode.
@@ -164,15 +164,27 @@ class EmotionRecognizer:
             (n, emotions) float32.
 
         Raises:
+            ImageError: for inputs of another shape or type, such as pixels from 0 to 1.
             ModelError: if the outputs of the network are not probabilities.
         """
         results = [
-            self.runtime.run(np.asarray(inputs[start : start + MAX_BATCH], np.float32))
+            self.runtime.run(self._batch_of(inputs[start : start + MAX_BATCH]))
             for start in range(0, len(inputs), MAX_BATCH)
         ]
         if not results:
             return np.empty((0, len(self.emotions)), np.float32)
         return self.probabilities(np.concatenate(results))
+
+    def _batch_of(self, inputs: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        size = self.metadata.image_size
+        expected = (size, size, channels_of(self.metadata.color))
+        for one in inputs:
+            if np.shape(one) != expected or np.asarray(one).dtype != np.uint8:
+                raise ImageError(
+                    f"expected inputs as input_of makes them, {expected}, uint8 from 0 to 255, got "
+                    f"shape {np.shape(one)}, {np.asarray(one).dtype}"
+                )
+        return np.asarray(inputs, np.float32)
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Return the calibrated probabilities for outputs of the network, (n, emotions).

@@ -37,7 +37,7 @@ def open_runtime(
     threads = threads or default_threads()
     if runtime is None:
         return open_default(artifact, threads=threads)
-    if runtime not in RUNTIMES:
+    if not isinstance(runtime, str) or runtime not in RUNTIMES:
         raise EmodetectError(f"runtime: expected one of {', '.join(RUNTIMES)}, got {runtime!r}.")
     try:
         return RUNTIMES[runtime](artifact, threads=threads)
