@@ -16,6 +16,7 @@ import sys
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +87,28 @@ def test_members_that_do_not_belong_together_are_refused(
         read_artifact(foreign)
 
 
-def test_missing_member_is_named(artifact: Path, tmp_path: Path) -> None:
-    """An artifact without its compiled network says which member is missing."""
+@pytest.mark.parametrize("name", ["m.keras", "downloaded"])
+def test_missing_member_is_named(artifact: Path, tmp_path: Path, name: str) -> None:
+    """An artifact without its compiled network says which member is missing, whatever its name."""
     with pytest.raises(ModelError, match=r"model\.tflite is missing"):
-        read_artifact(rewritten(artifact, tmp_path / "m.keras", model_tflite=None))
+        read_artifact(rewritten(artifact, tmp_path / name, model_tflite=None))
+
+
+def test_a_file_of_another_version_says_so(artifact: Path, tmp_path: Path) -> None:
+    """Who got a model from somebody with a later emodetect is told to update, not of damage."""
+    content = json.loads(member(artifact, "emodetect.json"))
+    data = json.dumps({**content, "format": 99}).encode()
+    path = rewritten(artifact, tmp_path / "m.keras", emodetect_json=data)
+    assert refused(path).endswith("(expected format 1, got 99); update emodetect.")
+
+
+def test_a_model_is_known_by_its_network_and_its_metadata(artifact: Path) -> None:
+    """A run that is resumed with another network, or with other labels, notices."""
+    model = read_artifact(artifact)
+    labels = replace(model.metadata, emotions=("sad", "happy", "surprise"))
+    others = [replace(model, compiled=b"another"), replace(model, metadata=labels)]
+    assert read_artifact(artifact).identity() == model.identity()
+    assert model.identity() not in {other.identity() for other in others}
 
 
 @pytest.mark.parametrize(
@@ -103,18 +122,22 @@ def test_missing_member_is_named(artifact: Path, tmp_path: Path) -> None:
         {"emotions": [["happy"], ["sad"]]},
         {"image_size": "32"},
         {"image_size": True},
-        {"image_size": 10**9},
+        {"image_size": 4097},
         {"temperature": 0},
         {"temperature": float("nan")},
-        {"temperature": 1e-300},
+        {"temperature": 0.04},
+        {"temperature": 21},
         {"temperature": True},
         {"emotions": "ab"},
         {"metrics": {"val_accuracy": float("nan")}},
         {"margin": -1},
+        {"margin": 11},
         {"color": "infrared"},
         {"name": 3},
         {"config": ["data"]},
         {"config": {"data": 3}},
+        {"config": {"model": 3}},
+        {"dataset": [1]},
         {"dataset": {"fingerprint": None}},
         {"dataset": {"counts": [1]}},
         {"dataset": {"counts": {"train": {"happy": "many"}}}},
@@ -243,6 +266,21 @@ def test_zips_made_to_harm_cost_no_memory(artifact: Path, tmp_path: Path, kind: 
     assert peak_bytes < 2**24
 
 
+@pytest.mark.parametrize(("place", "value"), [(0, b"Q"), (6, b"\xff"), (46, b"\xff")], ids=str)
+def test_a_damaged_directory_is_refused(
+    artifact: Path, tmp_path: Path, place: int, value: bytes
+) -> None:
+    """A wrong signature, version or name in the directory of a zip is told as damage."""
+    path = rewritten(artifact, tmp_path / "m.keras")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("ü", b"")
+    data = bytearray(path.read_bytes())
+    start = data.rindex(b"PK\1\2") + place
+    data[start : start + len(value)] = value
+    path.write_bytes(data)
+    assert "damaged" in refused(path)
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_name_that_stands_twice_is_refused(artifact: Path, tmp_path: Path) -> None:
     """Two members of one name, of which readers may take either, are refused."""
@@ -268,8 +306,10 @@ def test_too_many_members_are_refused(
     assert "more members" in refused(path)
 
 
-def test_oversized_files_and_members_are_refused(artifact: Path, tmp_path: Path) -> None:
-    """A file, config or metadata larger than any model's is refused before it is read."""
+def test_oversized_files_and_members_are_refused(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file or a member larger than any model's is refused before it is read."""
     large = tmp_path / "large.keras"
     with large.open("wb") as file:
         file.seek(MAX_FILE_BYTES)
@@ -280,6 +320,9 @@ def test_oversized_files_and_members_are_refused(artifact: Path, tmp_path: Path)
     assert "refused: its member emodetect.json" in refused(path)
     path = resealed(artifact, tmp_path / "c.keras", config_json=blank)
     assert "refused: its member config.json" in refused(path)
+    compiled_bytes = len(member(artifact, "model.tflite"))
+    monkeypatch.setattr("emodetect.model_file.artifact.MAX_COMPILED_BYTES", compiled_bytes - 1)
+    assert "refused: its member model.tflite" in refused(artifact)
 
 
 @pytest.mark.parametrize(
@@ -309,6 +352,11 @@ def test_oversized_files_and_members_are_refused(artifact: Path, tmp_path: Path)
         ({"module": "keras.src.ops.core", "class_name": "Map"}, "'Map' of"),
         ({"module": "keras.saving", "class_name": "KerasFileEditor"}, "'KerasFileEditor' of"),
         ({"module": "keras.models", "class_name": "Model"}, "'Model' of 'keras.models'"),
+        ({"module": "keras.src.saving", "class_name": "Model"}, "'Model' of 'keras.src.saving'"),
+        ({"module": "keras.src.utils", "class_name": "Dense"}, "'Dense' of 'keras.src.utils'"),
+        ({"module": "os", "class_name": "DTypePolicy"}, "'DTypePolicy' of 'os'"),
+        ({"module": "os", "class_name": "__tensor__"}, "'__tensor__' of 'os'"),
+        ({"module": "keras.src.ops.numpy", "class_name": "np.load"}, "'np.load' of"),
     ],
 )
 def test_code_inside_an_artifact_is_refused(
@@ -319,6 +367,17 @@ def test_code_inside_an_artifact_is_refused(
     config["config"]["layers"][-1]["config"]["deep"] = [{"deeper": [layer]}]
     data = json.dumps(config).encode()
     assert said in refused(resealed(artifact, tmp_path / "m.keras", config_json=data))
+
+
+@pytest.mark.parametrize("module", ["builtins", "keras.activations"])
+def test_an_activation_is_no_code(artifact: Path, tmp_path: Path, module: str) -> None:
+    """A network is read whose activations are functions, in both forms that Keras reads."""
+    relu = {"module": module, "class_name": "function", "config": "relu", "registered_name": "relu"}
+    config = json.loads(member(artifact, "config.json"))
+    config["config"]["layers"][-1]["config"]["activation"] = relu
+    data = json.dumps(config).encode()
+    path = resealed(artifact, tmp_path / "m.keras", config_json=data)
+    assert read_artifact(path).metadata == read_artifact(artifact).metadata
 
 
 OPERATION = b'{"module": "keras.src.ops.numpy", "class_name": "Add", "config": {}}'

@@ -31,7 +31,14 @@ from emodetect.images.reading import MOST_BYTES, USUAL_BYTES, decode_bounded
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.serve import uploads
 from emodetect.serve.app import create_app
-from emodetect.serve.limits import Clients, DecodingMemory, Limits, client_name
+from emodetect.serve.limits import (
+    LARGE_BYTES,
+    Clients,
+    DecodingMemory,
+    Limits,
+    RefusedError,
+    client_name,
+)
 from emodetect.serve.process.listening import spellings
 from emodetect.serve.request_analysis import Analysis
 from emodetect.serve.server import ServerOptions
@@ -251,17 +258,93 @@ def test_the_header_tells_how_much_memory_decoding_takes(
     assert asked == [pixels * bytes_of_each]
 
 
+def test_a_damaged_photo_keeps_no_memory() -> None:
+    """Or a few of them would leave the other photos waiting forever."""
+    analysis = Analysis(EmotionRecognizer(threads=1), Limits())
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(file, "PNG")
+    before, marker, pixels = file.getvalue().partition(b"IDAT")
+    damaged = before + marker + bytes(8) + pixels[8:]
+    (image,) = asyncio.run(analysis.photos([Upload("damaged.png", damaged)]))
+    analysis.close()
+    assert image.result.error is not None
+    assert analysis.memory.taken == 0
+
+
+def test_a_large_photo_is_remembered() -> None:
+    """However small the next ones are, the gaps that it left in memory are given back."""
+    memory = DecodingMemory(2 * LARGE_BYTES)
+    for size, large in ((LARGE_BYTES, False), (LARGE_BYTES + 1, True), (1, True)):
+        with memory.hold(size):
+            assert memory.was_large == large
+
+
+def test_a_client_has_its_other_photos_still_in_work() -> None:
+    """The end of one request leaves the others counted; a new one waits a moment for room."""
+    clients = Clients(most=4)
+
+    async def leave_soon() -> None:
+        async with clients.hold("203.0.113.9", 4):
+            await asyncio.sleep(0.05)
+
+    async def ask() -> None:
+        async with clients.hold("203.0.113.9", 3):
+            async with clients.hold("203.0.113.9", 1):
+                pass
+            with pytest.raises(RefusedError, match="of one client"):
+                async with clients.hold("203.0.113.9", 2):
+                    pass
+        leaving = asyncio.create_task(leave_soon())
+        await asyncio.sleep(0)
+        async with clients.hold("203.0.113.9", 1):
+            assert leaving.done()
+
+    asyncio.run(ask())
+
+
+def request_of(body: bytes | None, **headers: str) -> Request:
+    """Return a request of a client elsewhere; one whose body is None must not be read."""
+
+    async def receive() -> dict[str, Any]:
+        assert body is not None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    coded = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
+    return Request({"type": "http", "headers": coded, "client": ("203.0.113.9", 1)}, receive)
+
+
+def test_a_body_that_says_that_it_is_too_large_is_not_read() -> None:
+    """Its header is enough, so that no client sends megabytes in vain."""
+
+    async def read() -> None:
+        async with UploadReader(Limits(body_bytes=98)).read(request_of(None, content_length="99")):
+            pass
+
+    with pytest.raises(RefusedError, match="at most 98 bytes"):
+        asyncio.run(read())
+
+
+def test_a_form_has_as_many_photos_as_the_server_allows() -> None:
+    """A limit of more photos than a form may have other parts is kept, with fields beside them."""
+    other = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
+    photo = other.replace(b'"a"', b'"files"; filename="a.jpg"')
+    kind = "multipart/form-data; boundary=x"
+
+    async def read() -> int:
+        request = request_of(other + 100 * photo + b"--x--\r\n", content_type=kind)
+        async with UploadReader(Limits(images=100)).read(request) as found:
+            return len(found)
+
+    assert asyncio.run(read()) == 100
+
+
 def test_nothing_is_kept_of_a_client_that_has_gone() -> None:
     """Or a server that many use would remember all their addresses."""
     clients, reader = Clients(most=4), UploadReader(Limits())
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"photo", "more_body": False}
-
     async def come_and_go() -> None:
-        headers = [(b"content-type", b"image/jpeg")]
-        scope = {"type": "http", "headers": headers, "client": ("203.0.113.9", 1)}
-        async with clients.hold("203.0.113.9", 2), reader.read(Request(scope, receive)):
+        request = request_of(b"photo", content_type="image/jpeg")
+        async with clients.hold("203.0.113.9", 2), reader.read(request):
             assert (clients.in_work.total(), reader.held.total()) == (2, len(b"photo"))
 
     asyncio.run(come_and_go())

@@ -13,7 +13,8 @@ import pytest
 from emodetect.data.synthetic import draw_scene
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import EmodetectError, ImageError
-from emodetect.faces.boxes import Box
+from emodetect.faces.boxes import Box, clip, merge
+from emodetect.faces.detectors import haar as haar_module
 from emodetect.faces.detectors.haar import SCAN_SIDE, HaarDetector
 from emodetect.faces.detectors.registry import open_detector
 from emodetect.faces.detectors.whole_image import WholeImage
@@ -178,9 +179,12 @@ def test_a_box_without_a_pixel_is_told(box: Box) -> None:
         crop_face(_ramp(), box, margin=0.2)
 
 
-def test_coarse_to_fine_finds_what_the_whole_search_finds(haar: HaarDetector) -> None:
+def test_coarse_to_fine_finds_what_the_whole_search_finds(
+    haar: HaarDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of the faces of all sizes, all but one are found again, and none is made up."""
-    exhaustive, rng = HaarDetector(exhaustive=True), np.random.default_rng(11)
+    exhaustive, rng = open_detector("haar_exhaustive"), np.random.default_rng(11)
+    monkeypatch.setattr(exhaustive, "_coarse_to_fine", None)
     wanted = again = false = 0
     for number in range(16):
         scene = draw_scene(["happy", "sad", "fear"], rng, width=960, height=720)
@@ -194,6 +198,55 @@ def test_coarse_to_fine_finds_what_the_whole_search_finds(haar: HaarDetector) ->
     assert wanted >= 40
     assert again >= wanted - 1
     assert false <= 0
+
+
+def test_a_second_look_finds_a_face_in_the_corner(
+    haar: HaarDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A face with few hits is found again where the picture leaves it no margin."""
+    monkeypatch.setattr(haar_module, "SURE_HITS", np.inf)
+    scene = draw_scene(["happy"], np.random.default_rng(4))
+    x, y, width, height = scene.faces[0].box
+    _assert_found(haar.detect(scene.image[y:, x:]), [(0, 0, width, height)])
+
+
+@pytest.mark.parametrize(("step", "faces"), [(20, 1), (24, 2)])
+def test_places_that_overlap_much_are_one_face(
+    monkeypatch: pytest.MonkeyPatch, step: int, faces: int
+) -> None:
+    """Of two places with many hits, half of each inside the other, only one is a face."""
+    places = [(0, 0, 40, 40), (step, 0, 40, 40)]
+
+    class Hits:
+        def detectMultiScale(self, image: np.ndarray, *_: Any, **__: Any) -> Any:  # noqa: N802
+            return [place for place in places for _ in range(20)] if len(image) == 200 else ()
+
+    haar = HaarDetector()
+    monkeypatch.setattr(haar, "cascade", Hits())
+    assert haar.detect(np.zeros((200, 200, 3), np.uint8)) == places[:faces]
+
+
+@pytest.mark.parametrize(("width", "faces"), [(10, 2), (14, 1)])
+def test_a_box_mostly_inside_a_larger_one_is_of_the_same_face(width: int, faces: int) -> None:
+    """A box of which half lies inside another is a second face, one of which 7 in 10 is a part."""
+    boxes = [(100 - width, 30, 20, 20), (0, 0, 100, 100)]
+    assert merge(boxes) == boxes[::-1][:faces]
+
+
+@pytest.mark.parametrize(
+    ("box", "clipped"),
+    [
+        ((50, 5, 10, 10), (29, 5, 1, 10)),
+        ((5, 50, 10, 10), (5, 19, 10, 1)),
+        ((-20, 5, 10, 10), (0, 5, 1, 10)),
+        ((5, -20, 10, 10), (5, 0, 10, 1)),
+        ((5, 5, 0, 0), (5, 5, 1, 1)),
+        ((-3, -3, 50, 50), (0, 0, 30, 20)),
+    ],
+)
+def test_a_clipped_box_has_at_least_a_pixel_of_the_image(box: Box, clipped: Box) -> None:
+    """A box is cut to the picture; one beside it becomes the nearest pixels of the edge."""
+    assert clip(box, 30, 20) == clipped
 
 
 def test_the_faces_do_not_depend_on_the_number_of_threads(haar: HaarDetector) -> None:

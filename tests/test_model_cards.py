@@ -37,6 +37,17 @@ def installed(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return assets
 
 
+def card_of(artifact: Path, path: Path, **metadata: object) -> str:
+    """Return the card of a copy of a model with some of its metadata replaced."""
+    with zipfile.ZipFile(artifact) as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name == "emodetect.json":
+                data = json.dumps({**json.loads(data), **metadata}).encode()
+            target.writestr(name, data)
+    return call("show", path).stdout
+
+
 def test_the_list_tells_what_is_installed(installed: Path) -> None:
     """The list names each model with its emotions, input, size and the first line of its card."""
     (installed / "second.md").write_text("<!-- made by a script -->\n# second\n\nAlso *this*.\n")
@@ -73,8 +84,10 @@ def test_the_table_marks_the_default_model() -> None:
 
 
 def test_show_prints_the_card_of_a_shipped_model(installed: Path) -> None:
-    """The card comes out as it was written."""
-    assert call("show", "first").stdout == (installed / "first.md").read_text()
+    """The card comes out as it was written, without the comments of the script that fills it."""
+    card = (installed / "first.md").read_text()
+    (installed / "first.md").write_text(f"{card}<!-- begin test -->\n")
+    assert call("show", "first").stdout == card
 
 
 def test_a_model_without_a_card_is_told(installed: Path) -> None:
@@ -103,19 +116,29 @@ def test_show_prints_what_a_model_of_ones_own_tells(artifact: Path) -> None:
 
 def test_a_card_cannot_change_the_terminal(artifact: Path, tmp_path: Path) -> None:
     """Line breaks and terminal codes in a stranger's model come out as text."""
+    versions = {"keras\n": "\x1b]0;title\x07"}
     path = tmp_path / "m.keras"
-    with zipfile.ZipFile(artifact) as source, zipfile.ZipFile(path, "w") as target:
-        for name in source.namelist():
-            data = source.read(name)
-            if name == "emodetect.json":
-                versions = {"keras\n": "\x1b]0;title\x07"}
-                evil = {"name": "evil\x1b[31m\n# name", "versions": versions}
-                data = json.dumps({**json.loads(data), **evil}).encode()
-            target.writestr(name, data)
-    card = call("show", path).stdout
+    card = card_of(artifact, path, name="evil\x1b[31m\n# name", versions=versions)
     assert card.startswith("# evil\\x1b[31m\\n# name\n")
     assert "\x1b" not in card
     assert "\x07" not in card
+
+
+def test_the_counts_of_a_card_are_a_table_whatever_their_names(
+    artifact: Path, tmp_path: Path
+) -> None:
+    """Emotions stand in their usual order, and a name with the sign between cells is one cell."""
+    lines = card_of(
+        artifact,
+        tmp_path / "m.keras",
+        emotions=["surprise", "a|b", "happy"],
+        dataset={"counts": {"c|d": {"surprise": 1, "a|b": 2, "happy": 3000}}},
+    ).splitlines()
+    assert lines[lines.index("## Images") + 2 :][:3] == [
+        r"| | happy | surprise | a\|b |",
+        "| --- | --- | --- | --- |",
+        r"| c\|d | 3,000 | 1 | 2 |",
+    ]
 
 
 def test_an_unknown_model_is_answered_with_the_nearest(installed: Path) -> None:
@@ -132,9 +155,11 @@ def test_a_format_for_a_card_is_refused() -> None:
     assert call("--format", "json", "show", DEFAULT_MODEL).exit_code == 2
 
 
-def test_a_run_folder_stands_for_its_model(artifact: Path, tmp_path: Path) -> None:
+def test_a_run_folder_stands_for_its_model(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever takes a model takes the folder of its run, from the command line and Python."""
     run = artifact.parent
+    monkeypatch.chdir(run.parent)
+    assert model_path(run.name).samefile(artifact)
     assert model_path(run) == model_path(str(run)) == artifact
     assert call("show", str(run)).stdout == call("show", str(artifact)).stdout
     assert EmotionRecognizer(run).path == artifact
@@ -154,9 +179,8 @@ def test_a_file_named_like_a_shipped_model_is_that_file(
 
 def test_a_folder_without_a_model_says_what_it_contains(tmp_path: Path) -> None:
     """A folder of something else is one line that names what is there, models first."""
-    for name in "abcdef":
-        (tmp_path / f"{name}.png").touch()
-    (tmp_path / "old.keras").touch()
+    for name in (".DS_Store", *(f"{letter}.png" for letter in "abcdef"), "old.keras"):
+        (tmp_path / name).touch()
     with pytest.raises(ModelError) as told:
         model_path(tmp_path)
     assert str(told.value) == (

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import cv2
 import httpx
@@ -42,6 +43,7 @@ from emodetect.data.synthetic import draw_film, draw_scene
 from emodetect.errors import EmodetectError, ModelError
 from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.images import reading
+from emodetect.recognition.face import Face
 from emodetect.recognition.recognizer import EmotionRecognizer
 from emodetect.recognition.runtimes.runtime import MAX_BATCH
 from emodetect.serve import stream, uploads
@@ -52,6 +54,7 @@ from emodetect.serve.limits import FRAME_BYTES, Limits
 from emodetect.serve.process import memory
 from emodetect.serve.process.connections import JoinedWrites
 from emodetect.serve.process.listening import open_socket
+from emodetect.serve.request_analysis import Analysis
 from emodetect.serve.server import ServerOptions
 from emodetect.serve.web.card_html import card_html
 from emodetect.serve.web.page_files import PAGE_FILES
@@ -76,9 +79,9 @@ def client() -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[httpx.Client]:
-    """A client of a server with a token that only accepts this machine's address as host name."""
+    """A client of a server with a token that has a name, too."""
     recognizer = EmotionRecognizer(threads=1)
-    with serving(create_app(recognizer, token=TOKEN, hosts=["127.0.0.1"])) as one:
+    with serving(create_app(recognizer, token=TOKEN, hosts=["Emotions.Example"])) as one:
         yield one
 
 
@@ -165,6 +168,15 @@ def test_rows_are_those_of_predict(client: httpx.Client, photo: bytes, tmp_path:
     assert answer.status_code == 200
     assert answer.json() == expected
     assert len(expected[0]["faces"]) == 1
+
+
+def test_a_file_name_may_be_in_any_encoding(client: httpx.Client, photo: bytes) -> None:
+    """A photo whose name is no UTF-8 gets its row, with a name that JSON can hold."""
+    header = b'--x\r\nContent-Disposition: form-data; name="files"; filename="\xfc.jpg"\r\n\r\n'
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    form = header + photo + b"\r\n--x--\r\n"
+    (row,) = client.post("/v1/analyze", content=form, headers=kind).json()
+    assert (row["path"], row["error"]) == ("\N{REPLACEMENT CHARACTER}.jpg", None)
 
 
 def test_a_raw_body_is_one_photo(client: httpx.Client, photo: bytes) -> None:
@@ -397,9 +409,10 @@ def test_a_token_guards_what_is_not_the_page(guarded: httpx.Client, photo: bytes
         assert guarded.post("/v1/analyze", content=photo, headers=headers).status_code == 401
     for path in (*PAGE_FILES, "/docs", "/openapi.json", "/healthz"):
         assert guarded.get(path).status_code == 200
-    right = {"Authorization": f"Bearer {TOKEN}"}
-    assert guarded.get("/metrics", headers=right).status_code == 200
-    assert guarded.post("/v1/analyze", content=photo, headers=right).status_code == 200
+    for kind in ("Bearer", "bearer"):
+        right = {"Authorization": f"{kind} {TOKEN}"}
+        assert guarded.get("/metrics", headers=right).status_code == 200
+        assert guarded.post("/v1/analyze", content=photo, headers=right).status_code == 200
 
 
 def test_the_description_names_the_token(guarded: httpx.Client, client: httpx.Client) -> None:
@@ -435,7 +448,10 @@ def test_a_token_guards_the_stream(guarded: httpx.Client, photo: bytes) -> None:
 
 def test_other_sites_are_kept_off(guarded: httpx.Client) -> None:
     """Other host names, pages of other sites and cross-origin reads are refused."""
-    assert guarded.get("/healthz", headers={"Host": "evil.example"}).status_code == 400
+    for name in ("evil.example", "", "["):
+        assert guarded.get("/healthz", headers={"Host": name}).status_code == 400
+    for name in ("emotions.example", "EMOTIONS.example:80", "[::1]:80", "192.0.2.1"):
+        assert guarded.get("/healthz", headers={"Host": name}).status_code == 200
     own = f"http://127.0.0.1:{guarded.base_url.port}"
     origins = (("http://evil.example", 403), ("null", 403), ("http://[", 403), (own, 200))
     for origin, status in origins:
@@ -448,18 +464,47 @@ def test_other_sites_are_kept_off(guarded: httpx.Client) -> None:
 
 
 def test_a_stream_follows_faces(client: httpx.Client) -> None:
-    """Each frame gets a row, and a face keeps its id; a frame that is not an image has an error."""
+    """Each frame gets a row with its time since the stream's start, and a face keeps its id; a
+    frame that is not an image has an error."""
     film = draw_film(["happy"], np.random.default_rng(0), frames=6, width=320, height=240)
-    ids = set()
+    ids, times, before_s = set(), [], time.monotonic()
     with stream_of(client) as stream:
         for number, scene in enumerate(film):
             stream.send(jpeg(scene.image))
             row = json.loads(stream.recv())
             assert (row["frame"], row["width"], row["error"]) == (number, 320, None)
             ids |= {face["id"] for face in row["faces"]}
+            times.append(row["time_s"])
         stream.send(b"no image")
         assert "not an image" in json.loads(stream.recv())["error"]
     assert ids == {1}
+    assert times == sorted(set(times))
+    assert times[-1] < time.monotonic() - before_s
+
+
+def test_a_frame_is_of_the_time_of_its_arrival(photo: bytes) -> None:
+    """How long a frame waits for a thread does not change how fast emotions seem to change."""
+    analysis = Analysis(EmotionRecognizer(threads=1), Limits(), workers=1)
+    opened, times = threading.Event(), list[float]()
+
+    class Tracker:
+        def update(self, _: np.ndarray, time_s: float) -> list[Face]:
+            times.append(time_s)
+            return []
+
+    async def arrive() -> float:
+        analysis.pool.submit(opened.wait)
+        frame = asyncio.create_task(analysis.frame(Tracker(), photo))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        arrived_s = time.monotonic()
+        opened.set()
+        assert (await frame).error is None
+        return arrived_s
+
+    arrived_s = asyncio.run(arrive())
+    analysis.close()
+    assert len(times) == 1
+    assert times[0] <= arrived_s
 
 
 def test_of_a_streams_frames_the_newest_wins(gate: Gate, photo: bytes) -> None:
@@ -724,6 +769,32 @@ def test_a_failing_model_is_a_server_error(
             stream.send(photo)
             assert close_of(stream).code == 1011
     assert client.post("/v1/classify", content=photo).status_code == 200
+
+
+def test_a_failing_model_leaves_no_photos_behind(
+    photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a request has failed, no thread starts on its other photos; others would wait for it."""
+    gate, begun, find = Gate(), list[object](), Analysis._find
+
+    def second_waits(*arguments: Any) -> object:
+        begun.append(arguments)
+        if len(begun) == 2:
+            gate.wait()
+        return find(*arguments)
+
+    def fail(*_: object) -> None:
+        raise ModelError("damaged")
+
+    monkeypatch.setattr(Analysis, "_find", second_waits)
+    monkeypatch.setattr(EmotionRecognizer, "probabilities", fail)
+    with serving(create_app(EmotionRecognizer(threads=1), workers=1)) as client:
+        answer = client.post("/v1/analyze", files=many(*[("a.jpg", photo)] * 4))
+        assert answer.status_code == 500
+        assert gate.reached.wait(60)
+        gate.opened.set()
+        until(lambda: "emodetect_queue_images 0.0" in client.get("/metrics").text)
+    assert len(begun) == 2
 
 
 def test_serving_imports_nothing_heavy() -> None:

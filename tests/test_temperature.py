@@ -22,7 +22,7 @@ def _answers(true_temperature: float, count: int = 20_000) -> tuple[np.ndarray, 
     return _softmax(logits), labels
 
 
-@pytest.mark.parametrize("temperature", [0.6, 1.0, 2.0])
+@pytest.mark.parametrize("temperature", [0.3, 0.6, 1.0, 2.0, 3.5])
 def test_the_temperature_is_found_that_labels_were_drawn_at(temperature: float) -> None:
     """Over- and under-confident models are told from calibrated ones, and by how much."""
     assert fit_temperature(*_answers(temperature)) == pytest.approx(temperature, rel=0.05)

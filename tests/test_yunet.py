@@ -64,18 +64,20 @@ def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return path
 
 
-def test_boxes_are_framed_as_haars(model: Path) -> None:
-    """YuNet's boxes come out as squares that lie over Haar's, at every way to ask."""
+@pytest.mark.parametrize("times", [1, 2])
+def test_boxes_are_framed_as_haars(model: Path, times: int) -> None:
+    """YuNet's boxes come out as squares that lie over Haar's, at every way and size to ask."""
     scene = draw_scene(["happy", "sad", "fear"], np.random.default_rng(6))
+    image = cv2.resize(scene.image, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
     detector = open_detector(str(model))
-    expected = HaarDetector().detect(scene.image)
-    found = detector.detect(scene.image)
+    expected = HaarDetector().detect(image)
+    found = detector.detect(image)
     assert len(found) == len(expected) == 3
     for box, haar in zip(found, expected, strict=True):
         assert iou(box, haar) > 0.9
         assert box[2] == box[3]
     tracker = FaceTracker(detector)
-    tracked = [box for _, box in tracker.update(scene.image, 0)]
+    tracked = [box for _, box in tracker.update(image, 0)]
     assert all(max(iou(box, haar) for haar in expected) > 0.6 for box in tracked)
     assert len(tracked) == 3
     assert detector.detect(np.zeros((50, 90, 3), np.uint8)) == []
@@ -114,8 +116,9 @@ def test_a_missing_or_foreign_model_is_told(
     assert installed_detectors() == ("haar",)
     with pytest.raises(EmodetectError, match="emodetect models fetch yunet"):
         open_detector("yunet")
-    with pytest.raises(EmodetectError, match="no such file"):
-        open_detector(str(tmp_path / "gone.onnx"))
+    for name in ("gone.onnx", "GONE.ONNX"):
+        with pytest.raises(EmodetectError, match=f"{name}: no such file"):
+            open_detector(str(tmp_path / name))
     foreign = tmp_path / "foreign.onnx"
     for content in (b"", b"no model" * 100):
         foreign.write_bytes(content)
