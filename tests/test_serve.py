@@ -44,7 +44,7 @@ from emodetect.errors import EmodetectError, ModelError
 from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.images import reading
 from emodetect.recognition.face import Face
-from emodetect.recognition.recognizer import EmotionRecognizer
+from emodetect.recognition.recognizer import EmotionRecognizer, EmotionTracker
 from emodetect.recognition.runtimes.runtime import MAX_BATCH
 from emodetect.serve import stream, uploads
 from emodetect.serve.access import read_token
@@ -482,29 +482,23 @@ def test_a_stream_follows_faces(client: httpx.Client) -> None:
     assert times[-1] < time.monotonic() - before_s
 
 
-def test_a_frame_is_of_the_time_of_its_arrival(photo: bytes) -> None:
-    """How long a frame waits for a thread does not change how fast emotions seem to change."""
-    analysis = Analysis(EmotionRecognizer(threads=1), Limits(), workers=1)
-    opened, times = threading.Event(), list[float]()
+def test_a_frame_is_of_the_time_of_its_arrival(
+    client: httpx.Client, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame that waits for the one before does not make emotions seem to change later."""
+    update, times = EmotionTracker.update, list[float]()
 
-    class Tracker:
-        def update(self, _: np.ndarray, time_s: float) -> list[Face]:
-            times.append(time_s)
-            return []
+    def note(tracker: EmotionTracker, image: np.ndarray, time_s: float) -> list[Face]:
+        times.append(round(time_s, 4))
+        return update(tracker, image, time_s)
 
-    async def arrive() -> float:
-        analysis.pool.submit(opened.wait)
-        frame = asyncio.create_task(analysis.frame(Tracker(), photo))  # type: ignore[arg-type]
-        await asyncio.sleep(0)
-        arrived_s = time.monotonic()
-        opened.set()
-        assert (await frame).error is None
-        return arrived_s
-
-    arrived_s = asyncio.run(arrive())
-    analysis.close()
-    assert len(times) == 1
-    assert times[0] <= arrived_s
+    monkeypatch.setattr(EmotionTracker, "update", note)
+    with stream_of(client) as stream:
+        rows = []
+        for _ in range(3):
+            stream.send(photo)
+            rows.append(json.loads(stream.recv()))
+    assert [row["time_s"] for row in rows] == times
 
 
 def test_of_a_streams_frames_the_newest_wins(gate: Gate, photo: bytes) -> None:

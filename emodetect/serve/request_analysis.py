@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -122,14 +121,15 @@ class Analysis:
         """Return a tracker for the faces of one stream."""
         return EmotionTracker(self.recognizer)
 
-    async def frame(self, tracker: EmotionTracker, data: bytes) -> PhotoResult:
+    async def frame(self, tracker: EmotionTracker, data: bytes, time_s: float) -> PhotoResult:
         """Return the faces in the next frame of a stream, as in a photo without a name.
 
         Frames do not count towards the queue.
+
+        Args:
+            time_s: when it arrived, in seconds since any moment.
         """
-        return await asyncio.wrap_future(
-            self.pool.submit(self._track, tracker, data, time.monotonic())
-        )
+        return await asyncio.wrap_future(self.pool.submit(self._track, tracker, data, time_s))
 
     async def _analyze(
         self, uploads: Sequence[Upload], recognizer: EmotionRecognizer, *, preview: bool = False

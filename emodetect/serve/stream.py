@@ -97,7 +97,7 @@ class Streams:
         tracker = self.analysis.tracker()
         while True:
             number, time_s, data = await newest.get()
-            result = await self.analysis.frame(tracker, data)
+            result = await self.analysis.frame(tracker, data, time_s)
             self.metrics.count(result)
             async with asyncio.timeout(IDLE_S):
                 await socket.send_json(_record(number, time_s, result))
