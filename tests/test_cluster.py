@@ -347,7 +347,7 @@ def two_workers(ray: LowMemory, written: dict[int, pa.Table]) -> Dispatcher:
     )
 
 
-@pytest.mark.parametrize(("alive", "times"), [(True, 3), (False, 10)], ids=["worker", "node"])
+@pytest.mark.parametrize(("alive", "times"), [(True, 3), (False, 5)], ids=["worker", "node"])
 def test_a_worker_that_ray_ends_for_its_memory_is_replaced(alive: bool, times: int) -> None:
     """Low memory costs the photo at which it runs out, not the job, even if it takes the node."""
     ray, written = LowMemory("b", alive=alive), dict[int, pa.Table]()

@@ -136,6 +136,7 @@ def test_an_installation_that_only_serves_is_sound(monkeypatch: pytest.MonkeyPat
     assert finding.status == "absent"
     assert all(f"'{name}<" in finding.fix for name in removed)
     assert not {*broken(found)} & {"keras", "tensorflow"}
+    assert not any("None" in one.detail for one in found)
     removed.remove("keras")
     assert "tensorflow" in broken(checks._requirements())
 

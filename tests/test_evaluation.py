@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -848,7 +849,17 @@ def test_training_images_among_others_are_told(
     task = open_task("mine", own, source=new)
     assert task.description["seen"]
     (caveat,) = task.description["caveats"]
-    assert caveat.startswith("About 100% of the images that the model was trained on")
+    # 24 of 48, but for those of the test split, which trained nothing.
+    served = sum(sum(own.metadata.dataset["counts"][split].values()) for split in ("train", "val"))
+    assert caveat.startswith(f"About {served / 48:.0%} of these images trained the model")
+    moved = NamedData("folder", "moved")
+    task = open_task("mine", own, source=new, exclude_duplicates_of=[moved])
+    assert (len(task.selection.members), task.description["caveats"]) == (24, [])
+    for number in range(50):  # of many others, they are few
+        draw_dataset(tmp_path, counts={f"{number}": 10}, emotions=("happy",), seed=number, size=32)
+        for file in Path(f"{number}/happy").iterdir():
+            file.rename(f"new/happy/{number}_{file.name}")
+    assert not open_task("mine", own, source=new).description["seen"]
 
 
 def test_a_folder_of_the_same_name_elsewhere_is_other_data(
@@ -864,6 +875,25 @@ def test_a_folder_of_the_same_name_elsewhere_is_other_data(
     task = open_task("mine", own, source=NamedData("folder", "faces"))
     assert len(task.selection.members) == 18
     assert not task.description["seen"]
+    with pytest.raises(DataError, match="have changed"):  # what it was trained on is not there
+        open_task("mine", own)
+
+
+def test_training_data_in_another_container_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine of another name, where images were added to the data, is no reason to leak."""
+    monkeypatch.chdir(tmp_path)
+    draw_dataset(tmp_path, counts={"faces": 24}, emotions=("happy", "sad"), seed=5, size=32)
+    own, _ = _moved(tmp_path)
+    Path("moved").rename("faces")
+    monkeypatch.setattr(platform, "node", lambda: "another")
+    draw_dataset(tmp_path, counts={"more": 2}, emotions=("happy", "sad"), seed=6, size=32)
+    for file in sorted(Path("more").rglob("*.png")):
+        file.rename(f"faces/{file.parent.name}/new_{file.name}")
+    for source in (None, NamedData("folder", "faces")):
+        with pytest.raises(DataError, match="have changed"):
+            open_task("mine", own, source=source)
 
 
 def test_what_numbers_mean_is_told_where_the_training_says_it(

@@ -444,7 +444,7 @@ def test_inputs_of_another_kind_are_refused(
     recognizer: EmotionRecognizer, inputs: Any, found: str
 ) -> None:
     """Pixels from 0 to 1 would get an answer, which means nothing."""
-    with pytest.raises(ImageError, match=rf"expected inputs as input_of .* got shape {found}"):
+    with pytest.raises(ImageError, match=rf"expected a sequence of inputs .* shape {found}"):
         recognizer.classify_inputs(inputs)
 
 

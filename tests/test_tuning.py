@@ -495,7 +495,8 @@ def test_a_huge_range_is_counted_without_memory_for_its_values() -> None:
     [
         ("postgresql://me:secret@127.0.0.1:1/faces", "me:***@127.0.0.1"),
         ("sqlite:////nowhere/study.db", "unable to open database file"),
-        ("postgres://host/name", "expected a URL such as postgresql://HOST/DATABASE"),
+        ("postgres://host/name", "expected postgresql:// instead of postgres://"),
+        ("nonsense://host/name", "Can't load plugin: sqlalchemy.dialects:nonsense"),
         ("/nowhere/journal.log", "No such file or directory"),
         ("study.db", "sqlite:///study.db"),
         ("{other}", "expected a journal file of Optuna"),

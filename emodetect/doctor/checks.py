@@ -102,6 +102,7 @@ def _requirements() -> Iterator[Finding]:
     if _is_without_tensorflow():
         removed = [one for one, _ in wrong if one.name in TENSORFLOW]
         wrong = [(one, version) for one, version in wrong if one not in removed]
+        needed = [one for one in needed if one not in removed]
         yield absent(
             "TensorFlow",
             "not installed, nor Keras; train, export and other commands need them",

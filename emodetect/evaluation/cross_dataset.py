@@ -191,7 +191,7 @@ def _evaluate(task: _Task, *, bootstrap: int) -> CrossDatasetResult:
         split=loaded.split,
         faces=loaded.config.faces,
         same_data=loaded.same_data,
-        seen=loaded.seen,
+        seen=loaded.seen(task.selection.members),
         label_names=dataset.label_names,
         available={
             emotion: int(np.sum(labels == label)) for label, emotion in enumerate(dataset.emotions)

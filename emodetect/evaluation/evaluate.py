@@ -97,10 +97,11 @@ def open_task(
         group=group,
         label_names=label_names,
     )
-    for line in loaded.caveats:
-        logger.warning("%s: %s", source or config_name or "the training data", line)
     excluded = open_excluded(exclude_duplicates_of, metadata, label_names=label_names)
     selection = select_images(loaded.dataset, loaded.split, emotions=emotions, trained_on=excluded)
+    caveats = loaded.caveats(selection.members)
+    for line in caveats:
+        logger.warning("%s: %s", source or config_name or "the training data", line)
     own = len(np.unique(loaded.dataset.groups[selection.members]))
     if group and own == len(selection.members):
         logger.warning(
@@ -117,8 +118,8 @@ def open_task(
             "faces": faces,
             "label_names": dict(label_names or {}),
             "split": loaded.split,
-            "seen": loaded.seen,
-            "caveats": loaded.caveats,
+            "seen": loaded.seen(selection.members),
+            "caveats": caveats,
             "leaked": _leaked(loaded, selection),
             "input": [metadata.image_size, metadata.color, metadata.margin],
         },

@@ -16,7 +16,7 @@ from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError, ImageError
 from emodetect.evaluation.classify import labels_among
 from emodetect.evaluation.labelled_images.image_selection import select_images
-from emodetect.evaluation.labelled_images.labelled_data import SEEN, load_labelled_data
+from emodetect.evaluation.labelled_images.labelled_data import load_labelled_data
 from emodetect.images.model_input import to_input
 from emodetect.images.reading import read_image
 from emodetect.model_file.metadata import Metadata
@@ -73,10 +73,11 @@ def labelled_faces(
     """
     data = find_data(source, option="--data")
     loaded = load_labelled_data(metadata, source=data, split=split, label_names=label_names)
-    if loaded.seen:
-        logger.warning("%s: %s", data, SEEN)
     dataset = loaded.dataset
     members = select_images(dataset, loaded.split, known=metadata.emotions).members
+    if loaded.seen(members):
+        for line in loaded.caveats(members):
+            logger.warning("%s: %s", data, line)
     return FaceCrops(
         images=dataset.images[members],
         origin=f"{data}, split {loaded.split}",

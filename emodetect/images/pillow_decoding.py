@@ -200,9 +200,13 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def is_on_its_side(data: bytes, form: str) -> bool:
     """Return whether an image's EXIF data says that its rows are columns when it is upright."""
+    from PIL import Image
+
+    exif = Image.Exif()  # not getexif(), which also asks XMP data, as OpenCV does not
     try:
         with _quiet():
-            return int(_opened(data, form).getexif().get(_ORIENTATION, 1)) >= 5
+            exif.load(_opened(data, form).info.get("exif", b""))
+            return exif.get(_ORIENTATION) in (5, 6, 7, 8)
     except Exception:  # damaged EXIF data says nothing
         return False
 

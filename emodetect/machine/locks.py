@@ -24,23 +24,17 @@ def locked(path: Path, *, wait: bool) -> Iterator[Lock]:
     Args:
         wait: wait for a process that holds the lock, instead of yielding "taken".
     """
-    # Windows opens no folders. Opening a pipe makes this process its reader, which would hide that
-    # no other reads it.
     if sys.platform == "win32" or (path.exists() and not (path.is_file() or path.is_dir())):
         yield "unknown"
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        yield _lock(descriptor, wait=wait)
-    finally:
-        os.close(descriptor)
+    else:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            yield _lock(descriptor, wait=wait)
+        finally:
+            os.close(descriptor)
 
 
-if sys.platform == "win32":
-
-    def _lock(descriptor: int, *, wait: bool) -> Lock:
-        return "unknown"
-else:
+if sys.platform != "win32":
     import fcntl
 
     def _lock(descriptor: int, *, wait: bool) -> Lock:

@@ -178,11 +178,13 @@ class EmotionRecognizer:
     def _batch_of(self, inputs: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         size = self.metadata.image_size
         expected = (size, size, channels_of(self.metadata.color))
-        for one in inputs:
+        together = isinstance(inputs, np.ndarray) and inputs.ndim == 4
+        for one in inputs[:1] if together else inputs:
             if np.shape(one) != expected or np.asarray(one).dtype != np.uint8:
                 raise ImageError(
-                    f"expected inputs as input_of makes them, {expected}, uint8 from 0 to 255, got "
-                    f"shape {np.shape(one)}, {np.asarray(one).dtype}"
+                    f"expected a sequence of inputs as input_of makes them, each of shape "
+                    f"{expected}, uint8 from 0 to 255, got one of shape {np.shape(one)}, "
+                    f"{np.asarray(one).dtype}"
                 )
         return np.asarray(inputs, np.float32)
 

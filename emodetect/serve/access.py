@@ -6,6 +6,7 @@ import codecs
 import hmac
 import ipaddress
 import os
+import re
 from base64 import urlsafe_b64decode
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -64,12 +65,16 @@ def check_token(token: str, *, origin: str = "token") -> None:
         )
 
 
+# As browsers send it: other letters are written in ASCII, as xn--.
+HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.IGNORECASE | re.ASCII)
+
+
 def check_host_name(name: str) -> None:
     """Raise EmodetectError for what is no host name, which no request could have."""
-    if _host_of(name) != name.lower() or "*" in name:
+    if not HOST_NAME.fullmatch(name):
         raise EmodetectError(
-            "--allow-host: expected a name such as emotions.example, without port, path or "
-            f"wildcard; got {name!r}."
+            "--allow-host: expected one name such as emotions.example, in ASCII, without port, "
+            f"path or wildcard; got {name!r}."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -54,13 +55,15 @@ def open_storage(name: str | None, folder: Path) -> BaseStorage:
 
 def reason_of(error: Exception) -> str:
     """Return what the database says, which Optuna and SQLAlchemy wrap into errors of their own."""
-    # Keras raises what a callback raised from None, which leaves the context.
-    while not isinstance(error, DBAPIError) and isinstance(
-        cause := error.__cause__ or error.__context__, Exception
-    ):
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, DBAPIError) and isinstance(link.orig, Exception):
+            return first_line(link.orig).rstrip(".")
+        # Keras raises what a callback raised from None, which leaves the context.
+        link = link.__cause__ or link.__context__
+    while isinstance(cause := error.__cause__, Exception):
         error = cause
-    said = error.orig if isinstance(error, DBAPIError) else error
-    return first_line(said or error).rstrip(".")
+    return first_line(error).rstrip(".")
 
 
 def is_deleted(error: Exception) -> bool:
@@ -86,8 +89,8 @@ def _open_database(url: str, *, name: str | None = None, advice: str = "") -> Ba
         if isinstance(error, ImportError):
             missing = getattr(error.__context__, "name", None) or getattr(error, "name", None)
             reason = f"it needs the Python package {missing}, which is not installed"
-        elif isinstance(error, NoSuchModuleError):  # also postgres://, as some hosts write it
-            reason = "expected a URL such as postgresql://HOST/DATABASE"
+        elif isinstance(error, NoSuchModuleError) and url.startswith("postgres://"):
+            reason = "expected postgresql:// instead of postgres://"
         else:
             reason = reason_of(error)
         where = name or f"--storage: {shown}"
@@ -109,11 +112,10 @@ def _engine_settings(url: str) -> dict[str, Any]:
 
 def _in_two_tries(connect: Callable[[], BaseStorage]) -> BaseStorage:
     # Another machine may create the same tables at this moment.
-    try:
+    with contextlib.suppress(SQLAlchemyError, optuna.exceptions.OptunaError):
         return connect()
-    except (SQLAlchemyError, optuna.exceptions.OptunaError):
-        time.sleep(SECONDS_BETWEEN_TRIES)
-        return connect()
+    time.sleep(SECONDS_BETWEEN_TRIES)
+    return connect()
 
 
 def _open_journal(path: Path) -> BaseStorage:

@@ -65,12 +65,29 @@ def was_trained_on(config: DataConfig, metadata: Metadata) -> bool:
 def was_trained_at(path: Path, metadata: Metadata) -> bool:
     """Return whether the data of a model's training was at a path, however that is written."""
     trained = metadata.config.get("data", {}).get("path")
-    if trained is None or place_of(path) == metadata.dataset.get("place"):
-        return trained is not None
-    # In another folder or on another machine, a relative path names other data, unless images of
-    # the training are in it, which `are_images_of` and `share_of_training` find.
-    told = Path(trained).is_absolute() or "sketch" not in metadata.dataset
-    return told and Path(trained).resolve() == path.resolve()
+    same = trained is not None and Path(trained).resolve() == path.resolve()
+    return same or place_of(path) == metadata.dataset.get("place")
+
+
+def is_training_data(dataset: Dataset, config: DataConfig, metadata: Metadata) -> bool:
+    """Return whether a model was trained on this data, which may have changed or moved since."""
+    if are_images_of(dataset, config, metadata):
+        return True
+    return was_trained_on(config, metadata) and not _is_other_data(dataset, config, metadata)
+
+
+def _is_other_data(dataset: Dataset, config: DataConfig, metadata: Metadata) -> bool:
+    """Return whether a relative path names other data here than where a model was trained.
+
+    In another folder or on another machine, that is so if no image of the training is in it.
+    """
+    trained, place = metadata.config["data"].get("path"), metadata.dataset.get("place")
+    if config.path is None or trained is None or Path(trained).is_absolute():
+        return False
+    if place in (None, place_of(config.path)):
+        return False
+    sketched, stands_for = sketched_images(dataset, metadata)
+    return stands_for > 0 and not sketched.any()
 
 
 def whole_training_data(path: Path, metadata: Metadata) -> Path | None:
@@ -110,16 +127,18 @@ def are_images_of(dataset: Dataset, config: DataConfig, metadata: Metadata) -> b
     return hash_of_images(digests) == images
 
 
-def share_of_training(dataset: Dataset, split: str, metadata: Metadata) -> float:
-    """Estimate how many of the images that trained a model, or chose its epoch, are in a split.
+def sketched_images(dataset: Dataset, metadata: Metadata) -> tuple[np.ndarray, float]:
+    """Return which images are in a model's sketch of its training; see `Dataset.sketch`.
 
     Returns:
-        Their share, 0 to 1; 0 for a model of an earlier version, which has no sketch of them.
+        (n,) bool, and how many images of the training each of those stands for; 0 for a model of
+        an earlier version, which has no sketch.
     """
     sketch = np.array(metadata.dataset.get("sketch", []), "S")
-    if not sketch.size:
-        return 0.0
-    return float(np.isin(sketch, dataset.digests[dataset.indices(split)]).mean())
+    counts = metadata.dataset.get("counts", {})
+    total = sum(sum(counts.get(split, {}).values()) for split in ("train", "val"))
+    found: np.ndarray = np.isin(dataset.digests, sketch)
+    return found, total / sketch.size if sketch.size else 0.0
 
 
 def open_training_data(

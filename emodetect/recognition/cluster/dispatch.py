@@ -29,7 +29,7 @@ TASKS_PER_WORKER = 2
 # With the list that it came in, and alone: its worker may have died of something else.
 DEATHS_PER_PHOTO = 3
 # Machines that fail together may be noticed one after another, and each time the photo was there.
-NODES_PER_PHOTO = 10
+NODES_PER_PHOTO = 5
 FAILED_STARTS = 5
 SECONDS_BEFORE_WORD = 20
 
@@ -207,7 +207,8 @@ class Dispatcher:
         deaths, nodes_lost = task.deaths + (not lost), task.nodes_lost + lost
         gives_up = deaths >= DEATHS_PER_PHOTO or nodes_lost >= NODES_PER_PHOTO
         if len(task.photos) == 1 and gives_up:
-            error = "its worker process died: the file is damaged, or memory ran out"
+            what = "the nodes that had it went down" if lost else "its worker process died"
+            error = f"{what}: the file is damaged, or memory ran out"
             result = PhotoResult(task.photos[0], error=error)
             self._add(task, photo_table([result], self.emotions))
             return []
