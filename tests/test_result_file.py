@@ -251,6 +251,23 @@ def test_a_photo_that_was_edited_since_does_not_end_a_resumed_run(
     assert "cannot be resumed" in str(result.exception)
 
 
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_rows_of_photos_that_are_not_given_again_stay(
+    drawn: Path, tmp_path: Path, form: str
+) -> None:
+    """Other photos can be added to a file, whose last photo is then none of those given."""
+    file = tmp_path / f"rows.{form}"
+    _invoke(drawn / "a.png", drawn / "b.png", "--output", file)
+    before = file.read_text().splitlines()
+    for photo in ("a.png", "e.png"):
+        result = _invoke(drawn / photo, "--output", file, "--resume")
+        assert result.exit_code == 0
+        assert {*before} <= {*file.read_text().splitlines()}
+    added = {*file.read_text().splitlines()} - {*before}
+    assert added
+    assert all("e.png" in line for line in added)
+
+
 def test_a_file_is_resumed_where_its_last_photo_is_gone(drawn: Path, tmp_path: Path) -> None:
     """There is nothing to compare with then."""
     photo, file = tmp_path / "photo.png", tmp_path / "rows.jsonl"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import logging
 import os
 import stat
 from array import array
@@ -25,6 +27,8 @@ from emodetect.machine.locks import locked
 from emodetect.machine.output_folder import how_to_write_on
 from emodetect.machine.terminal_text import on_one_line
 from emodetect.recognition.face_rows import image_columns
+
+logger = logging.getLogger(__name__)
 
 RECORD_KEYS = ["path", "width", "height", "faces", "error"]
 MOST_LATEST = 8
@@ -65,10 +69,13 @@ class HeldPaths:
 
     Attributes:
         latest: the last photos that could be read, at least one of them with a face if any is.
+        last: the last photo of a CSV, which is not held, because rows of it may be missing, and the
+            offset after its rows; None if there is none.
     """
 
     def __init__(self) -> None:
         self.latest: list[HeldPhoto] = []
+        self.last: tuple[str, int] | None = None
         self.hashes = array("Q")
         self.used = array("I")
 
@@ -112,16 +119,37 @@ class PhotoRows:
     Attributes:
         held: photos that an earlier run wrote to it.
         has_header: whether it already has the CSV header.
+        removed: rows of the last photo of a CSV, until it is written again.
     """
 
-    def __init__(self, file: FileIO, held: HeldPaths, *, has_header: bool) -> None:
+    def __init__(
+        self, file: FileIO, held: HeldPaths, *, has_header: bool, removed: bytes = b""
+    ) -> None:
         self.file = file
         self.held = held
         self.has_header = has_header
+        self.removed = removed
 
     def write(self, text: str) -> None:
         """Write the complete text of a photo, as a writer yields it, unbuffered."""
-        rest = text.encode() + b"\n"
+        if self.removed and self.held.last is not None:
+            path, *_ = next(csv.reader(io.StringIO(text, newline="")))
+            if path == self.held.last[0]:
+                self.removed = b""
+        self._append(text.encode() + b"\n")
+
+    def put_back(self) -> None:
+        """Keep the rows of the last photo if that was not among the photos of this run."""
+        if self.removed and self.held.last is not None:
+            self._append(self.removed)
+            logger.warning(
+                "%s: the rows of %s, its last photo, are kept as they are, because it was not "
+                "among the photos of this run",
+                self.file.name,
+                on_one_line(self.held.last[0]),
+            )
+
+    def _append(self, rest: bytes) -> None:
         try:
             while rest:
                 rest = rest[self.file.write(rest) :]
@@ -148,7 +176,8 @@ def open_photo_rows(
         form: "jsonl" or "csv".
         emotions: emotions of the model.
         resume: keep the rows in the file, except an incomplete last one. The last photo of a CSV
-            is analysed again, because rows for more of its faces may be missing.
+            is analysed again if it is among the photos, because rows for more of its faces may be
+            missing.
         force: overwrite the file.
         check: gets the last photos that are kept, see `HeldPaths`, before the file is changed.
 
@@ -167,18 +196,31 @@ def open_photo_rows(
     with path.open("ab", buffering=0) as file, locked(path, wait=False) as lock:
         if lock == "taken":
             raise EmodetectError(f"{path}: another run is writing to it; choose another file.")
-        end = 0
+        end, removed = 0, b""
         if resume and path.is_file():
             end = _read_held(path, form, emotions, held)
             check(held.latest)
+            removed = _rows_of_last(path, held, end)
         if path.is_file():
             file.truncate(end)
         held.finish()
-        yield PhotoRows(file, held, has_header=form == "csv" and end > 0)
+        rows = PhotoRows(file, held, has_header=form == "csv" and end > 0, removed=removed)
+        try:
+            yield rows
+        finally:
+            rows.put_back()
         if not _is_kept(file, path):
             raise EmodetectError(
                 f"{path}: was moved or removed during the run, and the results with it."
             )
+
+
+def _rows_of_last(path: Path, held: HeldPaths, start: int) -> bytes:
+    if held.last is None:
+        return b""
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(held.last[1] - start)
 
 
 def _is_kept(file: IO[bytes], path: Path) -> bool:
@@ -271,6 +313,7 @@ def _read_csv(path: Path, file: IO[bytes], emotions: tuple[str, ...], held: Held
                     latest.add(rows, has_face=bool(rows[0][emotion]))
             rows, end = [], start
         rows.append(row)
+        held.last = rows[0][0], start + len(line) + 1
     for rows in latest.all():
         faces = [(row[emotion], row[scores]) for row in rows if row[emotion]]
         held.latest.append(_held_photo(path, rows[0][0], faces))
