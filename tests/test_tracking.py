@@ -128,7 +128,10 @@ def test_a_cut_to_another_scene_makes_new_faces() -> None:
 
 
 def test_a_face_far_apart_in_time_stays_the_same() -> None:
-    """Where few frames are looked at, a changed picture and a miss do not end a face."""
+    """Where few frames are looked at, a changed picture and a miss do not end a face.
+
+    In the frame that misses it, seconds after it was seen, it is not shown.
+    """
     dark, box = squares((20, 50, 60, 60)), (20, 50, 60, 60)
     changed = dark.copy()
     changed[:, 200:330] = 100  # between neighbouring frames, this would be a cut
@@ -136,8 +139,17 @@ def test_a_face_far_apart_in_time_stays_the_same() -> None:
     frames = (dark, changed, changed - dark, changed)
     found = [update(tracker, image, 2.0 * index) for index, image in enumerate(frames)]
     # The first frame's face is confirmed by the second, which says that frames are far apart.
-    assert [[number for number, _ in faces] for faces in found[1:]] == [[1]] * 3
+    assert [[number for number, _ in faces] for faces in found[1:]] == [[1], [], [1]]
     assert iou(found[-1][0][1], box) > 0.9
+
+
+def test_a_face_that_walked_on_is_not_counted_twice() -> None:
+    """In frames seconds apart, each shows who is there, not who was there before."""
+    tracker = FaceTracker(BrightSquares())
+    places = [(20, 50, 60, 60), (200, 50, 60, 60), (20, 50, 60, 60), None, (200, 50, 60, 60)]
+    frames = [squares(place) if place else squares() for place in places]
+    found = [update(tracker, image, 2.0 * index) for index, image in enumerate(frames)]
+    assert [len(faces) for faces in found[1:]] == [1, 1, 0, 1]
 
 
 def test_a_cut_is_found_however_few_frames_are_looked_at() -> None:

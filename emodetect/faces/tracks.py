@@ -116,16 +116,22 @@ class Tracks:
     def end(self, keep_s: float) -> list[Track]:
         """Give up doubles, faces not found for `keep_s`, and new faces not found again in time.
 
-        Returns the faces of this frame: those that are left, and the new ones given up that were
-        found in it once more.
+        Returns the faces of this frame: those found in the last `keep_s`, but of the new ones given
+        up only those that were found in it once more.
         """
-        # If frames are further apart than that, a single miss must not end a track.
-        keep_s = max(keep_s, 1.5 * self.elapsed_s)
-        shown = [track for track in self._without_doubles() if self.time_s - track.seen_s <= keep_s]
+        # If frames are further apart than that, a single miss must not end a track; but what it
+        # misses is not there.
+        longest_s = max(keep_s, 1.5 * self.elapsed_s)
+        unseen_s = {track: self.time_s - track.seen_s for track in self._without_doubles()}
+        left = [track for track, duration_s in unseen_s.items() if duration_s <= longest_s]
         self.keep(
-            [track for track in shown if track.id is not None or track.frames < CONFIRMING_FRAMES]
+            [track for track in left if track.id is not None or track.frames < CONFIRMING_FRAMES]
         )
-        return [track for track in shown if track in self.known or track.seen_s == self.time_s]
+        return [
+            track
+            for track in left
+            if unseen_s[track] <= keep_s and (track in self.known or not unseen_s[track])
+        ]
 
     def match(self, boxes: Sequence[Box]) -> list[tuple[Track, Box]]:
         """Return the pairs of known faces and boxes of minimum total cost.
