@@ -22,7 +22,11 @@ use_tensorflow()
 
 import keras  # noqa: E402
 
-from emodetect.training.initial_model import initial_artifact, load_initial  # noqa: E402
+from emodetect.training.initial_model import (  # noqa: E402
+    initial_artifact,
+    initial_model,
+    load_initial,
+)
 from emodetect.training.models.layers import BACKBONE  # noqa: E402
 from emodetect.training.models.registry import build_model  # noqa: E402
 
@@ -94,6 +98,24 @@ def test_the_same_emotions_give_the_same_model(artifact: Path, donor: keras.Mode
     assert not np.allclose(_answers(model), _answers(donor), atol=1e-3)
     load_initial(model, artifact, THREE, width=0.25)
     assert np.array_equal(_answers(model), _answers(donor))
+
+
+def test_a_model_that_frames_faces_otherwise_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Crops made with the first model's margin are wider than those that the new one will see."""
+    path = _artifact_of(
+        _build(),
+        tmp_path / "wide.keras",
+        config={"model": {"name": "mobilenet", "width": 0.25}},
+        margin=0.3,
+    )
+    for margin, told in (("0.3", False), ("0", True)):
+        caplog.clear()
+        keys = ["model.name=mobilenet", "model.width=0.25", "model.backbone_size=32"]
+        keys += ["data.image_size=32", f"model.init={path}", f"data.margin={margin}"]
+        initial_model(load_config("fine_tuning", keys), THREE)
+        assert ("add --set data.margin=0.3" in caplog.text) == told
 
 
 def test_another_order_of_the_emotions_is_carried_over(artifact: Path, donor: keras.Model) -> None:

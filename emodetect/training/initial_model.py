@@ -40,6 +40,7 @@ def initial_model(
     model = trainable_model(config, len(emotions), weights=weights)
     if config.model.init and load_weights:
         path = initial_artifact(config.model.init)
+        _compare_margins(path, config.data.margin)
         return model, load_initial(model, path, emotions, width=config.model.width)
     return model, 1.0
 
@@ -77,6 +78,20 @@ def initial_artifact(init: str) -> Path:
             f"{path}: expected a model trained by emodetect; model.init accepts no other."
         )
     return path
+
+
+def _compare_margins(path: Path, margin: float) -> None:
+    theirs = read_artifact(path).metadata.margin
+    if theirs != margin:
+        logger.warning(
+            "%s frames faces with data.margin = %g, the new model will with %g; if the images are "
+            "crops that %s made, add --set data.margin=%g",
+            path,
+            theirs,
+            margin,
+            path.name,
+            theirs,
+        )
 
 
 def load_initial(
