@@ -192,9 +192,9 @@ def refuse_other_images(
 def _not_told_apart(split: str, *, where: Path | None) -> DataError:
     kind = {"val": "validation"}.get(split, split)
     return DataError(
-        f"{where}: the images, the labels, the splits or the seed have changed since the model was trained on "
-        f"it, so its {kind} images can no longer be told apart from its training images. "
-        "Evaluate it on held-out images: --data PATH --split all."
+        f"{where}: the images, the labels, the splits or the seed have changed since the model was "
+        f"trained on it, so its {kind} images can no longer be told apart from its training "
+        "images. Evaluate it on held-out images: --data PATH --split all."
     )
 
 
