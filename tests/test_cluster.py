@@ -356,6 +356,7 @@ def test_a_worker_that_ray_ends_for_its_memory_is_replaced(alive: bool, times: i
     rows = pa.concat_tables([written[0], written[1]]).to_pylist()
     assert [row["path"] for row in rows] == ["a", "b", "c", "d"]
     assert [row["error"] is None for row in rows] == [True, False, True, True]
+    assert rows[1]["error"].startswith("its worker" if alive else "the nodes that had it went down")
     assert "memory ran out" in rows[1]["error"]
     tried = [photos for photos in ray.given if "b" in photos]
     assert tried == [["a", "b", "c"], *(times - 1) * [["b"]]]

@@ -851,7 +851,7 @@ def test_training_images_among_others_are_told(
     (caveat,) = task.description["caveats"]
     # 24 of 48, but for those of the test split, which trained nothing.
     served = sum(sum(own.metadata.dataset["counts"][split].values()) for split in ("train", "val"))
-    assert caveat.startswith(f"About {served / 48:.0%} of these images trained the model")
+    assert caveat.startswith(f"About {served / 48:.0%} of these images, by a sample, trained")
     moved = NamedData("folder", "moved")
     task = open_task("mine", own, source=new, exclude_duplicates_of=[moved])
     assert (len(task.selection.members), task.description["caveats"]) == (24, [])
@@ -875,8 +875,13 @@ def test_a_folder_of_the_same_name_elsewhere_is_other_data(
     task = open_task("mine", own, source=NamedData("folder", "faces"))
     assert len(task.selection.members) == 18
     assert not task.description["seen"]
+    Path("mine.toml").write_text('[data]\nsource = "folder"\nimage_size = 32\npath = "faces"\n')
+    assert not open_task("mine", own, config_name="mine.toml").description["seen"]
     with pytest.raises(DataError, match="have changed"):  # what it was trained on is not there
         open_task("mine", own)
+    draw_dataset(Path("faces"), counts={"new": 3}, emotions=("happy", "sad"), seed=8, size=32)
+    part = open_task("mine", own, source=NamedData("folder", "faces/new"))
+    assert part.description["caveats"] == []
 
 
 def test_training_data_in_another_container_is_the_same(

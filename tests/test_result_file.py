@@ -22,6 +22,7 @@ from emodetect.errors import EmodetectError
 from emodetect.machine.csv_files import csv_line
 from emodetect.machine.locks import locked
 from emodetect.recognition.face_rows import image_columns
+from emodetect.recognition.photos import predict as predict_module
 from emodetect.recognition.photos.result_file import HeldPhoto, open_photo_rows
 from emodetect.recognition.recognizer import EmotionRecognizer
 
@@ -253,19 +254,45 @@ def test_a_photo_that_was_edited_since_does_not_end_a_resumed_run(
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 def test_rows_of_photos_that_are_not_given_again_stay(
-    drawn: Path, tmp_path: Path, form: str
+    drawn: Path, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other photos can be added to a file, whose last photo is then none of those given."""
     file = tmp_path / f"rows.{form}"
     _invoke(drawn / "a.png", drawn / "b.png", "--output", file)
     before = file.read_text().splitlines()
-    for photo in ("a.png", "e.png"):
+    photos, analyze = ("a.png", "e.png"), predict_module.analyze_many
+
+    def look(*arguments: Any, **options: Any) -> Any:
+        for result in analyze(*arguments, **options):
+            assert {*before} <= {*file.read_text().splitlines()}  # whatever happens meanwhile
+            yield result
+
+    monkeypatch.setattr(predict_module, "analyze_many", look)
+    for photo in photos:
         result = _invoke(drawn / photo, "--output", file, "--resume")
         assert result.exit_code == 0
         assert {*before} <= {*file.read_text().splitlines()}
     added = {*file.read_text().splitlines()} - {*before}
     assert added
     assert all("e.png" in line for line in added)
+
+
+def test_missing_rows_of_the_last_photo_are_added_after_new_photos(
+    drawn: Path, tmp_path: Path
+) -> None:
+    """A photo that a power cut left with one of its two faces gets both, though others are new."""
+    two, file = tmp_path / "two.png", tmp_path / "rows.csv"
+    scene = draw_scene(["happy", "sad"], np.random.default_rng(1)).image
+    two.write_bytes(cv2.imencode(".png", scene)[1].tobytes())
+    _invoke(two, "--output", file)
+    header, *rows = file.read_text().splitlines(keepends=True)
+    assert len(rows) == 2
+    file.write_text(header + rows[0])
+    _invoke(drawn / "b.png", two, "--output", file, "--resume")
+    lines = file.read_text().splitlines(keepends=True)
+    assert lines[0] == header
+    assert sorted(line for line in lines if "two.png" in line) == sorted(rows)
+    assert sum("b.png" in line for line in lines) == 1
 
 
 def test_a_file_is_resumed_where_its_last_photo_is_gone(drawn: Path, tmp_path: Path) -> None:

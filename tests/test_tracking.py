@@ -397,6 +397,22 @@ def test_a_lost_face_keeps_its_scores(recognizer: EmotionRecognizer) -> None:
     assert [tracker.update(squares(), index / FPS) for index in range(4, 9)] == [shown] * 5
 
 
+def test_a_miss_between_frames_far_apart_keeps_scores_and_blur(
+    recognizer: EmotionRecognizer,
+) -> None:
+    """A face that one of few frames misses goes on with its average, and is blurred meanwhile."""
+    recognizer.detector = BrightSquares()
+    face = squares((20, 50, 60, 60))
+    recognizer.answers = [HAPPY, HAPPY, SAD]
+    tracker = EmotionTracker(recognizer, TrackingOptions(score_smoothing_s=60))
+    _, (shown,) = [tracker.update(face, 2.0 * index) for index in range(2)]
+    missed = tracker.look(squares(), 4.0)
+    assert missed.faces == []
+    assert [one.box for one in missed.everything] == [shown.box]
+    (after,) = tracker.update(face, 6.0)
+    assert after.emotion == shown.emotion == "happy"
+
+
 def test_a_face_that_comes_back_has_the_scores_of_now(recognizer: EmotionRecognizer) -> None:
     """What was seen before it was lost counts as little as after the same time without a gap."""
     recognizer.detector = BrightSquares()

@@ -18,6 +18,7 @@ from emodetect.faces.detectors.registry import Detector, full_name, open_detecto
 from emodetect.faces.detectors.shared import SharedDetector
 from emodetect.faces.framing import crop_face
 from emodetect.faces.tracking import FaceTracker, FrameByFrame, TrackingOptions
+from emodetect.faces.tracks import Track
 from emodetect.images.conversion import AnyImage, ChannelOrder, Images, OneImage, to_bgr
 from emodetect.images.model_input import channels_of, check_image, to_input
 from emodetect.model_file.artifact import read_artifact
@@ -178,13 +179,15 @@ class EmotionRecognizer:
     def _batch_of(self, inputs: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         size = self.metadata.image_size
         expected = (size, size, channels_of(self.metadata.color))
-        together = isinstance(inputs, np.ndarray) and inputs.ndim == 4
-        for one in inputs[:1] if together else inputs:
-            if np.shape(one) != expected or np.asarray(one).dtype != np.uint8:
+        if isinstance(inputs, np.ndarray) and inputs.ndim == 4:
+            kinds = [(inputs.shape[1:], inputs.dtype)]
+        else:
+            kinds = [(np.shape(one), np.asarray(one).dtype) for one in inputs]
+        for shape, dtype in kinds:
+            if shape != expected or dtype != np.uint8:
                 raise ImageError(
                     f"expected a sequence of inputs as input_of makes them, each of shape "
-                    f"{expected}, uint8 from 0 to 255, got one of shape {np.shape(one)}, "
-                    f"{np.asarray(one).dtype}"
+                    f"{expected}, uint8 from 0 to 255, got one of shape {shape}, {dtype}"
                 )
         return np.asarray(inputs, np.float32)
 
@@ -371,7 +374,10 @@ class EmotionTracker:
         self.faces.detector = self.recognizer.detector  # a key may have changed it
         found = self.faces.update(image, time_s)
         before = self.smoothed
-        self.smoothed = {track.key: before[track.key] for track, _ in found if track.key in before}
+        # Also of those that this frame misses, which may be in the next one again.
+        tracks = self.faces.tracks
+        alive = {track.key for track in (*tracks.known, *(track for track, _ in found))}
+        self.smoothed = {key: scores for key, scores in before.items() if key in alive}
         # Where a face was lost, there may be anything now: it keeps its scores.
         visible = [pair for pair in found if pair[0].seen_s == time_s or pair[0].key not in before]
         rows = self.recognizer.classify([self.recognizer.crop(image, box) for _, box in visible])
@@ -383,12 +389,20 @@ class EmotionTracker:
                 constant_s=self.options.score_smoothing_s,
                 hysteresis=self.options.hysteresis,
             )
-        sightings = []
-        for track, box in found:
+
+        def face_of(track: Track, box: Box) -> Face:
             now = self.smoothed[track.key]
             number = (track.id or track.key) if self.tracked else None
-            face = self.recognizer.face(box, now.average, best=now.shown, id=number)
-            sightings.append(Sighting(face, None if track.id else track.key))
-        tracks = self.faces.tracks
+            return self.recognizer.face(box, now.average, best=now.shown, id=number)
+
+        sightings = [
+            Sighting(face_of(track, box), None if track.id else track.key) for track, box in found
+        ]
         ids = tracks.confirmed if self.tracked else dict.fromkeys(tracks.confirmed)
-        return Seen(tuple(sightings), ids, tracks.dropped)
+        shown = {track.key for track, _ in found}
+        missed = tuple(
+            face_of(track, track.box)
+            for track in tracks.known
+            if track.key in self.smoothed and track.key not in shown
+        )
+        return Seen(tuple(sightings), ids, tracks.dropped, missed)

@@ -38,11 +38,13 @@ class Seen:
         sightings: the faces, and what may be one.
         confirmed: the IDs of new faces that this frame confirms, by key; None without tracking.
         dropped: the keys of those that were not seen again.
+        missed: faces that this frame misses, where they were; they may still be there.
     """
 
     sightings: tuple[Sighting, ...]
     confirmed: Mapping[int, int | None] = field(default_factory=dict)
     dropped: AbstractSet[int] = frozenset()
+    missed: tuple[Face, ...] = ()
 
     @classmethod
     def known(cls, faces: Sequence[Face]) -> Self:
@@ -56,8 +58,8 @@ class Seen:
 
     @property
     def everything(self) -> list[Face]:
-        """The faces and what may be one, to be blurred."""
-        return [sighting.face for sighting in self.sightings]
+        """The faces, what may be one, and those that the frame misses, to be blurred."""
+        return [*(sighting.face for sighting in self.sightings), *self.missed]
 
     def resolved(self, confirmed: Mapping[int, int | None]) -> Seen:
         """Return the same with these faces confirmed."""
@@ -67,7 +69,8 @@ class Seen:
                 if one.unconfirmed is not None and one.unconfirmed in confirmed
                 else one
                 for one in self.sightings
-            )
+            ),
+            missed=self.missed,
         )
 
 

@@ -40,7 +40,8 @@ def initial_model(
     model = trainable_model(config, len(emotions), weights=weights)
     if config.model.init and load_weights:
         path = initial_artifact(config.model.init)
-        _compare_margins(path, config.data.margin)
+        if config.data.faces == "whole":
+            _compare_margins(path, config.data.margin)
         return model, load_initial(model, path, emotions, width=config.model.width)
     return model, 1.0
 

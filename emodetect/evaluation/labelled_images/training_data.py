@@ -73,18 +73,17 @@ def is_training_data(dataset: Dataset, config: DataConfig, metadata: Metadata) -
     """Return whether a model was trained on this data, which may have changed or moved since."""
     if are_images_of(dataset, config, metadata):
         return True
-    return was_trained_on(config, metadata) and not _is_other_data(dataset, config, metadata)
+    known = was_trained_on(config, metadata)
+    return known and (config.path is None or not is_elsewhere(config.path, dataset, metadata))
 
 
-def _is_other_data(dataset: Dataset, config: DataConfig, metadata: Metadata) -> bool:
+def is_elsewhere(path: Path, dataset: Dataset, metadata: Metadata) -> bool:
     """Return whether a relative path names other data here than where a model was trained.
 
     In another folder or on another machine, that is so if no image of the training is in it.
     """
     trained, place = metadata.config["data"].get("path"), metadata.dataset.get("place")
-    if config.path is None or trained is None or Path(trained).is_absolute():
-        return False
-    if place in (None, place_of(config.path)):
+    if trained is None or Path(trained).is_absolute() or place in (None, place_of(path)):
         return False
     sketched, stands_for = sketched_images(dataset, metadata)
     return stands_for > 0 and not sketched.any()
@@ -165,10 +164,9 @@ def open_training_data(
     dataset = load_dataset(config.data.model_copy(update=of_model), seed=config.seed)
     changed = dataset.fingerprint != metadata.dataset.get("fingerprint")
     used = "test" if split in (None, "all") else split
-    if used in dataset.carved and changed:
-        known = same_images or was_trained_on(config.data, metadata)
-        if known or are_images_of(dataset, config.data, metadata):
-            raise _not_told_apart(used, where=config.data.path)
+    known = same_images or (changed and is_training_data(dataset, config.data, metadata))
+    if used in dataset.carved and changed and known:
+        raise _not_told_apart(used, where=config.data.path)
     return dataset
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import logging
 import os
 import stat
 from array import array
@@ -27,8 +26,6 @@ from emodetect.machine.locks import locked
 from emodetect.machine.output_folder import how_to_write_on
 from emodetect.machine.terminal_text import on_one_line
 from emodetect.recognition.face_rows import image_columns
-
-logger = logging.getLogger(__name__)
 
 RECORD_KEYS = ["path", "width", "height", "faces", "error"]
 MOST_LATEST = 8
@@ -70,12 +67,12 @@ class HeldPaths:
     Attributes:
         latest: the last photos that could be read, at least one of them with a face if any is.
         last: the last photo of a CSV, which is not held, because rows of it may be missing, and the
-            offset after its rows; None if there is none.
+            offsets of its rows and after them; None if there is none.
     """
 
     def __init__(self) -> None:
         self.latest: list[HeldPhoto] = []
-        self.last: tuple[str, int] | None = None
+        self.last: tuple[str, int, int] | None = None
         self.hashes = array("Q")
         self.used = array("I")
 
@@ -119,35 +116,30 @@ class PhotoRows:
     Attributes:
         held: photos that an earlier run wrote to it.
         has_header: whether it already has the CSV header.
-        removed: rows of the last photo of a CSV, until it is written again.
     """
 
-    def __init__(
-        self, file: FileIO, held: HeldPaths, *, has_header: bool, removed: bytes = b""
-    ) -> None:
+    def __init__(self, file: FileIO, held: HeldPaths, *, has_header: bool) -> None:
         self.file = file
         self.held = held
         self.has_header = has_header
-        self.removed = removed
 
     def write(self, text: str) -> None:
-        """Write the complete text of a photo, as a writer yields it, unbuffered."""
-        if self.removed and self.held.last is not None:
-            path, *_ = next(csv.reader(io.StringIO(text, newline="")))
-            if path == self.held.last[0]:
-                self.removed = b""
-        self._append(text.encode() + b"\n")
+        """Write the complete text of a photo, as a writer yields it, unbuffered.
 
-    def put_back(self) -> None:
-        """Keep the rows of the last photo if that was not among the photos of this run."""
-        if self.removed and self.held.last is not None:
-            self._append(self.removed)
-            logger.warning(
-                "%s: the rows of %s, its last photo, are kept as they are, because it was not "
-                "among the photos of this run",
-                self.file.name,
-                on_one_line(self.held.last[0]),
-            )
+        The rows of the last photo that an earlier run wrote are replaced, in case some are missing.
+        """
+        rows = text.encode() + b"\n"
+        last = self.held.last
+        if last is not None and next(csv.reader(io.StringIO(text, newline="")))[0] == last[0]:
+            self.held.last = None
+            _, start, end = last
+            with Path(self.file.name).open("rb") as file:
+                file.seek(start)
+                if file.read(end - start) == rows:
+                    return
+                rows = file.read() + rows
+            self.file.truncate(start)
+        self._append(rows)
 
     def _append(self, rest: bytes) -> None:
         try:
@@ -196,31 +188,18 @@ def open_photo_rows(
     with path.open("ab", buffering=0) as file, locked(path, wait=False) as lock:
         if lock == "taken":
             raise EmodetectError(f"{path}: another run is writing to it; choose another file.")
-        end, removed = 0, b""
+        end = 0
         if resume and path.is_file():
             end = _read_held(path, form, emotions, held)
             check(held.latest)
-            removed = _rows_of_last(path, held, end)
         if path.is_file():
             file.truncate(end)
         held.finish()
-        rows = PhotoRows(file, held, has_header=form == "csv" and end > 0, removed=removed)
-        try:
-            yield rows
-        finally:
-            rows.put_back()
+        yield PhotoRows(file, held, has_header=form == "csv" and end > 0)
         if not _is_kept(file, path):
             raise EmodetectError(
                 f"{path}: was moved or removed during the run, and the results with it."
             )
-
-
-def _rows_of_last(path: Path, held: HeldPaths, start: int) -> bytes:
-    if held.last is None:
-        return b""
-    with path.open("rb") as file:
-        file.seek(start)
-        return file.read(held.last[1] - start)
 
 
 def _is_kept(file: IO[bytes], path: Path) -> bool:
@@ -233,7 +212,7 @@ def _is_kept(file: IO[bytes], path: Path) -> bool:
 
 
 def _read_held(path: Path, form: str, emotions: tuple[str, ...], held: HeldPaths) -> int:
-    """Add the photos that are complete in a file; return the offset after the last of them."""
+    """Add the photos that are complete in a file; return the offset after its last complete row."""
     beginning = (
         csv_line(image_columns(emotions)) + "\n" if form == "csv" else '{"path": '
     ).encode()
@@ -295,7 +274,7 @@ def _read_csv(path: Path, file: IO[bytes], emotions: tuple[str, ...], held: Held
     names = image_columns(emotions)
     emotion = names.index("emotion")
     scores = slice(-1 - len(emotions), -1)  # by place: a label may have the name of a column
-    end = file.tell()
+    begin = end = file.tell()  # of the rows of the last photo
     rows: list[list[str]] = []  # of the photo that is being read
     latest = _Latest[list[list[str]]]()
     for start, line in _csv_records(file):
@@ -311,9 +290,10 @@ def _read_csv(path: Path, file: IO[bytes], emotions: tuple[str, ...], held: Held
                 held.add(rows[0][0])
                 if not rows[0][-1]:  # the error
                     latest.add(rows, has_face=bool(rows[0][emotion]))
-            rows, end = [], start
+            rows, begin = [], start
         rows.append(row)
-        held.last = rows[0][0], start + len(line) + 1
+        end = start + len(line) + 1
+        held.last = rows[0][0], begin, end
     for rows in latest.all():
         faces = [(row[emotion], row[scores]) for row in rows if row[emotion]]
         held.latest.append(_held_photo(path, rows[0][0], faces))
