@@ -780,9 +780,7 @@ def test_a_model_knows_its_data_from_another_folder(
         open_task("mine", own, source=NamedData("folder", "../faces"))
 
 
-def _moved(
-    tmp_path: Path, *keys: str, emotions: tuple[str, ...] = ("happy", "sad")
-) -> tuple[SimpleNamespace, list[str]]:
+def _moved(tmp_path: Path, *keys: str) -> tuple[SimpleNamespace, list[str]]:
     """Train on faces, which are then moved to moved/; return a recogniser, and the test images."""
     values = f'data={{source="folder", image_size=32, path="faces", cache_dir="{tmp_path}/c"}}'
     config = load_config(SMALL, [values, *keys])

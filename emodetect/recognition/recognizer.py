@@ -376,7 +376,8 @@ class EmotionTracker:
         before = self.smoothed
         # Also of those that this frame misses, which may be in the next one again.
         tracks = self.faces.tracks
-        alive = {track.key for track in (*tracks.known, *(track for track, _ in found))}
+        shown = {track.key for track, _ in found}
+        alive = shown | {track.key for track in tracks.known}
         self.smoothed = {key: scores for key, scores in before.items() if key in alive}
         # Where a face was lost, there may be anything now: it keeps its scores.
         visible = [pair for pair in found if pair[0].seen_s == time_s or pair[0].key not in before]
@@ -399,7 +400,6 @@ class EmotionTracker:
             Sighting(face_of(track, box), None if track.id else track.key) for track, box in found
         ]
         ids = tracks.confirmed if self.tracked else dict.fromkeys(tracks.confirmed)
-        shown = {track.key for track, _ in found}
         missed = tuple(
             face_of(track, track.box)
             for track in tracks.known

@@ -40,9 +40,8 @@ def initial_model(
     model = trainable_model(config, len(emotions), weights=weights)
     if config.model.init and load_weights:
         path = initial_artifact(config.model.init)
-        if config.data.faces == "whole":
-            _compare_margins(path, config.data.margin)
-        return model, load_initial(model, path, emotions, width=config.model.width)
+        margin = config.data.margin if config.data.faces == "whole" else None
+        return model, load_initial(model, path, emotions, width=config.model.width, margin=margin)
     return model, 1.0
 
 
@@ -81,8 +80,7 @@ def initial_artifact(init: str) -> Path:
     return path
 
 
-def _compare_margins(path: Path, margin: float) -> None:
-    theirs = read_artifact(path).metadata.margin
+def _compare_margins(path: Path, theirs: float, margin: float) -> None:
     if theirs != margin:
         logger.warning(
             "%s frames faces with data.margin = %g, the new model will with %g; if the images are "
@@ -96,12 +94,19 @@ def _compare_margins(path: Path, margin: float) -> None:
 
 
 def load_initial(
-    model: keras.Model, path: Path, emotions: tuple[str, ...], *, width: float
+    model: keras.Model,
+    path: Path,
+    emotions: tuple[str, ...],
+    *,
+    width: float,
+    margin: float | None = None,
 ) -> float:
     """Load the weights of an artifact into `model`, with the head if the emotions are the same.
 
     Args:
         width: model.width of `model`, for the error.
+        margin: data.margin of `model`, to be compared with the artifact's; None if the images are
+            framed anew.
 
     Returns:
         the artifact's temperature; 1 with a new head, to which it does not apply.
@@ -109,6 +114,8 @@ def load_initial(
     Raises ModelError if the artifact contains another network.
     """
     metadata = read_artifact(path).metadata
+    if margin is not None:
+        _compare_margins(path, metadata.margin, margin)
     donor = load_keras(path)
     if _shapes(donor, [BACKBONE]) != _shapes(model, [BACKBONE]):
         theirs = metadata.config.get("model", {}).get("width", "unknown")

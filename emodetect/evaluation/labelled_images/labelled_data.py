@@ -54,7 +54,7 @@ CHOSEN_ON = (
     "ones. Evaluate it on its test split (--split test)."
 )
 # Of fewer images in the sketch, or a smaller share, copies that data sets have in common may be
-# why: FER2013's test split has 7%, of which the sketch, of 64 in 28,558, has none or one.
+# why: FER2013's test split has 7%, of which the sketch, of 64 in 28,558, usually has none or one.
 FEWEST_TOLD, SHARE_TOLD = 4, 0.05
 OWN_DATA = "the model's own"  # in metrics.json: the data that the model was trained on
 # May hold whole photos, whose faces are then framed as in training.
@@ -153,11 +153,13 @@ def load_labelled_data(
         at_place = was_trained_on(config, metadata)
         own = _as_in_training(config, metadata, grouped=not group, moved=not at_place)
         with said_once(*DATA_LOGGERS):
-            dataset = _load(own if at_place else config, metadata)
+            first = own if at_place else config
+            dataset = _load(first, metadata)
             same_data = is_training_data(dataset, config, metadata)
             if same_data:
                 config = own
-                dataset = dataset if at_place else _load(config, metadata)  # with its groups
+                if own != first:
+                    dataset = _load(config, metadata)  # with its groups
                 dataset = _split_by_training(dataset, source, config, metadata, split)
             else:
                 _tell_numbers(source, dataset, metadata, given=label_names or {})

@@ -82,7 +82,8 @@ def is_elsewhere(path: Path, dataset: Dataset, metadata: Metadata) -> bool:
 
     In another folder or on another machine, that is so if no image of the training is in it.
     """
-    trained, place = metadata.config["data"].get("path"), metadata.dataset.get("place")
+    trained = metadata.config.get("data", {}).get("path")
+    place = metadata.dataset.get("place")
     if trained is None or Path(trained).is_absolute() or place in (None, place_of(path)):
         return False
     sketched, stands_for = sketched_images(dataset, metadata)
