@@ -20,6 +20,7 @@ from emodetect.auditing import doubtful_labels
 from emodetect.auditing.audit import Audit, AuditOptions, audit_sources
 from emodetect.auditing.doubtful_labels import confident_labels
 from emodetect.auditing.duplicates import MOST_NEIGHBOURS, find_duplicates
+from emodetect.auditing.face_check import open_search
 from emodetect.auditing.findings import manifest_rows, summary
 from emodetect.auditing.scan import Picture, scan_pictures
 from emodetect.cli import app
@@ -214,6 +215,18 @@ def test_an_image_without_a_face_is_found(clean: Path) -> None:
     assert len(found) <= 2
     assert summary(audit)["no_face"]["weak"] is True
     assert flagged(look(clean), "no_face") == set()
+
+
+def test_a_user_without_a_home_searches_faces_with_haar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """YuNet's model cannot have been fetched where there is no place to keep it."""
+
+    def none(*_: object, **__: object) -> None:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr("platformdirs.user_cache_path", none)
+    search = open_search(None)
+    assert search is not None
+    assert search.detector == "haar"
 
 
 def test_leaks_between_sources_are_found(clean: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from emodetect.faces.detectors.haar import HaarDetector
 from emodetect.faces.detectors.registry import Detector, open_detector
 from emodetect.faces.detectors.shared import SharedDetector
-from emodetect.faces.detectors.yunet import YuNetDetector, yunet_path
+from emodetect.faces.detectors.yunet import YuNetDetector, has_yunet
 
 LEAST_SIDE = 96
 # Lower than for photos, where it would find faces in foliage: here an image without a face is the
@@ -60,7 +60,7 @@ def open_search(name: str | None) -> FaceSearch | None:
     if name == "none":
         return None
     if name is None:
-        name = "yunet" if yunet_path().is_file() else "haar"
+        name = "yunet" if has_yunet() else "haar"
     weak = isinstance(open_detector(name), HaarDetector)  # opened here to fail early
     detector = SharedDetector(partial(_open, name))
 
