@@ -566,7 +566,10 @@ def test_a_crop_of_nobody_is_told(tmp_path: Path) -> None:
 def test_a_published_set_is_found_where_a_download_nests_it(
     source: str, raf_db: Path, tmp_path: Path
 ) -> None:
-    """Its path may be that of a folder above, alone or with the source; two are too many."""
+    """Its path may be that of a folder above, alone or with the source; two are too many.
+
+    One that was thrown away does not count.
+    """
     root = tmp_path / "unpacked" / "data"
     (root / "readme").mkdir(parents=True)
     if source == "raf_db":
@@ -579,6 +582,8 @@ def test_a_published_set_is_found_where_a_download_nests_it(
     else:
         _annotated(root / "AffectNet", "train_set", {0: "0", 1: 1})
         source = "affectnet"
+    (set_folder,) = (folder for folder in root.iterdir() if folder.name != "readme")
+    shutil.copytree(set_folder, root / "$RECYCLE.BIN")
     listing = _list(source, tmp_path / "unpacked")
     assert listing.samples
     assert listing.root.parent == root

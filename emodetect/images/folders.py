@@ -28,11 +28,12 @@ def is_folder_entry(entry: os.DirEntry[str]) -> bool:
 
 
 def subfolders(folder: Path) -> Iterator[Path]:
-    """Yield the folders in a folder, without hidden ones and those that cannot be read."""
+    """Yield the folders in a folder, without hidden ones, junk, and those that cannot be read."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if is_folder_entry(entry) and not entry.name.startswith((".", "__")):
+                hidden = entry.name.startswith(".") or is_junk(entry.name)
+                if not hidden and is_folder_entry(entry):
                     yield Path(entry.path)
     except OSError:
         return
