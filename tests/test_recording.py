@@ -246,7 +246,7 @@ def test_a_folder_that_may_not_be_written_to_is_told_before_the_work(
     monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
     old = tmp_path / "old.mp4"
     old.touch()
-    with pytest.raises(VideoError, match=r"old\.mp4: permission denied; choose another folder"):
+    with pytest.raises(VideoError, match=r"old\.mp4: permission denied; choose another file"):
         check_files([old], log=None, source=None, force=True)
     (tmp_path / "old.csv").touch()
     check_files([], log=tmp_path / "old.csv", source=None, force=True)

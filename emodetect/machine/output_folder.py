@@ -35,22 +35,32 @@ def file_keys(path: Path | str) -> set[FileKey]:
     return keys
 
 
-def check_output_file(path: Path, *, force: bool) -> None:
-    """Raise EmodetectError if a file cannot be written; call it before the work.
+def check_output_file(
+    path: Path,
+    *,
+    force: bool,
+    in_place: bool = False,
+    error: type[EmodetectError] = EmodetectError,
+) -> None:
+    """Raise `error` if a file cannot be written; call it before the work.
 
     It must not exist unless `force` is set, and its folder must be writable.
+
+    Args:
+        in_place: an old file is written itself; otherwise a new one takes its place.
     """
     if not path.parent.is_dir():
-        raise EmodetectError(f"{path}: the folder {path.parent} does not exist; create it first.")
+        raise error(f"{path}: the folder {path.parent} does not exist; create it first.")
     if path.is_dir():
-        raise EmodetectError(f"{path}: is a folder; choose another file.")
+        raise error(f"{path}: is a folder; choose another file.")
     if os.path.lexists(path) and not force:
-        raise EmodetectError(
-            f"{path}: already exists; choose another file, or add --force to replace it."
-        )
-    # The folder, because a new file takes the place of the old one.
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise EmodetectError(f"{path}: permission denied; choose another file.")
+        raise error(f"{path}: already exists; choose another file, or add --force to replace it.")
+    if in_place and path.exists():
+        writable = os.access(path, os.W_OK)
+    else:
+        writable = os.access(path.parent, os.W_OK | os.X_OK)
+    if not writable:
+        raise error(f"{path}: permission denied; choose another file.")
 
 
 def check_output_folder(folder: Path, *, force: bool) -> None:

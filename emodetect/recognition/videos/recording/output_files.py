@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from emodetect.errors import VideoError
-
-# Bytes. File systems allow 255; the name of an unfinished file is a little longer.
-LONGEST_NAME = 240
+from emodetect.machine.atomic_files import LONGEST_NAME
+from emodetect.machine.output_folder import check_output_file
 
 
 def check_suffix(path: Path | None, suffixes: Iterable[str]) -> None:
@@ -33,22 +32,11 @@ def check_files(
     for path in paths:
         if [other.absolute() for other in paths].count(path.absolute()) > 1:
             raise VideoError(f"{path}: two results would be written to this file; use two names.")
-        if len(os.fsencode(path.name)) > LONGEST_NAME:
+        if len(os.fsencode(unfinished(path).name)) > LONGEST_NAME:
             raise VideoError(f"{path}: the file name is too long; choose a shorter one.")
-        if not path.parent.is_dir():
-            raise VideoError(f"{path}: the folder {path.parent} does not exist; create it first.")
-        if path.is_dir():
-            raise VideoError(f"{path}: expected a file, got a folder.")
-        if path.exists():
-            if source is not None and _is_same_file(path, source):
-                raise VideoError(f"{path}: would overwrite the source; choose another name.")
-            if not force:
-                raise VideoError(
-                    f"{path}: already exists; choose another name, or overwrite it with --force."
-                )
-        needed = path if path == log and path.exists() else path.parent
-        if not os.access(needed, os.W_OK):
-            raise VideoError(f"{path}: permission denied; choose another folder.")
+        if source is not None and _is_same_file(path, source):
+            raise VideoError(f"{path}: would overwrite the source; choose another file.")
+        check_output_file(path, force=force, in_place=path == log, error=VideoError)
 
 
 def unfinished(path: Path) -> Path:
