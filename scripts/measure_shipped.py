@@ -31,7 +31,7 @@ from emodetect.evaluation.labelled_images.training_data import (
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, shipped_models
 from emodetect.number_format import decimal, percent, points, with_interval
 from emodetect.recognition.recognizer import EmotionRecognizer
-from emodetect.reports.glossary import figure_form
+from emodetect.reports.glossary import metric_form
 
 README = Path(__file__).parent.parent / "README.md"
 # The source of a model's own labels, and that of the other labels of the same test images.
@@ -244,7 +244,7 @@ def _percent(metrics: Metrics, name: str) -> str:
 
 
 def _with_interval(metrics: Metrics, name: str) -> str:
-    return with_interval(metrics[name], metrics["intervals_95"][name], figure_form(name))
+    return with_interval(metrics[name], metrics["intervals_95"][name], metric_form(name))
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -10,7 +10,7 @@ from labelled import predictions_of
 
 from emodetect.evaluation.metrics.calibration import expected_calibration_error, reliability_bins
 from emodetect.evaluation.metrics.classification import compute_metrics
-from emodetect.evaluation.metrics.intervals import metric_intervals, resampled_figures
+from emodetect.evaluation.metrics.intervals import metric_intervals, resampled_metrics
 
 # --- calibration
 
@@ -59,7 +59,7 @@ def test_the_interval_of_the_accuracy_is_that_of_a_share() -> None:
     """Of 400 images with 280 right, the interval is 0.7 ± 1.96 standard errors of a share."""
     probabilities = [[0.9, 0.1]] * 280 + [[0.2, 0.8]] * 120
     predictions = predictions_of([0] * 400, probabilities, ("sad", "happy"))
-    intervals = metric_intervals(predictions, resampled_figures(predictions, resamples=2000))
+    intervals = metric_intervals(predictions, resampled_metrics(predictions, resamples=2000))
     reach = 1.96 * math.sqrt(0.7 * 0.3 / 400)
     assert intervals["accuracy"] == pytest.approx([0.7 - reach, 0.7 + reach], abs=0.005)
     # Two losses only, so that the log-loss is a line of the accuracy.
@@ -86,7 +86,7 @@ def test_the_intervals_are_of_the_reported_figures() -> None:
         ("sad", "happy", "fear"),
     )
     metrics = compute_metrics(predictions)
-    intervals = metric_intervals(predictions, resampled_figures(predictions, resamples=200))
+    intervals = metric_intervals(predictions, resampled_metrics(predictions, resamples=200))
     for name, (low, high) in intervals.items():
         assert low < metrics[name] < high
         # The log-loss of the sure and wrong answer is 16, so it moves more than a share.
@@ -102,15 +102,15 @@ def test_the_intervals_are_of_the_reported_figures() -> None:
 def test_the_intervals_are_the_same_each_time() -> None:
     """Two evaluations of the same answers print the same intervals."""
     predictions = predictions_of([0, 1] * 20, [[0.6, 0.4]] * 40, ("sad", "happy"))
-    first = metric_intervals(predictions, resampled_figures(predictions, resamples=100))
-    assert metric_intervals(predictions, resampled_figures(predictions, resamples=100)) == first
+    first = metric_intervals(predictions, resampled_metrics(predictions, resamples=100))
+    assert metric_intervals(predictions, resampled_metrics(predictions, resamples=100)) == first
     assert first["accuracy"][0] < first["accuracy"][1]
 
 
 def test_a_resample_without_a_rare_emotion_averages_over_the_others() -> None:
     """One wrong image among 21 is absent from a third of the resamples, which then score 1."""
     predictions = predictions_of([0] * 20 + [1], [[0.9, 0.1]] * 21, ("sad", "happy"))
-    intervals = metric_intervals(predictions, resampled_figures(predictions, resamples=400))
+    intervals = metric_intervals(predictions, resampled_metrics(predictions, resamples=400))
     # Drawn: recall 1 of sad and 0 of happy. Not drawn: recall 1 of sad alone.
     assert intervals["balanced_accuracy"] == [0.5, 1]
 
@@ -118,7 +118,7 @@ def test_a_resample_without_a_rare_emotion_averages_over_the_others() -> None:
 def test_figures_that_no_resample_changes_have_no_interval() -> None:
     """Without a mistake, accuracy and log-loss have an interval, the averages have none."""
     predictions = predictions_of([0, 1] * 10, [[0.9, 0.1], [0.2, 0.8]] * 10, ("sad", "happy"))
-    intervals = metric_intervals(predictions, resampled_figures(predictions, resamples=100))
+    intervals = metric_intervals(predictions, resampled_metrics(predictions, resamples=100))
     assert (intervals["balanced_accuracy"], intervals["macro_f1"]) == (None, None)
     # Wilson's lower end at n of n is n / (n + 1.96^2).
     assert intervals["accuracy"] == pytest.approx([20 / (20 + 1.959964**2), 1])
@@ -129,5 +129,5 @@ def test_figures_that_no_resample_changes_have_no_interval() -> None:
 def test_a_single_image_has_an_interval_of_the_accuracy_only() -> None:
     """Every resample of one image is that image, so resamples say nothing of others."""
     predictions = predictions_of([0], [[0.9, 0.1]], ("sad", "happy"))
-    intervals = metric_intervals(predictions, resampled_figures(predictions, resamples=100))
+    intervals = metric_intervals(predictions, resampled_metrics(predictions, resamples=100))
     assert [name for name, limits in intervals.items() if limits] == ["accuracy"]

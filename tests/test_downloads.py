@@ -21,7 +21,7 @@ from emodetect.data.listing import Listing
 from emodetect.data.named_data import find_data
 from emodetect.data.readers import folder as folder_reader
 from emodetect.data.readers.registry import list_samples
-from emodetect.data.writers.split_manifest import write_splits
+from emodetect.data.writers.split_manifest import SplitOptions, write_splits
 from emodetect.emotions import canonical_emotion
 from emodetect.errors import ConfigError, DataError
 
@@ -432,8 +432,8 @@ def test_lists_of_any_dialect_are_the_same(tmp_path: Path, text: str, encoding: 
 @pytest.mark.parametrize(
     ("label", "note"),
     [
-        ("happy", "2 rows name an image that a row before names; each row counts"),
-        ("sad", "2 rows name an image that a row before names, 1 of them with another label; each"),
+        ("happy", "2 rows name an image that an earlier row names; each row counts"),
+        ("sad", "2 rows name an image that an earlier row names, 1 of them with another label;"),
     ],
 )
 def test_images_that_a_list_names_twice_are_told(tmp_path: Path, label: str, note: str) -> None:
@@ -566,8 +566,8 @@ def test_paths_written_on_windows_are_read_here(tmp_path: Path) -> None:
     dataset = _load(windows)
     assert dataset.paths.tolist() == expected.paths.tolist()
     assert dataset.fingerprint == expected.fingerprint
-    write_splits(tmp_path / "a.csv", tmp_path / "split a.csv")
-    write_splits(windows, tmp_path / "split b.csv")
+    write_splits(tmp_path / "a.csv", tmp_path / "split a.csv", SplitOptions())
+    write_splits(windows, tmp_path / "split b.csv", SplitOptions())
     assert (tmp_path / "split b.csv").read_text() == (tmp_path / "split a.csv").read_text()
 
 

@@ -38,7 +38,7 @@ from emodetect.evaluation.labelled_images.training_data import (
     open_training_data,
 )
 from emodetect.evaluation.metrics.classification import compute_metrics
-from emodetect.evaluation.metrics.intervals import metric_intervals, resampled_figures
+from emodetect.evaluation.metrics.intervals import metric_intervals, resampled_metrics
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -76,7 +76,7 @@ def _write_report(predictions: ImagePredictions, metrics: dict, out: Path) -> li
         },
         **{"skipped": [], "left_out": {}, "slices": [], "bootstrap": 100},
         "intervals_95": metric_intervals(
-            predictions, resampled_figures(predictions, resamples=100)
+            predictions, resampled_metrics(predictions, resamples=100)
         ),
         **metrics,
     }

@@ -24,7 +24,7 @@ from emodetect.evaluation.comparison import compare_models, match_images
 from emodetect.evaluation.metrics.intervals import (
     metric_intervals,
     percentile_interval,
-    resampled_figures,
+    resampled_metrics,
     wilson_interval,
 )
 from emodetect.evaluation.metrics.significance import equal_accuracy_p, paired_accuracy_p
@@ -72,13 +72,13 @@ def test_copies_in_a_group_tell_no_more_than_one_image() -> None:
     """Five copies of each image, as groups, have the intervals of the images; else narrower."""
     once = _random_predictions(120)
     grouped = _repeated(once, 5)
-    expected = metric_intervals(once, resampled_figures(once, resamples=300))
-    found = metric_intervals(grouped, resampled_figures(grouped, resamples=300))
+    expected = metric_intervals(once, resampled_metrics(once, resamples=300))
+    found = metric_intervals(grouped, resampled_metrics(grouped, resamples=300))
     for name, limits in expected.items():
         # Accuracy: n - 1 and Student's t for few groups make a difference below a point.
         assert found[name] == pytest.approx(limits, abs=0.01 if name == "accuracy" else 1e-9)
     alone = replace(grouped, groups=np.arange(600))
-    naive = metric_intervals(alone, resampled_figures(alone, resamples=300))
+    naive = metric_intervals(alone, resampled_metrics(alone, resamples=300))
     for name, limits in expected.items():
         assert np.ptp(naive[name]) < 0.6 * np.ptp(limits)
 

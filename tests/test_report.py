@@ -32,7 +32,7 @@ from emodetect.evaluation.metrics.significance import equal_accuracy_p
 from emodetect.evaluation.predictions import read_predictions, write_predictions
 from emodetect.model_file.metadata import Metadata
 from emodetect.reports.evaluation_page import ReportedModel, write_report_page
-from emodetect.reports.glossary import FIGURE_NAMES, MEANINGS
+from emodetect.reports.glossary import MEANINGS, METRIC_NAMES
 from emodetect.reports.html import page_colors
 from emodetect.reports.plots.confusion_matrix import confusion_matrix
 from emodetect.reports.plots.learning_curves import learning_curves
@@ -358,7 +358,7 @@ def test_technical_words_are_explained_on_the_page(some: Dataset, tmp_path: Path
     """What each metric means stands where it is first read, not in another document."""
     words = assert_self_contained(_page(_evaluate(some), tmp_path)).words
     for word, meaning in MEANINGS.items():
-        if word in FIGURE_NAMES.values() or word in ("recall", "precision", "F1", "AUC"):
+        if word in METRIC_NAMES.values() or word in ("recall", "precision", "F1", "AUC"):
             assert meaning in words
     assert "The network's outputs (logits) are divided by it" in words
 

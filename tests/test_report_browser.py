@@ -16,7 +16,7 @@ from emodetect.cli.video import video
 from emodetect.data.synthetic import draw_film
 from emodetect.emotions import EMOTIONS
 from emodetect.evaluation.metrics.classification import compute_metrics
-from emodetect.evaluation.metrics.intervals import metric_intervals, resampled_figures
+from emodetect.evaluation.metrics.intervals import metric_intervals, resampled_metrics
 from emodetect.evaluation.metrics.slices import measure_slices
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.videos.reading.capture import Frame
@@ -169,7 +169,7 @@ def test_tables_of_an_evaluation_fit_a_desktop(browser: Browser, tmp_path: Path)
         **compute_metrics(predictions),
         "batch_size_difference": 0.0,
         "intervals_95": metric_intervals(
-            predictions, resampled_figures(predictions, resamples=100)
+            predictions, resampled_metrics(predictions, resamples=100)
         ),
         "slices": measure_slices(predictions, dataset, np.arange(len(labels))),
     }

@@ -18,7 +18,6 @@ from emodetect.evaluation.labelled_images.training_data import (
     was_trained_at,
     whole_training_data,
 )
-from emodetect.images.model_input import to_input
 from emodetect.machine.computer import usable_cores
 from emodetect.machine.progress import track
 from emodetect.machine.threads import bounded_map
@@ -165,7 +164,7 @@ def _predictions(
             return None
         if not crops:
             return None
-        return to_input(crops[0], size=metadata.image_size, color=metadata.color)
+        return metadata.input_of(crops[0])
 
     asked, probabilities = [], [np.empty((0, len(recognizer.emotions)), np.float32)]
     with ThreadPoolExecutor(usable_cores()) as pool:

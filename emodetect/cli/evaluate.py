@@ -137,7 +137,7 @@ def evaluate(
     )
     from emodetect.cli.evaluation_tables import print_result
     from emodetect.model_file.shipped_models import DEFAULT_MODEL
-    from emodetect.reports.evaluation_report import EvaluationOptions
+    from emodetect.reports.evaluation_report import EvaluationOptions, EvaluationReport
     from emodetect.reports.evaluation_report import evaluate as write_evaluation
 
     options = EvaluationOptions(
@@ -152,7 +152,7 @@ def evaluate(
         **chosen,
     )
     report = write_evaluation(options, on_result=print_result)
-    if report.no_heat_maps:
+    if isinstance(report, EvaluationReport) and report.no_heat_maps:
         click.echo(f"no heat maps: {report.no_heat_maps}", err=True)
     for file in report.files:
         click.echo(str(file))

@@ -17,7 +17,7 @@ from emodetect.number_format import (
     quantity,
     with_interval,
 )
-from emodetect.reports.glossary import FIGURE_NAMES, SHARES, figure_form, independence
+from emodetect.reports.glossary import METRIC_NAMES, SHARES, independence, metric_form
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,8 +37,8 @@ def print_result(result: Evaluation | list[CrossDatasetResult]) -> None:
 def _print_metrics(metrics: dict[str, Any]) -> None:
     print_table(_emotions_table(metrics))
     explain("precision", "recall", "F1", "macro average", "weighted average")
-    print_table(_figures_table(metrics))
-    explain(*FIGURE_NAMES.values(), "95% interval", "bootstrap")
+    print_table(_metrics_table(metrics))
+    explain(*METRIC_NAMES.values(), "95% interval", "bootstrap")
     click.echo(
         f"(accuracy: Wilson's interval; others: {metrics['bootstrap']:,} bootstrap resamples)"
     )
@@ -67,17 +67,17 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
     _warn_of_batches(metrics)
 
 
-def _figures_table(metrics: dict[str, Any]) -> Table:
+def _metrics_table(metrics: dict[str, Any]) -> Table:
     table = new_table(text=("metric",), numbers=("value", "95% interval"))
-    for key, name in FIGURE_NAMES.items():
-        form, limits = figure_form(key), metrics["intervals_95"].get(key)
+    for key, name in METRIC_NAMES.items():
+        form, limits = metric_form(key), metrics["intervals_95"].get(key)
         table.add_row(name, form(metrics[key]), between(limits, form))
     return table
 
 
-def _figure(metrics: dict[str, Any], key: str) -> str:
+def _metric(metrics: dict[str, Any], key: str) -> str:
     """Return a metric with its 95% interval, if any, in brackets."""
-    return with_interval(metrics[key], metrics["intervals_95"][key], figure_form(key))
+    return with_interval(metrics[key], metrics["intervals_95"][key], metric_form(key))
 
 
 def _gap_line(way: dict[str, Any]) -> str:
@@ -120,7 +120,7 @@ def _print_matrix(results: Sequence[CrossDatasetResult]) -> None:
         row = [result for result in results if result.model == model]
         table.add_row(f"{model}\n(trained on {row[0].trained_on})", *map(_cell, row))
     print_table(table)
-    explain(*(FIGURE_NAMES[key] for key in SHARES))
+    explain(*(METRIC_NAMES[key] for key in SHARES))
     click.echo(
         "  in brackets: 95% intervals: Wilson's for accuracy, others from bootstrap resamples"
     )
@@ -135,7 +135,7 @@ def _print_matrix(results: Sequence[CrossDatasetResult]) -> None:
 
 def _cell(result: CrossDatasetResult) -> str:
     metrics = result.metrics
-    lines = [f"{FIGURE_NAMES[key]} {_figure(metrics, key)}" for key in SHARES]
+    lines = [f"{METRIC_NAMES[key]} {_metric(metrics, key)}" for key in SHARES]
     lines[0] += " *" if result.same_data else ""
     available = sum(result.available.values())
     lines.append(f"{metrics['images']:,} of {available:,} images")

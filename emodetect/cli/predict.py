@@ -46,7 +46,7 @@ WORTH_A_HINT = 1.2
     "--format",
     "output_format",
     type=click.Choice(FORMATS),
-    help="jsonl writes one object per photo, as soon as it is ready; csv one row per face.  "
+    help="jsonl writes one object per photo, as soon as it is ready; csv one row per face. "
     "[default: the suffix of --output, else table]",
 )
 @file_option(
@@ -83,7 +83,7 @@ WORTH_A_HINT = 1.2
     "--workers",
     type=WholeNumber(0, 256),
     metavar="N",
-    help="Worker processes for many photos; 0 for none.  [default: the number of cores, at most 8]",
+    help="Worker processes for many photos; 0 for none. [default: the number of cores, at most 8]",
 )
 @cluster_options
 def predict(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SHOWN_TRIALS = 10
 
 
-@click.command(cls=DataCommand, short_help="Search for the best config by many trainings.")
+@click.command(cls=DataCommand, short_help="Search for the best config with many training runs.")
 @click.option(
     "--data",
     metavar=DATA,
@@ -43,14 +43,14 @@ SHOWN_TRIALS = 10
     default=20,
     show_default=True,
     metavar="N",
-    help="Trainings that the study has in the end, including those of other processes.",
+    help="Trials that the study has in the end, including those of other processes.",
 )
 @click.option(
     "--objective",
     type=click.Choice(["accuracy", "log_loss"]),
     default="accuracy",
     show_default=True,
-    help="Figure on the validation images by which trials are compared.",
+    help="Validation metric by which trials are compared.",
 )
 @click.option(
     "--storage",

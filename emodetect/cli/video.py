@@ -67,8 +67,8 @@ SHOWN_EMOTIONS = 3
     default=0.0,
     show_default=True,
     metavar="SECONDS",
-    help="Leave faces visible for less out of the timeline, the summary, the report and what is "
-    "printed, not of the log.",
+    help="Leave faces visible for less than this out of the timeline, summary, report and printed "
+    "results. The log keeps them.",
 )
 @tracking_options(
     blurs="Blur faces in the copies and the report. A face that is not detected is not blurred; "
@@ -128,8 +128,8 @@ def video(recognizer: RecognizerChoice, **chosen: Any) -> None:
     figures = (options.timeline, options.summary, options.report)
     if options.min_seconds and any(rows) and not any(figures):
         raise click.UsageError(
-            "--min-seconds leaves faces out of figures, not of --output and --log; add --timeline, "
-            "--summary or --report, or omit it."
+            "--min-seconds has no effect on --output and --log; add --timeline, --summary or "
+            "--report, or omit it."
         )
     if options.min_seconds and options.tracking is None:
         raise click.UsageError("--min-seconds requires tracked faces; omit --no-tracking.")

@@ -18,7 +18,6 @@ from emodetect.config.sections import (
     ExperimentConfig,
     Faces,
     ModelConfig,
-    SyntheticConfig,
     TrainingConfig,
 )
 from emodetect.config.validation import flatten, number_type, validate_config, validate_data
@@ -33,7 +32,6 @@ __all__ = [
     "ExperimentConfig",
     "Faces",
     "ModelConfig",
-    "SyntheticConfig",
     "TrainingConfig",
     "changed_keys",
     "config_toml",

@@ -17,10 +17,10 @@ from emodetect.emotions import in_canonical_order
 from emodetect.errors import DataError
 from emodetect.evaluation.metrics.intervals import (
     RESAMPLES,
-    figures_of,
     metric_intervals,
+    metrics_of,
     percentile_interval,
-    resampled_figures,
+    resampled_metrics,
 )
 from emodetect.evaluation.metrics.significance import holm, paired_accuracy_p
 from emodetect.evaluation.predictions import Predictions, image_keys
@@ -94,12 +94,12 @@ def compare_models(
         but the first: see `_compare`. With several comparisons, "p" is corrected (Holm 1979) and
         "holm" is true.
     """
-    figures = [resampled_figures(entry, resamples=resamples) for entry in entries]
-    values = [figures_of(entry) for entry in entries]
+    resampled = [resampled_metrics(entry, resamples=resamples) for entry in entries]
+    values = [metrics_of(entry) for entry in entries]
     groups = len(np.unique(entries[0].groups))
     comparisons = []
-    for name, entry, own, resampled in zip(
-        names[1:], entries[1:], values[1:], figures[1:], strict=True
+    for name, entry, own, drawn in zip(
+        names[1:], entries[1:], values[1:], resampled[1:], strict=True
     ):
         differences = {
             key: {
@@ -107,7 +107,7 @@ def compare_models(
                 # Both models use the same resamples: the bootstrap is paired. Those of a single
                 # group are all the same.
                 "interval_95": percentile_interval(
-                    resampled[key] - figures[0][key], entries[0].groups
+                    drawn[key] - resampled[0][key], entries[0].groups
                 )
                 if groups > 1
                 else None,
@@ -129,7 +129,7 @@ def compare_models(
                 "figures": own,
                 "intervals_95": metric_intervals(entry, drawn),
             }
-            for name, entry, own, drawn in zip(names, entries, values, figures, strict=True)
+            for name, entry, own, drawn in zip(names, entries, values, resampled, strict=True)
         ],
         "comparisons": comparisons,
         "holm": len(comparisons) > 1,

@@ -25,7 +25,7 @@ from emodetect.evaluation.metrics.classification import compute_metrics
 from emodetect.evaluation.metrics.intervals import (
     RESAMPLES,
     metric_intervals,
-    resampled_figures,
+    resampled_metrics,
 )
 from emodetect.evaluation.metrics.robustness import corrupted_accuracies
 from emodetect.evaluation.metrics.slices import measure_slices
@@ -167,7 +167,7 @@ def evaluate_model(
         "batch_size_difference": batch_size_difference(recognizer, predictions.images),
         "bootstrap": bootstrap,
         "intervals_95": metric_intervals(
-            predictions, resampled_figures(predictions, resamples=bootstrap)
+            predictions, resampled_metrics(predictions, resamples=bootstrap)
         ),
         "slices": measure_slices(predictions, dataset, selection.members),
         "robustness": corrupted,

@@ -104,8 +104,7 @@ class GradCam:
         Returns:
             uint8 BGR each.
         """
-        size, color = self.metadata.image_size, self.metadata.color
-        inputs = np.stack([to_input(crop, size=size, color=color) for crop in crops])
+        inputs = np.stack([self.metadata.input_of(crop) for crop in crops])
         best = [max(face.scores, key=face.scores.__getitem__) for face in faces]
         positions = np.array([self.metadata.emotions.index(emotion) for emotion in best])
         for crop, face, heat in zip(crops, faces, self.explain(inputs, positions), strict=True):

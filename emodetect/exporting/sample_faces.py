@@ -17,7 +17,6 @@ from emodetect.errors import DataError, ImageError
 from emodetect.evaluation.classify import labels_among
 from emodetect.evaluation.labelled_images.image_selection import select_images
 from emodetect.evaluation.labelled_images.labelled_data import load_labelled_data
-from emodetect.images.model_input import to_input
 from emodetect.images.reading import read_image
 from emodetect.model_file.metadata import Metadata
 from emodetect.recognition.photos.file_search import find_photos
@@ -53,7 +52,7 @@ def drawn_faces(metadata: Metadata) -> FaceCrops:
     rng = np.random.default_rng(0)
     emotions = [name for name in metadata.emotions if name in EMOTIONS] or EMOTIONS
     drawn = [
-        _input(draw_face(emotions[number % len(emotions)], rng), metadata)
+        metadata.input_of(draw_face(emotions[number % len(emotions)], rng))
         for number in range(DRAWN_FACES)
     ]
     return FaceCrops(images=np.stack(drawn), origin="drawn faces")
@@ -98,7 +97,7 @@ def read_faces(folder: Path, metadata: Metadata, *, at_most: int) -> FaceCrops:
         if len(crops) == at_most:
             break
         try:
-            crops.append(_input(read_image(file), metadata))
+            crops.append(metadata.input_of(read_image(file)))
         except ImageError:
             skipped += 1
     if len(crops) < FEWEST_FACES:
@@ -107,7 +106,3 @@ def read_faces(folder: Path, metadata: Metadata, *, at_most: int) -> FaceCrops:
             f"a few hundred, found {len(crops)} that can be read."
         )
     return FaceCrops(images=np.stack(crops), origin=str(folder), skipped=skipped)
-
-
-def _input(crop: np.ndarray, metadata: Metadata) -> np.ndarray:
-    return to_input(crop, size=metadata.image_size, color=metadata.color)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, fields
 from reprlib import repr as brief
 from typing import Any
 
+import numpy as np
+
 from emodetect.emotions import are_labels
-from emodetect.images.model_input import Color
+from emodetect.images.model_input import Color, to_input
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,10 @@ class Metadata:
     dataset: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+
+    def input_of(self, crop: np.ndarray) -> np.ndarray:
+        """Return the input for a face crop, uint8 BGR; see `images.model_input.to_input`."""
+        return to_input(crop, size=self.image_size, color=self.color)
 
 
 def parse_metadata(content: dict[str, Any]) -> Metadata:

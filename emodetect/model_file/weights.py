@@ -35,7 +35,7 @@ MAX_OBJECTS = 100_000
 def check_weights(path: Path) -> None:
     """Raise ModelError if the weights in a .keras file could harm, or crash the HDF5 library.
 
-    They are read in another process first, once for each content; see `trials`.
+    They are read in another process first, once for each content; see `how_it_crashes`.
     """
     if is_shipped(path):
         return

@@ -20,7 +20,7 @@ from emodetect.faces.framing import crop_face
 from emodetect.faces.tracking import FaceTracker, FrameByFrame, TrackingOptions
 from emodetect.faces.tracks import Track
 from emodetect.images.conversion import AnyImage, ChannelOrder, Images, OneImage, to_bgr
-from emodetect.images.model_input import channels_of, check_image, to_input
+from emodetect.images.model_input import channels_of, check_image
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.shipped_models import is_shipped, model_path
 from emodetect.model_file.temperature import at_temperature
@@ -90,12 +90,8 @@ class EmotionRecognizer:
         self.detector_name = full_name(detector)
         self.uncertain_below = uncertain_below
         self.tta = tta
-        self._settings = {
-            "detector": self.detector_name,
-            "threads": threads,
-            "runtime": runtime,
-            "tta": tta,
-        }
+        self.threads = threads
+        self.runtime_name = runtime
         path = model_path(model)
         # The package's own models are trusted like its code; `emodetect doctor` verifies them.
         self.artifact = artifact = read_artifact(path, verify=not is_shipped(path))
@@ -110,9 +106,14 @@ class EmotionRecognizer:
             self.runtime = MirroredRuntime(self.runtime)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Another machine has the shipped models too, but maybe in another place.
-        model = self.path.stem if is_shipped(self.path) else str(self.path.absolute())
-        return {"model": model, "uncertain_below": self.uncertain_below, **self._settings}
+        return {
+            "model": self.model_name,
+            "detector": self.detector_name,
+            "threads": self.threads,
+            "runtime": self.runtime_name,
+            "uncertain_below": self.uncertain_below,
+            "tta": self.tta,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         EmotionRecognizer.__init__(self, **state)
@@ -121,6 +122,11 @@ class EmotionRecognizer:
         same = object.__new__(type(self))
         same.__dict__.update(self.__dict__)
         return same
+
+    @property
+    def model_name(self) -> str:
+        """The name of a shipped model, which another machine may have elsewhere; or a full path."""
+        return self.path.stem if is_shipped(self.path) else str(self.path.absolute())
 
     def detect(self, image: np.ndarray) -> list[Box]:
         """Return the boxes of the faces of a (height, width, 3) uint8 BGR image, largest first.
@@ -140,8 +146,7 @@ class EmotionRecognizer:
 
     def input_of(self, image: np.ndarray, box: Box) -> np.ndarray:
         """Return the model input for a face; see `images.model_input.to_input`."""
-        size, color = self.metadata.image_size, self.metadata.color
-        return to_input(self.crop(image, box), size=size, color=color)
+        return self.metadata.input_of(self.crop(image, box))
 
     def classify(self, crops: Sequence[np.ndarray]) -> np.ndarray:
         """Return the probability of each emotion for face crops.
@@ -152,8 +157,7 @@ class EmotionRecognizer:
         Returns:
             (n, emotions) float32; the columns are `self.emotions`.
         """
-        size, color = self.metadata.image_size, self.metadata.color
-        return self.classify_inputs([to_input(crop, size=size, color=color) for crop in crops])
+        return self.classify_inputs([self.metadata.input_of(crop) for crop in crops])
 
     def classify_inputs(self, inputs: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Return the probability of each emotion for crops prepared by `input_of`.

@@ -23,7 +23,7 @@ from emodetect.number_format import (
     quantity,
     signed_decimal,
 )
-from emodetect.reports.glossary import FIGURE_NAMES, SHARES, figure_form, independence
+from emodetect.reports.glossary import METRIC_NAMES, SHARES, independence, metric_form
 from emodetect.reports.html import page_colors, thumbnail, write_page
 
 FACES = 12  # shown of the images that only one of two models classifies correctly
@@ -52,7 +52,7 @@ def write_comparison(
         comparison=comparison,
         independence=independence(comparison),
         names=names,
-        figures=[FIGURE_NAMES[key] for key in COMPARED],
+        metrics=[METRIC_NAMES[key] for key in COMPARED],
         rows=[_row(comparison, number) for number in range(len(entries))],
         recalls=list(_recalls(comparison, page_colors(reference.emotions))),
         pairs=[
@@ -83,7 +83,7 @@ def _row(comparison: dict[str, Any], number: int) -> dict[str, Any]:
         "cells": [],
     }
     for key in COMPARED:
-        form = figure_form(key)
+        form = metric_form(key)
         cell = {
             "value": form(model["figures"][key]),
             "between": between(model["intervals_95"][key], form),

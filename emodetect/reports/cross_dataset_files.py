@@ -13,7 +13,7 @@ from emodetect.machine.atomic_files import write_json, write_text
 from emodetect.machine.csv_files import csv_text
 from emodetect.machine.output_folder import make_output_folder
 from emodetect.number_format import percent
-from emodetect.reports.glossary import FIGURE_NAMES
+from emodetect.reports.glossary import METRIC_NAMES
 from emodetect.reports.plots.style import ink_on, new_figure, save_png, styled
 
 
@@ -31,7 +31,7 @@ def _write_table(cells: Sequence[CrossDatasetResult], path: Path) -> None:
     rows: list[list[object]] = [
         [
             *("model", "trained_on", "tested_on", "same_data", "split", "faces"),
-            *("images", "groups", "available", *FIGURE_NAMES, "emotions"),
+            *("images", "groups", "available", *METRIC_NAMES, "emotions"),
         ]
     ]
     for cell in cells:
@@ -40,7 +40,7 @@ def _write_table(cells: Sequence[CrossDatasetResult], path: Path) -> None:
                 *(cell.model, cell.trained_on, cell.data, cell.same_data, cell.split),
                 *(cell.faces, cell.metrics["images"], cell.metrics["groups"]),
                 sum(cell.available.values()),
-                *(cell.metrics[name] for name in FIGURE_NAMES),
+                *(cell.metrics[name] for name in METRIC_NAMES),
                 " ".join(cell.emotions()),
             ]
         )

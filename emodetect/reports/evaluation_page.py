@@ -22,7 +22,7 @@ from emodetect.evaluation.metrics.slices import FEW_GROUPS, FEW_IMAGES
 from emodetect.evaluation.predictions import ImagePredictions
 from emodetect.model_file.metadata import Metadata
 from emodetect.number_format import between, p_equals, percent, points_apart, quantity
-from emodetect.reports.glossary import FIGURE_NAMES, MEANINGS, figure_form, independence
+from emodetect.reports.glossary import MEANINGS, METRIC_NAMES, independence, metric_form
 from emodetect.reports.html import THUMBNAIL_SIDE, page_colors, thumbnail, write_page
 from emodetect.reports.plots.confusion_matrix import shares_of_truth
 from emodetect.reports.plots.learning_curves import learning_curves
@@ -112,8 +112,8 @@ def _plots(figures: Mapping[str, Figure]) -> dict[str, list[Markup]]:
 
 def _cards(metrics: dict[str, Any]) -> Iterator[dict[str, str]]:
     intervals = metrics["intervals_95"]
-    for key, name in FIGURE_NAMES.items():
-        form = figure_form(key)
+    for key, name in METRIC_NAMES.items():
+        form = metric_form(key)
         yield {
             "name": name,
             "value": form(metrics[key]),

@@ -33,7 +33,7 @@ from emodetect.recognition.runtimes.mirrored import Tta
 from emodetect.reports.cross_dataset_files import write_matrix
 from emodetect.reports.evaluation_files import write_report
 from emodetect.reports.evaluation_page import ReportedModel
-from emodetect.reports.glossary import FIGURE_NAMES, figure_form, independence
+from emodetect.reports.glossary import METRIC_NAMES, independence, metric_form
 from emodetect.reports.plots.confusion_matrix import confusion_matrix
 from emodetect.reports.plots.style import png_of
 
@@ -200,8 +200,8 @@ class EvaluationReport:
     def _repr_html_(self) -> str:
         figures = [
             (name, form(self.metrics[key]), between(self.metrics["intervals_95"].get(key), form))
-            for key, name in FIGURE_NAMES.items()
-            for form in [figure_form(key)]
+            for key, name in METRIC_NAMES.items()
+            for form in [metric_form(key)]
         ]
         never = self.metrics["never_predicted"]
         classes = [
@@ -231,12 +231,10 @@ class CrossDatasetReport:
     Attributes:
         results: ordered by model, then by data set.
         files: matrix.json, matrix.csv and matrix.png.
-        no_heat_maps: always ""; a matrix has none.
     """
 
     results: list[CrossDatasetResult] = field(repr=False)
     files: list[Path]
-    no_heat_maps: str = ""
 
     @property
     def accuracy(self) -> dict[tuple[str, str], float]:
@@ -247,11 +245,11 @@ class CrossDatasetReport:
         rows = [
             (
                 *(one.model, one.trained_on, one.data, f"{one.metrics['images']:,}"),
-                *(figure_form(key)(one.metrics[key]) for key in FIGURE_NAMES),
+                *(metric_form(key)(one.metrics[key]) for key in METRIC_NAMES),
             )
             for one in self.results
         ]
-        columns = ("model", "trained on", "tested on", "images", *FIGURE_NAMES.values())
+        columns = ("model", "trained on", "tested on", "images", *METRIC_NAMES.values())
         return table(columns, rows) + picture(self.files[-1].read_bytes(), alt="matrix")
 
 

@@ -13,7 +13,7 @@ from emodetect.number_format import decimal, percent, quantity
 
 ECE = "calibration error (ECE)"
 # The keys of metrics.json and their names.
-FIGURE_NAMES = {
+METRIC_NAMES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
@@ -75,6 +75,6 @@ def independence(figures: Mapping[str, Any]) -> str:
     )
 
 
-def figure_form(key: str) -> Callable[[float], str]:
+def metric_form(key: str) -> Callable[[float], str]:
     """Return how a metric is written: a percentage if it is a share, else three decimals."""
     return percent if key in SHARES else decimal

@@ -20,7 +20,7 @@ import keras
 from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_config
 from emodetect.data.dataset import DATA_LOGGERS, Dataset, load_dataset, place_of
 from emodetect.errors import ConfigError, DataError
-from emodetect.machine.atomic_files import move, write_text
+from emodetect.machine.atomic_files import move, write_json, write_text
 from emodetect.machine.tensorflow_devices import keras_defaults, mirrored, training_devices
 from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.artifact import write_artifact
@@ -274,7 +274,7 @@ def _require_same_data(run: Path, dataset: Dataset) -> None:
     record = run / "checkpoints" / "dataset.json"
     if not record.is_file():
         record.parent.mkdir(exist_ok=True)
-        write_text(record, json.dumps(identity))
+        write_json(record, identity)
         return
     with reading(record):
         recorded = json.loads(record.read_text())
@@ -325,7 +325,7 @@ def _train(
             raise diverged(run)
         with clear_tensorflow_errors(run), clear_disk_errors(run):
             progress.finished = True
-            write_text(checkpoints / "finished.json", json.dumps(asdict(progress)))
+            write_json(checkpoints / "finished.json", asdict(progress))
             for old_state in checkpoints.glob("epoch-*"):
                 shutil.rmtree(old_state)
             result = _finish(config, dataset, progress, hooks.draw, folds)

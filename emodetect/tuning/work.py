@@ -28,7 +28,7 @@ from emodetect.errors import (
     first_line,
 )
 from emodetect.evaluation.classify import predict_images
-from emodetect.evaluation.metrics.intervals import figures_of
+from emodetect.evaluation.metrics.intervals import metrics_of
 from emodetect.evaluation.predictions import write_predictions
 from emodetect.machine.locks import locked
 from emodetect.model_file.shipped_models import RUN_MODEL
@@ -307,7 +307,7 @@ def _validate(run: Path, config: ExperimentConfig) -> dict[str, float]:
         )
     predictions = predict_images(recognizer, dataset, dataset.indices("val"))
     write_predictions(predictions, run / VALIDATION_FILE)
-    return figures_of(predictions)
+    return metrics_of(predictions)
 
 
 @contextlib.contextmanager

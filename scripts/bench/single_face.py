@@ -18,7 +18,6 @@ import click
 import numpy as np
 
 from emodetect.data.synthetic import draw_face
-from emodetect.images.model_input import to_input
 from emodetect.machine.tensorflow_devices import use_tensorflow
 from emodetect.recognition.recognizer import EmotionRecognizer
 
@@ -37,8 +36,7 @@ def main(model: str | None, threads: int | None) -> None:
 
     network = keras.models.load_model(recognizer.path, compile=False)
     crop = draw_face("happy", np.random.default_rng(0))
-    metadata = recognizer.metadata
-    pixels = to_input(crop, size=metadata.image_size, color=metadata.color)[np.newaxis]
+    pixels = recognizer.metadata.input_of(crop)[np.newaxis]
     calls: dict[str, Callable[[], np.ndarray]] = {
         "recogniser": lambda: recognizer.classify([crop]),
         "model.predict": lambda: network.predict(pixels, verbose=0),

@@ -45,8 +45,8 @@ from emodetect.cli.options.source import (
     default=0.1,
     show_default=True,
     metavar="FRACTION",
-    help="Fraction of test images, if PATH has no test split; a val split of PATH is not part of "
-    "the whole.",
+    help="Fraction of the images outside PATH's val split to use for testing, if PATH has no test "
+    "split.",
 )
 @click.option(
     "--group",

@@ -139,7 +139,7 @@ def missing_hint(path: Path, names: Sequence[str]) -> str:
 
 
 def _repeated(path: Path, samples: Sequence[Sample]) -> list[str]:
-    """Return a line if rows name images that rows before them name, as several raters' would."""
+    """Return a line if rows name images that earlier rows name, as several raters' would."""
     labels: dict[str, str] = {}
     contradicting = sum(
         labels.setdefault(sample.file, sample.emotion) != sample.emotion for sample in samples
@@ -149,8 +149,8 @@ def _repeated(path: Path, samples: Sequence[Sample]) -> list[str]:
         return []
     others = f", {contradicting:,} of them with another label" if contradicting else ""
     return [
-        f"{path}: {quantity(repeated, 'row')} name an image that a row before names{others}; each "
-        "row counts as an image of its own"
+        f"{path}: {quantity(repeated, 'row')} name an image that an earlier row names{others}; "
+        "each row counts as an image of its own"
     ]
 
 

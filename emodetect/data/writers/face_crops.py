@@ -82,7 +82,7 @@ class CropOptions:
     force: bool = False
 
 
-def crop_photos(folder: Path, out: Path, options: CropOptions | None = None) -> CropCounts:
+def crop_photos(folder: Path, out: Path, options: CropOptions) -> CropCounts:
     """Write the face crops of all images below a folder, detected and framed as in `predict`.
 
     The crop of face 1 (the largest) of `happy/a.jpg` becomes `happy/a.jpg_1.png` in `out`, at its
@@ -98,7 +98,6 @@ def crop_photos(folder: Path, out: Path, options: CropOptions | None = None) -> 
         DataError: for a folder that is missing, contains no images, or is inside `out`.
         EmodetectError: for an `out` that contains files, without `force`.
     """
-    options = options or CropOptions()
     config = validate_data(
         {
             "path": str(folder),

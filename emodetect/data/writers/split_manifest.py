@@ -43,7 +43,7 @@ class SplitOptions:
     force: bool = False
 
 
-def write_splits(data: str | Path, out: Path, options: SplitOptions | None = None) -> Dataset:
+def write_splits(data: str | Path, out: Path, options: SplitOptions) -> Dataset:
     """Split a data set as training would, and write the splits to a manifest.
 
     The manifest has the columns path, label and split, and any others of an input manifest.
@@ -64,7 +64,6 @@ def write_splits(data: str | Path, out: Path, options: SplitOptions | None = Non
         DataError: for data that cannot be read or split, or an `out` that exists (without
             `force`) or is the data itself.
     """
-    options = options or SplitOptions()
     named = find_data(data, option="data split", among=("folder", "manifest"))
     path = Path(named.path)
     config = validate_data(

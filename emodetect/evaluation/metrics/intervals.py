@@ -28,7 +28,7 @@ def metric_intervals(
     about other images then.
 
     Args:
-        resampled: the metrics of resamples; see `resampled_figures`.
+        resampled: the metrics of resamples; see `resampled_metrics`.
     """
     intervals = {
         name: percentile_interval(values, predictions.groups) if np.ptp(values) else None
@@ -106,7 +106,7 @@ def _student_t(count: float) -> float:
     return float(t.ppf(0.975, max(count - 1, LEAST_FREEDOM)))
 
 
-def resampled_figures(predictions: Predictions, *, resamples: int) -> dict[str, np.ndarray]:
+def resampled_metrics(predictions: Predictions, *, resamples: int) -> dict[str, np.ndarray]:
     """Return the metrics, (resamples,) float64 each, of bootstrap resamples of the groups.
 
     Groups of images are drawn as a whole. The seed is fixed, so two models on the same images get
@@ -118,16 +118,16 @@ def resampled_figures(predictions: Predictions, *, resamples: int) -> dict[str, 
     _, numbers = np.unique(predictions.groups, return_inverse=True)
     count = int(numbers.max()) + 1
     generator = np.random.default_rng(SEED)
-    figures = []
+    rows = []
     for _ in track(range(resamples), description="resampling", total=resamples):
         drawn = np.bincount(generator.integers(count, size=count), minlength=count)
-        figures.append(images.figures(drawn[numbers]))
-    return {name: np.array([row[name] for row in figures]) for name in figures[0]}
+        rows.append(images.metrics(drawn[numbers]))
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-def figures_of(predictions: Predictions) -> dict[str, float]:
+def metrics_of(predictions: Predictions) -> dict[str, float]:
     """Return the metrics that have intervals, over all images."""
-    return _Images.of(predictions).figures(np.ones(len(predictions.labels), np.int64))
+    return _Images.of(predictions).metrics(np.ones(len(predictions.labels), np.int64))
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class _Images:
         losses = -np.log(np.clip(of_the_truth, smallest, 1 - smallest))
         return cls(emotions, labels * emotions + predictions.predicted, losses)
 
-    def figures(self, times: np.ndarray) -> dict[str, float]:
+    def metrics(self, times: np.ndarray) -> dict[str, float]:
         """Return the metrics if each image is there so many `times`, (n,) int64.
 
         scikit-learn takes 30 s for 1,000 resamples.

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emodetect.errors import EmodetectError, first_line
-from emodetect.machine.atomic_files import PARTIAL_FILES, atomic_write, to_disk, write_text
+from emodetect.machine.atomic_files import PARTIAL_FILES, atomic_write, to_disk, write_json
 from emodetect.machine.locks import locked
 from emodetect.machine.output_folder import check_output_folder, make_output_folder
 
@@ -195,7 +195,7 @@ def open_dataset(
             if (path / JOB).is_file():
                 _check_same_job(path, job)
             else:
-                write_text(path / JOB, json.dumps(job, indent=1) + "\n")
+                write_json(path / JOB, job)
         yield DatasetFolder(path)
 
 

@@ -117,7 +117,7 @@ def _job(options: ClusterOptions, recognizer: EmotionRecognizer) -> dict[str, An
         "folder": str(Path.cwd()),
         "model": file_sha256(recognizer.path),
         "detector": file_sha256(detector) if detector.is_file() else str(detector),
-        "runtime": recognizer.__getstate__()["runtime"],
+        "runtime": recognizer.runtime_name,
         "uncertain_below": recognizer.uncertain_below,
         "tta": recognizer.tta,
         "min_confidence": options.min_confidence,
@@ -207,7 +207,7 @@ def _needs(recognizer: EmotionRecognizer, photos: PhotoList) -> Needs:
     detector = Path(recognizer.detector_name)
     ends = dict.fromkeys(photos.ends())
     return Needs(
-        model=recognizer.__getstate__()["model"],
+        model=recognizer.model_name,
         files=(str(detector.absolute()),) if detector.is_file() else (),
         photos=tuple(name if is_url(name) else os.path.abspath(name) for name in ends),  # noqa: PTH100
     )

@@ -30,7 +30,7 @@ from emodetect.recognition.videos.reading.capture import Frame
 
 LONGEST_FILE = 2**20  # bytes; a face takes about 500
 # Two runs may round the time of a frame differently, if they read others in between.
-SAME_TIME_S = 1e-6
+ROUNDING_S = 1e-6
 # Settings that may differ in a resumed run: no row of the log depends on the last, and a log may be
 # gone on with after an update.
 NOT_IN_ROWS = ("emodetect", "min_seconds")
@@ -136,7 +136,7 @@ class TrackerState(_Stored):
         height, width = frame.image.shape[:2]
         for face in self.faces:
             noted = face.template
-            if noted is not None and abs(noted.time_s - frame.time_s) < SAME_TIME_S:
+            if noted is not None and abs(noted.time_s - frame.time_s) < ROUNDING_S:
                 x, y, w, h = noted.box
                 if x + w <= width and y + h <= height:
                     self._templates[face.key] = FaceTemplate(frame.image, noted.box)

@@ -14,7 +14,7 @@ import keras
 from emodetect.config import ExperimentConfig
 from emodetect.data.dataset import Dataset
 from emodetect.errors import first_line
-from emodetect.machine.atomic_files import write_text
+from emodetect.machine.atomic_files import write_json
 from emodetect.training.tracking.registry import new_tracker
 from emodetect.training.tracking.tracker import Outcome, TrackedRun, Tracker, describe
 
@@ -45,7 +45,7 @@ class Trackers(keras.callbacks.Callback):
         def start(name: str) -> None:
             self.working[name] = tracker = new_tracker(name)
             known[name] = tracker.start(self.run, known.get(name))
-            write_text(identifiers, json.dumps(known))
+            write_json(identifiers, known)
 
         for name in names:
             self._guard(name, start)

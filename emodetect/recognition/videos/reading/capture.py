@@ -33,7 +33,7 @@ MOST_STRETCH = 4.0
 # To see whether a file ends after a certain frame, it is read from this long before it.
 REVIEWED_S = 1.0
 # Logs round the time of a frame to 0.1 ms.
-SAME_TIME_S = 1e-3
+SEEK_TOLERANCE_S = 1e-3
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ def is_read(name: str, *, frames: int, last_s: float, every: int) -> bool:
                 left += 1
             else:
                 time_s = source.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-                found = abs(time_s - last_s) < SAME_TIME_S
+                found = abs(time_s - last_s) < SEEK_TOLERANCE_S
         if found:
             return left < every
     # OpenCV cannot find places in a file without timestamps, and in some of variable frame rate.
