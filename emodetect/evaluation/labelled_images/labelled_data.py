@@ -146,23 +146,16 @@ def load_labelled_data(
         ConfigError: if the config is not valid.
     """
     if source:
-        columns = _with_columns(slice_by, group, of=source.source)
-        config = _source_config(
-            source, metadata, faces=faces, label_names=label_names, slice_by=columns
+        dataset, config, same_data = _load_named_data(
+            source,
+            metadata,
+            faces=faces,
+            split=split,
+            slice_by=slice_by,
+            group=group,
+            label_names=label_names or {},
         )
-        at_place = was_trained_on(config, metadata)
-        own = _as_in_training(config, metadata, grouped=not group, moved=not at_place)
-        with said_once(*DATA_LOGGERS):
-            first = own if at_place else config
-            dataset = _load(first, metadata)
-            same_data = is_training_data(dataset, config, metadata)
-            if same_data:
-                config = own
-                if own != first:
-                    dataset = _load(config, metadata)  # with its groups
-                dataset = _split_by_training(dataset, source, config, metadata, split)
-            else:
-                _tell_numbers(source, dataset, metadata, given=label_names or {})
+        asked = slice_by
     else:
         experiment = load_config(config_name) if config_name else training_config(metadata)
         config = experiment.data
@@ -171,14 +164,9 @@ def load_labelled_data(
             experiment, metadata, split=split, slice_by=columns, same_images=not config_name
         )
         same_data = is_training_data(dataset, config, metadata)
+        asked = (*slice_by, *config.slice_by)
     if same_data and split != "all":
         refuse_other_images(dataset, split or "test", metadata, where=config.path)
-    part_of = None
-    if not same_data and config.path is not None:
-        part_of = whole_training_data(config.path, metadata)
-        if part_of is not None and is_elsewhere(part_of, dataset, metadata):
-            part_of = None
-    asked = slice_by if source else (*slice_by, *config.slice_by)
     split = split or ("test" if "test" in dataset.splits else "all")
     sketched, stands_for = sketched_images(dataset, metadata)
     return LabelledData(
@@ -186,10 +174,44 @@ def load_labelled_data(
         config=config,
         split=split,
         same_data=same_data,
-        part_of=part_of,
+        part_of=None if same_data else _trained_whole(config, dataset, metadata),
         sketched=sketched,
         stands_for=stands_for,
     )
+
+
+def _load_named_data(
+    source: NamedData,
+    metadata: Metadata,
+    *,
+    faces: Faces | None,
+    split: str | None,
+    slice_by: tuple[str, ...],
+    group: tuple[str, ...],
+    label_names: Mapping[str, str],
+) -> tuple[Dataset, DataConfig, bool]:
+    """Load named data: the data set, its config, and whether the model was trained on it."""
+    columns = _with_columns(slice_by, group, of=source.source)
+    config = _source_config(
+        source, metadata, faces=faces, label_names=label_names, slice_by=columns
+    )
+    at_place = was_trained_on(config, metadata)
+    own = _as_in_training(config, metadata, grouped=not group, moved=not at_place)
+    with said_once(*DATA_LOGGERS):
+        first = own if at_place else config
+        dataset = _load(first, metadata)
+        if not is_training_data(dataset, config, metadata):
+            _tell_numbers(source, dataset, metadata, given=label_names)
+            return dataset, config, False
+        if own != first:
+            dataset = _load(own, metadata)  # with its groups
+        return _split_by_training(dataset, source, own, metadata, split), own, True
+
+
+def _trained_whole(config: DataConfig, dataset: Dataset, metadata: Metadata) -> Path | None:
+    """Return the folder that the model was trained on if other data is a part of it, or None."""
+    whole = None if config.path is None else whole_training_data(config.path, metadata)
+    return None if whole is None or is_elsewhere(whole, dataset, metadata) else whole
 
 
 def open_excluded(
