@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from archives import encrypt
 from small import LENET, SMALL
 
 from emodetect.config import ExperimentConfig, load_config
-from emodetect.data.cache import StoredImages
+from emodetect.data.cache.image_cache import StoredImages
 from emodetect.errors import ConfigError, DataError, EmodetectError, StoppedRunError
 
 STALE = OSError(errno.ESTALE, "Stale file handle")
@@ -216,7 +217,7 @@ def test_a_damaged_record_of_trackers_is_left_out(
         record.write_text(content)
         trackers.Trackers(None).start(("any",), record)  # type: ignore[arg-type]
         assert started.pop() == expected
-        assert record.read_text() == '{"any": "new"}'
+        assert json.loads(record.read_text()) == {"any": "new"}
 
 
 def test_an_archive_that_cannot_be_opened_is_told(interrupted: Path, tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from pictures import save
 from running import posix_only
 
 from emodetect.config import DataConfig
-from emodetect.data import cache, crops
-from emodetect.data.cache import load_images
+from emodetect.data import crops
+from emodetect.data.cache import image_cache
+from emodetect.data.cache.image_cache import load_images
 from emodetect.data.dataset import Dataset, load_dataset, load_for_evaluation
 from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.registry import list_samples
@@ -297,15 +298,15 @@ def test_an_image_that_was_skipped_is_tried_again(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "read_bytes", refuse)
         for _ in range(2):
-            monkeypatch.setattr(cache, "_loaded_before", set())  # as in a process of its own
+            monkeypatch.setattr(image_cache, "_loaded_before", set())  # as in a process of its own
             (skipped,) = _load(root, stored).skipped
             assert skipped.reason.startswith(reason)
         assert len(reads) == 40 + 1  # no other image is decoded again
     assert len(_load(root, stored).skipped) == 1  # what this process uses does not change
-    monkeypatch.setattr(cache, "_loaded_before", set())
+    monkeypatch.setattr(image_cache, "_loaded_before", set())
     assert len(load_images(root, _samples(root), _config(root, stored), retry=False).skipped) == 1
     assert len(_load(root, stored).skipped) == 1
-    monkeypatch.setattr(cache, "_loaded_before", set())
+    monkeypatch.setattr(image_cache, "_loaded_before", set())
     assert _load(root, stored).skipped == ()
 
 
@@ -315,15 +316,15 @@ def test_a_cache_that_another_process_removes_is_made_again(
     """Whenever it does so, as with `emodetect data cache --clear`."""
     root = _make(tmp_path / "faces", {"happy": 3})
     first = _load(root, stored)
-    usual, left = cache._opened, [2]
+    usual, left = image_cache._opened, [2]
 
-    def opened(folder: Path, shape: tuple[int, int, int]) -> cache.ImageCache:
+    def opened(folder: Path, shape: tuple[int, int, int]) -> image_cache.ImageCache:
         if left[0]:
             left[0] -= 1
             shutil.rmtree(folder)
         return usual(folder, shape)
 
-    monkeypatch.setattr(cache, "_opened", opened)
+    monkeypatch.setattr(image_cache, "_opened", opened)
     again = _load(root, stored)
     assert np.array_equal(again.images[:], first.images[:])
     left[0] = 100
@@ -535,7 +536,7 @@ def _samples(root: Path) -> list[Sample]:
     return [Sample(name, name, "happy", None) for name in names]
 
 
-def _load(root: Path, stored: Path, **values: Any) -> cache.ImageCache:
+def _load(root: Path, stored: Path, **values: Any) -> image_cache.ImageCache:
     config = _config(root, stored).model_copy(update=values)
     return load_images(root, _samples(root), config)
 

@@ -347,7 +347,7 @@ def test_a_file_that_is_no_fer2013_is_one_clear_error(tmp_path: Path, case: str)
 
 def test_a_file_that_was_cut_after_it_was_listed_skips_rows(tmp_path: Path) -> None:
     """Rows that are gone when their pixels are read are skipped like any unreadable image."""
-    from emodetect.data.cache import load_images
+    from emodetect.data.cache.image_cache import load_images
 
     path = _csv(tmp_path / "fer2013.csv", _rows(4))
     config = DataConfig(source="fer2013_csv", path=path, cache_dir=tmp_path / "cache")

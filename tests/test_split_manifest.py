@@ -21,7 +21,7 @@ from running import posix_only, run_emodetect, run_without
 from emodetect.cli import app
 from emodetect.cli.data import data
 from emodetect.config import DataConfig, ExperimentConfig
-from emodetect.data import cache
+from emodetect.data.cache import image_cache
 from emodetect.data.dataset import SPLITS, Dataset, load_dataset, load_for_evaluation
 from emodetect.data.readers.manifest import read_manifest
 from emodetect.data.splits import assign_splits, connect
@@ -229,7 +229,7 @@ def test_an_existing_file_is_not_overwritten(
     """A manifest that is there already stays as it is, and is refused before the long decoding."""
     root = _folder(tmp_path / "faces", {"happy": 20, "sad": 20})
     (tmp_path / "s.csv").write_text("mine", encoding="utf-8")
-    monkeypatch.delattr(cache, "_decode_all")
+    monkeypatch.delattr(image_cache, "_decode_all")
     with pytest.raises(DataError, match="already exists"):
         _split(root, tmp_path / "s.csv")
     assert (tmp_path / "s.csv").read_text(encoding="utf-8") == "mine"

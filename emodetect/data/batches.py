@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from emodetect.config import AugmentationConfig
 from emodetect.data.augmentation import augment, mix
-from emodetect.data.cache import StoredImages
+from emodetect.data.cache.image_cache import StoredImages
 
 Images = np.ndarray | StoredImages
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from emodetect.config import DataConfig
-from emodetect.data.cache import ImageCache, StoredImages, load_images
+from emodetect.data.cache.image_cache import ImageCache, StoredImages, load_images
 from emodetect.data.listing import Listing, Sample, SkippedFile, known_group, skipped_lines
 from emodetect.data.readers import registry
 from emodetect.data.readers.manifest import missing_hint

@@ -39,7 +39,7 @@ import tensorflow as tf
 from emodetect.config import ExperimentConfig, load_config
 from emodetect.data.augmentation import augment
 from emodetect.data.batches import even_batches, training_batches
-from emodetect.data.cache import load_images
+from emodetect.data.cache.image_cache import load_images
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.data.readers.registry import list_samples
 from emodetect.data.synthetic import draw_dataset

@@ -29,7 +29,7 @@ def cache(clear: bool, folder: Path | None) -> None:
     itself. Without them, images are decoded again when they are needed. Downloaded models are not
     removed.
     """
-    from emodetect.data.cache import cached_images, clear_cached_images
+    from emodetect.data.cache.cache_folder import cached_images, clear_cached_images
 
     cached = cached_images(folder)
     found = f"{quantity(len(cached.sets), 'set')} of images, {file_size(cached.size)}"

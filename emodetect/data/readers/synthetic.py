@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from emodetect.config import DataConfig
-from emodetect.data.cache import publish
+from emodetect.data.cache.cache_folder import publish
 from emodetect.data.listing import Listing
 from emodetect.data.readers.folder import read_folder
 from emodetect.data.synthetic import draw_dataset

@@ -1,0 +1,1 @@
+"""What is decoded once and kept on disk: the crops of data sets, and drawn faces."""
