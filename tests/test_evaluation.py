@@ -324,6 +324,14 @@ def test_an_empty_split_is_told() -> None:
         select_images(dataset, "val")
 
 
+def test_what_the_data_left_out_is_not_counted_as_of_a_split() -> None:
+    """Of a tied vote, the split is not always known; so the whole data's count says that it is."""
+    splits = ["test", "test", "train"]
+    data = dataset_of(("sad",), [0] * 3, [10, 11, 12], splits, left_out={"tie": 7})
+    assert select_images(data, "test").left_out == {"tie (in all splits)": 7}
+    assert select_images(data, "all").left_out == {"tie": 7}
+
+
 def test_images_that_were_trained_on_are_left_out() -> None:
     """Images equal to a source's train, val or unsplit images go, those equal to its test stay."""
     dataset = dataset_of(("sad", "happy"), [0, 0, 1, 1, 1], [10, 11, 12, 13, 14], ["test"] * 5)
@@ -981,6 +989,10 @@ def test_test_images_among_the_training_images_are_told(
         assert "3 of 15 test images are identical" in caplog.text
         without = open_task("mine", own, source=source, exclude_duplicates_of=[named])
         assert (len(without.selection.members), without.description["leaked"]) == (12, 0)
+        assert open_task("mine", own, source=source, split="all").description["seen"]
+        whole = open_task("mine", own, source=source, split="all", exclude_duplicates_of=[named])
+        assert set(whole.dataset.splits[whole.selection.members]) == {"test"}
+        assert (whole.description["seen"], whole.description["caveats"]) == (False, [])
     own.metadata = replace(own.metadata, config={})
     assert open_task("mine", own, source=source).description["leaked"] == 0
 

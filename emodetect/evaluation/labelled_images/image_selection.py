@@ -18,7 +18,8 @@ class Selection:
 
     Attributes:
         members: (n,) int64, their positions in the data set, in its order.
-        left_out: the number of images excluded on purpose, by reason.
+        left_out: the number of images excluded on purpose, by reason, which says so if some of them
+            belong to other splits: which, a reader does not know before they are drawn.
     """
 
     members: np.ndarray
@@ -47,7 +48,11 @@ def select_images(
             `trained_on` has no training images, or no image is left.
     """
     members = dataset.indices(split)
-    left_out = dict(dataset.left_out)
+    whole = len(members) == len(dataset.splits)
+    left_out = {
+        reason if whole else f"{reason} (in all splits)": count
+        for reason, count in dataset.left_out.items()
+    }
     if emotions is not None:
         kept = members[np.isin(dataset.labels[members], _labels(dataset, emotions))]
         if others := len(members) - len(kept):

@@ -87,9 +87,13 @@ class LabelledData:
     def seen(self, members: np.ndarray) -> bool:
         """Return whether the model was trained on some of the images to use, at `members`."""
         if self.same_data:
-            return self.split in ("train", "all")
+            return bool(self._splits_of(members) - {"val", "test"})
         few = self.sketched[members].sum() < FEWEST_TOLD
         return not few and self._share_seen(members) >= SHARE_TOLD
+
+    def _splits_of(self, members: np.ndarray) -> set[str]:
+        """Return the splits of images; "" is that of data without any, or outside them."""
+        return {self.split} if self.split != "all" else set(self.dataset.splits[members].tolist())
 
     def _share_seen(self, members: np.ndarray) -> float:
         """Estimate which share of the images served the training."""
@@ -111,7 +115,8 @@ class LabelledData:
                 f"About {self._share_seen(members):.0%} of these images, by a sample, trained the "
                 "model or chose its epoch, so it will do worse on new ones."
             ]
-        return [CHOSEN_ON] if self.same_data and self.split == "val" else []
+        chosen_on = self.same_data and "val" in self._splits_of(members)
+        return [CHOSEN_ON] if chosen_on else []
 
 
 def load_labelled_data(
