@@ -467,6 +467,14 @@ def test_files_and_votes_without_each_other_are_counted(tmp_path: Path) -> None:
     assert listing.left_out["votes without an image"] == 1
 
 
+def test_the_folder_of_fer2013_csv_leads_to_the_file(tmp_path: Path) -> None:
+    """Its rows are matched to the votes, the folder has no images."""
+    _csv(tmp_path / "fer2013new.csv", [_votes("fer0.png", happiness=9)], header=VOTE_HEADER)
+    (tmp_path / "fer2013.csv").touch()
+    with pytest.raises(DataError, match=f"file with the images, {tmp_path / 'fer2013.csv'}"):
+        _list(tmp_path, "ferplus")
+
+
 def test_a_row_without_a_name_has_no_face(tmp_path: Path) -> None:
     """FER+ has no name for what all voters saw no face in; no image is missed for it."""
     folder = _plus(tmp_path, {"fer0.png": {"happiness": 9}})

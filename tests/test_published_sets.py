@@ -504,6 +504,69 @@ def test_a_wrong_label_of_ckplus_is_named(tmp_path: Path, label: str) -> None:
     assert len(listing.samples) == 3
 
 
+def test_crops_of_ckplus_are_known_by_their_names(tmp_path: Path) -> None:
+    """So that a path alone keeps people apart; one image of another name makes them plain faces."""
+    for number in range(4):
+        _touch(tmp_path / "CK+48" / "happy" / f"S01{number}_004_00000017.png")
+        _touch(tmp_path / "CK+48" / "sad" / f"S01{number}_002_00000015.png_1.png")  # by data crop
+    found = find_data(str(tmp_path / "CK+48"), option="--data")
+    assert found.source == "ckplus"
+    people = {sample.groups for sample in _list("ckplus", tmp_path / "CK+48").samples}
+    assert people == {("S010",), ("S011",), ("S012",), ("S013",)}
+    _touch(tmp_path / "CK+48" / "sad" / "mine.png")
+    assert find_data(str(tmp_path / "CK+48"), option="--data").source == "folder"
+
+
+def test_ckplus_unpacked_file_by_file_has_no_numbered_classes(tmp_path: Path) -> None:
+    """The numbers are those of sequences."""
+    _sequence(tmp_path / "images", 5, 1, frames=3, label=None)
+    _touch(tmp_path / "labels" / "Emotion" / "S005" / "001" / "S005_001_00000003_emotion.txt")
+    for folder in (tmp_path, tmp_path / "images", tmp_path / "images" / "cohn-kanade-images"):
+        with pytest.raises(DataError, match="expected cohn-kanade-images and Emotion side by side"):
+            find_data(str(folder), option="--data")
+
+
+@pytest.mark.parametrize("folder", ["lists", "Manually_Annotated_file_lists"])
+def test_a_list_of_affectnet_leads_to_its_folder(tmp_path: Path, folder: str) -> None:
+    """Not to that of the lists alone, which `affectnet` would not find."""
+    root = tmp_path / "AffectNet"
+    _lists(root / folder, [_row("103/a.jpg", 1)], [])
+    home = root if folder != "lists" else root / folder
+    for name in (root / folder / "training.csv", root / folder):
+        if home != name:
+            with pytest.raises(DataError, match=f"name its folder: affectnet:{home}\\."):
+                find_data(str(name), option="--data")
+
+
+def test_the_compound_emotions_of_raf_db_are_not_taken_for_single_ones(
+    raf_db: Path, tmp_path: Path
+) -> None:
+    """They are handed out beside these, and numbered alike."""
+    both = tmp_path / "both"
+    both.mkdir()
+    raf_db.rename(both / "basic")
+    shutil.copytree(both / "basic", both / "compound")
+    assert _list("raf_db", both).root == both / "basic"
+    assert find_data(str(both), option="--data").source == "raf_db"
+    with pytest.raises(DataError, match=r"compound emotions.*`basic`"):
+        _list("raf_db", both / "compound")
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "told"),
+    [
+        ("list_patition_label.txt", "train_00001.jpg 5", "is RAF-DB's list; name the folder"),
+        ("label.lst", "angry_1.jpg 0 28 113 226 141 22.9 0", "has no header; its first line is"),
+        ("faces.csv", "a/1.png,happy", "has no header.*Add one: path,label"),
+    ],
+)
+def test_a_list_without_a_header_is_told(tmp_path: Path, name: str, line: str, told: str) -> None:
+    """Its first line is no line of columns, which could be renamed."""
+    _write(tmp_path / name, line)
+    with pytest.raises(DataError, match=told):
+        find_data(str(tmp_path / name), option="--data")
+
+
 def test_ckplus_without_its_other_half_is_told(tmp_path: Path) -> None:
     """Frames without the labels, unpacked apart, are an error that names what is missing."""
     frames = tmp_path / "images" / "cohn-kanade-images"

@@ -129,6 +129,37 @@ def test_names_with_line_breaks_come_back_from_the_manifest(tmp_path: Path) -> N
     assert _load(tmp_path / "splits.csv").fingerprint == split.fingerprint
 
 
+@pytest.mark.parametrize("source", ["", "ckplus:"])
+def test_the_people_of_ckplus_stay_in_one_split(tmp_path: Path, source: str) -> None:
+    """The manifest has them, too, for those who split it again."""
+    faces = tmp_path / "CK+48"
+    for number in range(80):
+        name = f"S{number // 4:03d}_{number % 4:03d}_00000001.png"
+        save(faces / ("happy", "sad")[number % 2] / name, np.full((48, 48, 3), number, np.uint8))
+    out = tmp_path / "ck.csv"
+    _split(f"{source}{faces}", out)  # type: ignore[arg-type]
+    rows = _read(out)
+    assert {row["person"] for row in rows} == {f"S{number:03d}" for number in range(20)}
+    assert len({(row["person"], row["split"]) for row in rows}) == 20
+
+
+@pytest.mark.parametrize("layout", ["raf_db", "fer2013_csv"])
+def test_what_has_a_reader_of_its_own_is_not_split_as_folders(tmp_path: Path, layout: str) -> None:
+    """Its folders are no classes, and its columns need no other names."""
+    data = tmp_path / "data"
+    data.mkdir()
+    if layout == "raf_db":
+        for folder in ("aligned", "original"):
+            save(data / "Image" / folder / "a.png", np.zeros((48, 48, 3), np.uint8))
+        (data / "EmoLabel").mkdir()
+        (data / "EmoLabel" / "list_patition_label.txt").write_text("train_00001.jpg 5\n")
+    else:
+        data = tmp_path / "fer2013.csv"
+        data.write_text("emotion,pixels,Usage\n0,1 2 3,Training\n")
+    with pytest.raises(DataError, match=f"got {layout}:{data}; to make class folders of it: emo"):
+        _split(data, tmp_path / "out.csv")
+
+
 def test_a_nested_folder_comes_back_from_the_manifest(tmp_path: Path) -> None:
     """Paths lead to the images, also if a download nests the class folders."""
     root = _folder(tmp_path / "download" / "archive" / "faces", {"happy": 10, "sad": 10})

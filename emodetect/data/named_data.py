@@ -13,9 +13,10 @@ from pathlib import Path
 from emodetect.config import SEARCHED, DataConfig, Faces, validate_data
 from emodetect.data.labels import split_named
 from emodetect.data.readers.affectnet import affectnet_folder
-from emodetect.data.readers.ckplus import ckplus_folder
+from emodetect.data.readers.ckplus import ckplus_folder, has_ckplus_crops, refuse_half
 from emodetect.data.readers.ferplus import VOTES_FILE
 from emodetect.data.readers.folder import has_class_folders, is_emotion
+from emodetect.data.readers.raf_db import LIST as RAF_DB_LIST
 from emodetect.data.readers.raf_db import raf_db_folder
 from emodetect.data.readers.registry import READERS, refuse_no_table
 from emodetect.data.readers.tfrecord import SUFFIX
@@ -76,10 +77,7 @@ def find_data(
     source, colon, path = name.partition(":")
     if colon and source in READERS:
         if source not in possible:
-            raise DataError(
-                f"{option}: expected PATH or {_choices(possible, 'PATH')}, got {name!r}; "
-                "`emodetect data convert` writes other layouts."
-            )
+            raise _not_possible(NamedData(source, path), option, possible)
         if not path and source != "synthetic":
             raise DataError(f"{option}: {name}: expected a path, such as {source}:data/fer2013.")
         return NamedData(source, path)
@@ -88,16 +86,16 @@ def find_data(
     if not os.path.exists(name):
         raise DataError(f"{option}: {_missing(name, possible)}")
     place = Path(name)
-    of_this_kind = [one for one in (FOLDERS if place.is_dir() else FILES) if one in possible]
-    if len(of_this_kind) == 1:
-        return NamedData(of_this_kind[0], name)
     try:
-        found = _in_folder(place) if place.is_dir() else _in_file(place)
-    except DataError as error:  # not a CSV
-        unknown = _is_binary(place) and not why_no_table(place)
-        got = name if unknown else f"another file: {error}"
-        expected = f"expected a folder, a CSV or a {SUFFIX} file"
-        raise DataError(f"{option}: {expected}, got {got.rstrip('.')}.") from None
+        there = _in_folder(place) if place.is_dir() else _in_file(place)
+    except DataError as error:
+        raise DataError(f"{option}: {error}") from None
+    found = [one for one in there if one in possible]
+    if there and not found:
+        raise _not_possible(NamedData(there[0], name), option, possible)
+    of_this_kind = [one for one in (FOLDERS if place.is_dir() else FILES) if one in possible]
+    if len(of_this_kind) == 1:  # its reader says what is missing
+        found = of_this_kind
     if len(found) != 1:
         why = _why_unclear_folder if place.is_dir() else _why_unclear_file
         raise DataError(f"{option}: {name}: {why(place, found)}")
@@ -127,6 +125,13 @@ def config_of(
     return validate_data({key: value for key, value in values.items() if value}, origin=str(data))
 
 
+def _not_possible(data: NamedData, option: str, possible: Sequence[str]) -> DataError:
+    return DataError(
+        f"{option}: expected {_choices(possible, 'PATH')}, got {data}; to make class folders of "
+        f"it: emodetect data convert {quoted(str(data))} FOLDER --to folder."
+    )
+
+
 def _choices(sources: Sequence[str], path: str) -> str:
     return " or ".join(f"{source}:{path}" for source in sources)
 
@@ -146,6 +151,8 @@ def _missing(name: str, possible: Sequence[str]) -> str:
 def _in_folder(root: Path) -> list[str]:
     """Return the sources whose files a folder contains."""
     sorted_by_emotion = has_class_folders(root)
+    if sorted_by_emotion and has_ckplus_crops(root):
+        return ["ckplus"]
     # All folders of a million images take long to list.
     levels = [[root]] if sorted_by_emotion else list(levels_from(root))
     found = [
@@ -159,6 +166,8 @@ def _in_folder(root: Path) -> list[str]:
         )
         if there
     ]
+    if not found:
+        refuse_half(root)
     return found or (["folder"] if _has_own_class_folders(root) else [])
 
 
@@ -204,6 +213,8 @@ def _why_unclear_folder(root: Path, found: Sequence[str]) -> str:
         return f"is a class folder itself; name the folder that contains it: {root.parent}."
     files = sorted(path for path in root.iterdir() if path.is_file())
     lists = [path for path in files if path.suffix.lower() == ".csv" and path.name != VOTES_FILE]
+    if any(map(_is_affectnet_list, lists)):
+        return f"contains lists of AffectNet; name its folder: affectnet:{_above_lists(lists[0])}."
     if lists:
         return (
             "contains no class folders; if a list names its images, use that: "
@@ -242,13 +253,31 @@ def _in_file(path: Path) -> list[str]:
     """Return the sources that read a file: by its suffix, or by the columns of a CSV."""
     if SUFFIX in path.name.lower():
         return ["tfrecord"]
-    refuse_no_table(path)
-    columns = {name.lower() for name in _columns(path)}
+    try:
+        refuse_no_table(path)
+        columns = {name.lower() for name in _columns(path)}
+    except DataError as error:
+        unknown = _is_binary(path) and not why_no_table(path)
+        got = str(path) if unknown else f"another file: {error}"
+        expected = f"expected a folder, a CSV or a {SUFFIX} file"
+        raise DataError(f"{expected}, got {got.rstrip('.')}.") from None
     return [
         source
         for source, needed in (("manifest", {"path", "label"}), ("fer2013_csv", {"pixels"}))
         if needed <= columns
     ]
+
+
+def _is_affectnet_list(path: Path) -> bool:
+    try:
+        return "subDirectory_filePath" in _columns(path)
+    except DataError:
+        return False
+
+
+def _above_lists(path: Path) -> Path:
+    """Return the folder of AffectNet that a list is in; its own if none is found."""
+    return affectnet_folder([[folder] for folder in path.parents[:2]]) or path.parent
 
 
 def _is_binary(path: Path) -> bool:
@@ -272,9 +301,15 @@ def _why_unclear_file(path: Path, found: Sequence[str]) -> str:
     if "Image name" in columns:
         return "contains votes, but no images; name these: ferplus:fer2013.csv, or ferplus:FOLDER."
     if "subDirectory_filePath" in columns:
-        return f"is a list of AffectNet; name its folder: affectnet:{path.parent}."
+        return f"is a list of AffectNet; name its folder: affectnet:{_above_lists(path)}."
     if len(found) > 1:
         return f"fits several sources; say which it is: {_choices(found, str(path))}."
+    if path.name == RAF_DB_LIST.name:
+        return f"is RAF-DB's list; name the folder that contains {RAF_DB_LIST.parent}: raf_db:PATH."
+    if any(has_image_suffix(Path(word)) for word in " ".join(columns).split()):
+        return (
+            f"has no header; its first line is {', '.join(columns)[:200]!r}. Add one: path,label."
+        )
     return (
         "expected a CSV with the columns path and label (manifest) or emotion and pixels "
         f"(fer2013_csv), got the first line {', '.join(columns)[:200] or 'nothing'!r}; rename its "

@@ -86,14 +86,15 @@ def split(
     emodetect train --data splits.csv
 
     PATH is a folder of class folders, or a manifest: a CSV file with the columns path and label,
-    and optionally split and others. Identical images and groups are drawn into one split, and
+    and optionally split and others; or CK+, whose people are told apart by the names of the
+    images. Identical images and groups are drawn into one split, and
     existing val and test splits are kept. Unreadable images are reported and skipped; the exit
     status is still 0.
     """
-    from emodetect.data.writers.split_manifest import SplitOptions, write_splits
+    from emodetect.data.writers.split_manifest import SPLIT_SOURCES, SplitOptions, write_splits
 
-    named = named_data(data, option="data split", among=("folder", "manifest"))
-    if group and named.source == "folder":
+    named = named_data(data, option="data split", among=SPLIT_SOURCES)
+    if group and named.source != "manifest":
         raise click.BadParameter(
             f"expected a manifest with these columns, but {named} is a folder",
             param_hint="--group",

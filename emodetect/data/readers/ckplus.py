@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from itertools import chain
+from pathlib import Path
 
 from emodetect.config import DataConfig
 from emodetect.data.labels import CKPLUS_EMOTIONS, folder_emotion
@@ -14,14 +15,22 @@ from emodetect.data.listing import Listing, Sample
 from emodetect.data.readers.folder import list_class_folders
 from emodetect.data.readers.listing_builder import ListingBuilder
 from emodetect.errors import DataError
-from emodetect.images.folders import files_below, levels_from, nested_folder, photos_below
+from emodetect.images.folders import (
+    files_below,
+    levels_from,
+    nested_folder,
+    photos_below,
+    subfolders,
+)
 
 FRAMES, LABELS = "cohn-kanade-images", "Emotion"
 # A label describes the last frame of a sequence; the two before it show the expression too. The
 # crops in circulation, 981 from 327 sequences, are these three.
 PEAK_FRAMES = 3
 GROUP = "person"
-_NAME = re.compile(r"(?P<person>S\d+)_\d+_\d+\.\w+", re.IGNORECASE)
+# `data crop` adds the number of the face and a suffix: S010_004_00000017.png_1.png.
+_PERSON = re.compile(r"S\d+")
+_NAME = re.compile(r"(?P<person>S\d+)_\d+_\d+(\.\w+){1,2}", re.IGNORECASE)
 
 
 def read_ckplus(config: DataConfig) -> Listing:
@@ -37,12 +46,12 @@ def read_ckplus(config: DataConfig) -> Listing:
     if published := ckplus_folder(levels_from(root)):
         listing = _read_sequences(published, config)
     else:
-        _refuse_half(root)
+        refuse_half(root)
         listing = _read_crops(root, config)
     return replace(
         listing,
         samples=tuple(
-            replace(sample, groups=(_person(listing.root, sample.name),))
+            replace(sample, groups=(person_of(listing.root / sample.name),))
             for sample in listing.samples
         ),
         groups=(GROUP,),
@@ -56,15 +65,26 @@ def ckplus_folder(levels: Iterable[Sequence[Path]]) -> Path | None:
     )
 
 
-def _refuse_half(root: Path) -> None:
+def has_ckplus_crops(root: Path) -> bool:
+    """Return whether all images below a folder are named as those of CK+, so that people show."""
+    names = (photo.name for photo in photos_below(root))
+    return all(map(_NAME.fullmatch, chain([next(names, "")], names)))
+
+
+def refuse_half(root: Path) -> None:
     """Raise DataError for one half of CK+ as published, if the other is missing or elsewhere."""
-    parts = [one for level in levels_from(root) for one in level if one.name == FRAMES]
-    if (root / LABELS).is_dir():
-        parts.append(root / LABELS)
-    if parts:
+    folders = [one for level in levels_from(root) for one in level]
+    frames = [one for one in folders if one.name == FRAMES]
+    labels = [
+        one
+        for one in folders
+        if one.name == LABELS
+        and (frames or any(_PERSON.fullmatch(inner.name) for inner in subfolders(one)))
+    ]
+    if parts := frames + labels:
         raise DataError(
             f"{root}: expected {FRAMES} and {LABELS} side by side, found only "
-            f"{' and '.join(map(str, parts))}."
+            f"{' and '.join(map(str, parts))}; name, or make, the folder that has both in it."
         )
 
 
@@ -76,11 +96,12 @@ def _read_crops(root: Path, config: DataConfig) -> Listing:
     )
 
 
-def _person(root: Path, name: str) -> str:
-    match = _NAME.fullmatch(PurePosixPath(name).name)
+def person_of(file: Path) -> str:
+    """Return whom an image of CK+ shows, by its name. Raises DataError for another name."""
+    match = _NAME.fullmatch(file.name)
     if match is None:
         raise DataError(
-            f"{root / name}: expected a name that begins with the person and the sequence, such "
+            f"{file}: expected a name that begins with the person and the sequence, such "
             "as S010_004_00000017.png, so that each person stays in one split. For other names, "
             "use data.source = 'folder'."
         )

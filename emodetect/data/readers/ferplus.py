@@ -76,7 +76,11 @@ def _why_no_image(row: _Votes | SkippedFile) -> str:
 
 def _refuse_unmatched(where: str, images: _Images) -> None:
     """Raise DataError if no image has votes."""
-    if images.without_votes and all(image is None for image in images.of_row):
+    if any(images.of_row):
+        return
+    if (table := images.root / "fer2013.csv").is_file():
+        raise DataError(f"{images.root}: set data.path to the file with the images, {table}.")
+    if images.without_votes:
         raise DataError(
             f"{where}: none of the {images.without_votes:,} images has votes; they are matched by "
             "file name, such as fer0000000.png. If your files have other names, set data.path to "

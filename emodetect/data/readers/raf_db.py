@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import tee
 from pathlib import Path
 
 from emodetect.config import DataConfig
@@ -18,6 +19,7 @@ from emodetect.machine.csv_files import open_text
 
 LIST = Path("EmoLabel", "list_patition_label.txt")  # spelt so in the data set
 IMAGES = {"aligned": Path("Image", "aligned"), "original": Path("Image", "original")}
+COMPOUND = "compound"
 _NAME = re.compile(r"(?P<split>train|test)_\w+\.jpg")
 
 
@@ -48,11 +50,25 @@ def read_raf_db(config: DataConfig) -> Listing:
 
 
 def raf_db_folder(levels: Iterable[Sequence[Path]]) -> Path | None:
-    """Return the nearest folder with RAF-DB's list, or None; see `nested_folder`."""
-    return nested_folder(levels, lambda folder: (folder / LIST).is_file())
+    """Return the nearest folder with RAF-DB's list, or None; see `nested_folder`.
+
+    That of the compound emotions, which is handed out beside it, only if there is no other.
+    """
+    levels, again = tee(levels)
+    basic = nested_folder(levels, lambda folder: folder.name != COMPOUND and _has_list(folder))
+    return basic or nested_folder(again, _has_list)
+
+
+def _has_list(folder: Path) -> bool:
+    return (folder / LIST).is_file()
 
 
 def _read_list(root: Path, config: DataConfig) -> Listing:
+    if root.resolve().name == COMPOUND:
+        raise DataError(
+            f"{root}: lists RAF-DB's compound emotions, whose numbers mean something else; only "
+            "the single ones are read, from the folder `basic`."
+        )
     kind = _images(root, config)
     found = ListingBuilder(config)
     with open_text(root / LIST) as file:

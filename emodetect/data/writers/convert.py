@@ -251,7 +251,7 @@ def _to_folder(images: _Images, listing: Listing, out: Path, shard_size: int) ->
     numbers: Counter[Path] = Counter()  # how many more images had the same name
     for sample, png in images(_png):
         folder = out / (sample.split or "")
-        # FER+ votes are matched by file name, so it is kept.
+        # FER+ votes are matched by file name, so that is kept, if there is one.
         stem = _stem(sample)
         first = path = folder / sample.emotion / _file_name(stem, ".png")
         while path in taken:

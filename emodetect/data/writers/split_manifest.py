@@ -10,6 +10,7 @@ from pathlib import Path
 from emodetect.config import validate_data
 from emodetect.data.dataset import Dataset, load_dataset
 from emodetect.data.named_data import find_data
+from emodetect.data.readers.ckplus import GROUP, person_of
 from emodetect.data.readers.manifest import path_in_list, relative_path
 from emodetect.errors import DataError
 from emodetect.machine.atomic_files import atomic_write
@@ -17,6 +18,7 @@ from emodetect.machine.csv_files import csv_line, open_table
 from emodetect.machine.output_folder import writing
 
 COLUMNS = ("path", "label", "split")
+SPLIT_SOURCES = ("folder", "manifest", "ckplus")
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,15 @@ class SplitOptions:
 def write_splits(data: str | Path, out: Path, options: SplitOptions) -> Dataset:
     """Split a data set as training would, and write the splits to a manifest.
 
-    The manifest has the columns path, label and split, and any others of an input manifest.
-    Paths are relative to its folder, but absolute ones of an input manifest stay absolute; labels
-    are the emotions' canonical names. Values are separated as in an input manifest, whose numbers
-    may have decimal commas. Loading it gives the same splits, whatever the seed.
+    The manifest has the columns path, label and split, and any others of an input manifest; of
+    CK+, person. Paths are relative to its folder, but absolute ones of an input manifest stay
+    absolute; labels are the emotions' canonical names. Values are separated as in an input
+    manifest, whose numbers may have decimal commas. Loading it gives the same splits, whatever the
+    seed.
     Unreadable images are left out and listed in the result.
 
     Args:
-        data: a folder of class folders or a manifest, as PATH or as SOURCE:PATH.
+        data: a folder of class folders, a manifest or CK+, as PATH or as SOURCE:PATH.
         out: the CSV file to write; its folder is created if missing.
 
     Returns:
@@ -64,7 +67,7 @@ def write_splits(data: str | Path, out: Path, options: SplitOptions) -> Dataset:
         DataError: for data that cannot be read or split, or an `out` that exists (without
             `force`) or is the data itself.
     """
-    named = find_data(data, option="data split", among=("folder", "manifest"))
+    named = find_data(data, option="data split", among=SPLIT_SOURCES)
     path = Path(named.path)
     config = validate_data(
         {
@@ -91,6 +94,8 @@ def write_splits(data: str | Path, out: Path, options: SplitOptions) -> Dataset:
     delimiter = ","
     if config.source == "manifest":
         others, values, delimiter = _other_columns(path, names)
+    elif config.source == "ckplus":
+        others, values = [GROUP], [[person_of(Path(name))] for name in names]
     base = relative_path(dataset.root, out.parent)
     rows = [
         [_in_csv(base / name), dataset.emotions[label], split, *more]
