@@ -57,7 +57,8 @@ def match_images(
     if not common and any(len(own) != len(shared) for own in keys):
         raise DataError(
             f"expected models evaluated on the same images, got {sizes}, of which {len(shared):,} "
-            "are common; add --common to compare on those, or evaluate all on the same data."
+            "are common; add --common to compare on those. Of data that a model was trained on, "
+            "only its test images count."
         )
     order = [key for key in keys[0] if key in shared]
     matched = []
