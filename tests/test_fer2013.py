@@ -471,7 +471,7 @@ def test_the_folder_of_fer2013_csv_leads_to_the_file(tmp_path: Path) -> None:
     """Its rows are matched to the votes, the folder has no images."""
     _csv(tmp_path / "fer2013new.csv", [_votes("fer0.png", happiness=9)], header=VOTE_HEADER)
     (tmp_path / "fer2013.csv").touch()
-    with pytest.raises(DataError, match=f"file with the images, {tmp_path / 'fer2013.csv'}"):
+    with pytest.raises(DataError, match=f"name the file that does, ferplus:{tmp_path}/fer"):
         _list(tmp_path, "ferplus")
 
 

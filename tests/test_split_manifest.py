@@ -129,18 +129,26 @@ def test_names_with_line_breaks_come_back_from_the_manifest(tmp_path: Path) -> N
     assert _load(tmp_path / "splits.csv").fingerprint == split.fingerprint
 
 
-@pytest.mark.parametrize("source", ["", "ckplus:"])
-def test_the_people_of_ckplus_stay_in_one_split(tmp_path: Path, source: str) -> None:
+def test_the_people_of_ckplus_stay_in_one_split(tmp_path: Path) -> None:
     """The manifest has them, too, for those who split it again."""
     faces = tmp_path / "CK+48"
     for number in range(80):
         name = f"S{number // 4:03d}_{number % 4:03d}_00000001.png"
         save(faces / ("happy", "sad")[number % 2] / name, np.full((48, 48, 3), number, np.uint8))
     out = tmp_path / "ck.csv"
-    _split(f"{source}{faces}", out)  # type: ignore[arg-type]
+    _split(f"ckplus:{faces}", out)  # type: ignore[arg-type]
     rows = _read(out)
     assert {row["person"] for row in rows} == {f"S{number:03d}" for number in range(20)}
     assert len({(row["person"], row["split"]) for row in rows}) == 20
+
+
+def test_numbered_class_folders_are_split_under_their_names(tmp_path: Path) -> None:
+    """Only `data split` needs no source for them: it takes no other folders."""
+    for number in range(60):
+        place = tmp_path / "data" / str(number % 2) / f"{number}.png"
+        save(place, np.full((48, 48, 3), number, np.uint8))
+    named = _split(tmp_path / "data", tmp_path / "a.csv", label_names={"0": "sad", "1": "happy"})
+    assert named.emotions == ("happy", "sad")
 
 
 @pytest.mark.parametrize("layout", ["raf_db", "fer2013_csv"])
@@ -156,7 +164,7 @@ def test_what_has_a_reader_of_its_own_is_not_split_as_folders(tmp_path: Path, la
     else:
         data = tmp_path / "fer2013.csv"
         data.write_text("emotion,pixels,Usage\n0,1 2 3,Training\n")
-    with pytest.raises(DataError, match=f"got {layout}:{data}; to make class folders of it: emo"):
+    with pytest.raises(DataError, match=f"got {layout}:{data}; first make class folders"):
         _split(data, tmp_path / "out.csv")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from emodetect.config import SEARCHED, DataConfig, Faces, validate_data
 from emodetect.data.labels import split_named
 from emodetect.data.readers.affectnet import affectnet_folder
-from emodetect.data.readers.ckplus import ckplus_folder, has_ckplus_crops, refuse_half
+from emodetect.data.readers.ckplus import ckplus_folder, refuse_half
 from emodetect.data.readers.ferplus import VOTES_FILE
 from emodetect.data.readers.folder import has_class_folders, is_emotion
 from emodetect.data.readers.raf_db import LIST as RAF_DB_LIST
@@ -94,8 +94,8 @@ def find_data(
     if there and not found:
         raise _not_possible(NamedData(there[0], name), option, possible)
     of_this_kind = [one for one in (FOLDERS if place.is_dir() else FILES) if one in possible]
-    if len(of_this_kind) == 1:  # its reader says what is missing
-        found = of_this_kind
+    if among is not None and not there and of_this_kind:  # its reader says what is missing
+        found = of_this_kind[:1]
     if len(found) != 1:
         why = _why_unclear_folder if place.is_dir() else _why_unclear_file
         raise DataError(f"{option}: {name}: {why(place, found)}")
@@ -127,8 +127,9 @@ def config_of(
 
 def _not_possible(data: NamedData, option: str, possible: Sequence[str]) -> DataError:
     return DataError(
-        f"{option}: expected {_choices(possible, 'PATH')}, got {data}; to make class folders of "
-        f"it: emodetect data convert {quoted(str(data))} FOLDER --to folder."
+        f"{option}: expected {_choices(possible, 'PATH')}, got {data}; first make class folders "
+        f"of it: emodetect data convert {quoted(str(data))} FOLDER --to folder (with "
+        "--label-name or --own-labels, if it needs them)."
     )
 
 
@@ -151,8 +152,6 @@ def _missing(name: str, possible: Sequence[str]) -> str:
 def _in_folder(root: Path) -> list[str]:
     """Return the sources whose files a folder contains."""
     sorted_by_emotion = has_class_folders(root)
-    if sorted_by_emotion and has_ckplus_crops(root):
-        return ["ckplus"]
     # All folders of a million images take long to list.
     levels = [[root]] if sorted_by_emotion else list(levels_from(root))
     found = [
@@ -166,9 +165,11 @@ def _in_folder(root: Path) -> list[str]:
         )
         if there
     ]
+    if not found and _has_own_class_folders(root):
+        return ["folder"]
     if not found:
         refuse_half(root)
-    return found or (["folder"] if _has_own_class_folders(root) else [])
+    return found
 
 
 def _has_own_class_folders(root: Path) -> bool:
@@ -214,7 +215,7 @@ def _why_unclear_folder(root: Path, found: Sequence[str]) -> str:
     files = sorted(path for path in root.iterdir() if path.is_file())
     lists = [path for path in files if path.suffix.lower() == ".csv" and path.name != VOTES_FILE]
     if any(map(_is_affectnet_list, lists)):
-        return f"contains lists of AffectNet; name its folder: affectnet:{_above_lists(lists[0])}."
+        return f"contains lists of AffectNet; name its folder: {_affectnet_of(lists[0])}."
     if lists:
         return (
             "contains no class folders; if a list names its images, use that: "
@@ -275,9 +276,10 @@ def _is_affectnet_list(path: Path) -> bool:
         return False
 
 
-def _above_lists(path: Path) -> Path:
-    """Return the folder of AffectNet that a list is in; its own if none is found."""
-    return affectnet_folder([[folder] for folder in path.parents[:2]]) or path.parent
+def _affectnet_of(path: Path) -> str:
+    """Return the data set that a list belongs to, as it is named; its folder if none is found."""
+    parents = path.absolute().parents[:2]
+    return quoted(f"affectnet:{affectnet_folder([[one] for one in parents]) or parents[0]}")
 
 
 def _is_binary(path: Path) -> bool:
@@ -301,14 +303,16 @@ def _why_unclear_file(path: Path, found: Sequence[str]) -> str:
     if "Image name" in columns:
         return "contains votes, but no images; name these: ferplus:fer2013.csv, or ferplus:FOLDER."
     if "subDirectory_filePath" in columns:
-        return f"is a list of AffectNet; name its folder: affectnet:{_above_lists(path)}."
+        return f"is a list of AffectNet; name its folder: {_affectnet_of(path)}."
     if len(found) > 1:
         return f"fits several sources; say which it is: {_choices(found, str(path))}."
     if path.name == RAF_DB_LIST.name:
-        return f"is RAF-DB's list; name the folder that contains {RAF_DB_LIST.parent}: raf_db:PATH."
-    if any(has_image_suffix(Path(word)) for word in " ".join(columns).split()):
+        folder = path.absolute().parent.parent
+        return f"is RAF-DB's list; name its folder: {quoted(f'raf_db:{folder}')}."
+    if any(has_image_suffix(Path(cell.split()[0])) for cell in columns if cell.strip()):
         return (
-            f"has no header; its first line is {', '.join(columns)[:200]!r}. Add one: path,label."
+            f"has no header: its first line is {', '.join(columns)[:200]!r}. Add a line that names "
+            "its columns, such as path,label, and separate the values by commas."
         )
     return (
         "expected a CSV with the columns path and label (manifest) or emotion and pixels "

@@ -44,10 +44,8 @@ def check_output_file(
 ) -> None:
     """Raise `error` if a file cannot be written; call it before the work.
 
-    It must not exist unless `force` is set, and its folder must be writable.
-
-    Args:
-        in_place: an old file is written itself; otherwise a new one takes its place.
+    It must not exist unless `force` is set. Its folder must be writable, or the file itself if
+    that exists and is written `in_place`; otherwise, a new one takes the place of the old.
     """
     if not path.parent.is_dir():
         raise error(f"{path}: the folder {path.parent} does not exist; create it first.")

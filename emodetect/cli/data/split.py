@@ -85,18 +85,18 @@ def split(
     emodetect data split people.csv --output splits.csv --group person
     emodetect train --data splits.csv
 
-    PATH is a folder of class folders, or a manifest: a CSV file with the columns path and label,
-    and optionally split and others; or CK+, whose people are told apart by the names of the
-    images. Identical images and groups are drawn into one split, and
-    existing val and test splits are kept. Unreadable images are reported and skipped; the exit
-    status is still 0.
+    PATH is a folder of class folders; a manifest, that is, a CSV file with the columns path and
+    label, and optionally split and others; or ckplus:PATH. Identical images, groups and the people
+    of CK+ are drawn into one split, and existing val and test splits are kept. Unreadable images
+    are reported and skipped; the exit status is still 0.
     """
     from emodetect.data.writers.split_manifest import SPLIT_SOURCES, SplitOptions, write_splits
 
     named = named_data(data, option="data split", among=SPLIT_SOURCES)
     if group and named.source != "manifest":
+        why = "keeps each person in one split" if named.source == "ckplus" else "is a folder"
         raise click.BadParameter(
-            f"expected a manifest with these columns, but {named} is a folder",
+            f"expected a manifest with these columns, but {named} {why}",
             param_hint="--group",
         )
     options = SplitOptions(
@@ -114,3 +114,5 @@ def split(
     )
     skipped = f"; {len(dataset.skipped):,} unreadable, skipped" if dataset.skipped else ""
     click.echo(f"{output}: {counts}{skipped}")
+    if named.source == "ckplus":
+        click.echo("for training and evaluation by person: the column person", err=True)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 from emodetect.config import DataConfig
@@ -28,8 +27,9 @@ FRAMES, LABELS = "cohn-kanade-images", "Emotion"
 # crops in circulation, 981 from 327 sequences, are these three.
 PEAK_FRAMES = 3
 GROUP = "person"
-# `data crop` adds the number of the face and a suffix: S010_004_00000017.png_1.png.
 _PERSON = re.compile(r"S\d+")
+_USUAL_NAME = re.compile(r"S\d{3}_\d{3}_\d{8}\.")
+# `data crop` adds the number of the face and a suffix: S010_004_00000017.png_1.png.
 _NAME = re.compile(r"(?P<person>S\d+)_\d+_\d+(\.\w+){1,2}", re.IGNORECASE)
 
 
@@ -65,10 +65,15 @@ def ckplus_folder(levels: Iterable[Sequence[Path]]) -> Path | None:
     )
 
 
-def has_ckplus_crops(root: Path) -> bool:
-    """Return whether all images below a folder are named as those of CK+, so that people show."""
-    names = (photo.name for photo in photos_below(root))
-    return all(map(_NAME.fullmatch, chain([next(names, "")], names)))
+def note_people(listing: Listing) -> str | None:
+    """Return a line if all images of class folders have the names of CK+, which tell people."""
+    names = (Path(sample.name).name for sample in listing.samples)
+    if not listing.samples or not all(map(_USUAL_NAME.match, names)):
+        return None
+    return (
+        f"{listing.root}: the names are those of CK+, which tell who is shown; as "
+        f"ckplus:{listing.root}, each person stays in one split"
+    )
 
 
 def refuse_half(root: Path) -> None:

@@ -78,8 +78,11 @@ def _refuse_unmatched(where: str, images: _Images) -> None:
     """Raise DataError if no image has votes."""
     if any(images.of_row):
         return
-    if (table := images.root / "fer2013.csv").is_file():
-        raise DataError(f"{images.root}: set data.path to the file with the images, {table}.")
+    table = images.root / "fer2013.csv"
+    if not images.without_votes and table.is_file():
+        raise DataError(
+            f"{images.root}: contains no images; name the file that does, ferplus:{table}."
+        )
     if images.without_votes:
         raise DataError(
             f"{where}: none of the {images.without_votes:,} images has votes; they are matched by "

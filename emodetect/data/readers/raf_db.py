@@ -20,6 +20,8 @@ from emodetect.machine.csv_files import open_text
 LIST = Path("EmoLabel", "list_patition_label.txt")  # spelt so in the data set
 IMAGES = {"aligned": Path("Image", "aligned"), "original": Path("Image", "original")}
 COMPOUND = "compound"
+# With these, 1 to 7 are compound, too.
+COMPOUND_NUMBERS = frozenset({"8", "9", "10", "11"})
 _NAME = re.compile(r"(?P<split>train|test)_\w+\.jpg")
 
 
@@ -55,8 +57,11 @@ def raf_db_folder(levels: Iterable[Sequence[Path]]) -> Path | None:
     That of the compound emotions, which is handed out beside it, only if there is no other.
     """
     levels, again = tee(levels)
-    basic = nested_folder(levels, lambda folder: folder.name != COMPOUND and _has_list(folder))
-    return basic or nested_folder(again, _has_list)
+    return nested_folder(levels, _is_basic) or nested_folder(again, _has_list)
+
+
+def _is_basic(folder: Path) -> bool:
+    return folder.name.casefold() != COMPOUND and _has_list(folder)
 
 
 def _has_list(folder: Path) -> bool:
@@ -64,17 +69,14 @@ def _has_list(folder: Path) -> bool:
 
 
 def _read_list(root: Path, config: DataConfig) -> Listing:
-    if root.resolve().name == COMPOUND:
-        raise DataError(
-            f"{root}: lists RAF-DB's compound emotions, whose numbers mean something else; only "
-            "the single ones are read, from the folder `basic`."
-        )
     kind = _images(root, config)
     found = ListingBuilder(config)
+    compound: set[str] = set()
     with open_text(root / LIST) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
+            compound |= {line.split()[-1]} & COMPOUND_NUMBERS
             try:
                 name, split, emotion = _parse(line)
             except ValueError as error:
@@ -84,6 +86,11 @@ def _read_list(root: Path, config: DataConfig) -> Listing:
                 stem = name.removesuffix(".jpg")
                 image = IMAGES[kind] / (f"{stem}_aligned.jpg" if kind == "aligned" else name)
                 found.samples.append(Sample(name, image.as_posix(), emotion, split))
+    if len(compound) > 1:  # one may be a mistake
+        raise DataError(
+            f"{root / LIST}: lists RAF-DB's compound emotions, numbered 1 to 11; only the single "
+            "ones are read, which it has in another folder, `basic`."
+        )
     return found.listing(root, where=root / LIST, label_names=RAF_DB_EMOTIONS)
 
 

@@ -18,8 +18,8 @@ class Selection:
 
     Attributes:
         members: (n,) int64, their positions in the data set, in its order.
-        left_out: the number of images excluded on purpose, by reason, which says so if some of them
-            belong to other splits: which, a reader does not know before they are drawn.
+        left_out: the number of images excluded on purpose, by reason. Those that the data set left
+            out before its splits were drawn are counted "(in all splits)".
     """
 
     members: np.ndarray

@@ -32,7 +32,8 @@ def check_files(
     for path in paths:
         if [other.absolute() for other in paths].count(path.absolute()) > 1:
             raise VideoError(f"{path}: two results would be written to this file; use two names.")
-        if len(os.fsencode(unfinished(path).name)) > LONGEST_NAME:
+        longest = path if path == log or not path.name else unfinished(path)
+        if len(os.fsencode(longest.name)) > LONGEST_NAME:
             raise VideoError(f"{path}: the file name is too long; choose a shorter one.")
         if source is not None and _is_same_file(path, source):
             raise VideoError(f"{path}: would overwrite the source; choose another file.")
