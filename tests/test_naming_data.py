@@ -283,7 +283,11 @@ def _flat_with_votes() -> None:
         (lambda: (_file("d/a.csv"), _file("d/b.csv")), "d", ("use that: d/a.csv or d/b.csv",)),
         (lambda: _file("a.csv", "path,label,pixels\n"), "a.csv", ("manifest:a.csv",)),
         (lambda: _file("v.csv", "Usage,Image name,neutral\n"), "v.csv", ("votes", "ferplus:")),
-        (lambda: _file("d/t.csv", "subDirectory_filePath\n"), "d/t.csv", ("affectnet:d",)),
+        (
+            lambda: _file("d/t.csv", "subDirectory_filePath\n"),
+            "d/t.csv",
+            ("name its folder", "affectnet:", "/d."),
+        ),
         (lambda: Path("a.jpg").write_bytes(b"\xff\xd8\xff"), "a.jpg", ("a folder, a CSV or",)),
         (lambda: None, "nowhere", ("nowhere: no such file or folder", "SOURCE:PATH")),
         (lambda: None, "", ("empty path",)),

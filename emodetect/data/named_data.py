@@ -127,8 +127,8 @@ def config_of(
 
 def _not_possible(data: NamedData, option: str, possible: Sequence[str]) -> DataError:
     return DataError(
-        f"{option}: expected {_choices(possible, 'PATH')}, got {data}; first make class folders "
-        f"of it: emodetect data convert {quoted(str(data))} FOLDER --to folder (with "
+        f"{option}: expected PATH or {_choices(possible, 'PATH')}, got {data}; first make class "
+        f"folders of it: emodetect data convert {quoted(str(data))} FOLDER --to folder (with "
         "--label-name or --own-labels, if it needs them)."
     )
 
