@@ -533,16 +533,20 @@ def test_ckplus_unpacked_file_by_file_has_no_numbered_classes(tmp_path: Path) ->
             find_data(str(folder), option="--data")
 
 
-@pytest.mark.parametrize("folder", ["lists", "Manually_Annotated_file_lists"])
-def test_a_list_of_affectnet_leads_to_its_folder(tmp_path: Path, folder: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "home"),
+    [
+        ("lists/training.csv", "AffectNet/lists"),
+        ("Manually_Annotated_file_lists/training.csv", "AffectNet"),
+        ("Manually_Annotated_file_lists", "AffectNet"),
+    ],
+)
+def test_a_list_of_affectnet_leads_to_its_folder(tmp_path: Path, name: str, home: str) -> None:
     """Not to that of the lists alone, which `affectnet` would not find."""
-    root = tmp_path / "AffectNet"
-    _lists(root / folder, [_row("103/a.jpg", 1)], [])
-    home = root if folder != "lists" else root / folder
-    for name in (root / folder / "training.csv", root / folder):
-        if home != name:
-            with pytest.raises(DataError, match=f"name its folder: .?affectnet:{home}.?\\."):
-                find_data(str(name), option="--data")
+    named = tmp_path / "AffectNet" / name
+    _lists(named if named.suffix == "" else named.parent, [_row("103/a.jpg", 1)], [])
+    with pytest.raises(DataError, match=f"name its folder: .?affectnet:{tmp_path}/{home}.?\\."):
+        find_data(str(named), option="--data")
 
 
 def test_the_compound_emotions_of_raf_db_are_not_taken_for_single_ones(

@@ -168,7 +168,7 @@ def _in_folder(root: Path) -> list[str]:
     if not found and _has_own_class_folders(root):
         return ["folder"]
     if not found:
-        refuse_half(root)
+        refuse_half(root, levels)
     return found
 
 

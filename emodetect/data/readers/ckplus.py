@@ -28,6 +28,7 @@ FRAMES, LABELS = "cohn-kanade-images", "Emotion"
 PEAK_FRAMES = 3
 GROUP = "person"
 _PERSON = re.compile(r"S\d+")
+# Those of other data may be as S1_2_3.png.
 _USUAL_NAME = re.compile(r"S\d{3}_\d{3}_\d{8}\.")
 # `data crop` adds the number of the face and a suffix: S010_004_00000017.png_1.png.
 _NAME = re.compile(r"(?P<person>S\d+)_\d+_\d+(\.\w+){1,2}", re.IGNORECASE)
@@ -46,7 +47,7 @@ def read_ckplus(config: DataConfig) -> Listing:
     if published := ckplus_folder(levels_from(root)):
         listing = _read_sequences(published, config)
     else:
-        refuse_half(root)
+        refuse_half(root, levels_from(root))
         listing = _read_crops(root, config)
     return replace(
         listing,
@@ -65,20 +66,24 @@ def ckplus_folder(levels: Iterable[Sequence[Path]]) -> Path | None:
     )
 
 
-def note_people(listing: Listing) -> str | None:
+def notes_on_people(listing: Listing) -> tuple[str, ...]:
     """Return a line if all images of class folders have the names of CK+, which tell people."""
     names = (Path(sample.name).name for sample in listing.samples)
     if not listing.samples or not all(map(_USUAL_NAME.match, names)):
-        return None
+        return ()
     return (
         f"{listing.root}: the names are those of CK+, which tell who is shown; as "
-        f"ckplus:{listing.root}, each person stays in one split"
+        f"ckplus:{listing.root}, each person stays in one split",
     )
 
 
-def refuse_half(root: Path) -> None:
-    """Raise DataError for one half of CK+ as published, if the other is missing or elsewhere."""
-    folders = [one for level in levels_from(root) for one in level]
+def refuse_half(root: Path, levels: Iterable[Sequence[Path]]) -> None:
+    """Raise DataError for one half of CK+ as published, if the other is missing or elsewhere.
+
+    Args:
+        levels: the folders from `root` on, as of `levels_from`.
+    """
+    folders = [one for level in levels for one in level]
     frames = [one for one in folders if one.name == FRAMES]
     labels = [
         one

@@ -10,7 +10,7 @@ from emodetect.config import DataConfig
 from emodetect.data.cleaning import clean
 from emodetect.data.listing import Listing
 from emodetect.data.readers.affectnet import read_affectnet
-from emodetect.data.readers.ckplus import note_people, read_ckplus
+from emodetect.data.readers.ckplus import notes_on_people, read_ckplus
 from emodetect.data.readers.fer2013_csv import read_fer2013_csv
 from emodetect.data.readers.ferplus import read_ferplus
 from emodetect.data.readers.folder import read_folder
@@ -40,8 +40,8 @@ def list_samples(config: DataConfig) -> Listing:
         # Images that data.classes excludes still count as copies of others.
         every_class = config.model_copy(update={"classes": None, "soft_labels": False})
         listing = clean(listing, read(every_class) if config.classes else listing, config)
-    people = note_people(listing) if config.source == "folder" else None
-    for note in (*listing.notes, *([people] if people else [])):
+    people = notes_on_people(listing) if config.source == "folder" else ()
+    for note in (*listing.notes, *people):
         logger.info(note)
     return listing
 

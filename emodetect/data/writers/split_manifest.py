@@ -52,8 +52,7 @@ def write_splits(data: str | Path, out: Path, options: SplitOptions) -> Dataset:
     CK+, person. Paths are relative to its folder, but absolute ones of an input manifest stay
     absolute; labels are the emotions' canonical names. Values are separated as in an input
     manifest, whose numbers may have decimal commas. Loading it gives the same splits, whatever the
-    seed.
-    Unreadable images are left out and listed in the result.
+    seed. Unreadable images are left out and listed in the result.
 
     Args:
         data: a folder of class folders, a manifest or CK+, as PATH or as SOURCE:PATH.

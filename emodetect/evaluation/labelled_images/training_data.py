@@ -165,8 +165,11 @@ def open_training_data(
     dataset = load_dataset(config.data.model_copy(update=of_model), seed=config.seed)
     changed = dataset.fingerprint != metadata.dataset.get("fingerprint")
     used = "test" if split in (None, "all") else split
-    known = same_images or (changed and is_training_data(dataset, config.data, metadata))
-    if used in dataset.carved and changed and known:
+    if (
+        used in dataset.carved
+        and changed
+        and (same_images or is_training_data(dataset, config.data, metadata))
+    ):
         raise _not_told_apart(used, where=config.data.path)
     return dataset
 
