@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +28,7 @@ from emodetect.auditing.scan import Picture, scan_pictures
 from emodetect.cli import app
 from emodetect.config import DataConfig
 from emodetect.data.cleaning import read_audit_rows
+from emodetect.data.dataset import load_dataset
 from emodetect.data.listing import Sample, SkippedFile
 from emodetect.data.readers.ferplus import OTHER_VOTES, VOTE_COLUMNS, read_ferplus
 from emodetect.data.synthetic import draw_face
@@ -343,6 +346,28 @@ def test_a_model_is_asked_and_what_it_saw_is_kept_apart(clean: Path) -> None:
     assert summary(stated)["model"]["doubtful_maybe_seen"] == 0
 
 
+def test_images_in_a_model_s_sketch_are_not_unseen(
+    clean: Path, artifact: Path, tmp_path: Path
+) -> None:
+    """Whatever the user or the folders say, a model knows what trained it, in copies too."""
+    config = DataConfig(source="folder", path=clean, image_size=32, cache_dir=tmp_path / "cache")
+    dataset = load_dataset(config, seed=0)
+    model = str(tmp_path / "model.keras")
+    with zipfile.ZipFile(artifact) as old, zipfile.ZipFile(model, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "emodetect.json":
+                metadata = json.loads(content)
+                metadata["dataset"]["trained"] = dataset.sketch(("test",)).text
+                content = json.dumps(metadata).encode()
+            new.writestr(name, content)
+    copy = Path(shutil.copytree(clean, tmp_path / "copy"))
+    assert summary(look(copy, model=str(artifact)))["model"]["unseen"] == 4
+    assert summary(look(copy, model=model))["model"]["unseen"] == 0
+    with pytest.raises(EmodetectError, match="--unseen: about 40% of these images"):
+        look(copy, model=model, unseen=True)
+
+
 def test_labels_that_the_model_doubts_are_flagged_counted_and_shown(
     clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,7 +378,8 @@ def test_labels_that_the_model_doubts_are_flagged_counted_and_shown(
     def answers(recognizer: Any, pictures: Any, rows: np.ndarray, faces: Any) -> Any:
         samples = [pictures[row].sample for row in rows]
         best = [recognizer.emotions.index(said.get(one.name, one.emotion)) for one in samples]
-        return rows, np.eye(len(recognizer.emotions), dtype=np.float32)[best] * 0.9
+        scores = np.eye(len(recognizer.emotions), dtype=np.float32)[best] * 0.9
+        return rows, scores, np.full(len(rows), "none", "S32")
 
     monkeypatch.setattr(doubtful_labels, "_predictions", answers)
     audit = look(clean, model=DEFAULT_MODEL)

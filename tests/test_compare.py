@@ -390,7 +390,7 @@ def test_how_each_was_judged_is_told(reports: tuple[Path, Path], tmp_path: Path)
     page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
     words = assert_self_contained(page).words
     data = f"folder:{tmp_path / 'faces'}, split all"
-    how = f"{data}, test-time augmentation flip, mostly training images"
+    how = f"{data}, test-time augmentation flip, with training images"
     for told in (how, "was not the same"):
         assert told in words
         assert told in result.output

@@ -651,7 +651,7 @@ def _trained_on(config: ExperimentConfig) -> SimpleNamespace:
         config=config.model_dump(mode="json", exclude_none=True),
         dataset={
             **dataset.identity(),
-            "sketch": dataset.sketch(),
+            "served": dataset.sketch(("train", "val")).text,
             "place": place_of(config.data.data_path),
         },
     )

@@ -13,10 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from emodetect.cli import app
+from emodetect.data.sketch import SKETCHED, sketch_in
 from emodetect.data.synthetic import draw_face
 from emodetect.emotions import EMOTIONS
 from emodetect.images.model_input import to_input
 from emodetect.machine.tensorflow_devices import use_tensorflow
+from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.model_cards import list_shipped, model_card
 from emodetect.model_file.shipped_models import DEFAULT_MODEL, shipped_models
 from emodetect.recognition.recognizer import EmotionRecognizer
@@ -122,6 +124,14 @@ def test_one_pass_through_one_network_is_all(
     recognizer.classify(faces[:3])
     (batch,) = batches
     np.testing.assert_array_equal(batch, inputs[:3])
+
+
+def test_training_images_are_known_by_a_sketch(recognizer: EmotionRecognizer) -> None:
+    """Each model knows images that trained it, or the other one before it, when it meets them."""
+    served, trained = (sketch_in(recognizer.metadata, key) for key in ("served", "trained"))
+    assert len(served.hashes) == len(trained.hashes) == SKETCHED
+    other = read_artifact(shipped_models()["ferplus"]).metadata
+    assert sketch_in(other, "trained") == trained
 
 
 def test_models_are_small(recognizer: EmotionRecognizer, network: keras.Model) -> None:

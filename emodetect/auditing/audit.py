@@ -124,7 +124,14 @@ def audit_sources(options: AuditOptions) -> Audit:
             how or usual_faces(source.source, recognizer.metadata)
             for how, source in zip(faces, options.named, strict=True)
         ]
-        doubts = ask_model(recognizer, images.pictures, scan.readable, faces=framed, unseen=unseen)
+        doubts = ask_model(
+            recognizer,
+            images.pictures,
+            scan.readable,
+            faces=framed,
+            unseen=unseen,
+            stated=options.unseen,
+        )
     return Audit(
         **vars(images),
         sources=options.named,

@@ -12,7 +12,9 @@ import numpy as np
 
 from emodetect.auditing.scan import Picture
 from emodetect.config import Faces, validate_data
+from emodetect.data.cache.image_cache import pixel_hash
 from emodetect.data.crops import read_crops
+from emodetect.data.sketch import sketch_in
 from emodetect.errors import EmodetectError, ImageError
 from emodetect.evaluation.labelled_images.training_data import (
     was_trained_at,
@@ -52,6 +54,7 @@ def ask_model(
     *,
     faces: Sequence[Faces],
     unseen: np.ndarray,
+    stated: bool,
 ) -> ModelDoubts:
     """Find the labels that a model confidently disagrees with.
 
@@ -62,10 +65,15 @@ def ask_model(
         readable: (n,) bool.
         faces: `data.faces` of each source.
         unseen: (n,) bool; see `unseen_by`.
+        stated: the user says so of all images.
+
+    Raises EmodetectError for a statement that the model's sketch of its training contradicts.
     """
     emotions = np.array([picture.sample.emotion for picture in pictures], object)
     known = np.flatnonzero(readable & np.isin(emotions, recognizer.emotions))
-    asked, probabilities = _predictions(recognizer, pictures, known, faces)
+    asked, probabilities, digests = _predictions(recognizer, pictures, known, faces)
+    if _trained_on_some(recognizer.metadata, digests[unseen[asked]], stated=stated):
+        unseen = np.zeros_like(unseen)
     labels = np.array([recognizer.emotions.index(emotions[row]) for row in asked], np.int64)
     count = len(pictures)
     doubts = ModelDoubts(
@@ -115,8 +123,7 @@ def unseen_by(
 ) -> np.ndarray:
     """Return which images a model was not trained on, as far as is known: (n,) bool.
 
-    A model does not record which images it was trained on, so only those of a test split count as
-    unseen, unless the user states that it has seen none.
+    Only those of a test split count as unseen, unless the user states that it has seen none.
 
     Args:
         paths: of the sources, to detect a false statement.
@@ -135,13 +142,24 @@ def unseen_by(
     return np.ones(len(pictures), bool)
 
 
+def _trained_on_some(metadata: Metadata, digests: np.ndarray, *, stated: bool) -> bool:
+    """Return whether a model was trained on more than a few of the images taken for unseen."""
+    share = max(sketch_in(metadata, key).share_of(digests) for key in ("served", "trained"))
+    if share and stated:
+        raise EmodetectError(
+            f"--unseen: about {share:.0%} of these images, by a sample, trained the model "
+            f"{metadata.name}; without --unseen, only images of the test split count as unseen."
+        )
+    return share > 0
+
+
 def _predictions(
     recognizer: EmotionRecognizer,
     pictures: Sequence[Picture],
     rows: np.ndarray,
     faces: Sequence[Faces],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images with a crop, (m,) int64, and their probabilities."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the images with a crop, (m,) int64, their probabilities, and their pixels' hashes."""
     metadata = recognizer.metadata
     configs = [
         validate_data(
@@ -166,12 +184,14 @@ def _predictions(
             return None
         return metadata.input_of(crops[0])
 
-    asked, probabilities = [], [np.empty((0, len(recognizer.emotions)), np.float32)]
+    asked, hashes = [], []
+    probabilities = [np.empty((0, len(recognizer.emotions)), np.float32)]
     with ThreadPoolExecutor(usable_cores()) as pool:
         inputs = bounded_map(pool, prepare, rows.tolist(), at_once=4 * MAX_BATCH)
         bar = track(inputs, description="classifying", total=len(rows))
         found = ((row, one) for row, one in zip(rows, bar, strict=True) if one is not None)
         while batch := list(islice(found, MAX_BATCH)):
             asked += [row for row, _ in batch]
+            hashes += [pixel_hash(one) for _, one in batch]
             probabilities.append(recognizer.classify_inputs([one for _, one in batch]))
-    return np.array(asked, np.int64), np.concatenate(probabilities)
+    return np.array(asked, np.int64), np.concatenate(probabilities), np.array(hashes, "S32")

@@ -460,7 +460,8 @@ class TrainingConfig(_Section):
     monitor: Literal["val_accuracy", "val_loss"] = Field(
         default="val_accuracy",
         description="what decides on the best epoch and early stopping; val_loss is the loss that "
-        "is trained with, label smoothing, focal term and L2 penalty included",
+        "is trained with, label smoothing, focal term and L2 penalty included, but without class "
+        "weights, and of the labels where training has soft ones",
     )
     mixed_precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     devices: int | Literal["all"] = Field(

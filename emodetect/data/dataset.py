@@ -21,6 +21,7 @@ from emodetect.data.listing import Listing, Sample, SkippedFile, known_group, sk
 from emodetect.data.readers import registry
 from emodetect.data.readers.manifest import missing_hint
 from emodetect.data.readers.registry import list_samples
+from emodetect.data.sketch import Sketch
 from emodetect.data.splits import assign_splits, connect
 from emodetect.errors import DataError
 from emodetect.images.formats import count_in_words
@@ -29,7 +30,6 @@ from emodetect.number_format import quantity
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
-SKETCHED = 64  # one standard error of a share is at most 0.06
 # Those of the lines about a data set.
 DATA_LOGGERS = (__name__, registry.__name__)
 
@@ -101,14 +101,9 @@ class Dataset:
         chosen = np.isin(self.splits, splits) if splits else slice(None)
         return hash_of_images(self.digests[chosen])
 
-    def sketch(self) -> list[str]:
-        """Return the smallest hashes of train and val images, by which a few of them are known.
-
-        A bottom-k sketch (Cohen and Kaplan 2007, Summarizing data using bottom-k sketches): the
-        share of these that another data set has is about the share of the images that it has.
-        """
-        digests = np.unique(self.digests[np.isin(self.splits, ("train", "val"))])
-        return [digest.decode() for digest in digests[:SKETCHED].tolist()]
+    def sketch(self, splits: tuple[str, ...]) -> Sketch:
+        """Return a sketch of the images of some splits."""
+        return Sketch.of(self.digests[np.isin(self.splits, splits)])
 
     def drawn_hashes(self, split: str) -> dict[str, str]:
         """Return the hash of the images of a split, and of those that serve the training."""

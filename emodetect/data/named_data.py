@@ -240,13 +240,17 @@ def _why_unclear_folder(root: Path, found: Sequence[str]) -> str:
         inside = "has no images" if below or files else "is empty"
         return f"{inside}: {missing}, and no {SUFFIX} files."
     if not others:
-        return f"contains images but {missing}; sort them into such folders."
+        return (
+            f"contains images but {missing}; sort them into such folders, or list them in a CSV "
+            "with the columns path and label (and person, if there are several of one)."
+        )
     more = f" and {len(others) - SHOWN_FOLDERS:,} more" if len(others) > SHOWN_FOLDERS else ""
     return (
         f"contains {missing}, but images in {', '.join(others[:SHOWN_FOLDERS])}{more}; for labels "
         f"of your own, say folder:{root} with --own-labels; for emotions by other names, say "
-        f"folder:{root} with --label-name {quoted(others[0])}=EMOTION for each; for another "
-        f"source, SOURCE:{root} ({', '.join(FOLDERS)})."
+        f"folder:{root} with --label-name {quoted(others[0])}=EMOTION for each; for labels in "
+        f"file names, list the images in a CSV with the columns path and label; for another source,"
+        f" SOURCE:{root} ({', '.join(FOLDERS)})."
     )
 
 

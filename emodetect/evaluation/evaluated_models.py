@@ -69,7 +69,7 @@ class EvaluatedModel:
             + f"split {self.metrics.get('split')}"
             + (f", faces {faces}" if faces else "")
             + (f", test-time augmentation {tta}" if tta else "")
-            + (", mostly training images" if self.metrics.get("seen") else "")
+            + (", with training images" if self.metrics.get("seen") else "")
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass, field, fields
 from reprlib import repr as brief
@@ -11,6 +12,8 @@ import numpy as np
 
 from emodetect.emotions import are_labels
 from emodetect.images.model_input import Color, to_input
+
+SKETCH_DIGITS = 16  # of each hash in a sketch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +85,9 @@ def _origin_is_valid(metadata: Metadata) -> bool:
         and all(isinstance(config.get(part, {}), dict) for part in ("data", "model"))
         and isinstance(dataset, dict)
         and isinstance(dataset.get("fingerprint", ""), str)
-        and isinstance(dataset.get("sketch", []), list)
-        and all(isinstance(one, str) and one.isascii() for one in dataset.get("sketch", []))
+        and all(_holds_hashes(dataset.get(key, "")) for key in ("served", "trained"))
+        and _holds(dataset.get("seen", {}), int, float)
+        and all(0 <= share <= 1 for share in dataset.get("seen", {}).values())
         and _holds(dataset.get("counts", {}), dict)
         and all(_holds(counts, int) for counts in dataset.get("counts", {}).values())
         and _holds(metadata.metrics, int, float)
@@ -91,6 +95,11 @@ def _origin_is_valid(metadata: Metadata) -> bool:
         and all(abs(value) <= sys.float_info.max for value in metadata.metrics.values())
         and _holds(metadata.versions, str)
     )
+
+
+def _holds_hashes(value: Any) -> bool:
+    hashes = f"([0-9a-f]{{{SKETCH_DIGITS}}})*"
+    return isinstance(value, str) and re.fullmatch(hashes, value) is not None
 
 
 def _holds(value: Any, *kinds: type) -> bool:

@@ -37,6 +37,7 @@ class Progress:
         stopping_best: the best score of the phase, for which EarlyStopping has `waited` epochs.
         seconds: the training time so far.
         temperature: of the model that the run started from.
+        trained_before: the text of a sketch of the images that trained that model.
         plain_accuracy: of the last epoch's weights, as validated, on training images without
             augmentation; None if not measured.
     """
@@ -49,6 +50,7 @@ class Progress:
     finished: bool = False
     seconds: float = 0.0
     temperature: float = 1.0
+    trained_before: str = ""
     plain_accuracy: float | None = None
 
 

@@ -89,14 +89,23 @@ def fold_config(config: ExperimentConfig, number: int) -> ExperimentConfig:
     return config.model_copy(update={"data": data, "training": training, "output": output})
 
 
-def describe_folds(results: Sequence[FoldResult]) -> list[str]:
-    """Return lines with the mean and spread of the folds' accuracy, and what they are worth."""
+def describe_folds(results: Sequence[FoldResult], *, too_good: bool = False) -> list[str]:
+    """Return lines with the mean and spread of the folds' accuracy, and what they are worth.
+
+    Args:
+        too_good: the figures cannot be trusted, as another line says.
+    """
     accuracies = np.array([result.accuracy for result in results])
     mean = percent(accuracies.mean())
-    return [
+    figures = (
         f"{len(results)} folds: validation accuracy {mean} on average, "
         f"{between((accuracies.min(), accuracies.max()), percent)}, standard deviation "
-        f"{points_apart(accuracies.std(ddof=1))}",
+        f"{points_apart(accuracies.std(ddof=1))}"
+    )
+    if too_good:
+        return [figures]
+    return [
+        figures,
         f"trust the {mean} of the folds, on {sum(result.images for result in results):,} images, "
         "more than the best epoch of the final model below",
     ]

@@ -10,9 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from emodetect.config import ExperimentConfig
+from emodetect.data.dataset import SPLITS, Dataset
+from emodetect.data.sketch import Sketch, sketch_in
 from emodetect.errors import ModelError
 from emodetect.model_file.artifact import has_metadata, read_artifact
+from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.shipped_models import model_path
+from emodetect.number_format import quantity
 from emodetect.training.models.keras_files import load_keras
 from emodetect.training.models.layers import BACKBONE, freeze_below
 from emodetect.training.models.mobilenet import check_weights_file
@@ -78,6 +82,73 @@ def initial_artifact(init: str) -> Path:
             f"{path}: expected a model trained by emodetect; model.init accepts no other."
         )
     return path
+
+
+def images_seen_before(config: ExperimentConfig) -> Sketch:
+    """Return a sketch of the images that trained the model that a run starts from.
+
+    It includes those of the models that this one started from; it is empty for a new model, and
+    for one that does not tell.
+    """
+    if not config.model.init:
+        return Sketch()
+    path = initial_artifact(config.model.init)
+    metadata = read_artifact(path).metadata
+    _say_what_cannot_be_told(config, path, metadata)
+    return sketch_in(metadata, "trained")
+
+
+def shares_seen_before(dataset: Dataset, before: Sketch) -> dict[str, float]:
+    """Return which share of "val" and "test" trained the initial model; without those untold.
+
+    Of a split with too few images to judge, it is the share of all those that it was drawn from.
+    """
+    drawn_from = np.isin(dataset.splits, ("train", *dataset.carved))
+    shares = {}
+    for split in SPLITS[1:]:
+        members = dataset.splits == split
+        too_few = not before.can_judge(int(members.sum()))
+        judged = drawn_from if too_few and split in dataset.carved else members
+        shares[split] = before.share_of(dataset.digests[judged])
+    return {split: share for split, share in shares.items() if share}
+
+
+def describe_seen_before(config: ExperimentConfig, dataset: Dataset, before: Sketch) -> list[str]:
+    """Return lines on the figures that are too good because the initial model saw the images."""
+    told = [
+        (f"{share:.0%} of the {quantity(len(dataset.indices(split)), f'{split} image')}", split)
+        for split, share in shares_seen_before(dataset, before).items()
+    ]
+    if config.training.folds and (share := share_of_folds_seen_before(dataset, before)):
+        told.append((f"{share:.0%} of the images of the folds", "the folds"))
+    shipped = config.model.init == "shipped"
+    init = "the shipped model" if shipped else config.model.init
+    return [
+        f"about {share}, by a sample, trained {init}, which this model starts from, so figures on "
+        f"{where} are too good; evaluate it on images that are new to both"
+        + ("" if shipped or where == "the folds" else ", or give these the splits they had then")
+        for share, where in told
+    ]
+
+
+def share_of_folds_seen_before(dataset: Dataset, before: Sketch) -> float:
+    """Return which share of the images of all folds trained the initial model; 0 if untold."""
+    return before.share_of(dataset.digests[dataset.splits != "test"])
+
+
+def _say_what_cannot_be_told(config: ExperimentConfig, path: Path, theirs: Metadata) -> None:
+    """Warn of images of another form, whose pixels and their hashes are others."""
+    for key in ("image_size", "color"):
+        own, other = getattr(config.data, key), getattr(theirs, key)
+        if own != other and sketch_in(theirs, "trained").text:
+            logger.warning(
+                "data.%s = %s is not that of %s, %s, so whether images for validation or testing "
+                "trained it cannot be told",
+                key,
+                own,
+                path,
+                other,
+            )
 
 
 def _compare_margins(path: Path, theirs: float, margin: float) -> None:

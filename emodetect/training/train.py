@@ -19,6 +19,7 @@ import keras
 
 from emodetect.config import ExperimentConfig, changed_keys, config_toml, load_config
 from emodetect.data.dataset import DATA_LOGGERS, Dataset, load_dataset, place_of
+from emodetect.data.sketch import Sketch
 from emodetect.errors import ConfigError, DataError
 from emodetect.machine.atomic_files import move, write_json, write_text
 from emodetect.machine.tensorflow_devices import keras_defaults, mirrored, training_devices
@@ -34,7 +35,14 @@ from emodetect.training.advice.summary import ValidationResult, summarize
 from emodetect.training.checkpoints import BEST_NAME, Progress, load_best, reading, saved_state
 from emodetect.training.cross_validation import FoldResult, cross_validate, describe_folds
 from emodetect.training.fitting import OnEpoch, diverged, fit_phase, validation_batches
-from emodetect.training.initial_model import check_initial_weights, initial_model
+from emodetect.training.initial_model import (
+    check_initial_weights,
+    describe_seen_before,
+    images_seen_before,
+    initial_model,
+    share_of_folds_seen_before,
+    shares_seen_before,
+)
 from emodetect.training.initial_model import logger as initial_model_logger
 from emodetect.training.models.keras_files import save_keras
 from emodetect.training.models.layers import set_batch_norm_momentum
@@ -162,7 +170,11 @@ def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     check_initial_weights(config)
     dataset = load_dataset(config.data, seed=config.seed, folds=config.training.folds)
     if config.data.fold is None:  # else said before the first fold
-        for line in small_data_warnings(dataset.counts(), config):
+        before = images_seen_before(config)
+        for line in (
+            *small_data_warnings(dataset.counts(), config),
+            *describe_seen_before(config, dataset, before),
+        ):
             logger.warning(line)
     schedule = run_schedule(config.training, len(dataset.indices("train")))
     most = min(len(dataset.indices("train")) // 2, len(dataset.indices("val")) // 3)
@@ -300,6 +312,7 @@ def _train(
     state, progress = saved_state(checkpoints)
     if state is None:
         progress.temperature = temperature
+        progress.trained_before = images_seen_before(config).text
     # Early stopping ends a run before its last epoch.
     require_history(
         run / "history.csv", progress.best_epoch + 1 if progress.finished else progress.epoch
@@ -365,14 +378,16 @@ def _finish(
             why_not_fitted(len(result.labels)),
         )
     summary = summarize(config, told, progress.best_epoch, result, progress.plain_accuracy)
-    summary = dataset.describe_leaks() + summary
+    before = Sketch(progress.trained_before)
+    summary = dataset.describe_leaks() + describe_seen_before(config, dataset, before) + summary
     if folds:
-        summary = describe_folds(folds) + summary
+        too_good = share_of_folds_seen_before(dataset, before) > 0
+        summary = describe_folds(folds, too_good=too_good) + summary
     write_run_record(config, dataset, progress, figures, summary)
     if draw is not None:
         draw(run, config, dataset, progress.best_epoch + 1)
     # Last, because the artifact marks the run as finished.
-    artifact = _save_artifact(config, dataset, best, figures, temperature)
+    artifact = _save_artifact(config, dataset, best, figures, temperature, before)
     by_split = figures_by_split(figures)
     return TrainingResult(
         run=run,
@@ -428,10 +443,16 @@ def _save_artifact(
     model: keras.Model,
     figures: dict[str, float],
     temperature: float,
+    before: Sketch,
 ) -> Path:
     run = config.output
     plain = run / "checkpoints" / "plain.keras"
-    origin = {**dataset.identity(), "sketch": dataset.sketch()}
+    origin = {
+        **dataset.identity(),
+        "served": dataset.sketch(("train", "val")).text,
+        "trained": dataset.sketch(("train",)).with_images_of(before).text,
+        "seen": shares_seen_before(dataset, before),
+    }
     if config.data.path is not None:
         origin["place"] = place_of(config.data.path)
     set_batch_norm_momentum(model, SAVED_MOMENTUM)

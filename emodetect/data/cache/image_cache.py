@@ -157,7 +157,7 @@ def _intact(folder: Path, shape: tuple[int, int, int]) -> ImageCache | None:
         step = max(1, -(-len(cache.rows) * int(np.prod(shape)) // CHECKED_BYTES))
         blocks = range(0, len(cache.rows), step * IMAGES_AT_ONCE)
         same = all(
-            [_digest(image) for image in cache.images[start : start + IMAGES_AT_ONCE]]
+            [pixel_hash(image) for image in cache.images[start : start + IMAGES_AT_ONCE]]
             == cache.digests[start : start + IMAGES_AT_ONCE].tolist()
             for start in blocks
         )
@@ -177,7 +177,8 @@ def _intact(folder: Path, shape: tuple[int, int, int]) -> ImageCache | None:
     return cache if same else None
 
 
-def _digest(image: np.ndarray) -> bytes:
+def pixel_hash(image: np.ndarray) -> bytes:
+    """Return the hash of an image's pixels, as in `ImageCache.digests`: 32 hexadecimal digits."""
     return hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest().encode()
 
 
@@ -243,7 +244,7 @@ def _decode_all(root: Path, samples: Sequence[Sample], folder: Path, config: Dat
                 file.write(crop.tobytes())
                 rows.append(row)
                 sides.append(side)
-                digests += _digest(crop)
+                digests += pixel_hash(crop)
     np.savez(
         folder / "index.npz",
         rows=np.array(rows, np.int64),

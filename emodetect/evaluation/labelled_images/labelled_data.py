@@ -26,6 +26,7 @@ from emodetect.data.dataset import (
 )
 from emodetect.data.labels import UnknownLabelError, emotion_of
 from emodetect.data.named_data import NamedData
+from emodetect.data.sketch import Sketch, sketch_in
 from emodetect.emotions import EMOTIONS
 from emodetect.errors import DataError
 from emodetect.evaluation.labelled_images.training_data import (
@@ -35,7 +36,6 @@ from emodetect.evaluation.labelled_images.training_data import (
     is_training_data,
     open_training_data,
     refuse_other_images,
-    sketched_images,
     training_config,
     was_trained_on,
     whole_training_data,
@@ -53,9 +53,6 @@ CHOSEN_ON = (
     "These images chose the model's best epoch and its temperature, so it will do worse on new "
     "ones. Evaluate it on its test split (--split test)."
 )
-# Of fewer images in the sketch, or a smaller share, copies that data sets have in common may be
-# why: FER2013's test split has 7%, of which the sketch, of 64 in 28,558, usually has none or one.
-FEWEST_TOLD, SHARE_TOLD = 4, 0.05
 OWN_DATA = "the model's own"  # in metrics.json: the data that the model was trained on
 # May hold whole photos, whose faces are then framed as in training.
 SOURCES_OF_PHOTOS = ("folder", "manifest", "raf_db", "affectnet", "ckplus")
@@ -72,8 +69,9 @@ class LabelledData:
         split: the images to use: "train", "val", "test" or "all".
         same_data: whether the model was trained on this data set.
         part_of: the folder that it was trained on, of which this data set is a part.
-        sketched: (n,) bool, which images are in the model's sketch of its training.
-        stands_for: how many images of the training each of those stands for.
+        served: of the training: sketch of the images that trained the model or chose its epoch.
+        trained: sketch of those that trained it or the models that it started from.
+        seen_before: for each split, the share of its images that trained those, if it is told.
     """
 
     dataset: Dataset
@@ -81,28 +79,36 @@ class LabelledData:
     split: str
     same_data: bool
     part_of: Path | None = None
-    sketched: np.ndarray
-    stands_for: float
+    served: Sketch
+    trained: Sketch
+    seen_before: Mapping[str, float]
 
     def seen(self, members: np.ndarray) -> bool:
-        """Return whether the model was trained on some of the images to use, at `members`."""
-        if self.same_data:
-            return bool(self._splits_of(members) - {"val", "test"})
-        few = self.sketched[members].sum() < FEWEST_TOLD
-        return not few and self._share_seen(members) >= SHARE_TOLD
+        """Return whether the model, or one that it started from, was trained on images to use.
+
+        Args:
+            members: the positions of the images to use.
+        """
+        return self._has_training_split(members) or any(self._shares_seen(members))
+
+    def _has_training_split(self, members: np.ndarray) -> bool:
+        return self.same_data and bool(self._splits_of(members) - {"val", "test"})
+
+    def _shares_seen(self, members: np.ndarray) -> tuple[float, float]:
+        """Return which share of images is known to have served the model, and earlier ones."""
+        if self.same_data:  # its own are told by the splits
+            shares = (self.seen_before.get(split, 0.0) for split in self._splits_of(members))
+            return 0.0, max(shares, default=0.0)
+        digests = self.dataset.digests[members]
+        return self.served.share_of(digests), self.trained.share_of(digests)
 
     def _splits_of(self, members: np.ndarray) -> set[str]:
         """Return the splits of images; "" is that of data without any, or outside them."""
         return {self.split} if self.split != "all" else set(self.dataset.splits[members].tolist())
 
-    def _share_seen(self, members: np.ndarray) -> float:
-        """Estimate which share of the images served the training."""
-        known = float(self.sketched[members].sum()) * self.stands_for
-        return min(1.0, known / max(1, len(members)))
-
     def caveats(self, members: np.ndarray) -> list[str]:
         """Return why the figures of the images at `members` are better than those of new ones."""
-        if self.same_data and self.seen(members):
+        if self._has_training_split(members):
             return [SEEN]
         if self.part_of is not None:
             return [
@@ -110,13 +116,17 @@ class LabelledData:
                 f"may do worse on new ones. Evaluate it on the test split of that: --data "
                 f"{self.part_of}."
             ]
-        if self.seen(members):
-            return [
-                f"About {self._share_seen(members):.0%} of these images, by a sample, trained the "
-                "model or chose its epoch, so it will do worse on new ones."
-            ]
         chosen_on = self.same_data and "val" in self._splits_of(members)
-        return [CHOSEN_ON] if chosen_on else []
+        told = [CHOSEN_ON] if chosen_on else []
+        served, earlier = self._shares_seen(members)
+        if not (served or earlier):
+            return told
+        what = "the model or chose its epoch" if served else "a model it started from"
+        return [
+            f"About {max(served, earlier):.0%} of these images, by a sample, trained {what}, so it "
+            "will do worse on new ones.",
+            *told,
+        ]
 
 
 def load_labelled_data(
@@ -173,15 +183,15 @@ def load_labelled_data(
     if same_data and split != "all":
         refuse_other_images(dataset, split or "test", metadata, where=config.path)
     split = split or ("test" if "test" in dataset.splits else "all")
-    sketched, stands_for = sketched_images(dataset, metadata)
     return LabelledData(
         dataset=_grouped_by(dataset, group, asked),
         config=config,
         split=split,
         same_data=same_data,
         part_of=None if same_data else _trained_whole(config, dataset, metadata),
-        sketched=sketched,
-        stands_for=stands_for,
+        served=sketch_in(metadata, "served"),
+        trained=sketch_in(metadata, "trained"),
+        seen_before=metadata.dataset.get("seen", {}),
     )
 
 

@@ -11,6 +11,7 @@ from emodetect.config import DataConfig, ExperimentConfig, validate_config
 from emodetect.data.dataset import Dataset, hash_of_images, load_dataset, place_of
 from emodetect.data.labels import split_named
 from emodetect.data.readers.registry import list_samples
+from emodetect.data.sketch import sketch_in
 from emodetect.errors import ConfigError, DataError, EmodetectError
 from emodetect.model_file.metadata import Metadata
 from emodetect.model_file.shipped_models import TRAINED_ON
@@ -86,8 +87,8 @@ def is_elsewhere(path: Path, dataset: Dataset, metadata: Metadata) -> bool:
     place = metadata.dataset.get("place")
     if trained is None or Path(trained).is_absolute() or place in (None, place_of(path)):
         return False
-    sketched, stands_for = sketched_images(dataset, metadata)
-    return stands_for > 0 and not sketched.any()
+    sketch = sketch_in(metadata, "served")
+    return bool(sketch.text) and not sketch.knows(dataset.digests).any()
 
 
 def whole_training_data(path: Path, metadata: Metadata) -> Path | None:
@@ -125,20 +126,6 @@ def are_images_of(dataset: Dataset, config: DataConfig, metadata: Metadata) -> b
     used = {sample.name for sample in listing.samples}
     digests = dataset.digests[[path in used for path in dataset.paths.tolist()]]
     return hash_of_images(digests) == images
-
-
-def sketched_images(dataset: Dataset, metadata: Metadata) -> tuple[np.ndarray, float]:
-    """Return which images are in a model's sketch of its training; see `Dataset.sketch`.
-
-    Returns:
-        (n,) bool, and how many images of the training each of those stands for; 0 for a model of
-        an earlier version, which has no sketch.
-    """
-    sketch = np.array(metadata.dataset.get("sketch", []), "S")
-    counts = metadata.dataset.get("counts", {})
-    total = sum(sum(counts.get(split, {}).values()) for split in ("train", "val"))
-    found: np.ndarray = np.isin(dataset.digests, sketch)
-    return found, total / sketch.size if sketch.size else 0.0
 
 
 def open_training_data(
