@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 from unicodedata import normalize
@@ -14,7 +15,7 @@ from pictures import save
 
 from emodetect.auditing.audit import AuditOptions, audit_sources
 from emodetect.config import DataConfig, validate_data
-from emodetect.data.cleaning import AuditRow, write_audit_rows
+from emodetect.data.cleaning import AuditRow, read_audit_rows, write_audit_rows
 from emodetect.data.dataset import load_dataset, load_for_evaluation
 from emodetect.data.readers.ferplus import OTHER_VOTES, VOTE_COLUMNS
 from emodetect.data.readers.registry import list_samples
@@ -301,6 +302,28 @@ def test_flags_that_no_image_has_are_told(
     list_samples(config(faces, manifest, drop_flags=["blank", "label_doubtful"]))
     assert "no image has the flag label_doubtful of data.cleaning.drop_flags" in caplog.text
     assert "flag blank" not in caplog.text
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_splits_drawn_from_labels_that_a_model_agrees_with_are_told(
+    faces: Path, tmp_path: Path, given: bool
+) -> None:
+    """Without the images that a model doubts, a drawn split is easier; a given one is kept."""
+    if given:
+        save(faces / "val/happy/16.png", face(16, "happy"))
+        save(faces / "val/sad/17.png", face(17, "sad"))
+    write_audit(audit_sources(AuditOptions([f"folder:{faces}"], detector="none")), tmp_path / "new")
+    manifest = tmp_path / "new" / "manifest.csv"
+    doubted = {"train/happy/02.png", "train/sad/03.png"}
+    rows = [
+        replace(row, flags="label_doubtful") if row.path in doubted else row
+        for row in read_audit_rows(manifest)
+    ]
+    write_audit_rows(manifest, rows)
+    listing = list_samples(config(faces, manifest, **OFF, drop_flags=["label_doubtful"]))
+    assert listing.left_out == {"flagged by the audit: label_doubtful": 2}
+    told = "2 images whose label the audit's model doubts left out before val is drawn"
+    assert any(told in note for note in listing.notes) == (not given)
 
 
 def test_an_image_that_could_not_be_read_is_not_replaced(faces: Path, tmp_path: Path) -> None:

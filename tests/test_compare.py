@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from labelled import dataset_of
+from labelled import dataset_of, predictions_of
 from rich.console import Console
 from small import LENET, SMALL
 from test_report import assert_self_contained
@@ -38,7 +38,7 @@ from emodetect.evaluation.evaluated_models import (
 from emodetect.evaluation.labelled_images.labelled_data import OWN_DATA
 from emodetect.evaluation.metrics.significance import holm, paired_accuracy_p
 from emodetect.evaluation.predictions import Predictions, write_predictions
-from emodetect.evaluation.verdict import verdict
+from emodetect.evaluation.verdict import unequal_terms, verdict
 from emodetect.model_file.artifact import read_artifact
 from emodetect.reports.comparison_page import write_comparison
 
@@ -206,6 +206,30 @@ def _compared(*counts: tuple[int, int], images: int = 200) -> dict[str, Any]:
         entries.append(_answers(labels, predicted))
     names = ["first", *(f"other {number}" for number in range(1, len(entries)))]
     return compare_models(names, entries, resamples=100)
+
+
+def test_models_of_other_emotions_are_told_apart() -> None:
+    """A model that knows fewer emotions has an easier task; figures on the same one are given."""
+    three = predictions_of(
+        [0, 1, 1], [[0.5, 0.1, 0.4], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3]], ("happy", "sad", "surprise")
+    )
+    two = predictions_of([0, 1, 1], [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]], ("happy", "sad"))
+    (sentence,) = unequal_terms(["a", "b"], [three, two], [0, 0])
+    assert "(a among 3, b among 2)" in sentence
+    assert "the 2 that all know, a has 100.0%, b has 66.7%" in sentence
+    assert unequal_terms(["a", "b"], [two, two], [0, 0]) == []
+
+
+def test_copies_of_training_images_are_told_of_each_model() -> None:
+    """If one model was trained on more of the test images, its figures do not count."""
+    same = predictions_of([0, 1], [[0.9, 0.1], [0.6, 0.4]], ("happy", "sad"))
+    (sentence,) = unequal_terms(["a", "b"], [same, same], [3, 0])
+    assert sentence.startswith("a was trained on copies of 3 of the images")
+    assert unequal_terms(["a", "b"], [same, same], [3, 3]) == []
+    metrics = {"data": "folder:faces", "split": "test", "leaked": 3}
+    model = EvaluatedModel(name="a", predictions=same, metrics=metrics)
+    assert model.leaked == 3
+    assert model.setting("a").endswith("with 3 copies of training images")
 
 
 def _verdict(*counts: tuple[int, int]) -> list[str]:

@@ -427,7 +427,8 @@ def test_images_of_a_single_person_have_no_interval(
     (row,) = told["comparisons"]
     assert {change["interval_95"] for change in row["differences"].values()} == {None}
     assert row["p"] == 1
-    (sentence,) = told["verdict"]
+    sentence, unequal = told["verdict"]
+    assert unequal.startswith("They do not choose among the same emotions")
     assert "no difference" in sentence
     assert "interval" not in sentence
 
@@ -507,3 +508,22 @@ def test_a_model_knows_the_groups_of_its_own_data(
     assert result.exit_code == 0, result.exception
     assert _metrics(tmp_path / "other")["groups"] == 2
     assert _metrics(tmp_path / "other")["confusion_matrix"] == metrics["confusion_matrix"]
+
+
+def test_groups_that_are_in_train_too_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Intervals by person say nothing of new people if all have trained the model."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    draw_dataset(tmp_path, counts={"faces": 12}, emotions=("happy", "sad"), seed=3, size=48)
+    data = list_faces(tmp_path / "faces", "person", lambda number: f"p{number % 3}")
+    run = tmp_path / "run"
+    settings = ("data.test_fraction=0.5", "training.epochs=1", *LENET)
+    words = [word for setting in settings for word in ("--set", setting)]
+    result = _run("train", "--config", SMALL, "--data", data, *words, "--output", run)
+    assert result.exit_code == 0, result.exception
+    told = "3 of 3 groups by person also have training images"
+    for options in ((), ("--group", "person")):
+        result = _evaluate(run, tmp_path / "report", "--data", data, *options, "--force")
+        assert result.exit_code == 0, result.exception
+        assert (told in caplog.text) == bool(options)

@@ -144,6 +144,15 @@ def clean(listing: Listing, whole: Listing, config: DataConfig) -> Listing:
         for flag in rules.drop_flags
         if not any(flag in row.flags.split(FLAG_SEPARATOR) for row in rows)
     ]
+    given = {sample.split for sample in listing.samples}
+    drawn = [split for split in HELD_OUT if split not in given]
+    if drawn and (doubtful := left_out[_flagged("label_doubtful")]):
+        notes.append(
+            f"{path}: {quantity(doubtful, 'image')} whose label the audit's model doubts left out "
+            f"before {' and '.join(drawn)} {'is' if len(drawn) == 1 else 'are'} drawn: "
+            "the model agrees with all labels in there, so figures on them are too good; draw the "
+            "splits first (emodetect data split), and audit those"
+        )
     edited = sum(
         (row_of[name].label, row_of[name].split) != (sample.emotion, sample.split or "")
         for name, sample in zip(names, listing.samples, strict=True)
@@ -173,7 +182,7 @@ def _reasons(
     def reason(row: AuditRow) -> str | None:
         same = _same(row, rules)
         if flagged := set(row.flags.split(FLAG_SEPARATOR)) & set(rules.drop_flags):
-            return f"flagged by the audit: {min(flagged)}"
+            return _flagged(min(flagged))
         if rules.drop_leaks and same in held_out:
             return "training image that also appears in val or test"
         if rules.drop_conflicts and len(labels.get(same, ())) > 1:
@@ -185,6 +194,10 @@ def _reasons(
         return None
 
     return reason
+
+
+def _flagged(flag: str) -> str:
+    return f"flagged by the audit: {flag}"
 
 
 def _name_in(row_of: Mapping[str, AuditRow], sample: Sample) -> str:

@@ -28,6 +28,7 @@ from emodetect.evaluation.labelled_images.training_data import (
 from emodetect.evaluation.predictions import PREDICTIONS_FILE, Predictions, read_predictions
 from emodetect.model_file.artifact import read_artifact
 from emodetect.model_file.shipped_models import RUN_MODEL, contents_of, model_path, shipped_models
+from emodetect.number_format import quantity
 from emodetect.recognition.recognizer import EmotionRecognizer
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class EvaluatedModel:
         if not isinstance(data, str):
             return "data unknown: no metrics.json"
         faces, tta = self.metrics.get("faces"), self.metrics.get("tta")
+        copies = quantity(self.leaked, "copy", "copies")
         named = f"report {self.name}, " if shown_name != self.name else f"model {self.model}, "
         return (
             ("" if self.model == _run_of(self.name) else named)
@@ -70,7 +72,14 @@ class EvaluatedModel:
             + (f", faces {faces}" if faces else "")
             + (f", test-time augmentation {tta}" if tta else "")
             + (", with training images" if self.metrics.get("seen") else "")
+            + (f", with {copies} of training images" if self.leaked else "")
         )
+
+    @property
+    def leaked(self) -> int:
+        """How many images of the evaluation are identical to a training image, as far as known."""
+        leaked = self.metrics.get("leaked")
+        return leaked if isinstance(leaked, int) else 0
 
 
 def load_evaluated_model(folder: Path) -> EvaluatedModel:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
+import numpy as np
+
 from emodetect.evaluation.metrics.significance import SIGNIFICANT
-from emodetect.number_format import p_equals, points, points_apart, points_between, quantity
+from emodetect.evaluation.predictions import Predictions
+from emodetect.number_format import (
+    p_equals,
+    percent,
+    points,
+    points_apart,
+    points_between,
+    quantity,
+)
 
 # With fewer images, or groups of them, that favour one of two models, the exact test stays above
 # 0.05.
@@ -35,6 +45,46 @@ def verdict(comparison: dict[str, Any]) -> list[str]:
             "other."
         )
     return sentences
+
+
+def unequal_terms(
+    names: Sequence[str], entries: Sequence[Predictions], leaked: Sequence[int]
+) -> list[str]:
+    """Return a sentence for each reason why models are not compared on equal terms.
+
+    Args:
+        entries: their predictions on the same images.
+        leaked: how many images of each evaluation are identical to the model's training images.
+    """
+    sentences = []
+    if len({frozenset(entry.emotions) for entry in entries}) > 1:
+        counts = ", ".join(
+            f"{name} among {len(entry.emotions)}"
+            for name, entry in zip(names, entries, strict=True)
+        )
+        common = set(entries[0].emotions).intersection(*(entry.emotions for entry in entries))
+        among = ", ".join(
+            f"{name} has {percent(_accuracy_among(common, entry))}"
+            for name, entry in zip(names, entries, strict=True)
+        )
+        sentences.append(
+            f"They do not choose among the same emotions ({counts}); fewer answers are easier. "
+            f"If each chose among the {len(common)} that all know, {among}."
+        )
+    sentences += [
+        f"{name} was trained on copies of {count:,} of the images that it was evaluated on, so its "
+        "figures are too good; evaluate each with --exclude-duplicates-of, and compare the reports."
+        for name, count in zip(names, leaked, strict=True)
+        if count > min(leaked)
+    ]
+    return sentences
+
+
+def _accuracy_among(emotions: Collection[str], entry: Predictions) -> float:
+    """Return the share of images for which the most probable one of `emotions` is the true one."""
+    known = np.array([emotion in emotions for emotion in entry.emotions])
+    best = np.where(known, entry.probabilities, -1).argmax(axis=1)
+    return float(np.mean(best == entry.labels))
 
 
 def _sentence(reference: str, row: dict[str, Any], unit: str, *, corrected: bool) -> str:

@@ -19,7 +19,7 @@ from emodetect.evaluation.evaluated_models import (
     open_images,
     shown_names,
 )
-from emodetect.evaluation.verdict import verdict
+from emodetect.evaluation.verdict import unequal_terms, verdict
 from emodetect.machine.output_folder import check_output_folder, told_first
 from emodetect.machine.terminal_text import said_once
 from emodetect.notebook import heading, lines, table
@@ -163,7 +163,10 @@ def compare(
     figures = compare_models(names, matched)
     comparison = {
         **figures,
-        "verdict": verdict(figures),
+        "verdict": [
+            *verdict(figures),
+            *unequal_terms(names, matched, [model.leaked for model in models]),
+        ],
         "left_out": left_out,
         "settings": [model.setting(name) for model, name in zip(models, names, strict=True)],
         "changed": changed_data(models),

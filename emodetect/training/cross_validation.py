@@ -107,7 +107,8 @@ def describe_folds(results: Sequence[FoldResult], *, too_good: bool = False) -> 
     return [
         figures,
         f"trust the {mean} of the folds, on {sum(result.images for result in results):,} images, "
-        "more than the best epoch of the final model below",
+        "more than the best epoch of the final model below; it is a little too high as well, "
+        "because each fold's images chose its best epoch",
     ]
 
 

@@ -42,6 +42,7 @@ from emodetect.evaluation.labelled_images.training_data import (
 )
 from emodetect.machine.terminal_text import said_once
 from emodetect.model_file.metadata import Metadata
+from emodetect.number_format import quantity
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +51,8 @@ SEEN = (
     "on held-out images, such as its test split (--split test)."
 )
 CHOSEN_ON = (
-    "These images chose the model's best epoch and its temperature, so it will do worse on new "
-    "ones. Evaluate it on its test split (--split test)."
+    "These images chose the model's best epoch, and its temperature if one was fitted, so it will "
+    "do worse on new ones. Evaluate it on its test split (--split test)."
 )
 OWN_DATA = "the model's own"  # in metrics.json: the data that the model was trained on
 # May hold whole photos, whose faces are then framed as in training.
@@ -69,6 +70,7 @@ class LabelledData:
         split: the images to use: "train", "val", "test" or "all".
         same_data: whether the model was trained on this data set.
         part_of: the folder that it was trained on, of which this data set is a part.
+        grouped_by: columns of a manifest that the user groups the images by.
         served: of the training: sketch of the images that trained the model or chose its epoch.
         trained: sketch of those that trained it or the models that it started from.
         seen_before: for each split, the share of its images that trained those, if it is told.
@@ -79,6 +81,7 @@ class LabelledData:
     split: str
     same_data: bool
     part_of: Path | None = None
+    grouped_by: tuple[str, ...]
     served: Sketch
     trained: Sketch
     seen_before: Mapping[str, float]
@@ -117,7 +120,7 @@ class LabelledData:
                 f"{self.part_of}."
             ]
         chosen_on = self.same_data and "val" in self._splits_of(members)
-        told = [CHOSEN_ON] if chosen_on else []
+        told = [*([CHOSEN_ON] if chosen_on else []), *self._groups_in_training(members)]
         served, earlier = self._shares_seen(members)
         if not (served or earlier):
             return told
@@ -126,6 +129,20 @@ class LabelledData:
             f"About {max(served, earlier):.0%} of these images, by a sample, trained {what}, so it "
             "will do worse on new ones.",
             *told,
+        ]
+
+    def _groups_in_training(self, members: np.ndarray) -> list[str]:
+        if not (self.same_data and self.grouped_by):
+            return []
+        own = np.unique(self.dataset.groups[members])
+        train = self.dataset.groups[self.dataset.splits == "train"]
+        if not (shared := int(np.isin(own, train).sum())):
+            return []
+        names = ", ".join(self.grouped_by)
+        return [
+            f"{shared:,} of {quantity(len(own), 'group')} by {names} also have training images, so "
+            "the figures and their intervals do not hold for new ones. Train with data.group to "
+            "keep each in one split."
         ]
 
 
@@ -189,6 +206,7 @@ def load_labelled_data(
         split=split,
         same_data=same_data,
         part_of=None if same_data else _trained_whole(config, dataset, metadata),
+        grouped_by=group,
         served=sketch_in(metadata, "served"),
         trained=sketch_in(metadata, "trained"),
         seen_before=metadata.dataset.get("seen", {}),
