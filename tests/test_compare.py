@@ -224,12 +224,17 @@ def test_copies_of_training_images_are_told_of_each_model() -> None:
     """If one model was trained on more of the test images, its figures do not count."""
     same = predictions_of([0, 1], [[0.9, 0.1], [0.6, 0.4]], ("happy", "sad"))
     (sentence,) = unequal_terms(["a", "b"], [same, same], [3, 0])
-    assert sentence.startswith("a was trained on copies of 3 of the images")
+    assert "(a 3, b 0)" in sentence
     assert unequal_terms(["a", "b"], [same, same], [3, 3]) == []
-    metrics = {"data": "folder:faces", "split": "test", "leaked": 3}
+    assert unequal_terms(["a", "b"], [same, same], [None, 0]) == []
+    (sentence,) = unequal_terms(["a", "b"], [same, same], [3, None])
+    assert "(a 3, b unknown)" in sentence
+    metrics = {"data": "folder:faces", "split": "test", "leaked": 2}
     model = EvaluatedModel(name="a", predictions=same, metrics=metrics)
-    assert model.leaked == 3
-    assert model.setting("a").endswith("with 3 copies of training images")
+    assert model.leaked == 2
+    assert model.setting("a").endswith("with 2 copies of training images")
+    for unknown in (None, -1, 3, True, "2"):  # of two images, and by another hand
+        assert replace(model, metrics={**metrics, "leaked": unknown}).leaked is None
 
 
 def _verdict(*counts: tuple[int, int]) -> list[str]:

@@ -144,14 +144,14 @@ def clean(listing: Listing, whole: Listing, config: DataConfig) -> Listing:
         for flag in rules.drop_flags
         if not any(flag in row.flags.split(FLAG_SEPARATOR) for row in rows)
     ]
-    given = {sample.split for sample in listing.samples}
+    given = {sample.split for sample in listing.samples} - ({"val"} if config.fold else set())
     drawn = [split for split in HELD_OUT if split not in given]
     if drawn and (doubtful := left_out[_flagged("label_doubtful")]):
         notes.append(
             f"{path}: {quantity(doubtful, 'image')} whose label the audit's model doubts left out "
-            f"before {' and '.join(drawn)} {'is' if len(drawn) == 1 else 'are'} drawn: "
-            "the model agrees with all labels in there, so figures on them are too good; draw the "
-            "splits first (emodetect data split), and audit those"
+            f"before {' and '.join(drawn)} {'is' if len(drawn) == 1 else 'are'} drawn, so what is "
+            "drawn is easier than new images, and figures on it are too good; draw the splits "
+            "first (emodetect data split, or data convert), and audit those"
         )
     edited = sum(
         (row_of[name].label, row_of[name].split) != (sample.emotion, sample.split or "")

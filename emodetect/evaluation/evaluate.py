@@ -43,7 +43,8 @@ class EvaluationTask:
         description: JSON-ready, for metrics.json: the "model" and the "data" as the user named
             them, a hash of the "place" of the data, "faces", the "label_names" given for the
             data, "split", whether the model has "seen" some of the images in training, the
-            "caveats", the number of images "leaked" from training, and the model's "input".
+            "caveats", the number of images "leaked" from training (None: unknown), and the model's
+            "input".
     """
 
     dataset: Dataset
@@ -126,8 +127,10 @@ def open_task(
     )
 
 
-def _leaked(loaded: LabelledData, selection: Selection) -> int:
-    """Return how many selected images are identical to images that the model was trained on."""
+def _leaked(loaded: LabelledData, selection: Selection) -> int | None:
+    """Return how many selected images are identical to training images; None if not known."""
+    if not loaded.same_data:  # whose train split trained other models
+        return None
     dataset = loaded.dataset
     if loaded.split not in dataset.leaked:
         return 0

@@ -63,7 +63,7 @@ class EvaluatedModel:
         if not isinstance(data, str):
             return "data unknown: no metrics.json"
         faces, tta = self.metrics.get("faces"), self.metrics.get("tta")
-        copies = quantity(self.leaked, "copy", "copies")
+        copies = quantity(self.leaked or 0, "copy", "copies")
         named = f"report {self.name}, " if shown_name != self.name else f"model {self.model}, "
         return (
             ("" if self.model == _run_of(self.name) else named)
@@ -76,10 +76,12 @@ class EvaluatedModel:
         )
 
     @property
-    def leaked(self) -> int:
-        """How many images of the evaluation are identical to a training image, as far as known."""
+    def leaked(self) -> int | None:
+        """How many images of the evaluation are identical to training images; None if unknown."""
         leaked = self.metrics.get("leaked")
-        return leaked if isinstance(leaked, int) else 0
+        return (
+            leaked if type(leaked) is int and 0 <= leaked <= len(self.predictions.labels) else None
+        )
 
 
 def load_evaluated_model(folder: Path) -> EvaluatedModel:

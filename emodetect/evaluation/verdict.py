@@ -48,36 +48,46 @@ def verdict(comparison: dict[str, Any]) -> list[str]:
 
 
 def unequal_terms(
-    names: Sequence[str], entries: Sequence[Predictions], leaked: Sequence[int]
+    names: Sequence[str], entries: Sequence[Predictions], leaked: Sequence[int | None]
 ) -> list[str]:
     """Return a sentence for each reason why models are not compared on equal terms.
 
     Args:
         entries: their predictions on the same images.
-        leaked: how many images of each evaluation are identical to the model's training images.
+        leaked: how many of these are identical to training images of each model; None if unknown.
     """
     sentences = []
     if len({frozenset(entry.emotions) for entry in entries}) > 1:
+        sentences.append(_other_emotions(names, entries))
+    if any(leaked) and len({*leaked}) > 1:
         counts = ", ".join(
-            f"{name} among {len(entry.emotions)}"
-            for name, entry in zip(names, entries, strict=True)
-        )
-        common = set(entries[0].emotions).intersection(*(entry.emotions for entry in entries))
-        among = ", ".join(
-            f"{name} has {percent(_accuracy_among(common, entry))}"
-            for name, entry in zip(names, entries, strict=True)
+            f"{name} {'unknown' if count is None else f'{count:,}'}"
+            for name, count in zip(names, leaked, strict=True)
         )
         sentences.append(
-            f"They do not choose among the same emotions ({counts}); fewer answers are easier. "
-            f"If each chose among the {len(common)} that all know, {among}."
+            f"The models were trained on copies of different numbers of these images ({counts}), "
+            "which favours them. Evaluate each with --exclude-duplicates-of, and compare the "
+            "reports."
         )
-    sentences += [
-        f"{name} was trained on copies of {count:,} of the images that it was evaluated on, so its "
-        "figures are too good; evaluate each with --exclude-duplicates-of, and compare the reports."
-        for name, count in zip(names, leaked, strict=True)
-        if count > min(leaked)
-    ]
     return sentences
+
+
+def _other_emotions(names: Sequence[str], entries: Sequence[Predictions]) -> str:
+    counts = ", ".join(
+        f"{name} among {len(entry.emotions)}" for name, entry in zip(names, entries, strict=True)
+    )
+    sentence = (
+        f"The models do not choose among the same emotions ({counts}), so their tasks are not "
+        "equally difficult."
+    )
+    common = set(entries[0].emotions).intersection(*(entry.emotions for entry in entries))
+    if len(common) < 2:
+        return sentence
+    accuracies = ", ".join(
+        f"{name} has {percent(_accuracy_among(common, entry))}"
+        for name, entry in zip(names, entries, strict=True)
+    )
+    return f"{sentence} If each chose among the {len(common)} that all know, {accuracies}."
 
 
 def _accuracy_among(emotions: Collection[str], entry: Predictions) -> float:

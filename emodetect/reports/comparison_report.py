@@ -161,11 +161,13 @@ def compare(
         names, [model.predictions for model in models], common=options.common
     )
     figures = compare_models(names, matched)
+    # Of the common ones alone, it is not known how many are.
+    leaked = [None if any(left_out) else model.leaked for model in models]
     comparison = {
         **figures,
         "verdict": [
             *verdict(figures),
-            *unequal_terms(names, matched, [model.leaked for model in models]),
+            *unequal_terms(names, matched, leaked),
         ],
         "left_out": left_out,
         "settings": [model.setting(name) for model, name in zip(models, names, strict=True)],

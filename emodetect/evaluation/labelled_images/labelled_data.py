@@ -25,6 +25,7 @@ from emodetect.data.dataset import (
     load_for_evaluation,
 )
 from emodetect.data.labels import UnknownLabelError, emotion_of
+from emodetect.data.listing import known_group
 from emodetect.data.named_data import NamedData
 from emodetect.data.sketch import Sketch, sketch_in
 from emodetect.emotions import EMOTIONS
@@ -70,7 +71,8 @@ class LabelledData:
         split: the images to use: "train", "val", "test" or "all".
         same_data: whether the model was trained on this data set.
         part_of: the folder that it was trained on, of which this data set is a part.
-        grouped_by: columns of a manifest that the user groups the images by.
+        group_trained: (n,) bool, which images share a value of the user's group columns with a
+            training image.
         served: of the training: sketch of the images that trained the model or chose its epoch.
         trained: sketch of those that trained it or the models that it started from.
         seen_before: for each split, the share of its images that trained those, if it is told.
@@ -81,7 +83,7 @@ class LabelledData:
     split: str
     same_data: bool
     part_of: Path | None = None
-    grouped_by: tuple[str, ...]
+    group_trained: np.ndarray
     served: Sketch
     trained: Sketch
     seen_before: Mapping[str, float]
@@ -132,17 +134,12 @@ class LabelledData:
         ]
 
     def _groups_in_training(self, members: np.ndarray) -> list[str]:
-        if not (self.same_data and self.grouped_by):
+        if not (self.same_data and (count := int(self.group_trained[members].sum()))):
             return []
-        own = np.unique(self.dataset.groups[members])
-        train = self.dataset.groups[self.dataset.splits == "train"]
-        if not (shared := int(np.isin(own, train).sum())):
-            return []
-        names = ", ".join(self.grouped_by)
         return [
-            f"{shared:,} of {quantity(len(own), 'group')} by {names} also have training images, so "
-            "the figures and their intervals do not hold for new ones. Train with data.group to "
-            "keep each in one split."
+            f"{count:,} of {quantity(len(members), 'image')} are of groups that also have training "
+            "images, so the figures and their intervals do not hold for new groups. Train with "
+            "data.group to keep each in one split."
         ]
 
 
@@ -206,7 +203,7 @@ def load_labelled_data(
         split=split,
         same_data=same_data,
         part_of=None if same_data else _trained_whole(config, dataset, metadata),
-        grouped_by=group,
+        group_trained=_share_group_with_training(dataset, group),
         served=sketch_in(metadata, "served"),
         trained=sketch_in(metadata, "trained"),
         seen_before=metadata.dataset.get("seen", {}),
@@ -458,6 +455,17 @@ def _with_columns(slice_by: tuple[str, ...], group: tuple[str, ...], *, of: str)
         if columns and of not in SOURCES_OF_KEY["slice_by"]:
             raise DataError(f"{option}: expected a manifest with columns, got the source {of}.")
     return tuple(dict.fromkeys((*slice_by, *group)))
+
+
+def _share_group_with_training(dataset: Dataset, columns: tuple[str, ...]) -> np.ndarray:
+    """Return which images share a known value of a column with a training image: (n,) bool."""
+    rows = np.flatnonzero(np.isin(dataset.splits, ("train", "")))
+    shared = np.zeros(len(dataset.splits), bool)
+    for name in columns:
+        values = [known_group(value) for value in dataset.traits[name]]
+        trained = {values[row] for row in rows} - {""}
+        shared |= [value in trained for value in values]
+    return shared
 
 
 def _grouped_by(dataset: Dataset, columns: tuple[str, ...], slice_by: tuple[str, ...]) -> Dataset:
