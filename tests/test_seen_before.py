@@ -202,6 +202,14 @@ def test_a_split_too_small_to_judge_is_judged_by_what_it_was_drawn_from(
     assert shares_seen_before(cast(Any, new), Sketch.of(known)) == {}
 
 
+def test_few_images_split_as_before_are_no_reason_for_a_word() -> None:
+    """Of a small set all images are sketched, so that five new ones are known to be new."""
+    splits = np.repeat(["train", "val", "test"], [30, 5, 5])
+    images = SimpleNamespace(digests=_digests(40, 0), splits=splits, carved=("val", "test"))
+    before = Sketch.of(images.digests[splits == "train"])
+    assert shares_seen_before(cast(Any, images), before) == {}
+
+
 def test_hashes_that_no_image_has_do_no_harm() -> None:
     """A sketch by another hand may hold anything that is hexadecimal."""
     known = Sketch.of(_digests(4_096, 0))

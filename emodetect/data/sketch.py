@@ -56,8 +56,12 @@ class Sketch:
         return share if share >= SHARE_TOLD else 0.0
 
     def can_judge(self, count: int) -> bool:
-        """Return whether so many images of the set would very likely (96%) be told."""
-        return count * len(self.hashes) >= 2 * FEWEST_TOLD * self._images()
+        """Return whether so many images of the set would very likely (96%) be told.
+
+        A sketch that has all images of its set can judge any number.
+        """
+        complete = len(self.hashes) < SKETCHED
+        return complete or count * len(self.hashes) >= 2 * FEWEST_TOLD * self._images()
 
     def _images(self) -> float:
         """Estimate the size of the set from the k-th smallest hash (Bar-Yossef et al. 2002)."""
