@@ -169,8 +169,8 @@ def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     require_trackers(config.training.track)
     check_initial_weights(config)
     dataset = load_dataset(config.data, seed=config.seed, folds=config.training.folds)
+    before = images_seen_before(config)
     if config.data.fold is None:  # else said before the first fold
-        before = images_seen_before(config)
         for line in (
             *small_data_warnings(dataset.counts(), config),
             *describe_seen_before(config, dataset, before),
@@ -197,7 +197,7 @@ def _start(config: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
         folds = _cross_validate(config, dataset, hooks.draw)
         if folds:  # whose runs have used up the random numbers of this model
             model, temperature = initial_model(config, dataset.emotions)
-        return _train(config, dataset, model, hooks, temperature, folds)
+        return _train(config, dataset, model, hooks, temperature, before, folds)
 
 
 def resume(
@@ -250,7 +250,8 @@ def _continue(own: ExperimentConfig, hooks: _Hooks) -> TrainingResult:
     folds = _cross_validate(own, dataset, hooks.draw)
     state, _ = saved_state(run / "checkpoints")
     model, temperature = initial_model(own, dataset.emotions, load_weights=state is None)
-    return _train(own, dataset, model, hooks, temperature, folds)
+    before = images_seen_before(own) if state is None else Sketch()  # else the state has it
+    return _train(own, dataset, model, hooks, temperature, before, folds)
 
 
 def _load_again(own: ExperimentConfig) -> Dataset:
@@ -303,6 +304,7 @@ def _train(
     model: keras.Model,
     hooks: _Hooks,
     temperature: float,
+    before: Sketch,
     folds: tuple[FoldResult, ...],
 ) -> TrainingResult:
     run = config.output
@@ -312,7 +314,7 @@ def _train(
     state, progress = saved_state(checkpoints)
     if state is None:
         progress.temperature = temperature
-        progress.trained_before = images_seen_before(config).text
+        progress.trained_before = before.text
     # Early stopping ends a run before its last epoch.
     require_history(
         run / "history.csv", progress.best_epoch + 1 if progress.finished else progress.epoch
