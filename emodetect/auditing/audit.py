@@ -120,15 +120,21 @@ def audit_sources(options: AuditOptions) -> Audit:
     scan = scan_pictures(images.pictures, search.has_face if search else None)
     doubts = None
     if recognizer is not None and unseen is not None:
+        metadata = recognizer.metadata
         framed = [
-            how or usual_faces(source.source, recognizer.metadata)
-            for how, source in zip(faces, options.named, strict=True)
+            config.model_copy(
+                update={
+                    "faces": how or usual_faces(source.source, metadata),
+                    "margin": metadata.margin,
+                }
+            )
+            for config, how, source in zip(images.configs, faces, options.named, strict=True)
         ]
         doubts = ask_model(
             recognizer,
             images.pictures,
             scan.readable,
-            faces=framed,
+            configs=framed,
             unseen=unseen,
             stated=options.unseen,
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from emodetect.auditing.scan import Picture
-from emodetect.config import Faces, validate_data
+from emodetect.config import DataConfig
 from emodetect.data.cache.image_cache import pixel_hash
 from emodetect.data.crops import read_crops
 from emodetect.data.sketch import sketch_in
@@ -52,7 +52,7 @@ def ask_model(
     pictures: Sequence[Picture],
     readable: np.ndarray,
     *,
-    faces: Sequence[Faces],
+    configs: Sequence[DataConfig],
     unseen: np.ndarray,
     stated: bool,
 ) -> ModelDoubts:
@@ -63,7 +63,7 @@ def ask_model(
 
     Args:
         readable: (n,) bool.
-        faces: `data.faces` of each source.
+        configs: of each source; they tell how faces are framed.
         unseen: (n,) bool; see `unseen_by`.
         stated: the user says so of all images.
 
@@ -71,7 +71,7 @@ def ask_model(
     """
     emotions = np.array([picture.sample.emotion for picture in pictures], object)
     known = np.flatnonzero(readable & np.isin(emotions, recognizer.emotions))
-    asked, probabilities, digests = _predictions(recognizer, pictures, known, faces)
+    asked, probabilities, digests = _predictions(recognizer, pictures, known, configs)
     if _trained_on_some(recognizer.metadata, digests[unseen[asked]], stated=stated):
         unseen = np.zeros_like(unseen)
     labels = np.array([recognizer.emotions.index(emotions[row]) for row in asked], np.int64)
@@ -157,22 +157,10 @@ def _predictions(
     recognizer: EmotionRecognizer,
     pictures: Sequence[Picture],
     rows: np.ndarray,
-    faces: Sequence[Faces],
+    configs: Sequence[DataConfig],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the images with a crop, (m,) int64, their probabilities, and their pixels' hashes."""
     metadata = recognizer.metadata
-    configs = [
-        validate_data(
-            {
-                "source": "folder",
-                "path": ".",  # not read: the samples are listed already
-                "faces": how,
-                "margin": metadata.margin,
-            },
-            origin=metadata.name,
-        )
-        for how in faces
-    ]
 
     def prepare(row: int) -> np.ndarray | None:
         picture = pictures[row]
