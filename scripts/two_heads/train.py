@@ -27,6 +27,8 @@ Or a teacher's answers to the training images are a share of the targets:
         runs/student --weights mobilenet_v2_1.0_imagenet_no_top.weights.h5 \\
         --answers runs/teacher/answers.npz
 
+answers.npz beside this file is that of no. 34, trained a little differently (docs/experiments.md).
+
 The models in the package are older. docs/experiments.md, no. 27 to 34, tells what such networks
 reach; they were trained in more rounds than these, with targets that changed along the way.
 """
