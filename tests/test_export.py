@@ -11,6 +11,7 @@ import json
 import re
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -34,7 +35,7 @@ from emodetect.exporting.formats import saved_model, tflite
 from emodetect.exporting.formats.format import Network
 from emodetect.exporting.formats.registry import FORMAT_NAMES, format_named
 from emodetect.exporting.output_files import default_out
-from emodetect.exporting.sample_faces import DRAWN_FACES
+from emodetect.exporting.sample_faces import DRAWN_FACES, labelled_faces
 from emodetect.faces.framing import crop_face
 from emodetect.images.model_input import to_input
 from emodetect.model_file.artifact import Artifact, read_artifact, write_artifact
@@ -463,3 +464,16 @@ def test_the_command_names_every_format() -> None:
     assert tuple(option.type.choices) == FORMAT_NAMES
     found = {name for one in FORMAT_NAMES for name in format_named(one).quantizations}
     assert found == set(QUANTIZATIONS)
+
+
+def test_labelled_images_of_other_emotions_are_excluded_aloud(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The accuracy is not that of the whole data."""
+    draw_dataset(tmp_path, counts={"faces": 6}, emotions=("angry", "happy", "sad"), seed=0, size=32)
+    metadata = Metadata(name="m", emotions=("happy", "sad"), image_size=32, color="gray")
+    with caplog.at_level("WARNING"):
+        crops = labelled_faces(str(tmp_path / "faces"), "all", metadata, label_names={})
+    counts = Counter(path.parent.name for path in (tmp_path / "faces").rglob("*.png"))
+    assert len(crops.images) == counts["happy"] + counts["sad"]
+    assert f"excluded {counts['angry']} images of emotions that the model" in caplog.text

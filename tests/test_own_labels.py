@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -30,6 +31,7 @@ from emodetect.data.named_data import NamedData, find_data
 from emodetect.data.synthetic import draw_face, draw_scene
 from emodetect.emotions import EMOTIONS, hex_colors, luminance
 from emodetect.errors import ConfigError, DataError, ModelError
+from emodetect.evaluation.classify import labels_among
 from emodetect.evaluation.labelled_images.labelled_data import load_source, shared_label_names
 from emodetect.exporting.export import ExportOptions, export_model
 from emodetect.faces.boxes import Box
@@ -562,3 +564,13 @@ def test_an_export_is_compared_on_images_that_were_not_trained_on(
     assert "was trained on" not in caplog.text
     assert export_model(model, replace(options, split="all")).comparison.faces == 36
     assert "The model was trained on most of these images" in caplog.text
+
+
+def test_without_a_shared_label_no_empty_choice_is_advised() -> None:
+    """Nothing is left to exclude the others from."""
+    data = SimpleNamespace(emotions=("calm", "bored"), labels=np.array([0, 1]))
+    with pytest.raises(DataError, match="not trained on: bored, calm") as caught:
+        labels_among(("happy", "sad"), data, np.arange(2))  # type: ignore[arg-type]
+    assert "--classes" not in str(caught.value)
+    with pytest.raises(DataError, match="evaluate --classes bored"):
+        labels_among(("happy", "bored"), data, np.arange(2))  # type: ignore[arg-type]

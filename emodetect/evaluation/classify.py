@@ -46,10 +46,10 @@ def labels_among(emotions: tuple[str, ...], dataset: Dataset, members: np.ndarra
     unknown = sorted(set(names) - set(emotions))
     if unknown:
         known = ",".join(emotion for emotion in emotions if emotion in names)
+        exclude = f"Exclude them (evaluate --classes {quoted(known)}), or say" if known else "Say"
         raise DataError(
             f"the data has emotions that the model was not trained on: {', '.join(unknown)}. "
-            f"It was trained on {', '.join(emotions)}. Exclude them (evaluate --classes "
-            f"{quoted(known)}), or say what they are with --label-name."
+            f"It was trained on {', '.join(emotions)}. {exclude} what they are with --label-name."
         )
     position = {emotion: label for label, emotion in enumerate(emotions)}
     return np.array([position[name] for name in names], np.int64)

@@ -19,6 +19,7 @@ from emodetect.evaluation.labelled_images.image_selection import select_images
 from emodetect.evaluation.labelled_images.labelled_data import load_labelled_data
 from emodetect.images.reading import read_image
 from emodetect.model_file.metadata import Metadata
+from emodetect.number_format import quantity
 from emodetect.recognition.photos.file_search import find_photos
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,9 @@ def labelled_faces(
     loaded = load_labelled_data(metadata, source=data, split=split, label_names=label_names)
     dataset = loaded.dataset
     members = select_images(dataset, loaded.split, known=metadata.emotions).members
+    if unknown := len(dataset.indices(loaded.split)) - len(members):
+        images = quantity(unknown, "image")
+        logger.warning("%s: excluded %s of emotions that the model does not know", data, images)
     if loaded.seen(members):
         for line in loaded.caveats(members):
             logger.warning("%s: %s", data, line)

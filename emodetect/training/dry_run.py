@@ -17,7 +17,7 @@ from emodetect.emotions import EMOTIONS
 from emodetect.errors import EmodetectError
 from emodetect.number_format import quantity
 from emodetect.training.advice.small_data import small_data_warnings
-from emodetect.training.initial_model import initial_artifact
+from emodetect.training.initial_model import check_initial_network, check_initial_weights
 from emodetect.training.models.layers import freeze_below
 from emodetect.training.models.memory import require_memory
 from emodetect.training.models.registry import build_network
@@ -30,23 +30,23 @@ Counts = dict[str, dict[str, int]]
 def describe_run(config: ExperimentConfig) -> str:
     """Return the resolved config, the data found, the model's size and the schedule, as text.
 
-    Loads no pretrained weights, and draws or decodes no images; missing data is reported as
+    Loads no ImageNet weights, and draws or decodes no images; missing data is reported as
     "not found", and a run folder that cannot be used as "refused".
 
     Raises:
         DataError: if the data exists but cannot be used, or has too few images to split, or for
             training.folds.
-        ModelError: if model.init does not exist, or the backbone has no layer
-            training.fine_tune_from.
+        ModelError: if model.init or model.weights does not exist, model.init contains another
+            network, or the backbone has no layer training.fine_tune_from.
         OutOfMemoryError: if the memory of this machine cannot hold the training.
     """
-    if config.model.init:
-        initial_artifact(config.model.init)
+    check_initial_weights(config)
     emotions, data, counts = _describe_data(config)
     images = sum(counts["train"].values()) if counts else config.training.batch_size
     require_memory(config, len(emotions), images=images)
     model = build_network(config, len(emotions))
     freeze_below(model, config.training.fine_tune_from)
+    check_initial_network(model, config)
     lines = [
         f"data: {data}",
         f"model: {config.model.name}, {model.count_params():,} parameters, "

@@ -164,6 +164,27 @@ def _compare_margins(path: Path, theirs: float, margin: float) -> None:
         )
 
 
+def check_initial_network(model: keras.Model, config: ExperimentConfig) -> None:
+    """Raise ModelError if the model that a run starts from has another network than `model`."""
+    if config.model.init:
+        path = initial_artifact(config.model.init)
+        metadata = read_artifact(path).metadata
+        _require_same_network(model, load_keras(path), path, metadata, width=config.model.width)
+
+
+def _require_same_network(
+    model: keras.Model, donor: keras.Model, path: Path, metadata: Metadata, *, width: float
+) -> None:
+    if _shapes(donor, [BACKBONE]) != _shapes(model, [BACKBONE]):
+        theirs = metadata.config.get("model", {}).get("width", "unknown")
+        color = "gray" if model.input_shape[-1] == 1 else "rgb"
+        raise ModelError(
+            f"{path}: contains another network ({donor.name}, width {theirs}, {metadata.color}) "
+            f"than the config ({model.name}, width {width:g}, {color}); set model.name, "
+            "model.width and data.color to match it."
+        )
+
+
 def load_initial(
     model: keras.Model,
     path: Path,
@@ -188,14 +209,7 @@ def load_initial(
     if margin is not None:
         _compare_margins(path, metadata.margin, margin)
     donor = load_keras(path)
-    if _shapes(donor, [BACKBONE]) != _shapes(model, [BACKBONE]):
-        theirs = metadata.config.get("model", {}).get("width", "unknown")
-        color = "gray" if model.input_shape[-1] == 1 else "rgb"
-        raise ModelError(
-            f"{path}: contains another network ({donor.name}, width {theirs}, {metadata.color}) "
-            f"than the config ({model.name}, width {width:g}, {color}); set model.name, "
-            "model.width and data.color to match it."
-        )
+    _require_same_network(model, donor, path, metadata, width=width)
     model.get_layer(BACKBONE).set_weights(donor.get_layer(BACKBONE).get_weights())
     head = _head(model)
     # All of the head or nothing: a layer is useless with other inputs than it was trained on.
