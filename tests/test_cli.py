@@ -375,6 +375,22 @@ def test_an_empty_argument_is_not_the_current_folder(words: list[str], place: st
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "--data", "a", "--data", "b"],
+        ["compare", "fer2013", "ferplus", "--data=a", "--data", "b"],
+    ],
+)
+def test_a_second_data_set_is_not_dropped(words: list[str]) -> None:
+    """Of an option given twice, click keeps the last; a model would lack half of its images."""
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert f"Error: --data: {words[0]} takes one data set, got 2." in result.stderr
+    several = CliRunner().invoke(app, ["evaluate", "--data", "nowhere", "--data", "b"])
+    assert "nowhere: no such file" in str(several.exception)
+
+
+@pytest.mark.parametrize(
     ("words", "expected"),
     [
         (["predict", "a.jpg", "--max-pixels", "0.5"], "from 1 to 1000, got 0.5"),

@@ -78,7 +78,11 @@ class _Commands(click.Group):
             )
         if unknown:
             self.commands = {name: _load(name) for name in COMMANDS}  # of which one may be meant
-        return super().resolve_command(context, words)
+        resolved = super().resolve_command(context, words)
+        _, chosen, rest = resolved
+        if chosen is not None and not context.resilient_parsing:
+            _check_one_data_set(chosen, rest, context)
+        return resolved
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -114,6 +118,14 @@ def _check_not_empty(words: list[str], context: click.Context) -> None:
                 f"{place}got an empty argument; is it a variable of the shell that is not set?",
                 context,
             )
+
+
+def _check_one_data_set(command: click.Command, words: list[str], context: click.Context) -> None:
+    """Raise click.UsageError for a second --data of a command that takes one, which click drops."""
+    takes_one = any("--data" in option.opts and not option.multiple for option in command.params)
+    given = sum(word.partition("=")[0] == "--data" for word in words)
+    if takes_one and given > 1:
+        raise click.UsageError(f"--data: {command.name} takes one data set, got {given}.", context)
 
 
 def _load(name: str) -> click.Command:
