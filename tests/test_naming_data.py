@@ -657,10 +657,3 @@ def test_a_dry_run_refuses_another_network_and_missing_weights() -> None:
     assert "contains another network" in str(_run(*words, "model.width=0.5").exception)
     missing = _run(*words, "model.weights=no.h5", "--config", "mobilenetv2_fer2013")
     assert "no.h5: no such file" in str(missing.exception)
-
-
-def test_show_refuses_its_file_before_it_reads_the_data() -> None:
-    """Reading can take minutes."""
-    Path("samples.png").write_bytes(b"mine")
-    assert "samples.png: already exists" in str(_run("data", "show", "nowhere").exception)
-    assert Path("samples.png").read_bytes() == b"mine"

@@ -55,13 +55,13 @@ def show(data: str | None, choice: ConfigChoice, output: Path, force: bool) -> N
     from emodetect.machine.output_folder import check_output_file
     from emodetect.machine.tensorflow_devices import use_tensorflow
 
-    check_output_file(output, force=force)
     use_tensorflow()
     config = chosen_config(choice, data, option="data show")
     if choice.name is None:
         click.echo(f"preset: {DEFAULT_PRESET} (change it with --config)", err=True)
     dataset = load_dataset(config.data, seed=config.seed)
     _print_counts(dataset)
+    check_output_file(output, force=force)
     from emodetect.data.augmentation import augment_images
     from emodetect.reports.plots.image_grids import contact_sheet
 
