@@ -58,6 +58,7 @@ from emodetect.training.models.keras_files import save_keras
 from emodetect.training.models.litert_conversion import compile_to_litert
 from emodetect.training.models.mobilenet import mobilenet_v2
 
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 OUTPUTS = sum(map(len, HEADS.values()))
 STUDENT_RATE, TEACHER_RATE = 1.2e-3, 8e-4
 
@@ -135,16 +136,9 @@ def main() -> None:
 
 def manifests_and_out(command: Callable[..., None]) -> Callable[..., None]:
     """Add the arguments LABELS, VOTES and OUT."""
-    file = click.Path(path_type=Path, exists=True, dir_okay=False)
     command = click.argument("out", type=click.Path(path_type=Path, file_okay=False))(command)
-    command = click.argument("votes", type=file)(command)
-    return click.argument("labels", type=file)(command)
-
-
-def weights_option(text: str, *, required: bool) -> Callable[..., Callable[..., None]]:
-    """Add --weights, the path of a file."""
-    file = click.Path(path_type=Path, exists=True, dir_okay=False)
-    return click.option("--weights", type=file, required=required, help=text)
+    command = click.argument("votes", type=FILE)(command)
+    return click.argument("labels", type=FILE)(command)
 
 
 def _read(labels: Path, votes: Path) -> Faces:
@@ -155,7 +149,12 @@ def _read(labels: Path, votes: Path) -> Faces:
 
 @main.command()
 @manifests_and_out
-@weights_option("faceres-deep.json, with faceres-deep.bin beside it.", required=True)
+@click.option(
+    "--weights",
+    type=FILE,
+    required=True,
+    help="faceres-deep.json, with faceres-deep.bin beside it.",
+)
 def teacher(labels: Path, votes: Path, out: Path, weights: Path) -> None:
     """Train MobileNet V1 from a network that knows faces, and write answers.npz to OUT."""
     faces = _read(labels, votes)
@@ -169,15 +168,17 @@ def teacher(labels: Path, votes: Path, out: Path, weights: Path) -> None:
 
 @main.command()
 @manifests_and_out
-@weights_option("ImageNet weights of Keras' MobileNetV2, without its top.", required=False)
+@click.option(
+    "--weights", type=FILE, help="ImageNet weights of Keras' MobileNetV2, without its top."
+)
 @click.option(
     "--start",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=FILE,
     help="Another run's constant.pt, for a second round.",
 )
 @click.option(
     "--answers",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=FILE,
     help="A teacher's answers.npz.",
 )
 @click.option(
