@@ -463,6 +463,17 @@ def test_given_splits_have_many_names_and_are_kept(tmp_path: Path) -> None:
     assert [row["split"] for row in _read(tmp_path / "s.csv")] == dataset.splits.tolist()
 
 
+def test_a_fraction_that_given_splits_leave_unused_is_told(tmp_path: Path) -> None:
+    """Only options that were given are told, and only where the data has that split."""
+    rows = [{**row, "split": ("", "test")[i // 2 % 5 == 0]} for i, row in enumerate(_people(60))]
+    manifest = _write(tmp_path / "m.csv", rows)
+    words = (manifest, "--output", tmp_path / "s.csv", "--force")
+    told = _invoke(*words, "--test", 0.2, "--validation", 0.2).stderr
+    assert f"--test is not used: {manifest} has a test split" in told
+    assert "--validation is not used" not in told
+    assert "is not used" not in _invoke(*words).stderr
+
+
 def test_a_manifest_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
     """The mark at the start of a spreadsheet's UTF-8 and its line ends are no matter."""
     manifest = _write(tmp_path / "m.csv", _people(40))

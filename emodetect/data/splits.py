@@ -242,7 +242,7 @@ def _why_not(strata: np.ndarray, name: str, fraction: float) -> str:
         limit = f"{math.floor(1000 * (images - emotions) / images) / 1000:g} or less"
     return (
         f"{lacks} would be too small for an image of each of the {emotions} emotions; set "
-        f"data.{_key(name)} to {limit}, or add images"
+        f"{_setting(name)} to {limit}, or add images"
     )
 
 
@@ -268,10 +268,13 @@ def _draw_groups(
     if chosen.all():
         raise DataError(
             f"cannot draw a {name} split of {fraction:g} from {len(counts)} groups that must stay "
-            f"together. Add groups, or change data.{_key(name)}."
+            f"together. Add groups, or change {_setting(name)}."
         )
     return chosen[group]
 
 
-def _key(name: str) -> str:
-    return f"{'test' if name == 'test' else 'validation'}_fraction"
+def _setting(name: str) -> str:
+    """Return what sets the fraction of a split, in a config and for `data split`."""
+    if name == "test":
+        return "data.test_fraction (data split: --test)"
+    return "data.validation_fraction (data split: --validation)"
