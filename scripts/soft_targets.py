@@ -1,10 +1,12 @@
-"""Write the manifests that the shipped models are trained on: FER2013 with soft labels.
+"""Write manifests of FER2013 with soft labels, such as those that trained the shipped models.
 
     python scripts/soft_targets.py votes data/fer2013 data/ferplus_votes.csv
     python scripts/soft_targets.py blend data/fer2013 data/fer2013_blend.csv \\
         --model runs/step1/best_model.keras
-    python scripts/soft_targets.py distill data/fer2013_blend.csv data/fer2013_distilled.csv \\
-        --model runs/fer2013/best_model.keras --model runs/mobilenet_fer2013/best_model.keras
+    python scripts/soft_targets.py blend data/fer2013 data/fer2013_labels.csv --share 0 \\
+        --model runs/step1/best_model.keras
+    python scripts/soft_targets.py distill data/fer2013_labels.csv data/fer2013_distilled.csv \\
+        --share 0.2 --model fer2013
 
 All use the validation split that `data.path = "data/fer2013"` gets with seed 0, so that a model
 trained on one of them has not seen the validation images of the others.

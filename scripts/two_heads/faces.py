@@ -1,9 +1,8 @@
-"""The training images of two manifests, their targets, and what a teacher answers to them."""
+"""The training images of two manifests, and their targets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from emodetect.config import validate_data
 from emodetect.data.dataset import load_dataset
 from emodetect.data.sketch import Sketch
 from emodetect.emotions import EMOTIONS
-from emodetect.errors import EmodetectError
 
 SEED = 0
 HEADS = {"fer2013": tuple(e for e in EMOTIONS if e != "contempt"), "ferplus": EMOTIONS}
@@ -24,14 +22,12 @@ class Faces:
     """Training images.
 
     Attributes:
-        names: of the files.
         images: (n, 1, 48, 48) uint8 crops.
         targets: of each head, (n, emotions) float32; zeros for an image that its manifest does not
             list, which then adds nothing to the loss.
         sketch: of the images.
     """
 
-    names: list[str]
     images: torch.Tensor
     targets: list[torch.Tensor]
     sketch: Sketch
@@ -56,32 +52,7 @@ def read_faces(manifests: tuple[Path, Path]) -> Faces:
         columns[[place[path] for path in paths]] = torch.from_numpy(known)
         targets.append(columns)
     return Faces(
-        [path.name for path in images],
         torch.from_numpy(np.stack(list(images.values()))).permute(0, 3, 1, 2),
         targets,
         sketch,
     )
-
-
-def save_answers(path: Path, faces: Faces, answers: Mapping[str, torch.Tensor]) -> None:
-    """Write the probabilities of each head, (n, emotions), in steps of 1/255."""
-    rounded = {head: (255 * found).round().byte().numpy() for head, found in answers.items()}
-    np.savez_compressed(path, names=np.array(faces.names, "S"), **rounded)
-
-
-def taught(faces: Faces, answers: Path, *, share: float) -> Faces:
-    """Return the images with targets a share of which is a teacher's answers.
-
-    Raises EmodetectError for an image that the file of `save_answers` does not have.
-    """
-    kept = np.load(answers)
-    rows = {name.decode(): row for row, name in enumerate(kept["names"])}
-    missing = [name for name in faces.names if name not in rows]
-    if missing:
-        raise EmodetectError(f"{answers}: no answer to {missing[0]}, and {len(missing) - 1} more.")
-    order = [rows[name] for name in faces.names]
-    targets = []
-    for head, own in zip(HEADS, faces.targets, strict=True):
-        found = torch.from_numpy(kept[head][order]).float()
-        targets.append((1 - share) * own + share * found / found.sum(1, keepdim=True))
-    return replace(faces, targets=targets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -52,12 +53,20 @@ class TwoHeads(nn.Module):
             x = functional.pad(x, (before, 1, before, 1))
         return self.norms[conv.norm](conv(x))
 
-    def _features(self, x: torch.Tensor) -> torch.Tensor:
+    def _maps(self, x: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (n, features): what the heads see."""
         x = functional.interpolate(x, self.side, mode="bilinear", align_corners=False) / 127.5 - 1
-        return self.head(self.dropout(self._features(x).mean((2, 3))))
+        return self._maps(x).mean((2, 3))
+
+    def classified(self, features: torch.Tensor) -> torch.Tensor:
+        """Return (n, outputs) logits."""
+        return self.head(self.dropout(features))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classified(self.features(x))
 
 
 class MobileNetV2(TwoHeads):
@@ -94,7 +103,7 @@ class MobileNetV2(TwoHeads):
         self._add("Conv_1", channels, 1280, norm="Conv_1_bn")
         self.dropout, self.head = nn.Dropout(0.2), nn.Linear(1280, outputs)
 
-    def _features(self, x: torch.Tensor) -> torch.Tensor:
+    def _maps(self, x: torch.Tensor) -> torch.Tensor:
         x = functional.relu6(self._run("Conv1", x))
         for steps, last, residual in self.blocks:
             y = x
@@ -104,8 +113,12 @@ class MobileNetV2(TwoHeads):
             x = x + y if residual else y
         return functional.relu6(self._run("Conv_1", x))
 
-    def take(self, backbone: keras.Model) -> None:
-        """Take the weights of a backbone of Keras, which sees a grey image as three channels."""
+    def take(self, models: Sequence[keras.Model]) -> None:
+        """Take the backbone of the first of these models of `build_model`, and the heads of all.
+
+        The backbone sees a grey image as three channels.
+        """
+        backbone = models[0].get_layer("backbone")
         for name, conv in self.convs.items():
             (kernel,) = backbone.get_layer(name).get_weights()
             kernel = kernel.transpose((2, 3, 0, 1) if conv.groups > 1 else (3, 2, 0, 1))
@@ -115,6 +128,9 @@ class MobileNetV2(TwoHeads):
                 _state(norm), backbone.get_layer(name).get_weights(), strict=True
             ):
                 _fill(tensor, values)
+        heads = [model.get_layer("probabilities").get_weights() for model in models]
+        _fill(self.head.weight, np.concatenate([kernel for kernel, _ in heads], 1).T)
+        _fill(self.head.bias, np.concatenate([bias for _, bias in heads]))
 
     def give(self, model: keras.Model, columns: slice) -> None:
         """Give the weights, and those of some outputs, to a model of `build_model`."""
@@ -151,7 +167,7 @@ class MobileNetV1(TwoHeads):
             channels = out
         self.dropout, self.head = nn.Dropout(0.3), nn.Linear(channels, outputs)
 
-    def _features(self, x: torch.Tensor) -> torch.Tensor:
+    def _maps(self, x: torch.Tensor) -> torch.Tensor:
         for name in self.convs:
             x = functional.relu6(self._run(name, x))
         return x

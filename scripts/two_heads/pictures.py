@@ -35,11 +35,11 @@ def augmented(x: torch.Tensor, ranges: float) -> torch.Tensor:
         functional.pad(x, (1, 1, 1, 1), mode="replicate"), (line[:, None] * line)[None, None]
     )
     amount = drawn(1.0, 1, 1, 1, least=-1.2)  # below 0 sharpens
-    x = torch.where(sometimes(0.2), x + amount * (soft - x), x)
+    x = torch.where(sometimes(0.25), x + amount * (soft - x), x)
     coarse = functional.interpolate(
         functional.interpolate(x, side // 2, mode="area"), side, mode="bilinear"
     )
-    x = torch.where(sometimes(0.1), coarse, x)
+    x = torch.where(sometimes(0.2), coarse, x)
     noise = torch.randn_like(x) * drawn(12, 1, 1, 1, least=1.0)
     x = torch.where(sometimes(0.2), x + noise, x)
     place = torch.arange(side, device=x.device)

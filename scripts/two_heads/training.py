@@ -16,10 +16,10 @@ from torch.nn import functional
 from emodetect.machine.progress import track
 
 BATCH = 128
-WARMUP_STEPS, WEIGHT_DECAY, MAX_NORM = 400, 0.05, 5.0
+WARMUP_STEPS, WEIGHT_DECAY, GUESS_DECAY, MAX_NORM = 300, 0.05, 0.01, 5.0
+GUESSED = 2.0  # weight of the mean squared error of guessed features
 AVERAGED = 0.9995  # momentum of the averaged weights
 SHARPENED = 0.85  # no mixup after this share of the epochs in which the rate falls
-STATISTICS_BATCHES = 30  # from which the statistics of the averaged weights are measured
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -41,6 +41,41 @@ class Phase:
     falls: bool = False
 
 
+class Teacher:
+    """A trained network that is asked about the very pictures that another one learns from.
+
+    Its features are guessed from those of the learner by a linear layer (Romero et al. 2015): they
+    tell more than a few emotions.
+    """
+
+    def __init__(
+        self,
+        network: TwoHeads,
+        *,
+        shares: tuple[float, ...],
+        learner: TwoHeads,
+        faces: torch.Tensor,
+    ) -> None:
+        """Measure the network's features of (n, 1, 48, 48) uint8 faces, to standardise them.
+
+        Args:
+            shares: of each head's targets, the share that its answers are.
+        """
+        self.network, self.shares = network.to(DEVICE).eval(), shares
+        with torch.no_grad():
+            known = network.features(augmented(faces.to(DEVICE), 1.0))
+        self.mean, self.deviation = known.mean(0), known.std(0) + 0.01
+        into, out = learner.head.in_features, network.head.in_features
+        self.guess = nn.Linear(into, out).to(DEVICE)
+
+    @torch.no_grad()
+    def asked(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (n, features), standardised, and (n, outputs) logits."""
+        features = self.network.features(x).float()
+        logits = self.network.classified(features).float()
+        return (features - self.mean) / self.deviation, logits
+
+
 def batches(count: int) -> Iterator[torch.Tensor]:
     """Yield the positions of shuffled batches; the rest is left for another epoch."""
     order = torch.randperm(count)
@@ -51,8 +86,8 @@ def batches(count: int) -> Iterator[torch.Tensor]:
 class Training:
     """A network, its averaged weights and its optimizer, saved after every epoch."""
 
-    def __init__(self, network: TwoHeads, *, rate: float) -> None:
-        self.network = network.to(DEVICE)
+    def __init__(self, network: TwoHeads, *, rate: float, teacher: Teacher | None = None) -> None:
+        self.network, self.teacher = network.to(DEVICE), teacher
         self.averaged = {name: value.clone() for name, value in network.state_dict().items()}
         matrices = [weight for weight in network.parameters() if weight.ndim > 1]
         vectors = [weight for weight in network.parameters() if weight.ndim <= 1]
@@ -63,6 +98,9 @@ class Training:
             ],
             lr=rate,
         )
+        if teacher:
+            guess = {"params": list(teacher.guess.parameters()), "weight_decay": GUESS_DECAY}
+            self.optimizer.add_param_group(guess)
         self.rate, self.step = rate, 0
 
     def run(
@@ -72,11 +110,8 @@ class Training:
         targets: list[torch.Tensor],
         *,
         out: Path,
-        start: Path | None = None,
     ) -> None:
         """Train, or go on with what is in `out`; end with the averaged weights.
-
-        Before the learning rate falls, constant.pt is written there, for another round's `start`.
 
         Args:
             images: (n, 1, 48, 48) uint8.
@@ -86,16 +121,12 @@ class Training:
         state, epoch, done = out / "state.pt", 0, 0
         if state.exists():
             done = self.load(state)
-        elif start:
-            self.load(start)
         for phase in phases:
             self.network.side = phase.side
             for number in range(phase.epochs):
                 epoch += 1
                 if epoch <= done:
                     continue
-                if phase.falls and number == 0:
-                    self.save(out / "constant.pt", epoch=0)
                 self.network.train()
                 steps = len(images) // BATCH
                 rows = track(batches(len(images)), description=f"epoch {epoch}", total=steps)
@@ -109,7 +140,8 @@ class Training:
                     )
                 self.save(state, epoch=epoch)
                 click.echo(f"epoch {epoch}")
-        self.finish(images)
+        self.network.load_state_dict(self.averaged)
+        self.network.eval()
 
     def save(self, path: Path, *, epoch: int) -> None:
         """Write the state in one step."""
@@ -117,6 +149,7 @@ class Training:
         state = {
             "network": self.network.state_dict(),
             "averaged": self.averaged,
+            "guess": self.teacher.guess.state_dict() if self.teacher else {},
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "epoch": epoch,
@@ -128,6 +161,8 @@ class Training:
         """Read the state, and return its epoch."""
         state = torch.load(path, map_location=DEVICE, weights_only=True)
         self.network.load_state_dict(state["network"])
+        if self.teacher:
+            self.teacher.guess.load_state_dict(state["guess"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.averaged, self.step = state["averaged"], state["step"]
         return int(state["epoch"])
@@ -142,13 +177,21 @@ class Training:
         x, target = mixed(
             augmented(images.to(DEVICE), phase.ranges), torch.cat(targets, 1).to(DEVICE), mixup
         )
-        with torch.autocast(DEVICE, torch.bfloat16):
-            logits = self.network(x).float()
         sizes = [columns.shape[1] for columns in targets]
-        heads = zip(logits.split(sizes, 1), target.split(sizes, 1), strict=True)
-        loss = sum(
-            -(wanted * functional.log_softmax(own, 1)).sum(1).mean() for own, wanted in heads
-        )
+        wanted = list(target.split(sizes, 1))
+        loss = torch.zeros((), device=DEVICE)
+        with torch.autocast(DEVICE, torch.bfloat16):
+            features = self.network.features(x)
+            logits = self.network.classified(features).float()
+            if self.teacher:
+                known, answers = self.teacher.asked(x)
+                error = self.teacher.guess(features).float() - known
+                loss = loss + GUESSED * error.square().mean()
+                heads = zip(self.teacher.shares, answers.split(sizes, 1), strict=True)
+                for head, (share, answer) in enumerate(heads):
+                    wanted[head] = (1 - share) * wanted[head] + share * answer.softmax(1)
+        for own, expected in zip(logits.split(sizes, 1), wanted, strict=True):
+            loss = loss - (expected * functional.log_softmax(own, 1)).sum(1).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), MAX_NORM)
@@ -158,16 +201,3 @@ class Training:
         for name, value in self.network.state_dict().items():
             if value.is_floating_point():
                 self.averaged[name].lerp_(value, 1 - momentum)
-
-    @torch.no_grad()
-    def finish(self, images: torch.Tensor) -> None:
-        """Take the averaged weights, and measure batch norm's statistics for them."""
-        self.network.load_state_dict(self.averaged)
-        for module in self.network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.reset_running_stats()
-                module.momentum = None  # the mean of all batches
-        self.network.train()
-        for _, rows in zip(range(STATISTICS_BATCHES), batches(len(images)), strict=False):
-            self.network(augmented(images[rows].to(DEVICE), 1.0))
-        self.network.eval()
