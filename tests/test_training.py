@@ -215,9 +215,18 @@ def test_an_existing_run_is_never_overwritten(
     from emodetect.training.train import train
 
     before = artifact.read_bytes()
-    with pytest.raises(ConfigError, match="already exists"):
+    with pytest.raises(ConfigError, match="already exists; continue it with --resume"):
         train(small_config)
     assert artifact.read_bytes() == before
+
+
+def test_only_a_run_is_to_be_resumed(small_config: ExperimentConfig, tmp_path: Path) -> None:
+    """For a folder of other files, the way out is another folder."""
+    from emodetect.training.train import train
+
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ConfigError, match="already exists; choose another folder with --output"):
+        train(small_config.model_copy(update={"output": tmp_path}))
 
 
 NARROW = ModelConfig(weights="none", width=0.35, backbone_size=32)

@@ -43,9 +43,10 @@ def require_new(run: Path) -> None:
     """Raise ConfigError if the run folder already contains something."""
     # A process killed before it wrote config.toml leaves an empty folder, or half of that file.
     if run.exists() and (not run.is_dir() or set(run.iterdir()) - set(_abandoned(run))):
+        is_run = (run / "config.toml").is_file()
+        resume = f"continue it with --resume {run}, or " if is_run else ""
         raise ConfigError(
-            f"{run}: already exists; continue it with --resume {run}, or choose another folder "
-            "with --output FOLDER."
+            f"{run}: already exists; {resume}choose another folder with --output FOLDER."
         )
 
 
