@@ -47,7 +47,6 @@ from emodetect.training.models.litert_conversion import compile_to_litert
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 OUTPUTS = sum(map(len, HEADS.values()))
 STUDENT_RATE, TEACHER_RATE = 1.2e-3, 8e-4
-
 TEACHER_SHARES = (0.6, 0.45)  # of each head's targets
 
 TEACHER = (
@@ -57,7 +56,8 @@ TEACHER = (
 )
 STUDENT = (
     Phase(epochs=38, side=80, ranges=0.8, mixup=0.3),
-    Phase(epochs=14, side=112, ranges=0.8, mixup=0.3, falls=True),
+    # A shorter average, to forget the weights and statistics of 80 pixels in time.
+    Phase(epochs=14, side=112, ranges=0.8, mixup=0.3, falls=True, momentum=0.999),
 )
 
 

@@ -18,7 +18,6 @@ from emodetect.machine.progress import track
 BATCH = 128
 WARMUP_STEPS, WEIGHT_DECAY, GUESS_DECAY, MAX_NORM = 300, 0.05, 0.01, 5.0
 GUESSED = 2.0  # weight of the mean squared error of guessed features
-AVERAGED = 0.9995  # momentum of the averaged weights
 SHARPENED = 0.85  # no mixup after this share of the epochs in which the rate falls
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -32,6 +31,7 @@ class Phase:
         ranges: of the augmentation, as a factor.
         mixup: alpha of the beta distribution (Zhang et al. 2018).
         falls: whether the learning rate falls to zero instead of staying constant.
+        momentum: of the averaged weights.
     """
 
     epochs: int
@@ -39,6 +39,7 @@ class Phase:
     ranges: float
     mixup: float
     falls: bool = False
+    momentum: float = 0.9995
 
 
 class Teacher:
@@ -197,7 +198,7 @@ class Training:
         nn.utils.clip_grad_norm_(self.network.parameters(), MAX_NORM)
         self.optimizer.step()
         self.step += 1
-        momentum = min(AVERAGED, self.step / (self.step + 9))
+        momentum = min(phase.momentum, self.step / (self.step + 9))
         for name, value in self.network.state_dict().items():
             if value.is_floating_point():
                 self.averaged[name].lerp_(value, 1 - momentum)
