@@ -490,7 +490,8 @@ def test_a_fraction_that_cannot_be_drawn_is_told_with_one_that_can(
     labels = np.array([0, 0, 0, 1, 1, 1, 1])
     with pytest.raises(DataError, match=limit) as error:
         _assign(labels, test_fraction=fraction)
-    works = float(str(error.value).partition("(data split: --test) to ")[2].split()[0])
+    setting = "data.test_fraction (data split: --test) to "
+    works = float(str(error.value).partition(setting)[2].split()[0])
     if limit == "or less":  # nothing is left to validate on
         with pytest.raises(DataError, match="cannot draw a val split"):
             _assign(labels, test_fraction=works)

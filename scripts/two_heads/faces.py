@@ -24,7 +24,7 @@ class Faces:
     Attributes:
         images: (n, 1, 48, 48) uint8 crops.
         targets: of each head, (n, emotions) float32; zeros for an image that its manifest does not
-            list, which then adds nothing to the loss.
+            list, from which the head then learns nothing but a teacher's answer.
         sketch: of the images.
     """
 

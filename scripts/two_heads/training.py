@@ -179,7 +179,7 @@ class Training:
             augmented(images.to(DEVICE), phase.ranges), torch.cat(targets, 1).to(DEVICE), mixup
         )
         sizes = [columns.shape[1] for columns in targets]
-        wanted = list(target.split(sizes, 1))
+        wanted = target.split(sizes, 1)
         loss = torch.zeros((), device=DEVICE)
         with torch.autocast(DEVICE, torch.bfloat16):
             features = self.network.features(x)
@@ -188,9 +188,10 @@ class Training:
                 known, answers = self.teacher.asked(x)
                 error = self.teacher.guess(features).float() - known
                 loss = loss + GUESSED * error.square().mean()
-                heads = zip(self.teacher.shares, answers.split(sizes, 1), strict=True)
-                for head, (share, answer) in enumerate(heads):
-                    wanted[head] = (1 - share) * wanted[head] + share * answer.softmax(1)
+                heads = zip(self.teacher.shares, wanted, answers.split(sizes, 1), strict=True)
+                wanted = [
+                    (1 - share) * own + share * answer.softmax(1) for share, own, answer in heads
+                ]
         for own, expected in zip(logits.split(sizes, 1), wanted, strict=True):
             loss = loss - (expected * functional.log_softmax(own, 1)).sum(1).mean()
         self.optimizer.zero_grad(set_to_none=True)

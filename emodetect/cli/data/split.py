@@ -115,9 +115,9 @@ def split(
     )
     skipped = f"; {len(dataset.skipped):,} unreadable, skipped" if dataset.skipped else ""
     click.echo(f"{output}: {counts}{skipped}")
+    source = click.get_current_context().get_parameter_source
     for option, drawn in (("validation", "val"), ("test", "test")):
-        given = click.get_current_context().get_parameter_source(option) != ParameterSource.DEFAULT
-        if given and drawn not in dataset.carved:
+        if source(option) != ParameterSource.DEFAULT and drawn not in dataset.carved:
             click.echo(f"--{option} is not used: {named.path} has a {drawn} split", err=True)
     if named.source == "ckplus":
         click.echo("for training and evaluation by person: the column person", err=True)
